@@ -1,0 +1,130 @@
+//! A log of frames: append, barrier, read. It knows bytes, positions and hashes, never events.
+//!
+//! `append` puts a frame behind the last one, `barrier` makes everything appended durable. The two are apart
+//! so that a reducer can prepare the next frame while the last one is on its way to the disk, and so that a
+//! replicated log can stand in for the local one.
+
+mod frame;
+mod memory;
+mod sled;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::core::vocabulary::{Epoch, Seq};
+
+pub use frame::{Frame, FrameBuilder, FrameError, FrameHash, FrameHeader, Record};
+pub use memory::MemoryLog;
+pub use self::sled::{CopyError, Durability, OpenError, PrivateCopy, SledLog};
+
+/// How far a log has come: the `Seq` of its last event and the hash of the frame that holds it. An empty log
+/// is at `Seq` 0 with the all-zero hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The last event.
+    pub seq: Seq,
+    /// The hash of the frame that holds it.
+    pub hash: FrameHash,
+    /// The epoch of the writer of that frame.
+    pub epoch: Epoch,
+}
+
+/// A log of frames with one writer.
+///
+/// After an error of `append` or `barrier` the log is *poisoned*: both refuse from then on, and its owner has to
+/// drop it, open it again and replay. A failed sync is never repeated: what it left on the disk is unknown.
+pub trait Log: Send {
+    /// Puts `frame` behind the last one. It is not durable before the next [`barrier`](Log::barrier).
+    ///
+    /// # Errors
+    /// When the frame does not continue the chain, or storage refused it.
+    fn append(&mut self, frame: &Frame<'_>) -> Result<(), LogError>;
+
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// When storage could not; everything since the last barrier is then unknown.
+    fn barrier(&mut self) -> Result<(), LogError>;
+
+    /// The last frame appended.
+    fn appended(&self) -> Position;
+
+    /// The last frame that a barrier made durable.
+    fn durable(&self) -> Position;
+
+    /// A reader that lives apart from the writer.
+    fn reader(&self) -> Box<dyn LogReader>;
+
+    /// Ends writing: a last barrier, and whatever the log keeps to know that it was closed in order.
+    ///
+    /// # Errors
+    /// When storage could not; the log then counts as not cleanly closed.
+    fn close(self: Box<Self>) -> Result<(), LogError>;
+}
+
+/// Reads frames while the writer goes on. Readers are cheap to clone and may live on other threads.
+pub trait LogReader: Send + Sync {
+    /// The frames from the one that holds `from` (or the first after it), in order, as stored. What comes back
+    /// is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the iteration
+    /// ends with the last frame appended when it got there, and after the first error.
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_>;
+
+    /// Another reader of the same log.
+    fn another(&self) -> Box<dyn LogReader>;
+}
+
+/// Why a log could not be read or written.
+#[derive(Debug)]
+pub enum LogError {
+    /// An earlier append or barrier failed; the text says which and why.
+    Poisoned(String),
+    /// The frame offered does not continue the log.
+    OutOfOrder {
+        /// The `Seq` the next frame has to begin with.
+        expected: Seq,
+        /// The `Seq` it begins with.
+        found: Seq,
+    },
+    /// What is stored at this place is not a whole frame, or not the one that the chain continues with.
+    Damaged {
+        /// The `Seq` at which the damaged frame begins or should begin.
+        at: Seq,
+        /// What was found there.
+        found: FrameError,
+    },
+    /// The storage engine reported an error or panicked; the text is its own.
+    Engine(String),
+    /// The operating system refused.
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogError::Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
+            LogError::OutOfOrder { expected, found } => {
+                write!(f, "a frame that begins with event {found} was offered where {expected} comes next")
+            }
+            LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
+            LogError::Engine(text) => write!(f, "the storage engine failed: {text}"),
+            LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            LogError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
