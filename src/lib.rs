@@ -2,7 +2,3 @@
 #![forbid(unsafe_code)]
 
 pub mod core;
-pub mod log;
-pub mod objects;
-#[cfg(feature = "external")]
-pub mod external;
