@@ -5,7 +5,7 @@ use super::follow::{Live, declared_generation, follow};
 use crate::core::collection::Collection;
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    CollectionId, Content, Declaration, Event, FieldError, Generation, Rejection, Spec, Timestamp, Word,
+    CollectionId, Content, Declaration, Event, FieldError, Generation, Policy, Rejection, Spec, Timestamp, Word,
 };
 
 pub(super) fn declare(
@@ -14,17 +14,18 @@ pub(super) fn declare(
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
-    if let Some(policy) = &declaration.policy {
+    let policy = declaration.policy.as_ref().map(Policy::in_whole_micros);
+    if let Some(policy) = &policy {
         policy.check()?;
     }
     let existing = state.id_of(&declaration.name).and_then(|id| Some((id, state.collection(id)?)));
     match existing {
-        None => declare_new(declaration, at, events),
-        Some((id, collection)) => change(id, collection, declaration, at, events),
+        None => declare_new(declaration, policy.unwrap_or_default(), at, events),
+        Some((id, collection)) => change(id, collection, declaration, policy, at, events),
     }
 }
 
-fn declare_new(declaration: &Declaration, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     let required = |field| FieldError::new(field, "must be given for a new collection");
     let kind = declaration.kind.clone().ok_or_else(|| required("kind"))?;
     let source = declaration.source.clone().ok_or_else(|| required("source"))?;
@@ -39,7 +40,7 @@ fn declare_new(declaration: &Declaration, at: Timestamp, events: &mut Events) ->
         source,
         spec,
         versioned,
-        policy: declaration.policy.clone().unwrap_or_default(),
+        policy,
         wanted,
     });
     if let Some(fingerprint) = wanted {
@@ -52,6 +53,7 @@ fn change(
     id: CollectionId,
     collection: &Collection,
     declaration: &Declaration,
+    policy: Option<Policy>,
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
@@ -65,8 +67,8 @@ fn change(
             format!("is {} and cannot be changed; drop the collection and declare it again", collection.versioned);
         return Err(FieldError::new("versioned", problem).into());
     }
-    if let Some(policy) = declaration.policy.as_ref().filter(|policy| **policy != collection.policy) {
-        events.push(Event::PolicyChanged { collection: id, policy: policy.clone() });
+    if let Some(policy) = policy.filter(|policy| *policy != collection.policy) {
+        events.push(Event::PolicyChanged { collection: id, policy });
     }
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);
     let spec = declaration.spec.as_ref().filter(|spec| **spec != collection.latest.spec);

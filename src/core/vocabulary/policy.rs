@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::FieldError;
+use super::{FieldError, micros};
 
 /// The policies of one collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -98,6 +98,19 @@ impl Default for AttemptTimeout {
 impl Policy {
     /// The longest duration that a policy may name: a hundred years. Beyond it sums of times would saturate.
     pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+    /// The same policy in whole microseconds, which is what the log keeps.
+    #[must_use]
+    pub fn in_whole_micros(&self) -> Policy {
+        let whole = |span: Duration| Duration::from_micros(micros(span));
+        Policy {
+            on_change: self.on_change,
+            grace: Grace(whole(self.grace.0)),
+            coalesce: Coalesce { quiet: whole(self.coalesce.quiet), max_delay: whole(self.coalesce.max_delay) },
+            retry: Retry { base: whole(self.retry.base), cap: whole(self.retry.cap), ..self.retry },
+            attempt_timeout: AttemptTimeout(self.attempt_timeout.0.map(whole)),
+        }
+    }
 
     /// Checks what the types cannot say.
     ///
