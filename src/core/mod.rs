@@ -11,9 +11,11 @@ mod collection;
 mod decide;
 mod state;
 mod status;
+mod view;
 pub mod vocabulary;
 
 pub use collection::{Applied, Collection, Pending, Unobservable, Wanted};
 pub use decide::{Events, decide};
 pub use state::{Draining, Illegal, State, Violation};
 pub use status::{Attempt, Failure, Parked, Parking, Running, Status, Task, Waiting};
+pub use view::{CollectionView, Condition, Lag};
