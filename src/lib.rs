@@ -1,5 +1,14 @@
 //! lastword keeps derived collections in step with their sources.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod codec;
 pub mod core;
+pub mod engine;
+#[cfg(feature = "external")]
+pub mod external;
+pub mod log;
+pub mod objects;
+pub mod reducer;
+pub mod replay;
+pub mod worker;

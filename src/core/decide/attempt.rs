@@ -1,6 +1,6 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
 
-use super::Events;
+use super::{Events, clip};
 use super::backoff::retry_at;
 use super::follow::Live;
 use super::observe::{check_look, see};
@@ -75,7 +75,7 @@ pub(super) fn fail(
         .collection(attempt.collection)
         .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
     let Some((collection, running)) = live else { return stopped(state, attempt, events) };
-    let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
+    let message: Box<str> = clip(&failure.message).into();
     match &failure.class {
         FailureClass::Transient => {
             charge(attempt, collection, running, FailReason::Failed, message, at, None, events);
@@ -175,10 +175,4 @@ pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&R
         }
         Status::Running(_) | Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
     }
-}
-
-/// The first `most` bytes of a text, or a few less so that no character is cut.
-fn clip(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
 }

@@ -14,7 +14,7 @@ mod steer;
 
 use super::collection::Collection;
 use super::state::State;
-use super::vocabulary::{CollectionId, Command, Event, Name, Rejection, Seq, Timestamp};
+use super::vocabulary::{CollectionId, Command, Event, FailureReport, Name, Rejection, Seq, Timestamp};
 
 /// The events that one command leads to, numbered as they will stand in the log. The buffer is reused.
 #[derive(Debug, Default)]
@@ -92,4 +92,11 @@ fn named<'s>(state: &'s State, name: &Name) -> Result<(CollectionId, &'s Collect
     let unknown = || Rejection::UnknownCollection(name.clone());
     let id = state.id_of(name).ok_or_else(unknown)?;
     state.collection(id).map(|collection| (id, collection)).ok_or_else(unknown)
+}
+
+/// As much of a message as is logged, without cutting a character.
+fn clip(text: &str) -> &str {
+    let most = FailureReport::MOST_MESSAGE.min(text.len());
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
 }

@@ -1,7 +1,7 @@
 //! `Observe`: what a source was seen to hold. An unchanged look is no event.
 
 use super::follow::{Live, follow, observed_generation};
-use super::{Events, named};
+use super::{Events, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
@@ -46,8 +46,9 @@ pub(super) fn see(
 ) {
     match seen {
         Seen::Failed { cause } => {
-            if collection.unobservable.as_ref().is_none_or(|known| known.cause != *cause) {
-                events.push(Event::ObservationFailed { collection: id, cause: cause.clone() });
+            let cause = clip(cause);
+            if collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
+                events.push(Event::ObservationFailed { collection: id, cause: cause.into() });
             }
         }
         Seen::Content { observed, delta } => {

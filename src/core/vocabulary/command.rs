@@ -78,6 +78,30 @@ pub enum Command {
     Due(Deadline),
 }
 
+impl Command {
+    /// The collection that the command names.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        match self {
+            Command::Declare(declaration) => Some(&declaration.name),
+            Command::Observe(Observation { subject: Subject::Name(name), .. })
+            | Command::Refresh { name }
+            | Command::Cancel { name, .. }
+            | Command::Pause { name }
+            | Command::Resume { name }
+            | Command::Confirm { name, .. }
+            | Command::Drop { name } => Some(name),
+            Command::Observe(Observation { subject: Subject::Id(_), .. })
+            | Command::Open { .. }
+            | Command::Assign { .. }
+            | Command::Complete(_)
+            | Command::Fail { .. }
+            | Command::Stopped { .. }
+            | Command::Due(_) => None,
+        }
+    }
+}
+
 /// What a collection is to be built from. For a collection that exists, what is `None` stays as it is; for a new
 /// one kind and source are required.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,7 +294,7 @@ impl From<FieldError> for Rejection {
 }
 
 /// What an accepted command left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// The last event that the command added, if it added any: without one, nothing changed.
     pub seq: Option<Seq>,

@@ -282,6 +282,35 @@ impl Event {
         }
     }
 
+    /// The task that the event is about. For `TaskCreated` it is the event's own `Seq`.
+    #[must_use]
+    pub fn task(&self, seq: Seq) -> Option<TaskId> {
+        match self {
+            Event::TaskCreated { .. } => Some(TaskId(seq)),
+            Event::TaskStarted { task, .. }
+            | Event::TaskAborted { task, .. }
+            | Event::TaskCompleted { task, .. }
+            | Event::AttemptFailed { task, .. }
+            | Event::AttemptEnded { task, .. }
+            | Event::TaskParked { task, .. }
+            | Event::CompletionRejected { task, .. } => Some(*task),
+            _ => None,
+        }
+    }
+
+    /// The attempt that the event is about, counted from 1 within its task.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Event::TaskStarted { attempt, .. }
+            | Event::TaskCompleted { attempt, .. }
+            | Event::AttemptFailed { attempt, .. }
+            | Event::AttemptEnded { attempt, .. }
+            | Event::CompletionRejected { attempt, .. } => Some(*attempt),
+            _ => None,
+        }
+    }
+
     /// The name of the event's type, as every tool prints it.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
