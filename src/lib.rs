@@ -1,8 +1,5 @@
 //! lastword keeps derived collections in step with their sources.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod core;
-pub mod log;
-pub mod objects;
-#[cfg(feature = "external")]
-pub mod external;

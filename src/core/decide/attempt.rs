@@ -1,0 +1,184 @@
+//! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
+
+use super::Events;
+use super::backoff::retry_at;
+use super::follow::Live;
+use super::observe::{check_look, see};
+use crate::core::collection::Collection;
+use crate::core::state::State;
+use crate::core::status::{Running, Status};
+use crate::core::vocabulary::{
+    AttemptRef, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, ParkCause,
+    RejectReason, Rejection, Timestamp, WorkerName,
+};
+
+pub(super) fn assign(
+    state: &State,
+    worker: &WorkerName,
+    id: CollectionId,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
+    let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
+    if collection.paused || collection.draining > 0 || waiting.not_before > at {
+        return Err(Rejection::NotReady(id));
+    }
+    events.push(Event::TaskStarted {
+        collection: id,
+        task: waiting.task.id,
+        attempt: waiting.task.attempts + 1,
+        worker: worker.clone(),
+        deadline: collection.policy.attempt_timeout.0.map(|timeout| at.after(timeout)),
+    });
+    Ok(())
+}
+
+/// LastWord: a result is committed if it comes from the running attempt of the live task and was built from what
+/// is wanted now. Everything else is recorded as rejected, with the reason.
+pub(super) fn complete(state: &State, completion: &Completion, events: &mut Events) -> Result<(), Rejection> {
+    let AttemptRef { collection: id, task, attempt, token } = completion.attempt;
+    let fingerprint = completion.fingerprint;
+    let collection = state.collection(id);
+    let wanted = collection.and_then(Collection::wanted_fingerprint);
+    let running = collection.and_then(|collection| running(collection, completion.attempt));
+    if running.is_some() && wanted == Some(fingerprint) {
+        let result = completion.result.clone();
+        events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result });
+        events.push(ended(completion.attempt, EndReason::Acknowledged));
+        return Ok(());
+    }
+    let reason = match collection {
+        None => RejectReason::UnknownCollection,
+        Some(collection) if collection.applied.as_ref().is_some_and(|applied| applied.token == token) => {
+            RejectReason::Duplicate
+        }
+        Some(_) if wanted == Some(fingerprint) => RejectReason::NotLive,
+        Some(_) => RejectReason::Stale,
+    };
+    events.push(Event::CompletionRejected { collection: id, task, attempt, token, reason, fingerprint, wanted });
+    if running.is_some() || state.draining(token).is_some() {
+        // The worker has returned. If its attempt is still the live one, it is handed back and tried again.
+        events.push(ended(completion.attempt, EndReason::Acknowledged));
+    }
+    Ok(())
+}
+
+pub(super) fn fail(
+    state: &State,
+    attempt: AttemptRef,
+    failure: &FailureReport,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let live = state
+        .collection(attempt.collection)
+        .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
+    let Some((collection, running)) = live else { return stopped(state, attempt, events) };
+    let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
+    match &failure.class {
+        FailureClass::Transient => {
+            charge(attempt, collection, running, FailReason::Failed, message, at, None, events);
+        }
+        FailureClass::Panicked => {
+            charge(attempt, collection, running, FailReason::Panicked, message, at, None, events);
+        }
+        FailureClass::Permanent => {
+            let failures = collection.failures.saturating_add(1);
+            events.push(failed(attempt, FailReason::Failed, message, at, failures, None));
+            events.push(ended(attempt, EndReason::Acknowledged));
+            let (collection, task) = (attempt.collection, attempt.task);
+            events.push(Event::TaskParked { collection, task, cause: ParkCause::Permanent });
+            return Ok(());
+        }
+        FailureClass::SourceMoved(observation) => {
+            let moves = collection.moves.saturating_add(1);
+            let retry_at = retry_at(&collection.policy.retry, attempt.task, moves, at);
+            events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
+            events.push(ended(attempt, EndReason::Acknowledged));
+            if let Some(observation) = observation.as_ref().filter(|seen| check_look(collection, seen).is_ok()) {
+                let live = Live::of(collection, at).map(|live| live.moved(retry_at));
+                see(attempt.collection, collection, live, &observation.seen, at, events);
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The worker let go of its attempt without a result. If the attempt is still the live one, it is handed back and
+/// not charged; if it was told to stop, it has.
+pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -> Result<(), Rejection> {
+    let collection = state.collection(attempt.collection);
+    let is_live = collection.is_some_and(|collection| running(collection, attempt).is_some());
+    if is_live || state.draining(attempt.token).is_some() {
+        events.push(ended(attempt, EndReason::Acknowledged));
+    }
+    Ok(())
+}
+
+/// Fails the running attempt and charges it to its task, which is parked if that was its last. `grace_until` is
+/// given if the worker does not know yet.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one event and of its context; a struct would only rename them"
+)]
+pub(super) fn charge(
+    attempt: AttemptRef,
+    collection: &Collection,
+    running: &Running,
+    reason: FailReason,
+    message: Box<str>,
+    at: Timestamp,
+    grace_until: Option<Timestamp>,
+    events: &mut Events,
+) {
+    let retry = &collection.policy.retry;
+    let failures = collection.failures.saturating_add(1);
+    let retry_at = retry_at(retry, attempt.task, failures, at);
+    events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
+    if grace_until.is_none() {
+        events.push(ended(attempt, EndReason::Acknowledged));
+    }
+    if running.task.charged.saturating_add(1) >= retry.max_attempts {
+        let (collection, task) = (attempt.collection, attempt.task);
+        events.push(Event::TaskParked { collection, task, cause: ParkCause::OutOfAttempts });
+    }
+}
+
+pub(super) fn failed(
+    attempt: AttemptRef,
+    reason: FailReason,
+    message: Box<str>,
+    retry_at: Timestamp,
+    failures: u32,
+    grace_until: Option<Timestamp>,
+) -> Event {
+    let AttemptRef { collection, task, attempt, token } = attempt;
+    Event::AttemptFailed { collection, task, attempt, token, reason, message, retry_at, failures, grace_until }
+}
+
+pub(super) fn ended(attempt: AttemptRef, reason: EndReason) -> Event {
+    let AttemptRef { collection, task, attempt, token } = attempt;
+    Event::AttemptEnded { collection, task, attempt, token, reason }
+}
+
+/// The running attempt, if it is this one.
+pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&Running> {
+    match &collection.status {
+        Status::Running(running)
+            if running.attempt.token == attempt.token
+                && running.task.id == attempt.task
+                && running.attempt.number == attempt.attempt =>
+        {
+            Some(running)
+        }
+        Status::Running(_) | Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
+    }
+}
+
+/// The first `most` bytes of a text, or a few less so that no character is cut.
+fn clip(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
