@@ -4,6 +4,10 @@
 //! so that a reducer can prepare the next frame while the last one is on its way to the disk, and so that a
 //! replicated log can stand in for the local one.
 
+mod anchor;
+mod chain;
+mod directory;
+mod error;
 mod frame;
 mod memory;
 mod sled;
@@ -11,12 +15,19 @@ mod sled;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::core::vocabulary::{Epoch, Seq};
 
-pub use frame::{Frame, FrameBuilder, FrameError, FrameHash, FrameHeader, Record};
-pub use memory::MemoryLog;
-pub use self::sled::{CopyError, Durability, OpenError, PrivateCopy, SledLog};
+pub use self::sled::{Durability, IfAbsent, PrivateCopy, SledLog};
+pub use anchor::{Anchor, AnchorError};
+pub use chain::Chain;
+pub use error::OpenError;
+pub use frame::{
+    CODEC_BINCODE, FORMAT_VERSION, Frame, FrameBuilder, FrameError, FrameHash, FrameHeader, HEADER_LENGTH,
+    MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
+};
+pub use memory::{Keep, MemoryDisk, MemoryLog};
 
 /// How far a log has come: the `Seq` of its last event and the hash of the frame that holds it. An empty log
 /// is at `Seq` 0 with the all-zero hash.
@@ -46,6 +57,17 @@ pub trait Log: Send {
     /// # Errors
     /// When storage could not; everything since the last barrier is then unknown.
     fn barrier(&mut self) -> Result<(), LogError>;
+
+    /// What a log does from time to time rather than with every commit, such as writing down how far it has
+    /// come. `monotonic` is the time since some fixed moment; the owner calls this at least once a second while
+    /// there are commits, and calling it more often costs nothing.
+    ///
+    /// # Errors
+    /// When storage refused; the log is then poisoned.
+    fn tick(&mut self, monotonic: Duration) -> Result<(), LogError> {
+        let _ = monotonic;
+        Ok(())
+    }
 
     /// The last frame appended.
     fn appended(&self) -> Position;
@@ -79,13 +101,8 @@ pub trait LogReader: Send + Sync {
 pub enum LogError {
     /// An earlier append or barrier failed; the text says which and why.
     Poisoned(String),
-    /// The frame offered does not continue the log.
-    OutOfOrder {
-        /// The `Seq` the next frame has to begin with.
-        expected: Seq,
-        /// The `Seq` it begins with.
-        found: Seq,
-    },
+    /// The frame offered does not continue the log. Nothing was written and the log is not poisoned.
+    Refused(FrameError),
     /// What is stored at this place is not a whole frame, or not the one that the chain continues with.
     Damaged {
         /// The `Seq` at which the damaged frame begins or should begin.
@@ -110,9 +127,7 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LogError::Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
-            LogError::OutOfOrder { expected, found } => {
-                write!(f, "a frame that begins with event {found} was offered where {expected} comes next")
-            }
+            LogError::Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
             LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
             LogError::Engine(text) => write!(f, "the storage engine failed: {text}"),
             LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
@@ -124,7 +139,8 @@ impl std::error::Error for LogError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             LogError::Io { source, .. } => Some(source),
-            _ => None,
+            LogError::Refused(found) | LogError::Damaged { found, .. } => Some(found),
+            LogError::Poisoned(_) | LogError::Engine(_) => None,
         }
     }
 }

@@ -1,0 +1,256 @@
+//! The directory of a log: what lies where, who may touch it, the lock, and room for a full disk.
+//!
+//! ```text
+//! STATE/          0700
+//!   LOCK          held (flock) by the writer
+//!   HEAD          the anchor
+//!   ballast       1 MiB that is given up when the disk is full
+//!   objects/      immutable objects, not the log's business
+//!   sled/         the storage engine's own
+//!   new/          sled/ while it is being created
+//!   before/       a copy of sled/ while it is being opened
+//!   rejected/     sled/ as a failed opening left it, on its way out
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::anchor::{Anchor, AnchorError, decode_file, first_file};
+use super::error::OpenError;
+
+/// 1 MiB: sled needs about half of it (one segment) to open, and the rest is for what comes after.
+const BALLAST_LENGTH: usize = 1 << 20;
+
+const FILES: [&str; 4] = ["LOCK", "HEAD", "HEAD.new", "ballast"];
+const DIRECTORIES: [&str; 5] = ["sled", "new", "objects", "before", "rejected"];
+
+/// The paths of one log.
+#[derive(Clone, Debug)]
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    pub(super) fn at(path: &Path) -> Self {
+        Directory(path.to_owned())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.0.join("LOCK")
+    }
+
+    pub(super) fn head(&self) -> PathBuf {
+        self.0.join("HEAD")
+    }
+
+    pub(super) fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    pub(super) fn objects(&self) -> PathBuf {
+        self.0.join("objects")
+    }
+
+    pub(super) fn sled(&self) -> PathBuf {
+        self.0.join("sled")
+    }
+
+    pub(super) fn db(&self) -> PathBuf {
+        self.0.join("sled/db")
+    }
+
+    pub(super) fn new_sled(&self) -> PathBuf {
+        self.0.join("new")
+    }
+
+    pub(super) fn before(&self) -> PathBuf {
+        self.0.join("before")
+    }
+
+    pub(super) fn rejected(&self) -> PathBuf {
+        self.0.join("rejected")
+    }
+
+    /// Looks before anything is touched: is this a log, could it become one, or is it somebody else's?
+    pub(super) fn inspect(&self) -> Result<Found, OpenError> {
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(OpenError::NotALog { path: self.0.clone(), found: "a file".to_owned() });
+            }
+            Err(error) => return Err(OpenError::io("listing", &self.0)(error)),
+        };
+        let mut foreign = None;
+        let (mut head, mut sled) = (false, false);
+        for entry in entries {
+            let entry = entry.map_err(OpenError::io("listing", &self.0))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            head |= name == "HEAD";
+            sled |= name == "sled";
+            if !FILES.contains(&name.as_str()) && !DIRECTORIES.contains(&name.as_str()) {
+                foreign = Some(name);
+            }
+        }
+        match (head || sled, foreign) {
+            (true, _) => Ok(Found::Log),
+            (false, Some(found)) => Err(OpenError::NotALog { path: self.0.clone(), found }),
+            (false, None) => Ok(Found::Empty),
+        }
+    }
+
+    /// Refuses symbolic links and other things in place of the log's own files: through a link planted there, the
+    /// log would write somewhere else.
+    pub(super) fn check_kinds(&self) -> Result<(), OpenError> {
+        let inside = ["sled/db", "sled/conf"].map(|name| (name, false));
+        let files = FILES.map(|name| (name, false));
+        let directories = DIRECTORIES.map(|name| (name, true));
+        let all = files.into_iter().chain(directories).chain(inside).chain([("sled/blobs", true)]);
+        for (name, is_directory) in all {
+            let path = self.0.join(name);
+            let kind = match fs::symlink_metadata(&path) {
+                Ok(metadata) => metadata.file_type(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(OpenError::io("looking at", &path)(error)),
+            };
+            if is_directory && !kind.is_dir() {
+                return Err(OpenError::WrongKind { path, expected: "a directory" });
+            }
+            if !is_directory && !kind.is_file() {
+                return Err(OpenError::WrongKind { path, expected: "a file" });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directory and whatever leads to it.
+    pub(super) fn create(&self) -> Result<(), OpenError> {
+        let missing: Vec<&Path> = self.0.ancestors().take_while(|path| !path.exists()).collect();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(OpenError::io("creating", &self.0))?;
+        for created in missing {
+            sync_parent(created)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the lock of the writer, and keeps it as long as the file lives.
+    ///
+    /// An inspecting tool may hold it shared for an instant to see whether a writer is there; a writer that starts
+    /// in this instant must not fail for it, hence the short patience.
+    pub(super) fn take_lock(&self) -> Result<File, OpenError> {
+        let path = self.lock();
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(OpenError::io("opening", &path))?;
+        for _ in 0..10 {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+                Err(TryLockError::Error(error)) => return Err(OpenError::io("locking", &path)(error)),
+            }
+        }
+        Err(OpenError::Busy { path })
+    }
+
+    /// Whether a writer holds the lock at this moment.
+    pub(super) fn writer_is_active(&self) -> bool {
+        File::open(self.lock()).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    pub(super) fn read_head(&self) -> Result<Anchor, OpenError> {
+        let path = self.head();
+        match fs::read(&path) {
+            Ok(bytes) => decode_file(&bytes).map_err(|found| OpenError::Anchor { path, found }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(OpenError::Anchor { path, found: AnchorError::Missing })
+            }
+            Err(error) => Err(OpenError::io("reading", &path)(error)),
+        }
+    }
+
+    /// Writes the first `HEAD`: it is there whole or not at all.
+    pub(super) fn create_head(&self, anchor: &Anchor) -> Result<(), OpenError> {
+        let path = self.0.join("HEAD.new");
+        write_private(&path, &first_file(anchor)).map_err(OpenError::io("writing", &path))?;
+        fs::rename(&path, self.head()).map_err(OpenError::io("renaming", &path))?;
+        sync_directory(&self.0)
+    }
+
+    /// Puts the ballast in place if it is not. A disk without room for it is no reason not to open.
+    pub(super) fn keep_ballast(&self) {
+        let path = self.ballast();
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == BALLAST_LENGTH as u64) {
+            return;
+        }
+        // Bytes that do not compress: a file system that stores zeros as nothing would keep no room for us.
+        let mut bytes = vec![0; BALLAST_LENGTH];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        if write_private(&path, &bytes).is_err() {
+            self.give_up_ballast();
+        }
+    }
+
+    /// Gives the room back; whether there was any.
+    pub(super) fn give_up_ballast(&self) -> bool {
+        fs::remove_file(self.ballast()).is_ok()
+    }
+}
+
+/// What lies at the path of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    Empty,
+    Log,
+}
+
+/// Makes what another program created private: directories 0700, files 0600.
+pub(super) fn make_private(path: &Path) -> Result<(), OpenError> {
+    let metadata = fs::symlink_metadata(path).map_err(OpenError::io("looking at", path))?;
+    if metadata.is_dir() {
+        set_mode(path, 0o700)?;
+        for entry in fs::read_dir(path).map_err(OpenError::io("listing", path))? {
+            make_private(&entry.map_err(OpenError::io("listing", path))?.path())?;
+        }
+    } else if metadata.is_file() {
+        set_mode(path, 0o600)?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), OpenError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(OpenError::io("setting the mode of", path))
+}
+
+/// Makes the entries of a directory durable.
+pub(super) fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(OpenError::io("syncing", path))
+}
+
+pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,206 @@
+//! Why a log on disk could not be opened.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{AnchorError, FrameError, FrameHash, LogError};
+use crate::core::vocabulary::Seq;
+
+/// Why a log on disk could not be opened. None of these has changed or dropped a frame.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no log at this path, and none was to be created.
+    Absent {
+        /// The directory of the log.
+        path: PathBuf,
+    },
+    /// The directory holds something, and it is not a log.
+    NotALog {
+        /// The directory.
+        path: PathBuf,
+        /// The name of something found in it.
+        found: String,
+    },
+    /// One of the log's own files is something else: a symbolic link, or a directory where a file belongs.
+    WrongKind {
+        /// The path.
+        path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// Another process, or another log of this one, has it open for writing.
+    Busy {
+        /// The lock that is held.
+        path: PathBuf,
+    },
+    /// The log changed under every attempt to copy it.
+    Moving {
+        /// How many attempts were made.
+        tries: u32,
+        /// What was wrong with the last copy.
+        last: Box<OpenError>,
+    },
+    /// `HEAD` is missing, damaged or newer, so nobody can say where the log has to end.
+    Anchor {
+        /// The path of `HEAD`.
+        path: PathBuf,
+        /// What is wrong.
+        found: AnchorError,
+    },
+    /// A file of the log is shorter than `HEAD` says, or missing. The storage engine was not allowed near it.
+    FileShorterThanAnchor {
+        /// The file.
+        path: PathBuf,
+        /// The bytes it had, if `HEAD` knows.
+        expected: u64,
+        /// The bytes it has; 0 if it is missing.
+        found: u64,
+    },
+    /// The log ends before `HEAD`: events that were durable are gone.
+    ShorterThanAnchor {
+        /// The last event by `HEAD`.
+        anchor: Seq,
+        /// The last event found.
+        found: Seq,
+    },
+    /// The log was closed in order and now goes on behind that end: this `HEAD` belongs to an older log.
+    LongerThanAnchor {
+        /// The last event by `HEAD`.
+        anchor: Seq,
+        /// The last event found.
+        found: Seq,
+    },
+    /// The frame at the `Seq` that `HEAD` names is another one: log and `HEAD` do not belong together.
+    OtherThanAnchor {
+        /// The last event by `HEAD`.
+        seq: Seq,
+        /// The hash of its frame by `HEAD`.
+        expected: FrameHash,
+        /// The hash of the frame found.
+        found: FrameHash,
+    },
+    /// A frame is damaged. It was not dropped, and neither was anything behind it.
+    Damaged {
+        /// The `Seq` at which it begins or should begin.
+        at: Seq,
+        /// What was found there.
+        found: FrameError,
+    },
+    /// A whole frame that only a newer program can read.
+    TooNew {
+        /// The `Seq` at which it begins.
+        at: Seq,
+        /// What is new about it.
+        found: FrameError,
+    },
+    /// No space is left, even after the ballast file, which is kept for this, was given up. The storage engine
+    /// writes when it opens, so some space has to be made first.
+    Full {
+        /// The directory of the log.
+        path: PathBuf,
+        /// What the storage engine said.
+        text: String,
+    },
+    /// The storage engine reported an error or panicked; the text is its own.
+    Engine(String),
+    /// The operating system refused.
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// Whether a newer program may be able to open it.
+    #[must_use]
+    pub fn is_too_new(&self) -> bool {
+        matches!(self, OpenError::TooNew { .. } | OpenError::Anchor { found: AnchorError::TooNew { .. }, .. })
+    }
+
+    /// Whether the log lost its end, seen from `HEAD`.
+    #[must_use]
+    pub fn is_shorter_than_anchor(&self) -> bool {
+        matches!(self, OpenError::ShorterThanAnchor { .. } | OpenError::FileShorterThanAnchor { .. })
+    }
+
+    /// Whether this is a defect of what is stored, in contrast to circumstances that may pass.
+    #[must_use]
+    pub fn is_defect(&self) -> bool {
+        use OpenError::*;
+        match self {
+            Anchor { .. } | FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } | LongerThanAnchor { .. } => true,
+            OtherThanAnchor { .. } | Damaged { .. } | TooNew { .. } | Engine(_) => true,
+            Absent { .. } | NotALog { .. } | WrongKind { .. } | Busy { .. } | Moving { .. } | Full { .. } => false,
+            Io { .. } => false,
+        }
+    }
+
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+        move |source| OpenError::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Damaged { at, found } if found.is_too_new() => OpenError::TooNew { at, found },
+            LogError::Damaged { at, found } => OpenError::Damaged { at, found },
+            LogError::Io { doing, path, source } => OpenError::Io { doing, path, source },
+            LogError::Engine(text) => OpenError::Engine(text),
+            other @ (LogError::Poisoned(_) | LogError::Refused(_)) => OpenError::Engine(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use OpenError::*;
+        match self {
+            Absent { path } => write!(f, "{}: there is no log", path.display()),
+            NotALog { path, found } => write!(f, "{}: not a log, it holds {found}", path.display()),
+            WrongKind { path, expected } => write!(f, "{} is not {expected}", path.display()),
+            Busy { path } => write!(f, "{}: another writer has the log open", path.display()),
+            Moving { tries, last } => write!(f, "the log changed under {tries} attempts to copy it; last: {last}"),
+            Anchor { path, found } => write!(f, "{}: {found}", path.display()),
+            FileShorterThanAnchor { path, expected, found } => {
+                write!(f, "{} has {found} bytes and had at least {expected}", path.display())
+            }
+            ShorterThanAnchor { anchor, found } => {
+                write!(f, "the log ends at event {found}, but it had reached {anchor}: events are lost")
+            }
+            LongerThanAnchor { anchor, found } => {
+                write!(f, "the log was closed at event {anchor} and goes on to {found}: HEAD is of an older log")
+            }
+            OtherThanAnchor { seq, expected, found } => {
+                write!(f, "the frame at event {seq} is {found}, but HEAD knows it as {expected}")
+            }
+            Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
+            TooNew { at, found } => write!(f, "the frame at event {at} is from a newer program: {found}"),
+            Full { path, text } => write!(
+                f,
+                "{}: the disk is full, and the ballast file was already given up; make some space: {text}",
+                path.display()
+            ),
+            Engine(text) => write!(f, "the storage engine failed: {text}"),
+            Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Io { source, .. } => Some(source),
+            OpenError::Damaged { found, .. } | OpenError::TooNew { found, .. } => Some(found),
+            OpenError::Anchor { found, .. } => Some(found),
+            OpenError::Moving { last, .. } => Some(last.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A private copy of a log for tools that look at it and must not change it: sled cannot open without writing.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::create::{check, check_files};
+use super::engine::{Engine, Held};
+use super::reader::SledReader;
+use crate::core::vocabulary::Timestamp;
+use crate::log::anchor::Anchor;
+use crate::log::directory::{Directory, Found};
+use crate::log::{Frame, LogReader, OpenError, Position};
+
+/// How often a log that changes under the copy is copied again. A copy takes milliseconds to seconds and only a
+/// writer that gives a segment back meanwhile spoils it, so five failures in a row mean something else.
+const TRIES: u32 = 5;
+
+/// The pause between two copies: a writer's commit takes well below a millisecond, so its state has changed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A copy of a log as it was, checked up to its `HEAD`. Nothing of the original is created or changed, and no lock
+/// of it is taken, but for an instant to see whether a writer is there.
+pub struct PrivateCopy {
+    engine: Arc<Engine>,
+    anchor: Anchor,
+    end: Position,
+    time: Timestamp,
+    writer_active: bool,
+    objects: PathBuf,
+}
+
+impl PrivateCopy {
+    /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`] and opens that. The directory
+    /// goes when the last reader does.
+    ///
+    /// # Errors
+    /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that [`SledLog::open`]
+    /// reports about a log, but `Busy`; [`OpenError::Io`] if it cannot be read or there is no room for the copy.
+    ///
+    /// [`SledLog::open`]: super::SledLog::open
+    pub fn of(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::of_visiting(path, || |_: &Frame<'_>| ())
+    }
+
+    /// Like [`of`](Self::of), and shows every frame to a visitor in passing. `begin` makes a new visitor for every
+    /// attempt.
+    ///
+    /// # Errors
+    /// Like [`of`](Self::of).
+    pub fn of_visiting<V: FnMut(&Frame<'_>)>(
+        path: impl AsRef<Path>,
+        mut begin: impl FnMut() -> V,
+    ) -> Result<Self, OpenError> {
+        let directory = Directory::at(path.as_ref());
+        if directory.inspect()? != Found::Log {
+            return Err(OpenError::Absent { path: directory.path().to_owned() });
+        }
+        directory.check_kinds()?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let active_before = directory.writer_is_active();
+            let attempt = attempt(&directory, begin());
+            let writer_active = active_before || directory.writer_is_active();
+            match attempt {
+                Ok(copy) => return Ok(PrivateCopy { writer_active, ..copy }),
+                Err(error) if !writer_active => return Err(error),
+                Err(last) if tries == TRIES => return Err(OpenError::Moving { tries, last: Box::new(last) }),
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Reads the copy.
+    #[must_use]
+    pub fn reader(&self) -> Box<dyn LogReader> {
+        Box::new(SledReader(Arc::clone(&self.engine)))
+    }
+
+    /// What `HEAD` said just before the rest was copied.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        self.anchor
+    }
+
+    /// Where the copy ends: at `HEAD` or behind it.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// The time of the last frame; zero in an empty log.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// Whether a writer had the log open while it was copied.
+    #[must_use]
+    pub fn writer_active(&self) -> bool {
+        self.writer_active
+    }
+
+    /// The directory of the original's objects. They are immutable and need no copy.
+    #[must_use]
+    pub fn objects(&self) -> &Path {
+        &self.objects
+    }
+}
+
+fn attempt(directory: &Directory, visit: impl FnMut(&Frame<'_>)) -> Result<PrivateCopy, OpenError> {
+    let anchor = directory.read_head()?;
+    if !anchor.complete && !directory.sled().exists() {
+        return Err(OpenError::Absent { path: directory.path().to_owned() });
+    }
+    check_files(directory, &anchor)?;
+    let temporary = TemporaryDirectory::create()?;
+    let copied = temporary.0.join("sled");
+    DirBuilder::new().mode(0o700).create(&copied).map_err(OpenError::io("creating", &copied))?;
+    copy_sled(&directory.sled(), &copied)?;
+    let engine = Engine::open(&copied, Held::Copy { _directory: temporary })?;
+    let chain = check(&engine, &anchor, visit)?;
+    engine.set_appended(chain.position().seq);
+    Ok(PrivateCopy {
+        engine: Arc::new(engine),
+        anchor,
+        end: chain.position(),
+        time: chain.time(),
+        writer_active: false,
+        objects: directory.objects(),
+    })
+}
+
+/// Copies what sled has in `from` to the existing directory `to`. `db` goes last: an old snapshot beside a newer
+/// `db` is what sled finds after any crash, the opposite it could not open. Half-written snapshots stay behind.
+pub(super) fn copy_sled(from: &Path, to: &Path) -> Result<(), OpenError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(from).map_err(OpenError::io("listing", from))? {
+        let entry = entry.map_err(OpenError::io("listing", from))?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let name = entry.file_name();
+        if is_file && name != "db" && !name.to_string_lossy().ends_with(".generating") {
+            names.push(name);
+        }
+    }
+    names.push("db".into());
+    for name in names {
+        let (source, target) = (from.join(&name), to.join(&name));
+        copy_file(&source, &target).map_err(OpenError::io("copying", &source))?;
+    }
+    Ok(())
+}
+
+/// Like `fs::copy`, but private from the start. On file systems that can, the blocks are shared.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut target).map(drop)
+}
+
+/// A directory that is ours alone and goes with us.
+pub(super) struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    /// Making a directory either succeeds for one or says that the name is taken, and it follows no link, so a
+    /// counter is as good as randomness here.
+    fn create() -> Result<Self, OpenError> {
+        let parent = env::temp_dir();
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for number in 0..10_000 {
+            let path = parent.join(format!("lastword-{}-{number}", process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(TemporaryDirectory(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                Err(error) => return Err(OpenError::io("creating", &path)(error)),
+            }
+        }
+        Err(OpenError::io("creating a directory in", &parent)(last))
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

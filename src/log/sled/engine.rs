@@ -1,0 +1,175 @@
+//! sled behind a guard: its errors and panics become text, its drop cannot harm us.
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ::sled::{Batch, Config, Db, Tree};
+
+use super::copy::TemporaryDirectory;
+use crate::core::vocabulary::Seq;
+use crate::log::Frame;
+
+/// Bytes of one entry's value. sled puts pages past a threshold (65,516 bytes were measured) into files that it
+/// never syncs, and splits its leaves by count, at 16 entries: sixteen values of this size stay below.
+pub(super) const PART_LENGTH: usize = 3_584;
+
+const TREE: &str = "frames";
+
+/// 64 MiB. The log is written in order and read in order, so a cache earns little; sled counts less than it uses.
+const CACHE_CAPACITY: u64 = 64 << 20;
+
+/// An open sled directory. It stays open as long as the writer or a reader needs it.
+pub(super) struct Engine {
+    open: Option<(Db, Tree)>,
+    panicked: AtomicBool,
+    appended: AtomicU64,
+    /// Let go only after sled is: the lock of the writer, or the directory of a private copy.
+    _held: Held,
+}
+
+/// What an engine keeps until sled is closed.
+pub(super) enum Held {
+    Lock { _file: Arc<File> },
+    Copy { _directory: TemporaryDirectory },
+}
+
+/// An error or panic of sled.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) text: String,
+    pub(super) disk_is_full: bool,
+}
+
+impl Engine {
+    /// Opens, or creates, the sled directory `path`.
+    ///
+    /// sled's `flock` on `db` outlives a dropped `Db` for the moments in which its threads finish. The caller holds
+    /// `LOCK`, so nobody else can have it rightfully, and a second of patience is enough.
+    pub(super) fn open(path: &Path, held: Held) -> Result<Engine, Failure> {
+        for _ in 0..100 {
+            match open_once(path) {
+                Err(failure) if failure.text.contains("could not acquire lock") => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(failure) => return Err(failure),
+                Ok(open) => {
+                    let (panicked, appended) = (AtomicBool::new(false), AtomicU64::new(0));
+                    return Ok(Engine { open: Some(open), panicked, appended, _held: held });
+                }
+            }
+        }
+        Err(Failure { text: format!("{} stays locked", path.join("db").display()), disk_is_full: false })
+    }
+
+    /// Stores a frame: as one entry if it fits, which is atomic by itself and a quarter faster, else as a batch.
+    pub(super) fn put(&self, frame: &Frame<'_>) -> Result<(), Failure> {
+        let (base, bytes) = (frame.first(), frame.bytes());
+        self.guard(|_, tree| {
+            if bytes.len() <= PART_LENGTH {
+                return tree.insert(key(base, 0), bytes).map(drop);
+            }
+            let mut batch = Batch::default();
+            for (part, value) in (0..).zip(bytes.chunks(PART_LENGTH)) {
+                batch.insert(&key(base, part), value);
+            }
+            tree.apply_batch(batch)
+        })
+    }
+
+    /// Hands everything to the operating system. Not durable: on Linux sled neither syncs the length of the file
+    /// nor the cache of the drive.
+    pub(super) fn flush(&self) -> Result<(), Failure> {
+        self.guard(|db, _| db.flush().map(drop))
+    }
+
+    /// Runs `work`; after a panic every further call is refused.
+    pub(super) fn guard<T>(&self, work: impl FnOnce(&Db, &Tree) -> ::sled::Result<T>) -> Result<T, Failure> {
+        let Some((db, tree)) = self.open.as_ref().filter(|_| !self.panicked.load(Ordering::Acquire)) else {
+            return Err(Failure::of("it panicked earlier"));
+        };
+        catch(|| work(db, tree)).inspect_err(|failure| {
+            if failure.is_panic() {
+                self.panicked.store(true, Ordering::Release);
+            }
+        })
+    }
+
+    /// The last event that readers may go to. sled shows the parts of a batch one by one; a reader that stops here
+    /// never sees half a frame.
+    pub(super) fn appended(&self) -> Seq {
+        Seq(self.appended.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_appended(&self, seq: Seq) {
+        self.appended.store(seq.0, Ordering::Release);
+    }
+}
+
+/// sled flushes in a loop when it is dropped. After an I/O error that ends at once; after a panic it may wait for
+/// ever for a thread that is gone, so then it is left alone: the directory stays locked until this process ends.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let open = self.open.take();
+        if self.panicked.load(Ordering::Acquire) {
+            std::mem::forget(open);
+        } else {
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(open)));
+        }
+    }
+}
+
+const PANICKED: &str = "it panicked: ";
+
+impl Failure {
+    pub(super) fn of(text: &str) -> Self {
+        Failure { text: text.to_owned(), disk_is_full: false }
+    }
+
+    fn is_panic(&self) -> bool {
+        self.text.starts_with(PANICKED)
+    }
+}
+
+/// The name of one part of a frame; big-endian, so that sled's order is the log's.
+pub(super) fn key(base: Seq, part: u32) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&base.0.to_be_bytes());
+    key[8..].copy_from_slice(&part.to_be_bytes());
+    key
+}
+
+fn open_once(path: &Path) -> Result<(Db, Tree), Failure> {
+    catch(|| {
+        // No background flusher: a thread that syncs on its own would make failures land outside our calls.
+        let db = Config::new().path(path).cache_capacity(CACHE_CAPACITY).flush_every_ms(None).open()?;
+        let tree = db.open_tree(TREE)?;
+        Ok((db, tree))
+    })
+}
+
+/// Runs `work` and turns an error or panic of sled into text. The panic message still goes to the program's panic
+/// hook, which is not ours to change.
+fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => {
+            let disk_is_full =
+                matches!(&error, ::sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
+            Err(Failure { text: error.to_string(), disk_is_full })
+        }
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(Failure { text: format!("{PANICKED}{text}"), disk_is_full: text.contains("StorageFull") })
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Reading frames back: parts joined, checked, chained.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use ::sled::{IVec, Iter};
+
+use super::engine::{Engine, PART_LENGTH, key};
+use crate::core::vocabulary::Seq;
+use crate::log::frame::array;
+use crate::log::{Chain, Frame, FrameError, FrameHash, FrameHeader, LogError, LogReader, MAX_FRAME_LENGTH};
+
+/// A frame never has more parts than this.
+const MAX_PARTS: usize = MAX_FRAME_LENGTH.div_ceil(PART_LENGTH);
+
+/// Reads the frames of an open engine.
+pub(super) struct SledReader(pub(super) Arc<Engine>);
+
+impl LogReader for SledReader {
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
+        Box::new(Frames::new(&self.0, from, Some(self.0.appended())))
+    }
+
+    fn another(&self) -> Box<dyn LogReader> {
+        Box::new(SledReader(Arc::clone(&self.0)))
+    }
+}
+
+/// The frames from one that holds a given `Seq`.
+pub(super) struct Frames<'a> {
+    engine: &'a Engine,
+    state: State,
+    /// The last `Seq` that has to be there; without it, the entries say where the end is.
+    until: Option<Seq>,
+    chain: Chain,
+    last: Option<(FrameHeader, FrameHash)>,
+}
+
+enum State {
+    Start(Seq),
+    Reading(Iter),
+    Ended,
+}
+
+/// One entry: the frame's first `Seq`, the number of the part, its bytes.
+struct Part {
+    base: Seq,
+    number: u32,
+    bytes: IVec,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn new(engine: &'a Engine, from: Seq, until: Option<Seq>) -> Self {
+        let chain = if from <= Seq(1) { Chain::from_start() } else { Chain::anywhere() };
+        Frames { engine, state: State::Start(from), until, chain, last: None }
+    }
+
+    /// The chain of what was read so far.
+    pub(super) fn so_far(&self) -> Chain {
+        self.chain
+    }
+
+    /// The frame that was read last and whose bytes are `bytes`, without hashing them a second time.
+    pub(super) fn last_as_frame<'b>(&self, bytes: &'b [u8]) -> Option<Frame<'b>> {
+        self.last.map(|(header, hash)| Frame::from_checked(bytes, header, hash))
+    }
+
+    fn read(&mut self) -> Result<Option<Vec<u8>>, LogError> {
+        if let State::Start(from) = self.state {
+            if self.until.is_some_and(|until| until < from || until == Seq::ZERO) {
+                return Ok(None);
+            }
+            self.state = State::Reading(self.seek(from)?);
+        }
+        if self.until.is_some_and(|until| self.chain.position().seq >= until) {
+            return Ok(None);
+        }
+        let expected = self.chain.position().seq.next();
+        let Some((base, bytes)) = self.join()? else {
+            return match self.until {
+                None => Ok(None),
+                Some(_) => Err(LogError::Damaged { at: expected, found: FrameError::Missing }),
+            };
+        };
+        let frame = Frame::parse(&bytes).map_err(|found| LogError::Damaged { at: base, found })?;
+        if frame.first() != base {
+            let found = FrameError::Gap { expected: base, found: frame.first() };
+            return Err(LogError::Damaged { at: base, found });
+        }
+        self.chain.check(&frame).map_err(|found| LogError::Damaged { at: expected, found })?;
+        self.last = Some((*frame.header(), frame.hash()));
+        Ok(Some(bytes))
+    }
+
+    /// The entries from the frame that holds `from`: the last one that begins there or before.
+    fn seek(&self, from: Seq) -> Result<Iter, LogError> {
+        self.guard(|tree| {
+            let before = tree.range(..=key(from, u32::MAX)).next_back().transpose()?;
+            let first: Bound<Vec<u8>> = match before.as_ref().and_then(|(name, _)| name.first_chunk::<8>()) {
+                Some(base) => Bound::Included(base.to_vec()),
+                None => Bound::Unbounded,
+            };
+            Ok(tree.range::<Vec<u8>, _>((first, Bound::Unbounded)))
+        })
+    }
+
+    /// All parts of the next frame.
+    fn join(&mut self) -> Result<Option<(Seq, Vec<u8>)>, LogError> {
+        let Some(first) = self.part()? else { return Ok(None) };
+        let at = first.base;
+        check_number(at, 0, Some(first.number))?;
+        let whole = Frame::length_from(&first.bytes).map_err(|found| LogError::Damaged { at, found })?;
+        let mut bytes = first.bytes.to_vec();
+        for expected in 1..whole.div_ceil(PART_LENGTH).min(MAX_PARTS) {
+            let expected = u32::try_from(expected).unwrap_or(u32::MAX);
+            let part = self.part()?.filter(|part| part.base == at);
+            check_number(at, expected, part.as_ref().map(|part| part.number))?;
+            if let Some(part) = part {
+                bytes.extend_from_slice(&part.bytes);
+            }
+        }
+        Ok(Some((at, bytes)))
+    }
+
+    fn part(&mut self) -> Result<Option<Part>, LogError> {
+        let State::Reading(entries) = &mut self.state else { return Ok(None) };
+        let next = self.engine.guard(|_, _| entries.next().transpose()).map_err(LogError::from)?;
+        let Some((name, bytes)) = next else { return Ok(None) };
+        if name.len() != key(Seq::ZERO, 0).len() {
+            let at = self.chain.position().seq.next();
+            return Err(LogError::Damaged { at, found: FrameError::Key { length: name.len() } });
+        }
+        let (base, number) = (Seq(u64::from_be_bytes(array(&name, 0))), u32::from_be_bytes(array(&name, 8)));
+        Ok(Some(Part { base, number, bytes }))
+    }
+
+    fn guard<T>(&self, work: impl FnOnce(&::sled::Tree) -> ::sled::Result<T>) -> Result<T, LogError> {
+        self.engine.guard(|_, tree| work(tree)).map_err(LogError::from)
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Vec<u8>, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if matches!(self.state, State::Ended) {
+            return None;
+        }
+        let next = self.read().transpose();
+        if !matches!(next, Some(Ok(_))) {
+            self.state = State::Ended;
+        }
+        next
+    }
+}
+
+fn check_number(at: Seq, expected: u32, found: Option<u32>) -> Result<(), LogError> {
+    if found == Some(expected) {
+        return Ok(());
+    }
+    Err(LogError::Damaged { at, found: FrameError::Parts { expected, found } })
+}
