@@ -11,7 +11,8 @@ use crate::codec::{self, CodecError, Tag};
 use crate::core::vocabulary::{CollectionId, NamedObject, ObjectHash, Recorded, Seq, Timestamp};
 use crate::core::{Illegal, State, Violation};
 use crate::log::{Frame, FrameHash, LogError, LogReader};
-use crate::objects::{ObjectError, Objects};
+use crate::objects::Objects;
+use crate::objects::tree::{self, TreeError};
 
 /// Up to where to replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum ReplayError {
         /// The event.
         seq: Seq,
         /// Why not.
-        error: ObjectError,
+        error: TreeError,
     },
 }
 
@@ -126,6 +127,39 @@ pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayErr
     Ok(state)
 }
 
+/// Folds frames as they are shown, so that opening a log and replaying it are one pass.
+#[derive(Debug, Default)]
+pub struct Folding {
+    state: State,
+    error: Option<ReplayError>,
+}
+
+impl Folding {
+    /// Folds the events of a frame; after an error, nothing any more.
+    pub fn frame(&mut self, frame: &Frame<'_>) {
+        if self.error.is_none() {
+            self.error = self.fold(frame).err();
+        }
+    }
+
+    /// The state that all frames add up to.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn finish(self) -> Result<State, ReplayError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
+        self.state.check().map_err(violation)?;
+        Ok(self.state)
+    }
+
+    fn fold(&mut self, frame: &Frame<'_>) -> Result<(), ReplayError> {
+        decode(frame)?.iter().try_for_each(|event| self.state.fold(event)).map_err(ReplayError::Illegal)
+    }
+}
+
 /// What a verification has gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
@@ -152,8 +186,15 @@ pub struct Verified {
 /// The first defect found.
 pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<Verified, ReplayError> {
     let mut state = State::new();
-    let mut found =
-        Verified { frames: 0, events: 0, objects: 0, bytes: 0, last: Seq::ZERO, head: FrameHash::ZERO, digest: [0; 32] };
+    let mut found = Verified {
+        frames: 0,
+        events: 0,
+        objects: 0,
+        bytes: 0,
+        last: Seq::ZERO,
+        head: FrameHash::ZERO,
+        digest: [0; 32],
+    };
     let mut seen = BTreeSet::new();
     for frame in frames(reader, Seq::ZERO) {
         let (summary, events) = frame?;
@@ -189,9 +230,9 @@ pub fn walk(
     objects: &dyn Objects,
     named: NamedObject,
     visit: &mut dyn FnMut(ObjectHash) -> bool,
-) -> Result<(), ObjectError> {
+) -> Result<(), TreeError> {
     let (NamedObject::PathSet(root) | NamedObject::Manifest(root)) = named;
-    crate::objects::tree::reachable(objects, root, visit)
+    tree::reachable(objects, root, visit)
 }
 
 /// What is known of a frame once it was read.
@@ -207,10 +248,9 @@ pub(crate) fn frames(
     reader: &dyn LogReader,
     from: Seq,
 ) -> impl Iterator<Item = Result<(FrameSummary, Vec<Recorded>), ReplayError>> + '_ {
-    reader.frames(from).map(|bytes| {
+    reader.frames(from).map(move |bytes| {
         let bytes = bytes?;
-        let frame = Frame::parse(&bytes)
-            .map_err(|found| ReplayError::Log(LogError::Damaged { at: from, found }))?;
+        let frame = Frame::parse(&bytes).map_err(|found| ReplayError::Log(LogError::Damaged { at: from, found }))?;
         let summary = FrameSummary { last: frame.last(), hash: frame.hash(), bytes: bytes.len() as u64 };
         Ok((summary, decode(&frame)?))
     })
@@ -226,8 +266,8 @@ pub fn decode(frame: &Frame<'_>) -> Result<Vec<Recorded>, ReplayError> {
         .records()
         .map(|record| {
             let tag = Tag { event_type: record.event_type, version: record.version };
-            let event = codec::decode(tag, record.payload)
-                .map_err(|error| ReplayError::Codec { seq: record.seq, error })?;
+            let event =
+                codec::decode(tag, record.payload).map_err(|error| ReplayError::Codec { seq: record.seq, error })?;
             Ok(Recorded { seq: record.seq, at, epoch, event })
         })
         .collect()

@@ -4,14 +4,14 @@
 //! is committed is not for it to decide: by the time it returns something else may be wanted.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Delta, FieldError, Fingerprint, Generation, Kind, Name, Observed, Source,
-    Spec, Timestamp, Token, Version, Word,
+    AttemptRef, Built, CollectionId, Delta, FieldError, Fingerprint, Generation, Kind, Name, Observed, Source, Spec,
+    Timestamp, Token, Version, Word,
 };
 use crate::core::{Applied, vocabulary::Content};
 use crate::objects::Objects;

@@ -13,7 +13,7 @@ mod waits;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crossbeam_channel::{Receiver, bounded};
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{FieldError, Kind};
-use crate::log::{self, Durability, Log, SledLog};
+use crate::log::{self, Durability, IfAbsent, Log, SledLog};
 use crate::objects::{FileObjects, ObjectError, Objects};
 use crate::reducer::{Reducer, ReducerError};
-use crate::replay::{self, ReplayError, Until};
+use crate::replay::{self, Folding, ReplayError, Until};
 use crate::worker::Worker;
 
 pub use feed::{Watch, WatchError, Watched};
@@ -37,7 +37,7 @@ pub use waits::Waited;
 
 use feed::Feed;
 use looks::Looks;
-use message::{Message, Report};
+use message::Message;
 use pool::{Kinds, Pool, Shop};
 use run::Engine;
 
@@ -259,7 +259,8 @@ impl Builder {
         let (log, objects, state) = open_storage(self.storage, self.durability)?;
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader) = (log.durable().seq, log.reader());
-        let reducer = Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+        let reducer =
+            Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
 
         let (messages, queue) = bounded(self.queue);
         // Room for every thread of both pools, the replaced ones included, so that none ever waits to report.
@@ -306,7 +307,10 @@ impl Builder {
             return Err(FieldError::new("queue", "must be at least 1"));
         }
         if self.look_interval < Duration::from_millis(10) {
-            return Err(FieldError::new("look_interval", format!("must be at least 10 ms, found {:?}", self.look_interval)));
+            return Err(FieldError::new(
+                "look_interval",
+                format!("must be at least 10 ms, found {:?}", self.look_interval),
+            ));
         }
         Ok(())
     }
@@ -327,28 +331,27 @@ impl fmt::Debug for Builder {
 type Opened = (Box<dyn Log>, Arc<dyn Objects>, State);
 
 fn open_storage(storage: Storage, durability: Durability) -> Result<Opened, StartError> {
-    let (log, objects): (Box<dyn Log>, Arc<dyn Objects>) = match storage {
-        Storage::Given(log, objects) => (log, objects),
-        Storage::Directory(path) => {
-            let log = SledLog::open(&path, durability).map_err(StartError::Log)?;
-            let objects = FileObjects::open(&objects_in(&path)).map_err(StartError::Objects)?;
-            (Box::new(log), Arc::new(objects))
+    match storage {
+        Storage::Given(log, objects) => {
+            let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
+            Ok((log, objects, state))
         }
-    };
-    let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
-    state.check().map_err(|violation| StartError::Replay(ReplayError::Violation { seq: state.last(), violation }))?;
-    Ok((log, objects, state))
-}
-
-/// Where the objects of the log in `directory` are.
-#[must_use]
-pub fn objects_in(directory: &Path) -> PathBuf {
-    directory.join("objects")
+        Storage::Directory(path) => {
+            let mut replay = Folding::default();
+            let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, |frame| replay.frame(frame))
+                .map_err(StartError::Log)?;
+            let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
+            Ok((Box::new(log), Arc::new(objects), replay.finish().map_err(StartError::Replay)?))
+        }
+    }
 }
 
 /// A channel that has something in it after a manual clock was moved.
 fn wake_on_moved(clock: &dyn Clock) -> Receiver<()> {
     let (moved, receiver) = bounded(1);
-    clock.on_moved(Box::new(move || drop(moved.try_send(()))));
+    // One wake is enough, however often the clock was moved.
+    clock.on_moved(Box::new(move || {
+        let _ = moved.try_send(());
+    }));
     receiver
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Select, TryRecvError};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::feed::Feed;
 use super::handle::{CollectionStatus, CommandError, end_of};
@@ -165,11 +165,11 @@ impl Engine {
         match message {
             Message::Command { command, reply } => {
                 let verdict = self.command(&command)?.map_err(CommandError::Refused);
-                self.release(move || drop(reply.send(verdict)));
+                self.release(move || answer(&reply, verdict));
             }
             Message::Batch { commands, reply } => {
                 let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
-                self.release(move || drop(reply.send(Ok(verdicts))));
+                self.release(move || answer(&reply, Ok(verdicts)));
             }
             Message::Wait { name, generation, reply } => {
                 let id = self.reducer.state().id_of(&name);
@@ -178,26 +178,26 @@ impl Engine {
                         self.waits.add(id, generation, reply);
                         self.waits.touch(id);
                     }
-                    None => self.release(move || drop(reply.send(super::waits::Waited::Dropped))),
+                    None => self.release(move || answer(&reply, super::waits::Waited::Dropped)),
                 }
             }
             Message::Status { name, reply } => {
                 let status = self.reducer.state().id_of(&name).and_then(|id| self.status(id)).map(Box::new);
-                self.release(move || drop(reply.send(status)));
+                self.release(move || answer(&reply, status));
             }
             Message::List { reply } => {
                 let ids = self.reducer.state().by_name().map(|(id, _)| id);
                 let list = ids.filter_map(|id| self.status(id)).collect();
-                self.release(move || drop(reply.send(list)));
+                self.release(move || answer(&reply, list));
             }
             Message::Stats { reply } => {
                 let stats = Box::new(self.stats());
-                self.release(move || drop(reply.send(stats)));
+                self.release(move || answer(&reply, stats));
             }
             Message::Digest { reply } => {
                 let state = self.reducer.state();
                 let digest = (state.last(), state.digest());
-                self.release(move || drop(reply.send(digest)));
+                self.release(move || answer(&reply, digest));
             }
             Message::Shutdown { timeout } => self.stop(timeout),
         }
@@ -446,8 +446,8 @@ fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome, was_t
 fn not_accepted(message: Message, why: &str) {
     let error = || CommandError::NotAccepted(why.to_owned());
     match message {
-        Message::Command { reply, .. } => drop(reply.send(Err(error()))),
-        Message::Batch { reply, .. } => drop(reply.send(Err(error()))),
+        Message::Command { reply, .. } => answer(&reply, Err(error())),
+        Message::Batch { reply, .. } => answer(&reply, Err(error())),
         // These find their channel closed.
         Message::Wait { .. }
         | Message::Status { .. }
@@ -456,6 +456,11 @@ fn not_accepted(message: Message, why: &str) {
         | Message::Digest { .. }
         | Message::Shutdown { .. } => {}
     }
+}
+
+/// Answers. Whoever no longer listens does not have to be told.
+fn answer<T>(reply: &Sender<T>, value: T) {
+    let _ = reply.send(value);
 }
 
 /// Every event as a `tracing` event of its own.

@@ -24,9 +24,11 @@ mod spec;
 mod store;
 mod thrift;
 mod wire;
+mod worker;
 
 use std::fmt;
 
+pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
 pub use build::{Build, BuildError, BuildFailed, NoBuilder, Outcome, Progress, SegmentBuilder, build};
 pub use format::{Format, FormatError, RowRange, format_of};
@@ -40,29 +42,7 @@ pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, che
 pub use source::{Source, SourceUri};
 pub use spec::ExternalSpec;
 pub use store::{FileReader, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
-
-/// What is wrong with one field of what a user declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// The field, as the user wrote it: `source`, `spec.target_rows`.
-    pub field: String,
-    /// What is wrong and what is allowed, as the end of a sentence that begins with the field.
-    pub problem: String,
-}
-
-impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> FieldError {
-        FieldError { field: field.into(), problem: problem.into() }
-    }
-}
-
-impl fmt::Display for FieldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for FieldError {}
+pub use worker::External;
 
 /// The work was told to stop: cancelled, superseded or shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
 
-use super::{Events, clip};
 use super::backoff::retry_at;
 use super::follow::Live;
 use super::observe::{check_look, see};
+use super::{Events, clip};
 use crate::core::collection::Collection;
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
