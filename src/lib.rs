@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod codec;
 pub mod core;
+pub mod describe;
 pub mod engine;
 #[cfg(feature = "external")]
 pub mod external;
