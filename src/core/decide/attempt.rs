@@ -57,7 +57,7 @@ pub(super) fn complete(state: &State, completion: &Completion, events: &mut Even
         Some(_) => RejectReason::Stale,
     };
     events.push(Event::CompletionRejected { collection: id, task, attempt, token, reason, fingerprint, wanted });
-    if running.is_some() || state.draining(token).is_some() {
+    if running.is_some() || is_draining(state, completion.attempt) {
         // The worker has returned. If its attempt is still the live one, it is handed back and tried again.
         events.push(ended(completion.attempt, EndReason::Acknowledged));
     }
@@ -111,7 +111,7 @@ pub(super) fn fail(
 pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -> Result<(), Rejection> {
     let collection = state.collection(attempt.collection);
     let is_live = collection.is_some_and(|collection| running(collection, attempt).is_some());
-    if is_live || state.draining(attempt.token).is_some() {
+    if is_live || is_draining(state, attempt) {
         events.push(ended(attempt, EndReason::Acknowledged));
     }
     Ok(())
@@ -175,6 +175,11 @@ pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&R
         }
         Status::Running(_) | Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
     }
+}
+
+/// Whether this very attempt was told to stop and has not. A caller that mixes up its attempts ends none.
+fn is_draining(state: &State, attempt: AttemptRef) -> bool {
+    state.draining(attempt.token).is_some_and(|draining| draining.attempt == attempt)
 }
 
 /// The first `most` bytes of a text, or a few less so that no character is cut.
