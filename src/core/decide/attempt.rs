@@ -36,13 +36,18 @@ pub(super) fn assign(
 
 /// LastWord: a result is committed if it comes from the running attempt of the live task and was built from what
 /// is wanted now. Everything else is recorded as rejected, with the reason.
-pub(super) fn complete(state: &State, completion: &Completion, events: &mut Events) -> Result<(), Rejection> {
+pub(super) fn complete(
+    state: &State,
+    completion: &Completion,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
     let AttemptRef { collection: id, task, attempt, token } = completion.attempt;
     let fingerprint = completion.fingerprint;
     let collection = state.collection(id);
     let wanted = collection.and_then(Collection::wanted_fingerprint);
-    let running = collection.and_then(|collection| running(collection, completion.attempt));
-    if running.is_some() && wanted == Some(fingerprint) {
+    let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
+    if live.is_some() && wanted == Some(fingerprint) {
         let result = completion.result.clone();
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
@@ -57,11 +62,13 @@ pub(super) fn complete(state: &State, completion: &Completion, events: &mut Even
         Some(_) => RejectReason::Stale,
     };
     events.push(Event::CompletionRejected { collection: id, task, attempt, token, reason, fingerprint, wanted });
-    if running.is_some() || is_draining(state, completion.attempt) {
-        // The worker has returned. If its attempt is still the live one, it is handed back and tried again.
-        events.push(ended(completion.attempt, EndReason::Acknowledged));
+    if let Some((collection, running)) = live {
+        // Charged like any other failure: a worker that is confused once may be so every time.
+        let message = "its result was built from something else than its task".into();
+        charge(completion.attempt, collection, running, FailReason::Failed, message, at, None, events);
+        return Ok(());
     }
-    Ok(())
+    stopped(state, completion.attempt, events)
 }
 
 pub(super) fn fail(

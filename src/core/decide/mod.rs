@@ -76,7 +76,7 @@ pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Even
         Command::Confirm { name, fingerprint } => steer::confirm(state, name, *fingerprint, at, events),
         Command::Drop { name } => steer::drop_collection(state, name, at, events),
         Command::Assign { worker, collection } => attempt::assign(state, worker, *collection, at, events),
-        Command::Complete(completion) => attempt::complete(state, completion, events),
+        Command::Complete(completion) => attempt::complete(state, completion, at, events),
         Command::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
         Command::Stopped { attempt } => attempt::stopped(state, *attempt, events),
         Command::Due(deadline) => due::due(state, *deadline, at, events),
