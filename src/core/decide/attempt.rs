@@ -4,7 +4,7 @@ use super::Events;
 use super::backoff::retry_at;
 use super::follow::Live;
 use super::observe::{check_look, see};
-use crate::core::collection::Collection;
+use crate::core::collection::{Applied, Collection};
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
@@ -53,11 +53,10 @@ pub(super) fn complete(
         events.push(ended(completion.attempt, EndReason::Acknowledged));
         return Ok(());
     }
+    let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
     let reason = match collection {
         None => RejectReason::UnknownCollection,
-        Some(collection) if collection.applied.as_ref().is_some_and(|applied| applied.token == token) => {
-            RejectReason::Duplicate
-        }
+        Some(collection) if collection.applied.as_deref().is_some_and(committed) => RejectReason::Duplicate,
         Some(_) if wanted == Some(fingerprint) => RejectReason::NotLive,
         Some(_) => RejectReason::Stale,
     };
