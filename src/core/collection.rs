@@ -105,6 +105,16 @@ pub struct Unobservable {
     pub cause: Box<str>,
 }
 
+impl Pending {
+    /// Since when.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        match self {
+            Pending::Settling { since, .. } | Pending::Held { since, .. } => *since,
+        }
+    }
+}
+
 impl Collection {
     /// The collection that a declaration makes.
     pub(super) fn declared(recorded: &Recorded) -> Result<Collection, &'static str> {
@@ -309,6 +319,8 @@ impl Collection {
                 }));
                 self.failures = 0;
                 self.moves = 0;
+                // The first word that is not applied is now the one that is pending, if any.
+                self.unapplied_since = self.pending.map(|pending| pending.since());
             }
             Event::AttemptFailed { reason, failures, .. } => {
                 self.failures = *failures;
