@@ -244,8 +244,14 @@ impl Collection {
                 }
             }
             Event::CollectionHeld { observed, cause, fingerprint, .. } => {
-                self.observe(recorded.seq, observed)?;
-                self.pending = Some(Pending::Held { since: recorded.at, cause: *cause, fingerprint: *fingerprint });
+                if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
+                    return Err("its fingerprint is not that of what it says");
+                }
+                let since = match self.pending {
+                    Some(Pending::Held { since, fingerprint: held, .. }) if held == *fingerprint => since,
+                    Some(_) | None => recorded.at,
+                };
+                self.pending = Some(Pending::Held { since, cause: *cause, fingerprint: *fingerprint });
                 Ok(())
             }
             Event::HoldConfirmed { fingerprint, generation, .. } => {
