@@ -1,15 +1,15 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
 
-use super::Events;
 use super::backoff::retry_at;
 use super::follow::Live;
 use super::observe::{check_look, see};
+use super::{Events, clip};
 use crate::core::collection::{Applied, Collection};
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, ParkCause,
-    RejectReason, Rejection, Timestamp, WorkerName,
+    AttemptRef, Built, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
+    ParkCause, RejectReason, Rejection, Timestamp, WorkerName,
 };
 
 pub(super) fn assign(
@@ -44,6 +44,7 @@ pub(super) fn complete(
 ) -> Result<(), Rejection> {
     let AttemptRef { collection: id, task, attempt, token } = completion.attempt;
     let fingerprint = completion.fingerprint;
+    check_output(&completion.result)?;
     let collection = state.collection(id);
     let wanted = collection.and_then(Collection::wanted_fingerprint);
     let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
@@ -68,6 +69,15 @@ pub(super) fn complete(
         return Ok(());
     }
     stopped(state, completion.attempt, events)
+}
+
+fn check_output(result: &Built) -> Result<(), FieldError> {
+    let found = result.output.as_ref().map_or(0, |output| output.len());
+    if found > Built::MOST_OUTPUT {
+        let problem = format!("must have at most {} bytes, found {found}", Built::MOST_OUTPUT);
+        return Err(FieldError::new("result.output", problem));
+    }
+    Ok(())
 }
 
 pub(super) fn fail(
@@ -186,10 +196,4 @@ pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&R
 /// Whether this very attempt was told to stop and has not. A caller that mixes up its attempts ends none.
 fn is_draining(state: &State, attempt: AttemptRef) -> bool {
     state.draining(attempt.token).is_some_and(|draining| draining.attempt == attempt)
-}
-
-/// The first `most` bytes of a text, or a few less so that no character is cut.
-fn clip(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
 }

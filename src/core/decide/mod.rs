@@ -93,3 +93,9 @@ fn named<'s>(state: &'s State, name: &Name) -> Result<(CollectionId, &'s Collect
     let id = state.id_of(name).ok_or_else(unknown)?;
     state.collection(id).map(|collection| (id, collection)).ok_or_else(unknown)
 }
+
+/// The first `most` bytes of a text, or a few less so that no character is cut.
+fn clip(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}

@@ -1,12 +1,12 @@
 //! `Observe`: what a source was seen to hold. An unchanged look is no event.
 
 use super::follow::{Live, follow, observed_generation};
-use super::{Events, named};
+use super::{Events, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, CollectionId, Delta, Event, Fingerprint, HoldCause, Observation, Observed, Rejection, Seen, Subject,
-    Timestamp,
+    Admission, CollectionId, Delta, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
+    Seen, Subject, Timestamp,
 };
 
 pub(super) fn observe(
@@ -46,8 +46,9 @@ pub(super) fn see(
 ) {
     match seen {
         Seen::Failed { cause } => {
-            if collection.unobservable.as_ref().is_none_or(|known| known.cause != *cause) {
-                events.push(Event::ObservationFailed { collection: id, cause: cause.clone() });
+            let cause = clip(cause, FailureReport::MOST_MESSAGE);
+            if collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
+                events.push(Event::ObservationFailed { collection: id, cause: cause.into() });
             }
         }
         Seen::Content { observed, delta } => {
