@@ -189,6 +189,7 @@ impl State {
         match recorded.event {
             Event::WriterOpened { .. } if recorded.epoch <= self.epoch => return Err("its epoch is not a new one"),
             Event::WriterOpened { .. } => self.epoch = recorded.epoch,
+            _ if self.last == Seq::ZERO => return Err("no writer has opened the log"),
             _ if recorded.epoch != self.epoch => return Err("its epoch is not the one that is open"),
             _ => {}
         }
