@@ -66,11 +66,11 @@ fn see_content(
     at: Timestamp,
     events: &mut Events,
 ) {
-    let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     if unchanged && collection.unobservable.is_none() {
         return;
     }
+    let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
     let verdict =
         if unchanged { still(collection, fingerprint) } else { verdict(collection, observed, fingerprint, at) };
     match verdict {
