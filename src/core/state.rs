@@ -189,6 +189,7 @@ impl State {
         match recorded.event {
             Event::WriterOpened { .. } if recorded.epoch <= self.epoch => return Err("its epoch is not a new one"),
             Event::WriterOpened { .. } => self.epoch = recorded.epoch,
+            _ if self.last == Seq::ZERO => return Err("no writer has opened the log"),
             _ if recorded.epoch != self.epoch => return Err("its epoch is not the one that is open"),
             _ => {}
         }
@@ -215,10 +216,13 @@ impl State {
                 Ok(())
             }
             // These two may come after the collection is gone.
-            Event::AttemptEnded { token, .. } => match self.remove(id) {
-                Some(collection) => self.end_attempt(id, collection, *token, recorded),
-                None => self.stop_draining(*token).ok_or("there is no such attempt").map(drop),
-            },
+            Event::AttemptEnded { task, attempt, token, .. } => {
+                let ended = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
+                match self.remove(id) {
+                    Some(collection) => self.end_attempt(collection, ended, recorded),
+                    None => self.stop_draining(ended),
+                }
+            }
             Event::CompletionRejected { .. } if !self.collections.contains_key(&id) => Ok(()),
             _ => {
                 let mut collection = self.remove(id).ok_or("there is no such collection")?;
@@ -236,17 +240,13 @@ impl State {
 
     fn end_attempt(
         &mut self,
-        id: CollectionId,
         mut collection: Collection,
-        token: Token,
+        ended: AttemptRef,
         recorded: &Recorded,
     ) -> Result<(), &'static str> {
-        let is_live = collection.status.attempt().is_some_and(|attempt| attempt.token == token);
-        if !is_live {
-            let ended = self.stop_draining(token).ok_or("there is no such attempt")?;
-            if ended.attempt.collection != id {
-                return Err("the attempt is another collection's");
-            }
+        let id = ended.collection;
+        if running_attempt(id, &collection) != Some(ended) {
+            self.stop_draining(ended)?;
             collection.draining = collection.draining.checked_sub(1).ok_or("nothing is draining")?;
         }
         collection.fold(recorded)?;
@@ -261,12 +261,15 @@ impl State {
         }
     }
 
-    fn stop_draining(&mut self, token: Token) -> Option<Draining> {
-        let ended = self.draining.remove(&token)?;
-        if let Some(until) = ended.grace_until {
-            self.deadlines.remove(&(until, Deadline::Grace(token)));
+    fn stop_draining(&mut self, ended: AttemptRef) -> Result<(), &'static str> {
+        let draining = self.draining.remove(&ended.token).ok_or("there is no such attempt")?;
+        if draining.attempt != ended {
+            return Err("the token is another attempt's");
         }
-        Some(ended)
+        if let Some(until) = draining.grace_until {
+            self.deadlines.remove(&(until, Deadline::Grace(ended.token)));
+        }
+        Ok(())
     }
 
     /// Takes a collection out, together with what the indices say of it.
