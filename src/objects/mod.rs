@@ -6,6 +6,7 @@
 
 mod files;
 mod memory;
+pub(crate) mod sweep;
 pub mod tree;
 
 use std::fmt;
