@@ -9,6 +9,7 @@ mod message;
 mod pool;
 mod run;
 mod stats;
+mod sweep;
 mod waits;
 
 use std::fmt;
@@ -25,7 +26,6 @@ use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{FieldError, Kind, Seq};
 use crate::log::{self, Durability, IfAbsent, Log, LogReader, SledLog};
-use crate::objects::sweep::Sweepable;
 use crate::objects::{FileObjects, ObjectError, Objects};
 use crate::reducer::{Reducer, ReducerError};
 use crate::replay::{self, Folding, ReplayError, Until};
@@ -42,6 +42,7 @@ use looks::Looks;
 use message::Message;
 use pool::{Kinds, Pool, Shop};
 use run::Engine;
+use sweep::Sweepable;
 
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
 const QUEUE: usize = 4096;

@@ -191,7 +191,7 @@ mod tests {
 
     fn anchor(seq: u64) -> Anchor {
         let position = Position { seq: Seq(seq), hash: FrameHash([seq as u8; 32]), epoch: Epoch(3) };
-        Anchor { counter: seq, clean: seq % 2 == 0, complete: true, position, db_length: 77 }
+        Anchor { counter: seq, clean: seq.is_multiple_of(2), complete: true, position, db_length: 77 }
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 mod files;
 mod memory;
-pub(crate) mod sweep;
 pub mod tree;
 
 use std::fmt;

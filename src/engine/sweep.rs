@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{ObjectError, Objects, object_hash};
 use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::LogReader;
+use crate::objects::{ObjectError, Objects, object_hash};
 use crate::replay::{self, ReplayError};
 
 /// A store of objects that can be swept while it is used.
-pub(crate) struct Sweepable {
+pub(super) struct Sweepable {
     objects: Arc<dyn Objects>,
     pinned: Mutex<BTreeSet<ObjectHash>>,
     sweeping: AtomicBool,
@@ -21,7 +21,7 @@ pub(crate) struct Sweepable {
 
 impl Sweepable {
     /// A store with a sweep about to begin: from here on everything stored is pinned until the sweep is over.
-    pub(crate) fn new(objects: Arc<dyn Objects>) -> Sweepable {
+    pub(super) fn new(objects: Arc<dyn Objects>) -> Sweepable {
         Sweepable { objects, pinned: Mutex::new(BTreeSet::new()), sweeping: AtomicBool::new(true) }
     }
 
@@ -30,7 +30,7 @@ impl Sweepable {
     ///
     /// # Errors
     /// When the log or an object cannot be read; nothing was removed then, or only true orphans.
-    pub(crate) fn sweep(&self, reader: &dyn LogReader, durable: Seq, stop: &AtomicBool) -> Result<u64, ReplayError> {
+    pub(super) fn sweep(&self, reader: &dyn LogReader, durable: Seq, stop: &AtomicBool) -> Result<u64, ReplayError> {
         let result = self.mark(reader, durable, stop).and_then(|orphans| self.remove_all(&orphans, stop));
         self.sweeping.store(false, Ordering::Release);
         self.pins().clear();
