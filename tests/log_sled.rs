@@ -2,9 +2,9 @@
 
 mod log_support;
 
-use log_support::*;
 use lastword::core::vocabulary::Seq;
 use lastword::log::{Durability, IfAbsent, Log, OpenError, SledLog};
+use log_support::*;
 
 #[test]
 fn what_was_committed_is_read_back_after_reopening() {
@@ -35,9 +35,8 @@ fn reading_from_the_middle_begins_with_the_frame_that_holds_it() {
         writer.commit(&[10, 5_000, 20]);
     }
     let reader = writer.log.reader();
-    let firsts = |from: u64| -> Vec<u64> {
-        reader.frames(Seq(from)).map(|bytes| frame(&bytes.unwrap()).first().0).collect()
-    };
+    let firsts =
+        |from: u64| -> Vec<u64> { reader.frames(Seq(from)).map(|bytes| frame(&bytes.unwrap()).first().0).collect() };
     assert_eq!(firsts(0), (0..10).map(|n| n * 3 + 1).collect::<Vec<_>>());
     assert_eq!(firsts(1), firsts(0));
     assert_eq!(firsts(3), firsts(0));

@@ -29,10 +29,7 @@ impl Writer {
             self.builder.push(1, 1, &payload(last.seq.plus(index as u64 + 1), *size)).unwrap();
         }
         let time = self.log.time().0 + 1;
-        let frame = self
-            .builder
-            .seal(last.seq.next(), Epoch(1), Timestamp(time), Timestamp(0), last.hash)
-            .unwrap();
+        let frame = self.builder.seal(last.seq.next(), Epoch(1), Timestamp(time), Timestamp(0), last.hash).unwrap();
         self.log.append(&frame)
     }
 
