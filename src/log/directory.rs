@@ -132,11 +132,7 @@ impl Directory {
     /// Makes the directory and whatever leads to it.
     pub(super) fn create(&self) -> Result<(), OpenError> {
         let missing: Vec<&Path> = self.0.ancestors().take_while(|path| !path.exists()).collect();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.0)
-            .map_err(OpenError::io("creating", &self.0))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(OpenError::io("creating", &self.0))?;
         for created in missing {
             sync_parent(created)?;
         }

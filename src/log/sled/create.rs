@@ -86,11 +86,7 @@ pub(super) fn open(
 }
 
 /// Walks all frames of `engine` and holds their end against `anchor`.
-pub(super) fn check(
-    engine: &Engine,
-    anchor: &Anchor,
-    mut visit: impl FnMut(&Frame<'_>),
-) -> Result<Chain, OpenError> {
+pub(super) fn check(engine: &Engine, anchor: &Anchor, mut visit: impl FnMut(&Frame<'_>)) -> Result<Chain, OpenError> {
     let named = anchor.position;
     let mut frames = Frames::new(engine, Seq(1), None);
     while let Some(bytes) = frames.next().transpose()? {
@@ -183,10 +179,7 @@ fn open_and_check(
 }
 
 /// sled does not open when the disk is full. Then the ballast goes, once.
-fn or_without_ballast(
-    directory: &Directory,
-    open: impl Fn() -> Result<Engine, Failure>,
-) -> Result<Engine, OpenError> {
+fn or_without_ballast(directory: &Directory, open: impl Fn() -> Result<Engine, Failure>) -> Result<Engine, OpenError> {
     let full = match open() {
         Ok(engine) => return Ok(engine),
         Err(failure) if !failure.disk_is_full => return Err(OpenError::Engine(failure.text)),

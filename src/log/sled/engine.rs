@@ -159,8 +159,7 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
-            let disk_is_full =
-                matches!(&error, ::sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
+            let disk_is_full = matches!(&error, ::sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
             Err(Failure { text: error.to_string(), disk_is_full })
         }
         Err(panic) => {
