@@ -48,6 +48,8 @@ pub(super) fn open(
     let mut head = AnchorFile::open(&path, before).map_err(OpenError::io("opening", &path))?;
     if before.complete {
         check_files(&directory, &before)?;
+    } else if if_absent == IfAbsent::Refuse {
+        return Err(OpenError::Absent { path: directory.path().to_owned() });
     } else {
         finish_creation(&directory, &lock)?;
     }
