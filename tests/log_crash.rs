@@ -2,6 +2,8 @@
 //!
 //! The children are this test binary itself, started with `LASTWORD_CHILD` set. What needs strace says so and is
 //! skipped where it is not installed.
+// Helpers of tests report like tests do; clippy's exception covers only the functions marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod log_support;
 
@@ -12,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lastword::core::vocabulary::Seq;
-use lastword::log::{Durability, IfAbsent, Log, LogError, PrivateCopy, SledLog};
+use lastword::log::{Durability, IfAbsent, Log, LogError, OpenError, PrivateCopy, SledLog};
 use log_support::*;
 
 /// Not a test of its own: what the children do. Each acknowledgement is one line `ack SEQ` on stdout, written
@@ -67,6 +69,37 @@ fn child() {
             assert!(matches!((writer.log as Box<dyn Log>).close(), Err(LogError::Poisoned(_))));
             println!("poisoned");
         }
+        // On a file system of 4 MiB.
+        "no_space" => {
+            (0..5).for_each(|_| writer.commit(&[1_000]));
+            let frames = writer.frames();
+            writer.close();
+            let fill = |name: &str| {
+                let mut file = fs::File::create(state.with_file_name(name)).unwrap();
+                while file.write_all(&[1; 4_096]).is_ok() {}
+            };
+            let open = || SledLog::open(&state, IfAbsent::Refuse, Durability::Power);
+            fill("first");
+            let log = open().unwrap();
+            assert!(!state.join("ballast").exists(), "the ballast was given up");
+            assert_eq!(read_all(log.reader().as_ref()).unwrap(), frames);
+            (Box::new(log) as Box<dyn Log>).close().unwrap();
+            fill("second");
+            // sled writes a snapshot only where it made progress; take it away so that it has to.
+            for entry in fs::read_dir(state.join("sled")).unwrap().map(Result::unwrap) {
+                if entry.file_name().to_string_lossy().starts_with("snap.") {
+                    fs::remove_file(entry.path()).unwrap();
+                }
+            }
+            fill("third");
+            let error = open().unwrap_err();
+            assert!(matches!(error, OpenError::Full { .. }), "{error}");
+            ["first", "second", "third"].iter().for_each(|name| fs::remove_file(state.with_file_name(name)).unwrap());
+            let log = open().unwrap();
+            assert!(state.join("ballast").exists(), "and is back");
+            assert_eq!(read_all(log.reader().as_ref()).unwrap(), frames);
+            println!("survived a full disk");
+        }
         other => panic!("no such role: {other}"),
     }
 }
@@ -84,7 +117,7 @@ fn child_command(role: &str, state: &Path) -> Command {
 }
 
 fn last_acknowledged(output: &[u8]) -> u64 {
-    String::from_utf8_lossy(output).lines().filter_map(acknowledged).last().unwrap_or(0)
+    String::from_utf8_lossy(output).lines().rev().find_map(acknowledged).unwrap_or(0)
 }
 
 /// The harness writes `test child ... ` in front of the first line.
@@ -264,6 +297,23 @@ fn a_failed_write_poisons_and_what_was_acknowledged_is_there() {
     assert!(acknowledged > 10);
     let end = survives(&state, acknowledged, "after the failure");
     println!("{acknowledged} acknowledged, {end} found");
+}
+
+/// A private mount needs a user namespace, which not every machine grants.
+#[test]
+fn a_full_disk_costs_the_ballast_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o size=4m none \"$MOUNT\" || { echo no mount; exit 0; }; exec \"$0\" \"$@\"";
+    command.args(["--map-root-user", "--mount", "bash", "-c", script]).env("MOUNT", dir.path());
+    command.arg(std::env::current_exe().unwrap()).args(CHILD_ARGUMENTS);
+    as_child(&mut command, "no_space", &dir.path().join("state"));
+    let Ok(output) = command.output() else { return println!("SKIPPED: unshare is not installed") };
+    let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if text.contains("no mount") || error.contains("unshare:") {
+        return println!("SKIPPED: no private mount: {error}");
+    }
+    assert!(text.contains("survived a full disk"), "{text}\n{error}");
 }
 
 /// Between each two acknowledgements there is a write to `sled/db` and, after the last of those, a successful

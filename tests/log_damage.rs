@@ -2,6 +2,8 @@
 //! that was refused is left as it was found.
 //!
 //! The positions are sampled with fixed seeds. `LASTWORD_EXHAUSTIVE=1` visits every byte.
+// Helpers of tests report like tests do; clippy's exception covers only the functions marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod log_support;
 

@@ -1,4 +1,6 @@
 //! Frames: the bytes that are frozen, and bytes that mean no good.
+// Helpers of tests report like tests do; clippy's exception covers only the functions marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lastword::core::vocabulary::{Epoch, Seq, Timestamp};
 use lastword::log::{Frame, FrameBuilder, FrameError, FrameHash, HEADER_LENGTH};
