@@ -1,8 +1,15 @@
 //! lastword keeps derived collections in step with their sources.
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod codec;
 pub mod core;
-pub mod log;
-pub mod objects;
+pub mod describe;
+pub mod engine;
 #[cfg(feature = "external")]
 pub mod external;
+pub mod log;
+pub mod objects;
+pub mod reducer;
+pub mod replay;
+pub mod worker;

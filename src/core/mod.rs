@@ -1,5 +1,21 @@
 //! The pure core: no I/O, no clock, no threads, no randomness, no unordered iteration.
 //!
-//! *Architecture invariant:* nothing here imports another module of this crate. `tests/house.rs` holds that.
+//! ```text
+//! Command --decide(&State, at)--> [Event] --fold--> State
+//! ```
+//!
+//! *Architecture invariant:* nothing here imports another module of this crate, and nothing here can observe the
+//! world: time, ids and observations come in with a command. `tests/house.rs` holds that.
 
+mod collection;
+mod decide;
+mod state;
+mod status;
+mod view;
 pub mod vocabulary;
+
+pub use collection::{Applied, Collection, Pending, Unobservable, Wanted};
+pub use decide::{Events, decide};
+pub use state::{Draining, Illegal, State, Violation};
+pub use status::{Attempt, Failure, Parked, Parking, Running, Status, Task, Waiting};
+pub use view::{CollectionView, Condition, Lag};

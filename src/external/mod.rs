@@ -1,1 +1,68 @@
-//! External collections.
+//! External collections: a directory of Parquet files, looked at, cut into segments, kept in step.
+//!
+//! ```text
+//! look ──> PathSet ──> fragments ──> plan ──> builder ──> look again ──> manifest
+//!          (digest =   (row groups,  (kept,              (equal? else   (a tree of
+//!           version)    footers)      new, dropped)       Moved)         objects)
+//! ```
+//!
+//! Everything here is a function of what it is given: no clock is read, no thread is started. It must not know
+//! the engine, events or the log; `worker.rs` carries these functions to the engine.
+
+mod balance;
+mod build;
+mod format;
+mod fragments;
+mod local;
+mod look;
+mod manifest;
+mod parquet;
+mod path_set;
+mod segments;
+mod source;
+mod spec;
+mod store;
+mod thrift;
+mod wire;
+mod worker;
+
+use std::fmt;
+
+pub(crate) use crate::core::vocabulary::FieldError;
+pub use balance::balance;
+pub use build::{Build, BuildError, BuildFailed, NoBuilder, Outcome, Progress, SegmentBuilder, build};
+pub use format::{Format, FormatError, RowRange, format_of};
+pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
+pub use local::LocalStore;
+pub use look::{Look, StoredSet, load_set, look, store_set};
+pub use manifest::{Manifest, ManifestError, manifest_json};
+pub use parquet::Parquet;
+pub use path_set::{FileVersion, Instant, PathSet, SourcePath};
+pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, check, plan};
+pub use source::{Source, SourceUri};
+pub use spec::ExternalSpec;
+pub use store::{FileReader, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use worker::External;
+
+/// The work was told to stop: cancelled, superseded or shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the work was told to stop")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Asked between steps, at least once per file: whether to go on.
+pub type Checkpoint<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + 'a);
+
+/// A checkpoint that always goes on.
+///
+/// # Errors
+/// Never.
+pub fn never_interrupted() -> Result<(), Interrupted> {
+    Ok(())
+}

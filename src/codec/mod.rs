@@ -1,0 +1,99 @@
+//! Events to bytes and back, exactly as `log-format.md` says. The only module that names bincode.
+//!
+//! A payload is bincode 1.3 with `DefaultOptions` (little-endian varints), read from a slice whose frame was
+//! verified, with a limit, and with nothing left over.
+
+mod decode;
+mod encode;
+mod records;
+
+use std::fmt;
+
+use bincode::Options;
+
+pub use decode::decode;
+pub use encode::encode;
+
+/// No payload is longer: the largest event is a declaration with a spec of 64 KiB and a source of 4 KiB.
+const MOST_PAYLOAD: u64 = 1 << 20;
+
+/// The number of an event's type, and the version of its payload. Both stand outside the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag {
+    /// The type. Numbers only grow; a retired one is never used again.
+    pub event_type: u16,
+    /// The version of its payload.
+    pub version: u16,
+}
+
+/// Declares the registry of event types. Numbers 1-15 are control records, 16-31 declarations and what people ask
+/// for, 32-47 observations, 48-63 tasks, 64-79 obligations towards destinations.
+macro_rules! registry {
+    ($($number:literal $constant:ident $name:literal,)*) => {
+        $(const $constant: u16 = $number;)*
+
+        /// Every event type that this program writes: number, version, name.
+        pub const REGISTRY: &[(u16, u16, &str)] = &[$(($number, 1, $name),)*];
+    };
+}
+
+registry! {
+    1 WRITER_OPENED "writer_opened",
+    2 DATA_LOSS_ACCEPTED "data_loss_accepted",
+    // 3 base_frame: reserved for the state that stands for a deleted prefix.
+    16 COLLECTION_DECLARED "collection_declared",
+    17 SOURCE_CHANGED "source_changed",
+    18 SPEC_CHANGED "spec_changed",
+    19 POLICY_CHANGED "policy_changed",
+    20 COLLECTION_DROPPED "collection_dropped",
+    21 COLLECTION_PAUSED "collection_paused",
+    22 COLLECTION_RESUMED "collection_resumed",
+    23 REFRESH_REQUESTED "refresh_requested",
+    32 SOURCE_OBSERVED "source_observed",
+    33 OBSERVATION_FAILED "observation_failed",
+    34 COLLECTION_HELD "collection_held",
+    35 HOLD_CONFIRMED "hold_confirmed",
+    48 TASK_CREATED "task_created",
+    49 TASK_STARTED "task_started",
+    50 TASK_ABORTED "task_aborted",
+    51 TASK_COMPLETED "task_completed",
+    52 ATTEMPT_FAILED "attempt_failed",
+    53 ATTEMPT_ENDED "attempt_ended",
+    54 TASK_PARKED "task_parked",
+    55 COMPLETION_REJECTED "completion_rejected",
+    // 64 published, 65 publish_failed, 66 discarded: reserved for obligations towards destinations.
+}
+
+/// Why an event could not be encoded or decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodecError {
+    /// The type or its version is none that this program knows: the log was written by a newer one.
+    Unknown(Tag),
+    /// The payload does not have the layout of its type.
+    Payload {
+        /// Which type.
+        tag: Tag,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CodecError::Unknown(tag) => {
+                write!(f, "event type {} version {} is not known to this program", tag.event_type, tag.version)
+            }
+            CodecError::Payload { tag, problem } => {
+                write!(f, "the payload of event type {} version {} is damaged: {problem}", tag.event_type, tag.version)
+            }
+        }
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// How every payload is written and read.
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(MOST_PAYLOAD)
+}

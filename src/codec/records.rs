@@ -1,0 +1,306 @@
+//! The frozen payloads: one struct for each (type, version), exactly as `log-format.md` lays them out.
+//!
+//! A struct here never changes. What a new version needs is a new struct, a new version number and a pure
+//! upcaster in `mod.rs`. No `usize`, floats, maps, recursion or serde attributes that change the layout.
+
+use serde::{Deserialize, Serialize};
+
+pub(super) type Hash32 = [u8; 32];
+
+/// Type 1, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WriterOpenedV1<'a> {
+    pub(super) software: &'a str,
+}
+
+/// Type 2, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DataLossAcceptedV1<'a> {
+    pub(super) last: u64,
+    pub(super) found: &'a str,
+}
+
+/// Type 16, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CollectionDeclaredV1<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) source: &'a str,
+    pub(super) spec: &'a str,
+    pub(super) versioned: bool,
+    pub(super) policy: PolicyV1,
+    pub(super) wanted: Option<Hash32>,
+}
+
+/// Part of types 16 and 19. All durations in microseconds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PolicyV1 {
+    pub(super) on_change: OnChangeV1,
+    pub(super) grace: u64,
+    pub(super) quiet: u64,
+    pub(super) max_delay: u64,
+    pub(super) max_attempts: u32,
+    pub(super) backoff_base: u64,
+    pub(super) backoff_cap: u64,
+    pub(super) max_lost: u32,
+    pub(super) attempt_timeout: Option<u64>,
+}
+
+/// Part of `PolicyV1`.
+#[derive(Serialize, Deserialize)]
+pub(super) enum OnChangeV1 {
+    Supersede,
+}
+
+/// Type 17, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SourceChangedV1<'a> {
+    pub(super) collection: u64,
+    pub(super) source: &'a str,
+    pub(super) wanted: Option<Hash32>,
+    pub(super) generation: u64,
+}
+
+/// Type 18, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SpecChangedV1<'a> {
+    pub(super) collection: u64,
+    pub(super) spec: &'a str,
+    pub(super) wanted: Option<Hash32>,
+    pub(super) generation: u64,
+}
+
+/// Type 19, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PolicyChangedV1 {
+    pub(super) collection: u64,
+    pub(super) policy: PolicyV1,
+}
+
+/// Types 20, 21, 22 and 23, version 1: nothing but the collection.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CollectionOnlyV1 {
+    pub(super) collection: u64,
+}
+
+/// Part of types 32 and 34.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ObservedV1<'a> {
+    #[serde(borrow)]
+    pub(super) version: &'a [u8],
+    pub(super) set: Option<PathSetV1>,
+}
+
+/// Part of `ObservedV1`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PathSetV1 {
+    pub(super) root: Hash32,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+/// Part of types 32 and 34.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeltaV1 {
+    pub(super) added: u64,
+    pub(super) removed: u64,
+    pub(super) changed: u64,
+}
+
+/// Type 32, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SourceObservedV1<'a> {
+    pub(super) collection: u64,
+    #[serde(borrow)]
+    pub(super) observed: ObservedV1<'a>,
+    pub(super) delta: Option<DeltaV1>,
+    pub(super) admission: AdmissionV1,
+}
+
+/// Part of type 32.
+#[derive(Serialize, Deserialize)]
+pub(super) enum AdmissionV1 {
+    Admitted { fingerprint: Hash32, generation: u64 },
+    Settling { until: u64 },
+}
+
+/// Type 33, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ObservationFailedV1<'a> {
+    pub(super) collection: u64,
+    pub(super) cause: &'a str,
+}
+
+/// Type 34, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CollectionHeldV1<'a> {
+    pub(super) collection: u64,
+    #[serde(borrow)]
+    pub(super) observed: ObservedV1<'a>,
+    pub(super) delta: Option<DeltaV1>,
+    pub(super) cause: HoldCauseV1,
+    pub(super) fingerprint: Hash32,
+}
+
+/// Part of type 34.
+#[derive(Serialize, Deserialize)]
+pub(super) enum HoldCauseV1 {
+    Empty,
+}
+
+/// Type 35, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct HoldConfirmedV1 {
+    pub(super) collection: u64,
+    pub(super) fingerprint: Hash32,
+    pub(super) generation: u64,
+}
+
+/// Type 48, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TaskCreatedV1 {
+    pub(super) collection: u64,
+    pub(super) generation: u64,
+    pub(super) fingerprint: Hash32,
+    pub(super) not_before: u64,
+}
+
+/// Type 49, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TaskStartedV1<'a> {
+    pub(super) collection: u64,
+    pub(super) task: u64,
+    pub(super) attempt: u32,
+    pub(super) worker: &'a str,
+    pub(super) deadline: Option<u64>,
+}
+
+/// Type 50, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TaskAbortedV1 {
+    pub(super) collection: u64,
+    pub(super) task: u64,
+    pub(super) reason: AbortReasonV1,
+    pub(super) stopping: Option<StoppingV1>,
+}
+
+/// Part of type 50.
+#[derive(Serialize, Deserialize)]
+pub(super) enum AbortReasonV1 {
+    Superseded,
+    Dropped,
+    Cancelled,
+}
+
+/// Part of type 50.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoppingV1 {
+    pub(super) token: TokenV1,
+    pub(super) grace_until: u64,
+}
+
+/// Part of types 50 to 53 and 55.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TokenV1 {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+}
+
+/// Part of types 51, 52, 53 and 55: which attempt.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AttemptV1 {
+    pub(super) collection: u64,
+    pub(super) task: u64,
+    pub(super) attempt: u32,
+    pub(super) token: TokenV1,
+}
+
+/// Type 51, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TaskCompletedV1<'a> {
+    pub(super) attempt: AttemptV1,
+    pub(super) fingerprint: Hash32,
+    pub(super) manifest: Option<Hash32>,
+    pub(super) segments: Option<SegmentCountsV1>,
+    pub(super) rows: Option<u64>,
+    #[serde(borrow)]
+    pub(super) output: Option<&'a str>,
+}
+
+/// Part of type 51.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SegmentCountsV1 {
+    pub(super) kept: u64,
+    pub(super) new: u64,
+    pub(super) dropped: u64,
+}
+
+/// Type 52, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AttemptFailedV1<'a> {
+    pub(super) attempt: AttemptV1,
+    pub(super) reason: FailReasonV1,
+    pub(super) message: &'a str,
+    pub(super) retry_at: u64,
+    pub(super) failures: u32,
+    pub(super) grace_until: Option<u64>,
+}
+
+/// Part of type 52.
+#[derive(Serialize, Deserialize)]
+pub(super) enum FailReasonV1 {
+    Failed,
+    TimedOut,
+    WorkerLost,
+    Panicked,
+    SourceMoved,
+}
+
+/// Type 53, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AttemptEndedV1 {
+    pub(super) attempt: AttemptV1,
+    pub(super) reason: EndReasonV1,
+}
+
+/// Part of type 53.
+#[derive(Serialize, Deserialize)]
+pub(super) enum EndReasonV1 {
+    Acknowledged,
+    Abandoned,
+    Lost,
+}
+
+/// Type 54, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TaskParkedV1 {
+    pub(super) collection: u64,
+    pub(super) task: u64,
+    pub(super) cause: ParkCauseV1,
+}
+
+/// Part of type 54.
+#[derive(Serialize, Deserialize)]
+pub(super) enum ParkCauseV1 {
+    Permanent,
+    OutOfAttempts,
+    LostTooOften,
+}
+
+/// Type 55, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CompletionRejectedV1 {
+    pub(super) attempt: AttemptV1,
+    pub(super) reason: RejectReasonV1,
+    pub(super) fingerprint: Hash32,
+    pub(super) wanted: Option<Hash32>,
+}
+
+/// Part of type 55.
+#[derive(Serialize, Deserialize)]
+pub(super) enum RejectReasonV1 {
+    Stale,
+    NotLive,
+    Duplicate,
+    UnknownCollection,
+}

@@ -1,0 +1,199 @@
+//! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
+
+use super::backoff::retry_at;
+use super::follow::Live;
+use super::observe::{check_look, see};
+use super::{Events, clip};
+use crate::core::collection::{Applied, Collection};
+use crate::core::state::State;
+use crate::core::status::{Running, Status};
+use crate::core::vocabulary::{
+    AttemptRef, Built, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
+    ParkCause, RejectReason, Rejection, Timestamp, WorkerName,
+};
+
+pub(super) fn assign(
+    state: &State,
+    worker: &WorkerName,
+    id: CollectionId,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
+    let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
+    if collection.paused || collection.draining > 0 || waiting.not_before > at {
+        return Err(Rejection::NotReady(id));
+    }
+    events.push(Event::TaskStarted {
+        collection: id,
+        task: waiting.task.id,
+        attempt: waiting.task.attempts + 1,
+        worker: worker.clone(),
+        deadline: collection.policy.attempt_timeout.0.map(|timeout| at.after(timeout)),
+    });
+    Ok(())
+}
+
+/// LastWord: a result is committed if it comes from the running attempt of the live task and was built from what
+/// is wanted now. Everything else is recorded as rejected, with the reason.
+pub(super) fn complete(
+    state: &State,
+    completion: &Completion,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let AttemptRef { collection: id, task, attempt, token } = completion.attempt;
+    let fingerprint = completion.fingerprint;
+    check_output(&completion.result)?;
+    let collection = state.collection(id);
+    let wanted = collection.and_then(Collection::wanted_fingerprint);
+    let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
+    if live.is_some() && wanted == Some(fingerprint) {
+        let result = completion.result.clone();
+        events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result });
+        events.push(ended(completion.attempt, EndReason::Acknowledged));
+        return Ok(());
+    }
+    let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
+    let reason = match collection {
+        None => RejectReason::UnknownCollection,
+        Some(collection) if collection.applied.as_deref().is_some_and(committed) => RejectReason::Duplicate,
+        Some(_) if wanted == Some(fingerprint) => RejectReason::NotLive,
+        Some(_) => RejectReason::Stale,
+    };
+    events.push(Event::CompletionRejected { collection: id, task, attempt, token, reason, fingerprint, wanted });
+    if let Some((collection, running)) = live {
+        // Charged like any other failure: a worker that is confused once may be so every time.
+        let message = "its result was built from something else than its task".into();
+        charge(completion.attempt, collection, running, FailReason::Failed, message, at, None, events);
+        return Ok(());
+    }
+    stopped(state, completion.attempt, events)
+}
+
+fn check_output(result: &Built) -> Result<(), FieldError> {
+    let found = result.output.as_ref().map_or(0, |output| output.len());
+    if found > Built::MOST_OUTPUT {
+        let problem = format!("must have at most {} bytes, found {found}", Built::MOST_OUTPUT);
+        return Err(FieldError::new("result.output", problem));
+    }
+    Ok(())
+}
+
+pub(super) fn fail(
+    state: &State,
+    attempt: AttemptRef,
+    failure: &FailureReport,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let live = state
+        .collection(attempt.collection)
+        .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
+    let Some((collection, running)) = live else { return stopped(state, attempt, events) };
+    let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
+    match &failure.class {
+        FailureClass::Transient => {
+            charge(attempt, collection, running, FailReason::Failed, message, at, None, events);
+        }
+        FailureClass::Panicked => {
+            charge(attempt, collection, running, FailReason::Panicked, message, at, None, events);
+        }
+        FailureClass::Permanent => {
+            let failures = collection.failures.saturating_add(1);
+            events.push(failed(attempt, FailReason::Failed, message, at, failures, None));
+            events.push(ended(attempt, EndReason::Acknowledged));
+            let (collection, task) = (attempt.collection, attempt.task);
+            events.push(Event::TaskParked { collection, task, cause: ParkCause::Permanent });
+            return Ok(());
+        }
+        FailureClass::SourceMoved(observation) => {
+            let moves = collection.moves.saturating_add(1);
+            let retry_at = retry_at(&collection.policy.retry, attempt.task, moves, at);
+            events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
+            events.push(ended(attempt, EndReason::Acknowledged));
+            if let Some(observation) = observation.as_ref().filter(|seen| check_look(collection, seen).is_ok()) {
+                let live = Live::of(collection, at).map(|live| live.moved(retry_at));
+                see(attempt.collection, collection, live, &observation.seen, at, events);
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The worker let go of its attempt without a result. If the attempt is still the live one, it is handed back and
+/// not charged; if it was told to stop, it has.
+pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -> Result<(), Rejection> {
+    let collection = state.collection(attempt.collection);
+    let is_live = collection.is_some_and(|collection| running(collection, attempt).is_some());
+    if is_live || is_draining(state, attempt) {
+        events.push(ended(attempt, EndReason::Acknowledged));
+    }
+    Ok(())
+}
+
+/// Fails the running attempt and charges it to its task, which is parked if that was its last. `grace_until` is
+/// given if the worker does not know yet.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one event and of its context; a struct would only rename them"
+)]
+pub(super) fn charge(
+    attempt: AttemptRef,
+    collection: &Collection,
+    running: &Running,
+    reason: FailReason,
+    message: Box<str>,
+    at: Timestamp,
+    grace_until: Option<Timestamp>,
+    events: &mut Events,
+) {
+    let retry = &collection.policy.retry;
+    let failures = collection.failures.saturating_add(1);
+    let retry_at = retry_at(retry, attempt.task, failures, at);
+    events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
+    if grace_until.is_none() {
+        events.push(ended(attempt, EndReason::Acknowledged));
+    }
+    if running.task.charged.saturating_add(1) >= retry.max_attempts {
+        let (collection, task) = (attempt.collection, attempt.task);
+        events.push(Event::TaskParked { collection, task, cause: ParkCause::OutOfAttempts });
+    }
+}
+
+pub(super) fn failed(
+    attempt: AttemptRef,
+    reason: FailReason,
+    message: Box<str>,
+    retry_at: Timestamp,
+    failures: u32,
+    grace_until: Option<Timestamp>,
+) -> Event {
+    let AttemptRef { collection, task, attempt, token } = attempt;
+    Event::AttemptFailed { collection, task, attempt, token, reason, message, retry_at, failures, grace_until }
+}
+
+pub(super) fn ended(attempt: AttemptRef, reason: EndReason) -> Event {
+    let AttemptRef { collection, task, attempt, token } = attempt;
+    Event::AttemptEnded { collection, task, attempt, token, reason }
+}
+
+/// The running attempt, if it is this one.
+pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&Running> {
+    match &collection.status {
+        Status::Running(running)
+            if running.attempt.token == attempt.token
+                && running.task.id == attempt.task
+                && running.attempt.number == attempt.attempt =>
+        {
+            Some(running)
+        }
+        Status::Running(_) | Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
+    }
+}
+
+/// Whether this very attempt was told to stop and has not. A caller that mixes up its attempts ends none.
+fn is_draining(state: &State, attempt: AttemptRef) -> bool {
+    state.draining(attempt.token).is_some_and(|draining| draining.attempt == attempt)
+}

@@ -1,0 +1,43 @@
+//! Exponential backoff with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS, 2015), derived from
+//! the task's id: the same log decides the same delays, and tasks that failed together do not return together.
+
+use crate::core::vocabulary::{Retry, TaskId, Timestamp, micros};
+
+/// When to try again after the `failures`-th failure in a row.
+pub(super) fn retry_at(retry: &Retry, task: TaskId, failures: u32, at: Timestamp) -> Timestamp {
+    let base = micros(retry.base);
+    let longest = base.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
+    let longest = longest.min(micros(retry.cap));
+    let dice = mix(task.0.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(failures)));
+    // The high half of the product is uniform in 0..=longest.
+    let delay = (u128::from(dice) * (u128::from(longest) + 1)) >> 64;
+    Timestamp(at.0.saturating_add(u64::try_from(delay).unwrap_or(longest)))
+}
+
+/// The output function of SplitMix64 (Steele, Lea, Flood, 2014).
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::vocabulary::Seq;
+    use std::time::Duration;
+
+    #[test]
+    fn case_32_delays_grow_with_failures_up_to_the_cap() {
+        let retry = Retry::default();
+        let longest = |failures| {
+            let delays = (0..1000).map(|task| retry_at(&retry, TaskId(Seq(task)), failures, Timestamp(0)).0);
+            Duration::from_micros(delays.max().unwrap_or(0))
+        };
+        assert!(longest(1) <= Duration::from_secs(1) && longest(1) > Duration::from_millis(900));
+        assert!(longest(3) <= Duration::from_secs(4) && longest(3) > Duration::from_millis(3600));
+        assert!(longest(64) <= Duration::from_secs(30) && longest(64) > Duration::from_secs(27));
+        assert!(longest(u32::MAX) <= Duration::from_secs(30));
+    }
+}

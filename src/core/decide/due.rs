@@ -1,0 +1,56 @@
+//! `Due`: a deadline has come. Each is decided on its own, after everything that was reported before it.
+
+use super::Events;
+use super::attempt::{charge, ended};
+use super::follow::Live;
+use super::observe::admit;
+use crate::core::collection::Pending;
+use crate::core::state::State;
+use crate::core::status::Status;
+use crate::core::vocabulary::{
+    AttemptRef, CollectionId, Deadline, EndReason, Event, FailReason, Rejection, Timestamp, Token,
+};
+
+pub(super) fn due(state: &State, deadline: Deadline, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+    match deadline {
+        Deadline::Settled(id) => settled(state, id, at, events),
+        Deadline::Attempt(id) => timed_out(state, id, at, events),
+        Deadline::Grace(token) => abandoned(state, token, at, events),
+    }
+    if events.as_slice().is_empty() { Err(Rejection::NotDue) } else { Ok(()) }
+}
+
+fn settled(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
+    let Some(collection) = state.collection(id) else { return };
+    let is_due = matches!(collection.pending, Some(Pending::Settling { until, .. }) if until <= at);
+    let (Some(observed), Some(fingerprint), true) = (collection.observed(), collection.latest.fingerprint(), is_due)
+    else {
+        return;
+    };
+    admit(id, collection, Live::of(collection, at), observed, None, fingerprint, at, events);
+}
+
+fn timed_out(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
+    let Some(collection) = state.collection(id) else { return };
+    let Status::Running(running) = &collection.status else { return };
+    if running.attempt.deadline.is_none_or(|deadline| deadline > at) {
+        return;
+    }
+    let attempt = AttemptRef {
+        collection: id,
+        task: running.task.id,
+        attempt: running.attempt.number,
+        token: running.attempt.token,
+    };
+    let took = at.since(running.attempt.started);
+    let message = format!("still running after {} s", took.as_secs()).into();
+    let grace_until = Some(at.after(collection.policy.grace.0));
+    charge(attempt, collection, running, FailReason::TimedOut, message, at, grace_until, events);
+}
+
+fn abandoned(state: &State, token: Token, at: Timestamp, events: &mut Events) {
+    if let Some(draining) = state.draining(token).filter(|d| d.grace_until.is_some_and(|until| until <= at)) {
+        let event: Event = ended(draining.attempt, EndReason::Abandoned);
+        events.push(event);
+    }
+}

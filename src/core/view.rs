@@ -1,0 +1,307 @@
+//! One collection as people and tools see it: what is wanted, what is applied, and what stands between the two.
+//!
+//! `NothingWaitsSilently` has its face here: whatever is not fresh has a [`Condition`] that says why.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::collection::{Applied, Collection, Pending, Unobservable};
+use super::state::State;
+use super::status::{Failure, Parking, Status, Waiting};
+use super::vocabulary::{
+    CollectionId, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Source, Spec, TaskId, Timestamp,
+    WorkerName,
+};
+
+/// One collection at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionView {
+    /// Its incarnation.
+    pub id: CollectionId,
+    /// Its name.
+    pub name: Name,
+    /// Which worker builds it.
+    pub kind: Kind,
+    /// Where its data comes from, as declared last.
+    pub source: Source,
+    /// How it is built, as declared last.
+    pub spec: Spec,
+    /// Whether the content of its source counts.
+    pub versioned: bool,
+    /// Counts the changes of what is wanted.
+    pub generation: Generation,
+    /// The last word heard; nothing while the source was not observed.
+    pub latest: Option<Fingerprint>,
+    /// The word admitted.
+    pub wanted: Option<Fingerprint>,
+    /// The last commit: what it was built from, when, and its result.
+    pub applied: Option<Applied>,
+    /// What it is doing, or what it waits for.
+    pub condition: Condition,
+    /// No new attempts, also while one is still running.
+    pub paused: bool,
+    /// Why the last word heard is not admitted, also while a task for the one before is live.
+    pub pending: Option<Pending>,
+    /// Why the source cannot be observed.
+    pub unobservable: Option<Unobservable>,
+    /// The live task.
+    pub task: Option<TaskId>,
+    /// Attempts of the live task so far, the running one included.
+    pub attempts: u32,
+    /// Failures in a row, over all tasks since the last commit or refresh.
+    pub failures: u32,
+    /// How the last attempt of the live or parked task failed.
+    pub last_failure: Option<Failure>,
+    /// How far it is behind.
+    pub lag: Lag,
+}
+
+/// How far a collection is behind its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    /// Everything heard is applied.
+    Zero,
+    /// The first word that is not applied was heard so long ago.
+    Since(Duration),
+    /// The source cannot be observed.
+    Unknown,
+}
+
+/// What a collection is doing, or what it waits for. Times lie in the future of the view, or have just come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// Everything heard is applied.
+    Fresh,
+    /// What the source holds is not known yet.
+    AwaitingObservation,
+    /// A change is admitted once the source was quiet.
+    Settling {
+        /// Then, if nothing else is observed.
+        until: Timestamp,
+    },
+    /// What was observed looks like a loss and waits for a person.
+    Held {
+        /// Why.
+        cause: HoldCause,
+        /// What confirming it would make wanted.
+        fingerprint: Fingerprint,
+    },
+    /// An attempt is running.
+    Running {
+        /// Which of its task, counted from 1.
+        attempt: u32,
+        /// Who runs it.
+        worker: WorkerName,
+        /// Since when.
+        since: Timestamp,
+        /// When it has timed out.
+        deadline: Option<Timestamp>,
+    },
+    /// The next attempt waits for an old one to stop.
+    Draining {
+        /// Then the old one is abandoned.
+        until: Timestamp,
+    },
+    /// The next attempt waits because the last one failed.
+    BackingOff {
+        /// Until then.
+        until: Timestamp,
+        /// How the last one failed.
+        failure: Option<Failure>,
+    },
+    /// The next attempt waits because the source moved under the last one.
+    Moving {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// The next attempt may start and waits for a worker of its kind.
+    WaitingForWorker,
+    /// The task was given up; a change or a refresh starts a new one.
+    Parked {
+        /// Why.
+        cause: Parking,
+        /// How its last attempt failed.
+        failure: Option<Failure>,
+    },
+    /// The next attempt waits for a resume.
+    Paused,
+}
+
+impl CollectionView {
+    /// The collection `id` as it is at `now`, if there is one.
+    #[must_use]
+    pub fn of(state: &State, id: CollectionId, now: Timestamp) -> Option<CollectionView> {
+        let collection = state.collection(id)?;
+        let live = collection.status.live();
+        let last_failure = match &collection.status {
+            Status::Parked(parked) => parked.last_failure.clone(),
+            Status::Idle | Status::Waiting(_) | Status::Running(_) => live.and_then(|task| task.last_failure.clone()),
+        };
+        Some(CollectionView {
+            id,
+            name: collection.name.clone(),
+            kind: collection.kind.clone(),
+            source: collection.latest.source.clone(),
+            spec: collection.latest.spec.clone(),
+            versioned: collection.versioned,
+            generation: collection.generation,
+            latest: collection.latest.fingerprint(),
+            wanted: collection.wanted_fingerprint(),
+            applied: collection.applied.as_deref().cloned(),
+            condition: Condition::of(state, id, collection, now),
+            paused: collection.paused,
+            pending: collection.pending,
+            unobservable: collection.unobservable.as_deref().cloned(),
+            task: live.map(|task| task.id),
+            attempts: live.map_or(0, |task| task.attempts),
+            failures: collection.failures,
+            last_failure,
+            lag: Lag::of(collection, now),
+        })
+    }
+
+    /// What waits for a person: why, and what confirming it would make wanted.
+    #[must_use]
+    pub fn held(&self) -> Option<(HoldCause, Fingerprint)> {
+        match self.pending {
+            Some(Pending::Held { cause, fingerprint, .. }) => Some((cause, fingerprint)),
+            Some(Pending::Settling { .. }) | None => None,
+        }
+    }
+}
+
+impl Lag {
+    fn of(collection: &Collection, now: Timestamp) -> Lag {
+        match (&collection.unobservable, collection.unapplied_since) {
+            (Some(_), _) => Lag::Unknown,
+            (None, None) => Lag::Zero,
+            (None, Some(since)) => Lag::Since(now.since(since)),
+        }
+    }
+}
+
+impl Condition {
+    fn of(state: &State, id: CollectionId, collection: &Collection, now: Timestamp) -> Condition {
+        match &collection.status {
+            Status::Idle => Condition::of_idle(collection),
+            Status::Waiting(waiting) => Condition::of_waiting(state, id, collection, waiting, now),
+            Status::Running(running) => Condition::Running {
+                attempt: running.attempt.number,
+                worker: running.attempt.worker.clone(),
+                since: running.attempt.started,
+                deadline: running.attempt.deadline,
+            },
+            Status::Parked(parked) => Condition::Parked { cause: parked.cause, failure: parked.last_failure.clone() },
+        }
+    }
+
+    fn of_idle(collection: &Collection) -> Condition {
+        match collection.pending {
+            Some(Pending::Held { cause, fingerprint, .. }) => Condition::Held { cause, fingerprint },
+            Some(Pending::Settling { until, .. }) => Condition::Settling { until },
+            None if collection.wanted.is_none() => Condition::AwaitingObservation,
+            None if collection.is_fresh() => Condition::Fresh,
+            // Only in the middle of a frame: the event that creates the task comes next.
+            None => Condition::WaitingForWorker,
+        }
+    }
+
+    /// If several things stand in the way, the one that stands there longest is named.
+    fn of_waiting(
+        state: &State,
+        id: CollectionId,
+        collection: &Collection,
+        waiting: &Waiting,
+        now: Timestamp,
+    ) -> Condition {
+        if collection.paused {
+            return Condition::Paused;
+        }
+        let until = waiting.not_before;
+        let draining = draining_until(state, id, collection);
+        match draining {
+            Some(grace) if grace >= until => Condition::Draining { until: grace },
+            _ if until > now && collection.moves > 0 => Condition::Moving { until },
+            _ if until > now => Condition::BackingOff { until, failure: waiting.task.last_failure.clone() },
+            Some(grace) => Condition::Draining { until: grace },
+            None => Condition::WaitingForWorker,
+        }
+    }
+
+    /// The condition's name, as scripts know it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Condition::Fresh => "fresh",
+            Condition::AwaitingObservation => "awaiting_observation",
+            Condition::Settling { .. } => "settling",
+            Condition::Held { .. } => "held",
+            Condition::Running { .. } => "running",
+            Condition::Draining { .. } => "draining",
+            Condition::BackingOff { .. } => "backing_off",
+            Condition::Moving { .. } => "moving",
+            Condition::WaitingForWorker => "waiting_for_worker",
+            Condition::Parked { .. } => "parked",
+            Condition::Paused => "paused",
+        }
+    }
+}
+
+/// When the last of the attempts that have to stop first is abandoned.
+fn draining_until(state: &State, id: CollectionId, collection: &Collection) -> Option<Timestamp> {
+    if collection.draining == 0 {
+        return None;
+    }
+    let of_this = state.all_draining().filter(|(_, draining)| draining.attempt.collection == id);
+    of_this.filter_map(|(_, draining)| draining.grace_until).max()
+}
+
+/// One readable sentence.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::Fresh => f.write_str("everything heard is applied"),
+            Condition::AwaitingObservation => f.write_str("waits for the first look at its source"),
+            Condition::Settling { until } => {
+                write!(f, "its source changed; the change is admitted at {until} if it stays quiet")
+            }
+            Condition::Held { cause: HoldCause::Empty, fingerprint } => {
+                write!(f, "its source is empty, which looks like a loss; a person has to confirm {fingerprint}")
+            }
+            Condition::Running { attempt, worker, since, deadline } => {
+                write!(f, "attempt {attempt} runs on {worker} since {since}")?;
+                deadline.map_or(Ok(()), |deadline| write!(f, " and times out at {deadline}"))
+            }
+            Condition::Draining { until } => {
+                write!(f, "waits for an earlier attempt to stop, which is abandoned at {until}")
+            }
+            Condition::BackingOff { until, failure } => {
+                write!(f, "tries again at {until}")?;
+                because(failure.as_ref(), f)
+            }
+            Condition::Moving { until } => {
+                write!(f, "its source changed while it was read; tries again at {until}")
+            }
+            Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
+            Condition::Parked { cause, failure } => {
+                f.write_str(match cause {
+                    Parking::Failed(ParkCause::Permanent) => "given up because trying again would not help",
+                    Parking::Failed(ParkCause::OutOfAttempts) => "given up because every attempt failed",
+                    Parking::Failed(ParkCause::LostTooOften) => {
+                        "given up because too many attempts took their process down"
+                    }
+                    Parking::Cancelled => "cancelled by a person",
+                })?;
+                because(failure.as_ref(), f)?;
+                f.write_str("; a change or a refresh starts it again")
+            }
+            Condition::Paused => f.write_str("paused by a person"),
+        }
+    }
+}
+
+fn because(failure: Option<&Failure>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // A sentence has room for the first line; `last_failure` has them all.
+    failure.and_then(|failure| failure.message.lines().next()).map_or(Ok(()), |line| write!(f, " ({line})"))
+}

@@ -1,0 +1,497 @@
+//! What happened. Events carry decided facts (due times, deadlines, limits), so that folding them evaluates no
+//! policy.
+
+use super::{
+    CollectionId, Epoch, Fingerprint, Generation, Kind, Name, ObjectHash, Observed, Policy, Seq, Source, Spec, TaskId,
+    Timestamp, Token, WorkerName,
+};
+
+/// One event at its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Recorded {
+    /// Its position.
+    pub seq: Seq,
+    /// When it was decided, by the engine's clock. All events of one frame have the same time.
+    pub at: Timestamp,
+    /// The writer that decided it.
+    pub epoch: Epoch,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A writer opened the log. The first event of every epoch.
+    WriterOpened {
+        /// The program and version that writes.
+        software: Box<str>,
+    },
+    /// A person accepted that the events from here on that an earlier writer had logged are lost.
+    DataLossAccepted {
+        /// The last event that is still there.
+        last: Seq,
+        /// What was found instead of the rest.
+        found: Box<str>,
+    },
+    /// A collection was declared; its id is the `Seq` of this event.
+    CollectionDeclared {
+        /// Its name.
+        name: Name,
+        /// Which worker builds it.
+        kind: Kind,
+        /// Where the data comes from.
+        source: Source,
+        /// How it is built.
+        spec: Spec,
+        /// Whether the content of the source counts.
+        versioned: bool,
+        /// Its policies.
+        policy: Policy,
+        /// What is wanted now; nothing yet if it is versioned.
+        wanted: Option<Fingerprint>,
+    },
+    /// The source was declared anew.
+    SourceChanged {
+        /// Whose.
+        collection: CollectionId,
+        /// The new source.
+        source: Source,
+        /// What is wanted now; unknown until the new source was observed.
+        wanted: Option<Fingerprint>,
+        /// The generation of what is wanted now.
+        generation: Generation,
+    },
+    /// The spec was declared anew.
+    SpecChanged {
+        /// Whose.
+        collection: CollectionId,
+        /// The new spec.
+        spec: Spec,
+        /// What is wanted now.
+        wanted: Option<Fingerprint>,
+        /// The generation of what is wanted now.
+        generation: Generation,
+    },
+    /// The policies were declared anew.
+    PolicyChanged {
+        /// Whose.
+        collection: CollectionId,
+        /// The new policies.
+        policy: Policy,
+    },
+    /// A source was observed to hold something else than at the last observation, or can be observed again, or
+    /// what was observed earlier is now admitted.
+    SourceObserved {
+        /// Whose source.
+        collection: CollectionId,
+        /// What it holds.
+        observed: Observed,
+        /// What differs from the observation before.
+        delta: Option<Delta>,
+        /// Whether it is wanted from here on.
+        admission: Admission,
+    },
+    /// A source could not be observed. Logged when the cause changes.
+    ObservationFailed {
+        /// Whose source.
+        collection: CollectionId,
+        /// Why.
+        cause: Box<str>,
+    },
+    /// An observation looks like a loss and waits for a person.
+    CollectionHeld {
+        /// Whose.
+        collection: CollectionId,
+        /// What was observed.
+        observed: Observed,
+        /// What differs from the observation before.
+        delta: Option<Delta>,
+        /// Why it is held.
+        cause: HoldCause,
+        /// What would be wanted if it were confirmed.
+        fingerprint: Fingerprint,
+    },
+    /// A person confirmed what was held; it is wanted from here on.
+    HoldConfirmed {
+        /// Whose.
+        collection: CollectionId,
+        /// What is wanted now.
+        fingerprint: Fingerprint,
+        /// Its generation.
+        generation: Generation,
+    },
+    /// A collection was dropped.
+    CollectionDropped {
+        /// Which.
+        collection: CollectionId,
+    },
+    /// No new attempts from here on.
+    CollectionPaused {
+        /// Of which collection.
+        collection: CollectionId,
+    },
+    /// New attempts again.
+    CollectionResumed {
+        /// Of which collection.
+        collection: CollectionId,
+    },
+    /// A person asked to look again and to try again now.
+    RefreshRequested {
+        /// Which collection.
+        collection: CollectionId,
+    },
+    /// A task was created; its id is the `Seq` of this event.
+    TaskCreated {
+        /// For which collection.
+        collection: CollectionId,
+        /// The generation it builds.
+        generation: Generation,
+        /// What it builds.
+        fingerprint: Fingerprint,
+        /// Its first attempt starts no earlier.
+        not_before: Timestamp,
+    },
+    /// An attempt was given to a worker; its token is (epoch, `Seq`) of this event.
+    TaskStarted {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which task.
+        task: TaskId,
+        /// Which attempt of the task, counted from 1.
+        attempt: u32,
+        /// Who runs it.
+        worker: WorkerName,
+        /// When it has timed out.
+        deadline: Option<Timestamp>,
+    },
+    /// A live task ended because it is not to be finished.
+    TaskAborted {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        reason: AbortReason,
+        /// The attempt that has to stop, if one was running.
+        stopping: Option<Stopping>,
+    },
+    /// A result was committed: result, terminal state and source in one event.
+    TaskCompleted {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which task.
+        task: TaskId,
+        /// Of which attempt.
+        attempt: u32,
+        /// The attempt's token.
+        token: Token,
+        /// What it was built from.
+        fingerprint: Fingerprint,
+        /// What was built.
+        result: Built,
+    },
+    /// An attempt ended without a result; its task lives on.
+    AttemptFailed {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// The attempt's token.
+        token: Token,
+        /// How it ended.
+        reason: FailReason,
+        /// What the worker said of it.
+        message: Box<str>,
+        /// The next attempt starts no earlier.
+        retry_at: Timestamp,
+        /// Failures in a row of this collection, this one included: the exponent of its backoff.
+        failures: u32,
+        /// Until when the attempt may take to stop, if it was not the worker that ended it.
+        grace_until: Option<Timestamp>,
+    },
+    /// An attempt no longer holds its worker. Every started attempt has exactly one such event.
+    AttemptEnded {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// The attempt's token.
+        token: Token,
+        /// How.
+        reason: EndReason,
+    },
+    /// A live task ended because no further attempt is worth while.
+    TaskParked {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        cause: ParkCause,
+    },
+    /// A completion was refused.
+    CompletionRejected {
+        /// Of which collection; it may be gone.
+        collection: CollectionId,
+        /// Which task it named.
+        task: TaskId,
+        /// Which attempt it named.
+        attempt: u32,
+        /// The token it carried.
+        token: Token,
+        /// Why.
+        reason: RejectReason,
+        /// What the result was built from.
+        fingerprint: Fingerprint,
+        /// What is wanted instead, if that is known.
+        wanted: Option<Fingerprint>,
+    },
+}
+
+impl Event {
+    /// The collection that the event is about. For `CollectionDeclared` it is the event's own `Seq`.
+    #[must_use]
+    pub fn collection(&self, seq: Seq) -> Option<CollectionId> {
+        match self {
+            Event::WriterOpened { .. } | Event::DataLossAccepted { .. } => None,
+            Event::CollectionDeclared { .. } => Some(CollectionId(seq)),
+            Event::SourceChanged { collection, .. }
+            | Event::SpecChanged { collection, .. }
+            | Event::PolicyChanged { collection, .. }
+            | Event::SourceObserved { collection, .. }
+            | Event::ObservationFailed { collection, .. }
+            | Event::CollectionHeld { collection, .. }
+            | Event::HoldConfirmed { collection, .. }
+            | Event::CollectionDropped { collection }
+            | Event::CollectionPaused { collection }
+            | Event::CollectionResumed { collection }
+            | Event::RefreshRequested { collection }
+            | Event::TaskCreated { collection, .. }
+            | Event::TaskStarted { collection, .. }
+            | Event::TaskAborted { collection, .. }
+            | Event::TaskCompleted { collection, .. }
+            | Event::AttemptFailed { collection, .. }
+            | Event::AttemptEnded { collection, .. }
+            | Event::TaskParked { collection, .. }
+            | Event::CompletionRejected { collection, .. } => Some(*collection),
+        }
+    }
+
+    /// The task that the event is about. For `TaskCreated` it is the event's own `Seq`.
+    #[must_use]
+    pub fn task(&self, seq: Seq) -> Option<TaskId> {
+        match self {
+            Event::TaskCreated { .. } => Some(TaskId(seq)),
+            Event::TaskStarted { task, .. }
+            | Event::TaskAborted { task, .. }
+            | Event::TaskCompleted { task, .. }
+            | Event::AttemptFailed { task, .. }
+            | Event::AttemptEnded { task, .. }
+            | Event::TaskParked { task, .. }
+            | Event::CompletionRejected { task, .. } => Some(*task),
+            _ => None,
+        }
+    }
+
+    /// The attempt that the event is about, counted from 1 within its task.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Event::TaskStarted { attempt, .. }
+            | Event::TaskCompleted { attempt, .. }
+            | Event::AttemptFailed { attempt, .. }
+            | Event::AttemptEnded { attempt, .. }
+            | Event::CompletionRejected { attempt, .. } => Some(*attempt),
+            _ => None,
+        }
+    }
+
+    /// The name of the event's type, as every tool prints it.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Event::WriterOpened { .. } => "writer_opened",
+            Event::DataLossAccepted { .. } => "data_loss_accepted",
+            Event::CollectionDeclared { .. } => "collection_declared",
+            Event::SourceChanged { .. } => "source_changed",
+            Event::SpecChanged { .. } => "spec_changed",
+            Event::PolicyChanged { .. } => "policy_changed",
+            Event::SourceObserved { .. } => "source_observed",
+            Event::ObservationFailed { .. } => "observation_failed",
+            Event::CollectionHeld { .. } => "collection_held",
+            Event::HoldConfirmed { .. } => "hold_confirmed",
+            Event::CollectionDropped { .. } => "collection_dropped",
+            Event::CollectionPaused { .. } => "collection_paused",
+            Event::CollectionResumed { .. } => "collection_resumed",
+            Event::RefreshRequested { .. } => "refresh_requested",
+            Event::TaskCreated { .. } => "task_created",
+            Event::TaskStarted { .. } => "task_started",
+            Event::TaskAborted { .. } => "task_aborted",
+            Event::TaskCompleted { .. } => "task_completed",
+            Event::AttemptFailed { .. } => "attempt_failed",
+            Event::AttemptEnded { .. } => "attempt_ended",
+            Event::TaskParked { .. } => "task_parked",
+            Event::CompletionRejected { .. } => "completion_rejected",
+        }
+    }
+
+    /// The objects that the event names: they are durable before it.
+    pub fn objects(&self) -> impl Iterator<Item = NamedObject> {
+        let (set, manifest) = match self {
+            Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => (observed.set, None),
+            Event::TaskCompleted { result, .. } => (None, result.manifest),
+            _ => (None, None),
+        };
+        set.map(|set| NamedObject::PathSet(set.root)).into_iter().chain(manifest.map(NamedObject::Manifest))
+    }
+}
+
+/// An object that an event names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedObject {
+    /// The root of a path set.
+    PathSet(ObjectHash),
+    /// The root of a manifest.
+    Manifest(ObjectHash),
+}
+
+/// What differs between two observations, in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Delta {
+    /// Files that were not there before.
+    pub added: u64,
+    /// Files that are gone.
+    pub removed: u64,
+    /// Files of the same path with another version.
+    pub changed: u64,
+}
+
+/// Whether an observation is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Admission {
+    /// It is what is wanted from here on (or still).
+    Admitted {
+        /// What is wanted.
+        fingerprint: Fingerprint,
+        /// Its generation.
+        generation: Generation,
+    },
+    /// It waits until the source was quiet.
+    Settling {
+        /// When it will be admitted if nothing else is observed.
+        until: Timestamp,
+    },
+}
+
+/// Why an observation waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum HoldCause {
+    /// The source holds no files.
+    Empty,
+}
+
+/// Why a live task was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AbortReason {
+    /// Something newer is wanted.
+    Superseded,
+    /// Its collection was dropped.
+    Dropped,
+    /// A person cancelled it.
+    Cancelled,
+}
+
+/// An attempt that was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stopping {
+    /// Its token.
+    pub token: Token,
+    /// Then it is abandoned.
+    pub grace_until: Timestamp,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailReason {
+    /// The worker reported a failure.
+    Failed,
+    /// It ran longer than allowed.
+    TimedOut,
+    /// The process that ran it is gone.
+    WorkerLost,
+    /// The worker panicked.
+    Panicked,
+    /// The source changed under it. Not charged to the task.
+    SourceMoved,
+}
+
+/// How an attempt let go of its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndReason {
+    /// The worker returned.
+    Acknowledged,
+    /// It did not stop within its grace; its worker was replaced.
+    Abandoned,
+    /// The process that ran it is gone.
+    Lost,
+}
+
+/// Why a task was parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ParkCause {
+    /// The worker said that trying again will not help.
+    Permanent,
+    /// Every attempt that the policy allows has failed.
+    OutOfAttempts,
+    /// Too many attempts ended with their process.
+    LostTooOften,
+}
+
+/// Why a completion was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectReason {
+    /// It was built from what is no longer wanted.
+    Stale,
+    /// Its task or attempt may not commit (any more).
+    NotLive,
+    /// This very completion was committed before.
+    Duplicate,
+    /// Its collection was dropped or never existed.
+    UnknownCollection,
+}
+
+/// What an attempt has built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Built {
+    /// The manifest, for kinds that write one.
+    pub manifest: Option<ObjectHash>,
+    /// Segments kept, new and dropped, for kinds that build segments.
+    pub segments: Option<SegmentCounts>,
+    /// How many rows the result holds, if that is known.
+    pub rows: Option<u64>,
+    /// What the worker wants to remember of its result: a path, an address, a checksum. At most
+    /// [`Built::MOST_OUTPUT`] bytes.
+    pub output: Option<Box<str>>,
+}
+
+impl Built {
+    /// The most bytes an output may have: a reference, not the result.
+    pub const MOST_OUTPUT: usize = 4096;
+}
+
+/// Segments of a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SegmentCounts {
+    /// Taken over from the commit before.
+    pub kept: u64,
+    /// Built by this commit.
+    pub new: u64,
+    /// Of the commit before, no longer part of the result.
+    pub dropped: u64,
+}

@@ -1,0 +1,105 @@
+//! JSON, read strictly: no key twice, no number that canonical form would change.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::FieldError;
+
+/// The largest whole number that every JSON reader keeps exact (2^53 - 1, RFC 8785 and RFC 7493).
+const MOST_EXACT: u64 = (1 << 53) - 1;
+
+/// Parses a JSON text, which must be all there is.
+pub(super) fn parse_strict(json: &str) -> Result<Value, FieldError> {
+    let Strict(value) =
+        serde_json::from_str(json).map_err(|error| FieldError::new("spec", format!("must be JSON: {error}")))?;
+    check_numbers("spec", &value)?;
+    Ok(value)
+}
+
+/// Refuses whole numbers that lose digits as IEEE 754 doubles.
+fn check_numbers(path: &str, value: &Value) -> Result<(), FieldError> {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            if whole.is_some_and(|n| n > MOST_EXACT) {
+                return Err(FieldError::new(
+                    path,
+                    format!("whole numbers must lie within ±{MOST_EXACT}, found {number}; write it as a string"),
+                ));
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(at, item)| check_numbers(&format!("{path}[{at}]"), item))
+        }
+        Value::Object(members) => {
+            members.iter().try_for_each(|(key, member)| check_numbers(&format!("{path}.{key}"), member))
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
+    }
+}
+
+/// A JSON value of which every object names each key once. `serde_json::Value` keeps the last of two.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Strict)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Strict(item)) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if members.contains_key(&key) {
+                return Err(de::Error::custom(format!("an object names the key {key:?} twice")));
+            }
+            let Strict(member) = map.next_value()?;
+            members.insert(key, member);
+        }
+        Ok(Value::Object(members))
+    }
+}

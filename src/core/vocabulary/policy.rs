@@ -1,0 +1,149 @@
+//! How one collection is treated: each setting, its default and the reason for it.
+
+use std::time::Duration;
+
+use super::{FieldError, micros};
+
+/// The policies of one collection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What a change does to the task that it makes obsolete.
+    pub on_change: OnChange,
+    /// How long an attempt that was told to stop may take to do so before it is abandoned.
+    pub grace: Grace,
+    /// When a changed observation is admitted.
+    pub coalesce: Coalesce,
+    /// What happens after a failed attempt.
+    pub retry: Retry,
+    /// The longest an attempt may run.
+    pub attempt_timeout: AttemptTimeout,
+}
+
+/// What a change does while a task is live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnChange {
+    /// The change is admitted at once: change, abort and new task are one frame. The default, because a result
+    /// that is no longer wanted is not worth waiting for.
+    #[default]
+    Supersede,
+}
+
+/// Time that an attempt has to stop. Default 5 s: longer than one step between two checkpoints should take,
+/// short enough that a deaf worker does not keep its collection waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grace(pub Duration);
+
+impl Default for Grace {
+    fn default() -> Grace {
+        Grace(Duration::from_secs(5))
+    }
+}
+
+/// Coalescing of observations: a change is admitted when none followed it for `quiet`, and at the latest
+/// `max_delay` after the first that is not admitted yet. Declarations are never coalesced, and neither is the first
+/// observation after one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Coalesce {
+    /// Default 200 ms: enough for a writer that replaces several files in one go.
+    pub quiet: Duration,
+    /// Default 5 s: a source that never rests is still followed.
+    pub max_delay: Duration,
+}
+
+impl Default for Coalesce {
+    fn default() -> Coalesce {
+        Coalesce { quiet: Duration::from_millis(200), max_delay: Duration::from_secs(5) }
+    }
+}
+
+impl Coalesce {
+    /// Every observation is admitted at once.
+    pub const NONE: Coalesce = Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO };
+}
+
+/// What happens after a failed attempt: exponential backoff with full jitter, and an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Retry {
+    /// After this many charged attempts a task is parked. Default 10: with the default backoff about a minute of
+    /// trying on average, enough for a restart of what it depends on.
+    pub max_attempts: u32,
+    /// The delay after the first failure is at most this. Default 1 s.
+    pub base: Duration,
+    /// No delay is longer than this. Default 30 s.
+    pub cap: Duration,
+    /// After this many attempts that ended with the process that ran them a task is parked. Default 50: a task
+    /// that kills its process should not do so for ever, and one that is innocent should survive a bad day of
+    /// restarts.
+    pub max_lost: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { max_attempts: 10, base: Duration::from_secs(1), cap: Duration::from_secs(30), max_lost: 50 }
+    }
+}
+
+/// The longest an attempt may run; `None` means for ever. Default one hour: a hung worker is noticed the same
+/// day, and a build that needs longer has somebody who knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptTimeout(pub Option<Duration>);
+
+impl Default for AttemptTimeout {
+    fn default() -> AttemptTimeout {
+        AttemptTimeout(Some(Duration::from_secs(3600)))
+    }
+}
+
+impl Policy {
+    /// The longest duration that a policy may name: a hundred years. Beyond it sums of times would saturate.
+    pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+    /// The same policy in whole microseconds, which is what the log keeps.
+    #[must_use]
+    pub fn in_whole_micros(&self) -> Policy {
+        let whole = |span: Duration| Duration::from_micros(micros(span));
+        Policy {
+            on_change: self.on_change,
+            grace: Grace(whole(self.grace.0)),
+            coalesce: Coalesce { quiet: whole(self.coalesce.quiet), max_delay: whole(self.coalesce.max_delay) },
+            retry: Retry { base: whole(self.retry.base), cap: whole(self.retry.cap), ..self.retry },
+            attempt_timeout: AttemptTimeout(self.attempt_timeout.0.map(whole)),
+        }
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// Names the field and what is allowed in it.
+    pub fn check(&self) -> Result<(), FieldError> {
+        let timeout = self.attempt_timeout.0.unwrap_or(Duration::from_secs(1));
+        let spans = [
+            ("policy.grace", self.grace.0),
+            ("policy.coalesce.quiet", self.coalesce.quiet),
+            ("policy.coalesce.max_delay", self.coalesce.max_delay),
+            ("policy.retry.base", self.retry.base),
+            ("policy.retry.cap", self.retry.cap),
+            ("policy.attempt_timeout", timeout),
+        ];
+        if let Some((field, span)) = spans.into_iter().find(|(_, span)| *span > Self::LONGEST) {
+            return Err(FieldError::new(field, format!("must be at most a hundred years, found {span:?}")));
+        }
+        if timeout.is_zero() {
+            return Err(FieldError::new("policy.attempt_timeout", "must be longer than zero, or none"));
+        }
+        if self.coalesce.quiet > self.coalesce.max_delay {
+            return Err(FieldError::new(
+                "policy.coalesce.quiet",
+                format!("must be at most max_delay ({:?}), found {:?}", self.coalesce.max_delay, self.coalesce.quiet),
+            ));
+        }
+        if self.retry.max_attempts == 0 || self.retry.max_lost == 0 {
+            return Err(FieldError::new("policy.retry", "max_attempts and max_lost must be at least 1"));
+        }
+        if self.retry.base.is_zero() || self.retry.base > self.retry.cap {
+            return Err(FieldError::new("policy.retry.base", "must be longer than zero and at most cap"));
+        }
+        Ok(())
+    }
+}

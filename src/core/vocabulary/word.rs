@@ -1,0 +1,438 @@
+//! What a collection is to be built from: names, sources, specs, versions, and the fingerprint over them.
+//!
+//! Every type here can only be made from input that was checked, so nothing behind it checks again.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{Fingerprint, ObjectHash, write_hex};
+
+/// Bad input: which field, and what is wrong with it or allowed in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field, as a path: `name`, `source`, `spec.target_rows`.
+    pub field: String,
+    /// What is allowed, and what was found.
+    pub problem: String,
+}
+
+impl FieldError {
+    /// An error in `field`.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> FieldError {
+        FieldError { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// Checks a short text that a person wrote: length in bytes and no control characters.
+fn check_text(field: &str, text: &str, most: usize) -> Result<(), FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::new(field, format!("must have 1 to {most} bytes, found none")));
+    }
+    if text.len() > most {
+        return Err(FieldError::new(field, format!("must have 1 to {most} bytes, found {}", text.len())));
+    }
+    if let Some(control) = text.chars().find(|c| c.is_control()) {
+        return Err(FieldError::new(field, format!("must not hold control characters, found {control:?}")));
+    }
+    Ok(())
+}
+
+/// Declares a checked text type.
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $most:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            #[doc = concat!("The most bytes a `", $field, "` may have.")]
+            pub const MOST_BYTES: usize = $most;
+
+            #[doc = concat!("Checks a `", $field, "`.")]
+            ///
+            /// # Errors
+            /// When it is empty, too long or holds control characters.
+            pub fn new(text: &str) -> Result<Self, FieldError> {
+                check_text($field, text, Self::MOST_BYTES)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+text_type! {
+    /// The name of a collection: what people call it. 1 to 200 bytes, so that it fits a line and a file name.
+    Name, "name", 200
+}
+
+text_type! {
+    /// The kind of a collection: which worker builds it.
+    Kind, "kind", 64
+}
+
+text_type! {
+    /// The incarnation of a worker, as `task_started` names it.
+    WorkerName, "worker", 64
+}
+
+/// Where the data comes from: a path or URI. Whether a kind can read it is for that kind to say; checked here
+/// is what holds for every source: 1 to 4,096 bytes, no control characters, no password.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source(Box<str>);
+
+impl Source {
+    /// The most bytes a source may have: the longest path that Linux takes.
+    pub const MOST_BYTES: usize = 4096;
+
+    /// Checks a source.
+    ///
+    /// # Errors
+    /// When it is empty, too long, holds control characters or a password.
+    pub fn new(text: &str) -> Result<Source, FieldError> {
+        check_text("source", text, Self::MOST_BYTES)?;
+        let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+        if authority.and_then(|a| a.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':')) {
+            return Err(FieldError::new(
+                "source",
+                "must not hold a password (user:password@host); name the secret in the spec instead, as \"env:NAME\" or \"file:PATH\"",
+            ));
+        }
+        if let Some(key) = query_keys(text).find(|key| names_a_secret(key)) {
+            return Err(FieldError::new(
+                "source",
+                format!(
+                    "must not hold credentials, found the parameter {key:?}; name the secret in the spec instead, as \"env:NAME\" or \"file:PATH\""
+                ),
+            ));
+        }
+        Ok(Source(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The names of the parameters behind the `?` of a URI.
+fn query_keys(uri: &str) -> impl Iterator<Item = &str> {
+    let query = uri.contains("://").then(|| uri.split_once('?')).flatten().map_or("", |(_, query)| query);
+    query.split(['&', ';']).filter_map(|pair| pair.split('=').next()).filter(|key| !key.is_empty())
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// How the source is read, laid out and built: one JSON object in canonical form (RFC 8785), so that key order
+/// and white space make no difference.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spec(Box<str>);
+
+impl Spec {
+    /// The most bytes a canonical spec may have. A spec is configuration; what is larger is data and belongs
+    /// into the source.
+    pub const MOST_BYTES: usize = 64 * 1024;
+
+    /// Checks a spec and brings it into canonical form.
+    ///
+    /// # Errors
+    /// When it is no JSON object, names a key twice, holds a number that canonical form would change, holds a
+    /// credential in plain text, or is too long.
+    pub fn parse(json: &str) -> Result<Spec, FieldError> {
+        let value = super::json::parse_strict(json)?;
+        if !value.is_object() {
+            return Err(FieldError::new("spec", "must be a JSON object"));
+        }
+        refuse_secrets("spec", &value)?;
+        let canonical =
+            serde_json_canonicalizer::to_string(&value).map_err(|e| FieldError::new("spec", e.to_string()))?;
+        if canonical.len() > Self::MOST_BYTES {
+            return Err(FieldError::new(
+                "spec",
+                format!("must have at most {} bytes, found {}", Self::MOST_BYTES, canonical.len()),
+            ));
+        }
+        Ok(Spec(canonical.into()))
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The spec as a JSON value.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        // A spec was parsed to be made, so it parses; an empty object stands for what cannot happen.
+        serde_json::from_str(&self.0).unwrap_or_else(|_| Value::Object(serde_json::Map::new()))
+    }
+}
+
+impl Default for Spec {
+    /// The empty object.
+    fn default() -> Spec {
+        Spec("{}".into())
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Refuses values of keys that name a credential, unless they only name where the secret is kept.
+fn refuse_secrets(path: &str, value: &Value) -> Result<(), FieldError> {
+    match value {
+        Value::Object(members) => members.iter().try_for_each(|(key, member)| {
+            let path = format!("{path}.{key}");
+            let named = member.as_str().is_some_and(|text| text.starts_with("env:") || text.starts_with("file:"));
+            if names_a_secret(key) && !named && !member.is_null() {
+                return Err(FieldError::new(path, "must name where the secret is kept, as \"env:NAME\" or \"file:PATH\"; the secret itself would stay in the log"));
+            }
+            refuse_secrets(&path, member)
+        }),
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| refuse_secrets(&format!("{path}[{at}]"), item)),
+        Value::String(text) => Source::new(text).map(drop).or_else(|error| {
+            if error.problem.contains("password") || error.problem.contains("credentials") {
+                return Err(FieldError::new(path, error.problem));
+            }
+            Ok(())
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+/// Whether a key is one under which credentials are commonly given.
+fn names_a_secret(key: &str) -> bool {
+    const PARTS: [&str; 12] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "credential",
+        "accesskey",
+        "apikey",
+        "privatekey",
+        "accountkey",
+        "sessiontoken",
+        "authtoken",
+        "signature",
+    ];
+    const WHOLE: [&str; 7] = ["token", "pwd", "sas", "auth", "authorization", "bearer", "sig"];
+    let folded: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    PARTS.iter().any(|part| folded.contains(part)) || WHOLE.contains(&folded.as_str())
+}
+
+/// What a source was observed to contain: 1 to 64 opaque bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(Box<[u8]>);
+
+impl Version {
+    /// The most bytes a version may have: room for two of the usual digests.
+    pub const MOST_BYTES: usize = 64;
+
+    /// Checks a version.
+    ///
+    /// # Errors
+    /// When it is empty or too long.
+    pub fn new(bytes: &[u8]) -> Result<Version, FieldError> {
+        if bytes.is_empty() || bytes.len() > Self::MOST_BYTES {
+            return Err(FieldError::new(
+                "version",
+                format!("must have 1 to {} bytes, found {}", Self::MOST_BYTES, bytes.len()),
+            ));
+        }
+        Ok(Version(bytes.into()))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Hexadecimal.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({self})")
+    }
+}
+
+/// The files that a look found: the root of an immutable tree of objects, and what it adds up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PathSet {
+    /// The root object of the set.
+    pub root: ObjectHash,
+    /// How many files it holds.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+}
+
+/// What an observation says of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Observed {
+    /// The version.
+    pub version: Version,
+    /// The files behind it, for kinds that read files.
+    pub set: Option<PathSet>,
+}
+
+/// What a collection may be built from: source, spec and, for a versioned collection, what the source holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Word {
+    /// Where the data comes from.
+    pub source: Source,
+    /// How it is read, laid out and built.
+    pub spec: Spec,
+    /// What the source holds.
+    pub content: Content,
+}
+
+/// What is known of the content of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// The collection is unversioned: only source and spec count.
+    Unversioned,
+    /// The collection is versioned and this source was not observed yet.
+    Unknown,
+    /// The last observation.
+    Observed(Observed),
+}
+
+impl Word {
+    /// The fingerprint of this word, or `None` while the content is unknown.
+    ///
+    /// BLAKE3 in its key-derivation mode with the context `lastword 2026-11-23 fingerprint v1`, over: length of
+    /// the source as u64 little-endian, source, length of the spec, spec, then the byte 0 for *unversioned* or
+    /// the byte 1, the length of the version and the version.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let mut hasher = blake3::Hasher::new_derive_key("lastword 2026-11-23 fingerprint v1");
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        };
+        add(self.source.as_str().as_bytes());
+        add(self.spec.as_str().as_bytes());
+        match &self.content {
+            Content::Unknown => return None,
+            Content::Unversioned => {
+                hasher.update(&[0]);
+            }
+            Content::Observed(observed) => {
+                let version = observed.version.as_bytes();
+                hasher.update(&[1]).update(&(version.len() as u64).to_le_bytes()).update(version);
+            }
+        }
+        Some(Fingerprint(*hasher.finalize().as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_10_key_order_and_white_space_are_no_change() {
+        let a = Spec::parse(r#"{"b": 1.0, "a": [ "x" ]}"#).unwrap();
+        let b = Spec::parse(r#"{"a":["x"],"b":1}"#).unwrap();
+        assert_eq!(a, b);
+        assert_eq!(a.as_str(), r#"{"a":["x"],"b":1}"#);
+    }
+
+    #[test]
+    fn case_38_a_spec_is_refused_by_field() {
+        let problem = |json: &str| Spec::parse(json).unwrap_err().to_string();
+        assert!(problem("nonsense").starts_with("spec: must be JSON"), "{}", problem("nonsense"));
+        assert_eq!(problem("[1]"), "spec: must be a JSON object");
+        assert!(problem(r#"{"a":1,"a":2}"#).contains("\"a\" twice"), "{}", problem(r#"{"a":1,"a":2}"#));
+        assert!(problem(r#"{"n":9007199254740993}"#).contains("n: "), "{}", problem(r#"{"n":9007199254740993}"#));
+    }
+
+    #[test]
+    fn case_39_credentials_are_refused_by_name_and_kept_by_reference() {
+        for bad in [
+            r#"{"password":"x"}"#,
+            r#"{"s3":{"secret_access_key":"x"}}"#,
+            r#"{"a":[{"Api-Key":"x"}]}"#,
+            r#"{"token":1}"#,
+        ] {
+            let error = Spec::parse(bad).unwrap_err();
+            assert!(error.problem.contains("env:NAME"), "{error}");
+            assert!(!error.to_string().contains("\"x\""), "{error}");
+        }
+        assert!(Spec::parse(r#"{"password":"env:DB_PASSWORD","token_count":3}"#).is_ok());
+        assert!(Spec::parse(r#"{"url":"https://u:p@h/x"}"#).unwrap_err().field == "spec.url");
+        assert!(Source::new("https://user:pw@host/x").is_err());
+        assert!(Source::new("https://host/x?X-Amz-Signature=abc").is_err());
+        assert!(Source::new("https://user@host/x").is_ok());
+        assert!(Source::new("/a:b@c/x").is_ok());
+    }
+
+    #[test]
+    fn a_fingerprint_separates_its_parts() {
+        let word = |source: &str, spec: &str, content| Word {
+            source: Source::new(source).unwrap(),
+            spec: Spec::parse(spec).unwrap(),
+            content,
+        };
+        let seen = |bytes: &[u8]| Content::Observed(Observed { version: Version::new(bytes).unwrap(), set: None });
+        let a = word("s", "{}", Content::Unversioned).fingerprint().unwrap();
+        assert_eq!(a.to_string(), "29a865ad921bb2bbb370bd0daa86143e15bb21571406f539a7914f38e5ec1631");
+        assert_ne!(Some(a), word("s", "{}", seen(&[0])).fingerprint());
+        assert_ne!(word("s", "{}", seen(&[0])).fingerprint(), word("s", "{}", seen(&[0, 0])).fingerprint());
+        assert_eq!(word("s", "{}", Content::Unknown).fingerprint(), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! What happened, for whoever wants to watch: the durable events in order, without gaps.
+//!
+//! A watcher is a cursor. The newest events are kept in memory; one that falls behind is told so and reads on from
+//! the log. So nothing that watches can slow the reducer down, and nothing that it missed is lost.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::core::vocabulary::{Recorded, Seq};
+use crate::log::LogReader;
+use crate::replay::{self, ReplayError};
+
+/// Events kept in memory: a few seconds of a busy engine, some megabytes.
+const KEPT: usize = 16 * 1024;
+
+/// Events read from the log at a time by a watcher that fell behind.
+const CHUNK: usize = 1024;
+
+/// The engine's side.
+pub(super) struct Feed {
+    recent: Mutex<Recent>,
+    published: Condvar,
+    reader: Mutex<Box<dyn LogReader>>,
+}
+
+struct Recent {
+    events: VecDeque<Arc<Recorded>>,
+    durable: Seq,
+    closed: bool,
+}
+
+impl Feed {
+    /// A feed of a log whose last durable event is `durable`.
+    pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
+        let recent = Recent { events: VecDeque::new(), durable, closed: false };
+        Feed { recent: Mutex::new(recent), published: Condvar::new(), reader: Mutex::new(reader) }
+    }
+
+    /// Shows events that have just become durable.
+    pub(super) fn publish(&self, events: &[Arc<Recorded>]) {
+        let Some(last) = events.last() else { return };
+        let mut recent = self.lock();
+        recent.durable = last.seq;
+        recent.events.extend(events.iter().cloned());
+        let surplus = recent.events.len().saturating_sub(KEPT);
+        recent.events.drain(..surplus);
+        self.published.notify_all();
+    }
+
+    /// There will be no more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.published.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a watcher sees next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// An event. Every one is seen once, in order.
+    Event(Arc<Recorded>),
+    /// The watcher is so far behind that what follows comes from the log, which is slower.
+    Lagged {
+        /// How many events it is behind.
+        behind: u64,
+    },
+}
+
+/// Why a watch has nothing (more) to show.
+#[derive(Debug)]
+pub enum WatchError {
+    /// Nothing happened in time.
+    TimedOut,
+    /// The reconciler has shut down, and everything was seen.
+    Closed,
+    /// The log could not be read.
+    Replay(ReplayError),
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WatchError::TimedOut => f.write_str("nothing happened in time"),
+            WatchError::Closed => f.write_str("the reconciler has shut down"),
+            WatchError::Replay(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WatchError {}
+
+/// A cursor over the durable events.
+pub struct Watch {
+    feed: Arc<Feed>,
+    reader: Box<dyn LogReader>,
+    next: Seq,
+    backlog: VecDeque<Arc<Recorded>>,
+    behind: bool,
+}
+
+impl Watch {
+    pub(super) fn new(feed: Arc<Feed>, from: Seq) -> Watch {
+        let reader = feed.reader.lock().unwrap_or_else(PoisonError::into_inner).another();
+        Watch { feed, reader, next: from.max(Seq(1)), backlog: VecDeque::new(), behind: false }
+    }
+
+    /// The next event, as soon as it is durable; waits for at most `timeout`.
+    ///
+    /// # Errors
+    /// When nothing came in time, nothing will come any more, or the log could not be read.
+    pub fn next_within(&mut self, timeout: Duration) -> Result<Watched, WatchError> {
+        if let Some(event) = self.backlog.pop_front() {
+            return Ok(self.show(event));
+        }
+        let waited = SystemClock::new();
+        let mut recent = self.feed.lock();
+        while recent.durable < self.next {
+            if recent.closed {
+                return Err(WatchError::Closed);
+            }
+            let left = timeout.saturating_sub(waited.monotonic());
+            if left.is_zero() {
+                return Err(WatchError::TimedOut);
+            }
+            recent = self.feed.published.wait_timeout(recent, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let oldest = recent.events.front().map(|event| event.seq);
+        if let Some(offset) = oldest.and_then(|oldest| self.next.0.checked_sub(oldest.0))
+            && let Some(event) = usize::try_from(offset).ok().and_then(|offset| recent.events.get(offset))
+        {
+            let event = Arc::clone(event);
+            drop(recent);
+            self.behind = false;
+            return Ok(self.show(event));
+        }
+        let durable = recent.durable;
+        drop(recent);
+        if !std::mem::replace(&mut self.behind, true) {
+            return Ok(Watched::Lagged { behind: durable.0 - self.next.0 + 1 });
+        }
+        self.read_log(durable)
+    }
+
+    fn read_log(&mut self, durable: Seq) -> Result<Watched, WatchError> {
+        for event in replay::events(&*self.reader, self.next).take(CHUNK) {
+            let event = event.map_err(WatchError::Replay)?;
+            if event.seq > durable {
+                break;
+            }
+            self.backlog.push_back(Arc::new(event));
+        }
+        match self.backlog.pop_front() {
+            Some(event) => Ok(self.show(event)),
+            None => Err(WatchError::Closed),
+        }
+    }
+
+    fn show(&mut self, event: Arc<Recorded>) -> Watched {
+        self.next = event.seq.next();
+        Watched::Event(event)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("next", &self.next).finish_non_exhaustive()
+    }
+}

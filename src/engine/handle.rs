@@ -1,0 +1,364 @@
+//! What callers hold: a cheap, shareable [`Handle`], and [`Ticket`]s for what they have asked for.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+
+use super::feed::{Feed, Watch};
+use super::looks::LastLook;
+use super::message::Message;
+use super::stats::Stats;
+use super::waits::Waited;
+use crate::core::CollectionView;
+use crate::core::vocabulary::{
+    Command, Declaration, Fingerprint, Generation, Name, Observation, Observed, Receipt, Rejection, Seen, Seq, Subject,
+    TaskId,
+};
+use crate::worker::Progress;
+
+/// The most commands in one batch: a batch is one frame, and a frame has room for 65,536 events.
+pub const MOST_IN_BATCH: usize = 4096;
+
+/// Talks to a running [`Reconciler`](super::Reconciler). Clones share it; any thread may use it.
+///
+/// The blocking methods return when what they asked for is durable. They wait while the queue is full; `try_submit`
+/// answers [`SubmitError::Full`] instead.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) messages: Sender<Message>,
+    pub(super) feed: Arc<Feed>,
+    pub(super) died: Arc<OnceLock<String>>,
+}
+
+/// Why a command has no receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// It was refused, and changed nothing.
+    Refused(Rejection),
+    /// It was not accepted: the reconciler has shut down, or died of the error given. It changed nothing.
+    NotAccepted(String),
+    /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
+    /// answer will be the same as if this one had arrived.
+    Unknown(String),
+    /// The command is one that only the engine may give.
+    NotForCallers,
+    /// The batch has more commands than [`MOST_IN_BATCH`].
+    BatchTooLong {
+        /// How many it has.
+        commands: usize,
+    },
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::Refused(rejection) => rejection.fmt(f),
+            CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
+            CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
+            CommandError::NotForCallers => f.write_str("this command is the engine's own"),
+            CommandError::BatchTooLong { commands } => {
+                write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl From<Rejection> for CommandError {
+    fn from(rejection: Rejection) -> CommandError {
+        CommandError::Refused(rejection)
+    }
+}
+
+/// Why a command was not queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The queue is full. Nothing was changed; try again.
+    Full,
+    /// It will never be accepted.
+    Command(CommandError),
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubmitError::Full => f.write_str("the queue of commands is full"),
+            SubmitError::Command(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SubmitError {}
+
+/// One collection as it is now, with what only the running engine knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionStatus {
+    /// What the log says of it.
+    pub view: CollectionView,
+    /// The last look at its source, since the engine was opened, whose word was accepted.
+    pub last_look: Option<LastLook>,
+    /// How far the running attempt has come.
+    pub progress: Option<Progress>,
+    /// The task waits, and every worker is held by an attempt that was abandoned.
+    pub workers_exhausted: bool,
+}
+
+/// The answer to a command, as soon as it is durable.
+#[derive(Debug)]
+pub struct Ticket {
+    answer: Receiver<Result<Receipt, CommandError>>,
+    died: Arc<OnceLock<String>>,
+}
+
+impl Ticket {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// When the command was refused, not accepted, or its outcome is unknown.
+    pub fn wait(self) -> Result<Receipt, CommandError> {
+        self.answer.recv().unwrap_or_else(|_| Err(unknown(&self.died)))
+    }
+
+    /// Waits for the answer for at most `timeout`; the ticket comes back if there is none yet.
+    ///
+    /// # Errors
+    /// The ticket. The inner error is that of [`wait`](Ticket::wait).
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<Receipt, CommandError>, Ticket> {
+        match self.answer.recv_timeout(timeout) {
+            Ok(answer) => Ok(answer),
+            Err(RecvTimeoutError::Disconnected) => Ok(Err(unknown(&self.died))),
+            Err(RecvTimeoutError::Timeout) => Err(self),
+        }
+    }
+
+    /// The answer, if there is one already.
+    ///
+    /// # Errors
+    /// The ticket. The inner error is that of [`wait`](Ticket::wait).
+    pub fn try_wait(self) -> Result<Result<Receipt, CommandError>, Ticket> {
+        match self.answer.try_recv() {
+            Ok(answer) => Ok(answer),
+            Err(TryRecvError::Disconnected) => Ok(Err(unknown(&self.died))),
+            Err(TryRecvError::Empty) => Err(self),
+        }
+    }
+}
+
+impl Handle {
+    /// Says what a collection is to be built from.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn declare(&self, declaration: Declaration) -> Result<Receipt, CommandError> {
+        self.ask(Command::Declare(Box::new(declaration)))
+    }
+
+    /// Says what the source of a collection holds now, for kinds that nobody looks at.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn observe(&self, name: Name, observed: Observed) -> Result<Receipt, CommandError> {
+        let seen = Seen::Content { observed, delta: None };
+        self.ask(Command::Observe(Observation { subject: Subject::Name(name), began: None, seen }))
+    }
+
+    /// Has the source looked at again, and wakes a task that is parked or backing off.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn refresh(&self, name: Name) -> Result<Receipt, CommandError> {
+        self.ask(Command::Refresh { name })
+    }
+
+    /// Aborts the live task and parks it; with `task`, only if that is the live one.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn cancel(&self, name: Name, task: Option<TaskId>) -> Result<Receipt, CommandError> {
+        self.ask(Command::Cancel { name, task })
+    }
+
+    /// No new attempts from here on.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn pause(&self, name: Name) -> Result<Receipt, CommandError> {
+        self.ask(Command::Pause { name })
+    }
+
+    /// New attempts again.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn resume(&self, name: Name) -> Result<Receipt, CommandError> {
+        self.ask(Command::Resume { name })
+    }
+
+    /// Accepts what is held, named by its fingerprint so that nothing else is accepted by mistake.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn confirm(&self, name: Name, fingerprint: Fingerprint) -> Result<Receipt, CommandError> {
+        self.ask(Command::Confirm { name, fingerprint })
+    }
+
+    /// Forgets a collection, its task and its timers.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn drop_collection(&self, name: Name) -> Result<Receipt, CommandError> {
+        self.ask(Command::Drop { name })
+    }
+
+    /// Queues a command, waiting while the queue is full. Its answer comes with the ticket.
+    ///
+    /// # Errors
+    /// When it will never be accepted.
+    pub fn submit(&self, command: Command) -> Result<Ticket, CommandError> {
+        let (message, ticket) = self.message(command)?;
+        self.messages.send(message).map_err(|_| self.closed())?;
+        Ok(ticket)
+    }
+
+    /// Queues a command if there is room for it.
+    ///
+    /// # Errors
+    /// [`SubmitError::Full`] if there is none; or it will never be accepted.
+    pub fn try_submit(&self, command: Command) -> Result<Ticket, SubmitError> {
+        let (message, ticket) = self.message(command).map_err(SubmitError::Command)?;
+        self.messages.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => SubmitError::Full,
+            TrySendError::Disconnected(_) => SubmitError::Command(self.closed()),
+        })?;
+        Ok(ticket)
+    }
+
+    /// Gives several commands in one frame: after a crash there are all of them or none. Each has a verdict of its
+    /// own; one that is refused does not stop the others.
+    ///
+    /// # Errors
+    /// When the batch as a whole was not accepted, or its outcome is unknown.
+    pub fn batch(&self, commands: Vec<Command>) -> Result<Vec<Result<Receipt, Rejection>>, CommandError> {
+        if commands.len() > MOST_IN_BATCH {
+            return Err(CommandError::BatchTooLong { commands: commands.len() });
+        }
+        if !commands.iter().all(is_for_callers) {
+            return Err(CommandError::NotForCallers);
+        }
+        self.query(|reply| Message::Batch { commands, reply })?
+    }
+
+    /// One collection, or `None` if nothing has that name.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn status(&self, name: Name) -> Result<Option<CollectionStatus>, CommandError> {
+        self.query(|reply| Message::Status { name, reply }).map(|status| status.map(|status| *status))
+    }
+
+    /// All collections, by name.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn list(&self) -> Result<Vec<CollectionStatus>, CommandError> {
+        self.query(|reply| Message::List { reply })
+    }
+
+    /// Counters.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn stats(&self) -> Result<Stats, CommandError> {
+        self.query(|reply| Message::Stats { reply }).map(|stats| *stats)
+    }
+
+    /// The last event, and the digest of the state there: equal to that of a replay of the log up to it.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
+        self.query(|reply| Message::Digest { reply })
+    }
+
+    /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
+    pub fn wait_applied(&self, name: Name, generation: Generation, timeout: Duration) -> Result<Waited, CommandError> {
+        let (reply, answer) = bounded(1);
+        self.messages.send(Message::Wait { name, generation, reply }).map_err(|_| self.closed())?;
+        match answer.recv_timeout(timeout) {
+            Ok(waited) => Ok(waited),
+            Err(RecvTimeoutError::Timeout) => Ok(Waited::TimedOut),
+            Err(RecvTimeoutError::Disconnected) => Err(self.closed()),
+        }
+    }
+
+    /// The events from `from` on, past and future, each once and in order. Only durable ones are shown.
+    #[must_use]
+    pub fn watch(&self, from: Seq) -> Watch {
+        Watch::new(Arc::clone(&self.feed), from)
+    }
+
+    fn ask(&self, command: Command) -> Result<Receipt, CommandError> {
+        self.submit(command)?.wait()
+    }
+
+    fn message(&self, command: Command) -> Result<(Message, Ticket), CommandError> {
+        if !is_for_callers(&command) {
+            return Err(CommandError::NotForCallers);
+        }
+        let (reply, answer) = bounded(1);
+        let ticket = Ticket { answer, died: Arc::clone(&self.died) };
+        Ok((Message::Command { command: Box::new(command), reply }, ticket))
+    }
+
+    fn query<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Result<T, CommandError> {
+        let (reply, answer) = bounded(1);
+        self.messages.send(message(reply)).map_err(|_| self.closed())?;
+        answer.recv().map_err(|_| unknown(&self.died))
+    }
+
+    fn closed(&self) -> CommandError {
+        CommandError::NotAccepted(end_of(&self.died))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("queued", &self.messages.len()).finish_non_exhaustive()
+    }
+}
+
+fn unknown(died: &OnceLock<String>) -> CommandError {
+    CommandError::Unknown(end_of(died))
+}
+
+/// Why the engine has ended.
+pub(super) fn end_of(died: &OnceLock<String>) -> String {
+    died.get().cloned().unwrap_or_else(|| "the reconciler has shut down".to_owned())
+}
+
+fn is_for_callers(command: &Command) -> bool {
+    match command {
+        Command::Declare(_)
+        | Command::Observe(_)
+        | Command::Refresh { .. }
+        | Command::Cancel { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Confirm { .. }
+        | Command::Drop { .. } => true,
+        Command::Open { .. }
+        | Command::Assign { .. }
+        | Command::Complete(_)
+        | Command::Fail { .. }
+        | Command::Stopped { .. }
+        | Command::Due(_) => false,
+    }
+}

@@ -1,0 +1,357 @@
+//! Threads, channels, shutdown: what carries commands to the reducer and its decisions to workers and watchers.
+//!
+//! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
+
+mod feed;
+mod handle;
+mod looks;
+mod message;
+mod pool;
+mod run;
+mod stats;
+mod waits;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::clock::{Clock, EngineTime, SystemClock};
+use crate::core::State;
+use crate::core::vocabulary::{FieldError, Kind};
+use crate::log::{self, Durability, IfAbsent, Log, SledLog};
+use crate::objects::{FileObjects, ObjectError, Objects};
+use crate::reducer::{Reducer, ReducerError};
+use crate::replay::{self, Folding, ReplayError, Until};
+use crate::worker::Worker;
+
+pub use feed::{Watch, WatchError, Watched};
+pub use handle::{CollectionStatus, CommandError, Handle, MOST_IN_BATCH, SubmitError, Ticket};
+pub use looks::LastLook;
+pub use stats::{Counted, Stats};
+pub use waits::Waited;
+
+use feed::Feed;
+use looks::Looks;
+use message::Message;
+use pool::{Kinds, Pool, Shop};
+use run::Engine;
+
+/// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
+const QUEUE: usize = 4096;
+
+/// A running reconciler: one log, one reducer, its workers. Dropping it shuts it down without waiting for workers.
+#[derive(Debug)]
+pub struct Reconciler {
+    handle: Handle,
+    thread: Option<JoinHandle<Result<(), ReducerError>>>,
+}
+
+impl Reconciler {
+    /// Prepares to open the log in the directory `path`, which is created if it is not there.
+    pub fn open(path: impl Into<PathBuf>) -> Builder {
+        Builder::new(Storage::Directory(path.into()))
+    }
+
+    /// Prepares to run on a log and a store of objects of the caller's, in memory for example.
+    #[must_use]
+    pub fn on(log: Box<dyn Log>, objects: Arc<dyn Objects>) -> Builder {
+        Builder::new(Storage::Given(log, objects))
+    }
+
+    /// A handle to it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Shuts down: no new attempts, running ones are told to stop, and after `timeout` at the latest the log is
+    /// closed. What is still running then is found as lost at the next start, and tried again.
+    ///
+    /// # Errors
+    /// When the log failed, now or earlier.
+    pub fn shutdown(mut self, timeout: Duration) -> Result<(), EngineError> {
+        self.end(timeout)
+    }
+
+    fn end(&mut self, timeout: Duration) -> Result<(), EngineError> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        // If the engine is gone already, its result says why.
+        let _ = self.handle.messages.send(Message::Shutdown { timeout });
+        match thread.join() {
+            Ok(result) => result.map_err(EngineError::Reducer),
+            Err(panic) => Err(EngineError::Panicked(pool::panic_text(&*panic))),
+        }
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        if let Err(error) = self.end(Duration::ZERO) {
+            tracing::error!(target: "lastword::engine", %error, "the reconciler ended with an error");
+        }
+    }
+}
+
+/// Why a reconciler ended.
+#[derive(Debug)]
+pub enum EngineError {
+    /// Its reducer died.
+    Reducer(ReducerError),
+    /// Its thread panicked. A bug.
+    Panicked(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Reducer(error) => error.fmt(f),
+            EngineError::Panicked(text) => write!(f, "a bug in lastword: the engine panicked: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// Why a reconciler could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting is out of range.
+    Setting(FieldError),
+    /// The log could not be opened.
+    Log(log::OpenError),
+    /// The log was opened and does not add up.
+    Replay(ReplayError),
+    /// The store of objects could not be opened.
+    Objects(ObjectError),
+    /// The new epoch could not begin.
+    Reducer(ReducerError),
+    /// A thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Setting(error) => error.fmt(f),
+            StartError::Log(error) => error.fmt(f),
+            StartError::Replay(error) => write!(f, "the log does not add up: {error}"),
+            StartError::Objects(error) => error.fmt(f),
+            StartError::Reducer(error) => error.fmt(f),
+            StartError::Thread(error) => write!(f, "a thread could not be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Setting(error) => Some(error),
+            StartError::Log(error) => Some(error),
+            StartError::Replay(error) => Some(error),
+            StartError::Objects(error) => Some(error),
+            StartError::Reducer(error) => Some(error),
+            StartError::Thread(error) => Some(error),
+        }
+    }
+}
+
+enum Storage {
+    Directory(PathBuf),
+    Given(Box<dyn Log>, Arc<dyn Objects>),
+}
+
+/// Settings of a reconciler that is about to start.
+pub struct Builder {
+    storage: Storage,
+    kinds: Kinds,
+    workers: usize,
+    lookers: usize,
+    look_interval: Duration,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    queue: usize,
+    software: String,
+}
+
+impl Builder {
+    fn new(storage: Storage) -> Builder {
+        Builder {
+            storage,
+            kinds: Kinds::new(),
+            workers: 2,
+            lookers: 2,
+            look_interval: Duration::from_secs(5),
+            durability: Durability::default(),
+            clock: Arc::new(SystemClock::new()),
+            queue: QUEUE,
+            software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
+    /// Collections of `kind` are built by `worker`. A collection whose kind nobody builds waits.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind, worker: impl Worker) -> Builder {
+        self.kinds.insert(kind, Arc::new(worker));
+        self
+    }
+
+    /// How many attempts run at the same time. Default 2.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers;
+        self
+    }
+
+    /// How many sources are looked at at the same time. Default 2.
+    #[must_use]
+    pub fn lookers(mut self, lookers: usize) -> Builder {
+        self.lookers = lookers;
+        self
+    }
+
+    /// How often each source is looked at, give or take a tenth. Default 5 s: a listing is cheap, and nobody waits
+    /// much longer for news.
+    #[must_use]
+    pub fn look_interval(mut self, interval: Duration) -> Builder {
+        self.look_interval = interval;
+        self
+    }
+
+    /// What an acknowledged command survives. Default [`Durability::Power`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Builder {
+        self.durability = durability;
+        self
+    }
+
+    /// Where time comes from. Default the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Builder {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How many commands may wait. Default 4,096.
+    #[must_use]
+    pub fn queue(mut self, commands: usize) -> Builder {
+        self.queue = commands;
+        self
+    }
+
+    /// The program that writes, as the log will name it. Default this crate and its version.
+    #[must_use]
+    pub fn software(mut self, software: &str) -> Builder {
+        software.clone_into(&mut self.software);
+        self
+    }
+
+    /// Opens the log, replays it, begins a new epoch and starts the threads.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing was started then.
+    pub fn start(self) -> Result<Reconciler, StartError> {
+        self.check().map_err(StartError::Setting)?;
+        let (log, objects, state) = open_storage(self.storage, self.durability)?;
+        let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
+        let (durable, reader) = (log.durable().seq, log.reader());
+        let reducer =
+            Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+
+        let (messages, queue) = bounded(self.queue);
+        // Room for every thread of both pools, the replaced ones included, so that none ever waits to report.
+        let (reports, returned) = bounded(2 * self.workers + self.lookers);
+        let moved = wake_on_moved(&*self.clock);
+        let kind_names: Vec<Kind> = self.kinds.keys().cloned().collect();
+        let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
+        let pool = Pool::start(shop.clone(), self.workers).map_err(StartError::Thread)?;
+        let looks = Looks::start(&shop, self.lookers, self.look_interval).map_err(StartError::Thread)?;
+        let feed = Arc::new(Feed::new(reader, durable));
+        let died = Arc::new(OnceLock::new());
+        let engine = Engine {
+            reducer,
+            ticked: time.monotonic(),
+            time,
+            kinds: shop.kinds,
+            kind_names,
+            messages: queue,
+            reports: returned,
+            moved,
+            pool,
+            looks,
+            feed: Arc::clone(&feed),
+            died: Arc::clone(&died),
+            batch: run::Batch::default(),
+            waits: waits::Waits::default(),
+            counted: Counted::default(),
+            stopping: None,
+        };
+        let thread = thread::Builder::new().name("lastword".to_owned()).spawn(move || engine.run());
+        let thread = Some(thread.map_err(StartError::Thread)?);
+        Ok(Reconciler { handle: Handle { messages, feed, died }, thread })
+    }
+
+    fn check(&self) -> Result<(), FieldError> {
+        // Threads beyond this are a mistake in a configuration, not a wish.
+        const MOST_THREADS: usize = 1024;
+        for (field, threads) in [("workers", self.workers), ("lookers", self.lookers)] {
+            if threads == 0 || threads > MOST_THREADS {
+                return Err(FieldError::new(field, format!("must be 1 to {MOST_THREADS}, found {threads}")));
+            }
+        }
+        if self.queue == 0 {
+            return Err(FieldError::new("queue", "must be at least 1"));
+        }
+        if self.look_interval < Duration::from_millis(10) {
+            return Err(FieldError::new(
+                "look_interval",
+                format!("must be at least 10 ms, found {:?}", self.look_interval),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("kinds", &self.kinds.keys())
+            .field("workers", &self.workers)
+            .field("lookers", &self.lookers)
+            .field("look_interval", &self.look_interval)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+type Opened = (Box<dyn Log>, Arc<dyn Objects>, State);
+
+fn open_storage(storage: Storage, durability: Durability) -> Result<Opened, StartError> {
+    match storage {
+        Storage::Given(log, objects) => {
+            let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
+            Ok((log, objects, state))
+        }
+        Storage::Directory(path) => {
+            let mut replay = Folding::default();
+            let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, |frame| replay.frame(frame))
+                .map_err(StartError::Log)?;
+            let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
+            Ok((Box::new(log), Arc::new(objects), replay.finish().map_err(StartError::Replay)?))
+        }
+    }
+}
+
+/// A channel that has something in it after a manual clock was moved.
+fn wake_on_moved(clock: &dyn Clock) -> Receiver<()> {
+    let (moved, receiver) = bounded(1);
+    // One wake is enough, however often the clock was moved.
+    clock.on_moved(Box::new(move || {
+        let _ = moved.try_send(());
+    }));
+    receiver
+}

@@ -1,0 +1,473 @@
+//! The reducer's thread: what woke it, one batch, one frame, and what follows from it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
+
+use super::feed::Feed;
+use super::handle::{CollectionStatus, CommandError, end_of};
+use super::looks::{Looked, Looks};
+use super::message::{Message, Report};
+use super::pool::{Kinds, Outcome, Pool, Slot};
+use super::stats::{Counted, Stats};
+use super::waits::Waits;
+use crate::clock::{Clock, EngineTime, SystemClock};
+use crate::core::vocabulary::{
+    AttemptRef, Built, CollectionId, Command, Completion, Declaration, EndReason, Event, FailureClass, FailureReport,
+    Fingerprint, Kind, Observation, Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
+};
+use crate::core::{CollectionView, Lag, Pending, State, Status};
+use crate::reducer::{Reducer, ReducerError};
+use crate::worker::{Assignment, Failure, Sight, Signals};
+
+/// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
+/// does not wait long.
+const MOST_MESSAGES: usize = 4096;
+
+/// A frame is closed once it has this many bytes, or this many events, whatever still waits.
+const MOST_FRAME_BYTES: usize = 1 << 20;
+const MOST_FRAME_EVENTS: usize = 16 * 1024;
+
+/// How often the log is told that time passes: the anchor is to be at most a second behind.
+const TICK: Duration = Duration::from_secs(1);
+
+pub(super) struct Engine {
+    pub(super) reducer: Reducer,
+    pub(super) time: EngineTime,
+    pub(super) kinds: Arc<Kinds>,
+    pub(super) kind_names: Vec<Kind>,
+    pub(super) messages: Receiver<Message>,
+    pub(super) reports: Receiver<Report>,
+    pub(super) moved: Receiver<()>,
+    pub(super) pool: Pool,
+    pub(super) looks: Looks,
+    pub(super) feed: Arc<Feed>,
+    pub(super) died: Arc<OnceLock<String>>,
+    pub(super) batch: Batch,
+    pub(super) waits: Waits,
+    pub(super) counted: Counted,
+    pub(super) ticked: Duration,
+    pub(super) stopping: Option<Stopping>,
+}
+
+/// What is to happen once the frame is durable.
+#[derive(Default)]
+pub(super) struct Batch {
+    releases: Vec<Box<dyn FnOnce() + Send>>,
+    assigned: Vec<(Slot, CollectionId)>,
+}
+
+/// A shutdown under way. Its bound is real time: a manual clock must not keep a process from ending.
+pub(super) struct Stopping {
+    since: SystemClock,
+    timeout: Duration,
+}
+
+impl Engine {
+    /// Runs until it is told to shut down or the log fails.
+    pub(super) fn run(mut self) -> Result<(), ReducerError> {
+        let result = self.run_to_the_end();
+        self.pool.stop_all();
+        let result = result.and_then(|()| self.reducer.close());
+        if let Err(error) = &result {
+            tracing::error!(target: "lastword::engine", %error, "the reconciler died");
+            let _ = self.died.set(error.to_string());
+        }
+        let why = end_of(&self.died);
+        while let Ok(message) = self.messages.try_recv() {
+            not_accepted(message, &why);
+        }
+        self.feed.close();
+        result
+    }
+
+    fn run_to_the_end(&mut self) -> Result<(), ReducerError> {
+        self.commit()?;
+        let now = self.time.now();
+        let ids: Vec<CollectionId> = self.reducer.state().collections().map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.ask_for_look(id, now));
+        while !self.is_over() {
+            self.looks.begin_due(self.reducer.state(), self.time.now());
+            self.sleep();
+            self.reducer.begin(self.time.now());
+            self.take_messages()?;
+            self.reducer.deadlines()?;
+            self.assign()?;
+            self.commit()?;
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(stopping) = &self.stopping else { return false };
+        self.pool.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
+    }
+
+    /// Sleeps until there is a message or something is due.
+    fn sleep(&self) {
+        let mut select = Select::new();
+        select.recv(&self.messages);
+        select.recv(&self.reports);
+        select.recv(&self.moved);
+        let now = self.time.now();
+        let state = self.reducer.state();
+        let can_assign = self.stopping.is_none() && self.pool.first_idle().is_some();
+        let ready = if can_assign { state.next_ready(&self.kind_names) } else { None };
+        let next = [state.next_deadline(), ready, self.looks.next_due()].into_iter().flatten().min();
+        let next = next.unwrap_or(now.after(TICK)).min(now.after(TICK));
+        let timeout = match &self.stopping {
+            Some(stopping) => Some(stopping.timeout.saturating_sub(stopping.since.monotonic())),
+            None if next <= now => Some(Duration::ZERO),
+            None => self.time.sleep(next),
+        };
+        match timeout {
+            Some(timeout) => drop(select.ready_timeout(timeout)),
+            None => drop(select.ready()),
+        }
+    }
+
+    /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
+    /// from being heard.
+    fn take_messages(&mut self) -> Result<(), ReducerError> {
+        while self.moved.try_recv().is_ok() {}
+        while let Ok(report) = self.reports.try_recv() {
+            match report {
+                Report::Returned { slot, attempt, fingerprint, outcome } => {
+                    self.returned(slot, attempt, fingerprint, outcome)?;
+                }
+                Report::Looked(looked) => self.looked(&looked)?,
+            }
+        }
+        for _ in 0..MOST_MESSAGES {
+            if self.reducer.frame_length() >= MOST_FRAME_BYTES || self.reducer.frame_events() >= MOST_FRAME_EVENTS {
+                break;
+            }
+            match self.messages.try_recv() {
+                Ok(message) => self.message(message)?,
+                Err(TryRecvError::Empty) => break,
+                // The reconciler and every handle are gone: nobody can ask for anything any more.
+                Err(TryRecvError::Disconnected) => {
+                    self.stop(Duration::ZERO);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), ReducerError> {
+        if self.stopping.is_some() {
+            not_accepted(message, &end_of(&self.died));
+            return Ok(());
+        }
+        match message {
+            Message::Command { command, reply } => {
+                let verdict = self.command(&command)?.map_err(CommandError::Refused);
+                self.release(move || answer(&reply, verdict));
+            }
+            Message::Batch { commands, reply } => {
+                let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
+                self.release(move || answer(&reply, Ok(verdicts)));
+            }
+            Message::Wait { name, generation, reply } => {
+                let id = self.reducer.state().id_of(&name);
+                match id {
+                    Some(id) => {
+                        self.waits.add(id, generation, reply);
+                        self.waits.touch(id);
+                    }
+                    None => self.release(move || answer(&reply, super::waits::Waited::Dropped)),
+                }
+            }
+            Message::Status { name, reply } => {
+                let status = self.reducer.state().id_of(&name).and_then(|id| self.status(id)).map(Box::new);
+                self.release(move || answer(&reply, status));
+            }
+            Message::List { reply } => {
+                let ids = self.reducer.state().by_name().map(|(id, _)| id);
+                let list = ids.filter_map(|id| self.status(id)).collect();
+                self.release(move || answer(&reply, list));
+            }
+            Message::Stats { reply } => {
+                let stats = Box::new(self.stats());
+                self.release(move || answer(&reply, stats));
+            }
+            Message::Digest { reply } => {
+                let state = self.reducer.state();
+                let digest = (state.last(), state.digest());
+                self.release(move || answer(&reply, digest));
+            }
+            Message::Shutdown { timeout } => self.stop(timeout),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: &Command) -> Result<Result<Receipt, Rejection>, ReducerError> {
+        if let Command::Declare(declaration) = command
+            && let Err(rejection) = self.check_kind(declaration)
+        {
+            return Ok(Err(rejection));
+        }
+        self.reducer.command(command)
+    }
+
+    /// Has the kind's worker check source and spec before they are declared or changed.
+    fn check_kind(&self, declaration: &Declaration) -> Result<(), Rejection> {
+        let state = self.reducer.state();
+        let existing = state.id_of(&declaration.name).and_then(|id| state.collection(id));
+        let kind = declaration.kind.as_ref().or(existing.map(|collection| &collection.kind));
+        let source: Option<&Source> = declaration.source.as_ref().or(existing.map(|c| &c.latest.source));
+        let (Some(worker), Some(source)) = (kind.and_then(|kind| self.kinds.get(kind)), source) else {
+            return Ok(());
+        };
+        let spec = declaration.spec.clone().or_else(|| existing.map(|c| c.latest.spec.clone())).unwrap_or_default();
+        worker.check(source, &spec).map_err(Rejection::Field)
+    }
+
+    fn stop(&mut self, timeout: Duration) {
+        self.stopping = Some(Stopping { since: SystemClock::new(), timeout });
+        self.pool.stop_all();
+    }
+
+    /// A worker has come back.
+    fn returned(
+        &mut self,
+        slot: Slot,
+        attempt: AttemptRef,
+        fingerprint: Fingerprint,
+        outcome: Outcome,
+    ) -> Result<(), ReducerError> {
+        let was_told = self.pool.is_stopping(attempt.token);
+        let command = report(attempt, fingerprint, outcome, was_told);
+        // Neither is ever refused: a completion that may not commit is recorded as rejected.
+        let _ = self.reducer.command(&command)?;
+        if let Some(started) = self.pool.started(attempt.token)
+            && !self.is_applied(attempt)
+        {
+            self.counted.wasted_work += self.time.now().since(started);
+        }
+        self.pool.returned(slot, attempt.token);
+        if self.stopping.is_some() {
+            self.pool.stop_all();
+        }
+        Ok(())
+    }
+
+    fn is_applied(&self, attempt: AttemptRef) -> bool {
+        let collection = self.reducer.state().collection(attempt.collection);
+        collection.and_then(|c| c.applied.as_ref()).is_some_and(|applied| applied.token == attempt.token)
+    }
+
+    fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
+        let seen = match &looked.seen {
+            Ok(Sight { observed, delta }) => Seen::Content { observed: observed.clone(), delta: *delta },
+            Err(error) => Seen::Failed { cause: error.0.as_str().into() },
+        };
+        let subject = Subject::Id(looked.id);
+        let command = Command::Observe(Observation { subject, began: Some(looked.began), seen });
+        let verdict = self.reducer.command(&command)?;
+        self.looks.finished(looked, verdict.is_ok(), self.time.now());
+        Ok(())
+    }
+
+    /// Gives ready tasks to idle workers, in the same frame as what made them ready.
+    fn assign(&mut self) -> Result<(), ReducerError> {
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        while let Some((slot, worker)) = self.pool.first_idle() {
+            let Some(collection) = self.reducer.assign(&worker, &self.kind_names)? else { break };
+            self.pool.take(slot);
+            self.batch.assigned.push((slot, collection));
+        }
+        Ok(())
+    }
+
+    /// Makes the batch durable, and only then lets anybody see it.
+    fn commit(&mut self) -> Result<(), ReducerError> {
+        let begun = self.time.monotonic();
+        let committed = self.reducer.commit(self.time.wall())?;
+        if !committed.events.is_empty() {
+            self.counted.frame(committed.bytes, self.time.monotonic().saturating_sub(begun));
+        }
+        let events: Vec<Arc<Recorded>> = committed.events.into_iter().map(Arc::new).collect();
+        for event in &events {
+            self.counted.event(&event.event);
+            self.follow(event);
+            trace(event);
+        }
+        for (slot, id) in std::mem::take(&mut self.batch.assigned) {
+            self.dispatch(slot, id);
+        }
+        self.feed.publish(&events);
+        self.waits.settle(self.reducer.state());
+        self.batch.releases.drain(..).for_each(|release| release());
+        Ok(())
+    }
+
+    /// What a durable event means for threads and schedules.
+    fn follow(&mut self, recorded: &Recorded) {
+        let Some(id) = recorded.event.collection(recorded.seq) else { return };
+        self.waits.touch(id);
+        match &recorded.event {
+            Event::CollectionDeclared { .. }
+            | Event::SourceChanged { .. }
+            | Event::SpecChanged { .. }
+            | Event::RefreshRequested { .. } => self.ask_for_look(id, recorded.at),
+            Event::CollectionDropped { .. } => self.looks.forget(id),
+            Event::TaskAborted { stopping: Some(stopping), .. } => self.pool.stop(stopping.token),
+            Event::AttemptFailed { token, grace_until: Some(_), .. } => self.pool.stop(*token),
+            Event::AttemptEnded { token, reason: EndReason::Abandoned, .. } => self.pool.abandon(*token),
+            _ => {}
+        }
+    }
+
+    fn ask_for_look(&mut self, id: CollectionId, at: Timestamp) {
+        let Some(collection) = self.reducer.state().collection(id) else { return };
+        let observed = self.kinds.get(&collection.kind).is_some_and(|worker| worker.observer().is_some());
+        if collection.versioned && observed {
+            self.looks.ask(id, at);
+        }
+    }
+
+    fn dispatch(&mut self, slot: Slot, id: CollectionId) {
+        let Some(collection) = self.reducer.state().collection(id) else { return };
+        let (Status::Running(running), Some(wanted)) = (&collection.status, &collection.wanted) else { return };
+        let assignment = Assignment {
+            attempt: AttemptRef {
+                collection: id,
+                task: running.task.id,
+                attempt: running.attempt.number,
+                token: running.attempt.token,
+            },
+            name: collection.name.clone(),
+            kind: collection.kind.clone(),
+            word: Arc::<Word>::clone(&wanted.word),
+            fingerprint: wanted.fingerprint,
+            generation: running.task.generation,
+            applied: collection.applied.clone(),
+            deadline: running.attempt.deadline,
+            signals: Arc::new(Signals::default()),
+        };
+        self.pool.dispatch(slot, assignment, self.time.now());
+    }
+
+    fn tick(&mut self) -> Result<(), ReducerError> {
+        let now = self.time.monotonic();
+        if now.saturating_sub(self.ticked) >= TICK {
+            self.ticked = now;
+            self.reducer.tick(now)?;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, release: impl FnOnce() + Send + 'static) {
+        self.batch.releases.push(Box::new(release));
+    }
+
+    fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
+        let state = self.reducer.state();
+        let view = CollectionView::of(state, id, self.time.now())?;
+        let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
+        Some(CollectionStatus {
+            workers_exhausted: view.task.is_some() && token.is_none() && self.pool.is_exhausted(),
+            view,
+            last_look: self.looks.last(id),
+            progress: token.and_then(|token| self.pool.progress(token)),
+        })
+    }
+
+    fn stats(&self) -> Stats {
+        let state = self.reducer.state();
+        let mut stats = Stats {
+            epoch: state.epoch(),
+            durable: self.reducer.durable(),
+            attempts: self.pool.running() as u64,
+            idle_workers: self.pool.idle() as u64,
+            abandoned_workers: self.pool.abandoned() as u64,
+            looks: self.looks.under_way() as u64,
+            queued: self.messages.len() as u64,
+            counted: self.counted,
+            ..Stats::default()
+        };
+        count_collections(state, self.time.now(), &mut stats);
+        stats
+    }
+}
+
+fn count_collections(state: &State, now: Timestamp, stats: &mut Stats) {
+    for (id, collection) in state.collections() {
+        stats.collections += 1;
+        stats.live += u64::from(collection.status.live().is_some());
+        stats.waiting += u64::from(matches!(collection.status, Status::Waiting(_)));
+        stats.parked += u64::from(matches!(collection.status, Status::Parked(_)));
+        stats.paused += u64::from(collection.paused);
+        stats.held += u64::from(matches!(collection.pending, Some(Pending::Held { .. })));
+        stats.unobservable += u64::from(collection.unobservable.is_some());
+        if let Some(Lag::Since(lag)) = CollectionView::of(state, id, now).map(|view| view.lag) {
+            stats.lag = stats.lag.max(lag);
+        }
+    }
+}
+
+/// What a worker's return means as a command. `was_told`: somebody had told it to stop.
+fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome, was_told: bool) -> Command {
+    let fail = |class, message: String| {
+        let failure = FailureReport { class, message: message.into() };
+        Command::Fail { attempt, failure }
+    };
+    match outcome {
+        Outcome::Built(result) if result.output.as_ref().is_some_and(|output| output.len() > Built::MOST_OUTPUT) => {
+            let message = format!("the worker's output is longer than {} bytes", Built::MOST_OUTPUT);
+            fail(FailureClass::Permanent, message)
+        }
+        Outcome::Built(result) => Command::Complete(Box::new(Completion { attempt, fingerprint, result })),
+        Outcome::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
+        Outcome::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
+        Outcome::Failed(Failure::SourceMoved(sight)) => {
+            let observation = sight.map(|Sight { observed, delta }| {
+                // The attempt looked after it had started; any word that was accepted since counts more.
+                let began = Some(attempt.token.seq);
+                let subject = Subject::Id(attempt.collection);
+                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta } })
+            });
+            fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
+        }
+        Outcome::Failed(Failure::Stopped) if was_told => Command::Stopped { attempt },
+        Outcome::Failed(Failure::Stopped) => {
+            fail(FailureClass::Transient, "the worker stopped without being told to".to_owned())
+        }
+        Outcome::Panicked(message) => fail(FailureClass::Panicked, message),
+    }
+}
+
+fn not_accepted(message: Message, why: &str) {
+    let error = || CommandError::NotAccepted(why.to_owned());
+    match message {
+        Message::Command { reply, .. } => answer(&reply, Err(error())),
+        Message::Batch { reply, .. } => answer(&reply, Err(error())),
+        // These find their channel closed.
+        Message::Wait { .. }
+        | Message::Status { .. }
+        | Message::List { .. }
+        | Message::Stats { .. }
+        | Message::Digest { .. }
+        | Message::Shutdown { .. } => {}
+    }
+}
+
+/// Answers. Whoever no longer listens does not have to be told.
+fn answer<T>(reply: &Sender<T>, value: T) {
+    let _ = reply.send(value);
+}
+
+/// Every event as a `tracing` event of its own.
+fn trace(recorded: &Recorded) {
+    let collection = recorded.event.collection(recorded.seq).map(|id| id.0.0);
+    let task = recorded.event.task(recorded.seq).map(|task| task.0.0);
+    let attempt = recorded.event.attempt();
+    tracing::debug!(target: "lastword::event", seq = recorded.seq.0, collection, task, attempt,
+        "{}", recorded.event.type_name());
+}

@@ -1,0 +1,105 @@
+//! Counters, for dashboards. They start at zero with every process.
+
+use std::time::Duration;
+
+use crate::core::vocabulary::{Epoch, Event, RejectReason, Seq};
+
+/// What the engine has done since it was opened, and what it is doing now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The writer's epoch.
+    pub epoch: Epoch,
+    /// The last durable event.
+    pub durable: Seq,
+    /// Collections.
+    pub collections: u64,
+    /// Collections with a live task.
+    pub live: u64,
+    /// Collections whose live task is not running.
+    pub waiting: u64,
+    /// Collections whose task was given up.
+    pub parked: u64,
+    /// Collections that are paused.
+    pub paused: u64,
+    /// Collections with an observation that waits for a person.
+    pub held: u64,
+    /// Collections whose source cannot be observed.
+    pub unobservable: u64,
+    /// The greatest lag of a collection whose source can be observed.
+    pub lag: Duration,
+    /// Attempts running or being told to stop.
+    pub attempts: u64,
+    /// Idle worker threads.
+    pub idle_workers: u64,
+    /// Worker threads given up and not come back.
+    pub abandoned_workers: u64,
+    /// Looks under way.
+    pub looks: u64,
+    /// Messages in the queue of commands.
+    pub queued: u64,
+    /// Counted since opening.
+    pub counted: Counted,
+}
+
+/// What is only ever counted up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counted {
+    /// Events logged.
+    pub events: u64,
+    /// Frames logged.
+    pub frames: u64,
+    /// Their bytes.
+    pub frame_bytes: u64,
+    /// The longest frame in bytes.
+    pub frame_longest: u64,
+    /// Time spent in appending frames and waiting for their barriers.
+    pub barriers: Duration,
+    /// The longest of these times.
+    pub barrier_longest: Duration,
+    /// Tasks committed.
+    pub committed: u64,
+    /// Tasks superseded.
+    pub superseded: u64,
+    /// Attempts failed.
+    pub failed: u64,
+    /// Completions refused because something else is wanted.
+    pub rejected_stale: u64,
+    /// Completions refused because their task or attempt may not commit.
+    pub rejected_not_live: u64,
+    /// Completions that had been committed before.
+    pub rejected_duplicate: u64,
+    /// Completions of collections that are gone.
+    pub rejected_unknown: u64,
+    /// Time that workers spent on attempts which committed nothing.
+    pub wasted_work: Duration,
+}
+
+impl Counted {
+    /// Counts one event.
+    pub(super) fn event(&mut self, event: &Event) {
+        self.events += 1;
+        match event {
+            Event::TaskCompleted { .. } => self.committed += 1,
+            Event::AttemptFailed { .. } => self.failed += 1,
+            Event::TaskAborted { reason: crate::core::vocabulary::AbortReason::Superseded, .. } => self.superseded += 1,
+            Event::CompletionRejected { reason, .. } => match reason {
+                RejectReason::Stale => self.rejected_stale += 1,
+                RejectReason::NotLive => self.rejected_not_live += 1,
+                RejectReason::Duplicate => self.rejected_duplicate += 1,
+                RejectReason::UnknownCollection => self.rejected_unknown += 1,
+            },
+            _ => {}
+        }
+    }
+
+    /// Counts one frame.
+    pub(super) fn frame(&mut self, bytes: usize, barrier: Duration) {
+        self.frames += 1;
+        self.frame_bytes += bytes as u64;
+        self.frame_longest = self.frame_longest.max(bytes as u64);
+        self.barriers += barrier;
+        self.barrier_longest = self.barrier_longest.max(barrier);
+    }
+}

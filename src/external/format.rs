@@ -1,0 +1,72 @@
+//! How a file is cut into ranges of rows.
+
+use std::fmt;
+
+use super::{FileReader, Parquet, StoreError};
+
+/// A range of rows of one file: from `start`, up to and without `end`. Never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowRange {
+    /// The first row, counted from 0 in the file.
+    pub start: u64,
+    /// The row behind the last one.
+    pub end: u64,
+}
+
+/// A format of files.
+pub trait Format: Send + Sync {
+    /// The ranges of rows that are read as one piece, in ascending order, without gaps, from row 0 to the last row
+    /// of the file. A file without rows has none. `columns` are the read keys, which the file has to have.
+    ///
+    /// # Errors
+    /// When the file is not what the format says, or cannot be read.
+    fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError>;
+}
+
+/// The format of that name, as a spec has it.
+#[must_use]
+pub fn format_of(name: &str) -> Option<&'static dyn Format> {
+    match name {
+        "parquet" => Some(&Parquet),
+        _ => None,
+    }
+}
+
+/// Why a file could not be cut. Does not name the file: the caller knows it.
+#[derive(Debug)]
+pub enum FormatError {
+    /// The file is not a whole file of its format.
+    Corrupt(String),
+    /// It is one, and uses something that is not supported.
+    Unsupported(String),
+    /// It has no column of this name.
+    NoColumn(String),
+    /// It could not be read.
+    Store(StoreError),
+}
+
+impl From<StoreError> for FormatError {
+    fn from(error: StoreError) -> FormatError {
+        FormatError::Store(error)
+    }
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FormatError::Corrupt(problem) => write!(f, "is corrupt: {problem}"),
+            FormatError::Unsupported(problem) => write!(f, "is not supported: {problem}"),
+            FormatError::NoColumn(column) => write!(f, "has no column {column}"),
+            FormatError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for FormatError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FormatError::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}

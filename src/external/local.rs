@@ -1,0 +1,241 @@
+//! A directory of the local file system as a store.
+//!
+//! The rules of a listing: the source itself may be a symbolic link (somebody named it); below it links are not
+//! followed and are not data, so a loop or a link out of the source cannot be walked. FIFOs, sockets and devices
+//! are not data and are never opened. Mounts below the source are walked like directories.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::source::is_device;
+use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
+use super::{Checkpoint, FileReader, FileVersion, Instant, PathSet, Source, SourcePath, Store, StoreError};
+
+/// How often a listing begins anew because a directory or file vanished under it. Each further try costs a whole
+/// walk; a source that loses files faster than that has to settle first.
+const TRIES: u32 = 5;
+
+/// Opening a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
+/// value is the one of Linux on these machines; elsewhere that window stays open, as narrow as it is.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+const DO_NOT_WAIT: i32 = 0o4000;
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))))]
+const DO_NOT_WAIT: i32 = 0;
+
+/// Directories of the local file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalStore;
+
+impl Store for LocalStore {
+    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<PathSet, StoreError> {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            match list_once(source.path(), checkpoint)? {
+                Listing::Whole(set) => return Ok(set),
+                Listing::Vanished(what) => last = what,
+            }
+        }
+        Err(StoreError::Unsettled { what: last, tries: TRIES })
+    }
+
+    fn stat(&self, source: &Source, path: &SourcePath) -> Result<FileVersion, StoreError> {
+        match fs::symlink_metadata(full_path(source, path)) {
+            Ok(found) if found.is_file() => Ok(version_of(&found)),
+            Ok(_) => Err(StoreError::Moved { path: path.clone() }),
+            Err(error) => Err(vanished_or_unreadable(path, error)),
+        }
+    }
+
+    fn open(
+        &self,
+        source: &Source,
+        path: &SourcePath,
+        version: &FileVersion,
+    ) -> Result<Box<dyn FileReader>, StoreError> {
+        // Before it is opened: what is a FIFO or a device now must not be.
+        if self.stat(source, path)? != *version {
+            return Err(StoreError::Moved { path: path.clone() });
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(DO_NOT_WAIT)
+            .open(full_path(source, path))
+            .map_err(|error| vanished_or_unreadable(path, error))?;
+        let opened = Opened { file, path: path.clone(), version: *version };
+        opened.check()?;
+        Ok(Box::new(opened))
+    }
+}
+
+struct Opened {
+    file: File,
+    path: SourcePath,
+    version: FileVersion,
+}
+
+impl Opened {
+    /// A link or another file that took the place of the one listed shows by its inode, a rewritten one by its
+    /// size or times.
+    fn check(&self) -> Result<(), StoreError> {
+        let found = self.file.metadata().map_err(|error| unreadable(&self.path, error))?;
+        if found.is_file() && version_of(&found) == self.version {
+            return Ok(());
+        }
+        Err(StoreError::Moved { path: self.path.clone() })
+    }
+}
+
+impl FileReader for Opened {
+    fn len(&self) -> u64 {
+        self.version.size
+    }
+
+    fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        let end = start.checked_add(length as u64);
+        if end.is_none_or(|end| end > self.version.size) {
+            let beyond = io::Error::new(io::ErrorKind::InvalidInput, "a range beyond the end was asked for");
+            return Err(unreadable(&self.path, beyond));
+        }
+        let mut bytes = vec![0; length];
+        match self.file.read_exact_at(&mut bytes, start) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(StoreError::Moved { path: self.path.clone() });
+            }
+            Err(error) => return Err(unreadable(&self.path, error)),
+        }
+        // After the read: a file that is unchanged now was unchanged while it was read.
+        self.check()?;
+        Ok(bytes)
+    }
+}
+
+enum Listing {
+    Whole(PathSet),
+    /// Something was named by its directory and gone when it was looked at.
+    Vanished(String),
+}
+
+/// A directory still to be read: its path relative to the source, and how deep it lies.
+struct Directory {
+    relative: Vec<u8>,
+    depth: usize,
+}
+
+fn list_once(root: &Path, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError> {
+    check_root(root)?;
+    let mut files = Vec::new();
+    let mut pending = vec![Directory { relative: Vec::new(), depth: 0 }];
+    while let Some(directory) = pending.pop() {
+        checkpoint()?;
+        let full = join(root, &directory.relative);
+        let entries = match fs::read_dir(&full) {
+            Ok(entries) => entries,
+            // Also when a link took its place: a directory that is none any more has vanished.
+            Err(error) if gone(&error) => return Ok(Listing::Vanished(shown(&full))),
+            Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
+        };
+        for entry in entries {
+            let name = entry.map_err(|error| StoreError::Unreadable { what: shown(&full), source: error })?.file_name();
+            if !is_data(&name) {
+                continue;
+            }
+            let relative = below(&directory.relative, &name);
+            let path = join(root, &relative);
+            if relative.len() > MAX_PATH_BYTES {
+                return Err(limit(&path, format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes")));
+            }
+            let found = match fs::symlink_metadata(&path) {
+                Ok(found) => found,
+                Err(error) if gone(&error) => return Ok(Listing::Vanished(shown(&path))),
+                Err(error) => return Err(StoreError::Unreadable { what: shown(&path), source: error }),
+            };
+            if found.is_dir() {
+                if directory.depth == MAX_DEPTH {
+                    return Err(limit(&path, format!("directories lie at most {MAX_DEPTH} deep in a source")));
+                }
+                pending.push(Directory { relative, depth: directory.depth + 1 });
+            } else if found.is_file() {
+                if files.len() == MAX_FILES {
+                    return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
+                }
+                files.push((SourcePath(relative), version_of(&found)));
+            } else {
+                tracing::debug!(path = %shown(&path), "neither a regular file nor a directory: not data");
+            }
+        }
+    }
+    Ok(Listing::Whole(PathSet::new(files)))
+}
+
+/// The source itself: it exists, is a directory, and does not lead (by a link) to a device.
+fn check_root(root: &Path) -> Result<(), StoreError> {
+    let error = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
+        _ => StoreError::Unreadable { what: shown(root), source: error },
+    };
+    let real = fs::canonicalize(root).map_err(error)?;
+    if is_device(&real) {
+        return Err(StoreError::Device { what: shown(&real) });
+    }
+    let found = fs::metadata(&real).map_err(error)?;
+    if found.is_dir() { Ok(()) } else { Err(StoreError::NotADirectory { what: shown(root) }) }
+}
+
+/// Writers mark what is not finished or not data: hidden files, `_SUCCESS`, `_temporary/`, `part-0.parquet.tmp`.
+fn is_data(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    !(name.starts_with(b".") || name.starts_with(b"_") || name.ends_with(b".tmp"))
+}
+
+fn version_of(found: &Metadata) -> FileVersion {
+    let instant = |seconds, nanoseconds: i64| Instant { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) };
+    FileVersion {
+        size: found.len(),
+        mtime: instant(found.mtime(), found.mtime_nsec()),
+        ctime: instant(found.ctime(), found.ctime_nsec()),
+        inode: found.ino(),
+    }
+}
+
+fn below(directory: &[u8], name: &OsStr) -> Vec<u8> {
+    let mut path = directory.to_vec();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.as_bytes());
+    path
+}
+
+fn join(root: &Path, relative: &[u8]) -> PathBuf {
+    if relative.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(relative)) }
+}
+
+fn full_path(source: &Source, path: &SourcePath) -> PathBuf {
+    join(source.path(), &path.0)
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn vanished_or_unreadable(path: &SourcePath, error: io::Error) -> StoreError {
+    if gone(&error) { StoreError::Moved { path: path.clone() } } else { unreadable(path, error) }
+}
+
+fn unreadable(path: &SourcePath, source: io::Error) -> StoreError {
+    StoreError::Unreadable { what: path.to_string(), source }
+}
+
+fn limit(path: &Path, limit: String) -> StoreError {
+    StoreError::Limit { what: shown(path), limit }
+}
+
+/// A path of the file system as it may be shown.
+fn shown(path: &Path) -> String {
+    SourcePath(path.as_os_str().to_os_string().into_vec()).to_string()
+}

@@ -1,0 +1,217 @@
+//! What a user may write as a source, and the directory it means.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::FieldError;
+use super::path_set::percent_decode;
+
+const FIELD: &str = "source";
+const ALLOWED: &str = "allowed are a path and file:///path";
+
+/// Longest source, in bytes: the longest path that Linux accepts.
+const MAX_BYTES: usize = 4096;
+
+/// A source as it was declared: checked, not yet resolved against a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceUri {
+    path: PathBuf,
+}
+
+impl SourceUri {
+    /// Checks a source: a path, or a `file://` URL with an empty host or `localhost`. No error repeats more of the
+    /// text than a scheme or a host, because what was mistaken for a source may hold a password.
+    ///
+    /// # Errors
+    /// What is wrong and what is allowed.
+    pub fn parse(text: &str) -> Result<SourceUri, FieldError> {
+        if text.trim().is_empty() {
+            return refuse(format!("must not be empty; {ALLOWED}"));
+        }
+        if text.len() > MAX_BYTES {
+            return refuse(format!("is {} bytes long; at most {MAX_BYTES} are allowed", text.len()));
+        }
+        let bytes = match scheme_of(text) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => path_of_url(rest)?,
+            Some((scheme, _)) => {
+                return refuse(format!("has the unknown scheme {scheme}; {ALLOWED} (other stores come by feature)"));
+            }
+            None => text.as_bytes().to_vec(),
+        };
+        if bytes.iter().any(u8::is_ascii_control) {
+            return refuse("must not contain control characters".to_owned());
+        }
+        let path = PathBuf::from(OsString::from_vec(bytes));
+        if path.components().any(|component| component == Component::ParentDir) {
+            return refuse("must not contain `..`; name the directory itself".to_owned());
+        }
+        check_place(&path)?;
+        Ok(SourceUri { path })
+    }
+
+    /// The source with a relative path taken from the directory `base`, which is absolute.
+    ///
+    /// # Errors
+    /// When `base` is not absolute, or the directory that is meant is refused.
+    pub fn resolve(&self, base: &Path) -> Result<Source, FieldError> {
+        let path: PathBuf = base.join(&self.path).components().collect();
+        if !path.is_absolute() {
+            return refuse("is relative, and so is the directory that it starts at".to_owned());
+        }
+        check_place(&path)?;
+        Ok(Source { path })
+    }
+}
+
+/// A source of the local file system: an absolute directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    path: PathBuf,
+}
+
+impl Source {
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The source as a `file://` URL, the same for every spelling of the same path. What is not a letter, a digit
+    /// or one of `/-._~` is percent-encoded.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let mut url = String::from("file://");
+        for byte in self.path.as_os_str().as_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                    url.push(char::from(*byte))
+                }
+                _ => url.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        url
+    }
+}
+
+/// Whether a path leads into what the kernel shows as files.
+pub(super) fn is_device(path: &Path) -> bool {
+    ["/dev", "/proc", "/sys"].iter().any(|device| path.starts_with(device))
+}
+
+/// The scheme and what follows `scheme:`, for `scheme:/...`. A name with a colon elsewhere is a path.
+fn scheme_of(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let mut letters = scheme.bytes();
+    let first = letters.next()?.is_ascii_alphabetic();
+    let others = letters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    (first && others && rest.starts_with('/')).then_some((scheme, rest))
+}
+
+/// The path of `//host/path`.
+fn path_of_url(rest: &str) -> Result<Vec<u8>, FieldError> {
+    let Some(rest) = rest.strip_prefix("//") else {
+        return refuse(format!("has one slash where file: is followed by two; {ALLOWED}"));
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if host.contains('@') {
+        return refuse(format!("must not hold a user or a password; {ALLOWED}"));
+    }
+    if !host.is_empty() && !host.eq_ignore_ascii_case("localhost") {
+        let host: String = host.chars().filter(|c| !c.is_control()).collect();
+        return refuse(format!("names the host {host}; a file is on this machine: file:///path"));
+    }
+    if path.is_empty() {
+        return refuse(format!("has no path; {ALLOWED}"));
+    }
+    if path.contains(['?', '#']) {
+        return refuse("must not have a query or a fragment; in a path, write ? as %3F and # as %23".to_owned());
+    }
+    if path.to_ascii_lowercase().contains("%2f") {
+        return refuse("must not hide a slash as %2F".to_owned());
+    }
+    percent_decode(path).ok_or_else(|| FieldError::new(FIELD, "has a % without two hexadecimal digits behind it"))
+}
+
+fn check_place(path: &Path) -> Result<(), FieldError> {
+    if is_device(path) {
+        return refuse("must not be a device: /dev, /proc and /sys are no place for data".to_owned());
+    }
+    if path.components().eq([Component::RootDir]) {
+        return refuse("must not be the root directory; name the directory that holds the data".to_owned());
+    }
+    Ok(())
+}
+
+fn refuse<T>(problem: String) -> Result<T, FieldError> {
+    Err(FieldError::new(FIELD, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let found = SourceUri::parse(text).and_then(|source| source.resolve(Path::new("/conf/dir")));
+        let found = found.map(|source| source.path().display().to_string()).map_err(|error| error.to_string());
+        let found = found.as_deref().map_err(String::as_str);
+        match (found, expected) {
+            (Err(found), Err(expected)) => assert!(found.contains(expected), "{text:?}: {found}"),
+            _ => assert_eq!(found, expected, "{text:?}"),
+        }
+    }
+
+    #[test]
+    fn case_38_sources_that_are_allowed() {
+        check("lake/lineitem/", Ok("/conf/dir/lake/lineitem"));
+        check("./lake//x", Ok("/conf/dir/lake/x"));
+        check("/lake", Ok("/lake"));
+        check("file:///lake/a%20b", Ok("/lake/a b"));
+        check("FILE://localhost/lake", Ok("/lake"));
+        check("a:b/c", Ok("/conf/dir/a:b/c"));
+        check("100%", Ok("/conf/dir/100%"));
+        check("...", Ok("/conf/dir/..."));
+    }
+
+    #[test]
+    fn case_38_sources_that_are_refused() {
+        check("", Err("source must not be empty; allowed are a path and file:///path"));
+        check(" \t", Err("must not be empty"));
+        check("s3://bucket/lake", Err("source has the unknown scheme s3; allowed are"));
+        check("s3:/bucket", Err("unknown scheme s3"));
+        check("file://", Err("has no path"));
+        check("file:/lake", Err("one slash"));
+        check("file://other/lake", Err("names the host other"));
+        check("file://localhost:80/lake", Err("names the host localhost:80"));
+        check("file://user:password@localhost/lake", Err("must not hold a user or a password"));
+        check("file:///lake?x=1", Err("query"));
+        check("file:///lake/%zz", Err("hexadecimal"));
+        check("file:///lake/%00", Err("control"));
+        check("file:///lake%2fx", Err("%2F"));
+        check("file:///lake/%2e%2E/etc", Err("`..`"));
+        check("../lake", Err("`..`"));
+        check("/lake/../etc", Err("`..`"));
+        check("lake\nfake", Err("control"));
+        check("file:///dev/sda", Err("must not be a device"));
+        check("/proc/self", Err("must not be a device"));
+        check("/", Err("must not be the root directory"));
+        check(&"x".repeat(4097), Err("is 4097 bytes long"));
+    }
+
+    #[test]
+    fn case_39_no_error_repeats_a_password() {
+        for text in
+            ["file://me:secret@localhost/x", "s3://me:secret@host/x", "file://me:secret@x", "https://h/?k=secret"]
+        {
+            let error = SourceUri::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_the_same_for_every_spelling() {
+        let url = |text: &str| SourceUri::parse(text).unwrap().resolve(Path::new("/conf")).unwrap().url();
+        assert_eq!(url("a b//c/"), "file:///conf/a%20b/c");
+        assert_eq!(url("file:///conf/a%20b/c"), url("./a b/c"));
+    }
+}

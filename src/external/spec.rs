@@ -1,0 +1,221 @@
+//! How a source is read, laid out and built: the spec of an external collection.
+
+use serde_json::{Map, Value};
+
+use super::FieldError;
+
+const DEFAULT_TARGET_ROWS: u64 = 1_000_000;
+
+/// The greatest whole number that every JSON implementation reads exactly: 2^53 - 1.
+const MAX_TARGET_ROWS: u64 = (1 << 53) - 1;
+
+const MAX_RECIPE_BYTES: usize = 256;
+
+/// The spec of an external collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalSpec {
+    /// The format of the files: `parquet`.
+    pub format: String,
+    /// About how many rows a segment has.
+    pub target_rows: u64,
+    /// The *read keys*: the columns the result is built from, in the order given; `None` for all. A column is named
+    /// by its field at the top of the schema, or by the dotted path of a leaf.
+    pub columns: Option<Vec<String>>,
+    /// Free parameters of the builder, as canonical JSON (RFC 8785).
+    pub params: Option<Vec<u8>>,
+    /// The user's version of the code that builds.
+    pub recipe: Option<String>,
+}
+
+impl ExternalSpec {
+    /// Reads and checks a spec from the text of one JSON object. Duplicate keys are the caller's to refuse: the
+    /// canonical form has none.
+    ///
+    /// # Errors
+    /// The first field that is wrong, and what is allowed there.
+    pub fn parse(text: &str) -> Result<ExternalSpec, FieldError> {
+        let value =
+            serde_json::from_str(text).map_err(|error| FieldError::new("spec", format!("must be JSON: {error}")))?;
+        ExternalSpec::from_json(&value)
+    }
+
+    /// Reads and checks a spec.
+    ///
+    /// # Errors
+    /// The first field that is wrong, and what is allowed there.
+    pub fn from_json(value: &Value) -> Result<ExternalSpec, FieldError> {
+        let Value::Object(fields) = value else {
+            return Err(FieldError::new("spec", format!("must be a JSON object, found {}", kind(value))));
+        };
+        for key in fields.keys() {
+            if !["format", "target_rows", "columns", "params", "recipe"].contains(&key.as_str()) {
+                let problem = "is unknown; allowed are format, target_rows, columns, params and recipe";
+                return Err(FieldError::new(field(key), problem));
+            }
+        }
+        Ok(ExternalSpec {
+            format: format(fields)?,
+            target_rows: target_rows(fields)?,
+            columns: columns(fields)?,
+            params: params(fields)?,
+            recipe: recipe(fields)?,
+        })
+    }
+}
+
+fn format(fields: &Map<String, Value>) -> Result<String, FieldError> {
+    let problem = match fields.get("format") {
+        Some(Value::String(format)) if format == "parquet" => return Ok(format.clone()),
+        Some(Value::String(format)) => format!("found {}", shortened(format)),
+        Some(other) => format!("found {}", kind(other)),
+        None => "it is missing".to_owned(),
+    };
+    Err(FieldError::new(field("format"), format!("must be \"parquet\", {problem}")))
+}
+
+fn target_rows(fields: &Map<String, Value>) -> Result<u64, FieldError> {
+    let Some(value) = fields.get("target_rows") else { return Ok(DEFAULT_TARGET_ROWS) };
+    if let Some(rows) = value.as_u64().filter(|rows| (1..=MAX_TARGET_ROWS).contains(rows)) {
+        return Ok(rows);
+    }
+    let limit = if value.as_u64().unwrap_or(0) > MAX_TARGET_ROWS { "at most 9007199254740991" } else { "at least 1" };
+    let found = if value.is_number() { shortened(&value.to_string()) } else { kind(value).to_owned() };
+    Err(FieldError::new(field("target_rows"), format!("must be a whole number of {limit}, found {found}")))
+}
+
+fn columns(fields: &Map<String, Value>) -> Result<Option<Vec<String>>, FieldError> {
+    let refuse = |problem: String| Err(FieldError::new(field("columns"), problem));
+    let Some(value) = fields.get("columns") else { return Ok(None) };
+    let Value::Array(items) = value else {
+        return refuse(format!("must be an array of column names, found {}", kind(value)));
+    };
+    let mut columns = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Value::String(name) if !name.is_empty() => columns.push(name.clone()),
+            Value::String(_) => return refuse("must not hold an empty name".to_owned()),
+            other => return refuse(format!("must be an array of column names, found {} in it", kind(other))),
+        }
+    }
+    let mut sorted: Vec<_> = columns.iter().collect();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return refuse(format!("must be distinct, found {} twice", shortened(pair[0])));
+    }
+    if columns.is_empty() {
+        return refuse("must name at least one column; leave it out to read all".to_owned());
+    }
+    Ok(Some(columns))
+}
+
+fn params(fields: &Map<String, Value>) -> Result<Option<Vec<u8>>, FieldError> {
+    let refuse = |problem: String| FieldError::new(field("params"), problem);
+    match fields.get("params") {
+        None => Ok(None),
+        Some(value @ Value::Object(_)) => serde_json_canonicalizer::to_vec(value)
+            .map(Some)
+            .map_err(|error| refuse(format!("has no canonical form: {error}"))),
+        Some(other) => Err(refuse(format!("must be a JSON object, found {}", kind(other)))),
+    }
+}
+
+fn recipe(fields: &Map<String, Value>) -> Result<Option<String>, FieldError> {
+    let refuse = |problem: String| Err(FieldError::new(field("recipe"), problem));
+    match fields.get("recipe") {
+        None => Ok(None),
+        Some(Value::String(recipe)) if recipe.len() <= MAX_RECIPE_BYTES => Ok(Some(recipe.clone())),
+        Some(Value::String(recipe)) => {
+            refuse(format!("must have at most {MAX_RECIPE_BYTES} bytes, found {}", recipe.len()))
+        }
+        Some(other) => refuse(format!("must be a string, found {}", kind(other))),
+    }
+}
+
+fn field(key: &str) -> String {
+    let key: String = key.chars().take(64).filter(|c| !c.is_control()).collect();
+    format!("spec.{key}")
+}
+
+/// What kind of value was found. Never the value itself: it may be a credential in the wrong place.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A name or number of a user, fit for one line.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_has_defaults() {
+        let spec = ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
+        let expected = ExternalSpec {
+            format: "parquet".into(),
+            target_rows: 1_000_000,
+            columns: None,
+            params: None,
+            recipe: None,
+        };
+        assert_eq!(spec, expected);
+        let text = r#"{"format":"parquet","target_rows":9007199254740991,"columns":["b","a"],"params":{"z":1.0,"a":[]},"recipe":"v2"}"#;
+        let spec = ExternalSpec::parse(text).unwrap();
+        assert_eq!(spec.target_rows, 9_007_199_254_740_991);
+        assert_eq!(spec.columns, Some(vec!["b".to_owned(), "a".to_owned()]));
+        assert_eq!(spec.params.as_deref(), Some(&br#"{"a":[],"z":1}"#[..]));
+        assert_eq!(spec.recipe.as_deref(), Some("v2"));
+    }
+
+    #[test]
+    fn case_38_what_is_wrong_is_named_with_what_is_allowed() {
+        for (text, expected) in [
+            ("{", "spec must be JSON: EOF while parsing"),
+            ("[]", "spec must be a JSON object, found an array"),
+            ("{}", "spec.format must be \"parquet\", it is missing"),
+            (r#"{"format":"csv"}"#, "spec.format must be \"parquet\", found csv"),
+            (r#"{"format":1}"#, "spec.format must be \"parquet\", found a number"),
+            (r#"{"format":"parquet","rows":1}"#, "spec.rows is unknown; allowed are format, target_rows, columns"),
+            (
+                r#"{"format":"parquet","target_rows":0}"#,
+                "spec.target_rows must be a whole number of at least 1, found 0",
+            ),
+            (
+                r#"{"format":"parquet","target_rows":-5}"#,
+                "spec.target_rows must be a whole number of at least 1, found -5",
+            ),
+            (
+                r#"{"format":"parquet","target_rows":1.5}"#,
+                "spec.target_rows must be a whole number of at least 1, found 1.5",
+            ),
+            (
+                r#"{"format":"parquet","target_rows":"9"}"#,
+                "spec.target_rows must be a whole number of at least 1, found a string",
+            ),
+            (
+                r#"{"format":"parquet","target_rows":9007199254740992}"#,
+                "of at most 9007199254740991, found 9007199254740992",
+            ),
+            (r#"{"format":"parquet","columns":"a"}"#, "spec.columns must be an array of column names, found a string"),
+            (r#"{"format":"parquet","columns":["a",""]}"#, "spec.columns must not hold an empty name"),
+            (r#"{"format":"parquet","columns":["a","b","a"]}"#, "spec.columns must be distinct, found a twice"),
+            (r#"{"format":"parquet","columns":[]}"#, "spec.columns must name at least one column"),
+            (r#"{"format":"parquet","params":[]}"#, "spec.params must be a JSON object, found an array"),
+            (r#"{"format":"parquet","recipe":7}"#, "spec.recipe must be a string, found a number"),
+        ] {
+            let error = ExternalSpec::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let long = format!(r#"{{"format":"parquet","recipe":"{}"}}"#, "x".repeat(257));
+        assert!(ExternalSpec::parse(&long).unwrap_err().to_string().contains("at most 256 bytes, found 257"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Where files lie. `LocalStore` is the first; object stores come behind the same trait.
+
+use std::fmt;
+use std::io;
+
+use super::{Checkpoint, FileVersion, PathSet, Source, SourcePath};
+
+/// Most files of one source. A path set of a million files takes about 150 MB in memory; a source with more is
+/// more likely a mistake (`/home`) than a collection.
+pub const MAX_FILES: usize = 1_000_000;
+
+/// How deep directories may lie within each other, counted from the source.
+pub const MAX_DEPTH: usize = 64;
+
+/// Longest path relative to the source, in bytes: what Linux accepts in one call.
+pub const MAX_PATH_BYTES: usize = 4096;
+
+/// A place where files lie: it lists, says which version a file has, and reads byte ranges. Synchronous: calls
+/// come from threads of the pool.
+pub trait Store: Send + Sync {
+    /// All data files of a source with their versions. Dotfiles, `_*` and `*.tmp` (files and directories) are not
+    /// data; every other regular file is, whatever its extension.
+    ///
+    /// # Errors
+    /// When anything could not be listed: a listing is whole or it is an error, never a part and never empty
+    /// because something was unreadable.
+    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<PathSet, StoreError>;
+
+    /// The version of one file now.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it is no data file of the source any more; others when it cannot be told.
+    fn stat(&self, source: &Source, path: &SourcePath) -> Result<FileVersion, StoreError>;
+
+    /// Opens one file in the version that was listed.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it is gone or has another version; others when it cannot be read.
+    fn open(
+        &self,
+        source: &Source,
+        path: &SourcePath,
+        version: &FileVersion,
+    ) -> Result<Box<dyn FileReader>, StoreError>;
+}
+
+/// One opened file of a known version.
+pub trait FileReader {
+    /// Its length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Exactly `length` bytes from `start` on, of the version that was opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when the file changed since it was opened; others when it cannot be read.
+    fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError>;
+}
+
+/// Why a store could not answer. `what` is a path, already fit to be shown.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The source does not exist.
+    Missing {
+        /// The source.
+        what: String,
+    },
+    /// The source exists and is not a directory.
+    NotADirectory {
+        /// The source.
+        what: String,
+    },
+    /// The source leads to a device or to what the kernel shows as files.
+    Device {
+        /// Where it leads.
+        what: String,
+    },
+    /// Something cannot be listed or read.
+    Unreadable {
+        /// The file or directory.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Files came and went while the source was listed, as often as it was tried.
+    Unsettled {
+        /// What vanished last.
+        what: String,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// A file is not the one that was listed any more.
+    Moved {
+        /// The file.
+        path: SourcePath,
+    },
+    /// The source is beyond a limit.
+    Limit {
+        /// Where it was met.
+        what: String,
+        /// What there is too much of, with the limit.
+        limit: String,
+    },
+    /// The work was told to stop.
+    Interrupted,
+}
+
+impl StoreError {
+    /// Whether trying again later can help without a change of the declaration. What is beyond a limit or is no
+    /// directory stays so until somebody acts.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            StoreError::Missing { .. }
+            | StoreError::Unreadable { .. }
+            | StoreError::Unsettled { .. }
+            | StoreError::Moved { .. }
+            | StoreError::Interrupted => true,
+            StoreError::NotADirectory { .. } | StoreError::Device { .. } | StoreError::Limit { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Missing { what } => write!(f, "{what} does not exist"),
+            StoreError::NotADirectory { what } => write!(f, "{what} is not a directory"),
+            StoreError::Device { what } => {
+                write!(f, "{what} is not a place for data: /dev, /proc and /sys are refused")
+            }
+            StoreError::Unreadable { what, source } => write!(f, "{what} cannot be read: {source}"),
+            StoreError::Unsettled { what, tries } => {
+                write!(f, "files vanished while they were listed, {tries} times in a row, last {what}")
+            }
+            StoreError::Moved { path } => write!(f, "{path} changed after it was listed"),
+            StoreError::Limit { what, limit } => write!(f, "{what} is beyond a limit: {limit}"),
+            StoreError::Interrupted => super::Interrupted.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StoreError::Unreadable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<super::Interrupted> for StoreError {
+    fn from(_: super::Interrupted) -> StoreError {
+        StoreError::Interrupted
+    }
+}

@@ -1,0 +1,187 @@
+//! From sorted entries to objects, in one pass and with bounded memory.
+
+use super::layout::{Child, encode, put_child, put_entry};
+use super::{Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Root, TreeError};
+use crate::core::vocabulary::ObjectHash;
+use crate::objects::{Objects, object_hash};
+
+/// An object ends after one of this many keys, on average. With entries of 60 bytes a leaf is about 4 KiB: one
+/// page of the disk, and a changed file of ten thousand costs three such objects.
+const ITEMS_PER_OBJECT: u16 = 64;
+
+/// The items of an object take no more than this, but for one entry (or two children) that is longer by itself.
+const MAX_ITEM_BYTES: usize = 32 << 10;
+
+/// Objects are handed to the store in batches of about this many bytes: enough that syncing is shared, little
+/// enough to hold in memory.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Writes the tree of `entries`, which come in strictly ascending order of their keys.
+///
+/// # Errors
+/// When the entries are not ascending, one is too long, or the store fails. Objects written by then are left for
+/// garbage collection.
+pub fn build(objects: &dyn Objects, entries: impl IntoIterator<Item = Entry>) -> Result<Root, TreeError> {
+    let mut writer = TreeWriter::new(objects);
+    for (key, value) in entries {
+        writer.push(&key, &value)?;
+    }
+    writer.finish()
+}
+
+/// Writes a tree one entry at a time, for entries that are not all in memory at once.
+pub struct TreeWriter<'a> {
+    objects: &'a dyn Objects,
+    levels: Vec<Level>,
+    last_key: Option<Vec<u8>>,
+    entries: u64,
+    batch: Vec<Vec<u8>>,
+    batch_bytes: usize,
+}
+
+/// The object of one level that is being filled.
+#[derive(Default)]
+struct Level {
+    items: Vec<u8>,
+    count: u32,
+    first_key: Vec<u8>,
+    entries: u64,
+    /// The children of the open object, so that a lone one can become the root itself.
+    only_child: Option<Child>,
+    /// How many objects of this level were finished.
+    finished: u64,
+}
+
+impl<'a> TreeWriter<'a> {
+    /// A writer of a tree without entries.
+    #[must_use]
+    pub fn new(objects: &'a dyn Objects) -> TreeWriter<'a> {
+        TreeWriter {
+            objects,
+            levels: vec![Level::default()],
+            last_key: None,
+            entries: 0,
+            batch: Vec::new(),
+            batch_bytes: 0,
+        }
+    }
+
+    /// Adds one entry behind the last one.
+    ///
+    /// # Errors
+    /// When its key is not greater than the last one, key or value are too long, or the store fails.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), TreeError> {
+        if self.last_key.as_deref().is_some_and(|last| last >= key) {
+            return Err(TreeError::Unsorted);
+        }
+        for (what, found, allowed) in [("key", key.len(), MAX_KEY_BYTES), ("value", value.len(), MAX_VALUE_BYTES)] {
+            if found > allowed {
+                return Err(TreeError::TooLong { what, found, allowed });
+            }
+        }
+        let mut item = Vec::with_capacity(8 + key.len() + value.len());
+        put_entry(&mut item, key, value)?;
+        self.last_key = Some(key.to_vec());
+        self.entries = self.entries.saturating_add(1);
+        self.add(0, key, &item, 1, None)
+    }
+
+    /// Finishes the tree. When this returns every object of it is durable.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn finish(mut self) -> Result<Root, TreeError> {
+        let hash = self.close_all()?;
+        self.put_batch()?;
+        Ok(Root { hash, entries: self.entries })
+    }
+
+    fn close_all(&mut self) -> Result<ObjectHash, TreeError> {
+        let mut at = 0;
+        loop {
+            let top = at + 1 == self.levels.len();
+            let Some(level) = self.levels.get_mut(at) else {
+                // Unreachable: closing an object at a level always makes the level above.
+                return Err(TreeError::Unsorted);
+            };
+            if let (true, 0, 1, Some(child)) = (top, level.finished, level.count, &level.only_child) {
+                return Ok(child.hash);
+            }
+            if top && level.finished == 0 {
+                return self.store_open(at).map(|child| child.hash);
+            }
+            if level.count > 0 {
+                self.close(at)?;
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds an item to the open object of a level, and ends that object where the rule says so.
+    fn add(&mut self, at: usize, key: &[u8], item: &[u8], entries: u64, child: Option<Child>) -> Result<(), TreeError> {
+        // A node with one child would be a level that gains nothing.
+        let least = if at == 0 { 1 } else { 2 };
+        let (count, bytes) = self.levels.get(at).map_or((0, 0), |level| (level.count, level.items.len()));
+        if count >= least && bytes.saturating_add(item.len()) > MAX_ITEM_BYTES {
+            self.close(at)?;
+        }
+        if self.levels.len() == at {
+            self.levels.push(Level::default());
+        }
+        let Some(level) = self.levels.get_mut(at) else { return Ok(()) };
+        if level.count == 0 {
+            level.first_key = key.to_vec();
+        }
+        level.only_child = if level.count == 0 { child } else { None };
+        level.items.extend_from_slice(item);
+        level.count += 1;
+        level.entries = level.entries.saturating_add(entries);
+        if level.count >= least && is_boundary(at, key) {
+            self.close(at)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the open object of a level and makes it a child one level up.
+    fn close(&mut self, at: usize) -> Result<(), TreeError> {
+        let child = self.store_open(at)?;
+        if let Some(level) = self.levels.get_mut(at) {
+            level.finished += 1;
+        }
+        let mut item = Vec::with_capacity(44 + child.first_key.len());
+        put_child(&mut item, &child)?;
+        let (key, entries) = (child.first_key.clone(), child.entries);
+        self.add(at + 1, &key, &item, entries, Some(child))
+    }
+
+    fn store_open(&mut self, at: usize) -> Result<Child, TreeError> {
+        let level = self.levels.get_mut(at).map(std::mem::take).unwrap_or_default();
+        if let Some(emptied) = self.levels.get_mut(at) {
+            emptied.finished = level.finished;
+        }
+        let bytes = encode(u8::try_from(at).unwrap_or(u8::MAX), level.count, &level.items);
+        let child = Child { first_key: level.first_key, hash: object_hash(&bytes), entries: level.entries };
+        self.batch_bytes = self.batch_bytes.saturating_add(bytes.len());
+        self.batch.push(bytes);
+        if self.batch_bytes >= BATCH_BYTES {
+            self.put_batch()?;
+        }
+        Ok(child)
+    }
+
+    fn put_batch(&mut self) -> Result<(), TreeError> {
+        if !self.batch.is_empty() {
+            self.objects.put(&self.batch)?;
+            self.batch.clear();
+            self.batch_bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+fn is_boundary(level: usize, key: &[u8]) -> bool {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[u8::try_from(level).unwrap_or(u8::MAX)]).update(key);
+    let [low, high, ..] = *hasher.finalize().as_bytes();
+    u16::from_le_bytes([low, high]) % ITEMS_PER_OBJECT == 0
+}

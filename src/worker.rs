@@ -1,0 +1,302 @@
+//! What users write: a [`Worker`] builds a collection, an [`Observer`] looks at its source.
+//!
+//! A worker is told what to build by a [`Context`] and says how it went by its return value. Whether the result
+//! is committed is not for it to decide: by the time it returns something else may be wanted.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::EngineTime;
+use crate::core::vocabulary::{
+    AttemptRef, Built, CollectionId, Delta, FieldError, Fingerprint, Generation, Kind, Name, Observed, Source, Spec,
+    Timestamp, Token, Version, Word,
+};
+use crate::core::{Applied, vocabulary::Content};
+use crate::objects::Objects;
+
+/// Builds the collections of one kind.
+pub trait Worker: Send + Sync + 'static {
+    /// Builds what `context` says. Called on a thread of the pool; several attempts, of different collections,
+    /// may run at the same time.
+    ///
+    /// Call [`Context::checkpoint`] between steps and return its error: an attempt that does not stop within its
+    /// grace is abandoned.
+    ///
+    /// # Errors
+    /// A [`Failure`] says whether trying again may help. A panic counts as a failure, and as nothing more.
+    fn run(&self, context: &Context) -> Result<Built, Failure>;
+
+    /// Checks source and spec when they are declared or changed, so that bad input is refused where it is made.
+    ///
+    /// # Errors
+    /// Names the field and what is allowed in it.
+    fn check(&self, source: &Source, spec: &Spec) -> Result<(), FieldError> {
+        let _ = (source, spec);
+        Ok(())
+    }
+
+    /// Who looks at the sources of this kind. Without one, observations come from the caller.
+    fn observer(&self) -> Option<&dyn Observer> {
+        None
+    }
+}
+
+/// Looks at the sources of one kind.
+pub trait Observer: Send + Sync {
+    /// Says what the source holds now. Called on a thread of the pool for looks, at most once at a time for one
+    /// collection.
+    ///
+    /// # Errors
+    /// When the source cannot be observed. That says nothing about its content, and never counts as empty.
+    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError>;
+}
+
+/// What an [`Observer`] is asked to look at.
+pub struct Look<'a> {
+    /// The collection's name.
+    pub name: &'a Name,
+    /// The source to look at.
+    pub source: &'a Source,
+    /// The collection's spec.
+    pub spec: &'a Spec,
+    /// What the last accepted look saw. If nothing has changed, return its version and write nothing.
+    pub known: Option<&'a Observed>,
+    /// Where sets of files are kept.
+    pub objects: &'a dyn Objects,
+    /// The wall clock.
+    pub wall: Timestamp,
+}
+
+/// What a look saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// What the source holds.
+    pub observed: Observed,
+    /// What differs from the last accepted look.
+    pub delta: Option<Delta>,
+}
+
+/// Why a source could not be observed: for people, and logged when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookError(pub String);
+
+impl fmt::Display for LookError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LookError {}
+
+/// How an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Trying again later may help. Charged to the task.
+    Transient(String),
+    /// Trying again will not help: the task is parked.
+    Permanent(String),
+    /// The source changed while it was read. Not charged; what it holds now counts as an observation.
+    SourceMoved(Option<Sight>),
+    /// The attempt was told to stop, and did: what [`Context::checkpoint`] returns.
+    Stopped,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Transient(message) | Failure::Permanent(message) => f.write_str(message),
+            Failure::SourceMoved(_) => f.write_str("the source changed while it was read"),
+            Failure::Stopped => f.write_str("the attempt was told to stop"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<std::io::Error> for Failure {
+    /// An I/O error may pass.
+    fn from(error: std::io::Error) -> Failure {
+        Failure::Transient(error.to_string())
+    }
+}
+
+/// What one attempt is to do: everything it needs to know comes with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Assignment {
+    pub(crate) attempt: AttemptRef,
+    pub(crate) name: Name,
+    pub(crate) kind: Kind,
+    pub(crate) word: Arc<Word>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) generation: Generation,
+    pub(crate) applied: Option<Box<Applied>>,
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) signals: Arc<Signals>,
+}
+
+/// What an attempt and the engine tell each other while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    stop: AtomicBool,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Signals {
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        let total = self.total.load(Ordering::Relaxed);
+        (total > 0).then(|| Progress { done: self.done.load(Ordering::Relaxed).min(total), total })
+    }
+}
+
+/// How far an attempt has come, in units of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+}
+
+/// One attempt, as its worker sees it.
+pub struct Context {
+    assignment: Assignment,
+    objects: Arc<dyn Objects>,
+    time: EngineTime,
+}
+
+impl Context {
+    pub(crate) fn new(assignment: Assignment, objects: Arc<dyn Objects>, time: EngineTime) -> Context {
+        Context { assignment, objects, time }
+    }
+
+    /// The collection's name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.assignment.name
+    }
+
+    /// The collection's kind.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.assignment.kind
+    }
+
+    /// The collection's incarnation.
+    #[must_use]
+    pub fn collection(&self) -> CollectionId {
+        self.assignment.attempt.collection
+    }
+
+    /// The attempt, as it has to be named in a completion.
+    #[must_use]
+    pub fn attempt(&self) -> AttemptRef {
+        self.assignment.attempt
+    }
+
+    /// The fencing token. Hand it to every destination that can compare tokens.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.assignment.attempt.token
+    }
+
+    /// The source to build from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.assignment.word.source
+    }
+
+    /// How to build it.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.assignment.word.spec
+    }
+
+    /// What the source was observed to hold; `None` for an unversioned collection.
+    #[must_use]
+    pub fn observed(&self) -> Option<&Observed> {
+        match &self.assignment.word.content {
+            Content::Observed(observed) => Some(observed),
+            Content::Unversioned | Content::Unknown => None,
+        }
+    }
+
+    /// The version that was observed; `None` for an unversioned collection.
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        self.observed().map(|observed| &observed.version)
+    }
+
+    /// The fingerprint of all three.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.assignment.fingerprint
+    }
+
+    /// The generation that is built.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.assignment.generation
+    }
+
+    /// The last commit of the collection, to build on.
+    #[must_use]
+    pub fn applied(&self) -> Option<&Applied> {
+        self.assignment.applied.as_deref()
+    }
+
+    /// Time left until the attempt times out; `None` if it never does.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.assignment.deadline.map(|deadline| deadline.since(self.time.now()))
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        self.time.wall()
+    }
+
+    /// Whether the attempt was told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.assignment.signals.is_stopping()
+    }
+
+    /// Goes on, or returns [`Failure::Stopped`] if the attempt was told to stop: `context.checkpoint()?`.
+    ///
+    /// # Errors
+    /// When something newer is wanted, the attempt has timed out, or the reconciler shuts down.
+    pub fn checkpoint(&self) -> Result<(), Failure> {
+        if self.is_stopping() { Err(Failure::Stopped) } else { Ok(()) }
+    }
+
+    /// Says how far the attempt has come. It is shown, not logged.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.assignment.signals.done.store(done, Ordering::Relaxed);
+        self.assignment.signals.total.store(total, Ordering::Relaxed);
+    }
+
+    /// Where sets of files and manifests are kept.
+    #[must_use]
+    pub fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("assignment", &self.assignment).finish_non_exhaustive()
+    }
+}
