@@ -38,6 +38,7 @@ pub(super) struct Frames<'a> {
 
 enum State {
     Start(Seq),
+    /// Boxed for its 280 bytes.
     Reading(Box<Iter>),
     Ended,
 }
