@@ -155,7 +155,7 @@ impl Reducer {
         self.events = events;
         receipt.collection = receipt.collection.or_else(|| self.about(command));
         let collection = receipt.collection.and_then(|id| self.state.collection(id));
-        receipt.generation = collection.map(|collection| collection.generation).unwrap_or_default();
+        receipt.generation = collection.map(|collection| collection.latest_generation()).unwrap_or_default();
         Ok(Ok(receipt))
     }
 

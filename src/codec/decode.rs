@@ -9,10 +9,10 @@ use serde::Deserialize;
 use super::records::*;
 use super::*;
 use crate::core::vocabulary::{
-    AbortReason, Admission, AttemptTimeout, Built, Coalesce, CollectionId, Delta, EndReason, Epoch, Event, FailReason,
-    FieldError, Fingerprint, Generation, Grace, HoldCause, Kind, Name, ObjectHash, Observed, OnChange, ParkCause,
-    PathSet, Policy, RejectReason, Retry, SegmentCounts, Seq, Source, Spec, Stopping, TaskId, Timestamp, Token,
-    Version, WorkerName,
+    AbortReason, Admission, AttemptTimeout, Built, Coalesce, CollectionId, Delta, EmptySource, EndReason, Epoch, Event,
+    FailReason, FieldError, Fingerprint, Generation, Grace, HoldCause, Kind, Name, ObjectHash, Observed, OnChange,
+    ParkCause, PathSet, Policy, RejectReason, Retry, SegmentCounts, Seq, Source, Spec, Stopping, TaskId, Timestamp,
+    Token, Version, WorkerName,
 };
 
 /// Reads the event of type `tag` from its payload.
@@ -47,21 +47,13 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         }
         SOURCE_CHANGED => {
             let r: SourceChangedV1<'_> = reader.read()?;
-            Event::SourceChanged {
-                collection: collection(r.collection),
-                source: reader.check(Source::new(r.source))?,
-                wanted: r.wanted.map(Fingerprint),
-                generation: Generation(r.generation),
-            }
+            let (source, admission) = (reader.check(Source::new(r.source))?, r.admission.into());
+            Event::SourceChanged { collection: collection(r.collection), source, admission }
         }
         SPEC_CHANGED => {
             let r: SpecChangedV1<'_> = reader.read()?;
-            Event::SpecChanged {
-                collection: collection(r.collection),
-                spec: reader.spec(r.spec)?,
-                wanted: r.wanted.map(Fingerprint),
-                generation: Generation(r.generation),
-            }
+            let (spec, admission) = (reader.spec(r.spec)?, r.admission.into());
+            Event::SpecChanged { collection: collection(r.collection), spec, admission }
         }
         POLICY_CHANGED => {
             let r: PolicyChangedV1 = reader.read()?;
@@ -73,13 +65,8 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         REFRESH_REQUESTED => Event::RefreshRequested { collection: reader.collection_only()? },
         SOURCE_OBSERVED => {
             let r: SourceObservedV1<'_> = reader.read()?;
-            let admission = match r.admission {
-                AdmissionV1::Admitted { fingerprint, generation } => {
-                    Admission::Admitted { fingerprint: Fingerprint(fingerprint), generation: Generation(generation) }
-                }
-                AdmissionV1::Settling { until } => Admission::Settling { until: Timestamp(until) },
-            };
             let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
+            let admission = r.admission.into();
             Event::SourceObserved { collection: collection(r.collection), observed, delta, admission }
         }
         OBSERVATION_FAILED => {
@@ -272,12 +259,26 @@ impl From<DeltaV1> for Delta {
     }
 }
 
+impl From<AdmissionV1> for Admission {
+    fn from(record: AdmissionV1) -> Admission {
+        match record {
+            AdmissionV1::Admitted { wanted, generation } => {
+                Admission::Admitted { wanted: wanted.map(Fingerprint), generation: Generation(generation) }
+            }
+            AdmissionV1::Settling { until } => Admission::Settling { until: Timestamp(until) },
+            AdmissionV1::Waiting => Admission::Waiting,
+        }
+    }
+}
+
 impl From<PolicyV1> for Policy {
     fn from(record: PolicyV1) -> Policy {
         let span = Duration::from_micros;
         Policy {
             on_change: match record.on_change {
                 OnChangeV1::Supersede => OnChange::Supersede,
+                OnChangeV1::FinishThenLatest => OnChange::FinishThenLatest,
+                OnChangeV1::Reject => OnChange::Reject,
             },
             grace: Grace(span(record.grace)),
             coalesce: Coalesce { quiet: span(record.quiet), max_delay: span(record.max_delay) },
@@ -288,6 +289,10 @@ impl From<PolicyV1> for Policy {
                 max_lost: record.max_lost,
             },
             attempt_timeout: AttemptTimeout(record.attempt_timeout.map(span)),
+            empty_source: match record.empty_source {
+                EmptySourceV1::Hold => EmptySource::Hold,
+                EmptySourceV1::Apply => EmptySource::Apply,
+            },
         }
     }
 }

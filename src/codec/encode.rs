@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::records::*;
 use super::*;
 use crate::core::vocabulary::{
-    AbortReason, Admission, CollectionId, Delta, EndReason, Event, FailReason, HoldCause, Observed, OnChange,
-    ParkCause, Policy, RejectReason, TaskId, Token, micros,
+    AbortReason, Admission, CollectionId, Delta, EmptySource, EndReason, Event, FailReason, HoldCause, Observed,
+    OnChange, ParkCause, Policy, RejectReason, TaskId, Token, micros,
 };
 
 /// Appends the payload of `event` to `out` and says which type it is.
@@ -32,15 +32,13 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             };
             write(COLLECTION_DECLARED, &record, out)
         }
-        Event::SourceChanged { collection, source, wanted, generation } => {
-            let (source, wanted) = (source.as_str(), wanted.map(|f| f.0));
-            let record = SourceChangedV1 { collection: id(*collection), source, wanted, generation: generation.0 };
-            write(SOURCE_CHANGED, &record, out)
+        Event::SourceChanged { collection, source, admission } => {
+            let (source, admission) = (source.as_str(), (*admission).into());
+            write(SOURCE_CHANGED, &SourceChangedV1 { collection: id(*collection), source, admission }, out)
         }
-        Event::SpecChanged { collection, spec, wanted, generation } => {
-            let (spec, wanted) = (spec.as_str(), wanted.map(|f| f.0));
-            let record = SpecChangedV1 { collection: id(*collection), spec, wanted, generation: generation.0 };
-            write(SPEC_CHANGED, &record, out)
+        Event::SpecChanged { collection, spec, admission } => {
+            let (spec, admission) = (spec.as_str(), (*admission).into());
+            write(SPEC_CHANGED, &SpecChangedV1 { collection: id(*collection), spec, admission }, out)
         }
         Event::PolicyChanged { collection, policy } => {
             write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy: policy.into() }, out)
@@ -50,13 +48,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
         Event::CollectionResumed { collection } => write_only(COLLECTION_RESUMED, *collection, out),
         Event::RefreshRequested { collection } => write_only(REFRESH_REQUESTED, *collection, out),
         Event::SourceObserved { collection, observed, delta, admission } => {
-            let admission = match admission {
-                Admission::Admitted { fingerprint, generation } => {
-                    AdmissionV1::Admitted { fingerprint: fingerprint.0, generation: generation.0 }
-                }
-                Admission::Settling { until } => AdmissionV1::Settling { until: until.0 },
-            };
-            let (observed, delta) = (observed.into(), delta.map(Into::into));
+            let (observed, delta, admission) = (observed.into(), delta.map(Into::into), (*admission).into());
             write(SOURCE_OBSERVED, &SourceObservedV1 { collection: id(*collection), observed, delta, admission }, out)
         }
         Event::ObservationFailed { collection, cause } => {
@@ -201,11 +193,25 @@ impl<'a> From<&'a Observed> for ObservedV1<'a> {
     }
 }
 
+impl From<Admission> for AdmissionV1 {
+    fn from(admission: Admission) -> AdmissionV1 {
+        match admission {
+            Admission::Admitted { wanted, generation } => {
+                AdmissionV1::Admitted { wanted: wanted.map(|wanted| wanted.0), generation: generation.0 }
+            }
+            Admission::Settling { until } => AdmissionV1::Settling { until: until.0 },
+            Admission::Waiting => AdmissionV1::Waiting,
+        }
+    }
+}
+
 impl From<&Policy> for PolicyV1 {
     fn from(policy: &Policy) -> PolicyV1 {
         PolicyV1 {
             on_change: match policy.on_change {
                 OnChange::Supersede => OnChangeV1::Supersede,
+                OnChange::FinishThenLatest => OnChangeV1::FinishThenLatest,
+                OnChange::Reject => OnChangeV1::Reject,
             },
             grace: micros(policy.grace.0),
             quiet: micros(policy.coalesce.quiet),
@@ -215,6 +221,10 @@ impl From<&Policy> for PolicyV1 {
             backoff_cap: micros(policy.retry.cap),
             max_lost: policy.retry.max_lost,
             attempt_timeout: policy.attempt_timeout.0.map(micros),
+            empty_source: match policy.empty_source {
+                EmptySource::Hold => EmptySourceV1::Hold,
+                EmptySource::Apply => EmptySourceV1::Apply,
+            },
         }
     }
 }

@@ -44,12 +44,22 @@ pub(super) struct PolicyV1 {
     pub(super) backoff_cap: u64,
     pub(super) max_lost: u32,
     pub(super) attempt_timeout: Option<u64>,
+    pub(super) empty_source: EmptySourceV1,
 }
 
 /// Part of `PolicyV1`.
 #[derive(Serialize, Deserialize)]
 pub(super) enum OnChangeV1 {
     Supersede,
+    FinishThenLatest,
+    Reject,
+}
+
+/// Part of `PolicyV1`.
+#[derive(Serialize, Deserialize)]
+pub(super) enum EmptySourceV1 {
+    Hold,
+    Apply,
 }
 
 /// Type 17, version 1.
@@ -57,8 +67,7 @@ pub(super) enum OnChangeV1 {
 pub(super) struct SourceChangedV1<'a> {
     pub(super) collection: u64,
     pub(super) source: &'a str,
-    pub(super) wanted: Option<Hash32>,
-    pub(super) generation: u64,
+    pub(super) admission: AdmissionV1,
 }
 
 /// Type 18, version 1.
@@ -66,8 +75,7 @@ pub(super) struct SourceChangedV1<'a> {
 pub(super) struct SpecChangedV1<'a> {
     pub(super) collection: u64,
     pub(super) spec: &'a str,
-    pub(super) wanted: Option<Hash32>,
-    pub(super) generation: u64,
+    pub(super) admission: AdmissionV1,
 }
 
 /// Type 19, version 1.
@@ -117,11 +125,12 @@ pub(super) struct SourceObservedV1<'a> {
     pub(super) admission: AdmissionV1,
 }
 
-/// Part of type 32.
+/// Part of types 17, 18 and 32.
 #[derive(Serialize, Deserialize)]
 pub(super) enum AdmissionV1 {
-    Admitted { fingerprint: Hash32, generation: u64 },
+    Admitted { wanted: Option<Hash32>, generation: u64 },
     Settling { until: u64 },
+    Waiting,
 }
 
 /// Type 33, version 1.

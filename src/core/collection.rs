@@ -85,6 +85,11 @@ pub enum Pending {
         /// When the last one will be admitted.
         until: Timestamp,
     },
+    /// It waits until the live task has ended.
+    Waiting {
+        /// When the first word that waits was heard.
+        since: Timestamp,
+    },
     /// It looks like a loss and waits for a person.
     Held {
         /// Since when.
@@ -110,7 +115,7 @@ impl Pending {
     #[must_use]
     pub fn since(&self) -> Timestamp {
         match self {
-            Pending::Settling { since, .. } | Pending::Held { since, .. } => *since,
+            Pending::Settling { since, .. } | Pending::Waiting { since } | Pending::Held { since, .. } => *since,
         }
     }
 }
@@ -167,6 +172,15 @@ impl Collection {
         }
     }
 
+    /// The generation under which the last word heard is wanted, or will be: what to wait for.
+    #[must_use]
+    pub fn latest_generation(&self) -> Generation {
+        match self.pending {
+            Some(Pending::Waiting { .. }) => self.generation.next(),
+            Some(Pending::Settling { .. } | Pending::Held { .. }) | None => self.generation,
+        }
+    }
+
     /// Whether everything heard is applied.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
@@ -176,9 +190,12 @@ impl Collection {
     /// The word that a changed spec makes wanted: what is held stays out of it.
     pub(super) fn respecified(&self, spec: &Spec) -> Word {
         let content = match (&self.pending, &self.wanted) {
-            (Some(Pending::Held { .. }), Some(wanted)) => wanted.word.content.clone(),
-            (Some(Pending::Held { .. }), None) => Content::Unknown,
-            (Some(Pending::Settling { .. }) | None, _) => self.latest.content.clone(),
+            // Nothing that was observed under another source counts under this one.
+            (Some(Pending::Held { .. }), Some(wanted)) if wanted.word.source == self.latest.source => {
+                wanted.word.content.clone()
+            }
+            (Some(Pending::Held { .. }), Some(_) | None) => Content::Unknown,
+            (Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None, _) => self.latest.content.clone(),
         };
         Word { source: self.latest.source.clone(), spec: spec.clone(), content }
     }
@@ -207,41 +224,30 @@ impl Collection {
     /// The part of an event that is about words.
     fn fold_word(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         match &recorded.event {
-            Event::SourceChanged { source, wanted, generation, .. } => {
+            Event::SourceChanged { source, admission, .. } => {
                 let word = Arc::new(self.resourced(source));
-                self.hear(recorded.seq, Arc::clone(&word), None);
+                let pending = self.pending;
+                self.hear(recorded.seq, Arc::clone(&word), pending);
                 self.unobservable = None;
-                self.want(word, *wanted, *generation)
+                self.admit(word, *admission, recorded.at)
             }
-            Event::SpecChanged { spec, wanted, generation, .. } => {
+            Event::SpecChanged { spec, admission, .. } => {
                 let word = Arc::new(self.respecified(spec));
                 let latest = Word { spec: spec.clone(), ..(*self.latest).clone() };
-                let (latest, pending) = match self.pending {
-                    Some(Pending::Held { since, cause, .. }) => {
-                        let fingerprint = latest.fingerprint().ok_or("nothing that was observed is held")?;
-                        (Arc::new(latest), Some(Pending::Held { since, cause, fingerprint }))
-                    }
-                    Some(Pending::Settling { .. }) | None => (Arc::clone(&word), None),
-                };
-                self.hear(recorded.seq, latest, pending);
-                self.want(word, *wanted, *generation)
+                if let Some(Pending::Held { since, cause, .. }) = self.pending {
+                    let fingerprint = latest.fingerprint().ok_or("nothing that was observed is held")?;
+                    self.hear(recorded.seq, Arc::new(latest), self.pending);
+                    self.admit(word, *admission, recorded.at)?;
+                    self.pending = Some(Pending::Held { since, cause, fingerprint });
+                    return Ok(());
+                }
+                let pending = self.pending;
+                self.hear(recorded.seq, Arc::clone(&word), pending);
+                self.admit(word, *admission, recorded.at)
             }
             Event::SourceObserved { observed, admission, .. } => {
                 let word = self.observe(recorded.seq, observed)?;
-                match *admission {
-                    Admission::Admitted { fingerprint, generation } => {
-                        self.pending = None;
-                        self.want(word, Some(fingerprint), generation)
-                    }
-                    Admission::Settling { until } => {
-                        let since = match self.pending {
-                            Some(Pending::Settling { since, .. }) => since,
-                            Some(Pending::Held { .. }) | None => recorded.at,
-                        };
-                        self.pending = Some(Pending::Settling { since, until });
-                        Ok(())
-                    }
-                }
+                self.admit(word, *admission, recorded.at)
             }
             Event::CollectionHeld { observed, cause, fingerprint, .. } => {
                 if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
@@ -366,6 +372,26 @@ impl Collection {
         self.heard = seq;
         self.latest = latest;
         self.pending = pending;
+    }
+
+    /// Makes `word` wanted, or notes what it waits for.
+    fn admit(&mut self, word: Arc<Word>, admission: Admission, at: Timestamp) -> Result<(), &'static str> {
+        self.pending = match (admission, self.pending) {
+            (Admission::Admitted { wanted, generation }, _) => {
+                self.pending = None;
+                return self.want(word, wanted, generation);
+            }
+            (Admission::Settling { until }, Some(Pending::Settling { since, .. })) => {
+                Some(Pending::Settling { since, until })
+            }
+            (Admission::Settling { until }, _) => Some(Pending::Settling { since: at, until }),
+            (Admission::Waiting, _) if self.status.live().is_none() => return Err("no task is live that could end"),
+            (Admission::Waiting, Some(Pending::Settling { since, .. } | Pending::Waiting { since })) => {
+                Some(Pending::Waiting { since })
+            }
+            (Admission::Waiting, Some(Pending::Held { .. }) | None) => Some(Pending::Waiting { since: at }),
+        };
+        Ok(())
     }
 
     /// Makes `word` wanted. The event carries its fingerprint, and it has to be the one that the word has.

@@ -317,7 +317,7 @@ fn ready_at(collection: &Collection) -> Option<(Timestamp, TaskId)> {
 fn deadlines_of(id: CollectionId, collection: &Collection) -> [Option<(Timestamp, Deadline)>; 2] {
     let settled = match collection.pending {
         Some(Pending::Settling { until, .. }) => Some((until, Deadline::Settled(id))),
-        Some(Pending::Held { .. }) | None => None,
+        Some(Pending::Waiting { .. } | Pending::Held { .. }) | None => None,
     };
     let attempt = collection.status.attempt().and_then(|attempt| attempt.deadline);
     [settled, attempt.map(|deadline| (deadline, Deadline::Attempt(id)))]

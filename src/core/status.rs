@@ -164,27 +164,28 @@ impl Status {
                 | Event::CollectionPaused { .. }
                 | Event::CollectionResumed { .. }
                 | Event::CompletionRejected { .. }
-                | Event::SourceObserved { admission: Admission::Settling { .. }, .. },
+                | Event::SourceChanged { admission: Admission::Settling { .. } | Admission::Waiting, .. }
+                | Event::SpecChanged { admission: Admission::Settling { .. } | Admission::Waiting, .. }
+                | Event::SourceObserved { admission: Admission::Settling { .. } | Admission::Waiting, .. },
                 status @ (Idle | Wait(_) | Run(_) | Shelved(_)),
             ) => Ok(status),
 
             // Words that may change what is wanted. A live task that they make obsolete is aborted by an event
             // of its own; a parked one is over once something else is wanted.
             (
-                Event::SourceChanged { .. }
-                | Event::SpecChanged { .. }
+                Event::SourceChanged { admission: Admission::Admitted { .. }, .. }
+                | Event::SpecChanged { admission: Admission::Admitted { .. }, .. }
                 | Event::HoldConfirmed { .. }
                 | Event::SourceObserved { admission: Admission::Admitted { .. }, .. },
                 status @ (Idle | Wait(_) | Run(_)),
             ) => Ok(status),
-            (Event::SourceChanged { wanted, .. } | Event::SpecChanged { wanted, .. }, Shelved(parked)) => {
-                Ok(parked.unless(*wanted))
-            }
             (
-                Event::HoldConfirmed { fingerprint, .. }
-                | Event::SourceObserved { admission: Admission::Admitted { fingerprint, .. }, .. },
+                Event::SourceChanged { admission: Admission::Admitted { wanted, .. }, .. }
+                | Event::SpecChanged { admission: Admission::Admitted { wanted, .. }, .. }
+                | Event::SourceObserved { admission: Admission::Admitted { wanted, .. }, .. },
                 Shelved(parked),
-            ) => Ok(parked.unless(Some(*fingerprint))),
+            ) => Ok(parked.unless(*wanted)),
+            (Event::HoldConfirmed { fingerprint, .. }, Shelved(parked)) => Ok(parked.unless(Some(*fingerprint))),
 
             (Event::RefreshRequested { .. }, status @ (Idle | Run(_))) => Ok(status),
             (Event::RefreshRequested { .. }, Wait(mut waiting)) => {

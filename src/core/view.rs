@@ -166,7 +166,7 @@ impl CollectionView {
     pub fn held(&self) -> Option<(HoldCause, Fingerprint)> {
         match self.pending {
             Some(Pending::Held { cause, fingerprint, .. }) => Some((cause, fingerprint)),
-            Some(Pending::Settling { .. }) | None => None,
+            Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None => None,
         }
     }
 }
@@ -203,7 +203,7 @@ impl Condition {
             None if collection.wanted.is_none() => Condition::AwaitingObservation,
             None if collection.is_fresh() => Condition::Fresh,
             // Only in the middle of a frame: the event that creates the task comes next.
-            None => Condition::WaitingForWorker,
+            Some(Pending::Waiting { .. }) | None => Condition::WaitingForWorker,
         }
     }
 

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::{Described, name_of_abort, name_of_end, name_of_failure, name_of_hold, name_of_parking, name_of_rejection};
 use crate::core::vocabulary::{
-    Admission, Delta, Event, Fingerprint, Generation, Name, Observed, OnChange, Policy, Recorded, Seq, Spec, Token,
-    micros,
+    Admission, Delta, EmptySource, Event, Fingerprint, Generation, Name, Observed, OnChange, Policy, Recorded, Seq,
+    Spec, Token, micros,
 };
 
 /// The version of the JSON form. Keys are only ever added within one.
@@ -54,21 +54,18 @@ impl Described<'_> {
                 line.versioned = Some(*versioned);
                 line.policy = Some(policy.into());
             }
-            Event::SourceChanged { source, wanted, generation, .. } => {
-                line.wants(*wanted, *generation);
+            Event::SourceChanged { source, admission, .. } => {
+                line.admits(*admission);
                 line.source = Some(source.as_str());
             }
-            Event::SpecChanged { spec, wanted, generation, .. } => {
-                line.wants(*wanted, *generation);
+            Event::SpecChanged { spec, admission, .. } => {
+                line.admits(*admission);
                 line.spec = raw(spec);
             }
             Event::PolicyChanged { policy, .. } => line.policy = Some(policy.into()),
             Event::SourceObserved { observed, delta, admission, .. } => {
                 line.saw(observed, *delta);
-                match admission {
-                    Admission::Admitted { fingerprint, generation } => line.wants(Some(*fingerprint), *generation),
-                    Admission::Settling { until } => line.until = Some(until.to_string()),
-                }
+                line.admits(*admission);
             }
             Event::ObservationFailed { cause, .. } => line.cause = Some(cause),
             Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
@@ -174,6 +171,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
@@ -225,6 +224,14 @@ impl Line<'_> {
         self.fingerprint = wanted.map(|wanted| wanted.to_string());
     }
 
+    fn admits(&mut self, admission: Admission) {
+        match admission {
+            Admission::Admitted { wanted, generation } => self.wants(wanted, generation),
+            Admission::Settling { until } => self.until = Some(until.to_string()),
+            Admission::Waiting => self.waits_for = Some("task"),
+        }
+    }
+
     fn saw(&mut self, observed: &Observed, delta: Option<Delta>) {
         self.version = Some(observed.version.to_string());
         self.path_set = observed.set.map(|set| set.root.to_string());
@@ -249,6 +256,7 @@ struct PolicyLine {
     max_lost: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_timeout_us: Option<u64>,
+    empty_source: &'static str,
 }
 
 impl From<&Policy> for PolicyLine {
@@ -256,6 +264,8 @@ impl From<&Policy> for PolicyLine {
         PolicyLine {
             on_change: match policy.on_change {
                 OnChange::Supersede => "supersede",
+                OnChange::FinishThenLatest => "finish_then_latest",
+                OnChange::Reject => "reject",
             },
             grace_us: micros(policy.grace.0),
             quiet_us: micros(policy.coalesce.quiet),
@@ -265,6 +275,10 @@ impl From<&Policy> for PolicyLine {
             backoff_cap_us: micros(policy.retry.cap),
             max_lost: policy.retry.max_lost,
             attempt_timeout_us: policy.attempt_timeout.0.map(micros),
+            empty_source: match policy.empty_source {
+                EmptySource::Hold => "hold",
+                EmptySource::Apply => "apply",
+            },
         }
     }
 }

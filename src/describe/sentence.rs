@@ -31,20 +31,19 @@ impl fmt::Display for Sentence<'_> {
             Event::CollectionDeclared { kind, source, spec, .. } => {
                 write!(f, "declared as {kind} from {source} with {spec}")
             }
-            Event::SourceChanged { source, generation, .. } => {
-                write!(f, "source is now {source} (generation {generation})")
+            Event::SourceChanged { source, admission, .. } => {
+                write!(f, "source is now {source}")?;
+                write_admission(f, *at, *admission)
             }
-            Event::SpecChanged { spec, generation, .. } => write!(f, "spec is now {spec} (generation {generation})"),
+            Event::SpecChanged { spec, admission, .. } => {
+                write!(f, "spec is now {spec}")?;
+                write_admission(f, *at, *admission)
+            }
             Event::PolicyChanged { .. } => f.write_str("policy changed"),
             Event::SourceObserved { observed, delta, admission, .. } => {
                 f.write_str("source observed")?;
                 write_sight(f, observed, *delta)?;
-                match admission {
-                    Admission::Admitted { fingerprint, generation } => {
-                        write!(f, ", wanted: {} (generation {generation})", short(*fingerprint))
-                    }
-                    Admission::Settling { until } => write!(f, ", settling for {}", span(*at, *until)),
-                }
+                write_admission(f, *at, *admission)
             }
             Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
             Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
@@ -90,6 +89,19 @@ impl fmt::Display for Sentence<'_> {
                 wanted.map_or(Ok(()), |wanted| write!(f, "; wanted is {}", short(wanted)))
             }
         }
+    }
+}
+
+fn write_admission(f: &mut fmt::Formatter<'_>, at: Timestamp, admission: Admission) -> fmt::Result {
+    match admission {
+        Admission::Admitted { wanted: Some(wanted), generation } => {
+            write!(f, ", wanted: {} (generation {generation})", short(wanted))
+        }
+        Admission::Admitted { wanted: None, generation } => {
+            write!(f, ", wanted once it was observed (generation {generation})")
+        }
+        Admission::Settling { until } => write!(f, ", settling for {}", span(at, until)),
+        Admission::Waiting => f.write_str(", waits for the live task"),
     }
 }
 

@@ -138,7 +138,7 @@ mod tests {
             policy: Policy::default(),
             wanted: None,
         };
-        let admission = Admission::Admitted { fingerprint, generation: Generation(1) };
+        let admission = Admission::Admitted { wanted: Some(fingerprint), generation: Generation(1) };
         let collection = CollectionId(Seq(2));
         let seen = Event::SourceObserved { collection, observed, delta: None, admission };
         let mut log = MemoryLog::new();

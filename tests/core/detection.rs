@@ -9,7 +9,7 @@ use super::world::{NAME, World, at_once, content, declaration, look, millis, mov
 
 fn since_of(pending: Option<Pending>) -> Option<u64> {
     pending.map(|pending| match pending {
-        Pending::Settling { since, .. } | Pending::Held { since, .. } => since.0,
+        pending => pending.since().0,
     })
 }
 

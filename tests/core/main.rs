@@ -5,6 +5,7 @@ mod attempts;
 mod catalogue;
 mod detection;
 mod lifecycle;
+mod policies;
 mod table;
 mod views;
 mod walk;

@@ -81,11 +81,12 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             wanted: None,
         },
         "source_changed" => {
-            Event::SourceChanged { collection, source: Source::new("s2").unwrap(), wanted: None, generation }
+            let admission = Admission::Admitted { wanted: None, generation };
+            Event::SourceChanged { collection, source: Source::new("s2").unwrap(), admission }
         }
         "spec_changed" => {
-            let wanted = Some(word(&other, 1));
-            Event::SpecChanged { collection, spec: other, wanted, generation }
+            let admission = Admission::Admitted { wanted: Some(word(&other, 1)), generation };
+            Event::SpecChanged { collection, spec: other, admission }
         }
         "policy_changed" => Event::PolicyChanged { collection, policy: Policy::default() },
         "source_observed settling" => {
@@ -93,7 +94,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             Event::SourceObserved { collection, observed: observed(2), delta: None, admission }
         }
         "source_observed admitted" => {
-            let admission = Admission::Admitted { fingerprint: word(&spec, 2), generation };
+            let admission = Admission::Admitted { wanted: Some(word(&spec, 2)), generation };
             Event::SourceObserved { collection, observed: observed(2), delta: None, admission }
         }
         "observation_failed" => Event::ObservationFailed { collection, cause: "gone".into() },
@@ -193,10 +194,11 @@ fn an_event_that_says_something_else_than_it_carries_cannot_follow() {
     for label in ["source_observed admitted", "spec_changed", "collection_held", "task_completed"] {
         let mut event = event(label, attempt, wrong);
         match &mut event {
-            Event::SourceObserved { admission: Admission::Admitted { fingerprint, .. }, .. }
-            | Event::CollectionHeld { fingerprint, .. }
-            | Event::TaskCompleted { fingerprint, .. } => *fingerprint = wrong,
-            Event::SpecChanged { wanted, .. } => *wanted = Some(wrong),
+            Event::CollectionHeld { fingerprint, .. } | Event::TaskCompleted { fingerprint, .. } => {
+                *fingerprint = wrong
+            }
+            Event::SpecChanged { admission: Admission::Admitted { wanted, .. }, .. }
+            | Event::SourceObserved { admission: Admission::Admitted { wanted, .. }, .. } => *wanted = Some(wrong),
             other => panic!("{other:?} carries no fingerprint"),
         }
         assert!(!folds(&world, event), "{label}");

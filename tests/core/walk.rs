@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{
-    AttemptRef, AttemptTimeout, Built, Coalesce, Command, Declaration, FailureClass, FailureReport, Fingerprint, Grace,
-    Observation, Policy, Retry, Seen, Seq, Source, Spec, Subject, TaskId, WorkerName,
+    AttemptRef, AttemptTimeout, Built, Coalesce, Command, Declaration, EmptySource, FailureClass, FailureReport,
+    Fingerprint, Grace, Observation, OnChange, Policy, Retry, Seen, Seq, Source, Spec, Subject, TaskId, WorkerName,
 };
 
 use super::witness::Witness;
@@ -123,7 +123,9 @@ impl Walk {
             ..Retry::default()
         };
         let attempt_timeout = AttemptTimeout(self.dice.pick(&[None, Some(secs(1)), Some(secs(3600))]));
-        Policy { coalesce, grace, retry, attempt_timeout, ..Policy::default() }
+        let on_change = self.dice.pick(&[OnChange::Supersede, OnChange::FinishThenLatest, OnChange::Reject]);
+        let empty_source = self.dice.pick(&[EmptySource::Hold, EmptySource::Apply]);
+        Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout }
     }
 
     fn observation(&mut self) -> Observation {

@@ -25,8 +25,16 @@ pub(crate) struct Witness {
 /// What the events say is wanted, and what was observed and is not.
 struct Wanted {
     word: Word,
-    latest: Content,
+    latest: Word,
     is_held: bool,
+}
+
+impl Wanted {
+    fn admit(&mut self, admission: Admission) {
+        if let Admission::Admitted { .. } = admission {
+            self.word = self.latest.clone();
+        }
+    }
 }
 
 impl Witness {
@@ -63,37 +71,41 @@ impl Witness {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         if let Event::CollectionDeclared { source, spec, versioned, .. } = &recorded.event {
             let content = if *versioned { Content::Unknown } else { Content::Unversioned };
-            let word = Word { source: source.clone(), spec: spec.clone(), content: content.clone() };
-            self.wanted.insert(id, Wanted { word, latest: content, is_held: false });
+            let word = Word { source: source.clone(), spec: spec.clone(), content };
+            self.wanted.insert(id, Wanted { latest: word.clone(), word, is_held: false });
         }
         let Some(wanted) = self.wanted.get_mut(&id) else { return };
         match &recorded.event {
-            Event::SourceChanged { source, .. } => {
-                let unversioned = wanted.word.content == Content::Unversioned;
-                wanted.latest = if unversioned { Content::Unversioned } else { Content::Unknown };
-                wanted.word = Word { source: source.clone(), content: wanted.latest.clone(), ..wanted.word.clone() };
+            Event::SourceChanged { source, admission, .. } => {
+                let unversioned = wanted.latest.content == Content::Unversioned;
+                wanted.latest.content = if unversioned { Content::Unversioned } else { Content::Unknown };
+                wanted.latest.source = source.clone();
                 wanted.is_held = false;
+                wanted.admit(*admission);
             }
-            Event::SpecChanged { spec, .. } => {
-                wanted.word.spec = spec.clone();
-                if !wanted.is_held {
-                    wanted.word.content = wanted.latest.clone();
+            Event::SpecChanged { spec, admission, .. } => {
+                wanted.latest.spec = spec.clone();
+                if wanted.is_held {
+                    if wanted.word.source != wanted.latest.source {
+                        wanted.word.content = Content::Unknown;
+                    }
+                    wanted.word = Word { content: wanted.word.content.clone(), ..wanted.latest.clone() };
+                } else {
+                    wanted.admit(*admission);
                 }
             }
             Event::SourceObserved { observed, admission, .. } => {
-                wanted.latest = Content::Observed(observed.clone());
+                wanted.latest.content = Content::Observed(observed.clone());
                 wanted.is_held = false;
-                if let Admission::Admitted { .. } = admission {
-                    wanted.word.content = wanted.latest.clone();
-                }
+                wanted.admit(*admission);
             }
             Event::CollectionHeld { observed, .. } => {
-                wanted.latest = Content::Observed(observed.clone());
+                wanted.latest.content = Content::Observed(observed.clone());
                 wanted.is_held = true;
             }
             Event::HoldConfirmed { .. } => {
                 assert!(wanted.is_held);
-                wanted.word.content = wanted.latest.clone();
+                wanted.word = wanted.latest.clone();
                 wanted.is_held = false;
             }
             Event::CollectionDropped { .. } => drop(self.wanted.remove(&id)),

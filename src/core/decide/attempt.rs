@@ -1,7 +1,7 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
 
 use super::backoff::retry_at;
-use super::follow::Live;
+use super::follow::Scene;
 use super::observe::{check_look, see};
 use super::{Events, clip};
 use crate::core::collection::{Applied, Collection};
@@ -9,7 +9,7 @@ use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
     AttemptRef, Built, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
-    ParkCause, RejectReason, Rejection, Timestamp, WorkerName,
+    ParkCause, RejectReason, Rejection, TaskId, Timestamp, WorkerName,
 };
 
 pub(super) fn assign(
@@ -52,6 +52,9 @@ pub(super) fn complete(
         let result = completion.result.clone();
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
+        if let Some((collection, _)) = live {
+            Scene::of(id, collection, at).committed(fingerprint).admit_waiting(events);
+        }
         return Ok(());
     }
     let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
@@ -65,7 +68,8 @@ pub(super) fn complete(
     if let Some((collection, running)) = live {
         // Charged like any other failure: a worker that is confused once may be so every time.
         let message = "its result was built from something else than its task".into();
-        charge(completion.attempt, collection, running, FailReason::Failed, message, at, None, events);
+        let scene = Scene::of(id, collection, at);
+        charge(scene, running, completion.attempt, FailReason::Failed, message, None, events);
         return Ok(());
     }
     stopped(state, completion.attempt, events)
@@ -92,31 +96,31 @@ pub(super) fn fail(
         .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
     let Some((collection, running)) = live else { return stopped(state, attempt, events) };
     let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
+    let scene = Scene::of(attempt.collection, collection, at);
     match &failure.class {
         FailureClass::Transient => {
-            charge(attempt, collection, running, FailReason::Failed, message, at, None, events);
+            charge(scene, running, attempt, FailReason::Failed, message, None, events);
         }
         FailureClass::Panicked => {
-            charge(attempt, collection, running, FailReason::Panicked, message, at, None, events);
+            charge(scene, running, attempt, FailReason::Panicked, message, None, events);
         }
         FailureClass::Permanent => {
             let failures = collection.failures.saturating_add(1);
             events.push(failed(attempt, FailReason::Failed, message, at, failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
-            let (collection, task) = (attempt.collection, attempt.task);
-            events.push(Event::TaskParked { collection, task, cause: ParkCause::Permanent });
-            return Ok(());
+            park(scene, attempt.task, ParkCause::Permanent, events);
         }
         FailureClass::SourceMoved(observation) => {
             let moves = collection.moves.saturating_add(1);
             let retry_at = retry_at(&collection.policy.retry, attempt.task, moves, at);
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
-            if let Some(observation) = observation.as_ref().filter(|seen| check_look(collection, seen).is_ok()) {
-                let live = Live::of(collection, at).map(|live| live.moved(retry_at));
-                see(attempt.collection, collection, live, &observation.seen, at, events);
+            let scene = scene.moved(retry_at);
+            match observation.as_ref().filter(|seen| check_look(collection, seen).is_ok()) {
+                Some(observation) => see(&scene, &observation.seen, events),
+                // What waited for the end of the task need not wait for what can no longer be built.
+                None => scene.admit_waiting(events),
             }
-            return Ok(());
         }
     }
     Ok(())
@@ -135,31 +139,31 @@ pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -
 
 /// Fails the running attempt and charges it to its task, which is parked if that was its last. `grace_until` is
 /// given if the worker does not know yet.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one event and of its context; a struct would only rename them"
-)]
 pub(super) fn charge(
-    attempt: AttemptRef,
-    collection: &Collection,
+    scene: Scene<'_>,
     running: &Running,
+    attempt: AttemptRef,
     reason: FailReason,
     message: Box<str>,
-    at: Timestamp,
     grace_until: Option<Timestamp>,
     events: &mut Events,
 ) {
-    let retry = &collection.policy.retry;
-    let failures = collection.failures.saturating_add(1);
-    let retry_at = retry_at(retry, attempt.task, failures, at);
+    let retry = &scene.collection.policy.retry;
+    let failures = scene.collection.failures.saturating_add(1);
+    let retry_at = retry_at(retry, attempt.task, failures, scene.at);
     events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
     if grace_until.is_none() {
         events.push(ended(attempt, EndReason::Acknowledged));
     }
     if running.task.charged.saturating_add(1) >= retry.max_attempts {
-        let (collection, task) = (attempt.collection, attempt.task);
-        events.push(Event::TaskParked { collection, task, cause: ParkCause::OutOfAttempts });
+        park(scene, attempt.task, ParkCause::OutOfAttempts, events);
     }
+}
+
+/// Ends the live task, which is not running, for good; what waited for its end is admitted.
+pub(super) fn park(scene: Scene<'_>, task: TaskId, cause: ParkCause, events: &mut Events) {
+    events.push(Event::TaskParked { collection: scene.id, task, cause });
+    scene.without_task().admit_waiting(events);
 }
 
 pub(super) fn failed(

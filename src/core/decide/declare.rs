@@ -1,11 +1,12 @@
 //! `Declare`: what a collection is to be built from. A declaration that says nothing new changes nothing.
 
 use super::Events;
-use super::follow::{Live, declared_generation, follow};
-use crate::core::collection::Collection;
+use super::follow::{Scene, declared_generation};
+use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    CollectionId, Content, Declaration, Event, FieldError, Generation, Policy, Rejection, Spec, Timestamp, Word,
+    Admission, CollectionId, Content, Declaration, Event, FieldError, Generation, OnChange, Policy, Rejection, Spec,
+    Timestamp, Word,
 };
 
 pub(super) fn declare(
@@ -67,27 +68,37 @@ fn change(
             format!("is {} and cannot be changed; drop the collection and declare it again", collection.versioned);
         return Err(FieldError::new("versioned", problem).into());
     }
-    if let Some(policy) = policy.filter(|policy| *policy != collection.policy) {
-        events.push(Event::PolicyChanged { collection: id, policy });
+    let policy = policy.unwrap_or_else(|| collection.policy.clone());
+    if policy != collection.policy {
+        events.push(Event::PolicyChanged { collection: id, policy: policy.clone() });
     }
+    let policy = &policy;
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);
     let spec = declaration.spec.as_ref().filter(|spec| **spec != collection.latest.spec);
-    let generation = declared_generation(collection);
     let word = match (source, spec) {
         (None, None) => return Ok(()),
         (Some(source), None) => collection.resourced(source),
         (None, Some(spec)) => collection.respecified(spec),
         (Some(source), Some(spec)) => Word { spec: Spec::clone(spec), ..collection.resourced(source) },
     };
-    let wanted = word.fingerprint();
+    let (wanted, generation) = (word.fingerprint(), declared_generation(collection));
+    let scene = Scene::of(id, collection, at);
+    // What is held is a person's to decide; a declaration does not wait beside it.
+    let waits = scene.has_to_wait(policy, wanted) && !matches!(collection.pending, Some(Pending::Held { .. }));
+    if waits && policy.on_change == OnChange::Reject {
+        return Err(Rejection::TaskIsLive { task: collection.status.live().map(|task| task.id) });
+    }
+    let admission = |wanted| if waits { Admission::Waiting } else { Admission::Admitted { wanted, generation } };
     if let Some(source) = source {
         // If both change, what is wanted in between is what this event alone makes of it.
-        let wanted = collection.resourced(source).fingerprint();
-        events.push(Event::SourceChanged { collection: id, source: source.clone(), wanted, generation });
+        let admission = admission(collection.resourced(source).fingerprint());
+        events.push(Event::SourceChanged { collection: id, source: source.clone(), admission });
     }
     if let Some(spec) = spec {
-        events.push(Event::SpecChanged { collection: id, spec: spec.clone(), wanted, generation });
+        events.push(Event::SpecChanged { collection: id, spec: spec.clone(), admission: admission(wanted) });
     }
-    follow(id, collection, Live::of(collection, at), wanted, generation, at, events);
+    if !waits {
+        scene.follow(wanted, generation, events);
+    }
     Ok(())
 }

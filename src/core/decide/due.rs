@@ -2,13 +2,12 @@
 
 use super::Events;
 use super::attempt::{charge, ended};
-use super::follow::Live;
-use super::observe::admit;
+use super::follow::Scene;
 use crate::core::collection::Pending;
 use crate::core::state::State;
 use crate::core::status::Status;
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Deadline, EndReason, Event, FailReason, Rejection, Timestamp, Token,
+    Admission, AttemptRef, CollectionId, Deadline, EndReason, Event, FailReason, Rejection, Timestamp, Token,
 };
 
 pub(super) fn due(state: &State, deadline: Deadline, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
@@ -27,7 +26,13 @@ fn settled(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) 
     else {
         return;
     };
-    admit(id, collection, Live::of(collection, at), observed, None, fingerprint, at, events);
+    let scene = Scene::of(id, collection, at);
+    if scene.has_to_wait(&collection.policy, Some(fingerprint)) {
+        let (observed, admission) = (observed.clone(), Admission::Waiting);
+        events.push(Event::SourceObserved { collection: id, observed, delta: None, admission });
+    } else {
+        scene.admit(observed, None, fingerprint, events);
+    }
 }
 
 fn timed_out(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
@@ -45,7 +50,7 @@ fn timed_out(state: &State, id: CollectionId, at: Timestamp, events: &mut Events
     let took = at.since(running.attempt.started);
     let message = format!("still running after {} s", took.as_secs()).into();
     let grace_until = Some(at.after(collection.policy.grace.0));
-    charge(attempt, collection, running, FailReason::TimedOut, message, at, grace_until, events);
+    charge(Scene::of(id, collection, at), running, attempt, FailReason::TimedOut, message, grace_until, events);
 }
 
 fn abandoned(state: &State, token: Token, at: Timestamp, events: &mut Events) {

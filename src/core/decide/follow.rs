@@ -1,11 +1,24 @@
-//! What the task has to do after the word has changed: stop, start, or go on.
+//! What the task has to do after the word has changed: stop, start, wait, or go on.
 
 use super::Events;
-use crate::core::collection::Collection;
+use crate::core::collection::{Collection, Pending};
 use crate::core::status::Status;
-use crate::core::vocabulary::{AbortReason, CollectionId, Event, Fingerprint, Generation, Stopping, TaskId, Timestamp};
+use crate::core::vocabulary::{
+    AbortReason, Admission, CollectionId, Content, Delta, Event, Fingerprint, Generation, Observed, OnChange, Policy,
+    Stopping, TaskId, Timestamp, Word,
+};
 
-/// The live task, as it stands at this point of a decision.
+/// A collection as it stands at this point of a decision: as the state has it, but for what the decision itself has
+/// made of its task.
+pub(super) struct Scene<'c> {
+    pub(super) id: CollectionId,
+    pub(super) collection: &'c Collection,
+    pub(super) live: Option<Live>,
+    pub(super) applied: Option<Fingerprint>,
+    pub(super) at: Timestamp,
+}
+
+/// The live task at this point of a decision.
 #[derive(Clone, Copy)]
 pub(super) struct Live {
     task: TaskId,
@@ -13,11 +26,107 @@ pub(super) struct Live {
     stopping: Option<Stopping>,
     /// Its next attempt starts no earlier because the source moved under the last one.
     resting_until: Option<Timestamp>,
+    /// The source moved under its attempt in this very decision: what it was to build is gone.
+    moved: bool,
+}
+
+impl<'c> Scene<'c> {
+    /// The collection as the state has it.
+    pub(super) fn of(id: CollectionId, collection: &'c Collection, at: Timestamp) -> Scene<'c> {
+        Scene { id, collection, live: Live::of(collection, at), applied: collection.applied_fingerprint(), at }
+    }
+
+    /// After the live task has ended.
+    pub(super) fn without_task(self) -> Scene<'c> {
+        Scene { live: None, ..self }
+    }
+
+    /// After the live task was committed.
+    pub(super) fn committed(self, fingerprint: Fingerprint) -> Scene<'c> {
+        Scene { live: None, applied: Some(fingerprint), ..self }
+    }
+
+    /// After the source moved under the attempt of the live task.
+    pub(super) fn moved(self, resting_until: Timestamp) -> Scene<'c> {
+        let moved = |live| Live { stopping: None, resting_until: Some(resting_until), moved: true, ..live };
+        Scene { live: self.live.map(moved), ..self }
+    }
+
+    /// The live task has to go, for this reason.
+    pub(super) fn abort(&self, reason: AbortReason, events: &mut Events) {
+        if let Some(Live { task, stopping, .. }) = self.live {
+            events.push(Event::TaskAborted { collection: self.id, task, reason, stopping });
+        }
+    }
+
+    /// Whether the source moved under the attempt of the live task: what it was to build is gone.
+    pub(super) fn has_moved(&self) -> bool {
+        self.live.is_some_and(|live| live.moved)
+    }
+
+    /// Whether a change that makes `wanted` the last word has to wait for the end of the live task.
+    pub(super) fn has_to_wait(&self, policy: &Policy, wanted: Option<Fingerprint>) -> bool {
+        let waits = match policy.on_change {
+            OnChange::Supersede => false,
+            OnChange::FinishThenLatest | OnChange::Reject => true,
+        };
+        waits && self.live.is_some_and(|live| !live.moved && Some(live.fingerprint) != wanted)
+    }
+
+    /// Makes the task follow: aborts the live one if it builds something else than `wanted`, and creates one if
+    /// `wanted` is neither applied nor being built nor parked.
+    pub(super) fn follow(&self, wanted: Option<Fingerprint>, generation: Generation, events: &mut Events) {
+        if self.live.is_some_and(|live| Some(live.fingerprint) == wanted) {
+            return;
+        }
+        self.abort(AbortReason::Superseded, events);
+        let Some(fingerprint) = wanted else { return };
+        let parked = matches!(&self.collection.status, Status::Parked(parked) if parked.fingerprint == fingerprint);
+        if parked || self.applied == Some(fingerprint) {
+            return;
+        }
+        // A change starts one attempt at once, unless the source has just moved under the last: then it backs off,
+        // or a source that is rewritten without pause would be read without pause.
+        let resting_until = self.live.and_then(|live| live.resting_until);
+        let not_before = resting_until.map_or(self.at, |until| until.max(self.at));
+        events.push(Event::TaskCreated { collection: self.id, generation, fingerprint, not_before });
+    }
+
+    /// Admits an observation: it is wanted from here on, and the task follows.
+    pub(super) fn admit(
+        &self,
+        observed: &Observed,
+        delta: Option<Delta>,
+        fingerprint: Fingerprint,
+        events: &mut Events,
+    ) {
+        let generation = observed_generation(self.collection, fingerprint);
+        let admission = Admission::Admitted { wanted: Some(fingerprint), generation };
+        events.push(Event::SourceObserved { collection: self.id, observed: observed.clone(), delta, admission });
+        self.follow(Some(fingerprint), generation, events);
+    }
+
+    /// Admits what waited for the end of the live task, which has come.
+    pub(super) fn admit_waiting(&self, events: &mut Events) {
+        let Some(Pending::Waiting { .. }) = self.collection.pending else { return };
+        let Word { source, spec, content } = &*self.collection.latest;
+        let (collection, wanted) = (self.id, self.collection.latest.fingerprint());
+        let generation = self.collection.generation.next();
+        let admission = Admission::Admitted { wanted, generation };
+        // Whichever of its parts is repeated, the whole of the last word is admitted.
+        events.push(match content {
+            Content::Observed(observed) => {
+                Event::SourceObserved { collection, observed: observed.clone(), delta: None, admission }
+            }
+            Content::Unknown => Event::SourceChanged { collection, source: source.clone(), admission },
+            Content::Unversioned => Event::SpecChanged { collection, spec: spec.clone(), admission },
+        });
+        self.follow(wanted, generation, events);
+    }
 }
 
 impl Live {
-    /// The live task as the state has it.
-    pub(super) fn of(collection: &Collection, at: Timestamp) -> Option<Live> {
+    fn of(collection: &Collection, at: Timestamp) -> Option<Live> {
         let task = collection.status.live()?;
         let grace_until = at.after(collection.policy.grace.0);
         let stopping = collection.status.attempt().map(|attempt| Stopping { token: attempt.token, grace_until });
@@ -25,17 +134,7 @@ impl Live {
             Status::Waiting(waiting) if collection.moves > 0 => Some(waiting.not_before),
             Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
         };
-        Some(Live { task: task.id, fingerprint: task.fingerprint, stopping, resting_until })
-    }
-
-    /// The same task after the source moved under its attempt in this very decision.
-    pub(super) fn moved(self, resting_until: Timestamp) -> Live {
-        Live { stopping: None, resting_until: Some(resting_until), ..self }
-    }
-
-    /// The event that aborts it.
-    pub(super) fn abort(&self, collection: CollectionId, reason: AbortReason) -> Event {
-        Event::TaskAborted { collection, task: self.task, reason, stopping: self.stopping }
+        Some(Live { task: task.id, fingerprint: task.fingerprint, stopping, resting_until, moved: false })
     }
 }
 
@@ -44,40 +143,13 @@ pub(super) fn declared_generation(collection: &Collection) -> Generation {
     collection.generation.next()
 }
 
-/// The generation after an observation: it fills in one that was still unknown, and opens one if it differs.
+/// The generation after an observation: it fills in one that was still unknown, and opens one if it differs. What
+/// waited for the end of a task was promised the next one.
 pub(super) fn observed_generation(collection: &Collection, fingerprint: Fingerprint) -> Generation {
     match collection.wanted_fingerprint() {
+        _ if matches!(collection.pending, Some(Pending::Waiting { .. })) => collection.generation.next(),
         None => collection.generation,
         Some(wanted) if wanted == fingerprint => collection.generation,
         Some(_) => collection.generation.next(),
     }
-}
-
-/// Makes the task follow: aborts the live one if it builds something else than `wanted`, and creates one if
-/// `wanted` is neither applied nor being built nor parked.
-pub(super) fn follow(
-    id: CollectionId,
-    collection: &Collection,
-    live: Option<Live>,
-    wanted: Option<Fingerprint>,
-    generation: Generation,
-    at: Timestamp,
-    events: &mut Events,
-) {
-    if let Some(live) = live {
-        if Some(live.fingerprint) == wanted {
-            return;
-        }
-        events.push(live.abort(id, AbortReason::Superseded));
-    }
-    let Some(fingerprint) = wanted else { return };
-    let parked = matches!(&collection.status, Status::Parked(parked) if parked.fingerprint == fingerprint);
-    if parked || collection.applied_fingerprint() == Some(fingerprint) {
-        return;
-    }
-    // A change starts one attempt at once, unless the source has just moved under the last: then it backs off, or
-    // a source that is rewritten without pause would be read without pause.
-    let resting_until = live.and_then(|live| live.resting_until);
-    let not_before = resting_until.map_or(at, |until| until.max(at));
-    events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before });
 }

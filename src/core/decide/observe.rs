@@ -1,11 +1,11 @@
 //! `Observe`: what a source was seen to hold. An unchanged look is no event.
 
-use super::follow::{Live, follow, observed_generation};
+use super::follow::Scene;
 use super::{Events, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, CollectionId, Delta, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
+    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
     Seen, Subject, Timestamp,
 };
 
@@ -20,7 +20,7 @@ pub(super) fn observe(
         Subject::Id(id) => (*id, state.collection(*id).ok_or(Rejection::UnknownIncarnation(*id))?),
     };
     check_look(collection, observation)?;
-    see(id, collection, Live::of(collection, at), &observation.seen, at, events);
+    see(&Scene::of(id, collection, at), &observation.seen, events);
     Ok(())
 }
 
@@ -35,122 +35,96 @@ pub(super) fn check_look(collection: &Collection, observation: &Observation) -> 
     }
 }
 
-/// Decides on what was seen, for a collection whose live task is `live` at this point of the decision.
-pub(super) fn see(
-    id: CollectionId,
-    collection: &Collection,
-    live: Option<Live>,
-    seen: &Seen,
-    at: Timestamp,
-    events: &mut Events,
-) {
+/// Decides on what was seen.
+pub(super) fn see(scene: &Scene<'_>, seen: &Seen, events: &mut Events) {
     match seen {
         Seen::Failed { cause } => {
             let cause = clip(cause, FailureReport::MOST_MESSAGE);
-            if collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
-                events.push(Event::ObservationFailed { collection: id, cause: cause.into() });
+            if scene.collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
+                events.push(Event::ObservationFailed { collection: scene.id, cause: cause.into() });
             }
         }
-        Seen::Content { observed, delta } => {
-            see_content(id, collection, live, observed, *delta, at, events);
-        }
+        Seen::Content { observed, delta } => see_content(scene, observed, *delta, events),
     }
 }
 
-fn see_content(
-    id: CollectionId,
-    collection: &Collection,
-    live: Option<Live>,
-    observed: &Observed,
-    delta: Option<Delta>,
-    at: Timestamp,
-    events: &mut Events,
-) {
+fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, events: &mut Events) {
+    let collection = scene.collection;
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
-    if unchanged && collection.unobservable.is_none() {
+    // Nothing new, unless the source could not be observed, or what waits for a task has lost its reason to wait.
+    let moved_on = matches!(collection.pending, Some(Pending::Waiting { .. })) && scene.has_moved();
+    if unchanged && collection.unobservable.is_none() && !moved_on {
         return;
     }
     let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
-    let verdict =
-        if unchanged { still(collection, fingerprint) } else { verdict(collection, observed, fingerprint, at) };
-    match verdict {
+    let verdict = if unchanged { still(scene, fingerprint) } else { verdict(scene, observed, fingerprint) };
+    let admission = match verdict {
+        Verdict::Admit => return scene.admit(observed, delta, fingerprint, events),
         Verdict::Hold(cause) => {
-            let observed = observed.clone();
-            events.push(Event::CollectionHeld { collection: id, observed, delta, cause, fingerprint });
+            let (collection, observed) = (scene.id, observed.clone());
+            events.push(Event::CollectionHeld { collection, observed, delta, cause, fingerprint });
+            return;
         }
-        Verdict::Settle { until } => {
-            let admission = Admission::Settling { until };
-            events.push(Event::SourceObserved { collection: id, observed: observed.clone(), delta, admission });
-        }
-        Verdict::Admit => admit(id, collection, live, observed, delta, fingerprint, at, events),
-    }
-}
-
-/// Admits an observation: it is wanted from here on, and the task follows.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one event and of its context; a struct would only rename them"
-)]
-pub(super) fn admit(
-    id: CollectionId,
-    collection: &Collection,
-    live: Option<Live>,
-    observed: &Observed,
-    delta: Option<Delta>,
-    fingerprint: Fingerprint,
-    at: Timestamp,
-    events: &mut Events,
-) {
-    let generation = observed_generation(collection, fingerprint);
-    let admission = Admission::Admitted { fingerprint, generation };
-    events.push(Event::SourceObserved { collection: id, observed: observed.clone(), delta, admission });
-    follow(id, collection, live, Some(fingerprint), generation, at, events);
+        Verdict::Settle { until } => Admission::Settling { until },
+        Verdict::Wait => Admission::Waiting,
+    };
+    events.push(Event::SourceObserved { collection: scene.id, observed: observed.clone(), delta, admission });
 }
 
 enum Verdict {
     Admit,
     Settle { until: Timestamp },
+    Wait,
     Hold(HoldCause),
 }
 
-fn verdict(collection: &Collection, observed: &Observed, fingerprint: Fingerprint, at: Timestamp) -> Verdict {
-    let Some(wanted) = collection.wanted_fingerprint() else { return first_verdict(observed) };
+fn verdict(scene: &Scene<'_>, observed: &Observed, fingerprint: Fingerprint) -> Verdict {
+    let Scene { collection, at, .. } = *scene;
+    let wanted = collection.wanted_fingerprint();
     // Back to what is wanted or applied: nothing is lost by it.
-    if fingerprint == wanted {
+    if wanted == Some(fingerprint) {
         return Verdict::Admit;
     }
-    if collection.applied_fingerprint() != Some(fingerprint)
-        && let Some(cause) = loss(observed)
+    if scene.applied != Some(fingerprint)
+        && let Some(cause) = loss(collection, observed)
     {
         return Verdict::Hold(cause);
     }
+    if scene.has_to_wait(&collection.policy, Some(fingerprint)) {
+        return Verdict::Wait;
+    }
+    // The first observation after a declaration has nothing to be coalesced with.
+    if wanted.is_none() {
+        return Verdict::Admit;
+    }
     let since = match collection.pending {
         Some(Pending::Settling { since, .. }) => since,
-        Some(Pending::Held { .. }) | None => at,
+        Some(Pending::Waiting { .. } | Pending::Held { .. }) | None => at,
     };
     let coalesce = collection.policy.coalesce;
     let until = at.after(coalesce.quiet).min(since.after(coalesce.max_delay));
     if until <= at { Verdict::Admit } else { Verdict::Settle { until } }
 }
 
-/// The first observation after a declaration has nothing to be coalesced with.
-fn first_verdict(observed: &Observed) -> Verdict {
-    loss(observed).map_or(Verdict::Admit, Verdict::Hold)
-}
-
 /// Nothing has changed but that the source can be observed again: whatever was decided stays.
-fn still(collection: &Collection, fingerprint: Fingerprint) -> Verdict {
-    match collection.pending {
+fn still(scene: &Scene<'_>, fingerprint: Fingerprint) -> Verdict {
+    match scene.collection.pending {
         Some(Pending::Settling { until, .. }) => Verdict::Settle { until },
+        Some(Pending::Waiting { .. }) if scene.has_moved() => Verdict::Admit,
+        Some(Pending::Waiting { .. }) => Verdict::Wait,
         Some(Pending::Held { cause, .. }) => Verdict::Hold(cause),
         None => {
-            debug_assert_eq!(collection.wanted_fingerprint(), Some(fingerprint));
+            debug_assert_eq!(scene.collection.wanted_fingerprint(), Some(fingerprint));
             Verdict::Admit
         }
     }
 }
 
 /// What looks like a loss: a set of files that is empty.
-fn loss(observed: &Observed) -> Option<HoldCause> {
-    observed.set.is_some_and(|set| set.files == 0).then_some(HoldCause::Empty)
+fn loss(collection: &Collection, observed: &Observed) -> Option<HoldCause> {
+    let is_empty = observed.set.is_some_and(|set| set.files == 0);
+    match collection.policy.empty_source {
+        EmptySource::Hold if is_empty => Some(HoldCause::Empty),
+        EmptySource::Hold | EmptySource::Apply => None,
+    }
 }

@@ -1,7 +1,8 @@
 //! `Open`: a writer begins its epoch. Whatever was running ran in a process that is gone.
 
 use super::Events;
-use super::attempt::{ended, failed};
+use super::attempt::{ended, failed, park};
+use super::follow::Scene;
 use crate::core::state::State;
 use crate::core::vocabulary::{EndReason, Event, FailReason, ParkCause, Rejection, Timestamp};
 
@@ -18,7 +19,7 @@ pub(super) fn open(state: &State, software: &str, at: Timestamp, events: &mut Ev
         events.push(failed(attempt, FailReason::WorkerLost, message, at, collection.failures, None));
         events.push(ended(attempt, EndReason::Lost));
         if task.lost.saturating_add(1) >= collection.policy.retry.max_lost {
-            events.push(Event::TaskParked { collection: id, task: attempt.task, cause: ParkCause::LostTooOften });
+            park(Scene::of(id, collection, at), attempt.task, ParkCause::LostTooOften, events);
         }
     }
     Ok(())

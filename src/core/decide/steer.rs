@@ -1,6 +1,6 @@
 //! What people ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`. Asking twice is harmless.
 
-use super::follow::{Live, follow, observed_generation};
+use super::follow::{Scene, observed_generation};
 use super::{Events, named};
 use crate::core::collection::Pending;
 use crate::core::state::State;
@@ -32,8 +32,12 @@ pub(super) fn cancel(
     }
     let live_id = collection.status.live().map(|live| live.id);
     let refused = Rejection::NoSuchTask { live: live_id };
-    let live = Live::of(collection, at).filter(|_| task.is_none() || task == live_id).ok_or(refused)?;
-    events.push(live.abort(id, AbortReason::Cancelled));
+    if live_id.is_none() || task.is_some_and(|task| Some(task) != live_id) {
+        return Err(refused);
+    }
+    let scene = Scene::of(id, collection, at);
+    scene.abort(AbortReason::Cancelled, events);
+    scene.without_task().admit_waiting(events);
     Ok(())
 }
 
@@ -65,20 +69,24 @@ pub(super) fn confirm(
         Some(Pending::Held { fingerprint: held, .. }) if held == fingerprint => {}
         Some(Pending::Held { fingerprint: held, .. }) => return Err(Rejection::NotHeld { held: Some(held) }),
         // Confirmed before: repeating it is harmless.
-        Some(Pending::Settling { .. }) | None if collection.wanted_fingerprint() == Some(fingerprint) => return Ok(()),
-        Some(Pending::Settling { .. }) | None => return Err(Rejection::NotHeld { held: None }),
+        Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None
+            if collection.wanted_fingerprint() == Some(fingerprint) =>
+        {
+            return Ok(());
+        }
+        Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None => {
+            return Err(Rejection::NotHeld { held: None });
+        }
     }
     let generation = observed_generation(collection, fingerprint);
     events.push(Event::HoldConfirmed { collection: id, fingerprint, generation });
-    follow(id, collection, Live::of(collection, at), Some(fingerprint), generation, at, events);
+    Scene::of(id, collection, at).follow(Some(fingerprint), generation, events);
     Ok(())
 }
 
 pub(super) fn drop_collection(state: &State, name: &Name, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     let (id, collection) = named(state, name)?;
-    if let Some(live) = Live::of(collection, at) {
-        events.push(live.abort(id, AbortReason::Dropped));
-    }
+    Scene::of(id, collection, at).abort(AbortReason::Dropped, events);
     events.push(Event::CollectionDropped { collection: id });
     Ok(())
 }

@@ -119,7 +119,14 @@ impl State {
             Status::Idle | Status::Waiting(_) | Status::Running(_) | Status::Parked(_) => {}
         }
         let latest = collection.latest.fingerprint();
-        let waits = matches!(collection.pending, Some(Pending::Settling { .. } | Pending::Held { .. }));
+        let waits = match collection.pending {
+            Some(Pending::Settling { .. } | Pending::Held { .. }) => true,
+            Some(Pending::Waiting { .. }) => collection.status.live().is_some(),
+            None => false,
+        };
+        if matches!(collection.pending, Some(Pending::Waiting { .. })) && !waits {
+            return violated("NothingWaitsSilently", "the last word waits for the end of a task that is none");
+        }
         if latest.is_some() && latest != wanted && !waits {
             return violated("LatestNotLost", "the last word is neither wanted nor waiting");
         }

@@ -252,6 +252,11 @@ pub enum Rejection {
         /// The live task, if there is one.
         live: Option<TaskId>,
     },
+    /// A task is live, and the policy refuses declarations meanwhile.
+    TaskIsLive {
+        /// Which.
+        task: Option<TaskId>,
+    },
     /// Nothing is held, or not this.
     NotHeld {
         /// What is held, if anything.
@@ -277,6 +282,10 @@ impl fmt::Display for Rejection {
             }
             Rejection::NoSuchTask { live: Some(live) } => write!(f, "the live task is {live}"),
             Rejection::NoSuchTask { live: None } => f.write_str("there is no live task"),
+            Rejection::TaskIsLive { task: Some(task) } => {
+                write!(f, "task {task} is live, and the policy on_change = reject refuses declarations meanwhile")
+            }
+            Rejection::TaskIsLive { task: None } => f.write_str("a task is live"),
             Rejection::NotHeld { held: Some(held) } => write!(f, "what is held is {held}"),
             Rejection::NotHeld { held: None } => f.write_str("nothing is held"),
             Rejection::NotReady(id) => write!(f, "collection {id} has no task that may start now"),

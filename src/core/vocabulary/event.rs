@@ -58,9 +58,7 @@ pub enum Event {
         /// The new source.
         source: Source,
         /// What is wanted now; unknown until the new source was observed.
-        wanted: Option<Fingerprint>,
-        /// The generation of what is wanted now.
-        generation: Generation,
+        admission: Admission,
     },
     /// The spec was declared anew.
     SpecChanged {
@@ -69,9 +67,7 @@ pub enum Event {
         /// The new spec.
         spec: Spec,
         /// What is wanted now.
-        wanted: Option<Fingerprint>,
-        /// The generation of what is wanted now.
-        generation: Generation,
+        admission: Admission,
     },
     /// The policies were declared anew.
     PolicyChanged {
@@ -371,16 +367,18 @@ pub struct Delta {
     pub changed: u64,
 }
 
-/// Whether an observation is wanted.
+/// Whether a word is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Admission {
     /// It is what is wanted from here on (or still).
     Admitted {
-        /// What is wanted.
-        fingerprint: Fingerprint,
+        /// What is wanted; `None` until the source was observed, which a declared source has to be first.
+        wanted: Option<Fingerprint>,
         /// Its generation.
         generation: Generation,
     },
+    /// It waits until the live task has ended.
+    Waiting,
     /// It waits until the source was quiet.
     Settling {
         /// When it will be admitted if nothing else is observed.

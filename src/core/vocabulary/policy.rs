@@ -13,6 +13,8 @@ pub struct Policy {
     pub grace: Grace,
     /// When a changed observation is admitted.
     pub coalesce: Coalesce,
+    /// What an observation of no files at all means.
+    pub empty_source: EmptySource,
     /// What happens after a failed attempt.
     pub retry: Retry,
     /// The longest an attempt may run.
@@ -21,12 +23,27 @@ pub struct Policy {
 
 /// What a change does while a task is live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum OnChange {
     /// The change is admitted at once: change, abort and new task are one frame. The default, because a result
     /// that is no longer wanted is not worth waiting for.
     #[default]
     Supersede,
+    /// The change waits until the live task has ended, and only the last one counts. For sources that change faster
+    /// than a task takes and whose old content stays readable.
+    FinishThenLatest,
+    /// Declarations are refused while a task is live; observations wait until it has ended.
+    Reject,
+}
+
+/// What an observation of no files at all means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EmptySource {
+    /// It waits until a person confirms it. The default: an empty directory is more often an unmounted disk than a
+    /// wish.
+    #[default]
+    Hold,
+    /// It is a change like any other.
+    Apply,
 }
 
 /// Time that an attempt has to stop. Default 5 s: longer than one step between two checkpoints should take,
@@ -105,6 +122,7 @@ impl Policy {
         let whole = |span: Duration| Duration::from_micros(micros(span));
         Policy {
             on_change: self.on_change,
+            empty_source: self.empty_source,
             grace: Grace(whole(self.grace.0)),
             coalesce: Coalesce { quiet: whole(self.coalesce.quiet), max_delay: whole(self.coalesce.max_delay) },
             retry: Retry { base: whole(self.retry.base), cap: whole(self.retry.cap), ..self.retry },

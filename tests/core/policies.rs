@@ -1,0 +1,94 @@
+//! What a change does while a task is live, by policy.
+
+use lastword::core::vocabulary::{Coalesce, EmptySource, Generation, OnChange, Policy, Rejection};
+
+use super::world::{World, at_once, moved_to, secs};
+
+fn finish() -> Policy {
+    Policy { on_change: OnChange::FinishThenLatest, ..at_once() }
+}
+
+#[test]
+fn case_07_finish_then_latest_commits_the_old_version_and_then_the_newest() {
+    let (mut world, attempt) = World::started(finish());
+    assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!(world.observe(3), ["source_observed"]);
+    assert_eq!(world.condition(), "running");
+    let events = world.complete(attempt);
+    assert_eq!(events, ["task_completed", "attempt_ended", "source_observed", "task_created"]);
+    let attempt = world.assign();
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
+    assert_eq!(world.condition(), "fresh");
+    assert_eq!(world.collection().generation, Generation(2));
+}
+
+#[test]
+fn a_declaration_that_waits_is_promised_the_next_generation() {
+    let (mut world, attempt) = World::started(finish());
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed"]);
+    assert_eq!(world.collection().generation, Generation(1));
+    assert_eq!(world.collection().latest_generation(), Generation(2));
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended", "source_observed", "task_created"]);
+    assert_eq!(world.collection().generation, Generation(2));
+}
+
+#[test]
+fn what_waits_and_returns_to_what_is_being_built_needs_no_new_task() {
+    let (mut world, attempt) = World::started(finish());
+    assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!(world.observe(1), ["source_observed"]);
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
+    assert_eq!(world.condition(), "fresh");
+}
+
+#[test]
+fn a_changed_source_waits_and_is_then_awaited() {
+    let (mut world, attempt) = World::started(finish());
+    assert_eq!(world.resource("s2"), ["source_changed"]);
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended", "source_changed"]);
+    assert_eq!(world.condition(), "awaiting_observation");
+    assert_eq!(world.observe(1), ["source_observed", "task_created"]);
+}
+
+#[test]
+fn case_07_what_has_moved_away_is_not_waited_for() {
+    let (mut world, attempt) = World::started(finish());
+    assert_eq!(world.observe(2), ["source_observed"]);
+    let events = world.fail(attempt, moved_to(2));
+    assert_eq!(events, ["attempt_failed", "attempt_ended", "source_observed", "task_aborted", "task_created"]);
+    assert_eq!(world.condition(), "moving");
+}
+
+#[test]
+fn a_cancelled_task_makes_way_for_what_waits() {
+    let (mut world, attempt) = World::started(finish());
+    assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!(world.cancel(), ["task_aborted", "source_observed", "task_created"]);
+    assert_eq!(world.stopped(attempt), ["attempt_ended"]);
+    assert_eq!(world.condition(), "waiting_for_worker");
+}
+
+#[test]
+fn coalescing_goes_on_when_nothing_is_live() {
+    let coalesce = Coalesce { quiet: secs(1), max_delay: secs(5) };
+    let mut world = World::fresh(Policy { coalesce, ..finish() });
+    assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!(world.condition(), "settling");
+    assert_eq!(world.advance(secs(1)), ["source_observed", "task_created"]);
+}
+
+#[test]
+fn reject_refuses_declarations_while_a_task_is_live() {
+    let (mut world, attempt) = World::started(Policy { on_change: OnChange::Reject, ..at_once() });
+    let spec = lastword::core::vocabulary::Spec::parse(r#"{"a":1}"#).unwrap();
+    let refused = world.declare(|declaration| declaration.spec = Some(spec.clone()));
+    assert!(matches!(refused, Err(Rejection::TaskIsLive { task: Some(_) })), "{refused:?}");
+    assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended", "source_observed", "task_created"]);
+}
+
+#[test]
+fn case_22_an_emptied_source_applies_by_policy() {
+    let mut world = World::fresh(Policy { empty_source: EmptySource::Apply, ..at_once() });
+    assert_eq!(world.observe(0), ["source_observed", "task_created"]);
+}
