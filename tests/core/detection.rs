@@ -8,9 +8,7 @@ use lastword::core::{Condition, Lag, Pending};
 use super::world::{NAME, World, at_once, content, declaration, look, millis, moved_to, name, observed, secs};
 
 fn since_of(pending: Option<Pending>) -> Option<u64> {
-    pending.map(|pending| match pending {
-        pending => pending.since().0,
-    })
+    pending.map(|pending| pending.since().0)
 }
 
 #[test]
