@@ -42,6 +42,7 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 spec: reader.spec(r.spec)?,
                 versioned: r.versioned,
                 policy: r.policy.into(),
+                revision: r.revision,
                 wanted: r.wanted.map(Fingerprint),
             }
         }
@@ -57,7 +58,8 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         }
         POLICY_CHANGED => {
             let r: PolicyChangedV1 = reader.read()?;
-            Event::PolicyChanged { collection: collection(r.collection), policy: r.policy.into() }
+            let (policy, revision) = (r.policy.into(), r.revision);
+            Event::PolicyChanged { collection: collection(r.collection), policy, revision }
         }
         COLLECTION_DROPPED => Event::CollectionDropped { collection: reader.collection_only()? },
         COLLECTION_PAUSED => Event::CollectionPaused { collection: reader.collection_only()? },

@@ -20,7 +20,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
         Event::DataLossAccepted { last, found } => {
             write(DATA_LOSS_ACCEPTED, &DataLossAcceptedV1 { last: last.0, found }, out)
         }
-        Event::CollectionDeclared { name, kind, source, spec, versioned, policy, wanted } => {
+        Event::CollectionDeclared { name, kind, source, spec, versioned, policy, revision, wanted } => {
             let record = CollectionDeclaredV1 {
                 name: name.as_str(),
                 kind: kind.as_str(),
@@ -28,6 +28,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
                 spec: spec.as_str(),
                 versioned: *versioned,
                 policy: policy.into(),
+                revision: *revision,
                 wanted: wanted.map(|f| f.0),
             };
             write(COLLECTION_DECLARED, &record, out)
@@ -40,8 +41,9 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             let (spec, admission) = (spec.as_str(), (*admission).into());
             write(SPEC_CHANGED, &SpecChangedV1 { collection: id(*collection), spec, admission }, out)
         }
-        Event::PolicyChanged { collection, policy } => {
-            write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy: policy.into() }, out)
+        Event::PolicyChanged { collection, policy, revision } => {
+            let (policy, revision) = (policy.into(), *revision);
+            write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy, revision }, out)
         }
         Event::CollectionDropped { collection } => write_only(COLLECTION_DROPPED, *collection, out),
         Event::CollectionPaused { collection } => write_only(COLLECTION_PAUSED, *collection, out),

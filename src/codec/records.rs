@@ -29,6 +29,7 @@ pub(super) struct CollectionDeclaredV1<'a> {
     pub(super) spec: &'a str,
     pub(super) versioned: bool,
     pub(super) policy: PolicyV1,
+    pub(super) revision: Option<u64>,
     pub(super) wanted: Option<Hash32>,
 }
 
@@ -83,6 +84,7 @@ pub(super) struct SpecChangedV1<'a> {
 pub(super) struct PolicyChangedV1 {
     pub(super) collection: u64,
     pub(super) policy: PolicyV1,
+    pub(super) revision: Option<u64>,
 }
 
 /// Types 20, 21, 22 and 23, version 1: nothing but the collection.

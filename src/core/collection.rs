@@ -19,6 +19,8 @@ pub struct Collection {
     pub versioned: bool,
     /// How it is treated.
     pub policy: Policy,
+    /// The caller's number of the last declaration that had one.
+    pub revision: Option<u64>,
     /// The last word heard.
     pub latest: Arc<Word>,
     /// The word admitted, or nothing while the content of the source is unknown.
@@ -123,7 +125,9 @@ impl Pending {
 impl Collection {
     /// The collection that a declaration makes.
     pub(super) fn declared(recorded: &Recorded) -> Result<Collection, &'static str> {
-        let Event::CollectionDeclared { name, kind, source, spec, versioned, policy, wanted } = &recorded.event else {
+        let Event::CollectionDeclared { name, kind, source, spec, versioned, policy, revision, wanted } =
+            &recorded.event
+        else {
             return Err("it is not a declaration");
         };
         let content = if *versioned { Content::Unknown } else { Content::Unversioned };
@@ -133,6 +137,7 @@ impl Collection {
             kind: kind.clone(),
             versioned: *versioned,
             policy: policy.clone(),
+            revision: *revision,
             latest: Arc::clone(&latest),
             wanted: None,
             generation: Generation(1),
@@ -272,8 +277,12 @@ impl Collection {
                 self.unobservable = Some(Box::new(Unobservable { since: recorded.at, cause: cause.clone() }));
                 Ok(())
             }
-            Event::PolicyChanged { policy, .. } => {
+            Event::PolicyChanged { policy, revision, .. } => {
+                if *revision < self.revision {
+                    return Err("its revision goes back");
+                }
                 self.policy = policy.clone();
+                self.revision = *revision;
                 Ok(())
             }
             Event::WriterOpened { .. }

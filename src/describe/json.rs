@@ -46,7 +46,8 @@ impl Described<'_> {
                 line.last = Some(last.0);
                 line.found = Some(found);
             }
-            Event::CollectionDeclared { kind, source, spec, versioned, policy, wanted, .. } => {
+            Event::CollectionDeclared { kind, source, spec, versioned, policy, revision, wanted, .. } => {
+                line.revision = *revision;
                 line.wants(*wanted, Generation(1));
                 line.kind = Some(kind.as_str());
                 line.source = Some(source.as_str());
@@ -62,7 +63,10 @@ impl Described<'_> {
                 line.admits(*admission);
                 line.spec = raw(spec);
             }
-            Event::PolicyChanged { policy, .. } => line.policy = Some(policy.into()),
+            Event::PolicyChanged { policy, revision, .. } => {
+                line.policy = Some(policy.into());
+                line.revision = *revision;
+            }
             Event::SourceObserved { observed, delta, admission, .. } => {
                 line.saw(observed, *delta);
                 line.admits(*admission);
@@ -182,6 +186,8 @@ struct Line<'a> {
     versioned: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<PolicyLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -204,6 +204,7 @@ mod tests {
             spec: Spec::parse(r#"{"b":1}"#).unwrap(),
             versioned: true,
             policy: Policy::default(),
+            revision: None,
             wanted: None,
         };
         for (seq, event) in [(1, Event::WriterOpened { software: "test".into() }), (2, declared)] {

@@ -136,6 +136,7 @@ mod tests {
             spec,
             versioned: true,
             policy: Policy::default(),
+            revision: None,
             wanted: None,
         };
         let admission = Admission::Admitted { wanted: Some(fingerprint), generation: Generation(1) };

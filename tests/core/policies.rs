@@ -1,8 +1,8 @@
 //! What a change does while a task is live, by policy.
 
-use lastword::core::vocabulary::{Coalesce, EmptySource, Generation, OnChange, Policy, Rejection};
+use lastword::core::vocabulary::{Coalesce, Command, EmptySource, Generation, OnChange, Policy, Rejection};
 
-use super::world::{World, at_once, moved_to, secs};
+use super::world::{NAME, World, at_once, declaration, moved_to, secs};
 
 fn finish() -> Policy {
     Policy { on_change: OnChange::FinishThenLatest, ..at_once() }
@@ -91,4 +91,31 @@ fn reject_refuses_declarations_while_a_task_is_live() {
 fn case_22_an_emptied_source_applies_by_policy() {
     let mut world = World::fresh(Policy { empty_source: EmptySource::Apply, ..at_once() });
     assert_eq!(world.observe(0), ["source_observed", "task_created"]);
+}
+
+#[test]
+fn case_41_a_declaration_that_is_older_than_the_last_is_refused() {
+    let mut world = World::new();
+    let spec = |text: &str| Some(lastword::core::vocabulary::Spec::parse(text).unwrap());
+    let declare = |world: &mut World, revision, text: &str| {
+        let mut declaration = declaration(NAME, at_once());
+        declaration.revision = revision;
+        declaration.spec = spec(text);
+        world.say(Command::Declare(declaration.into()))
+    };
+    assert_eq!(declare(&mut world, Some(3), "{}"), Ok(vec!["collection_declared"]));
+    assert_eq!(declare(&mut world, Some(3), "{}"), Ok(vec![]));
+    let refused = Err(Rejection::RevisionTooLow { declared: 3, known: 3 });
+    assert_eq!(declare(&mut world, Some(3), r#"{"a":1}"#), refused);
+    assert_eq!(declare(&mut world, Some(5), r#"{"a":1}"#), Ok(vec!["policy_changed", "spec_changed"]));
+    let refused = Err(Rejection::RevisionTooLow { declared: 4, known: 5 });
+    assert_eq!(declare(&mut world, Some(4), r#"{"a":2}"#), refused);
+    // One without a number is the caller's own affair; the last number still stands.
+    assert_eq!(declare(&mut world, None, r#"{"a":3}"#), Ok(vec!["spec_changed"]));
+    let refused = Err(Rejection::RevisionTooLow { declared: 4, known: 5 });
+    assert_eq!(declare(&mut world, Some(4), r#"{"a":4}"#), refused);
+    // A higher number that says nothing new is remembered all the same.
+    assert_eq!(declare(&mut world, Some(9), r#"{"a":3}"#), Ok(vec!["policy_changed"]));
+    let refused = Err(Rejection::RevisionTooLow { declared: 8, known: 9 });
+    assert_eq!(declare(&mut world, Some(8), r#"{"a":3}"#), refused);
 }

@@ -78,6 +78,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             spec,
             versioned: true,
             policy: at_once(),
+            revision: None,
             wanted: None,
         },
         "source_changed" => {
@@ -88,7 +89,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             let admission = Admission::Admitted { wanted: Some(word(&other, 1)), generation };
             Event::SpecChanged { collection, spec: other, admission }
         }
-        "policy_changed" => Event::PolicyChanged { collection, policy: Policy::default() },
+        "policy_changed" => Event::PolicyChanged { collection, policy: Policy::default(), revision: None },
         "source_observed settling" => {
             let admission = Admission::Settling { until: at };
             Event::SourceObserved { collection, observed: observed(2), delta: None, admission }

@@ -111,6 +111,9 @@ impl Walk {
         if new || self.dice.below(8) == 0 {
             declaration.policy = Some(self.policy());
         }
+        if self.dice.below(4) == 0 {
+            declaration.revision = Some(self.dice.below(40));
+        }
         self.say(Command::Declare(declaration.into()));
     }
 

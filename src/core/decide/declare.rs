@@ -42,6 +42,7 @@ fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events:
         spec,
         versioned,
         policy,
+        revision: declaration.revision,
         wanted,
     });
     if let Some(fingerprint) = wanted {
@@ -69,10 +70,12 @@ fn change(
         return Err(FieldError::new("versioned", problem).into());
     }
     let policy = policy.unwrap_or_else(|| collection.policy.clone());
-    if policy != collection.policy {
-        events.push(Event::PolicyChanged { collection: id, policy: policy.clone() });
+    let revision = declaration.revision.max(collection.revision);
+    if policy != collection.policy || revision != collection.revision {
+        events.push(Event::PolicyChanged { collection: id, policy: policy.clone(), revision });
     }
     let policy = &policy;
+    check_revision(collection, declaration, policy)?;
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);
     let spec = declaration.spec.as_ref().filter(|spec| **spec != collection.latest.spec);
     let word = match (source, spec) {
@@ -99,6 +102,19 @@ fn change(
     }
     if !waits {
         scene.follow(wanted, generation, events);
+    }
+    Ok(())
+}
+
+/// Refuses what is older than the last declaration, and what says something else under its number.
+fn check_revision(collection: &Collection, declaration: &Declaration, policy: &Policy) -> Result<(), Rejection> {
+    let (Some(declared), Some(known)) = (declaration.revision, collection.revision) else { return Ok(()) };
+    let Word { source, spec, .. } = &*collection.latest;
+    let identical = declaration.source.as_ref().is_none_or(|declared| declared == source)
+        && declaration.spec.as_ref().is_none_or(|declared| declared == spec)
+        && *policy == collection.policy;
+    if declared < known || (declared == known && !identical) {
+        return Err(Rejection::RevisionTooLow { declared, known });
     }
     Ok(())
 }

@@ -118,13 +118,16 @@ pub struct Declaration {
     pub versioned: Option<bool>,
     /// How it is treated. A new collection has the defaults without it.
     pub policy: Option<Policy>,
+    /// The caller's number of this declaration, so that one that arrives late does no harm: lower than the last is
+    /// refused, equal and identical is no change, equal and different is an error.
+    pub revision: Option<u64>,
 }
 
 impl Declaration {
     /// A declaration that says nothing yet.
     #[must_use]
     pub fn new(name: Name) -> Declaration {
-        Declaration { name, kind: None, source: None, spec: None, versioned: None, policy: None }
+        Declaration { name, kind: None, source: None, spec: None, versioned: None, policy: None, revision: None }
     }
 }
 
@@ -252,6 +255,13 @@ pub enum Rejection {
         /// The live task, if there is one.
         live: Option<TaskId>,
     },
+    /// The declaration is older than one that was accepted, or says something else under the same number.
+    RevisionTooLow {
+        /// What it says.
+        declared: u64,
+        /// The last one that was accepted.
+        known: u64,
+    },
     /// A task is live, and the policy refuses declarations meanwhile.
     TaskIsLive {
         /// Which.
@@ -282,6 +292,12 @@ impl fmt::Display for Rejection {
             }
             Rejection::NoSuchTask { live: Some(live) } => write!(f, "the live task is {live}"),
             Rejection::NoSuchTask { live: None } => f.write_str("there is no live task"),
+            Rejection::RevisionTooLow { declared, known } if declared == known => {
+                write!(f, "revision {known} was declared before and says something else")
+            }
+            Rejection::RevisionTooLow { declared, known } => {
+                write!(f, "revision {declared} is older than {known}, which was accepted")
+            }
             Rejection::TaskIsLive { task: Some(task) } => {
                 write!(f, "task {task} is live, and the policy on_change = reject refuses declarations meanwhile")
             }

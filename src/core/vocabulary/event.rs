@@ -48,6 +48,8 @@ pub enum Event {
         versioned: bool,
         /// Its policies.
         policy: Policy,
+        /// The caller's number of this declaration.
+        revision: Option<u64>,
         /// What is wanted now; nothing yet if it is versioned.
         wanted: Option<Fingerprint>,
     },
@@ -69,12 +71,14 @@ pub enum Event {
         /// What is wanted now.
         admission: Admission,
     },
-    /// The policies were declared anew.
+    /// The policies were declared anew, or a declaration had a higher revision than the one before.
     PolicyChanged {
         /// Whose.
         collection: CollectionId,
-        /// The new policies.
+        /// The policies from here on.
         policy: Policy,
+        /// The caller's number of the last declaration that had one.
+        revision: Option<u64>,
     },
     /// A source was observed to hold something else than at the last observation, or can be observed again, or
     /// what was observed earlier is now admitted.
