@@ -1,100 +1,18 @@
-//! Events for people and scripts: one JSON object or one line each. The one place that knows how tools print an
-//! event; the keys are a contract.
-//!
-//! Events name collections and tasks by number. A [`Describer`] is shown all of them in order and remembers the
-//! names, so that every line can be read by itself.
-
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+//! The JSON form of an event. The order of the fields of `Line` is the order of the keys.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::{Described, name_of_abort, name_of_end, name_of_failure, name_of_hold, name_of_parking, name_of_rejection};
 use crate::core::vocabulary::{
-    AbortReason, Admission, CollectionId, Delta, EndReason, Event, FailReason, Fingerprint, Generation, HoldCause,
-    Name, Observed, ParkCause, Policy, Recorded, RejectReason, Seq, Spec, TaskId, Timestamp, Token, micros,
+    Admission, Delta, Event, Fingerprint, Generation, Name, Observed, OnChange, Policy, Recorded, Seq, Spec, Token,
+    micros,
 };
 
 /// The version of the JSON form. Keys are only ever added within one.
 const FORM: u32 = 1;
 
-/// Remembers what events refer to.
-#[derive(Clone, Debug, Default)]
-pub struct Describer {
-    names: BTreeMap<CollectionId, Name>,
-    tasks: BTreeMap<TaskId, Known>,
-}
-
-/// What is known of a task that may still be referred to.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    generation: Generation,
-    fingerprint: Fingerprint,
-    /// Attempts that have started and not ended.
-    outstanding: u32,
-    live: bool,
-}
-
-impl Describer {
-    /// One that has seen nothing.
-    #[must_use]
-    pub fn new() -> Describer {
-        Describer::default()
-    }
-
-    /// Describes the next event. All events have to be shown, from the first on, whether they are printed or not.
-    pub fn describe<'e>(&mut self, recorded: &'e Recorded) -> Described<'e> {
-        if let Event::CollectionDeclared { name, .. } = &recorded.event {
-            self.names.insert(CollectionId(recorded.seq), name.clone());
-        }
-        let id = recorded.event.collection(recorded.seq);
-        let task = recorded.event.task(recorded.seq);
-        let known = task.and_then(|task| self.follow_task(task, recorded));
-        Described { recorded, name: id.and_then(|id| self.names.get(&id).cloned()), known }
-    }
-
-    /// Remembers a task while events may refer to it: while it is live or an attempt of it has not ended.
-    fn follow_task(&mut self, task: TaskId, recorded: &Recorded) -> Option<Known> {
-        if let Event::TaskCreated { generation, fingerprint, .. } = recorded.event {
-            self.tasks.insert(task, Known { generation, fingerprint, outstanding: 0, live: true });
-        }
-        let known = self.tasks.get_mut(&task)?;
-        match &recorded.event {
-            Event::TaskStarted { .. } => known.outstanding += 1,
-            Event::AttemptEnded { .. } => known.outstanding = known.outstanding.saturating_sub(1),
-            Event::TaskAborted { .. } | Event::TaskCompleted { .. } | Event::TaskParked { .. } => known.live = false,
-            _ => {}
-        }
-        let known = *known;
-        if !known.live && known.outstanding == 0 {
-            self.tasks.remove(&task);
-        }
-        Some(known)
-    }
-}
-
-/// An event with the names of what it refers to. `Display` is one line for people, [`Described::json`] one line for
-/// scripts.
-#[derive(Clone, Debug)]
-pub struct Described<'e> {
-    recorded: &'e Recorded,
-    name: Option<Name>,
-    known: Option<Known>,
-}
-
 impl Described<'_> {
-    /// The event.
-    #[must_use]
-    pub fn recorded(&self) -> &Recorded {
-        self.recorded
-    }
-
-    /// The name of the collection that the event is about.
-    #[must_use]
-    pub fn name(&self) -> Option<&Name> {
-        self.name.as_ref()
-    }
-
     /// The event as one JSON object, without a line break.
     #[must_use]
     pub fn json(&self) -> String {
@@ -337,7 +255,7 @@ impl From<&Policy> for PolicyLine {
     fn from(policy: &Policy) -> PolicyLine {
         PolicyLine {
             on_change: match policy.on_change {
-                crate::core::vocabulary::OnChange::Supersede => "supersede",
+                OnChange::Supersede => "supersede",
             },
             grace_us: micros(policy.grace.0),
             quiet_us: micros(policy.coalesce.quiet),
@@ -352,182 +270,8 @@ impl From<&Policy> for PolicyLine {
 }
 
 /// A canonical spec is JSON: it is written as it stands.
-fn raw(spec: &Spec) -> Option<&RawValue> {
+pub(super) fn raw(spec: &Spec) -> Option<&RawValue> {
     serde_json::from_str(spec.as_str()).ok()
-}
-
-/// One line: time, number, collection, and a sentence.
-impl fmt::Display for Described<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Recorded { seq, at, .. } = self.recorded;
-        write!(f, "{at} {:>6} ", seq.0)?;
-        if let Some(name) = &self.name {
-            write!(f, "{name}: ")?;
-        }
-        Printable(f).write_fmt(format_args!("{}", Sentence(self)))
-    }
-}
-
-/// What an event says, in words.
-struct Sentence<'d>(&'d Described<'d>);
-
-impl fmt::Display for Sentence<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Recorded { seq, at, epoch, event } = self.0.recorded;
-        match event {
-            Event::WriterOpened { software } => write!(f, "log opened by {software}, epoch {epoch}"),
-            Event::DataLossAccepted { last, found } => {
-                write!(f, "loss of everything after event {last} accepted: {found}")
-            }
-            Event::CollectionDeclared { kind, source, spec, .. } => {
-                write!(f, "declared as {kind} from {source} with {spec}")
-            }
-            Event::SourceChanged { source, generation, .. } => {
-                write!(f, "source is now {source} (generation {generation})")
-            }
-            Event::SpecChanged { spec, generation, .. } => write!(f, "spec is now {spec} (generation {generation})"),
-            Event::PolicyChanged { .. } => f.write_str("policy changed"),
-            Event::SourceObserved { observed, delta, admission, .. } => {
-                f.write_str("source observed")?;
-                write_sight(f, observed, *delta)?;
-                match admission {
-                    Admission::Admitted { fingerprint, generation } => {
-                        write!(f, ", wanted: {} (generation {generation})", short(*fingerprint))
-                    }
-                    Admission::Settling { until } => write!(f, ", settling for {}", span(*at, *until)),
-                }
-            }
-            Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
-            Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
-                write!(f, "held ({})", name_of_hold(*cause))?;
-                write_sight(f, observed, *delta)?;
-                write!(f, "; to accept it, confirm {fingerprint}")
-            }
-            Event::HoldConfirmed { generation, .. } => {
-                write!(f, "what was held is confirmed (generation {generation})")
-            }
-            Event::CollectionDropped { .. } => f.write_str("dropped"),
-            Event::CollectionPaused { .. } => f.write_str("paused"),
-            Event::CollectionResumed { .. } => f.write_str("resumed"),
-            Event::RefreshRequested { .. } => f.write_str("refresh requested"),
-            Event::TaskCreated { generation, fingerprint, not_before, .. } => {
-                write!(f, "task {seq} created for {} (generation {generation})", short(*fingerprint))?;
-                if not_before > at { write!(f, ", starts in {}", span(*at, *not_before)) } else { Ok(()) }
-            }
-            Event::TaskStarted { task, attempt, worker, .. } => {
-                write!(f, "task {task} started, attempt {attempt} on {worker}")
-            }
-            Event::TaskAborted { task, reason, .. } => write!(f, "task {task} aborted: {}", name_of_abort(*reason)),
-            Event::TaskCompleted { task, fingerprint, result, .. } => {
-                write!(f, "task {task} committed {}", short(*fingerprint))?;
-                if let Some(segments) = result.segments {
-                    let (kept, new, dropped) = (segments.kept, segments.new, segments.dropped);
-                    write!(f, ", segments: {kept} kept, {new} new, {dropped} dropped")?;
-                }
-                result.rows.map_or(Ok(()), |rows| write!(f, ", {rows} rows"))
-            }
-            Event::AttemptFailed { task, attempt, reason, message, retry_at, .. } => {
-                let reason = name_of_failure(*reason);
-                write!(f, "task {task} attempt {attempt} {reason}: {message}")?;
-                if retry_at > at { write!(f, "; next in {}", span(*at, *retry_at)) } else { Ok(()) }
-            }
-            Event::AttemptEnded { task, attempt, reason, .. } => {
-                write!(f, "task {task} attempt {attempt} ended: {}", name_of_end(*reason))
-            }
-            Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", name_of_parking(*cause)),
-            Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
-                let reason = name_of_rejection(*reason);
-                write!(f, "task {task} attempt {attempt}: result of {} rejected, {reason}", short(*fingerprint))?;
-                wanted.map_or(Ok(()), |wanted| write!(f, "; wanted is {}", short(wanted)))
-            }
-        }
-    }
-}
-
-fn write_sight(f: &mut fmt::Formatter<'_>, observed: &Observed, delta: Option<Delta>) -> fmt::Result {
-    if let Some(set) = observed.set {
-        write!(f, ": {} files, {} bytes", set.files, set.bytes)?;
-    }
-    if let Some(Delta { added, removed, changed }) = delta {
-        write!(f, " (+{added} -{removed} ~{changed})")?;
-    }
-    Ok(())
-}
-
-/// As much of a fingerprint as people compare.
-fn short(fingerprint: Fingerprint) -> String {
-    fingerprint.to_string().chars().take(12).collect()
-}
-
-fn span(from: Timestamp, to: Timestamp) -> String {
-    format!("{:.1} s", to.since(from).as_secs_f64())
-}
-
-/// Lets no control character through: names of files come from outside and must not drive a terminal.
-struct Printable<'f, 'a>(&'f mut fmt::Formatter<'a>);
-
-impl fmt::Write for Printable<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|c| match c.is_control() {
-            true => write!(self.0, "{}", c.escape_default()),
-            false => self.0.write_char(c),
-        })
-    }
-}
-
-/// `empty`.
-#[must_use]
-pub fn name_of_hold(cause: HoldCause) -> &'static str {
-    match cause {
-        HoldCause::Empty => "empty",
-    }
-}
-
-fn name_of_abort(reason: AbortReason) -> &'static str {
-    match reason {
-        AbortReason::Superseded => "superseded",
-        AbortReason::Dropped => "dropped",
-        AbortReason::Cancelled => "cancelled",
-    }
-}
-
-/// `failed`, `timed_out`, `worker_lost`, `panicked` or `source_moved`.
-#[must_use]
-pub fn name_of_failure(reason: FailReason) -> &'static str {
-    match reason {
-        FailReason::Failed => "failed",
-        FailReason::TimedOut => "timed_out",
-        FailReason::WorkerLost => "worker_lost",
-        FailReason::Panicked => "panicked",
-        FailReason::SourceMoved => "source_moved",
-    }
-}
-
-fn name_of_end(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Acknowledged => "acknowledged",
-        EndReason::Abandoned => "abandoned",
-        EndReason::Lost => "lost",
-    }
-}
-
-/// `permanent`, `out_of_attempts` or `lost_too_often`.
-#[must_use]
-pub fn name_of_parking(cause: ParkCause) -> &'static str {
-    match cause {
-        ParkCause::Permanent => "permanent",
-        ParkCause::OutOfAttempts => "out_of_attempts",
-        ParkCause::LostTooOften => "lost_too_often",
-    }
-}
-
-fn name_of_rejection(reason: RejectReason) -> &'static str {
-    match reason {
-        RejectReason::Stale => "stale",
-        RejectReason::NotLive => "not_live",
-        RejectReason::Duplicate => "duplicate",
-        RejectReason::UnknownCollection => "unknown_collection",
-    }
 }
 
 /// What was printed of a log: the last line of every dump in JSON.
