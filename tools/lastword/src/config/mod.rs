@@ -209,7 +209,7 @@ mod tests {
             ("[collections.a]\n", "lake.toml:2: collections.a.source: is missing"),
             ("[collections.a]\nsource = \"x\"\n", "lake.toml:2: collections.a.spec: is missing"),
             ("[collections.\"a b\"]\n", "lake.toml:2: collections.\"a b\".source: is missing"),
-            ("[collections.\"\"]\n", "lake.toml:2: collections.\"\": must not be empty"),
+            ("[collections.\"\"]\n", "lake.toml:2: collections.\"\": must have 1 to 200 bytes"),
             ("[collections]\na = 1\n", "lake.toml:3: collections.a: must be a table, found a whole number"),
             ("[collections.a]\nsource = 1\n", "lake.toml:3: collections.a.source: must be a string"),
             ("[collections.a]\nsource = \"s3://bucket/x\"\n", "lake.toml:3: collections.a.source: has the unknown scheme s3"),
