@@ -14,3 +14,7 @@ pub mod objects;
 pub mod reducer;
 pub mod replay;
 pub mod worker;
+
+/// The format on disk: `log-format.md`, whose examples are tests.
+#[doc = include_str!("../log-format.md")]
+pub mod format {}
