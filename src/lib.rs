@@ -45,5 +45,9 @@ pub mod reducer;
 pub mod replay;
 pub mod worker;
 
+/// The format on disk: `log-format.md`, whose examples are tests.
+#[doc = include_str!("../log-format.md")]
+pub mod format {}
+
 pub use engine::{Handle, Reconciler};
 pub use worker::{Context, Failure, Worker};

@@ -77,6 +77,9 @@ fn code_1_a_payload_that_is_not_of_its_type() {
 #[test]
 fn code_1_or_5_wherever_the_file_of_sled_is_damaged() {
     let (_dir, path) = story_log();
+    // Larger than one segment of sled, so that there is something behind the damage.
+    let large = (0..200).map(|n| encoded(&Event::DataLossAccepted { last: Seq(n), found: noise(n).into() }));
+    append_each(&path, large.collect());
     let db = path.join("sled/db");
     let whole = fs::read(&db).unwrap();
     let expected = ok(&path, "dump", &[]);
@@ -246,6 +249,11 @@ fn streams_have_the_same_codes() {
     assert_eq!(code(&on(&file, "verify", &[])), 1);
     assert_eq!(code(&on(&path, "export", &[file.to_str().unwrap()])), 3, "an existing file is not overwritten");
     assert_eq!(fs::read(&file).unwrap(), b"something else");
+}
+
+/// Text that does not repeat.
+fn noise(seed: u64) -> String {
+    blake3::hash(&seed.to_le_bytes()).to_hex().repeat(90)
 }
 
 /// Takes the newest frame away behind the back of `HEAD`.

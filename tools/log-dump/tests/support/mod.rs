@@ -32,6 +32,18 @@ pub fn open(path: &Path) -> SledLog {
 /// Appends a frame of these records and closes the log.
 pub fn append(path: &Path, records: &[(u16, u16, Vec<u8>)]) {
     let mut log = Box::new(open(path));
+    append_to(&mut log, records);
+    log.close().unwrap();
+}
+
+/// Appends a frame for each record and closes the log.
+pub fn append_each(path: &Path, records: Vec<(u16, u16, Vec<u8>)>) {
+    let mut log = Box::new(open(path));
+    records.into_iter().for_each(|record| append_to(&mut log, &[record]));
+    log.close().unwrap();
+}
+
+fn append_to(log: &mut SledLog, records: &[(u16, u16, Vec<u8>)]) {
     let mut builder = FrameBuilder::new();
     for (event_type, version, payload) in records {
         builder.push(*event_type, *version, payload).unwrap();
@@ -40,7 +52,6 @@ pub fn append(path: &Path, records: &[(u16, u16, Vec<u8>)]) {
     let frame = builder.seal(last.seq.next(), last.epoch, time, time, last.hash).unwrap();
     log.append(&frame).unwrap();
     log.barrier().unwrap();
-    log.close().unwrap();
 }
 
 pub fn encoded(event: &Event) -> (u16, u16, Vec<u8>) {
