@@ -22,6 +22,15 @@ pub(crate) struct Inspected {
 }
 
 impl Inspected {
+    /// `None` if there is no log at this path.
+    pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
+        match path.try_exists() {
+            Ok(false) => Ok(None),
+            // What else can be wrong with it is said where it is opened.
+            Ok(true) | Err(_) => Inspected::open(path).map(Some),
+        }
+    }
+
     pub(crate) fn open(path: &Path) -> Result<Inspected, Fail> {
         // A copy may take several attempts, and each begins from nothing.
         let folding = RefCell::new(Folding::default());
