@@ -1,5 +1,7 @@
 //! What the log adds up to. `fold` is the only way in which it changes: live, in replay and in every test.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,6 +11,8 @@ use super::status::Status;
 use super::vocabulary::{
     AttemptRef, CollectionId, Deadline, Epoch, Event, Kind, Name, Recorded, Seq, TaskId, Timestamp, Token,
 };
+
+pub use check::Violation;
 
 /// What the events so far add up to.
 ///
@@ -365,98 +369,3 @@ impl Hasher for DigestHasher {
         u64::from_le_bytes(first)
     }
 }
-
-/// The invariants that can be seen in a state, by the names that the design gives them.
-mod check {
-    use super::{CollectionId, Pending, State, Status, ready_at};
-
-    /// An invariant that does not hold.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Violation {
-        /// Which invariant.
-        pub invariant: &'static str,
-        /// Of which collection.
-        pub collection: CollectionId,
-        /// What was found.
-        pub found: &'static str,
-    }
-
-    impl std::fmt::Display for Violation {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "{} does not hold for collection {}: {}", self.invariant, self.collection, self.found)
-        }
-    }
-
-    impl std::error::Error for Violation {}
-
-    impl State {
-        /// What holds for a collection after every single event.
-        ///
-        /// # Errors
-        /// The first violation found.
-        pub fn check_one(&self, id: CollectionId) -> Result<(), Violation> {
-            let Some(collection) = self.collections.get(&id) else { return Ok(()) };
-            let violated = |invariant, found| Err(Violation { invariant, collection: id, found });
-            if self.names.get(&collection.name) != Some(&id) {
-                return violated("SameFold", "its name leads elsewhere");
-            }
-            if let Some(attempt) = collection.status.attempt()
-                && (attempt.token.epoch != self.epoch || attempt.token.seq > self.last)
-            {
-                return violated("EpochFenced", "an attempt of another epoch is running");
-            }
-            let draining = self.draining.values().filter(|draining| draining.attempt.collection == id).count();
-            if draining != collection.draining as usize {
-                return violated("SameFold", "draining attempts are miscounted");
-            }
-            let indexed = |(not_before, task)| {
-                self.ready.get(&collection.kind).is_some_and(|ready| ready.contains(&(not_before, task, id)))
-            };
-            if !ready_at(collection).is_none_or(indexed) {
-                return violated("NothingWaitsSilently", "a ready task is not in the index");
-            }
-            Ok(())
-        }
-
-        /// What holds for every collection between two frames.
-        ///
-        /// # Errors
-        /// The first violation found.
-        pub fn check(&self) -> Result<(), Violation> {
-            self.collections.keys().try_for_each(|id| self.check_settled(*id))
-        }
-
-        /// What holds for one collection between two frames.
-        ///
-        /// # Errors
-        /// The first violation found.
-        pub fn check_settled(&self, id: CollectionId) -> Result<(), Violation> {
-            self.check_one(id)?;
-            let Some(collection) = self.collections.get(&id) else { return Ok(()) };
-            let violated = |invariant, found| Err(Violation { invariant, collection: id, found });
-            let wanted = collection.wanted_fingerprint();
-            if let Some(task) = collection.status.live()
-                && (Some(task.fingerprint) != wanted || task.generation > collection.generation)
-            {
-                return violated("LastWord", "the live task builds something that is not wanted");
-            }
-            match &collection.status {
-                Status::Idle if wanted.is_some() && wanted != collection.applied_fingerprint() => {
-                    return violated("NothingWaitsSilently", "what is wanted is not applied and has no task");
-                }
-                Status::Parked(parked) if Some(parked.fingerprint) != wanted => {
-                    return violated("NothingWaitsSilently", "something that is not wanted is parked");
-                }
-                Status::Idle | Status::Waiting(_) | Status::Running(_) | Status::Parked(_) => {}
-            }
-            let latest = collection.latest.fingerprint();
-            let waits = matches!(collection.pending, Some(Pending::Settling { .. } | Pending::Held { .. }));
-            if latest.is_some() && latest != wanted && !waits {
-                return violated("LatestNotLost", "the last word is neither wanted nor waiting");
-            }
-            Ok(())
-        }
-    }
-}
-
-pub use check::Violation;
