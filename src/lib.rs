@@ -36,6 +36,7 @@ pub mod codec;
 pub mod core;
 pub mod describe;
 pub mod engine;
+pub mod evlog;
 #[cfg(feature = "external")]
 pub mod external;
 pub mod log;
