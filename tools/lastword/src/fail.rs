@@ -32,11 +32,6 @@ impl Fail {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Fail {
         Fail { code, message: message.into() }
     }
-
-    /// The same, with what was being done in front.
-    pub(crate) fn doing(self, what: &str) -> Fail {
-        Fail { code: self.code, message: format!("{what}: {}", self.message) }
-    }
 }
 
 impl fmt::Display for Fail {

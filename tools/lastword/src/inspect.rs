@@ -7,7 +7,7 @@ use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{CollectionId, Name, Timestamp};
 use lastword::core::{Collection, State};
 use lastword::external::{Manifest, ManifestError};
-use lastword::log::PrivateCopy;
+use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay::Folding;
 
@@ -23,15 +23,25 @@ pub(crate) struct Inspected {
 
 impl Inspected {
     pub(crate) fn open(path: &Path) -> Result<Inspected, Fail> {
+        let absent = || Fail::from(OpenError::Absent { path: path.to_owned() });
+        Inspected::open_if_there(path)?.ok_or_else(absent)
+    }
+
+    /// `None` if there is no log at this path.
+    pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
         // A copy may take several attempts, and each begins from nothing.
         let folding = RefCell::new(Folding::default());
         let copy = PrivateCopy::of_visiting(path, || {
             folding.replace(Folding::default());
             |frame| folding.borrow_mut().frame(frame)
-        })?;
+        });
+        let copy = match copy {
+            Err(OpenError::Absent { .. }) => return Ok(None),
+            copy => copy?,
+        };
         let state = folding.into_inner().finish()?;
         let now = SystemClock::new().wall().max(state.at());
-        Ok(Inspected { copy, state, now })
+        Ok(Some(Inspected { copy, state, now }))
     }
 
     /// The collection that a person named.

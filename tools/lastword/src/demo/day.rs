@@ -29,10 +29,13 @@ pub(crate) enum Chapter {
     Kill,
 }
 
+/// Plays one chapter to its last commit.
+type Play = fn(&mut Stage) -> Result<(), Fail>;
+
 /// Plays them all.
 pub(crate) fn play(stage: &mut Stage) -> Result<Vec<Told>, Fail> {
     let mut told = Vec::new();
-    let chapters: [(Chapter, &'static str, fn(&mut Stage) -> Result<(), Fail>); 6] = [
+    let chapters: [(Chapter, &'static str, Play); 6] = [
         (Chapter::Build, "three files arrived", build),
         (Chapter::Append, "a file was appended", append),
         (Chapter::Overwrite, "a file was overwritten during a task", overwrite),

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::console::{Table, bold, line, printable};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::run::{Format, Next, Session};
+use claims::Findings;
 use stage::Stage;
 use worker::{Gate, SlowWorker};
 
@@ -45,7 +46,7 @@ pub(crate) fn demo(dir: Option<PathBuf>) -> Result<ExitCode, Fail> {
     let told = day::play(&mut stage)?;
     stage.close()?;
 
-    let (chapters, whole) = claims::check(&directory.join("state"), &told)?;
+    let Findings { chapters, whole } = claims::check(&directory.join("state"), &told)?;
     let verdict = |found: &Result<String, String>| if found.is_ok() { "ok" } else { "NOT AS TOLD" }.to_owned();
     let mut table = Table::new(&[">", "WHAT WAS DONE", "WHAT HAPPENED, BY THE LOG (EVENTS)", ""]);
     for (number, (told, found)) in told.iter().zip(&chapters).enumerate() {
@@ -106,7 +107,10 @@ fn given(dir: PathBuf) -> Result<PathBuf, Fail> {
     let failed = |error: std::io::Error| Fail::new(CANNOT_OPEN, format!("{}: {error}", dir.display()));
     fs::create_dir_all(&dir).map_err(failed)?;
     if fs::read_dir(&dir).map_err(failed)?.next().is_some() {
-        return Err(Fail::new(USAGE, format!("{}: is not empty; the demo needs a directory of its own", dir.display())));
+        return Err(Fail::new(
+            USAGE,
+            format!("{}: is not empty; the demo needs a directory of its own", dir.display()),
+        ));
     }
     Ok(dir)
 }
@@ -132,8 +136,7 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
     let config = Config::read(&directory.join("lake.toml"))?;
     let gate = Gate::new();
     gate.close();
-    let mut session =
-        Session::start(&config, SlowWorker::new(gate.clone()), config.look_interval, Format::Text)?;
+    let mut session = Session::start(&config, SlowWorker::new(gate.clone()), config.look_interval, Format::Text)?;
     session.declare(&config)?;
     let mut said = false;
     while begun.elapsed() < LIFE {

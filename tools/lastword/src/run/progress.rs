@@ -26,7 +26,7 @@ pub(crate) struct Progress {
 
 enum How {
     Off,
-    InPlace { drawn: usize },
+    InPlace { drawn: usize, last: Option<Instant> },
     NowAndThen { last: Instant },
 }
 
@@ -34,7 +34,7 @@ impl Progress {
     pub(crate) fn new(quiet: bool) -> Progress {
         let how = match quiet {
             true => How::Off,
-            false if io::stderr().is_terminal() => How::InPlace { drawn: 0 },
+            false if io::stderr().is_terminal() => How::InPlace { drawn: 0, last: None },
             false => How::NowAndThen { last: Instant::now() },
         };
         Progress { how }
@@ -52,7 +52,11 @@ impl Progress {
     pub(crate) fn show(&mut self, list: &[CollectionStatus], ahead: Duration) {
         match &mut self.how {
             How::Off => {}
-            How::InPlace { .. } => {
+            How::InPlace { last, .. } => {
+                if last.is_some_and(|last| last.elapsed() < ON_TERMINAL) {
+                    return;
+                }
+                *last = Some(Instant::now());
                 self.clear();
                 let lines: Vec<String> = list.iter().filter_map(|status| describe(status, ahead)).collect();
                 self.draw(&lines);
@@ -68,7 +72,7 @@ impl Progress {
 
     /// Takes the lines away, so that something else can be printed.
     pub(crate) fn clear(&mut self) {
-        if let How::InPlace { drawn } = &mut self.how
+        if let How::InPlace { drawn, .. } = &mut self.how
             && *drawn > 0
         {
             // Up so many lines, and clear from there to the end of the screen.
@@ -78,7 +82,7 @@ impl Progress {
     }
 
     fn draw(&mut self, lines: &[String]) {
-        let How::InPlace { drawn } = &mut self.how else { return };
+        let How::InPlace { drawn, .. } = &mut self.how else { return };
         if lines.is_empty() {
             return;
         }

@@ -1,5 +1,6 @@
 //! A running reconciler with the collections of a configuration.
 
+use std::path::Path;
 use std::time::Duration;
 
 use lastword::clock::{Clock, SystemClock};
@@ -10,7 +11,7 @@ use lastword::worker::Worker;
 use super::events::FIRST;
 use super::{Events, Format, Next};
 use crate::config::{Config, KIND};
-use crate::fail::{DEFECT, Fail, USAGE};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 
 pub(crate) struct Session {
     reconciler: Reconciler,
@@ -28,6 +29,7 @@ impl Session {
         look_interval: Duration,
         format: Format,
     ) -> Result<Session, Fail> {
+        check_parent(&config.state)?;
         let kind = Kind::new(KIND).map_err(|error| Fail::new(DEFECT, error.to_string()))?;
         let reconciler = Reconciler::open(&config.state)
             .kind(kind, worker)
@@ -89,6 +91,16 @@ impl Session {
             show(&text);
         }
         Ok(closed?)
+    }
+}
+
+/// The directory of a log is made, the ones above it are not: a wrong path is not to become a tree of directories.
+fn check_parent(state: &Path) -> Result<(), Fail> {
+    match state.parent() {
+        Some(parent) if !parent.is_dir() => {
+            Err(Fail::new(CANNOT_OPEN, format!("{}: {} is not a directory", state.display(), parent.display())))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real files, the real program, and counts that owe nothing to the library.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot help fails its test")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -75,6 +76,13 @@ impl Place {
     pub fn manifest(&self) -> Value {
         let ended = lastword(&["manifest", text(&self.state()), "lineitem", "--json"]).expect_code(0);
         serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// The condition of the collection, once there is one.
+    pub fn condition(&self) -> Option<String> {
+        let ended = lastword(&["status", text(&self.state()), "lineitem", "--json"]);
+        let status: Value = serde_json::from_str(&ended.stdout).ok()?;
+        Some(status["condition"].as_str().unwrap().to_owned())
     }
 
     pub fn status(&self) -> Value {
