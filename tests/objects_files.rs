@@ -1,4 +1,5 @@
 //! Objects as files: what a crash leaves behind, what is refused, and who may read them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests report like tests")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

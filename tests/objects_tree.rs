@@ -1,5 +1,6 @@
 //! The tree of objects: the same entries give the same root, a small change writes little, and bytes that are
 //! not ours are refused.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests report like tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,7 +149,7 @@ fn a_tree_with_other_boundaries_is_not_the_tree_of_its_entries() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever was there before, and however it was changed: the same entries have the same root, and the
     /// difference is exactly what differs.

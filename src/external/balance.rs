@@ -9,11 +9,12 @@ use super::Fragment;
 /// matter, and no two fragments may be equal.
 ///
 /// * A fragment of `target_rows` or more is a bin of its own: row groups are not cut.
-/// * The others share `ceil(rows / target_rows)` bins, so that a bin has `target_rows` at most on average, but never
-///   more bins than fragments. (Rounding to the nearest would give fewer bins that are up to half again as large;
-///   builders size their memory by the target.)
+/// * The others share `rows / target_rows` bins, rounded to the nearest and at least one, and never more bins than
+///   fragments. (Rounding up would cut a segment of 1.1 times the target in two as soon as one of its files
+///   changes, and the next change could do so again: after many small changes segments would be half full.)
 /// * They are placed in descending order of rows, then by path, then by start, each into the bin with the fewest
-///   rows so far, of several the first one. So two of these bins differ by no more than the largest fragment in them.
+///   rows so far, of several the first one. So two of these bins differ by no more than the largest fragment in
+///   them, and none reaches twice the target.
 ///
 /// Fragments without rows are left out. Bins come in order of their first fragment, fragments in ascending order;
 /// no bin is empty. Takes O(n log n) for n fragments.
@@ -37,9 +38,8 @@ pub fn balance(fragments: Vec<Fragment>, target_rows: u64) -> Vec<Vec<Fragment>>
 
 fn fill(fragments: Vec<Fragment>, target: u128) -> Vec<Vec<Fragment>> {
     let rows: u128 = fragments.iter().map(|fragment| u128::from(fragment.rows())).sum();
-    // Every fragment has fewer rows than the target, so there are at most as many bins as fragments, and each gets
-    // at least one: an empty bin is the one with the fewest rows.
-    let count = usize::try_from(rows.div_ceil(target)).unwrap_or(usize::MAX).min(fragments.len());
+    // With no more bins than fragments each bin gets one: an empty bin is the one with the fewest rows.
+    let count = usize::try_from((rows + target / 2) / target).unwrap_or(usize::MAX).max(1).min(fragments.len());
     let mut bins: Vec<Vec<Fragment>> = vec![Vec::new(); count];
     let mut fewest: BinaryHeap<Reverse<(u128, usize)>> = (0..count).map(|bin| Reverse((0, bin))).collect();
     for fragment in fragments {

@@ -89,7 +89,7 @@ fn row_groups(metadata: &ParquetMetaData, data_end: u64) -> Result<Vec<RowRange>
         let rows = u64::try_from(group.num_rows())
             .map_err(|_| corrupt(format!("row group {at} has {} rows", group.num_rows())))?;
         for column in group.columns() {
-            check_chunk(column, data_end)
+            check_chunk(column, rows, data_end)
                 .map_err(|problem| corrupt(format!("row group {at}, column {}: {problem}", path_of(column))))?;
         }
         let end = start
@@ -108,14 +108,18 @@ fn row_groups(metadata: &ParquetMetaData, data_end: u64) -> Result<Vec<RowRange>
     Ok(ranges)
 }
 
-/// The pages of a column lie between the first magic and the footer.
-fn check_chunk(column: &ColumnChunkMetaData, data_end: u64) -> Result<(), String> {
+/// The pages of a column lie between the first magic and the footer, and hold a value (or a null, or the mark of an
+/// empty list) for each row at least.
+fn check_chunk(column: &ColumnChunkMetaData, rows: u64, data_end: u64) -> Result<(), String> {
     if column.file_path().is_some_and(|path| !path.is_empty()) {
         return Err("its data lies in another file".to_owned());
     }
     let number = |what: &str, value: i64| u64::try_from(value).map_err(|_| format!("its {what} is {value}"));
     let length = number("compressed size", column.compressed_size())?;
-    number("number of values", column.num_values())?;
+    let values = number("number of values", column.num_values())?;
+    if values < rows {
+        return Err(format!("it has {values} values for {rows} rows"));
+    }
     let mut start = number("data page offset", column.data_page_offset())?;
     // Some writers set the offset of a dictionary that is not there to 0.
     if let Some(offset) = column.dictionary_page_offset().filter(|offset| *offset != 0) {

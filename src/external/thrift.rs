@@ -24,6 +24,9 @@ const MAX_SCHEMA_DEPTH: usize = 64;
 /// Deepest nesting of structs and lists. Of known fields none lies deeper than 8.
 const MAX_NESTING: u8 = 24;
 
+/// A footer that is signed and not encrypted has its signature behind it.
+const SIGNATURE_BYTES: usize = 28;
+
 /// Types of the compact protocol.
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
@@ -40,7 +43,7 @@ const STRUCT: u8 = 12;
 pub(super) fn check_footer(bytes: &[u8]) -> Result<(), &'static str> {
     let mut walk = Walk { rest: bytes, cost: 0, schema: Schema::default() };
     walk.fields(Kind::FileMetaData, 0)?;
-    if walk.rest.is_empty() { Ok(()) } else { Err("bytes follow the end of its footer") }
+    if matches!(walk.rest.len(), 0 | SIGNATURE_BYTES) { Ok(()) } else { Err("bytes follow the end of its footer") }
 }
 
 /// The structs whose fields are checked by type.
