@@ -1,10 +1,42 @@
-//! lastword keeps derived collections in step with their sources.
+#![doc = include_str!("../README.md")]
+//!
+//! # The map
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`core`] | what may happen: commands, events, the status table, the state; pure |
+//! | [`codec`] | events as bytes, exactly as the log format says |
+//! | [`log`] | frames on a disk (or in memory): append, barrier, read |
+//! | [`objects`] | immutable, content-addressed objects: sets of files, manifests |
+//! | [`replay`] | from a log back to events, states and proofs |
+//! | [`reducer`] | decide, fold, append, barrier; no thread, no clock |
+//! | [`engine`] | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
+//! | [`worker`] | what users write: [`Worker`] and [`Observer`](worker::Observer) |
+//! | [`clock`] | the only place that reads a clock |
+//! | [`describe`] | events as JSON and as lines |
+//! | `external` | collections built from Parquet files in directories (feature `external`) |
+//!
+//! # What it tells `tracing`
+//!
+//! | target | what | fields |
+//! |---|---|---|
+//! | `lastword::event` | every event, once it is durable (debug) | `seq`, `collection`, `task`, `attempt` |
+//! | `lastword::attempt` | a span around each attempt (info) | `collection`, `task`, `attempt` |
+//! | `lastword::pool` | abandoned attempts, threads that could not be started | `collection`, `task`, `attempt` |
+//! | `lastword::sweep` | orphaned objects collected (debug), or why not (warn) | `removed`, `error` |
+//! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
+//!
+//! Counters are in [`Stats`](engine::Stats), see [`Handle::stats`].
 #![forbid(unsafe_code)]
+// A library that keeps other people's data does not end their process: errors are values.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod clock;
 pub mod codec;
 pub mod core;
+pub mod describe;
 pub mod engine;
+pub mod evlog;
 #[cfg(feature = "external")]
 pub mod external;
 pub mod log;
@@ -12,3 +44,6 @@ pub mod objects;
 pub mod reducer;
 pub mod replay;
 pub mod worker;
+
+pub use engine::{Handle, Reconciler};
+pub use worker::{Context, Failure, Worker};

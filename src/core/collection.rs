@@ -105,6 +105,16 @@ pub struct Unobservable {
     pub cause: Box<str>,
 }
 
+impl Pending {
+    /// Since when.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        match self {
+            Pending::Settling { since, .. } | Pending::Held { since, .. } => *since,
+        }
+    }
+}
+
 impl Collection {
     /// The collection that a declaration makes.
     pub(super) fn declared(recorded: &Recorded) -> Result<Collection, &'static str> {
@@ -234,8 +244,14 @@ impl Collection {
                 }
             }
             Event::CollectionHeld { observed, cause, fingerprint, .. } => {
-                self.observe(recorded.seq, observed)?;
-                self.pending = Some(Pending::Held { since: recorded.at, cause: *cause, fingerprint: *fingerprint });
+                if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
+                    return Err("its fingerprint is not that of what it says");
+                }
+                let since = match self.pending {
+                    Some(Pending::Held { since, fingerprint: held, .. }) if held == *fingerprint => since,
+                    Some(_) | None => recorded.at,
+                };
+                self.pending = Some(Pending::Held { since, cause: *cause, fingerprint: *fingerprint });
                 Ok(())
             }
             Event::HoldConfirmed { fingerprint, generation, .. } => {
@@ -309,6 +325,8 @@ impl Collection {
                 }));
                 self.failures = 0;
                 self.moves = 0;
+                // The first word that is not applied is now the one that is pending, if any.
+                self.unapplied_since = self.pending.map(|pending| pending.since());
             }
             Event::AttemptFailed { reason, failures, .. } => {
                 self.failures = *failures;

@@ -1,5 +1,7 @@
 //! What the log adds up to. `fold` is the only way in which it changes: live, in replay and in every test.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,6 +11,8 @@ use super::status::Status;
 use super::vocabulary::{
     AttemptRef, CollectionId, Deadline, Epoch, Event, Kind, Name, Recorded, Seq, TaskId, Timestamp, Token,
 };
+
+pub use check::Violation;
 
 /// What the events so far add up to.
 ///
@@ -189,6 +193,7 @@ impl State {
         match recorded.event {
             Event::WriterOpened { .. } if recorded.epoch <= self.epoch => return Err("its epoch is not a new one"),
             Event::WriterOpened { .. } => self.epoch = recorded.epoch,
+            _ if self.last == Seq::ZERO => return Err("no writer has opened the log"),
             _ if recorded.epoch != self.epoch => return Err("its epoch is not the one that is open"),
             _ => {}
         }
@@ -215,10 +220,13 @@ impl State {
                 Ok(())
             }
             // These two may come after the collection is gone.
-            Event::AttemptEnded { token, .. } => match self.remove(id) {
-                Some(collection) => self.end_attempt(id, collection, *token, recorded),
-                None => self.stop_draining(*token).ok_or("there is no such attempt").map(drop),
-            },
+            Event::AttemptEnded { task, attempt, token, .. } => {
+                let ended = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
+                match self.remove(id) {
+                    Some(collection) => self.end_attempt(collection, ended, recorded),
+                    None => self.stop_draining(ended),
+                }
+            }
             Event::CompletionRejected { .. } if !self.collections.contains_key(&id) => Ok(()),
             _ => {
                 let mut collection = self.remove(id).ok_or("there is no such collection")?;
@@ -236,17 +244,13 @@ impl State {
 
     fn end_attempt(
         &mut self,
-        id: CollectionId,
         mut collection: Collection,
-        token: Token,
+        ended: AttemptRef,
         recorded: &Recorded,
     ) -> Result<(), &'static str> {
-        let is_live = collection.status.attempt().is_some_and(|attempt| attempt.token == token);
-        if !is_live {
-            let ended = self.stop_draining(token).ok_or("there is no such attempt")?;
-            if ended.attempt.collection != id {
-                return Err("the attempt is another collection's");
-            }
+        let id = ended.collection;
+        if running_attempt(id, &collection) != Some(ended) {
+            self.stop_draining(ended)?;
             collection.draining = collection.draining.checked_sub(1).ok_or("nothing is draining")?;
         }
         collection.fold(recorded)?;
@@ -261,12 +265,15 @@ impl State {
         }
     }
 
-    fn stop_draining(&mut self, token: Token) -> Option<Draining> {
-        let ended = self.draining.remove(&token)?;
-        if let Some(until) = ended.grace_until {
-            self.deadlines.remove(&(until, Deadline::Grace(token)));
+    fn stop_draining(&mut self, ended: AttemptRef) -> Result<(), &'static str> {
+        let draining = self.draining.remove(&ended.token).ok_or("there is no such attempt")?;
+        if draining.attempt != ended {
+            return Err("the token is another attempt's");
         }
-        Some(ended)
+        if let Some(until) = draining.grace_until {
+            self.deadlines.remove(&(until, Deadline::Grace(ended.token)));
+        }
+        Ok(())
     }
 
     /// Takes a collection out, together with what the indices say of it.
@@ -362,98 +369,3 @@ impl Hasher for DigestHasher {
         u64::from_le_bytes(first)
     }
 }
-
-/// The invariants that can be seen in a state, by the names that the design gives them.
-mod check {
-    use super::{CollectionId, Pending, State, Status, ready_at};
-
-    /// An invariant that does not hold.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Violation {
-        /// Which invariant.
-        pub invariant: &'static str,
-        /// Of which collection.
-        pub collection: CollectionId,
-        /// What was found.
-        pub found: &'static str,
-    }
-
-    impl std::fmt::Display for Violation {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "{} does not hold for collection {}: {}", self.invariant, self.collection, self.found)
-        }
-    }
-
-    impl std::error::Error for Violation {}
-
-    impl State {
-        /// What holds for a collection after every single event.
-        ///
-        /// # Errors
-        /// The first violation found.
-        pub fn check_one(&self, id: CollectionId) -> Result<(), Violation> {
-            let Some(collection) = self.collections.get(&id) else { return Ok(()) };
-            let violated = |invariant, found| Err(Violation { invariant, collection: id, found });
-            if self.names.get(&collection.name) != Some(&id) {
-                return violated("SameFold", "its name leads elsewhere");
-            }
-            if let Some(attempt) = collection.status.attempt()
-                && (attempt.token.epoch != self.epoch || attempt.token.seq > self.last)
-            {
-                return violated("EpochFenced", "an attempt of another epoch is running");
-            }
-            let draining = self.draining.values().filter(|draining| draining.attempt.collection == id).count();
-            if draining != collection.draining as usize {
-                return violated("SameFold", "draining attempts are miscounted");
-            }
-            let indexed = |(not_before, task)| {
-                self.ready.get(&collection.kind).is_some_and(|ready| ready.contains(&(not_before, task, id)))
-            };
-            if !ready_at(collection).is_none_or(indexed) {
-                return violated("NothingWaitsSilently", "a ready task is not in the index");
-            }
-            Ok(())
-        }
-
-        /// What holds for every collection between two frames.
-        ///
-        /// # Errors
-        /// The first violation found.
-        pub fn check(&self) -> Result<(), Violation> {
-            self.collections.keys().try_for_each(|id| self.check_settled(*id))
-        }
-
-        /// What holds for one collection between two frames.
-        ///
-        /// # Errors
-        /// The first violation found.
-        pub fn check_settled(&self, id: CollectionId) -> Result<(), Violation> {
-            self.check_one(id)?;
-            let Some(collection) = self.collections.get(&id) else { return Ok(()) };
-            let violated = |invariant, found| Err(Violation { invariant, collection: id, found });
-            let wanted = collection.wanted_fingerprint();
-            if let Some(task) = collection.status.live()
-                && (Some(task.fingerprint) != wanted || task.generation > collection.generation)
-            {
-                return violated("LastWord", "the live task builds something that is not wanted");
-            }
-            match &collection.status {
-                Status::Idle if wanted.is_some() && wanted != collection.applied_fingerprint() => {
-                    return violated("NothingWaitsSilently", "what is wanted is not applied and has no task");
-                }
-                Status::Parked(parked) if Some(parked.fingerprint) != wanted => {
-                    return violated("NothingWaitsSilently", "something that is not wanted is parked");
-                }
-                Status::Idle | Status::Waiting(_) | Status::Running(_) | Status::Parked(_) => {}
-            }
-            let latest = collection.latest.fingerprint();
-            let waits = matches!(collection.pending, Some(Pending::Settling { .. } | Pending::Held { .. }));
-            if latest.is_some() && latest != wanted && !waits {
-                return violated("LatestNotLost", "the last word is neither wanted nor waiting");
-            }
-            Ok(())
-        }
-    }
-}
-
-pub use check::Violation;

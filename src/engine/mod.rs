@@ -10,11 +10,13 @@ mod pool;
 mod run;
 mod shown;
 mod stats;
+mod sweep;
 mod waits;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -23,8 +25,8 @@ use crossbeam_channel::bounded;
 
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
-use crate::core::vocabulary::{FieldError, Kind};
-use crate::log::{self, Durability, IfAbsent, Log, SledLog};
+use crate::core::vocabulary::{FieldError, Kind, Seq};
+use crate::log::{self, Durability, IfAbsent, Log, LogReader, SledLog};
 use crate::objects::{FileObjects, ObjectError, Objects};
 use crate::reducer::{Reducer, ReducerError};
 use crate::replay::{self, Folding, ReplayError, Until};
@@ -41,6 +43,7 @@ use looks::Looks;
 use message::Message;
 use pool::{Kinds, Pool, Shop};
 use run::Engine;
+use sweep::Sweepable;
 
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
 const QUEUE: usize = 4096;
@@ -50,6 +53,14 @@ const QUEUE: usize = 4096;
 pub struct Reconciler {
     handle: Handle,
     thread: Option<JoinHandle<Result<(), ReducerError>>>,
+    sweep: Option<Sweep>,
+}
+
+/// The thread that collects orphaned objects after opening.
+#[derive(Debug)]
+struct Sweep {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 impl Reconciler {
@@ -83,12 +94,30 @@ impl Reconciler {
 
     fn end(&mut self, timeout: Duration) -> Result<(), EngineError> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
+        if let Some(Sweep { stop, thread }) = self.sweep.take() {
+            stop.store(true, Ordering::Release);
+            // It reports its own errors; a panic in it has harmed nothing.
+            let _ = thread.join();
+        }
         // If the engine is gone already, its result says why.
         let _ = self.handle.messages.send(Message::Shutdown { timeout });
         match thread.join() {
             Ok(result) => result.map_err(EngineError::Reducer),
             Err(panic) => Err(EngineError::Panicked(pool::panic_text(&*panic))),
         }
+    }
+}
+
+impl Sweep {
+    fn start(objects: Arc<Sweepable>, reader: Box<dyn LogReader>, durable: Seq) -> io::Result<Sweep> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let sweep = move || match objects.sweep(&*reader, durable, &stopped) {
+            Ok(removed) => tracing::debug!(target: "lastword::sweep", removed, "orphaned objects collected"),
+            Err(error) => tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected"),
+        };
+        let thread = thread::Builder::new().name("lastword-sweep".to_owned()).spawn(sweep)?;
+        Ok(Sweep { stop, thread })
     }
 }
 
@@ -262,6 +291,9 @@ impl Builder {
         let (log, objects, state) = open_storage(self.storage, self.durability)?;
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader) = (log.durable().seq, log.reader());
+        // Before anything can be stored: what is stored from here on is safe from the sweep.
+        let objects = Arc::new(Sweepable::new(objects));
+        let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
         let reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
 
@@ -299,7 +331,7 @@ impl Builder {
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(move || engine.run());
         let thread = Some(thread.map_err(StartError::Thread)?);
-        Ok(Reconciler { handle: Handle { messages, feed, died }, thread })
+        Ok(Reconciler { handle: Handle { messages, feed, died }, thread, sweep: Some(sweep) })
     }
 
     fn check(&self) -> Result<(), FieldError> {

@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn case_38_sources_that_are_refused() {
-        check("", Err("source must not be empty; allowed are a path and file:///path"));
+        check("", Err("source: must not be empty; allowed are a path and file:///path"));
         check(" \t", Err("must not be empty"));
-        check("s3://bucket/lake", Err("source has the unknown scheme s3; allowed are"));
+        check("s3://bucket/lake", Err("source: has the unknown scheme s3; allowed are"));
         check("s3:/bucket", Err("unknown scheme s3"));
         check("file://", Err("has no path"));
         check("file:/lake", Err("one slash"));

@@ -179,38 +179,38 @@ mod tests {
     #[test]
     fn case_38_what_is_wrong_is_named_with_what_is_allowed() {
         for (text, expected) in [
-            ("{", "spec must be JSON: EOF while parsing"),
-            ("[]", "spec must be a JSON object, found an array"),
-            ("{}", "spec.format must be \"parquet\", it is missing"),
-            (r#"{"format":"csv"}"#, "spec.format must be \"parquet\", found csv"),
-            (r#"{"format":1}"#, "spec.format must be \"parquet\", found a number"),
-            (r#"{"format":"parquet","rows":1}"#, "spec.rows is unknown; allowed are format, target_rows, columns"),
+            ("{", "spec: must be JSON: EOF while parsing"),
+            ("[]", "spec: must be a JSON object, found an array"),
+            ("{}", "spec.format: must be \"parquet\", it is missing"),
+            (r#"{"format":"csv"}"#, "spec.format: must be \"parquet\", found csv"),
+            (r#"{"format":1}"#, "spec.format: must be \"parquet\", found a number"),
+            (r#"{"format":"parquet","rows":1}"#, "spec.rows: is unknown; allowed are format, target_rows, columns"),
             (
                 r#"{"format":"parquet","target_rows":0}"#,
-                "spec.target_rows must be a whole number of at least 1, found 0",
+                "spec.target_rows: must be a whole number of at least 1, found 0",
             ),
             (
                 r#"{"format":"parquet","target_rows":-5}"#,
-                "spec.target_rows must be a whole number of at least 1, found -5",
+                "spec.target_rows: must be a whole number of at least 1, found -5",
             ),
             (
                 r#"{"format":"parquet","target_rows":1.5}"#,
-                "spec.target_rows must be a whole number of at least 1, found 1.5",
+                "spec.target_rows: must be a whole number of at least 1, found 1.5",
             ),
             (
                 r#"{"format":"parquet","target_rows":"9"}"#,
-                "spec.target_rows must be a whole number of at least 1, found a string",
+                "spec.target_rows: must be a whole number of at least 1, found a string",
             ),
             (
                 r#"{"format":"parquet","target_rows":9007199254740992}"#,
                 "of at most 9007199254740991, found 9007199254740992",
             ),
-            (r#"{"format":"parquet","columns":"a"}"#, "spec.columns must be an array of column names, found a string"),
-            (r#"{"format":"parquet","columns":["a",""]}"#, "spec.columns must not hold an empty name"),
-            (r#"{"format":"parquet","columns":["a","b","a"]}"#, "spec.columns must be distinct, found a twice"),
-            (r#"{"format":"parquet","columns":[]}"#, "spec.columns must name at least one column"),
-            (r#"{"format":"parquet","params":[]}"#, "spec.params must be a JSON object, found an array"),
-            (r#"{"format":"parquet","recipe":7}"#, "spec.recipe must be a string, found a number"),
+            (r#"{"format":"parquet","columns":"a"}"#, "spec.columns: must be an array of column names, found a string"),
+            (r#"{"format":"parquet","columns":["a",""]}"#, "spec.columns: must not hold an empty name"),
+            (r#"{"format":"parquet","columns":["a","b","a"]}"#, "spec.columns: must be distinct, found a twice"),
+            (r#"{"format":"parquet","columns":[]}"#, "spec.columns: must name at least one column"),
+            (r#"{"format":"parquet","params":[]}"#, "spec.params: must be a JSON object, found an array"),
+            (r#"{"format":"parquet","recipe":7}"#, "spec.recipe: must be a string, found a number"),
         ] {
             let error = ExternalSpec::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

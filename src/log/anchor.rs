@@ -29,7 +29,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::frame::array;
@@ -118,8 +118,7 @@ pub(super) struct AnchorFile {
 
 impl AnchorFile {
     pub(super) fn open(path: &Path, current: Anchor) -> io::Result<Self> {
-        // O_NOFOLLOW is checked by the caller, who has looked at the path and holds LOCK.
-        let file = OpenOptions::new().read(true).write(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new().write(true).open(path)?;
         Ok(AnchorFile { file, current })
     }
 
@@ -191,7 +190,7 @@ mod tests {
 
     fn anchor(seq: u64) -> Anchor {
         let position = Position { seq: Seq(seq), hash: FrameHash([seq as u8; 32]), epoch: Epoch(3) };
-        Anchor { counter: seq, clean: seq % 2 == 0, complete: true, position, db_length: 77 }
+        Anchor { counter: seq, clean: seq.is_multiple_of(2), complete: true, position, db_length: 77 }
     }
 
     #[test]

@@ -22,7 +22,8 @@ use std::time::Duration;
 use super::anchor::{Anchor, AnchorError, decode_file, first_file};
 use super::error::OpenError;
 
-/// 1 MiB: sled needs about half of it (one segment) to open, and the rest is for what comes after.
+/// 1 MiB. When it opens, sled fills up the segment it stopped in, up to 512 KiB, and writes a snapshot of some bytes
+/// per page; the rest is for what comes after.
 const BALLAST_LENGTH: usize = 1 << 20;
 
 const FILES: [&str; 4] = ["LOCK", "HEAD", "HEAD.new", "ballast"];

@@ -4,12 +4,12 @@ use super::backoff::retry_at;
 use super::follow::Live;
 use super::observe::{check_look, see};
 use super::{Events, clip};
-use crate::core::collection::Collection;
+use crate::core::collection::{Applied, Collection};
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, ParkCause,
-    RejectReason, Rejection, Timestamp, WorkerName,
+    AttemptRef, Built, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
+    ParkCause, RejectReason, Rejection, Timestamp, WorkerName,
 };
 
 pub(super) fn assign(
@@ -36,30 +36,46 @@ pub(super) fn assign(
 
 /// LastWord: a result is committed if it comes from the running attempt of the live task and was built from what
 /// is wanted now. Everything else is recorded as rejected, with the reason.
-pub(super) fn complete(state: &State, completion: &Completion, events: &mut Events) -> Result<(), Rejection> {
+pub(super) fn complete(
+    state: &State,
+    completion: &Completion,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
     let AttemptRef { collection: id, task, attempt, token } = completion.attempt;
     let fingerprint = completion.fingerprint;
+    check_output(&completion.result)?;
     let collection = state.collection(id);
     let wanted = collection.and_then(Collection::wanted_fingerprint);
-    let running = collection.and_then(|collection| running(collection, completion.attempt));
-    if running.is_some() && wanted == Some(fingerprint) {
+    let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
+    if live.is_some() && wanted == Some(fingerprint) {
         let result = completion.result.clone();
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
         return Ok(());
     }
+    let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
     let reason = match collection {
         None => RejectReason::UnknownCollection,
-        Some(collection) if collection.applied.as_ref().is_some_and(|applied| applied.token == token) => {
-            RejectReason::Duplicate
-        }
+        Some(collection) if collection.applied.as_deref().is_some_and(committed) => RejectReason::Duplicate,
         Some(_) if wanted == Some(fingerprint) => RejectReason::NotLive,
         Some(_) => RejectReason::Stale,
     };
     events.push(Event::CompletionRejected { collection: id, task, attempt, token, reason, fingerprint, wanted });
-    if running.is_some() || state.draining(token).is_some() {
-        // The worker has returned. If its attempt is still the live one, it is handed back and tried again.
-        events.push(ended(completion.attempt, EndReason::Acknowledged));
+    if let Some((collection, running)) = live {
+        // Charged like any other failure: a worker that is confused once may be so every time.
+        let message = "its result was built from something else than its task".into();
+        charge(completion.attempt, collection, running, FailReason::Failed, message, at, None, events);
+        return Ok(());
+    }
+    stopped(state, completion.attempt, events)
+}
+
+fn check_output(result: &Built) -> Result<(), FieldError> {
+    let found = result.output.as_ref().map_or(0, |output| output.len());
+    if found > Built::MOST_OUTPUT {
+        let problem = format!("must have at most {} bytes, found {found}", Built::MOST_OUTPUT);
+        return Err(FieldError::new("result.output", problem));
     }
     Ok(())
 }
@@ -75,7 +91,7 @@ pub(super) fn fail(
         .collection(attempt.collection)
         .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
     let Some((collection, running)) = live else { return stopped(state, attempt, events) };
-    let message: Box<str> = clip(&failure.message).into();
+    let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
     match &failure.class {
         FailureClass::Transient => {
             charge(attempt, collection, running, FailReason::Failed, message, at, None, events);
@@ -111,7 +127,7 @@ pub(super) fn fail(
 pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -> Result<(), Rejection> {
     let collection = state.collection(attempt.collection);
     let is_live = collection.is_some_and(|collection| running(collection, attempt).is_some());
-    if is_live || state.draining(attempt.token).is_some() {
+    if is_live || is_draining(state, attempt) {
         events.push(ended(attempt, EndReason::Acknowledged));
     }
     Ok(())
@@ -175,4 +191,9 @@ pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&R
         }
         Status::Running(_) | Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
     }
+}
+
+/// Whether this very attempt was told to stop and has not. A caller that mixes up its attempts ends none.
+fn is_draining(state: &State, attempt: AttemptRef) -> bool {
+    state.draining(attempt.token).is_some_and(|draining| draining.attempt == attempt)
 }

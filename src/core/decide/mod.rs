@@ -14,7 +14,7 @@ mod steer;
 
 use super::collection::Collection;
 use super::state::State;
-use super::vocabulary::{CollectionId, Command, Event, FailureReport, Name, Rejection, Seq, Timestamp};
+use super::vocabulary::{CollectionId, Command, Event, Name, Rejection, Seq, Timestamp};
 
 /// The events that one command leads to, numbered as they will stand in the log. The buffer is reused.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Even
         Command::Confirm { name, fingerprint } => steer::confirm(state, name, *fingerprint, at, events),
         Command::Drop { name } => steer::drop_collection(state, name, at, events),
         Command::Assign { worker, collection } => attempt::assign(state, worker, *collection, at, events),
-        Command::Complete(completion) => attempt::complete(state, completion, events),
+        Command::Complete(completion) => attempt::complete(state, completion, at, events),
         Command::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
         Command::Stopped { attempt } => attempt::stopped(state, *attempt, events),
         Command::Due(deadline) => due::due(state, *deadline, at, events),
@@ -94,9 +94,8 @@ fn named<'s>(state: &'s State, name: &Name) -> Result<(CollectionId, &'s Collect
     state.collection(id).map(|collection| (id, collection)).ok_or_else(unknown)
 }
 
-/// As much of a message as is logged, without cutting a character.
-fn clip(text: &str) -> &str {
-    let most = FailureReport::MOST_MESSAGE.min(text.len());
-    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+/// The first `most` bytes of a text, or a few less so that no character is cut.
+fn clip(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
 }

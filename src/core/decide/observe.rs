@@ -5,8 +5,8 @@ use super::{Events, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, CollectionId, Delta, Event, Fingerprint, HoldCause, Observation, Observed, Rejection, Seen, Subject,
-    Timestamp,
+    Admission, CollectionId, Delta, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
+    Seen, Subject, Timestamp,
 };
 
 pub(super) fn observe(
@@ -46,7 +46,7 @@ pub(super) fn see(
 ) {
     match seen {
         Seen::Failed { cause } => {
-            let cause = clip(cause);
+            let cause = clip(cause, FailureReport::MOST_MESSAGE);
             if collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
                 events.push(Event::ObservationFailed { collection: id, cause: cause.into() });
             }
@@ -66,11 +66,11 @@ fn see_content(
     at: Timestamp,
     events: &mut Events,
 ) {
-    let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     if unchanged && collection.unobservable.is_none() {
         return;
     }
+    let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
     let verdict =
         if unchanged { still(collection, fingerprint) } else { verdict(collection, observed, fingerprint, at) };
     match verdict {

@@ -4,7 +4,7 @@ use super::follow::{Live, follow, observed_generation};
 use super::{Events, named};
 use crate::core::collection::Pending;
 use crate::core::state::State;
-use crate::core::status::Status;
+use crate::core::status::{Parking, Status};
 use crate::core::vocabulary::{AbortReason, Event, Fingerprint, Name, Rejection, TaskId, Timestamp};
 
 pub(super) fn refresh(state: &State, name: &Name, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
@@ -25,6 +25,11 @@ pub(super) fn cancel(
     events: &mut Events,
 ) -> Result<(), Rejection> {
     let (id, collection) = named(state, name)?;
+    if let Status::Parked(parked) = &collection.status
+        && (Some(parked.task), parked.cause) == (task, Parking::Cancelled)
+    {
+        return Ok(());
+    }
     let live_id = collection.status.live().map(|live| live.id);
     let refused = Rejection::NoSuchTask { live: live_id };
     let live = Live::of(collection, at).filter(|_| task.is_none() || task == live_id).ok_or(refused)?;

@@ -161,7 +161,7 @@ pub enum Seen {
     },
     /// The source could not be observed. This says nothing about its content.
     Failed {
-        /// Why.
+        /// Why. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
         cause: Box<str>,
     },
 }

@@ -117,7 +117,7 @@ impl PrivateCopy {
 
 fn attempt(directory: &Directory, visit: impl FnMut(&Frame<'_>)) -> Result<PrivateCopy, OpenError> {
     let anchor = directory.read_head()?;
-    if !anchor.complete && !directory.sled().exists() {
+    if !anchor.complete {
         return Err(OpenError::Absent { path: directory.path().to_owned() });
     }
     check_files(directory, &anchor)?;

@@ -48,6 +48,8 @@ pub(super) fn open(
     let mut head = AnchorFile::open(&path, before).map_err(OpenError::io("opening", &path))?;
     if before.complete {
         check_files(&directory, &before)?;
+    } else if if_absent == IfAbsent::Refuse {
+        return Err(OpenError::Absent { path: directory.path().to_owned() });
     } else {
         finish_creation(&directory, &lock)?;
     }
@@ -141,7 +143,7 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
     }
     make_directory(&directory.objects())?;
     make_directory(&new)?;
-    let engine = or_without_ballast(directory, || Engine::open(&new, Held::Lock { _file: Arc::clone(lock) }))?;
+    let engine = or_without_ballast(directory, &new, || Engine::open(&new, Held::Lock { _file: Arc::clone(lock) }))?;
     engine.flush().map_err(|failure| OpenError::Engine(failure.text))?;
     drop(engine);
     make_private(&new)?;
@@ -166,7 +168,7 @@ fn open_and_check(
 ) -> Result<(Engine, File, Chain), OpenError> {
     let sled = directory.sled();
     sweep_snapshots(&sled)?;
-    let engine = or_without_ballast(directory, || Engine::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
+    let engine = or_without_ballast(directory, &sled, || Engine::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
     make_private(&sled)?;
     let chain = check(&engine, anchor, visit)?;
     check_blobs(directory)?;
@@ -178,14 +180,20 @@ fn open_and_check(
     Ok((engine, db, chain))
 }
 
-/// sled does not open when the disk is full. Then the ballast goes, once.
-fn or_without_ballast(directory: &Directory, open: impl Fn() -> Result<Engine, Failure>) -> Result<Engine, OpenError> {
+/// sled does not open when the disk is full. Then the ballast goes, once. The failed attempt leaves half a snapshot,
+/// and with that the next one would call the log corrupt.
+fn or_without_ballast(
+    directory: &Directory,
+    sled: &Path,
+    open: impl Fn() -> Result<Engine, Failure>,
+) -> Result<Engine, OpenError> {
     let full = match open() {
         Ok(engine) => return Ok(engine),
         Err(failure) if !failure.disk_is_full => return Err(OpenError::Engine(failure.text)),
         Err(failure) => failure,
     };
     if directory.give_up_ballast() {
+        sweep_snapshots(sled)?;
         return open().map_err(|failure| match failure.disk_is_full {
             true => OpenError::Full { path: directory.path().to_owned(), text: failure.text },
             false => OpenError::Engine(failure.text),
@@ -195,7 +203,7 @@ fn or_without_ballast(directory: &Directory, open: impl Fn() -> Result<Engine, F
 }
 
 /// A snapshot that sled did not finish makes it refuse to open: it takes the newest name, whatever its end.
-pub(super) fn sweep_snapshots(sled: &Path) -> Result<(), OpenError> {
+fn sweep_snapshots(sled: &Path) -> Result<(), OpenError> {
     for entry in fs::read_dir(sled).map_err(OpenError::io("listing", sled))? {
         let path = entry.map_err(OpenError::io("listing", sled))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -38,7 +38,8 @@ pub(super) struct Frames<'a> {
 
 enum State {
     Start(Seq),
-    Reading(Iter),
+    /// Boxed for its 280 bytes.
+    Reading(Box<Iter>),
     Ended,
 }
 
@@ -70,7 +71,7 @@ impl<'a> Frames<'a> {
             if self.until.is_some_and(|until| until < from || until == Seq::ZERO) {
                 return Ok(None);
             }
-            self.state = State::Reading(self.seek(from)?);
+            self.state = State::Reading(Box::new(self.seek(from)?));
         }
         if self.until.is_some_and(|until| self.chain.position().seq >= until) {
             return Ok(None);

@@ -1,0 +1,293 @@
+//! Payloads to events, from every version that was ever written.
+
+use std::fmt;
+use std::time::Duration;
+
+use bincode::Options;
+use serde::Deserialize;
+
+use super::records::*;
+use super::*;
+use crate::core::vocabulary::{
+    AbortReason, Admission, AttemptTimeout, Built, Coalesce, CollectionId, Delta, EndReason, Epoch, Event, FailReason,
+    FieldError, Fingerprint, Generation, Grace, HoldCause, Kind, Name, ObjectHash, Observed, OnChange, ParkCause,
+    PathSet, Policy, RejectReason, Retry, SegmentCounts, Seq, Source, Spec, Stopping, TaskId, Timestamp, Token,
+    Version, WorkerName,
+};
+
+/// Reads the event of type `tag` from its payload.
+///
+/// # Errors
+/// When the type or version is not known, or the payload does not have its layout.
+pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
+    if tag.version != 1 {
+        return Err(CodecError::Unknown(tag));
+    }
+    let reader = Reader { tag, payload };
+    Ok(match tag.event_type {
+        WRITER_OPENED => {
+            let r: WriterOpenedV1<'_> = reader.read()?;
+            Event::WriterOpened { software: r.software.into() }
+        }
+        DATA_LOSS_ACCEPTED => {
+            let r: DataLossAcceptedV1<'_> = reader.read()?;
+            Event::DataLossAccepted { last: Seq(r.last), found: r.found.into() }
+        }
+        COLLECTION_DECLARED => {
+            let r: CollectionDeclaredV1<'_> = reader.read()?;
+            Event::CollectionDeclared {
+                name: reader.check(Name::new(r.name))?,
+                kind: reader.check(Kind::new(r.kind))?,
+                source: reader.check(Source::new(r.source))?,
+                spec: reader.spec(r.spec)?,
+                versioned: r.versioned,
+                policy: r.policy.into(),
+                wanted: r.wanted.map(Fingerprint),
+            }
+        }
+        SOURCE_CHANGED => {
+            let r: SourceChangedV1<'_> = reader.read()?;
+            Event::SourceChanged {
+                collection: collection(r.collection),
+                source: reader.check(Source::new(r.source))?,
+                wanted: r.wanted.map(Fingerprint),
+                generation: Generation(r.generation),
+            }
+        }
+        SPEC_CHANGED => {
+            let r: SpecChangedV1<'_> = reader.read()?;
+            Event::SpecChanged {
+                collection: collection(r.collection),
+                spec: reader.spec(r.spec)?,
+                wanted: r.wanted.map(Fingerprint),
+                generation: Generation(r.generation),
+            }
+        }
+        POLICY_CHANGED => {
+            let r: PolicyChangedV1 = reader.read()?;
+            Event::PolicyChanged { collection: collection(r.collection), policy: r.policy.into() }
+        }
+        COLLECTION_DROPPED => Event::CollectionDropped { collection: reader.collection_only()? },
+        COLLECTION_PAUSED => Event::CollectionPaused { collection: reader.collection_only()? },
+        COLLECTION_RESUMED => Event::CollectionResumed { collection: reader.collection_only()? },
+        REFRESH_REQUESTED => Event::RefreshRequested { collection: reader.collection_only()? },
+        SOURCE_OBSERVED => {
+            let r: SourceObservedV1<'_> = reader.read()?;
+            let admission = match r.admission {
+                AdmissionV1::Admitted { fingerprint, generation } => {
+                    Admission::Admitted { fingerprint: Fingerprint(fingerprint), generation: Generation(generation) }
+                }
+                AdmissionV1::Settling { until } => Admission::Settling { until: Timestamp(until) },
+            };
+            let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
+            Event::SourceObserved { collection: collection(r.collection), observed, delta, admission }
+        }
+        OBSERVATION_FAILED => {
+            let r: ObservationFailedV1<'_> = reader.read()?;
+            Event::ObservationFailed { collection: collection(r.collection), cause: r.cause.into() }
+        }
+        COLLECTION_HELD => {
+            let r: CollectionHeldV1<'_> = reader.read()?;
+            let cause = match r.cause {
+                HoldCauseV1::Empty => HoldCause::Empty,
+            };
+            let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
+            let fingerprint = Fingerprint(r.fingerprint);
+            Event::CollectionHeld { collection: collection(r.collection), observed, delta, cause, fingerprint }
+        }
+        HOLD_CONFIRMED => {
+            let r: HoldConfirmedV1 = reader.read()?;
+            Event::HoldConfirmed {
+                collection: collection(r.collection),
+                fingerprint: Fingerprint(r.fingerprint),
+                generation: Generation(r.generation),
+            }
+        }
+        TASK_CREATED => {
+            let r: TaskCreatedV1 = reader.read()?;
+            Event::TaskCreated {
+                collection: collection(r.collection),
+                generation: Generation(r.generation),
+                fingerprint: Fingerprint(r.fingerprint),
+                not_before: Timestamp(r.not_before),
+            }
+        }
+        TASK_STARTED => {
+            let r: TaskStartedV1<'_> = reader.read()?;
+            Event::TaskStarted {
+                collection: collection(r.collection),
+                task: task(r.task),
+                attempt: r.attempt,
+                worker: reader.check(WorkerName::new(r.worker))?,
+                deadline: r.deadline.map(Timestamp),
+            }
+        }
+        TASK_ABORTED => {
+            let r: TaskAbortedV1 = reader.read()?;
+            let reason = match r.reason {
+                AbortReasonV1::Superseded => AbortReason::Superseded,
+                AbortReasonV1::Dropped => AbortReason::Dropped,
+                AbortReasonV1::Cancelled => AbortReason::Cancelled,
+            };
+            let stopping =
+                r.stopping.map(|s| Stopping { token: s.token.into(), grace_until: Timestamp(s.grace_until) });
+            Event::TaskAborted { collection: collection(r.collection), task: task(r.task), reason, stopping }
+        }
+        TASK_COMPLETED => {
+            let r: TaskCompletedV1<'_> = reader.read()?;
+            Event::TaskCompleted {
+                collection: collection(r.attempt.collection),
+                task: task(r.attempt.task),
+                attempt: r.attempt.attempt,
+                token: r.attempt.token.into(),
+                fingerprint: Fingerprint(r.fingerprint),
+                result: Built {
+                    manifest: r.manifest.map(ObjectHash),
+                    segments: r.segments.map(|s| SegmentCounts { kept: s.kept, new: s.new, dropped: s.dropped }),
+                    rows: r.rows,
+                    output: r.output.map(Into::into),
+                },
+            }
+        }
+        ATTEMPT_FAILED => {
+            let r: AttemptFailedV1<'_> = reader.read()?;
+            let reason = match r.reason {
+                FailReasonV1::Failed => FailReason::Failed,
+                FailReasonV1::TimedOut => FailReason::TimedOut,
+                FailReasonV1::WorkerLost => FailReason::WorkerLost,
+                FailReasonV1::Panicked => FailReason::Panicked,
+                FailReasonV1::SourceMoved => FailReason::SourceMoved,
+            };
+            Event::AttemptFailed {
+                collection: collection(r.attempt.collection),
+                task: task(r.attempt.task),
+                attempt: r.attempt.attempt,
+                token: r.attempt.token.into(),
+                reason,
+                message: r.message.into(),
+                retry_at: Timestamp(r.retry_at),
+                failures: r.failures,
+                grace_until: r.grace_until.map(Timestamp),
+            }
+        }
+        ATTEMPT_ENDED => {
+            let r: AttemptEndedV1 = reader.read()?;
+            let reason = match r.reason {
+                EndReasonV1::Acknowledged => EndReason::Acknowledged,
+                EndReasonV1::Abandoned => EndReason::Abandoned,
+                EndReasonV1::Lost => EndReason::Lost,
+            };
+            Event::AttemptEnded {
+                collection: collection(r.attempt.collection),
+                task: task(r.attempt.task),
+                attempt: r.attempt.attempt,
+                token: r.attempt.token.into(),
+                reason,
+            }
+        }
+        TASK_PARKED => {
+            let r: TaskParkedV1 = reader.read()?;
+            let cause = match r.cause {
+                ParkCauseV1::Permanent => ParkCause::Permanent,
+                ParkCauseV1::OutOfAttempts => ParkCause::OutOfAttempts,
+                ParkCauseV1::LostTooOften => ParkCause::LostTooOften,
+            };
+            Event::TaskParked { collection: collection(r.collection), task: task(r.task), cause }
+        }
+        COMPLETION_REJECTED => {
+            let r: CompletionRejectedV1 = reader.read()?;
+            let reason = match r.reason {
+                RejectReasonV1::Stale => RejectReason::Stale,
+                RejectReasonV1::NotLive => RejectReason::NotLive,
+                RejectReasonV1::Duplicate => RejectReason::Duplicate,
+                RejectReasonV1::UnknownCollection => RejectReason::UnknownCollection,
+            };
+            Event::CompletionRejected {
+                collection: collection(r.attempt.collection),
+                task: task(r.attempt.task),
+                attempt: r.attempt.attempt,
+                token: r.attempt.token.into(),
+                reason,
+                fingerprint: Fingerprint(r.fingerprint),
+                wanted: r.wanted.map(Fingerprint),
+            }
+        }
+        _ => return Err(CodecError::Unknown(tag)),
+    })
+}
+
+/// A payload that is being read, and what it is said to be.
+struct Reader<'a> {
+    tag: Tag,
+    payload: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn read<R: Deserialize<'a>>(&self) -> Result<R, CodecError> {
+        options().deserialize(self.payload).map_err(|error| self.damaged(&error))
+    }
+
+    fn collection_only(&self) -> Result<CollectionId, CodecError> {
+        self.read::<CollectionOnlyV1>().map(|record| collection(record.collection))
+    }
+
+    fn check<T>(&self, checked: Result<T, FieldError>) -> Result<T, CodecError> {
+        checked.map_err(|error| self.damaged(&error))
+    }
+
+    /// A logged spec is canonical already; one that is not was written by something else.
+    fn spec(&self, text: &str) -> Result<Spec, CodecError> {
+        let spec = self.check(Spec::parse(text))?;
+        if spec.as_str() == text { Ok(spec) } else { Err(self.damaged(&"the spec is not in canonical form")) }
+    }
+
+    fn observed(&self, record: &ObservedV1<'_>) -> Result<Observed, CodecError> {
+        let version = self.check(Version::new(record.version))?;
+        let set = record.set.as_ref().map(|s| PathSet { root: ObjectHash(s.root), files: s.files, bytes: s.bytes });
+        Ok(Observed { version, set })
+    }
+
+    fn damaged(&self, problem: &dyn fmt::Display) -> CodecError {
+        CodecError::Payload { tag: self.tag, problem: problem.to_string() }
+    }
+}
+
+fn collection(number: u64) -> CollectionId {
+    CollectionId(Seq(number))
+}
+
+fn task(number: u64) -> TaskId {
+    TaskId(Seq(number))
+}
+
+impl From<TokenV1> for Token {
+    fn from(record: TokenV1) -> Token {
+        Token { epoch: Epoch(record.epoch), seq: Seq(record.seq) }
+    }
+}
+
+impl From<DeltaV1> for Delta {
+    fn from(record: DeltaV1) -> Delta {
+        Delta { added: record.added, removed: record.removed, changed: record.changed }
+    }
+}
+
+impl From<PolicyV1> for Policy {
+    fn from(record: PolicyV1) -> Policy {
+        let span = Duration::from_micros;
+        Policy {
+            on_change: match record.on_change {
+                OnChangeV1::Supersede => OnChange::Supersede,
+            },
+            grace: Grace(span(record.grace)),
+            coalesce: Coalesce { quiet: span(record.quiet), max_delay: span(record.max_delay) },
+            retry: Retry {
+                max_attempts: record.max_attempts,
+                base: span(record.backoff_base),
+                cap: span(record.backoff_cap),
+                max_lost: record.max_lost,
+            },
+            attempt_timeout: AttemptTimeout(record.attempt_timeout.map(span)),
+        }
+    }
+}

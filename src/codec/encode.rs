@@ -1,0 +1,220 @@
+//! Events to payloads, always of the newest version.
+
+use bincode::Options;
+use serde::Serialize;
+
+use super::records::*;
+use super::*;
+use crate::core::vocabulary::{
+    AbortReason, Admission, CollectionId, Delta, EndReason, Event, FailReason, HoldCause, Observed, OnChange,
+    ParkCause, Policy, RejectReason, TaskId, Token, micros,
+};
+
+/// Appends the payload of `event` to `out` and says which type it is.
+///
+/// # Errors
+/// When the payload would be longer than the format allows.
+pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+    match event {
+        Event::WriterOpened { software } => write(WRITER_OPENED, &WriterOpenedV1 { software }, out),
+        Event::DataLossAccepted { last, found } => {
+            write(DATA_LOSS_ACCEPTED, &DataLossAcceptedV1 { last: last.0, found }, out)
+        }
+        Event::CollectionDeclared { name, kind, source, spec, versioned, policy, wanted } => {
+            let record = CollectionDeclaredV1 {
+                name: name.as_str(),
+                kind: kind.as_str(),
+                source: source.as_str(),
+                spec: spec.as_str(),
+                versioned: *versioned,
+                policy: policy.into(),
+                wanted: wanted.map(|f| f.0),
+            };
+            write(COLLECTION_DECLARED, &record, out)
+        }
+        Event::SourceChanged { collection, source, wanted, generation } => {
+            let (source, wanted) = (source.as_str(), wanted.map(|f| f.0));
+            let record = SourceChangedV1 { collection: id(*collection), source, wanted, generation: generation.0 };
+            write(SOURCE_CHANGED, &record, out)
+        }
+        Event::SpecChanged { collection, spec, wanted, generation } => {
+            let (spec, wanted) = (spec.as_str(), wanted.map(|f| f.0));
+            let record = SpecChangedV1 { collection: id(*collection), spec, wanted, generation: generation.0 };
+            write(SPEC_CHANGED, &record, out)
+        }
+        Event::PolicyChanged { collection, policy } => {
+            write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy: policy.into() }, out)
+        }
+        Event::CollectionDropped { collection } => write_only(COLLECTION_DROPPED, *collection, out),
+        Event::CollectionPaused { collection } => write_only(COLLECTION_PAUSED, *collection, out),
+        Event::CollectionResumed { collection } => write_only(COLLECTION_RESUMED, *collection, out),
+        Event::RefreshRequested { collection } => write_only(REFRESH_REQUESTED, *collection, out),
+        Event::SourceObserved { collection, observed, delta, admission } => {
+            let admission = match admission {
+                Admission::Admitted { fingerprint, generation } => {
+                    AdmissionV1::Admitted { fingerprint: fingerprint.0, generation: generation.0 }
+                }
+                Admission::Settling { until } => AdmissionV1::Settling { until: until.0 },
+            };
+            let (observed, delta) = (observed.into(), delta.map(Into::into));
+            write(SOURCE_OBSERVED, &SourceObservedV1 { collection: id(*collection), observed, delta, admission }, out)
+        }
+        Event::ObservationFailed { collection, cause } => {
+            write(OBSERVATION_FAILED, &ObservationFailedV1 { collection: id(*collection), cause }, out)
+        }
+        Event::CollectionHeld { collection, observed, delta, cause, fingerprint } => {
+            let cause = match cause {
+                HoldCause::Empty => HoldCauseV1::Empty,
+            };
+            let (observed, delta) = (observed.into(), delta.map(Into::into));
+            let record =
+                CollectionHeldV1 { collection: id(*collection), observed, delta, cause, fingerprint: fingerprint.0 };
+            write(COLLECTION_HELD, &record, out)
+        }
+        Event::HoldConfirmed { collection, fingerprint, generation } => {
+            let (fingerprint, generation) = (fingerprint.0, generation.0);
+            write(HOLD_CONFIRMED, &HoldConfirmedV1 { collection: id(*collection), fingerprint, generation }, out)
+        }
+        Event::TaskCreated { collection, generation, fingerprint, not_before } => {
+            let record = TaskCreatedV1 {
+                collection: id(*collection),
+                generation: generation.0,
+                fingerprint: fingerprint.0,
+                not_before: not_before.0,
+            };
+            write(TASK_CREATED, &record, out)
+        }
+        Event::TaskStarted { collection, task, attempt, worker, deadline } => {
+            let record = TaskStartedV1 {
+                collection: id(*collection),
+                task: task.0.0,
+                attempt: *attempt,
+                worker: worker.as_str(),
+                deadline: deadline.map(|t| t.0),
+            };
+            write(TASK_STARTED, &record, out)
+        }
+        Event::TaskAborted { collection, task, reason, stopping } => {
+            let reason = match reason {
+                AbortReason::Superseded => AbortReasonV1::Superseded,
+                AbortReason::Dropped => AbortReasonV1::Dropped,
+                AbortReason::Cancelled => AbortReasonV1::Cancelled,
+            };
+            let stopping = stopping.map(|s| StoppingV1 { token: s.token.into(), grace_until: s.grace_until.0 });
+            write(TASK_ABORTED, &TaskAbortedV1 { collection: id(*collection), task: task.0.0, reason, stopping }, out)
+        }
+        Event::TaskCompleted { collection, task, attempt, token, fingerprint, result } => {
+            let segments = result.segments.map(|s| SegmentCountsV1 { kept: s.kept, new: s.new, dropped: s.dropped });
+            let record = TaskCompletedV1 {
+                attempt: attempt_v1(*collection, *task, *attempt, *token),
+                fingerprint: fingerprint.0,
+                manifest: result.manifest.map(|h| h.0),
+                segments,
+                rows: result.rows,
+                output: result.output.as_deref(),
+            };
+            write(TASK_COMPLETED, &record, out)
+        }
+        Event::AttemptFailed { collection, task, attempt, token, reason, message, retry_at, failures, grace_until } => {
+            let reason = match reason {
+                FailReason::Failed => FailReasonV1::Failed,
+                FailReason::TimedOut => FailReasonV1::TimedOut,
+                FailReason::WorkerLost => FailReasonV1::WorkerLost,
+                FailReason::Panicked => FailReasonV1::Panicked,
+                FailReason::SourceMoved => FailReasonV1::SourceMoved,
+            };
+            let record = AttemptFailedV1 {
+                attempt: attempt_v1(*collection, *task, *attempt, *token),
+                reason,
+                message,
+                retry_at: retry_at.0,
+                failures: *failures,
+                grace_until: grace_until.map(|t| t.0),
+            };
+            write(ATTEMPT_FAILED, &record, out)
+        }
+        Event::AttemptEnded { collection, task, attempt, token, reason } => {
+            let reason = match reason {
+                EndReason::Acknowledged => EndReasonV1::Acknowledged,
+                EndReason::Abandoned => EndReasonV1::Abandoned,
+                EndReason::Lost => EndReasonV1::Lost,
+            };
+            let attempt = attempt_v1(*collection, *task, *attempt, *token);
+            write(ATTEMPT_ENDED, &AttemptEndedV1 { attempt, reason }, out)
+        }
+        Event::TaskParked { collection, task, cause } => {
+            let cause = match cause {
+                ParkCause::Permanent => ParkCauseV1::Permanent,
+                ParkCause::OutOfAttempts => ParkCauseV1::OutOfAttempts,
+                ParkCause::LostTooOften => ParkCauseV1::LostTooOften,
+            };
+            write(TASK_PARKED, &TaskParkedV1 { collection: id(*collection), task: task.0.0, cause }, out)
+        }
+        Event::CompletionRejected { collection, task, attempt, token, reason, fingerprint, wanted } => {
+            let reason = match reason {
+                RejectReason::Stale => RejectReasonV1::Stale,
+                RejectReason::NotLive => RejectReasonV1::NotLive,
+                RejectReason::Duplicate => RejectReasonV1::Duplicate,
+                RejectReason::UnknownCollection => RejectReasonV1::UnknownCollection,
+            };
+            let attempt = attempt_v1(*collection, *task, *attempt, *token);
+            let (fingerprint, wanted) = (fingerprint.0, wanted.map(|f| f.0));
+            write(COMPLETION_REJECTED, &CompletionRejectedV1 { attempt, reason, fingerprint, wanted }, out)
+        }
+    }
+}
+
+fn write<R: Serialize>(event_type: u16, record: &R, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+    let tag = Tag { event_type, version: 1 };
+    options().serialize_into(out, record).map_err(|error| CodecError::Payload { tag, problem: error.to_string() })?;
+    Ok(tag)
+}
+
+fn write_only(event_type: u16, collection: CollectionId, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+    write(event_type, &CollectionOnlyV1 { collection: id(collection) }, out)
+}
+
+fn id(collection: CollectionId) -> u64 {
+    collection.0.0
+}
+
+fn attempt_v1(collection: CollectionId, task: TaskId, attempt: u32, token: Token) -> AttemptV1 {
+    AttemptV1 { collection: id(collection), task: task.0.0, attempt, token: token.into() }
+}
+
+impl From<Token> for TokenV1 {
+    fn from(token: Token) -> TokenV1 {
+        TokenV1 { epoch: token.epoch.0, seq: token.seq.0 }
+    }
+}
+
+impl From<Delta> for DeltaV1 {
+    fn from(delta: Delta) -> DeltaV1 {
+        DeltaV1 { added: delta.added, removed: delta.removed, changed: delta.changed }
+    }
+}
+
+impl<'a> From<&'a Observed> for ObservedV1<'a> {
+    fn from(observed: &'a Observed) -> ObservedV1<'a> {
+        let set = observed.set.map(|s| PathSetV1 { root: s.root.0, files: s.files, bytes: s.bytes });
+        ObservedV1 { version: observed.version.as_bytes(), set }
+    }
+}
+
+impl From<&Policy> for PolicyV1 {
+    fn from(policy: &Policy) -> PolicyV1 {
+        PolicyV1 {
+            on_change: match policy.on_change {
+                OnChange::Supersede => OnChangeV1::Supersede,
+            },
+            grace: micros(policy.grace.0),
+            quiet: micros(policy.coalesce.quiet),
+            max_delay: micros(policy.coalesce.max_delay),
+            max_attempts: policy.retry.max_attempts,
+            backoff_base: micros(policy.retry.base),
+            backoff_cap: micros(policy.retry.cap),
+            max_lost: policy.retry.max_lost,
+            attempt_timeout: policy.attempt_timeout.0.map(micros),
+        }
+    }
+}

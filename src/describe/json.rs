@@ -1,0 +1,299 @@
+//! The JSON form of an event. The order of the fields of `Line` is the order of the keys.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Described, name_of_abort, name_of_end, name_of_failure, name_of_hold, name_of_parking, name_of_rejection};
+use crate::core::vocabulary::{
+    Admission, Delta, Event, Fingerprint, Generation, Name, Observed, OnChange, Policy, Recorded, Seq, Spec, Token,
+    micros,
+};
+
+/// The version of the JSON form. Keys are only ever added within one.
+const FORM: u32 = 1;
+
+impl Described<'_> {
+    /// The event as one JSON object, without a line break.
+    #[must_use]
+    pub fn json(&self) -> String {
+        // Nothing in the object can fail to be written: no maps with keys that are not text, no floats.
+        serde_json::to_string(&self.line()).unwrap_or_default()
+    }
+
+    fn line(&self) -> Line<'_> {
+        let Recorded { seq, at, epoch, event } = self.recorded;
+        let mut line = Line {
+            v: FORM,
+            seq: seq.0,
+            time: at.to_string(),
+            event_type: event.type_name(),
+            collection: self.name.as_ref().map(Name::as_str),
+            incarnation: event.collection(*seq).map(|id| id.0.0),
+            task: event.task(*seq).map(|task| task.0.0),
+            attempt: event.attempt(),
+            ..Line::default()
+        };
+        if let Some(known) = self.known {
+            line.generation = Some(known.generation.0);
+            line.fingerprint = Some(known.fingerprint.to_string());
+        }
+        match event {
+            Event::WriterOpened { software } => {
+                line.epoch = Some(epoch.0);
+                line.software = Some(software);
+            }
+            Event::DataLossAccepted { last, found } => {
+                line.last = Some(last.0);
+                line.found = Some(found);
+            }
+            Event::CollectionDeclared { kind, source, spec, versioned, policy, wanted, .. } => {
+                line.wants(*wanted, Generation(1));
+                line.kind = Some(kind.as_str());
+                line.source = Some(source.as_str());
+                line.spec = raw(spec);
+                line.versioned = Some(*versioned);
+                line.policy = Some(policy.into());
+            }
+            Event::SourceChanged { source, wanted, generation, .. } => {
+                line.wants(*wanted, *generation);
+                line.source = Some(source.as_str());
+            }
+            Event::SpecChanged { spec, wanted, generation, .. } => {
+                line.wants(*wanted, *generation);
+                line.spec = raw(spec);
+            }
+            Event::PolicyChanged { policy, .. } => line.policy = Some(policy.into()),
+            Event::SourceObserved { observed, delta, admission, .. } => {
+                line.saw(observed, *delta);
+                match admission {
+                    Admission::Admitted { fingerprint, generation } => line.wants(Some(*fingerprint), *generation),
+                    Admission::Settling { until } => line.until = Some(until.to_string()),
+                }
+            }
+            Event::ObservationFailed { cause, .. } => line.cause = Some(cause),
+            Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
+                line.saw(observed, *delta);
+                line.cause = Some(name_of_hold(*cause));
+                line.held = Some(fingerprint.to_string());
+            }
+            Event::HoldConfirmed { fingerprint, generation, .. } => line.wants(Some(*fingerprint), *generation),
+            Event::CollectionDropped { .. }
+            | Event::CollectionPaused { .. }
+            | Event::CollectionResumed { .. }
+            | Event::RefreshRequested { .. } => {}
+            Event::TaskCreated { not_before, .. } => line.not_before = Some(not_before.to_string()),
+            Event::TaskStarted { worker, deadline, .. } => {
+                line.token = Some(Token { epoch: *epoch, seq: *seq }.to_string());
+                line.worker = Some(worker.as_str());
+                line.deadline = deadline.map(|at| at.to_string());
+            }
+            Event::TaskAborted { reason, stopping, .. } => {
+                line.reason = Some(name_of_abort(*reason));
+                line.token = stopping.map(|stopping| stopping.token.to_string());
+                line.grace_until = stopping.map(|stopping| stopping.grace_until.to_string());
+            }
+            Event::TaskCompleted { token, result, .. } => {
+                line.token = Some(token.to_string());
+                line.segments_kept = result.segments.map(|segments| segments.kept);
+                line.segments_new = result.segments.map(|segments| segments.new);
+                line.segments_dropped = result.segments.map(|segments| segments.dropped);
+                line.rows = result.rows;
+                line.manifest = result.manifest.map(|root| root.to_string());
+                line.output = result.output.as_deref();
+            }
+            Event::AttemptFailed { token, reason, message, retry_at, failures, grace_until, .. } => {
+                line.token = Some(token.to_string());
+                line.reason = Some(name_of_failure(*reason));
+                line.message = Some(message);
+                line.retry_at = Some(retry_at.to_string());
+                line.failures = Some(*failures);
+                line.grace_until = grace_until.map(|at| at.to_string());
+            }
+            Event::AttemptEnded { token, reason, .. } => {
+                line.token = Some(token.to_string());
+                line.reason = Some(name_of_end(*reason));
+            }
+            Event::TaskParked { cause, .. } => line.cause = Some(name_of_parking(*cause)),
+            Event::CompletionRejected { token, reason, fingerprint, wanted, .. } => {
+                line.token = Some(token.to_string());
+                line.reason = Some(name_of_rejection(*reason));
+                // What the result was built from, whatever its task was to build.
+                line.generation = None;
+                line.fingerprint = Some(fingerprint.to_string());
+                line.wanted = wanted.map(|wanted| wanted.to_string());
+            }
+        }
+        line
+    }
+}
+
+/// The JSON object of an event; the order of the fields is the order of the keys.
+#[derive(Default, Serialize)]
+struct Line<'a> {
+    v: u32,
+    seq: u64,
+    time: String,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incarnation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failures: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spec: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versioned: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_set: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments_kept: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments_new: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments_dropped: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    software: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<&'a str>,
+}
+
+impl Line<'_> {
+    fn wants(&mut self, wanted: Option<Fingerprint>, generation: Generation) {
+        self.generation = Some(generation.0);
+        self.fingerprint = wanted.map(|wanted| wanted.to_string());
+    }
+
+    fn saw(&mut self, observed: &Observed, delta: Option<Delta>) {
+        self.version = Some(observed.version.to_string());
+        self.path_set = observed.set.map(|set| set.root.to_string());
+        self.files = observed.set.map(|set| set.files);
+        self.bytes = observed.set.map(|set| set.bytes);
+        self.added = delta.map(|delta| delta.added);
+        self.removed = delta.map(|delta| delta.removed);
+        self.changed = delta.map(|delta| delta.changed);
+    }
+}
+
+/// The policy, with all durations in microseconds.
+#[derive(Serialize)]
+struct PolicyLine {
+    on_change: &'static str,
+    grace_us: u64,
+    quiet_us: u64,
+    max_delay_us: u64,
+    max_attempts: u32,
+    backoff_base_us: u64,
+    backoff_cap_us: u64,
+    max_lost: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_timeout_us: Option<u64>,
+}
+
+impl From<&Policy> for PolicyLine {
+    fn from(policy: &Policy) -> PolicyLine {
+        PolicyLine {
+            on_change: match policy.on_change {
+                OnChange::Supersede => "supersede",
+            },
+            grace_us: micros(policy.grace.0),
+            quiet_us: micros(policy.coalesce.quiet),
+            max_delay_us: micros(policy.coalesce.max_delay),
+            max_attempts: policy.retry.max_attempts,
+            backoff_base_us: micros(policy.retry.base),
+            backoff_cap_us: micros(policy.retry.cap),
+            max_lost: policy.retry.max_lost,
+            attempt_timeout_us: policy.attempt_timeout.0.map(micros),
+        }
+    }
+}
+
+/// A canonical spec is JSON: it is written as it stands.
+pub(super) fn raw(spec: &Spec) -> Option<&RawValue> {
+    serde_json::from_str(spec.as_str()).ok()
+}
+
+/// What was printed of a log: the last line of every dump in JSON.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    kind: &'static str,
+    events: u64,
+    from: u64,
+    to: u64,
+    head: String,
+}
+
+impl Summary {
+    /// `events` were printed of those from `from` up to but without `to`; `head` is the hash of the log's last frame.
+    #[must_use]
+    pub fn new(events: u64, from: Seq, to: Seq, head: crate::log::FrameHash) -> Summary {
+        Summary { kind: "summary", events, from: from.0, to: to.0, head: head.to_string() }
+    }
+
+    /// The line, without a line break.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

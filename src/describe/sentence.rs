@@ -1,0 +1,125 @@
+//! The line form of an event: a sentence for people.
+
+use std::fmt::{self, Write as _};
+
+use super::{Described, name_of_abort, name_of_end, name_of_failure, name_of_hold, name_of_parking, name_of_rejection};
+use crate::core::vocabulary::{Admission, Delta, Event, Fingerprint, Observed, Recorded, Timestamp};
+
+/// One line: time, number, collection, and a sentence.
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Recorded { seq, at, .. } = self.recorded;
+        write!(f, "{at} {:>6} ", seq.0)?;
+        if let Some(name) = &self.name {
+            write!(f, "{name}: ")?;
+        }
+        Printable(f).write_fmt(format_args!("{}", Sentence(self)))
+    }
+}
+
+/// What an event says, in words.
+struct Sentence<'d>(&'d Described<'d>);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Recorded { seq, at, epoch, event } = self.0.recorded;
+        match event {
+            Event::WriterOpened { software } => write!(f, "log opened by {software}, epoch {epoch}"),
+            Event::DataLossAccepted { last, found } => {
+                write!(f, "loss of everything after event {last} accepted: {found}")
+            }
+            Event::CollectionDeclared { kind, source, spec, .. } => {
+                write!(f, "declared as {kind} from {source} with {spec}")
+            }
+            Event::SourceChanged { source, generation, .. } => {
+                write!(f, "source is now {source} (generation {generation})")
+            }
+            Event::SpecChanged { spec, generation, .. } => write!(f, "spec is now {spec} (generation {generation})"),
+            Event::PolicyChanged { .. } => f.write_str("policy changed"),
+            Event::SourceObserved { observed, delta, admission, .. } => {
+                f.write_str("source observed")?;
+                write_sight(f, observed, *delta)?;
+                match admission {
+                    Admission::Admitted { fingerprint, generation } => {
+                        write!(f, ", wanted: {} (generation {generation})", short(*fingerprint))
+                    }
+                    Admission::Settling { until } => write!(f, ", settling for {}", span(*at, *until)),
+                }
+            }
+            Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
+            Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
+                write!(f, "held ({})", name_of_hold(*cause))?;
+                write_sight(f, observed, *delta)?;
+                write!(f, "; to accept it, confirm {fingerprint}")
+            }
+            Event::HoldConfirmed { generation, .. } => {
+                write!(f, "what was held is confirmed (generation {generation})")
+            }
+            Event::CollectionDropped { .. } => f.write_str("dropped"),
+            Event::CollectionPaused { .. } => f.write_str("paused"),
+            Event::CollectionResumed { .. } => f.write_str("resumed"),
+            Event::RefreshRequested { .. } => f.write_str("refresh requested"),
+            Event::TaskCreated { generation, fingerprint, not_before, .. } => {
+                write!(f, "task {seq} created for {} (generation {generation})", short(*fingerprint))?;
+                if not_before > at { write!(f, ", starts in {}", span(*at, *not_before)) } else { Ok(()) }
+            }
+            Event::TaskStarted { task, attempt, worker, .. } => {
+                write!(f, "task {task} started, attempt {attempt} on {worker}")
+            }
+            Event::TaskAborted { task, reason, .. } => write!(f, "task {task} aborted: {}", name_of_abort(*reason)),
+            Event::TaskCompleted { task, fingerprint, result, .. } => {
+                write!(f, "task {task} committed {}", short(*fingerprint))?;
+                if let Some(segments) = result.segments {
+                    let (kept, new, dropped) = (segments.kept, segments.new, segments.dropped);
+                    write!(f, ", segments: {kept} kept, {new} new, {dropped} dropped")?;
+                }
+                result.rows.map_or(Ok(()), |rows| write!(f, ", {rows} rows"))
+            }
+            Event::AttemptFailed { task, attempt, reason, message, retry_at, .. } => {
+                let reason = name_of_failure(*reason);
+                write!(f, "task {task} attempt {attempt} {reason}: {message}")?;
+                if retry_at > at { write!(f, "; next in {}", span(*at, *retry_at)) } else { Ok(()) }
+            }
+            Event::AttemptEnded { task, attempt, reason, .. } => {
+                write!(f, "task {task} attempt {attempt} ended: {}", name_of_end(*reason))
+            }
+            Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", name_of_parking(*cause)),
+            Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
+                let reason = name_of_rejection(*reason);
+                write!(f, "task {task} attempt {attempt}: result of {} rejected, {reason}", short(*fingerprint))?;
+                wanted.map_or(Ok(()), |wanted| write!(f, "; wanted is {}", short(wanted)))
+            }
+        }
+    }
+}
+
+fn write_sight(f: &mut fmt::Formatter<'_>, observed: &Observed, delta: Option<Delta>) -> fmt::Result {
+    if let Some(set) = observed.set {
+        write!(f, ": {} files, {} bytes", set.files, set.bytes)?;
+    }
+    if let Some(Delta { added, removed, changed }) = delta {
+        write!(f, " (+{added} -{removed} ~{changed})")?;
+    }
+    Ok(())
+}
+
+/// As much of a fingerprint as people compare.
+fn short(fingerprint: Fingerprint) -> String {
+    fingerprint.to_string().chars().take(12).collect()
+}
+
+fn span(from: Timestamp, to: Timestamp) -> String {
+    format!("{:.1} s", to.since(from).as_secs_f64())
+}
+
+/// Lets no control character through: names of files come from outside and must not drive a terminal.
+struct Printable<'f, 'a>(&'f mut fmt::Formatter<'a>);
+
+impl fmt::Write for Printable<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c.is_control() {
+            true => write!(self.0, "{}", c.escape_default()),
+            false => self.0.write_char(c),
+        })
+    }
+}

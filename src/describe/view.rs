@@ -1,0 +1,227 @@
+//! The JSON form of a collection, shared by every tool that prints one.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::json::raw;
+use super::{name_of_failure, name_of_hold, name_of_parking};
+use crate::core::vocabulary::{Fingerprint, Timestamp};
+use crate::core::{CollectionView, Condition, Failure, Lag, Parking, Pending};
+
+/// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
+///
+/// Every key is always there, in this order; what does not apply is `null`:
+///
+/// | key | value |
+/// |---|---|
+/// | `v` | 1, the version of this form; keys are only ever added within one |
+/// | `name`, `incarnation` | the collection, and the number of the event that declared it |
+/// | `kind`, `source`, `spec`, `versioned` | as declared last |
+/// | `generation` | counts the changes of `wanted` |
+/// | `latest`, `wanted`, `applied` | fingerprints: the last word heard, the one admitted, the one of the last commit |
+/// | `condition` | `fresh awaiting_observation settling held running draining backing_off moving waiting_for_worker parked paused` |
+/// | `cause` | of `held`, `parked` or a source that cannot be observed |
+/// | `because` | the condition as a sentence |
+/// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |
+/// | `paused` | whether new attempts wait for a resume, also while one is running |
+/// | `task`, `attempt`, `attempts`, `worker` | the live task, its running attempt, its attempts so far, who runs it |
+/// | `failures`, `last_failure` | failures in a row, and the last one: `{"reason","message","time"}` |
+/// | `held` | the fingerprint that waits to be confirmed, also while a task for the word before is live |
+/// | `unobservable` | why the source cannot be observed: `{"since","cause"}` |
+/// | `lag_seconds` | how far behind it is; 0 when everything heard is applied, `null` when the source cannot be observed |
+/// | `applied_at`, `applied_seq`, `token` | when, by which event and under which token the last commit was made |
+/// | `segments_kept`, `segments_new`, `segments_dropped`, `rows`, `manifest`, `output` | what it committed |
+/// | `time` | `now` |
+#[must_use]
+pub fn view_json(view: &CollectionView, now: Timestamp) -> String {
+    // Nothing in the object can fail to be written: a lag is a finite number.
+    serde_json::to_string(&Row::of(view, now)).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Row<'v> {
+    v: u32,
+    name: &'v str,
+    incarnation: u64,
+    kind: &'v str,
+    source: &'v str,
+    spec: Option<&'v RawValue>,
+    versioned: bool,
+    generation: u64,
+    latest: Option<String>,
+    wanted: Option<String>,
+    applied: Option<String>,
+    condition: &'static str,
+    cause: Option<&'v str>,
+    because: String,
+    until: Option<String>,
+    paused: bool,
+    task: Option<u64>,
+    attempt: Option<u32>,
+    attempts: u32,
+    worker: Option<&'v str>,
+    failures: u32,
+    last_failure: Option<FailureRow<'v>>,
+    held: Option<String>,
+    unobservable: Option<UnobservableRow<'v>>,
+    lag_seconds: Option<f64>,
+    applied_at: Option<String>,
+    applied_seq: Option<u64>,
+    token: Option<String>,
+    segments_kept: Option<u64>,
+    segments_new: Option<u64>,
+    segments_dropped: Option<u64>,
+    rows: Option<u64>,
+    manifest: Option<String>,
+    output: Option<&'v str>,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct FailureRow<'v> {
+    reason: &'static str,
+    message: &'v str,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct UnobservableRow<'v> {
+    since: String,
+    cause: &'v str,
+}
+
+impl<'v> Row<'v> {
+    fn of(view: &'v CollectionView, now: Timestamp) -> Row<'v> {
+        let hex = |fingerprint: Option<Fingerprint>| fingerprint.map(|fingerprint| fingerprint.to_string());
+        let applied = view.applied.as_ref();
+        let result = applied.map(|applied| &applied.result);
+        let segments = result.and_then(|result| result.segments);
+        let (attempt, worker) = match &view.condition {
+            Condition::Running { attempt, worker, .. } => (Some(*attempt), Some(worker.as_str())),
+            _ => (None, None),
+        };
+        Row {
+            v: 1,
+            name: view.name.as_str(),
+            incarnation: view.id.0.0,
+            kind: view.kind.as_str(),
+            source: view.source.as_str(),
+            spec: raw(&view.spec),
+            versioned: view.versioned,
+            generation: view.generation.0,
+            latest: hex(view.latest),
+            wanted: hex(view.wanted),
+            applied: hex(applied.map(|applied| applied.fingerprint)),
+            condition: view.condition.name(),
+            cause: cause_of(view),
+            because: view.condition.to_string(),
+            until: until_of(&view.condition).map(|until| until.to_string()),
+            paused: view.paused,
+            task: view.task.map(|task| task.0.0),
+            attempt,
+            attempts: view.attempts,
+            worker,
+            failures: view.failures,
+            last_failure: view.last_failure.as_ref().map(FailureRow::of),
+            held: hex(view.held().map(|(_, fingerprint)| fingerprint)),
+            unobservable: view
+                .unobservable
+                .as_ref()
+                .map(|found| UnobservableRow { since: found.since.to_string(), cause: &found.cause }),
+            lag_seconds: match view.lag {
+                Lag::Zero => Some(0.0),
+                Lag::Since(span) => Some(span.as_secs_f64()),
+                Lag::Unknown => None,
+            },
+            applied_at: applied.map(|applied| applied.at.to_string()),
+            applied_seq: applied.map(|applied| applied.seq.0),
+            token: applied.map(|applied| applied.token.to_string()),
+            segments_kept: segments.map(|segments| segments.kept),
+            segments_new: segments.map(|segments| segments.new),
+            segments_dropped: segments.map(|segments| segments.dropped),
+            rows: result.and_then(|result| result.rows),
+            manifest: result.and_then(|result| result.manifest).map(|root| root.to_string()),
+            output: result.and_then(|result| result.output.as_deref()),
+            time: now.to_string(),
+        }
+    }
+}
+
+impl<'v> FailureRow<'v> {
+    fn of(failure: &'v Failure) -> FailureRow<'v> {
+        FailureRow { reason: name_of_failure(failure.reason), message: &failure.message, time: failure.at.to_string() }
+    }
+}
+
+fn cause_of(view: &CollectionView) -> Option<&str> {
+    match (&view.condition, view.pending, &view.unobservable) {
+        (Condition::Parked { cause, .. }, _, _) => Some(name_of_parked(*cause)),
+        (Condition::Held { cause, .. }, _, _) => Some(name_of_hold(*cause)),
+        (_, Some(Pending::Held { cause, .. }), _) => Some(name_of_hold(cause)),
+        (_, _, Some(found)) => Some(&found.cause),
+        _ => None,
+    }
+}
+
+fn until_of(condition: &Condition) -> Option<Timestamp> {
+    match condition {
+        Condition::Settling { until }
+        | Condition::Draining { until }
+        | Condition::BackingOff { until, .. }
+        | Condition::Moving { until } => Some(*until),
+        Condition::Running { deadline, .. } => *deadline,
+        Condition::Fresh
+        | Condition::AwaitingObservation
+        | Condition::Held { .. }
+        | Condition::WaitingForWorker
+        | Condition::Parked { .. }
+        | Condition::Paused => None,
+    }
+}
+
+/// `permanent`, `out_of_attempts`, `lost_too_often` or `cancelled`.
+#[must_use]
+pub fn name_of_parked(parking: Parking) -> &'static str {
+    match parking {
+        Parking::Failed(cause) => name_of_parking(cause),
+        Parking::Cancelled => "cancelled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::State;
+    use crate::core::vocabulary::{CollectionId, Epoch, Event, Kind, Name, Policy, Recorded, Seq, Source, Spec};
+
+    #[test]
+    fn a_row_has_every_key_in_order() {
+        let mut state = State::new();
+        let declared = Event::CollectionDeclared {
+            name: Name::new("a").unwrap(),
+            kind: Kind::new("files").unwrap(),
+            source: Source::new("lake/").unwrap(),
+            spec: Spec::parse(r#"{"b":1}"#).unwrap(),
+            versioned: true,
+            policy: Policy::default(),
+            wanted: None,
+        };
+        for (seq, event) in [(1, Event::WriterOpened { software: "test".into() }), (2, declared)] {
+            state.fold(&Recorded { seq: Seq(seq), at: Timestamp(1_000_000), epoch: Epoch(1), event }).unwrap();
+        }
+        let now = Timestamp(2_500_000);
+        let view = CollectionView::of(&state, CollectionId(Seq(2)), now).unwrap();
+        assert_eq!(
+            view_json(&view, now),
+            concat!(
+                r#"{"v":1,"name":"a","incarnation":2,"kind":"files","source":"lake/","spec":{"b":1},"versioned":true,"#,
+                r#""generation":1,"latest":null,"wanted":null,"applied":null,"condition":"awaiting_observation","#,
+                r#""cause":null,"because":"waits for the first look at its source","until":null,"paused":false,"#,
+                r#""task":null,"attempt":null,"attempts":0,"worker":null,"failures":0,"last_failure":null,"held":null,"#,
+                r#""unobservable":null,"lag_seconds":1.5,"applied_at":null,"applied_seq":null,"token":null,"#,
+                r#""segments_kept":null,"segments_new":null,"segments_dropped":null,"rows":null,"manifest":null,"#,
+                r#""output":null,"time":"1970-01-01T00:00:02.500000Z"}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! Collecting orphans: objects that no event names, left behind by attempts that were superseded or killed.
+//!
+//! A sweep runs beside the work. It marks what the events of the log name, and removes the rest. An object that is
+//! stored while it runs (anew, or found to be there already) is *pinned*: an event may be about to name it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::core::vocabulary::{ObjectHash, Seq};
+use crate::log::LogReader;
+use crate::objects::{ObjectError, Objects, object_hash};
+use crate::replay::{self, ReplayError};
+
+/// A store of objects that can be swept while it is used.
+pub(super) struct Sweepable {
+    objects: Arc<dyn Objects>,
+    pinned: Mutex<BTreeSet<ObjectHash>>,
+    sweeping: AtomicBool,
+}
+
+impl Sweepable {
+    /// A store with a sweep about to begin: from here on everything stored is pinned until the sweep is over.
+    pub(super) fn new(objects: Arc<dyn Objects>) -> Sweepable {
+        Sweepable { objects, pinned: Mutex::new(BTreeSet::new()), sweeping: AtomicBool::new(true) }
+    }
+
+    /// Removes what no event up to `durable` names and nobody has stored since this store was made. Says how many
+    /// objects that were. Ends early, having removed less, when `stop` is set.
+    ///
+    /// # Errors
+    /// When the log or an object cannot be read; nothing was removed then, or only true orphans.
+    pub(super) fn sweep(&self, reader: &dyn LogReader, durable: Seq, stop: &AtomicBool) -> Result<u64, ReplayError> {
+        let result = self.mark(reader, durable, stop).and_then(|orphans| self.remove_all(&orphans, stop));
+        self.sweeping.store(false, Ordering::Release);
+        self.pins().clear();
+        result
+    }
+
+    /// What no event names.
+    fn mark(
+        &self,
+        reader: &dyn LogReader,
+        durable: Seq,
+        stop: &AtomicBool,
+    ) -> Result<BTreeSet<ObjectHash>, ReplayError> {
+        let unread = |error: ObjectError| ReplayError::Object { seq: durable, error: error.into() };
+        let listed = self.objects.list().map_err(unread)?;
+        let mut named_or_below = BTreeSet::new();
+        if listed.is_empty() {
+            return Ok(named_or_below);
+        }
+        for event in replay::events(reader, Seq::ZERO) {
+            let event = event?;
+            if event.seq > durable {
+                break;
+            }
+            if stop.load(Ordering::Acquire) {
+                return Ok(BTreeSet::new());
+            }
+            for named in event.event.objects() {
+                // What is below an object that cannot be read is unknown, so such an object ends the sweep.
+                replay::walk(&*self.objects, named, &mut |hash| named_or_below.insert(hash))
+                    .map_err(|error| ReplayError::Object { seq: event.seq, error })?;
+            }
+        }
+        Ok(listed.into_iter().filter(|hash| !named_or_below.contains(hash)).collect())
+    }
+
+    fn remove_all(&self, orphans: &BTreeSet<ObjectHash>, stop: &AtomicBool) -> Result<u64, ReplayError> {
+        let mut removed = 0;
+        for orphan in orphans {
+            if stop.load(Ordering::Acquire) {
+                break;
+            }
+            // Held until it is gone: who stores it after this finds it missing, and writes it.
+            let pinned = self.pins();
+            if !pinned.contains(orphan) {
+                self.objects
+                    .remove(*orphan)
+                    .map_err(|error| ReplayError::Object { seq: Seq::ZERO, error: error.into() })?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn pins(&self) -> MutexGuard<'_, BTreeSet<ObjectHash>> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Objects for Sweepable {
+    fn put(&self, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
+        if self.sweeping.load(Ordering::Acquire) {
+            // Pinned before it is looked for: a sweep that comes first removes it, and it is written anew.
+            self.pins().extend(objects.iter().map(|object| object_hash(object)));
+        }
+        self.objects.put(objects)
+    }
+
+    fn get(&self, hash: ObjectHash) -> Result<Vec<u8>, ObjectError> {
+        self.objects.get(hash)
+    }
+
+    fn list(&self) -> Result<Vec<ObjectHash>, ObjectError> {
+        self.objects.list()
+    }
+
+    fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError> {
+        self.objects.remove(hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::vocabulary::{
+        Admission, CollectionId, Content, Epoch, Event, Generation, Kind, Name, Observed, PathSet, Policy, Source,
+        Spec, Timestamp, Version, Word,
+    };
+    use crate::log::{FrameBuilder, Log, MemoryLog};
+    use crate::objects::{MemoryObjects, tree};
+
+    /// A log of one collection whose source was observed to hold `set`.
+    fn log_naming(set: ObjectHash) -> MemoryLog {
+        let (source, spec) = (Source::new("s").unwrap(), Spec::default());
+        let set = PathSet { root: set, files: 1, bytes: 1 };
+        let observed = Observed { version: Version::new(b"v").unwrap(), set: Some(set) };
+        let content = Content::Observed(observed.clone());
+        let fingerprint = Word { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap();
+        let declared = Event::CollectionDeclared {
+            name: Name::new("n").unwrap(),
+            kind: Kind::new("k").unwrap(),
+            source,
+            spec,
+            versioned: true,
+            policy: Policy::default(),
+            wanted: None,
+        };
+        let admission = Admission::Admitted { fingerprint, generation: Generation(1) };
+        let collection = CollectionId(Seq(2));
+        let seen = Event::SourceObserved { collection, observed, delta: None, admission };
+        let mut log = MemoryLog::new();
+        let mut frame = FrameBuilder::new();
+        for event in [Event::WriterOpened { software: "t".into() }, declared, seen] {
+            let mut payload = Vec::new();
+            let tag = crate::codec::encode(&event, &mut payload).unwrap();
+            frame.push(tag.event_type, tag.version, &payload).unwrap();
+        }
+        let previous = log.appended().hash;
+        log.append(&frame.seal(Seq(1), Epoch(1), Timestamp(1), Timestamp(1), previous).unwrap()).unwrap();
+        log.barrier().unwrap();
+        log
+    }
+
+    fn a_tree(objects: &dyn Objects, files: u32) -> ObjectHash {
+        let entries = (0..files).map(|n| (format!("{n:08}").into_bytes(), vec![7; 40]));
+        tree::build(objects, entries).unwrap().hash
+    }
+
+    #[test]
+    fn orphans_go_and_what_is_named_or_pinned_stays() {
+        let objects = Arc::new(MemoryObjects::new());
+        let named = a_tree(&*objects, 500);
+        let kept = objects.len();
+        let _orphan = a_tree(&*objects, 300);
+        let pinned_bytes = b"stored before the sweep and stored again while it runs".to_vec();
+        objects.put(std::slice::from_ref(&pinned_bytes)).unwrap();
+        let before = objects.len();
+
+        let log = log_naming(named);
+        let sweepable = Sweepable::new(Arc::clone(&objects) as Arc<dyn Objects>);
+        sweepable.put(&[pinned_bytes]).unwrap();
+        let removed = sweepable.sweep(&*log.reader(), Seq(3), &AtomicBool::new(false)).unwrap();
+        assert!(removed > 0);
+        assert_eq!(before as u64 - removed, objects.len() as u64);
+        // The two trees share objects; everything of the named one is there.
+        assert_eq!(objects.len(), kept + 1);
+        assert_eq!(tree::verify(&*objects, named).unwrap().entries, 500);
+    }
+
+    #[test]
+    fn a_missing_object_stops_the_sweep_before_anything_is_removed() {
+        let objects = Arc::new(MemoryObjects::new());
+        let named = a_tree(&*objects, 500);
+        a_tree(&*objects, 300);
+        objects.remove(named).unwrap();
+        let before = objects.len();
+        let log = log_naming(named);
+        let sweepable = Sweepable::new(Arc::clone(&objects) as Arc<dyn Objects>);
+        assert!(sweepable.sweep(&*log.reader(), Seq(3), &AtomicBool::new(false)).is_err());
+        assert_eq!(objects.len(), before);
+    }
+}

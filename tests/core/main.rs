@@ -1,0 +1,12 @@
+//! The core against its public API: stories, a table, and a random walk. Nothing here is real but the decisions.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a test's way to report")]
+
+mod attempts;
+mod catalogue;
+mod detection;
+mod lifecycle;
+mod table;
+mod views;
+mod walk;
+mod witness;
+mod world;

@@ -1,0 +1,290 @@
+//! A tiny world around the core: a state, a clock, an epoch, and the record of everything that was decided.
+
+use std::time::Duration;
+
+use lastword::core::vocabulary::{
+    AttemptRef, Built, Coalesce, Command, Completion, Deadline, Declaration, Epoch, Event, FailureClass, FailureReport,
+    Fingerprint, Kind, Name, ObjectHash, Observation, Observed, PathSet, Policy, Recorded, Rejection, Seen, Seq,
+    Source, Spec, Subject, Timestamp, Version, WorkerName,
+};
+use lastword::core::{Collection, CollectionView, Events, State, decide};
+
+pub(crate) const NAME: &str = "a";
+
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) now: Timestamp,
+    pub(crate) record: Vec<Recorded>,
+    epoch: Epoch,
+    events: Events,
+}
+
+pub(crate) type Said = Result<Vec<&'static str>, Rejection>;
+
+impl World {
+    /// An opened log and no collection.
+    pub(crate) fn new() -> World {
+        let mut world = World::unopened();
+        assert_eq!(world.crash(), ["writer_opened"]);
+        world
+    }
+
+    pub(crate) fn unopened() -> World {
+        let (now, epoch) = (Timestamp(1_000_000_000), Epoch(0));
+        World { state: State::new(), now, record: Vec::new(), epoch, events: Events::new() }
+    }
+
+    /// A world with the collection [`NAME`], declared with `policy`, and nothing seen of its source.
+    pub(crate) fn declared(policy: Policy) -> World {
+        let mut world = World::new();
+        assert_eq!(world.say(Command::Declare(declaration(NAME, policy).into())), Ok(vec!["collection_declared"]));
+        world
+    }
+
+    /// The same after version 1 was observed.
+    pub(crate) fn observed(policy: Policy) -> World {
+        let mut world = World::declared(policy);
+        assert_eq!(world.observe(1), ["source_observed", "task_created"]);
+        world
+    }
+
+    /// The same with a running attempt.
+    pub(crate) fn started(policy: Policy) -> (World, AttemptRef) {
+        let mut world = World::observed(policy);
+        let attempt = world.assign();
+        (world, attempt)
+    }
+
+    /// The same after version 1 was committed.
+    pub(crate) fn fresh(policy: Policy) -> World {
+        let (mut world, attempt) = World::started(policy);
+        assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
+        assert_eq!(world.condition(), "fresh");
+        world
+    }
+
+    /// Decides, folds and checks: what a reducer does, without a log.
+    pub(crate) fn say(&mut self, command: Command) -> Said {
+        if matches!(command, Command::Open { .. }) {
+            self.epoch = Epoch(self.epoch.0 + 1);
+        }
+        decide(&self.state, &command, self.now, &mut self.events)?;
+        let mut names = Vec::new();
+        let decided: Vec<_> = self.events.drain().collect();
+        for (seq, event) in decided {
+            let recorded = Recorded { seq, at: self.now, epoch: self.epoch, event };
+            self.state.fold(&recorded).unwrap_or_else(|illegal| panic!("{illegal} after {command:?}"));
+            names.push(recorded.event.type_name());
+            self.record.push(recorded);
+        }
+        self.state.check().unwrap_or_else(|violation| panic!("{violation} after {command:?}"));
+        Ok(names)
+    }
+
+    fn said(&mut self, command: Command) -> Vec<&'static str> {
+        self.say(command).unwrap_or_else(|refused| panic!("refused: {refused}"))
+    }
+
+    /// SameFold: the record adds up to the live state.
+    pub(crate) fn assert_replays(&self) {
+        let mut replayed = State::new();
+        for recorded in &self.record {
+            replayed.fold(recorded).unwrap_or_else(|illegal| panic!("{illegal}"));
+        }
+        assert_eq!(replayed, self.state, "SameFold");
+        assert_eq!(replayed.digest(), self.state.digest(), "SameFold");
+        assert_eq!(replayed.next_deadline(), self.state.next_deadline(), "the indices follow from the rest");
+        let kind = kind();
+        assert_eq!(replayed.next_ready([&kind]), self.state.next_ready([&kind]), "the indices follow from the rest");
+    }
+
+    /// The process ends, and another one opens the log.
+    pub(crate) fn crash(&mut self) -> Vec<&'static str> {
+        self.said(Command::Open { software: "test".into() })
+    }
+
+    pub(crate) fn declare(&mut self, change: impl FnOnce(&mut Declaration)) -> Said {
+        let mut declaration = Declaration::new(name(NAME));
+        change(&mut declaration);
+        self.say(Command::Declare(declaration.into()))
+    }
+
+    pub(crate) fn respecify(&mut self, spec: &str) -> Vec<&'static str> {
+        self.declare(|d| d.spec = Some(Spec::parse(spec).unwrap())).unwrap()
+    }
+
+    pub(crate) fn resource(&mut self, source: &str) -> Vec<&'static str> {
+        self.declare(|d| d.source = Some(Source::new(source).unwrap())).unwrap()
+    }
+
+    pub(crate) fn observe(&mut self, version: u8) -> Vec<&'static str> {
+        self.said(look(None, content(version)))
+    }
+
+    pub(crate) fn cannot_observe(&mut self, cause: &str) -> Vec<&'static str> {
+        self.said(look(None, Seen::Failed { cause: cause.into() }))
+    }
+
+    /// Starts the attempt that waits for a worker.
+    pub(crate) fn assign(&mut self) -> AttemptRef {
+        assert_eq!(self.try_assign(), Ok(vec!["task_started"]));
+        self.running()
+    }
+
+    pub(crate) fn try_assign(&mut self) -> Said {
+        let collection = self.state.id_of(&name(NAME)).unwrap();
+        self.say(Command::Assign { worker: WorkerName::new("w1").unwrap(), collection })
+    }
+
+    /// The running attempt.
+    pub(crate) fn running(&self) -> AttemptRef {
+        self.state.running().next().unwrap().1
+    }
+
+    /// The attempt offers what its task is to build.
+    pub(crate) fn complete(&mut self, attempt: AttemptRef) -> Vec<&'static str> {
+        let fingerprint = self.fingerprint_of(attempt);
+        self.complete_as(attempt, fingerprint)
+    }
+
+    pub(crate) fn complete_as(&mut self, attempt: AttemptRef, fingerprint: Fingerprint) -> Vec<&'static str> {
+        self.said(completion(attempt, fingerprint, Built { rows: Some(7), ..Built::default() }))
+    }
+
+    pub(crate) fn fail(&mut self, attempt: AttemptRef, class: FailureClass) -> Vec<&'static str> {
+        let failure = FailureReport { class, message: "no luck".into() };
+        self.said(Command::Fail { attempt, failure })
+    }
+
+    pub(crate) fn stopped(&mut self, attempt: AttemptRef) -> Vec<&'static str> {
+        self.said(Command::Stopped { attempt })
+    }
+
+    pub(crate) fn pause(&mut self) -> Vec<&'static str> {
+        self.said(Command::Pause { name: name(NAME) })
+    }
+
+    pub(crate) fn resume(&mut self) -> Vec<&'static str> {
+        self.said(Command::Resume { name: name(NAME) })
+    }
+
+    pub(crate) fn refresh(&mut self) -> Vec<&'static str> {
+        self.said(Command::Refresh { name: name(NAME) })
+    }
+
+    pub(crate) fn cancel(&mut self) -> Vec<&'static str> {
+        self.said(Command::Cancel { name: name(NAME), task: None })
+    }
+
+    pub(crate) fn confirm(&mut self, fingerprint: Fingerprint) -> Said {
+        self.say(Command::Confirm { name: name(NAME), fingerprint })
+    }
+
+    pub(crate) fn drop_it(&mut self) -> Vec<&'static str> {
+        self.said(Command::Drop { name: name(NAME) })
+    }
+
+    pub(crate) fn due(&mut self, deadline: Deadline) -> Said {
+        self.say(Command::Due(deadline))
+    }
+
+    /// Lets time pass and does what comes due on the way, each at its time.
+    pub(crate) fn advance(&mut self, span: Duration) -> Vec<&'static str> {
+        let end = self.now.after(span);
+        let mut names = Vec::new();
+        while let Some(deadline) = self.state.first_due(end) {
+            self.now = self.state.next_deadline().unwrap().max(self.now);
+            names.extend(self.due(deadline).unwrap());
+        }
+        self.now = end;
+        names
+    }
+
+    /// What the attempt was started to build.
+    pub(crate) fn fingerprint_of(&self, attempt: AttemptRef) -> Fingerprint {
+        let created = &self.record[usize::try_from(attempt.task.0.0).unwrap() - 1].event;
+        let Event::TaskCreated { fingerprint, .. } = created else { panic!("{created:?} is no task") };
+        *fingerprint
+    }
+
+    pub(crate) fn collection(&self) -> &Collection {
+        self.state.collection(self.state.id_of(&name(NAME)).unwrap()).unwrap()
+    }
+
+    pub(crate) fn view(&self) -> CollectionView {
+        CollectionView::of(&self.state, self.state.id_of(&name(NAME)).unwrap(), self.now).unwrap()
+    }
+
+    pub(crate) fn condition(&self) -> &'static str {
+        self.view().condition.name()
+    }
+
+    /// The last event.
+    pub(crate) fn last(&self) -> &Event {
+        self.back(1)
+    }
+
+    /// The `n`-th event from the end.
+    pub(crate) fn back(&self, n: usize) -> &Event {
+        &self.record[self.record.len() - n].event
+    }
+}
+
+impl Drop for World {
+    /// Every story is also a test of SameFold.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_replays();
+        }
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub(crate) fn kind() -> Kind {
+    Kind::new("k").unwrap()
+}
+
+pub(crate) fn declaration(text: &str, policy: Policy) -> Declaration {
+    let (kind, source) = (Some(kind()), Some(Source::new("s1").unwrap()));
+    Declaration { kind, source, policy: Some(policy), ..Declaration::new(name(text)) }
+}
+
+pub(crate) fn look(began: Option<Seq>, seen: Seen) -> Command {
+    Command::Observe(Observation { subject: Subject::Name(name(NAME)), began, seen })
+}
+
+pub(crate) fn content(version: u8) -> Seen {
+    Seen::Content { observed: observed(version), delta: None }
+}
+
+/// Version 0 is an empty set of files.
+pub(crate) fn observed(version: u8) -> Observed {
+    let files = u64::from(version) * 10;
+    let set = PathSet { root: ObjectHash([version; 32]), files, bytes: files };
+    Observed { version: Version::new(&[version]).unwrap(), set: Some(set) }
+}
+
+pub(crate) fn moved_to(version: u8) -> FailureClass {
+    let subject = Subject::Name(name(NAME));
+    FailureClass::SourceMoved(Some(Box::new(Observation { subject, began: None, seen: content(version) })))
+}
+
+pub(crate) fn completion(attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> Command {
+    Command::Complete(Box::new(Completion { attempt, fingerprint, result }))
+}
+
+/// Every observation is admitted at once; the rest is as by default.
+pub(crate) fn at_once() -> Policy {
+    Policy { coalesce: Coalesce::NONE, ..Policy::default() }
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
