@@ -290,7 +290,7 @@ fn the_annotated_head_is_a_head() {
     log.close().unwrap();
     let file = std::fs::read(path.join("HEAD")).unwrap();
     let closed = Anchor::parse(&file).unwrap();
-    let at = if closed.counter % 2 == 0 { 0 } else { 4096 };
+    let at = if closed.counter.is_multiple_of(2) { 0 } else { 4096 };
     let slot = &file[at..at + 76];
     let pieces = [
         (&slot[..4], "magic \"LWHD\""),
@@ -362,7 +362,7 @@ fn the_annotated_objects_are_a_tree() {
 /// The rule of the document, written down again.
 fn ends_object(level: u8, key: &[u8]) -> bool {
     let hash = *blake3::hash(&[&[level], key].concat()).as_bytes();
-    u16::from_le_bytes([hash[0], hash[1]]) % 64 == 0
+    u16::from_le_bytes([hash[0], hash[1]]).is_multiple_of(64)
 }
 
 #[test]
