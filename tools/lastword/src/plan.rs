@@ -1,5 +1,7 @@
 //! placeholder
+use crate::fail::Fail;
 use std::path::Path;
 use std::process::ExitCode;
-use crate::fail::Fail;
-pub(crate) fn plan(_: &Path) -> Result<ExitCode, Fail> { Ok(ExitCode::SUCCESS) }
+pub(crate) fn plan(_: &Path) -> Result<ExitCode, Fail> {
+    Ok(ExitCode::SUCCESS)
+}

@@ -117,7 +117,11 @@ fn case_20_a_missing_directory_is_not_an_empty_one() {
     let built = place.manifest();
     fs::rename(place.lake(), place.dir.path().join("gone")).unwrap();
     let ended = place.once().expect_code(1);
-    assert!(ended.stderr.contains("lineitem: unobservable: ") && ended.stderr.contains("does not exist"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("lineitem: unobservable: ") && ended.stderr.contains("does not exist"),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
     assert_eq!(place.manifest(), built);
     fs::rename(place.dir.path().join("gone"), place.lake()).unwrap();
@@ -203,7 +207,15 @@ fn events_are_lines_of_json_on_demand() {
     let ended = lastword(&["run", text(&place.config()), "--once", "--log", "json"]).expect_code(0);
     let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let types: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    let expected = ["writer_opened", "collection_declared", "source_observed", "task_created", "task_started", "task_completed", "attempt_ended"];
+    let expected = [
+        "writer_opened",
+        "collection_declared",
+        "source_observed",
+        "task_created",
+        "task_started",
+        "task_completed",
+        "attempt_ended",
+    ];
     assert_eq!(types, expected);
     assert!(events.iter().zip(1..).all(|(event, seq)| event["v"] == 1 && event["seq"] == seq));
     let ended = lastword(&["run", text(&place.config()), "--once", "--quiet"]).expect_code(0);

@@ -21,7 +21,8 @@ pub(super) fn read(
 ) -> Result<Entry, Wrong> {
     let name = Name::new(name).map_err(|error| field.wrong(&error.problem))?;
     let section = field.section()?;
-    let allowed: Vec<&str> = ["source", "spec", "target_rows"].into_iter().chain(policy::KEYS.iter().copied()).collect();
+    let allowed: Vec<&str> =
+        ["source", "spec", "target_rows"].into_iter().chain(policy::KEYS.iter().copied()).collect();
     section.only(&allowed)?;
 
     let at = section.require("source", "a path or file:// URL of a directory")?;

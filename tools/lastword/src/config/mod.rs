@@ -53,8 +53,7 @@ impl Entry {
         let wrong = |error: lastword::core::vocabulary::FieldError| Fail::new(USAGE, format!("{}: {error}", self.name));
         let mut declaration = Declaration::new(self.name.clone());
         declaration.kind = Some(Kind::new(KIND).map_err(wrong)?);
-        declaration.source =
-            Some(lastword::core::vocabulary::Source::new(&self.source.url()).map_err(wrong)?);
+        declaration.source = Some(lastword::core::vocabulary::Source::new(&self.source.url()).map_err(wrong)?);
         declaration.spec = Some(self.spec.clone());
         declaration.versioned = Some(true);
         declaration.policy = Some(self.policy.clone());
@@ -65,7 +64,8 @@ impl Entry {
 impl Config {
     /// Reads and checks a configuration file. Relative paths in it start at the directory it lies in.
     pub(crate) fn read(file: &Path) -> Result<Config, Fail> {
-        let unreadable = |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+        let unreadable =
+            |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
         let text = fs::read(file).map_err(unreadable)?;
         let base = directory_of(file).map_err(unreadable)?;
         Config::parse(file, &text, &base).map_err(|error| Fail::new(USAGE, error.to_string()))
@@ -180,7 +180,9 @@ mod tests {
 
     #[test]
     fn policies_of_a_collection_come_before_the_defaults() {
-        let text = format!("{START}[defaults]\nquiet = \"1s\"\ngrace = \"2s\"\n{LINEITEM}quiet = \"50ms\"\nattempt_timeout = \"none\"\nmax_attempts = 3\n");
+        let text = format!(
+            "{START}[defaults]\nquiet = \"1s\"\ngrace = \"2s\"\n{LINEITEM}quiet = \"50ms\"\nattempt_timeout = \"none\"\nmax_attempts = 3\n"
+        );
         let config = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf")).unwrap();
         let policy = &config.collections[0].policy;
         assert_eq!(policy.coalesce.quiet, Duration::from_millis(50));
@@ -199,9 +201,18 @@ mod tests {
             ("state = \"s\"\ncollections = 1\n", "lake.toml:2: collections: must be a table, found a whole number"),
             ("state = \"s\"\nstate = \"t\"\n", "lake.toml:2: duplicate key"),
             ("state = \"s\n", "lake.toml:1: "),
-            ("state = \"s\"\nworkers = 0\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n", "lake.toml:2: workers: must be a whole number of at least 1, found 0"),
-            ("state = \"s\"\nlook_interval = \"soon\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n", "lake.toml:2: look_interval: must be a duration such as \"200ms\""),
-            ("state = \"s\"\ndurability = \"none\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n", "lake.toml:2: durability: must be \"power\""),
+            (
+                "state = \"s\"\nworkers = 0\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: workers: must be a whole number of at least 1, found 0",
+            ),
+            (
+                "state = \"s\"\nlook_interval = \"soon\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: look_interval: must be a duration such as \"200ms\"",
+            ),
+            (
+                "state = \"s\"\ndurability = \"none\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: durability: must be \"power\"",
+            ),
         ] {
             check(text, expected);
         }
@@ -212,38 +223,104 @@ mod tests {
             ("[collections.\"\"]\n", "lake.toml:2: collections.\"\": must have 1 to 200 bytes"),
             ("[collections]\na = 1\n", "lake.toml:3: collections.a: must be a table, found a whole number"),
             ("[collections.a]\nsource = 1\n", "lake.toml:3: collections.a.source: must be a string"),
-            ("[collections.a]\nsource = \"s3://bucket/x\"\n", "lake.toml:3: collections.a.source: has the unknown scheme s3"),
+            (
+                "[collections.a]\nsource = \"s3://bucket/x\"\n",
+                "lake.toml:3: collections.a.source: has the unknown scheme s3",
+            ),
             ("[collections.a]\nsource = \"../x\"\n", "lake.toml:3: collections.a.source: must not contain `..`"),
-            ("[collections.a]\nsource = \"file://me:hunter2@localhost/x\"\n", "lake.toml:3: collections.a.source: must not hold a user or a password"),
-            ("[collections.a]\nsource = \"x\"\nspec = \"parquet\"\n", "lake.toml:4: collections.a.spec: must be a table, found a string"),
-            ("[collections.a]\nsource = \"x\"\nspec = {}\n", "lake.toml:4: collections.a.spec.format: must be \"parquet\", it is missing"),
-            ("[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"csv\"\n", "lake.toml:5: collections.a.spec.format: must be \"parquet\", found csv"),
-            ("[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\nrows = 1\n", "lake.toml:6: collections.a.spec.rows: is unknown"),
-            ("[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\n[collections.a.spec.params]\npassword = \"hunter2\"\n", "lake.toml:7: collections.a.spec.params.password: must name where the secret is kept"),
-            ("[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", params = {at = 2026-01-01}}\n", "lake.toml:4: collections.a.spec.params.at: must not be a date"),
+            (
+                "[collections.a]\nsource = \"file://me:hunter2@localhost/x\"\n",
+                "lake.toml:3: collections.a.source: must not hold a user or a password",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\nspec = \"parquet\"\n",
+                "lake.toml:4: collections.a.spec: must be a table, found a string",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\nspec = {}\n",
+                "lake.toml:4: collections.a.spec.format: must be \"parquet\", it is missing",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"csv\"\n",
+                "lake.toml:5: collections.a.spec.format: must be \"parquet\", found csv",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\nrows = 1\n",
+                "lake.toml:6: collections.a.spec.rows: is unknown",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\n[collections.a.spec.params]\npassword = \"hunter2\"\n",
+                "lake.toml:7: collections.a.spec.params.password: must name where the secret is kept",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", params = {at = 2026-01-01}}\n",
+                "lake.toml:4: collections.a.spec.params.at: must not be a date",
+            ),
         ] {
             check(&format!("{START}{lines}"), expected);
         }
         for (line, expected) in [
-            ("target_rows = 0", "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found 0"),
-            ("target_rows = -5", "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found -5"),
-            ("target_rows = 1.5", "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found 1.5"),
-            ("target_rows = \"9\"", "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found a string"),
-            ("target_rows = 9_007_199_254_740_992", "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at most 9007199254740991"),
-            ("quiet = 200", "lake.toml:5: collections.lineitem.quiet: must be a duration such as \"200ms\" or \"5s\", found a whole number"),
+            (
+                "target_rows = 0",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found 0",
+            ),
+            (
+                "target_rows = -5",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found -5",
+            ),
+            (
+                "target_rows = 1.5",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found 1.5",
+            ),
+            (
+                "target_rows = \"9\"",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found a string",
+            ),
+            (
+                "target_rows = 9_007_199_254_740_992",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at most 9007199254740991",
+            ),
+            (
+                "quiet = 200",
+                "lake.toml:5: collections.lineitem.quiet: must be a duration such as \"200ms\" or \"5s\", found a whole number",
+            ),
             ("quiet = \"1h\"", "lake.toml:5: collections.lineitem.quiet: must be at most max_delay"),
-            ("max_attempts = 0", "lake.toml:5: collections.lineitem.max_attempts: must be a whole number of at least 1, found 0"),
-            ("attempt_timeout = \"0s\"", "lake.toml:5: collections.lineitem.attempt_timeout: must be longer than zero, or none"),
-            ("backoff_base = \"1h\"", "lake.toml:5: collections.lineitem.backoff_base: must be longer than zero and at most"),
+            (
+                "max_attempts = 0",
+                "lake.toml:5: collections.lineitem.max_attempts: must be a whole number of at least 1, found 0",
+            ),
+            (
+                "attempt_timeout = \"0s\"",
+                "lake.toml:5: collections.lineitem.attempt_timeout: must be longer than zero, or none",
+            ),
+            (
+                "backoff_base = \"1h\"",
+                "lake.toml:5: collections.lineitem.backoff_base: must be longer than zero and at most",
+            ),
             ("grace = \"5000y\"", "lake.toml:5: collections.lineitem.grace: must be at most a hundred years"),
-            ("colour = 1", "lake.toml:5: collections.lineitem.colour: is unknown; allowed are source, spec, target_rows, quiet"),
+            (
+                "colour = 1",
+                "lake.toml:5: collections.lineitem.colour: is unknown; allowed are source, spec, target_rows, quiet",
+            ),
         ] {
             check(&format!("{START}{LINEITEM}{line}\n"), expected);
         }
-        check("state = \"x/lineitem/state\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\"}\n", "lake.toml:3: collections.a.source: must not hold the log (state), which changes with every look");
-        check("state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", target_rows = 5}\ntarget_rows = 6\n", "lake.toml:5: collections.a.target_rows: is given twice");
-        check(&format!("{START}[defaults]\ntarget_rows = 5\n{LINEITEM}"), "lake.toml:3: defaults.target_rows: is unknown");
-        check(&format!("{START}[defaults]\nquiet = \"9s\"\n{LINEITEM}"), "lake.toml:3: defaults.quiet: must be at most max_delay");
+        check(
+            "state = \"x/lineitem/state\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\"}\n",
+            "lake.toml:3: collections.a.source: must not hold the log (state), which changes with every look",
+        );
+        check(
+            "state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", target_rows = 5}\ntarget_rows = 6\n",
+            "lake.toml:5: collections.a.target_rows: is given twice",
+        );
+        check(
+            &format!("{START}[defaults]\ntarget_rows = 5\n{LINEITEM}"),
+            "lake.toml:3: defaults.target_rows: is unknown",
+        );
+        check(
+            &format!("{START}[defaults]\nquiet = \"9s\"\n{LINEITEM}"),
+            "lake.toml:3: defaults.quiet: must be at most max_delay",
+        );
     }
 
     #[test]

@@ -40,10 +40,7 @@ pub(crate) fn check(state: &Path, told: &[Told]) -> Result<(Vec<Found>, Vec<(&'s
         Ok(text)
     });
     let chapters = chapters.collect();
-    let whole = vec![
-        ("the whole day", last_word(&events)),
-        ("the log itself", verified(&*reader, &objects)?),
-    ];
+    let whole = vec![("the whole day", last_word(&events)), ("the log itself", verified(&*reader, &objects)?)];
     Ok((chapters, whole))
 }
 
@@ -73,7 +70,11 @@ fn only_commit(events: &[Recorded]) -> Result<Commit<'_>, String> {
 }
 
 /// The first event that is `wanted`, with what it says.
-fn find<'e, T>(events: &'e [Recorded], what: &str, wanted: impl Fn(&'e Event) -> Option<T>) -> Result<(Seq, T), String> {
+fn find<'e, T>(
+    events: &'e [Recorded],
+    what: &str,
+    wanted: impl Fn(&'e Event) -> Option<T>,
+) -> Result<(Seq, T), String> {
     let found = events.iter().find_map(|recorded| Some((recorded.seq, wanted(&recorded.event)?)));
     found.ok_or_else(|| format!("the log does not say that {what}"))
 }
@@ -139,7 +140,10 @@ fn corrupt(events: &[Recorded], commit: Commit<'_>) -> Found {
     if task == commit.task || parked > commit.seq {
         return Err(format!("parked {parked} and committed {}: not in this order", commit.seq));
     }
-    Ok(format!("part-06.parquet blamed ({failed}), task {task} parked ({parked}), repaired and committed ({})", commit.seq))
+    Ok(format!(
+        "part-06.parquet blamed ({failed}), task {task} parked ({parked}), repaired and committed ({})",
+        commit.seq
+    ))
 }
 
 fn kill(events: &[Recorded], commit: Commit<'_>) -> Found {
@@ -160,7 +164,10 @@ fn kill(events: &[Recorded], commit: Commit<'_>) -> Found {
     })?;
     let (second, _) = find(events, "a second attempt started", started(2))?;
     if (commit.task, commit.attempt) != (task, 2) || !(first < lost && lost < second) {
-        return Err(format!("the commit is of task {} attempt {}, not of the one that was killed", commit.task, commit.attempt));
+        return Err(format!(
+            "the commit is of task {} attempt {}, not of the one that was killed",
+            commit.task, commit.attempt
+        ));
     }
     Ok(format!(
         "task {task}: attempt 1 ({first}) lost with its process ({lost}), attempt 2 ({second}) committed ({})",

@@ -66,8 +66,8 @@ impl Lake {
         let mut rows = 0;
         for entry in fs::read_dir(&self.directory).map_err(of_io(&self.directory))? {
             let path = entry.map_err(of_io(&self.directory))?.path();
-            rows += count_rows(&path)
-                .map_err(|error| Fail::new(CANNOT_OPEN, format!("{}: {error}", path.display())))?;
+            rows +=
+                count_rows(&path).map_err(|error| Fail::new(CANNOT_OPEN, format!("{}: {error}", path.display())))?;
         }
         Ok(rows)
     }

@@ -106,7 +106,10 @@ fn given(dir: PathBuf) -> Result<PathBuf, Fail> {
     let failed = |error: std::io::Error| Fail::new(CANNOT_OPEN, format!("{}: {error}", dir.display()));
     fs::create_dir_all(&dir).map_err(failed)?;
     if fs::read_dir(&dir).map_err(failed)?.next().is_some() {
-        return Err(Fail::new(USAGE, format!("{}: is not empty; the demo needs a directory of its own", dir.display())));
+        return Err(Fail::new(
+            USAGE,
+            format!("{}: is not empty; the demo needs a directory of its own", dir.display()),
+        ));
     }
     Ok(dir)
 }
@@ -132,8 +135,7 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
     let config = Config::read(&directory.join("lake.toml"))?;
     let gate = Gate::new();
     gate.close();
-    let mut session =
-        Session::start(&config, SlowWorker::new(gate.clone()), config.look_interval, Format::Text)?;
+    let mut session = Session::start(&config, SlowWorker::new(gate.clone()), config.look_interval, Format::Text)?;
     session.declare(&config)?;
     let mut said = false;
     while begun.elapsed() < LIFE {

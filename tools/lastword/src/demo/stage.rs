@@ -117,7 +117,8 @@ impl Stage {
 
     /// Runs another process on the log until its attempt is under way, and kills it. Returns its number.
     pub(crate) fn kill_in_the_middle(&self) -> Result<u32, Fail> {
-        let failed = |error: std::io::Error| Fail::new(CANNOT_OPEN, format!("the process that is to be killed: {error}"));
+        let failed =
+            |error: std::io::Error| Fail::new(CANNOT_OPEN, format!("the process that is to be killed: {error}"));
         let program = std::env::current_exe().map_err(failed)?;
         let child = Command::new(program)
             .arg("demo-worker")

@@ -4,9 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lastword::core::vocabulary::{Built, FieldError, Source, Spec};
-use lastword::external::{
-    BuildError, Checkpoint, External, NewSegment, SegmentBuilder, SegmentId,
-};
+use lastword::external::{BuildError, Checkpoint, External, NewSegment, SegmentBuilder, SegmentId};
 use lastword::worker::{Context, Failure, Observer, Worker};
 
 /// Longest stay at the gate: the demo is over by then, whatever happened.
