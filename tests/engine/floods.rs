@@ -49,7 +49,8 @@ fn case_48_completions_are_heard_through_a_flood_of_declarations() {
     until("a full queue", || full.load(Ordering::Relaxed) > 0);
     stop.store(true, Ordering::Relaxed);
     for flooder in flooders {
-        assert!(flooder.join().unwrap().is_some());
+        // One of them may never have found room: the queue is fair to nobody.
+        flooder.join().unwrap();
     }
     let declared = lab.count("spec_changed") + lab.handle.list().unwrap().len() - 10;
     assert_eq!(declared as u64, taken.load(Ordering::Relaxed), "every ticket that was given out is in the log");
