@@ -36,6 +36,7 @@ pub mod codec;
 pub mod core;
 pub mod describe;
 pub mod engine;
+pub mod evlog;
 #[cfg(feature = "external")]
 pub mod external;
 pub mod log;
@@ -43,6 +44,10 @@ pub mod objects;
 pub mod reducer;
 pub mod replay;
 pub mod worker;
+
+/// The format on disk: `log-format.md`, whose examples are tests.
+#[doc = include_str!("../log-format.md")]
+pub mod format {}
 
 pub use engine::{Handle, Reconciler};
 pub use worker::{Context, Failure, Worker};

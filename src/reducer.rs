@@ -14,6 +14,10 @@ use crate::core::vocabulary::{
 use crate::core::{Events, Illegal, State, Violation, decide};
 use crate::log::{FrameBuilder, FrameError, Log, LogError};
 
+/// Deadlines decided in one batch. Each adds at most four events, and a frame has room for 65,536 beside what the
+/// commands need; after a long sleep more of them may have come than that.
+const MOST_DEADLINES: usize = 2048;
+
 /// Folds commands into a state and a log.
 pub struct Reducer {
     state: State,
@@ -159,13 +163,14 @@ impl Reducer {
         Ok(Ok(receipt))
     }
 
-    /// Decides every deadline that has come. Called after the commands of a batch, so that a completion that was
-    /// reported in time beats its own timeout.
+    /// Decides the deadlines that have come, in order; if they are very many the rest is still due in the next batch.
+    /// Called after the commands of a batch, so that a completion that was reported in time beats its own timeout.
     ///
     /// # Errors
     /// The reducer's end.
     pub fn deadlines(&mut self) -> Result<(), ReducerError> {
-        while let Some(deadline) = self.state.first_due(self.at) {
+        for _ in 0..MOST_DEADLINES {
+            let Some(deadline) = self.state.first_due(self.at) else { return Ok(()) };
             if self.command(&Command::Due(deadline))?.is_err() {
                 // It would be tried for ever.
                 let why = "a deadline that is due decides nothing";

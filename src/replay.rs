@@ -202,7 +202,9 @@ pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<V
             state.fold(event).map_err(ReplayError::Illegal)?;
             for named in event.event.objects() {
                 let Some(objects) = objects else { continue };
-                walk(objects, named, &mut |hash| seen.insert(hash))
+                let (NamedObject::PathSet(root) | NamedObject::Manifest(root)) = named;
+                // Read, not only named: a leaf that is missing or damaged is found here or when it is needed.
+                tree::walk(objects, root, &mut |hash| seen.insert(hash), &mut |_, _| Ok(()))
                     .map_err(|error| ReplayError::Object { seq: event.seq, error })?;
             }
         }

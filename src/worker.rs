@@ -29,6 +29,8 @@ pub trait Worker: Send + Sync + 'static {
     fn run(&self, context: &Context) -> Result<Built, Failure>;
 
     /// Checks source and spec when they are declared or changed, so that bad input is refused where it is made.
+    /// Called on the reducer's own thread: whatever takes time belongs into `run`, and a call of a handle from here
+    /// would wait for ever. A panic refuses the declaration.
     ///
     /// # Errors
     /// Names the field and what is allowed in it.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lastword::core::vocabulary::ObjectHash;
 use lastword::objects::tree::{self, Change, Entry, TreeError};
-use lastword::objects::{MAX_OBJECT_BYTES, MemoryObjects, Objects};
+use lastword::objects::{MAX_OBJECT_BYTES, MemoryObjects, ObjectError, Objects};
 use proptest::prelude::*;
 
 fn entry(n: u64) -> Entry {
@@ -205,4 +205,23 @@ proptest! {
             let _ = tree::get(&objects, hostile, b"data/part-000100.parquet");
         }
     }
+}
+
+#[test]
+fn a_walk_reads_every_object_children_first_and_misses_none() {
+    let objects = MemoryObjects::new();
+    let root = tree::build(&objects, (0..5_000_u32).map(|n| (n.to_be_bytes().to_vec(), vec![1; 40]))).unwrap();
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    tree::walk::<TreeError>(&objects, root.hash, &mut |hash| seen.insert(hash), &mut |hash, _| {
+        order.push(hash);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(order.len(), objects.len());
+    assert_eq!(order.last(), Some(&root.hash));
+    let first_leaf = order[0];
+    objects.remove(first_leaf).unwrap();
+    let missing = tree::walk::<TreeError>(&objects, root.hash, &mut |_| true, &mut |_, _| Ok(()));
+    assert!(matches!(missing, Err(TreeError::Object(ObjectError::Missing(found))) if found == first_leaf));
 }

@@ -64,6 +64,9 @@ registry! {
     // 64 published, 65 publish_failed, 66 discarded: reserved for obligations towards destinations.
 }
 
+/// Event types whose numbers are given out and that this program neither writes nor reads yet: number and name.
+pub const RESERVED: &[(u16, &str)] = &[(3, "base_frame"), (64, "published"), (65, "publish_failed"), (66, "discarded")];
+
 /// Why an event could not be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecError {

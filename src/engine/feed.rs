@@ -23,7 +23,8 @@ const CHUNK: usize = 1024;
 pub(super) struct Feed {
     recent: Mutex<Recent>,
     published: Condvar,
-    reader: Mutex<Box<dyn LogReader>>,
+    /// Gone once the feed is closed: a reader keeps the log open, and whoever shut down wants to open it again.
+    reader: Mutex<Option<Box<dyn LogReader>>>,
 }
 
 struct Recent {
@@ -36,7 +37,7 @@ impl Feed {
     /// A feed of a log whose last durable event is `durable`.
     pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
         let recent = Recent { events: VecDeque::new(), durable, closed: false };
-        Feed { recent: Mutex::new(recent), published: Condvar::new(), reader: Mutex::new(reader) }
+        Feed { recent: Mutex::new(recent), published: Condvar::new(), reader: Mutex::new(Some(reader)) }
     }
 
     /// Shows events that have just become durable.
@@ -52,12 +53,22 @@ impl Feed {
 
     /// There will be no more.
     pub(super) fn close(&self) {
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().closed = true;
         self.published.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a feed when it is dropped, so that no watcher waits for an engine that has panicked.
+pub(super) struct Closing(pub(super) Arc<Feed>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -78,7 +89,8 @@ pub enum Watched {
 pub enum WatchError {
     /// Nothing happened in time.
     TimedOut,
-    /// The reconciler has shut down, and everything was seen.
+    /// The reconciler has shut down, and everything was seen. A watch that began after that sees only the events
+    /// that were still in memory.
     Closed,
     /// The log could not be read.
     Replay(ReplayError),
@@ -96,10 +108,11 @@ impl fmt::Display for WatchError {
 
 impl std::error::Error for WatchError {}
 
-/// A cursor over the durable events.
+/// A cursor over the durable events. Until it has said [`WatchError::Closed`] or is dropped it keeps the log open, so
+/// that nothing is missed when the reconciler shuts down.
 pub struct Watch {
     feed: Arc<Feed>,
-    reader: Box<dyn LogReader>,
+    reader: Option<Box<dyn LogReader>>,
     next: Seq,
     backlog: VecDeque<Arc<Recorded>>,
     behind: bool,
@@ -107,7 +120,7 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn new(feed: Arc<Feed>, from: Seq) -> Watch {
-        let reader = feed.reader.lock().unwrap_or_else(PoisonError::into_inner).another();
+        let reader = feed.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|reader| reader.another());
         Watch { feed, reader, next: from.max(Seq(1)), backlog: VecDeque::new(), behind: false }
     }
 
@@ -123,6 +136,7 @@ impl Watch {
         let mut recent = self.feed.lock();
         while recent.durable < self.next {
             if recent.closed {
+                self.reader = None;
                 return Err(WatchError::Closed);
             }
             let left = timeout.saturating_sub(waited.monotonic());
@@ -142,6 +156,9 @@ impl Watch {
         }
         let durable = recent.durable;
         drop(recent);
+        if self.reader.is_none() {
+            return Err(WatchError::Closed);
+        }
         if !std::mem::replace(&mut self.behind, true) {
             return Ok(Watched::Lagged { behind: durable.0 - self.next.0 + 1 });
         }
@@ -149,7 +166,8 @@ impl Watch {
     }
 
     fn read_log(&mut self, durable: Seq) -> Result<Watched, WatchError> {
-        for event in replay::events(&*self.reader, self.next).take(CHUNK) {
+        let Some(reader) = &self.reader else { return Err(WatchError::Closed) };
+        for event in replay::events(&**reader, self.next).take(CHUNK) {
             let event = event.map_err(WatchError::Replay)?;
             if event.seq > durable {
                 break;

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use super::feed::{Feed, Watch};
 use super::looks::LastLook;
-use super::message::Message;
+use super::message::{Message, Reply};
 use super::stats::Stats;
 use super::waits::Waited;
+use crate::clock::{Clock, SystemClock};
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
     Command, Declaration, Fingerprint, Generation, Name, Observation, Observed, Receipt, Rejection, Seen, Seq, Subject,
@@ -20,6 +21,10 @@ use crate::worker::Progress;
 
 /// The most commands in one batch: a batch is one frame, and a frame has room for 65,536 events.
 pub const MOST_IN_BATCH: usize = 4096;
+
+/// The most bytes that the sources and specs of one batch have together: a batch is one frame, and a frame has room
+/// for 64 MiB.
+pub const MOST_BYTES_IN_BATCH: usize = 16 << 20;
 
 /// Talks to a running [`Reconciler`](super::Reconciler). Clones share it; any thread may use it.
 ///
@@ -50,6 +55,11 @@ pub enum CommandError {
         /// How many it has.
         commands: usize,
     },
+    /// The sources and specs of the batch have more bytes than [`MOST_BYTES_IN_BATCH`].
+    BatchTooLarge {
+        /// How many they have.
+        bytes: usize,
+    },
 }
 
 impl fmt::Display for CommandError {
@@ -61,6 +71,9 @@ impl fmt::Display for CommandError {
             CommandError::NotForCallers => f.write_str("this command is the engine's own"),
             CommandError::BatchTooLong { commands } => {
                 write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
+            }
+            CommandError::BatchTooLarge { bytes } => {
+                write!(f, "the sources and specs of a batch have at most {MOST_BYTES_IN_BATCH} bytes, found {bytes}")
             }
         }
     }
@@ -250,7 +263,13 @@ impl Handle {
         if !commands.iter().all(is_for_callers) {
             return Err(CommandError::NotForCallers);
         }
-        self.query(|reply| Message::Batch { commands, reply })?
+        let bytes = commands.iter().map(text_bytes).sum();
+        if bytes > MOST_BYTES_IN_BATCH {
+            return Err(CommandError::BatchTooLarge { bytes });
+        }
+        let (reply, answer) = Reply::new(&self.died);
+        self.messages.send(Message::Batch { commands, reply }).map_err(|_| self.closed())?;
+        answer.recv().unwrap_or_else(|_| Err(unknown(&self.died)))
     }
 
     /// One collection, or `None` if nothing has that name.
@@ -291,8 +310,15 @@ impl Handle {
     /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
     pub fn wait_applied(&self, name: Name, generation: Generation, timeout: Duration) -> Result<Waited, CommandError> {
         let (reply, answer) = bounded(1);
-        self.messages.send(Message::Wait { name, generation, reply }).map_err(|_| self.closed())?;
-        match answer.recv_timeout(timeout) {
+        let waited = SystemClock::new();
+        let asker = Arc::new(());
+        let message = Message::Wait { name, generation, reply, asker: Arc::downgrade(&asker) };
+        match self.messages.send_timeout(message, timeout) {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => return Ok(Waited::TimedOut),
+            Err(SendTimeoutError::Disconnected(_)) => return Err(self.closed()),
+        }
+        match answer.recv_timeout(timeout.saturating_sub(waited.monotonic())) {
             Ok(waited) => Ok(waited),
             Err(RecvTimeoutError::Timeout) => Ok(Waited::TimedOut),
             Err(RecvTimeoutError::Disconnected) => Err(self.closed()),
@@ -313,7 +339,7 @@ impl Handle {
         if !is_for_callers(&command) {
             return Err(CommandError::NotForCallers);
         }
-        let (reply, answer) = bounded(1);
+        let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket { answer, died: Arc::clone(&self.died) };
         Ok((Message::Command { command: Box::new(command), reply }, ticket))
     }
@@ -321,7 +347,7 @@ impl Handle {
     fn query<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Result<T, CommandError> {
         let (reply, answer) = bounded(1);
         self.messages.send(message(reply)).map_err(|_| self.closed())?;
-        answer.recv().map_err(|_| unknown(&self.died))
+        answer.recv().map_err(|_| self.closed())
     }
 
     fn closed(&self) -> CommandError {
@@ -342,6 +368,13 @@ fn unknown(died: &OnceLock<String>) -> CommandError {
 /// Why the engine has ended.
 pub(super) fn end_of(died: &OnceLock<String>) -> String {
     died.get().cloned().unwrap_or_else(|| "the reconciler has shut down".to_owned())
+}
+
+/// The part of a command that can be long.
+fn text_bytes(command: &Command) -> usize {
+    let Command::Declare(declaration) = command else { return 0 };
+    let Declaration { source, spec, .. } = &**declaration;
+    source.as_ref().map_or(0, |source| source.as_str().len()) + spec.as_ref().map_or(0, |spec| spec.as_str().len())
 }
 
 fn is_for_callers(command: &Command) -> bool {

@@ -1,10 +1,12 @@
 //! Every reason for which the reducer wakes, apart from time.
 
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::handle::{CollectionStatus, CommandError};
+use super::handle::{CollectionStatus, CommandError, end_of};
 use super::looks::Looked;
 use super::pool::{Outcome, Slot};
 use super::stats::Stats;
@@ -13,14 +15,37 @@ use crate::core::vocabulary::{AttemptRef, Command, Fingerprint, Generation, Name
 
 /// From a handle.
 pub(super) enum Message {
-    Command { command: Box<Command>, reply: Sender<Result<Receipt, CommandError>> },
-    Batch { commands: Vec<Command>, reply: Sender<Result<Vec<Result<Receipt, Rejection>>, CommandError>> },
-    Wait { name: Name, generation: Generation, reply: Sender<Waited> },
-    Status { name: Name, reply: Sender<Option<Box<CollectionStatus>>> },
-    List { reply: Sender<Vec<CollectionStatus>> },
-    Stats { reply: Sender<Box<Stats>> },
-    Digest { reply: Sender<(Seq, [u8; 32])> },
-    Shutdown { timeout: Duration },
+    Command {
+        command: Box<Command>,
+        reply: Reply<Receipt>,
+    },
+    Batch {
+        commands: Vec<Command>,
+        reply: Reply<Vec<Result<Receipt, Rejection>>>,
+    },
+    /// `asker` is gone once nobody waits any more.
+    Wait {
+        name: Name,
+        generation: Generation,
+        reply: Sender<Waited>,
+        asker: Weak<()>,
+    },
+    Status {
+        name: Name,
+        reply: Sender<Option<Box<CollectionStatus>>>,
+    },
+    List {
+        reply: Sender<Vec<CollectionStatus>>,
+    },
+    Stats {
+        reply: Sender<Box<Stats>>,
+    },
+    Digest {
+        reply: Sender<(Seq, [u8; 32])>,
+    },
+    Shutdown {
+        timeout: Duration,
+    },
 }
 
 /// From the threads of the pools. There are never more reports than threads, so they have a queue of their own, in
@@ -29,4 +54,40 @@ pub(super) enum Message {
 pub(super) enum Report {
     Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
     Looked(Looked),
+}
+
+/// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers
+/// that the command was not accepted; once it was taken into a batch, silence means that nobody knows.
+pub(super) struct Reply<T> {
+    queued: Option<Sender<Result<T, CommandError>>>,
+    died: Arc<OnceLock<String>>,
+}
+
+impl<T> Reply<T> {
+    /// A reply, and where it arrives.
+    pub(super) fn new(died: &Arc<OnceLock<String>>) -> (Reply<T>, Receiver<Result<T, CommandError>>) {
+        let (reply, answer) = bounded(1);
+        (Reply { queued: Some(reply), died: Arc::clone(died) }, answer)
+    }
+
+    /// The command is taken into a batch: what to call once that is durable.
+    pub(super) fn taken(mut self) -> impl FnOnce(Result<T, CommandError>) {
+        let reply = self.queued.take();
+        // Whoever no longer listens does not have to be told.
+        move |answer| drop(reply.map(|reply| reply.send(answer)))
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.queued.take() {
+            let _ = reply.send(Err(CommandError::NotAccepted(end_of(&self.died))));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("queued", &self.queued.is_some()).finish_non_exhaustive()
+    }
 }

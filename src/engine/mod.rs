@@ -8,6 +8,7 @@ mod looks;
 mod message;
 mod pool;
 mod run;
+mod shown;
 mod stats;
 mod sweep;
 mod waits;
@@ -20,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::bounded;
 
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
@@ -32,7 +33,7 @@ use crate::replay::{self, Folding, ReplayError, Until};
 use crate::worker::Worker;
 
 pub use feed::{Watch, WatchError, Watched};
-pub use handle::{CollectionStatus, CommandError, Handle, MOST_IN_BATCH, SubmitError, Ticket};
+pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError, Ticket};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
@@ -82,6 +83,8 @@ impl Reconciler {
 
     /// Shuts down: no new attempts, running ones are told to stop, and after `timeout` at the latest the log is
     /// closed. What is still running then is found as lost at the next start, and tried again.
+    ///
+    /// The log can be opened again afterwards, unless a [`Watch`] that has not seen its end is still held.
     ///
     /// # Errors
     /// When the log failed, now or earlier.
@@ -299,6 +302,8 @@ impl Builder {
         let (reports, returned) = bounded(2 * self.workers + self.lookers);
         let moved = wake_on_moved(&*self.clock);
         let kind_names: Vec<Kind> = self.kinds.keys().cloned().collect();
+        let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
+        let observed = self.kinds.iter().filter(has_observer).map(|(kind, _)| kind.clone()).collect();
         let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
         let pool = Pool::start(shop.clone(), self.workers).map_err(StartError::Thread)?;
         let looks = Looks::start(&shop, self.lookers, self.look_interval).map_err(StartError::Thread)?;
@@ -310,6 +315,7 @@ impl Builder {
             time,
             kinds: shop.kinds,
             kind_names,
+            observed,
             messages: queue,
             reports: returned,
             moved,
@@ -320,6 +326,7 @@ impl Builder {
             batch: run::Batch::default(),
             waits: waits::Waits::default(),
             counted: Counted::default(),
+            wakes: 0,
             stopping: None,
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(move || engine.run());
@@ -335,8 +342,15 @@ impl Builder {
                 return Err(FieldError::new(field, format!("must be 1 to {MOST_THREADS}, found {threads}")));
             }
         }
-        if self.queue == 0 {
-            return Err(FieldError::new("queue", "must be at least 1"));
+        // The queue's room is taken at once, and a longer one would only hide for longer that too much is asked for.
+        const MOST_QUEUED: usize = 1 << 20;
+        if self.queue == 0 || self.queue > MOST_QUEUED {
+            return Err(FieldError::new("queue", format!("must be 1 to {MOST_QUEUED}, found {}", self.queue)));
+        }
+        const MOST_SOFTWARE: usize = 256;
+        if self.software.len() > MOST_SOFTWARE {
+            let problem = format!("must have at most {MOST_SOFTWARE} bytes, found {}", self.software.len());
+            return Err(FieldError::new("software", problem));
         }
         if self.look_interval < Duration::from_millis(10) {
             return Err(FieldError::new(
@@ -379,11 +393,12 @@ fn open_storage(storage: Storage, durability: Durability) -> Result<Opened, Star
 }
 
 /// A channel that has something in it after a manual clock was moved.
-fn wake_on_moved(clock: &dyn Clock) -> Receiver<()> {
+fn wake_on_moved(clock: &dyn Clock) -> run::Moved {
     let (moved, receiver) = bounded(1);
+    let _open = moved.clone();
     // One wake is enough, however often the clock was moved.
     clock.on_moved(Box::new(move || {
         let _ = moved.try_send(());
     }));
-    receiver
+    run::Moved { receiver, _open }
 }

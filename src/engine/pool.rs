@@ -11,9 +11,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::message::Report;
 use crate::clock::EngineTime;
-use crate::core::vocabulary::{AttemptRef, Built, Kind, Timestamp, Token, WorkerName};
+use crate::core::vocabulary::{
+    AttemptRef, Built, Command, Completion, FailureClass, FailureReport, Fingerprint, Kind, Observation, Seen, Subject,
+    Timestamp, Token, WorkerName,
+};
 use crate::objects::Objects;
-use crate::worker::{Assignment, Context, Failure, Progress, Signals, Worker};
+use crate::worker::{Assignment, Context, Failure, Progress, Sight, Signals, Worker};
 
 /// The kinds that have a worker in this process.
 pub(super) type Kinds = BTreeMap<Kind, Arc<dyn Worker>>;
@@ -213,6 +216,37 @@ fn run(shop: &Shop, assignment: Assignment) -> Outcome {
         Ok(Ok(built)) => Outcome::Built(built),
         Ok(Err(failure)) => Outcome::Failed(failure),
         Err(panic) => Outcome::Panicked(panic_text(&*panic)),
+    }
+}
+
+/// What a worker's return means as a command. `was_told`: somebody had told it to stop.
+pub(super) fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome, was_told: bool) -> Command {
+    let fail = |class, message: String| {
+        let failure = FailureReport { class, message: message.into() };
+        Command::Fail { attempt, failure }
+    };
+    match outcome {
+        Outcome::Built(result) if result.output.as_ref().is_some_and(|output| output.len() > Built::MOST_OUTPUT) => {
+            let message = format!("the worker's output is longer than {} bytes", Built::MOST_OUTPUT);
+            fail(FailureClass::Permanent, message)
+        }
+        Outcome::Built(result) => Command::Complete(Box::new(Completion { attempt, fingerprint, result })),
+        Outcome::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
+        Outcome::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
+        Outcome::Failed(Failure::SourceMoved(sight)) => {
+            let observation = sight.map(|Sight { observed, delta }| {
+                // The attempt looked after it had started; any word that was accepted since counts more.
+                let began = Some(attempt.token.seq);
+                let subject = Subject::Id(attempt.collection);
+                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta } })
+            });
+            fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
+        }
+        Outcome::Failed(Failure::Stopped) if was_told => Command::Stopped { attempt },
+        Outcome::Failed(Failure::Stopped) => {
+            fail(FailureClass::Transient, "the worker stopped without being told to".to_owned())
+        }
+        Outcome::Panicked(message) => fail(FailureClass::Panicked, message),
     }
 }
 

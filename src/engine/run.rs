@@ -1,25 +1,28 @@
 //! The reducer's thread: what woke it, one batch, one frame, and what follows from it.
 
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
-use super::feed::Feed;
-use super::handle::{CollectionStatus, CommandError, end_of};
+use super::feed::{Closing, Feed};
+use super::handle::CommandError;
 use super::looks::{Looked, Looks};
 use super::message::{Message, Report};
-use super::pool::{Kinds, Outcome, Pool, Slot};
-use super::stats::{Counted, Stats};
+use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
+use super::stats::Counted;
 use super::waits::Waits;
 use crate::clock::{Clock, EngineTime, SystemClock};
+use crate::core::Status;
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Command, Completion, Declaration, EndReason, Event, FailureClass, FailureReport,
-    Fingerprint, Kind, Observation, Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
+    AttemptRef, CollectionId, Command, Declaration, EndReason, Event, FieldError, Fingerprint, Kind, Observation,
+    Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
 };
-use crate::core::{CollectionView, Lag, Pending, State, Status};
 use crate::reducer::{Reducer, ReducerError};
-use crate::worker::{Assignment, Failure, Sight, Signals};
+use crate::worker::{Assignment, Sight, Signals};
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
 /// does not wait long.
@@ -37,9 +40,11 @@ pub(super) struct Engine {
     pub(super) time: EngineTime,
     pub(super) kinds: Arc<Kinds>,
     pub(super) kind_names: Vec<Kind>,
+    /// The kinds that have an observer.
+    pub(super) observed: BTreeSet<Kind>,
     pub(super) messages: Receiver<Message>,
     pub(super) reports: Receiver<Report>,
-    pub(super) moved: Receiver<()>,
+    pub(super) moved: Moved,
     pub(super) pool: Pool,
     pub(super) looks: Looks,
     pub(super) feed: Arc<Feed>,
@@ -48,7 +53,15 @@ pub(super) struct Engine {
     pub(super) waits: Waits,
     pub(super) counted: Counted,
     pub(super) ticked: Duration,
+    pub(super) wakes: u64,
     pub(super) stopping: Option<Stopping>,
+}
+
+/// Has something in it after a manual clock was moved.
+pub(super) struct Moved {
+    pub(super) receiver: Receiver<()>,
+    /// The machine's clock keeps no sender, and a channel without one is always ready: it would never let us sleep.
+    pub(super) _open: Sender<()>,
 }
 
 /// What is to happen once the frame is durable.
@@ -67,18 +80,17 @@ pub(super) struct Stopping {
 impl Engine {
     /// Runs until it is told to shut down or the log fails.
     pub(super) fn run(mut self) -> Result<(), ReducerError> {
+        let _closing = Closing(Arc::clone(&self.feed));
         let result = self.run_to_the_end();
         self.pool.stop_all();
+        // First of all the feed lets go of its reader: the log can close in order only if nobody else holds it.
+        self.feed.close();
         let result = result.and_then(|()| self.reducer.close());
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
             let _ = self.died.set(error.to_string());
         }
-        let why = end_of(&self.died);
-        while let Ok(message) = self.messages.try_recv() {
-            not_accepted(message, &why);
-        }
-        self.feed.close();
+        // What is still queued is dropped with the queue, and answers for itself.
         result
     }
 
@@ -88,8 +100,11 @@ impl Engine {
         let ids: Vec<CollectionId> = self.reducer.state().collections().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.ask_for_look(id, now));
         while !self.is_over() {
-            self.looks.begin_due(self.reducer.state(), self.time.now());
+            if self.stopping.is_none() {
+                self.looks.begin_due(self.reducer.state(), self.time.now());
+            }
             self.sleep();
+            self.wakes += 1;
             self.reducer.begin(self.time.now());
             self.take_messages()?;
             self.reducer.deadlines()?;
@@ -110,18 +125,17 @@ impl Engine {
         let mut select = Select::new();
         select.recv(&self.messages);
         select.recv(&self.reports);
-        select.recv(&self.moved);
+        select.recv(&self.moved.receiver);
         let now = self.time.now();
         let state = self.reducer.state();
-        let can_assign = self.stopping.is_none() && self.pool.first_idle().is_some();
-        let ready = if can_assign { state.next_ready(&self.kind_names) } else { None };
-        let next = [state.next_deadline(), ready, self.looks.next_due()].into_iter().flatten().min();
+        let stops = self.stopping.is_some();
+        let ready = self.pool.first_idle().and_then(|_| state.next_ready(&self.kind_names)).filter(|_| !stops);
+        let look = self.looks.next_due().filter(|_| !stops);
+        let next = [state.next_deadline(), ready, look].into_iter().flatten().min();
         let next = next.unwrap_or(now.after(TICK)).min(now.after(TICK));
-        let timeout = match &self.stopping {
-            Some(stopping) => Some(stopping.timeout.saturating_sub(stopping.since.monotonic())),
-            None if next <= now => Some(Duration::ZERO),
-            None => self.time.sleep(next),
-        };
+        let until_next = if next <= now { Some(Duration::ZERO) } else { self.time.sleep(next) };
+        let until_end = self.stopping.as_ref().map(|s| s.timeout.saturating_sub(s.since.monotonic()));
+        let timeout = until_next.into_iter().chain(until_end).min();
         match timeout {
             Some(timeout) => drop(select.ready_timeout(timeout)),
             None => drop(select.ready()),
@@ -131,7 +145,7 @@ impl Engine {
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
     /// from being heard.
     fn take_messages(&mut self) -> Result<(), ReducerError> {
-        while self.moved.try_recv().is_ok() {}
+        while self.moved.receiver.try_recv().is_ok() {}
         while let Ok(report) = self.reports.try_recv() {
             match report {
                 Report::Returned { slot, attempt, fingerprint, outcome } => {
@@ -159,23 +173,25 @@ impl Engine {
 
     fn message(&mut self, message: Message) -> Result<(), ReducerError> {
         if self.stopping.is_some() {
-            not_accepted(message, &end_of(&self.died));
+            // Dropped, it answers for itself.
             return Ok(());
         }
         match message {
             Message::Command { command, reply } => {
+                let reply = reply.taken();
                 let verdict = self.command(&command)?.map_err(CommandError::Refused);
-                self.release(move || answer(&reply, verdict));
+                self.release(move || reply(verdict));
             }
             Message::Batch { commands, reply } => {
+                let reply = reply.taken();
                 let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
-                self.release(move || answer(&reply, Ok(verdicts)));
+                self.release(move || reply(Ok(verdicts)));
             }
-            Message::Wait { name, generation, reply } => {
+            Message::Wait { name, generation, reply, asker } => {
                 let id = self.reducer.state().id_of(&name);
                 match id {
                     Some(id) => {
-                        self.waits.add(id, generation, reply);
+                        self.waits.add(id, generation, reply, asker);
                         self.waits.touch(id);
                     }
                     None => self.release(move || answer(&reply, super::waits::Waited::Dropped)),
@@ -223,7 +239,11 @@ impl Engine {
             return Ok(());
         };
         let spec = declaration.spec.clone().or_else(|| existing.map(|c| c.latest.spec.clone())).unwrap_or_default();
-        worker.check(source, &spec).map_err(Rejection::Field)
+        let verdict = catch_unwind(AssertUnwindSafe(|| worker.check(source, &spec)));
+        let panicked = |panic: Box<dyn Any + Send>| {
+            FieldError::new("kind", format!("its worker panicked while it checked: {}", panic_text(&*panic)))
+        };
+        verdict.unwrap_or_else(|panic| Err(panicked(panic))).map_err(Rejection::Field)
     }
 
     fn stop(&mut self, timeout: Duration) {
@@ -249,9 +269,6 @@ impl Engine {
             self.counted.wasted_work += self.time.now().since(started);
         }
         self.pool.returned(slot, attempt.token);
-        if self.stopping.is_some() {
-            self.pool.stop_all();
-        }
         Ok(())
     }
 
@@ -326,8 +343,7 @@ impl Engine {
 
     fn ask_for_look(&mut self, id: CollectionId, at: Timestamp) {
         let Some(collection) = self.reducer.state().collection(id) else { return };
-        let observed = self.kinds.get(&collection.kind).is_some_and(|worker| worker.observer().is_some());
-        if collection.versioned && observed {
+        if collection.versioned && self.observed.contains(&collection.kind) {
             self.looks.ask(id, at);
         }
     }
@@ -365,96 +381,6 @@ impl Engine {
 
     fn release(&mut self, release: impl FnOnce() + Send + 'static) {
         self.batch.releases.push(Box::new(release));
-    }
-
-    fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
-        let state = self.reducer.state();
-        let view = CollectionView::of(state, id, self.time.now())?;
-        let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
-        Some(CollectionStatus {
-            workers_exhausted: view.task.is_some() && token.is_none() && self.pool.is_exhausted(),
-            view,
-            last_look: self.looks.last(id),
-            progress: token.and_then(|token| self.pool.progress(token)),
-        })
-    }
-
-    fn stats(&self) -> Stats {
-        let state = self.reducer.state();
-        let mut stats = Stats {
-            epoch: state.epoch(),
-            durable: self.reducer.durable(),
-            attempts: self.pool.running() as u64,
-            idle_workers: self.pool.idle() as u64,
-            abandoned_workers: self.pool.abandoned() as u64,
-            looks: self.looks.under_way() as u64,
-            queued: self.messages.len() as u64,
-            counted: self.counted,
-            ..Stats::default()
-        };
-        count_collections(state, self.time.now(), &mut stats);
-        stats
-    }
-}
-
-fn count_collections(state: &State, now: Timestamp, stats: &mut Stats) {
-    for (id, collection) in state.collections() {
-        stats.collections += 1;
-        stats.live += u64::from(collection.status.live().is_some());
-        stats.waiting += u64::from(matches!(collection.status, Status::Waiting(_)));
-        stats.parked += u64::from(matches!(collection.status, Status::Parked(_)));
-        stats.paused += u64::from(collection.paused);
-        stats.held += u64::from(matches!(collection.pending, Some(Pending::Held { .. })));
-        stats.unobservable += u64::from(collection.unobservable.is_some());
-        if let Some(Lag::Since(lag)) = CollectionView::of(state, id, now).map(|view| view.lag) {
-            stats.lag = stats.lag.max(lag);
-        }
-    }
-}
-
-/// What a worker's return means as a command. `was_told`: somebody had told it to stop.
-fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome, was_told: bool) -> Command {
-    let fail = |class, message: String| {
-        let failure = FailureReport { class, message: message.into() };
-        Command::Fail { attempt, failure }
-    };
-    match outcome {
-        Outcome::Built(result) if result.output.as_ref().is_some_and(|output| output.len() > Built::MOST_OUTPUT) => {
-            let message = format!("the worker's output is longer than {} bytes", Built::MOST_OUTPUT);
-            fail(FailureClass::Permanent, message)
-        }
-        Outcome::Built(result) => Command::Complete(Box::new(Completion { attempt, fingerprint, result })),
-        Outcome::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
-        Outcome::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
-        Outcome::Failed(Failure::SourceMoved(sight)) => {
-            let observation = sight.map(|Sight { observed, delta }| {
-                // The attempt looked after it had started; any word that was accepted since counts more.
-                let began = Some(attempt.token.seq);
-                let subject = Subject::Id(attempt.collection);
-                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta } })
-            });
-            fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
-        }
-        Outcome::Failed(Failure::Stopped) if was_told => Command::Stopped { attempt },
-        Outcome::Failed(Failure::Stopped) => {
-            fail(FailureClass::Transient, "the worker stopped without being told to".to_owned())
-        }
-        Outcome::Panicked(message) => fail(FailureClass::Panicked, message),
-    }
-}
-
-fn not_accepted(message: Message, why: &str) {
-    let error = || CommandError::NotAccepted(why.to_owned());
-    match message {
-        Message::Command { reply, .. } => answer(&reply, Err(error())),
-        Message::Batch { reply, .. } => answer(&reply, Err(error())),
-        // These find their channel closed.
-        Message::Wait { .. }
-        | Message::Status { .. }
-        | Message::List { .. }
-        | Message::Stats { .. }
-        | Message::Digest { .. }
-        | Message::Shutdown { .. } => {}
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::core::vocabulary::{Epoch, Event, RejectReason, Seq};
+use crate::core::vocabulary::{Epoch, Event, RejectReason, Seq, Timestamp};
+use crate::core::{CollectionView, Lag, Pending, State, Status};
 
 /// What the engine has done since it was opened, and what it is doing now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub struct Stats {
     pub looks: u64,
     /// Messages in the queue of commands.
     pub queued: u64,
+    /// Callers that wait for a word to be applied. One that gave up may be counted for a while.
+    pub waiters: u64,
+    /// How often the reducer's thread woke.
+    pub wakes: u64,
     /// Counted since opening.
     pub counted: Counted,
 }
@@ -74,6 +79,24 @@ pub struct Counted {
     pub rejected_unknown: u64,
     /// Time that workers spent on attempts which committed nothing.
     pub wasted_work: Duration,
+}
+
+impl Stats {
+    /// Counts the collections of `state` as they are at `now`.
+    pub(super) fn collections(&mut self, state: &State, now: Timestamp) {
+        for (id, collection) in state.collections() {
+            self.collections += 1;
+            self.live += u64::from(collection.status.live().is_some());
+            self.waiting += u64::from(matches!(collection.status, Status::Waiting(_)));
+            self.parked += u64::from(matches!(collection.status, Status::Parked(_)));
+            self.paused += u64::from(collection.paused);
+            self.held += u64::from(matches!(collection.pending, Some(Pending::Held { .. })));
+            self.unobservable += u64::from(collection.unobservable.is_some());
+            if let Some(Lag::Since(lag)) = CollectionView::of(state, id, now).map(|view| view.lag) {
+                self.lag = self.lag.max(lag);
+            }
+        }
+    }
 }
 
 impl Counted {

@@ -1,6 +1,7 @@
 //! Waiting for a word: who waits for which generation, and what an answer is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Weak;
 
 use crossbeam_channel::Sender;
 
@@ -45,13 +46,29 @@ pub enum Waited {
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Waits {
-    waiting: BTreeMap<CollectionId, Vec<(Generation, Sender<Waited>)>>,
+    waiting: BTreeMap<CollectionId, Vec<Wait>>,
     touched: BTreeSet<CollectionId>,
 }
 
+struct Wait {
+    generation: Generation,
+    reply: Sender<Waited>,
+    asker: Weak<()>,
+}
+
 impl Waits {
-    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Sender<Waited>) {
-        self.waiting.entry(id).or_default().push((generation, reply));
+    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Sender<Waited>, asker: Weak<()>) {
+        let waiting = self.waiting.entry(id).or_default();
+        // Askers that timed out leave without a word. Clearing at powers of two costs little and keeps few of them.
+        if waiting.len().is_power_of_two() {
+            waiting.retain(|wait| wait.asker.strong_count() > 0);
+        }
+        waiting.push(Wait { generation, reply, asker });
+    }
+
+    /// How many wait, as far as is known.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.values().map(Vec::len).sum()
     }
 
     /// Something happened to a collection.
@@ -71,10 +88,10 @@ impl Waits {
     fn settle_one(&mut self, state: &State, id: CollectionId) {
         let Some(waiting) = self.waiting.get_mut(&id) else { return };
         let collection = state.collection(id);
-        waiting.retain(|(generation, reply)| match answer(collection, *generation) {
+        waiting.retain(|wait| match answer(collection, wait.generation) {
             // Whoever no longer listens does not have to be told.
             Some(waited) => {
-                let _ = reply.send(waited);
+                let _ = wait.reply.send(waited);
                 false
             }
             None => true,

@@ -60,6 +60,16 @@ pub struct Anchor {
     pub db_length: u64,
 }
 
+impl Anchor {
+    /// Reads the bytes of a `HEAD` file.
+    ///
+    /// # Errors
+    /// When neither slot is whole, or one is newer than this program.
+    pub fn parse(file: &[u8]) -> Result<Anchor, AnchorError> {
+        decode_file(file)
+    }
+}
+
 /// Why `HEAD` does not say anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

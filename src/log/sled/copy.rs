@@ -125,7 +125,13 @@ fn attempt(directory: &Directory, visit: impl FnMut(&Frame<'_>)) -> Result<Priva
     let copied = temporary.0.join("sled");
     DirBuilder::new().mode(0o700).create(&copied).map_err(OpenError::io("creating", &copied))?;
     copy_sled(&directory.sled(), &copied)?;
-    let engine = Engine::open(&copied, Held::Copy { _directory: temporary })?;
+    let engine = Engine::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
+        match failure.disk_is_full {
+            // It is our disk that is full, which says nothing about the log.
+            true => OpenError::io("opening a copy in", &copied)(io::ErrorKind::StorageFull.into()),
+            false => OpenError::from(failure),
+        }
+    })?;
     let chain = check(&engine, &anchor, visit)?;
     engine.set_appended(chain.position().seq);
     Ok(PrivateCopy {

@@ -28,6 +28,7 @@
 
 mod build;
 mod diff;
+mod gather;
 mod layout;
 mod read;
 
@@ -38,7 +39,8 @@ use crate::objects::ObjectError;
 
 pub use build::{TreeWriter, build};
 pub use diff::{Change, Diff, diff};
-pub use read::{Entries, entry_count, get, reachable, read, verify};
+pub use gather::Gathering;
+pub use read::{Entries, Take, entry_count, get, reachable, read, verify, walk};
 
 /// The longest key, in bytes. A path of the deepest directory that is listed fits.
 pub const MAX_KEY_BYTES: usize = 64 << 10;

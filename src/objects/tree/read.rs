@@ -67,6 +67,65 @@ pub fn reachable(
     Ok(())
 }
 
+/// Reads the objects of a tree, children before parents, and hands each to `take` with its bytes. `enter` is asked
+/// for every name, parents first, and answers whether to go there: `false` for an object that was taken before, so
+/// that trees that share most of their objects are walked once. Holds one object per level in memory.
+///
+/// # Errors
+/// When an object cannot be read or does not fit its parent, and whatever `take` returns.
+pub fn walk<E: From<TreeError>>(
+    objects: &dyn Objects,
+    root: ObjectHash,
+    enter: &mut dyn FnMut(ObjectHash) -> bool,
+    take: &mut Take<'_, E>,
+) -> Result<(), E> {
+    let mut path = Vec::new();
+    if enter(root) {
+        path.push(Step::read(objects, root, None)?);
+    }
+    while let Some(step) = path.last_mut() {
+        match step.children.next() {
+            Some(child) if enter(child.hash) => {
+                let below = Step::read(objects, child.hash, Some((&child, step.level)))?;
+                path.push(below);
+            }
+            Some(_) => {}
+            None => {
+                take(step.hash, &step.bytes)?;
+                path.pop();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What [`walk`] hands an object to: its name and its bytes.
+pub type Take<'t, E> = dyn FnMut(ObjectHash, &[u8]) -> Result<(), E> + 't;
+
+/// An object on the way down from the root, and those of its children that were not visited yet.
+struct Step {
+    hash: ObjectHash,
+    bytes: Vec<u8>,
+    level: u8,
+    children: std::vec::IntoIter<Child>,
+}
+
+impl Step {
+    fn read(objects: &dyn Objects, hash: ObjectHash, parent: Option<(&Child, u8)>) -> Result<Step, TreeError> {
+        let bytes = objects.get(hash).map_err(TreeError::from)?;
+        let object = decode(hash, &bytes)?;
+        if let Some((child, level)) = parent {
+            check_child(&object, child, level)?;
+        }
+        let level = object.level();
+        let children = match object {
+            Object::Leaf(_) => Vec::new(),
+            Object::Node { children, .. } => children,
+        };
+        Ok(Step { hash, bytes, level, children: children.into_iter() })
+    }
+}
+
 /// Reads a whole tree and checks that it is the one that its entries give: every object present and undamaged,
 /// order and counts right, every boundary where the rule puts it.
 ///
@@ -164,6 +223,11 @@ pub(super) fn fetch(objects: &dyn Objects, hash: ObjectHash) -> Result<Object, T
 /// Reads a child of a node of `level` and checks it against what the node says of it.
 pub(super) fn fetch_child(objects: &dyn Objects, child: &Child, level: u8) -> Result<Object, TreeError> {
     let object = fetch(objects, child.hash)?;
+    check_child(&object, child, level)?;
+    Ok(object)
+}
+
+fn check_child(object: &Object, child: &Child, level: u8) -> Result<(), TreeError> {
     let malformed = |problem| Err(TreeError::Malformed { hash: child.hash, problem });
     if object.level().checked_add(1) != Some(level) {
         return malformed("its level is not one below its parent's");
@@ -174,7 +238,7 @@ pub(super) fn fetch_child(objects: &dyn Objects, child: &Child, level: u8) -> Re
     if object.first_key() != Some(child.first_key.as_slice()) {
         return malformed("it does not begin with the key that its parent says");
     }
-    Ok(object)
+    Ok(())
 }
 
 /// Keeps nothing and only names what it is given: a tree is verified by building it again into this.

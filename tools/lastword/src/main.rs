@@ -1,2 +1,106 @@
-//! Placeholder.
-fn main() {}
+//! `lastword`: keeps collections of Parquet files in step, shows them, and demonstrates it all.
+//!
+//! Data goes to standard output, everything said to a person to standard error. Exit codes: 0 ok, 1 something is not
+//! as it should be (a collection is not fresh, a stored thing is damaged), 2 usage, 3 cannot open, 4 format too new,
+//! 5 log shorter than its anchor. `run` ends in order and with 0 on the first SIGINT or SIGTERM (with `--once`: 1, because
+//! not everything was settled), and at once with 130 or 143 on the second.
+
+mod config;
+mod console;
+mod demo;
+mod fail;
+mod inspect;
+mod manifest;
+mod plan;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use fail::Fail;
+
+/// Keeps collections in step with the files they are built from.
+#[derive(Debug, Parser)]
+#[command(name = "lastword", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the configured collections in step; SIGINT and SIGTERM end it in order, with exit code 0
+    Run(run::Arguments),
+    /// Show what a build would do now, without changing anything
+    Plan {
+        /// The configuration
+        config: PathBuf,
+    },
+    /// Show the collections of a log, also while it is written
+    Status {
+        /// The directory of the log
+        state: PathBuf,
+        /// Only this collection
+        name: Option<String>,
+        /// One JSON object per collection and line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the segments of a collection, also while the log is written
+    Manifest {
+        /// The directory of the log
+        state: PathBuf,
+        /// The collection
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Play a day in the life of a source, on real files and with a real log
+    Demo {
+        /// Where to play; must be empty or absent. A new temporary directory if not given
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// The process that the demo kills
+    #[command(hide = true)]
+    DemoWorker {
+        /// The demo's directory
+        dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = match arguments.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
+    match dispatch(arguments.command) {
+        Ok(code) => code,
+        Err(fail) => {
+            console::note(&format!("lastword: {fail}"));
+            ExitCode::from(fail.code)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Fail> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Plan { config } => plan::plan(&config),
+        Command::Status { state, name, json } => status::status(&state, name.as_deref(), json),
+        Command::Manifest { state, name, json } => manifest::manifest(&state, &name, json),
+        Command::Demo { dir } => demo::demo(dir),
+        Command::DemoWorker { dir } => demo::worker_process(&dir),
+    }
+}

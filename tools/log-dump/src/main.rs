@@ -1,2 +1,65 @@
-//! Placeholder.
-fn main() {}
+//! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
+#![forbid(unsafe_code)]
+
+mod args;
+mod dump;
+mod fail;
+mod head;
+mod input;
+mod output;
+mod stat;
+mod state;
+mod transfer;
+mod verify;
+
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use fail::{Exit, Failure};
+
+fn main() -> ExitCode {
+    panic::set_hook(Box::new(report_panic));
+    let cli = Cli::parse();
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
+    match ended {
+        Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
+        Ok(Err(Failure::Error(exit, problem))) => {
+            complain(&problem);
+            ExitCode::from(exit as u8)
+        }
+        // Its text was printed by the hook. Whatever made us panic was in the log.
+        Err(_) => ExitCode::from(Exit::Defect as u8),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dump { log, selection } => dump::run(&log, &selection),
+        Command::Verify { log } => verify::run(&log),
+        Command::Head { log } => head::run(&log),
+        Command::State { log, at } => state::run(&log, at),
+        Command::Stat { log, selection } => stat::run(&log, &selection),
+        Command::Export { log, file } => transfer::export(&log, &file),
+        Command::Import { state, file, json } => transfer::import(&state, &file, json),
+    }
+}
+
+/// One line on stderr. If stderr is gone too, there is nobody left to tell.
+pub(crate) fn complain(problem: &str) {
+    let printable: String =
+        problem.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
+    let _ = writeln!(std::io::stderr(), "log-dump: {printable}");
+}
+
+/// sled panics on some kinds of damage. The library turns that into an error that is reported like any other; what
+/// is said here is one line, not a backtrace.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    let first_line = text.and_then(|text| text.lines().next()).unwrap_or("no message");
+    let place = info.location().map(|location| format!(" at {}:{}", location.file(), location.line()));
+    complain(&format!("panicked{}: {first_line}", place.unwrap_or_default()));
+}

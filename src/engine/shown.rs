@@ -1,0 +1,40 @@
+//! What is answered to whoever asks: the state as the batch has it, with what only the running engine knows.
+
+use super::handle::CollectionStatus;
+use super::run::Engine;
+use super::stats::Stats;
+use crate::core::CollectionView;
+use crate::core::vocabulary::CollectionId;
+
+impl Engine {
+    pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
+        let state = self.reducer.state();
+        let view = CollectionView::of(state, id, self.time.now())?;
+        let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
+        Some(CollectionStatus {
+            workers_exhausted: view.task.is_some() && token.is_none() && self.pool.is_exhausted(),
+            view,
+            last_look: self.looks.last(id),
+            progress: token.and_then(|token| self.pool.progress(token)),
+        })
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.reducer.state();
+        let mut stats = Stats {
+            epoch: state.epoch(),
+            durable: self.reducer.durable(),
+            attempts: self.pool.running() as u64,
+            idle_workers: self.pool.idle() as u64,
+            abandoned_workers: self.pool.abandoned() as u64,
+            looks: self.looks.under_way() as u64,
+            queued: self.messages.len() as u64,
+            waiters: self.waits.len() as u64,
+            wakes: self.wakes,
+            counted: self.counted,
+            ..Stats::default()
+        };
+        stats.collections(state, self.time.now());
+        stats
+    }
+}

@@ -1,0 +1,188 @@
+//! From a stream to frames and objects, each checked before it is handed out.
+
+use std::io::Read;
+
+use super::write::of_replay;
+use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
+use crate::core::vocabulary::{NamedObject, ObjectHash};
+use crate::log::{Chain, Frame, Position};
+use crate::objects::object_hash;
+use crate::objects::tree::Gathering;
+use crate::replay::decode;
+
+/// Reads a stream block by block. It holds one block in memory, and about 100 bytes for every object that came: what
+/// is named later has to be known by then. Whatever the bytes are, it ends with an error or the end, never a panic.
+pub struct Reader<R> {
+    input: R,
+    offset: u64,
+    chain: Chain,
+    gathering: Gathering,
+    totals: Totals,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    Failed,
+    Ended,
+}
+
+/// What comes out of a stream.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Item {
+    /// An object.
+    Object(Vec<u8>),
+    /// A frame, which continues the one before. Everything that its events name came before it.
+    Frame(Vec<u8>),
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header of a stream. `input` should be buffered.
+    ///
+    /// # Errors
+    /// When it is no stream, damaged, too new, or cannot be read.
+    pub fn new(input: R) -> Result<Reader<R>, EvlogError> {
+        let mut reader = Reader {
+            input,
+            offset: 0,
+            chain: Chain::from_start(),
+            gathering: Gathering::new(),
+            totals: Totals::NONE,
+            state: State::Reading,
+        };
+        let header = reader.pull(HEADER_LENGTH)?;
+        check_header(&header)?;
+        Ok(reader)
+    }
+
+    /// What came so far; all of it once the iteration has ended without an error.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn block(&mut self) -> Result<Option<Item>, EvlogError> {
+        let begin = self.offset;
+        let head = self.pull(8)?;
+        let (tag, length) = (array(&head, 0), u32::from_le_bytes(array(&head, 4)));
+        let most = most(tag).ok_or(EvlogError::Tag { offset: begin, found: tag })?;
+        let whole = usize::try_from(length).ok().filter(|length| *length <= most);
+        let bytes = self.pull(whole.ok_or(EvlogError::Length { offset: begin, found: length })?)?;
+        match tag {
+            OBJECT => self.object(begin, bytes).map(Some),
+            FRAME => self.frame(bytes).map(Some),
+            _ => self.end(&bytes).map(|()| None),
+        }
+    }
+
+    fn object(&mut self, begin: u64, mut bytes: Vec<u8>) -> Result<Item, EvlogError> {
+        if bytes.len() < NAME_LENGTH {
+            let found = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            return Err(EvlogError::Length { offset: begin, found });
+        }
+        let object = bytes.split_off(NAME_LENGTH);
+        let name = ObjectHash(array(&bytes, 0));
+        if object_hash(&object) != name {
+            return Err(EvlogError::ObjectDamaged { name });
+        }
+        self.gathering.add(&object)?;
+        self.totals.objects += 1;
+        self.totals.object_bytes += object.len() as u64;
+        Ok(Item::Object(object))
+    }
+
+    fn frame(&mut self, bytes: Vec<u8>) -> Result<Item, EvlogError> {
+        let at = self.totals.end.seq.next();
+        let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
+        self.chain.check(&frame).map_err(|found| EvlogError::Frame { at, found })?;
+        for event in decode(&frame).map_err(of_replay)? {
+            for named in event.event.objects() {
+                let (NamedObject::PathSet(name) | NamedObject::Manifest(name)) = named;
+                if !self.gathering.name(name) {
+                    return Err(EvlogError::ObjectMissing { seq: event.seq, name });
+                }
+            }
+        }
+        self.check_unnamed()?;
+        self.totals.frames += 1;
+        self.totals.frame_bytes += bytes.len() as u64;
+        self.totals.end = Position::of(&frame);
+        self.totals.time = frame.header().time;
+        Ok(Item::Frame(bytes))
+    }
+
+    fn end(&mut self, bytes: &[u8]) -> Result<(), EvlogError> {
+        self.check_unnamed()?;
+        if bytes.len() != END_LENGTH || bytes != self.totals.encode() {
+            return Err(EvlogError::End);
+        }
+        let offset = self.offset;
+        match self.pull(1) {
+            Err(EvlogError::Truncated { .. }) => Ok(()),
+            Ok(_) => Err(EvlogError::Trailing { offset }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_unnamed(&self) -> Result<(), EvlogError> {
+        self.gathering.unnamed().map_or(Ok(()), |name| Err(EvlogError::ObjectUnnamed { name }))
+    }
+
+    /// The next `count` bytes. Memory grows with what is really there, whatever a block says of its length.
+    fn pull(&mut self, count: usize) -> Result<Vec<u8>, EvlogError> {
+        let mut bytes = Vec::new();
+        let taken = self.input.by_ref().take(count as u64).read_to_end(&mut bytes).map_err(EvlogError::Input)?;
+        self.offset += taken as u64;
+        if taken == count { Ok(bytes) } else { Err(EvlogError::Truncated { offset: self.offset }) }
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Result<Item, EvlogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.state != State::Reading {
+            return None;
+        }
+        let next = self.block().transpose();
+        self.state = match next {
+            Some(Ok(_)) => State::Reading,
+            Some(Err(_)) => State::Failed,
+            None => State::Ended,
+        };
+        next
+    }
+}
+
+/// The magic is looked at before the CRC, to tell a file of another kind from a damaged one; the version behind it,
+/// to tell a damaged one from a newer one.
+fn check_header(header: &[u8]) -> Result<(), EvlogError> {
+    if array(header, 0) != MAGIC {
+        return Err(EvlogError::Magic { found: array(header, 0) });
+    }
+    let (checked, crc) = header.split_at(12);
+    if crc32c::crc32c(checked).to_le_bytes() != crc {
+        return Err(EvlogError::Header);
+    }
+    let version = u16::from_le_bytes(array(header, 4));
+    if version > EVLOG_VERSION {
+        return Err(EvlogError::TooNew { version });
+    }
+    if version == 0 || header[6..12] != [0; 6] { Err(EvlogError::Header) } else { Ok(()) }
+}
+
+/// `N` bytes at `at`; zeros if they are not there, which every caller has excluded.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}
+
+/// Reads a whole stream and hands nothing out.
+///
+/// # Errors
+/// The first defect.
+pub(super) fn check(input: impl Read) -> Result<Totals, EvlogError> {
+    let mut reader = Reader::new(input)?;
+    reader.by_ref().try_for_each(|item| item.map(drop))?;
+    Ok(reader.totals())
+}

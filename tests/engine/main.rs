@@ -1,0 +1,19 @@
+//! The engine as its users meet it: threads, channels, workers, looks, waits and watches over one log.
+//!
+//! Numbers in names are those of the cases that the design lists. Time is a [`lastword::clock::ManualClock`] unless a
+//! test says otherwise; real time only bounds how long a test waits for what has to come.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
+#![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
+
+mod clocks;
+mod failures;
+mod floods;
+mod looks;
+mod lost_replies;
+mod restarts;
+mod secrets;
+mod steering;
+mod superseding;
+mod support;
+mod waiting;
+mod watching;

@@ -1,0 +1,223 @@
+//! The process ends, in order or not, and begins again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use lastword::core::vocabulary::*;
+use lastword::engine::{Reconciler, WatchError, Watched};
+use lastword::log::PrivateCopy;
+
+use crate::support::*;
+
+#[test]
+fn case_30_whatever_a_collection_was_doing_is_found_again() {
+    let lab = Lab::start();
+    lab.declare("running", r#"{"do":"wait","gate":"g"}"#);
+    lab.puppet.until_begun(1);
+    lab.declare("retrying", r#"{"do":"fail"}"#);
+    lab.declare("parked", r#"{"do":"permanent"}"#);
+    lab.handle.declare(Declaration { kind: Some(kind("nobody")), ..declaration("pending", "{}") }).unwrap();
+    lab.handle.declare(versioned("held", "puppet", "there")).unwrap();
+    lab.handle.observe(name("held"), empty("0")).unwrap();
+    lab.handle.declare(versioned("unseen", "puppet", "there")).unwrap();
+    lab.handle
+        .batch(vec![Command::Declare(Box::new(declaration("paused", "{}"))), Command::Pause { name: name("paused") }])
+        .unwrap();
+    lab.declare("fresh", "{}");
+    lab.applied("fresh", 1);
+    lab.until_condition("retrying", "backing_off");
+    lab.until_condition("parked", "parked");
+
+    let conditions = |lab: &Lab| -> Vec<(String, String)> {
+        let list = lab.handle.list().unwrap();
+        list.iter().map(|s| (s.view.name.to_string(), s.view.condition.name().to_owned())).collect()
+    };
+    let before = conditions(&lab);
+    let expected = [
+        ("fresh", "fresh"),
+        ("held", "held"),
+        ("parked", "parked"),
+        ("paused", "paused"),
+        ("pending", "waiting_for_worker"),
+        ("retrying", "backing_off"),
+        ("running", "running"),
+        ("unseen", "awaiting_observation"),
+    ];
+    assert!(before.iter().map(|(n, c)| (n.as_str(), c.as_str())).eq(expected), "{before:?}");
+
+    let lab = lab.crash();
+    lab.until_condition("running", "running");
+    assert_eq!(conditions(&lab), before);
+    assert_eq!(lab.view("running").attempts, 2);
+    assert_eq!(lab.view("running").failures, 0, "not charged");
+    lab.puppet.open("g");
+    lab.applied("running", 1);
+    assert_eq!(lab.count("task_completed"), 2, "the zombie of the first process commits nothing");
+    lab.verify();
+}
+
+#[test]
+fn case_30_a_restart_at_any_moment_starts_nothing_twice() {
+    let mut lab = Lab::start();
+    for round in 0..25_u64 {
+        for of in ["a", "b", "c"] {
+            lab.declare(of, &format!(r#"{{"n":{round}}}"#));
+        }
+        // Sometimes before the attempts return, sometimes after.
+        for _ in 0..round % 5 {
+            std::thread::yield_now();
+        }
+        lab = lab.crash();
+    }
+    for of in ["a", "b", "c"] {
+        lab.applied(of, lab.view(of).generation.0);
+        let applied = lab.view(of).applied.unwrap();
+        assert_eq!(Some(applied.fingerprint), lab.view(of).wanted);
+    }
+    let mut started = BTreeSet::new();
+    for recorded in lab.events() {
+        if let Event::TaskStarted { task, attempt, .. } = recorded.event {
+            assert!(started.insert((task, attempt)), "attempt {attempt} of task {task} was started twice");
+        }
+    }
+    let tokens: BTreeSet<Token> = lab.puppet.begun().iter().map(|begun| begun.attempt.token).collect();
+    assert_eq!(tokens.len(), lab.puppet.begun().len(), "no token is given out twice");
+    lab.verify();
+}
+
+#[test]
+fn case_35_running_tasks_stop_at_shutdown_and_resume_uncharged() {
+    let mut lab = Lab::start();
+    lab.declare("listens", r#"{"do":"wait","gate":"g"}"#);
+    lab.declare("deaf", r#"{"do":"deaf","gate":"h"}"#);
+    lab.puppet.until_begun(2);
+    let begun = std::time::Instant::now();
+    lab.reconciler.take().unwrap().shutdown(Duration::from_millis(50)).unwrap();
+    assert!(begun.elapsed() < LONG, "a deaf worker does not keep it");
+    let last: Vec<_> = lab.types().split_off(lab.types().len() - 1);
+    assert_eq!(last, ["attempt_ended"], "the one that listens has handed its attempt back");
+
+    let lab = lab.restart();
+    lab.puppet.until_begun(4);
+    for of in ["listens", "deaf"] {
+        let view = lab.view(of);
+        assert_eq!((view.attempts, view.failures, view.condition.name()), (2, 0, "running"), "{of}");
+    }
+    lab.puppet.open("*");
+    lab.applied("listens", 1);
+    lab.applied("deaf", 1);
+    assert_eq!(lab.count("task_created"), 2);
+    lab.verify();
+}
+
+#[test]
+fn case_35_shutdown_ends_as_soon_as_the_last_worker_has_returned() {
+    let mut lab = Lab::start();
+    lab.declare("a", r#"{"do":"wait","gate":"g"}"#);
+    lab.puppet.until_begun(1);
+    lab.reconciler.take().unwrap().shutdown(Duration::MAX).unwrap();
+    lab.puppet.until_returned(1);
+    assert_eq!(lab.count("attempt_ended"), 1);
+}
+
+#[test]
+fn dropping_the_reconciler_ends_every_thread() {
+    let mut lab = Lab::start();
+    lab.declare("a", r#"{"do":"wait","gate":"never"}"#);
+    lab.handle.declare(versioned("b", "seen", "there")).unwrap();
+    lab.puppet.until_begun(1);
+    assert!(lab.puppet.holders() > 1);
+    drop(lab.reconciler.take());
+    until("the end of all threads", || lab.puppet.holders() == 1);
+}
+
+fn open(path: &Path, puppet: &Puppet) -> Reconciler {
+    Reconciler::open(path).kind(kind("puppet"), puppet.clone()).start().unwrap()
+}
+
+#[test]
+fn case_43_no_token_is_given_out_twice_not_even_after_a_restored_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, backup) = (dir.path().join("state"), dir.path().join("backup"));
+    let puppet = Puppet::new();
+    let mut number = 0;
+    let mut work = || {
+        let reconciler = open(&state, &puppet);
+        let handle = reconciler.handle();
+        for _ in 0..3 {
+            number += 1;
+            let receipt = handle.declare(declaration("a", &format!(r#"{{"n":{number}}}"#))).unwrap();
+            handle.wait_applied(name("a"), receipt.generation, LONG).unwrap();
+        }
+        reconciler.shutdown(LONG).unwrap();
+        // An epoch is at least the time in milliseconds.
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    work();
+    copy_tree(&state, &backup);
+    for _ in 0..3 {
+        work();
+        work();
+        std::fs::remove_dir_all(&state).unwrap();
+        copy_tree(&backup, &state);
+    }
+    work();
+    let tokens: Vec<Token> = puppet.begun().iter().map(|begun| begun.attempt.token).collect();
+    assert_eq!(tokens.len(), 24);
+    assert!(tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn after_a_shutdown_the_log_can_be_opened_again_whoever_still_has_a_handle() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, puppet) = (dir.path().join("state"), Puppet::new());
+    let reconciler = open(&path, &puppet);
+    let handle = reconciler.handle();
+    handle.declare(declaration("a", "{}")).unwrap();
+    reconciler.shutdown(LONG).unwrap();
+
+    let anchor = PrivateCopy::of(&path).unwrap().anchor();
+    assert!(anchor.clean && anchor.db_length > 0, "nobody else had the log open when it was closed: {anchor:?}");
+    let again = open(&path, &puppet);
+    assert!(handle.declare(declaration("a", "{}")).is_err(), "the old handle stays what it was");
+    assert_eq!(again.handle().list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_watch_keeps_the_log_open_until_it_has_seen_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, puppet) = (dir.path().join("state"), Puppet::new());
+    let reconciler = open(&path, &puppet);
+    reconciler.handle().declare(declaration("a", "{}")).unwrap();
+    reconciler.shutdown(LONG).unwrap();
+
+    let reconciler = open(&path, &puppet);
+    let mut watch = reconciler.handle().watch(Seq(1));
+    reconciler.shutdown(LONG).unwrap();
+    let mut seen = Vec::new();
+    loop {
+        match watch.next_within(LONG) {
+            Ok(Watched::Event(event)) => seen.push(event.seq.0),
+            Ok(Watched::Lagged { .. }) => {}
+            Err(WatchError::Closed) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(seen.iter().copied().eq(1..=seen.len() as u64) && seen.len() >= 4, "{seen:?}");
+    assert!(Reconciler::open(&path).start().is_ok(), "it has let go");
+    drop(watch);
+}

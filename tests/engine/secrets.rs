@@ -1,0 +1,113 @@
+//! Secrets are named, resolved in the worker, and seen nowhere else.
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use lastword::core::vocabulary::*;
+use lastword::worker::{Context, Failure, Worker};
+use tracing::field::{Field, Visit};
+use tracing::{Metadata, Subscriber, span};
+
+use crate::support::*;
+
+const PLANTED: &str = "hunter2-swordfish";
+
+/// Everything that any thread of this process traces.
+static TRACED: Mutex<String> = Mutex::new(String::new());
+
+struct Listening;
+
+struct Written<'a>(&'a mut String);
+
+impl Visit for Written<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.push_str(&format!("{field}={value:?} "));
+    }
+}
+
+impl Subscriber for Listening {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        span.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
+        values.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Logs in with the password that its spec names, and fails the first time.
+struct Login {
+    used: PathBuf,
+}
+
+impl Worker for Login {
+    fn run(&self, context: &Context) -> Result<Built, Failure> {
+        let spec = context.spec().to_value();
+        let named = spec["password"].as_str().and_then(|text| text.strip_prefix("file:")).unwrap_or_default();
+        let secret = fs::read_to_string(named)?;
+        fs::write(&self.used, secret)?;
+        if context.attempt().attempt == 1 {
+            Err(Failure::Transient("login refused".into()))
+        } else {
+            Ok(Built::default())
+        }
+    }
+}
+
+#[test]
+fn case_39_a_planted_secret_appears_nowhere() {
+    tracing::subscriber::set_global_default(Listening).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, used) = (dir.path().join("password"), dir.path().join("used"));
+    fs::write(&file, PLANTED).unwrap();
+    let lab = Lab::with(|builder| builder.kind(kind("login"), Login { used: used.clone() }));
+    let mut told = String::new();
+
+    // Whoever writes the secret itself is refused, without hearing it again.
+    for bad in [
+        format!(r#"{{"password":"{PLANTED}"}}"#),
+        format!(r#"{{"store":{{"Secret-Key":"{PLANTED}"}}}}"#),
+        format!(r#"{{"url":"s3://me:{PLANTED}@host/x"}}"#),
+        format!(r#"{{"password":"env:OK","password":"{PLANTED}"}}"#),
+        format!(r#"{{"password":"{PLANTED}""#),
+    ] {
+        told += &format!("{:?} ", Spec::parse(&bad).unwrap_err());
+    }
+    for bad in [format!("https://me:{PLANTED}@host/x"), format!("https://host/x?X-Amz-Signature={PLANTED}")] {
+        told += &format!("{:?} ", Source::new(&bad).unwrap_err());
+    }
+
+    let mut declaration = declaration("a", &format!(r#"{{"password":"file:{}"}}"#, file.display()));
+    declaration.kind = Some(kind("login"));
+    lab.handle.declare(declaration).unwrap();
+    lab.until_condition("a", "backing_off");
+    told += &format!("{:?} {} ", lab.status("a"), lab.view("a").condition);
+    lab.clock.advance(std::time::Duration::from_secs(1));
+    lab.applied("a", 1);
+    assert_eq!(fs::read_to_string(used).unwrap(), PLANTED, "the worker had it");
+
+    told += &format!("{:?} {:?} ", lab.handle.list().unwrap(), lab.handle.stats().unwrap());
+    told += &format!("{:?} {:?} {:?} ", lab.handle, lab.reconciler, lab.events());
+    assert!(!told.contains(PLANTED), "{told}");
+    let log: Vec<u8> = lab.reader.frames(Seq::ZERO).flat_map(Result::unwrap).collect();
+    assert!(!log.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes()));
+    let traced = TRACED.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(traced.contains("task_completed") && !traced.contains(PLANTED));
+}

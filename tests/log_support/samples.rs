@@ -1,0 +1,127 @@
+//! Events for the golden bytes of `log-format.md`: every type, every variant, every optional field both ways. Numbers
+//! are chosen so that every width of a number occurs.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use lastword::core::vocabulary::*;
+
+const WANTED: Fingerprint = Fingerprint([0xf1; 32]);
+const OTHER: Fingerprint = Fingerprint([0xf2; 32]);
+const TOKEN: Token = Token { epoch: Epoch(1_795_428_000_000), seq: Seq(12) };
+
+pub fn samples() -> Vec<Event> {
+    let collection = CollectionId(Seq(4));
+    let task = TaskId(Seq(251));
+    let at = Timestamp(1_795_428_000_000_001);
+    let set = PathSet { root: ObjectHash([0x0b; 32]), files: 3, bytes: 65_536 };
+    let observed = Observed { version: Version::new(&[0xee; 4]).unwrap(), set: Some(set) };
+    let opaque = Observed { version: Version::new(&[1]).unwrap(), set: None };
+    let delta = Some(Delta { added: 1, removed: 250, changed: 251 });
+    let policy = Policy::default();
+    let unlimited = Policy { attempt_timeout: AttemptTimeout(None), grace: Grace(Duration::ZERO), ..policy.clone() };
+    let built = Built {
+        manifest: Some(ObjectHash([0x0c; 32])),
+        segments: Some(SegmentCounts { kept: 1, new: 2, dropped: 3 }),
+        rows: Some(4_294_967_296),
+        output: Some("out".into()),
+    };
+    let mut events = vec![
+        Event::WriterOpened { software: "lastword 0.1.0".into() },
+        Event::DataLossAccepted { last: Seq(65_535), found: "grün".into() },
+        Event::CollectionDeclared {
+            name: Name::new("a").unwrap(),
+            kind: Kind::new("files").unwrap(),
+            source: Source::new("lake/").unwrap(),
+            spec: Spec::parse(r#"{"format":"parquet"}"#).unwrap(),
+            versioned: true,
+            policy: policy.clone(),
+            wanted: None,
+        },
+        Event::CollectionDeclared {
+            name: Name::new("b").unwrap(),
+            kind: Kind::new("k").unwrap(),
+            source: Source::new("s").unwrap(),
+            spec: Spec::default(),
+            versioned: false,
+            policy: unlimited.clone(),
+            wanted: Some(WANTED),
+        },
+        Event::SourceChanged {
+            collection,
+            source: Source::new("s2").unwrap(),
+            wanted: None,
+            generation: Generation(2),
+        },
+        Event::SpecChanged { collection, spec: Spec::default(), wanted: Some(WANTED), generation: Generation(3) },
+        Event::PolicyChanged { collection, policy: unlimited },
+        Event::CollectionDropped { collection },
+        Event::CollectionPaused { collection: CollectionId(Seq(250)) },
+        Event::CollectionResumed { collection: CollectionId(Seq(251)) },
+        Event::RefreshRequested { collection: CollectionId(Seq(65_536)) },
+        Event::SourceObserved {
+            collection,
+            observed: observed.clone(),
+            delta,
+            admission: Admission::Admitted { fingerprint: WANTED, generation: Generation(2) },
+        },
+        Event::SourceObserved {
+            collection,
+            observed: opaque,
+            delta: None,
+            admission: Admission::Settling { until: at },
+        },
+        Event::ObservationFailed { collection, cause: "gone".into() },
+        Event::CollectionHeld { collection, observed, delta, cause: HoldCause::Empty, fingerprint: OTHER },
+        Event::HoldConfirmed { collection, fingerprint: OTHER, generation: Generation(3) },
+        Event::TaskCreated { collection, generation: Generation(2), fingerprint: WANTED, not_before: at },
+        started(collection, task, Some(at)),
+        started(collection, task, None),
+        completed(collection, task, built),
+        completed(collection, task, Built::default()),
+    ];
+    for reason in [AbortReason::Superseded, AbortReason::Dropped, AbortReason::Cancelled] {
+        let stopping = (reason == AbortReason::Superseded).then_some(Stopping { token: TOKEN, grace_until: at });
+        events.push(Event::TaskAborted { collection, task, reason, stopping });
+    }
+    for reason in [
+        FailReason::Failed,
+        FailReason::TimedOut,
+        FailReason::WorkerLost,
+        FailReason::Panicked,
+        FailReason::SourceMoved,
+    ] {
+        events.push(Event::AttemptFailed {
+            collection,
+            task,
+            attempt: 1,
+            token: TOKEN,
+            reason,
+            message: "m".into(),
+            retry_at: at,
+            failures: 2,
+            grace_until: (reason == FailReason::TimedOut).then_some(at),
+        });
+    }
+    for reason in [EndReason::Acknowledged, EndReason::Abandoned, EndReason::Lost] {
+        events.push(Event::AttemptEnded { collection, task, attempt: 1, token: TOKEN, reason });
+    }
+    for cause in [ParkCause::Permanent, ParkCause::OutOfAttempts, ParkCause::LostTooOften] {
+        events.push(Event::TaskParked { collection, task, cause });
+    }
+    for reason in [RejectReason::Stale, RejectReason::NotLive, RejectReason::Duplicate, RejectReason::UnknownCollection]
+    {
+        let wanted = (reason == RejectReason::Stale).then_some(WANTED);
+        let (attempt, token, fingerprint) = (65_536, TOKEN, OTHER);
+        events.push(Event::CompletionRejected { collection, task, attempt, token, reason, fingerprint, wanted });
+    }
+    events
+}
+
+fn started(collection: CollectionId, task: TaskId, deadline: Option<Timestamp>) -> Event {
+    Event::TaskStarted { collection, task, attempt: 1, worker: WorkerName::new("w").unwrap(), deadline }
+}
+
+fn completed(collection: CollectionId, task: TaskId, result: Built) -> Event {
+    Event::TaskCompleted { collection, task, attempt: 1, token: TOKEN, fingerprint: WANTED, result }
+}

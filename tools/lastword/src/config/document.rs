@@ -1,0 +1,197 @@
+//! A TOML document whose every key knows its line, so that what is wrong can be named.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// What is wrong, and where: `lake.toml:7: collections.lineitem.target_rows: must be ...`.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    file: String,
+    line: usize,
+    /// Empty where the document is no TOML at all.
+    key: String,
+    problem: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
+/// The text of a file.
+pub(crate) struct Document<'i> {
+    file: String,
+    text: &'i str,
+}
+
+impl<'i> Document<'i> {
+    pub(crate) fn new(file: &Path, bytes: &'i [u8]) -> Result<Document<'i>, Wrong> {
+        let file = file.display().to_string();
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Document { file, text }),
+            Err(error) => {
+                let line = line_of(bytes, error.valid_up_to());
+                Err(Wrong { file, line, key: String::new(), problem: "must be UTF-8".to_owned() })
+            }
+        }
+    }
+
+    pub(crate) fn parse(&self) -> Result<Spanned<DeTable<'i>>, Wrong> {
+        DeTable::parse(self.text).map_err(|error| {
+            // The message names what was expected; the text of the line stays out of it.
+            let at = error.span().map_or(0, |span| span.start);
+            self.wrong(at, "", error.message().trim().replace('\n', ", "))
+        })
+    }
+
+    /// The table at the top.
+    pub(crate) fn top<'d>(&'d self, table: &'d Spanned<DeTable<'i>>) -> Section<'d, 'i> {
+        Section { document: self, path: String::new(), at: 0, table: table.get_ref() }
+    }
+
+    fn wrong(&self, at: usize, key: &str, problem: impl Into<String>) -> Wrong {
+        let line = line_of(self.text.as_bytes(), at);
+        Wrong { file: self.file.clone(), line, key: key.to_owned(), problem: problem.into() }
+    }
+}
+
+fn line_of(text: &[u8], at: usize) -> usize {
+    1 + text.iter().take(at).filter(|byte| **byte == b'\n').count()
+}
+
+/// A table of the document.
+pub(crate) struct Section<'d, 'i> {
+    document: &'d Document<'i>,
+    path: String,
+    at: usize,
+    table: &'d DeTable<'i>,
+}
+
+impl<'d, 'i> Section<'d, 'i> {
+    /// Refuses every key but these.
+    pub(crate) fn only(&self, allowed: &[&str]) -> Result<(), Wrong> {
+        let unknown = self.fields().find(|(key, _)| !allowed.contains(key));
+        let Some((_, field)) = unknown else { return Ok(()) };
+        Err(field.wrong(&format!("is unknown; allowed are {}", allowed.join(", "))))
+    }
+
+    /// All keys, in their order in the file.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'d str, Field<'d, 'i>)> + use<'d, 'i> {
+        let mut entries: Vec<_> = self.table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let (document, path) = (self.document, self.path.clone());
+        entries.into_iter().map(move |(key, value)| {
+            let name: &'d str = key.get_ref();
+            let field = Field { document, path: join(&path, name), at: key.span().start, value: value.get_ref() };
+            (name, field)
+        })
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Field<'d, 'i>> {
+        self.fields().find(|(name, _)| *name == key).map(|(_, field)| field)
+    }
+
+    pub(crate) fn require(&self, key: &str, what: &str) -> Result<Field<'d, 'i>, Wrong> {
+        self.get(key).ok_or_else(|| self.wrong(key, &format!("is missing: {what}")))
+    }
+
+    pub(crate) fn section(&self, key: &str) -> Result<Option<Section<'d, 'i>>, Wrong> {
+        self.get(key).map(|field| field.section()).transpose()
+    }
+
+    /// Something about a key of this table, which may not be there.
+    pub(crate) fn wrong(&self, key: &str, problem: &str) -> Wrong {
+        let at = self.get(key).map_or(self.at, |field| field.at);
+        self.document.wrong(at, &join(&self.path, key), problem)
+    }
+}
+
+/// One key with its value.
+pub(crate) struct Field<'d, 'i> {
+    document: &'d Document<'i>,
+    path: String,
+    at: usize,
+    value: &'d DeValue<'i>,
+}
+
+impl<'d, 'i> Field<'d, 'i> {
+    pub(crate) fn wrong(&self, problem: &str) -> Wrong {
+        self.document.wrong(self.at, &self.path, problem)
+    }
+
+    /// The line of the key.
+    pub(crate) fn line(&self) -> usize {
+        line_of(self.document.text.as_bytes(), self.at)
+    }
+
+    pub(crate) fn value(&self) -> &'d DeValue<'i> {
+        self.value
+    }
+
+    pub(crate) fn text(&self) -> Result<&'d str, Wrong> {
+        match self.value {
+            DeValue::String(text) => Ok(text),
+            other => Err(self.wrong(&format!("must be a string, found {}", kind(other)))),
+        }
+    }
+
+    pub(crate) fn section(&self) -> Result<Section<'d, 'i>, Wrong> {
+        match self.value {
+            DeValue::Table(table) => {
+                Ok(Section { document: self.document, path: self.path.clone(), at: self.at, table })
+            }
+            other => Err(self.wrong(&format!("must be a table, found {}", kind(other)))),
+        }
+    }
+
+    pub(crate) fn whole(&self, least: u64, most: u64) -> Result<u64, Wrong> {
+        let found = match self.value {
+            DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(whole) if (least..=most).contains(&whole) => return Ok(whole),
+                _ => number.to_string(),
+            },
+            DeValue::Float(number) => number.to_string(),
+            other => kind(other).to_owned(),
+        };
+        let above = matches!(self.value, DeValue::Integer(number) if !number.as_str().starts_with('-'))
+            && !matches!(self.value, DeValue::Integer(number) if u64::from_str_radix(number.as_str(), number.radix()).is_ok_and(|whole| whole < least));
+        let limit = if above { format!("at most {most}") } else { format!("at least {least}") };
+        Err(self.wrong(&format!("must be a whole number of {limit}, found {found}")))
+    }
+
+    pub(crate) fn duration(&self) -> Result<Duration, Wrong> {
+        const ALLOWED: &str = "must be a duration such as \"200ms\" or \"5s\"";
+        match self.value {
+            DeValue::String(text) => humantime::parse_duration(text).map_err(|_| self.wrong(ALLOWED)),
+            other => Err(self.wrong(&format!("{ALLOWED}, found {}", kind(other)))),
+        }
+    }
+}
+
+/// What kind of value was found; never the value itself.
+pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let key = if bare { key.to_owned() } else { format!("{key:?}") };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,339 @@
+//! The configuration: which collections are to be kept in step, and how.
+//!
+//! Everything is checked before anything is opened or created; the first thing that is wrong is reported with its
+//! line and key. Values are not repeated in errors where they could be a secret in the wrong place.
+
+mod collection;
+mod document;
+mod policy;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lastword::core::vocabulary::{Declaration, Kind, Name, Policy, Spec};
+use lastword::external;
+use lastword::log::Durability;
+
+use crate::fail::{Fail, USAGE};
+use document::{Document, Field, Section};
+
+/// The kind of every collection of a configuration file.
+pub(crate) const KIND: &str = "external";
+
+/// A configuration that was read and checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file, as it was named.
+    pub(crate) file: PathBuf,
+    /// The directory of the log.
+    pub(crate) state: PathBuf,
+    pub(crate) workers: usize,
+    pub(crate) look_interval: Duration,
+    pub(crate) durability: Durability,
+    /// In order of their names.
+    pub(crate) collections: Vec<Entry>,
+}
+
+/// One collection of the file.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: Name,
+    /// The line that begins it.
+    pub(crate) line: usize,
+    pub(crate) source: external::Source,
+    pub(crate) layout: external::ExternalSpec,
+    pub(crate) spec: Spec,
+    pub(crate) policy: Policy,
+}
+
+impl Entry {
+    /// What the engine is told.
+    pub(crate) fn declaration(&self) -> Result<Declaration, Fail> {
+        let wrong = |error: lastword::core::vocabulary::FieldError| Fail::new(USAGE, format!("{}: {error}", self.name));
+        let mut declaration = Declaration::new(self.name.clone());
+        declaration.kind = Some(Kind::new(KIND).map_err(wrong)?);
+        declaration.source = Some(lastword::core::vocabulary::Source::new(&self.source.url()).map_err(wrong)?);
+        declaration.spec = Some(self.spec.clone());
+        declaration.versioned = Some(true);
+        declaration.policy = Some(self.policy.clone());
+        Ok(declaration)
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration file. Relative paths in it start at the directory it lies in.
+    pub(crate) fn read(file: &Path) -> Result<Config, Fail> {
+        let unreadable =
+            |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+        let text = fs::read(file).map_err(unreadable)?;
+        let base = directory_of(file).map_err(unreadable)?;
+        Config::parse(file, &text, &base).map_err(|error| Fail::new(USAGE, error.to_string()))
+    }
+
+    fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
+        let document = Document::new(file, text)?;
+        let tables = document.parse()?;
+        let top = document.top(&tables);
+        top.only(&["state", "workers", "look_interval", "durability", "defaults", "collections"])?;
+        let state = top.require("state", "the directory of the log")?;
+        let directory = directory(&state, base)?;
+        let defaults = top.section("defaults")?;
+        if let Some(defaults) = &defaults {
+            defaults.only(policy::KEYS)?;
+        }
+        let mut collections = Vec::new();
+        let section = top.section("collections")?;
+        for (name, field) in section.iter().flat_map(Section::fields) {
+            collections.push(collection::read(name, &field, defaults.as_ref(), (base, &directory))?);
+        }
+        if collections.is_empty() {
+            return Err(top.wrong("collections", "at least one is needed: [collections.NAME]"));
+        }
+        Ok(Config {
+            file: file.to_owned(),
+            state: directory,
+            workers: workers(&top)?,
+            look_interval: look_interval(&top)?,
+            durability: durability(&top)?,
+            collections,
+        })
+    }
+
+    /// The collection of this name, if the file has it.
+    pub(crate) fn get(&self, name: &Name) -> Option<&Entry> {
+        self.collections.iter().find(|entry| entry.name == *name)
+    }
+}
+
+/// The directory a file lies in, without links: the same file, reached on two ways, has to mean the same sources. The
+/// file itself may be a link; its paths start where the link lies.
+fn directory_of(file: &Path) -> std::io::Result<PathBuf> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::canonicalize(parent)
+}
+
+fn directory(state: &Field<'_, '_>, base: &Path) -> Result<PathBuf, document::Wrong> {
+    let text = state.text()?;
+    if text.is_empty() {
+        return Err(state.wrong("must not be empty"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(state.wrong("must not contain control characters"));
+    }
+    if text.contains("://") {
+        return Err(state.wrong("must be a path; the log is on this machine"));
+    }
+    Ok(base.join(text))
+}
+
+fn workers(top: &Section<'_, '_>) -> Result<usize, document::Wrong> {
+    // Attempts that read footers wait for the disk more than they compute, and two leave room on small machines.
+    const DEFAULT: usize = 2;
+    let Some(field) = top.get("workers") else { return Ok(DEFAULT) };
+    let workers = field.whole(1, 1024)?;
+    Ok(usize::try_from(workers).unwrap_or(DEFAULT))
+}
+
+fn look_interval(top: &Section<'_, '_>) -> Result<Duration, document::Wrong> {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    let Some(field) = top.get("look_interval") else { return Ok(Duration::from_secs(5)) };
+    let interval = field.duration()?;
+    if (SHORTEST..=Policy::LONGEST).contains(&interval) {
+        return Ok(interval);
+    }
+    Err(field.wrong(&format!("must be 10ms to a hundred years, found {}", humantime::format_duration(interval))))
+}
+
+fn durability(top: &Section<'_, '_>) -> Result<Durability, document::Wrong> {
+    let Some(field) = top.get("durability") else { return Ok(Durability::default()) };
+    match field.text()? {
+        "power" => Ok(Durability::Power),
+        "process" => Ok(Durability::Process),
+        _ => Err(field.wrong("must be \"power\" (survives a power cut) or \"process\" (survives the end of lastword)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let found = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf"));
+        let found = found.map(|config| format!("{config:?}")).unwrap_or_else(|wrong| wrong.to_string());
+        assert!(found.contains(expected), "{text}\nexpected: {expected}\nfound:    {found}");
+    }
+
+    const START: &str = "state = \"state\"\n";
+    const LINEITEM: &str = "[collections.lineitem]\nsource = \"lake/lineitem/\"\nspec = { format = \"parquet\" }\n";
+
+    #[test]
+    fn the_example_of_the_design_is_read() {
+        let text = format!("{START}{LINEITEM}target_rows = 1_000_000\n");
+        let config = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf")).unwrap();
+        let entry = config.get(&Name::new("lineitem").unwrap()).unwrap();
+        assert_eq!(config.state, Path::new("/conf/state"));
+        assert_eq!(entry.source.url(), "file:///conf/lake/lineitem");
+        assert_eq!(entry.spec.as_str(), r#"{"format":"parquet","target_rows":1000000}"#);
+        assert_eq!((entry.line, &entry.policy), (2, &Policy::default()));
+    }
+
+    #[test]
+    fn policies_of_a_collection_come_before_the_defaults() {
+        let text = format!(
+            "{START}[defaults]\nquiet = \"1s\"\ngrace = \"2s\"\n{LINEITEM}quiet = \"50ms\"\nattempt_timeout = \"none\"\nmax_attempts = 3\n"
+        );
+        let config = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf")).unwrap();
+        let policy = &config.collections[0].policy;
+        assert_eq!(policy.coalesce.quiet, Duration::from_millis(50));
+        assert_eq!(policy.grace.0, Duration::from_secs(2));
+        assert_eq!((policy.attempt_timeout.0, policy.retry.max_attempts), (None, 3));
+    }
+
+    #[test]
+    fn case_38_what_is_wrong_is_named_with_line_and_key() {
+        for (text, expected) in [
+            ("", "lake.toml:1: state: is missing"),
+            ("state = 7\n", "lake.toml:1: state: must be a string, found a whole number"),
+            ("state = \"\"\n", "lake.toml:1: state: must not be empty"),
+            ("state = \"s\"\nstat = 1\n", "lake.toml:2: stat: is unknown; allowed are state, workers,"),
+            ("state = \"s\"\n", "lake.toml:1: collections: at least one is needed"),
+            ("state = \"s\"\ncollections = 1\n", "lake.toml:2: collections: must be a table, found a whole number"),
+            ("state = \"s\"\nstate = \"t\"\n", "lake.toml:2: duplicate key"),
+            ("state = \"s\n", "lake.toml:1: "),
+            (
+                "state = \"s\"\nworkers = 0\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: workers: must be a whole number of at least 1, found 0",
+            ),
+            (
+                "state = \"s\"\nlook_interval = \"soon\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: look_interval: must be a duration such as \"200ms\"",
+            ),
+            (
+                "state = \"s\"\ndurability = \"none\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: durability: must be \"power\"",
+            ),
+        ] {
+            check(text, expected);
+        }
+        for (lines, expected) in [
+            ("[collections.a]\n", "lake.toml:2: collections.a.source: is missing"),
+            ("[collections.a]\nsource = \"x\"\n", "lake.toml:2: collections.a.spec: is missing"),
+            ("[collections.\"a b\"]\n", "lake.toml:2: collections.\"a b\".source: is missing"),
+            ("[collections.\"\"]\n", "lake.toml:2: collections.\"\": must have 1 to 200 bytes"),
+            ("[collections]\na = 1\n", "lake.toml:3: collections.a: must be a table, found a whole number"),
+            ("[collections.a]\nsource = 1\n", "lake.toml:3: collections.a.source: must be a string"),
+            (
+                "[collections.a]\nsource = \"s3://bucket/x\"\n",
+                "lake.toml:3: collections.a.source: has the unknown scheme s3",
+            ),
+            ("[collections.a]\nsource = \"../x\"\n", "lake.toml:3: collections.a.source: must not contain `..`"),
+            (
+                "[collections.a]\nsource = \"file://me:hunter2@localhost/x\"\n",
+                "lake.toml:3: collections.a.source: must not hold a user or a password",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\nspec = \"parquet\"\n",
+                "lake.toml:4: collections.a.spec: must be a table, found a string",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\nspec = {}\n",
+                "lake.toml:4: collections.a.spec.format: must be \"parquet\", it is missing",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"csv\"\n",
+                "lake.toml:5: collections.a.spec.format: must be \"parquet\", found csv",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\nrows = 1\n",
+                "lake.toml:6: collections.a.spec.rows: is unknown",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\n[collections.a.spec.params]\npassword = \"hunter2\"\n",
+                "lake.toml:7: collections.a.spec.params.password: must name where the secret is kept",
+            ),
+            (
+                "[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", params = {at = 2026-01-01}}\n",
+                "lake.toml:4: collections.a.spec.params.at: must not be a date",
+            ),
+        ] {
+            check(&format!("{START}{lines}"), expected);
+        }
+        for (line, expected) in [
+            (
+                "target_rows = 0",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found 0",
+            ),
+            (
+                "target_rows = -5",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found -5",
+            ),
+            (
+                "target_rows = 1.5",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found 1.5",
+            ),
+            (
+                "target_rows = \"9\"",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at least 1, found a string",
+            ),
+            (
+                "target_rows = 9_007_199_254_740_992",
+                "lake.toml:5: collections.lineitem.target_rows: must be a whole number of at most 9007199254740991",
+            ),
+            (
+                "quiet = 200",
+                "lake.toml:5: collections.lineitem.quiet: must be a duration such as \"200ms\" or \"5s\", found a whole number",
+            ),
+            ("quiet = \"1h\"", "lake.toml:5: collections.lineitem.quiet: must be at most max_delay"),
+            (
+                "max_attempts = 0",
+                "lake.toml:5: collections.lineitem.max_attempts: must be a whole number of at least 1, found 0",
+            ),
+            (
+                "attempt_timeout = \"0s\"",
+                "lake.toml:5: collections.lineitem.attempt_timeout: must be longer than zero, or none",
+            ),
+            (
+                "backoff_base = \"1h\"",
+                "lake.toml:5: collections.lineitem.backoff_base: must be longer than zero and at most",
+            ),
+            ("grace = \"5000y\"", "lake.toml:5: collections.lineitem.grace: must be at most a hundred years"),
+            (
+                "colour = 1",
+                "lake.toml:5: collections.lineitem.colour: is unknown; allowed are source, spec, target_rows, quiet",
+            ),
+        ] {
+            check(&format!("{START}{LINEITEM}{line}\n"), expected);
+        }
+        check(
+            "state = \"x/lineitem/state\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\"}\n",
+            "lake.toml:3: collections.a.source: must not hold the log (state), which changes with every look",
+        );
+        check(
+            "state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", target_rows = 5}\ntarget_rows = 6\n",
+            "lake.toml:5: collections.a.target_rows: is given twice",
+        );
+        check(
+            &format!("{START}[defaults]\ntarget_rows = 5\n{LINEITEM}"),
+            "lake.toml:3: defaults.target_rows: is unknown",
+        );
+        check(
+            &format!("{START}[defaults]\nquiet = \"9s\"\n{LINEITEM}"),
+            "lake.toml:3: defaults.quiet: must be at most max_delay",
+        );
+    }
+
+    #[test]
+    fn case_39_no_error_repeats_a_secret() {
+        for text in [
+            "state = \"s\"\n[collections.a]\nsource = \"file://me:hunter2@localhost/x\"\nspec = {format = \"parquet\"}\n",
+            "state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", params = {password = \"hunter2\"}}\n",
+            "state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\"}\nquiet = \"hunter2\"\n",
+            "state = \"s\"\ndurability = \"hunter2\"\n",
+            "state = \"s\"\npassword = hunter2\n",
+        ] {
+            let wrong = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf")).unwrap_err();
+            assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What people see: text without control characters, tables, and lines that are updated in place.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use crate::fail::{CANNOT_OPEN, Fail};
+
+/// Text as it may be shown on a terminal: names of files come from outside and must not drive it.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    })
+}
+
+/// Prints one line of data.
+///
+/// # Errors
+/// `Ok(false)` when nobody reads any more, which is no failure.
+pub(crate) fn line(text: &str) -> Result<bool, Fail> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Fail::new(CANNOT_OPEN, format!("standard output: {error}"))),
+    }
+}
+
+/// Prints one line for people, apart from the data. If nobody can read it, there is nobody to tell.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+}
+
+/// `text` in bold if standard output is a terminal whose user does not object.
+pub(crate) fn bold(text: &str) -> String {
+    let plain = !io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if plain { text.to_owned() } else { format!("\x1b[1m{text}\x1b[0m") }
+}
+
+/// A whole number with its thousands apart: `1,000,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    digits.char_indices().fold(String::new(), |mut text, (at, digit)| {
+        if at > 0 && at % 3 == first % 3 {
+            text.push(',');
+        }
+        text.push(digit);
+        text
+    })
+}
+
+/// A table whose columns are as wide as their widest cell. A heading that begins with `>` aligns its column right.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(headings: &[&'static str]) -> Table {
+        Table { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+    }
+
+    /// The lines, headings first.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let heads: Vec<String> = self.headings.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
+        let all = || std::iter::once(&heads).chain(&self.rows);
+        let widths: Vec<usize> = (0..heads.len())
+            .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .collect();
+        all().map(|row| self.line(row, &widths)).collect()
+    }
+
+    fn line(&self, row: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for ((cell, width), heading) in row.iter().zip(widths).zip(&self.headings) {
+            // Writing into a `String` cannot fail.
+            let _ = if heading.starts_with('>') {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678"), (100_000, "100,000")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn case_24_nothing_drives_the_terminal() {
+        assert_eq!(printable("a\n\x1b[2J\u{9b}b"), "a\\n\\u{1b}[2J\\u{9b}b");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_have_to_be() {
+        let mut table = Table::new(&["NAME", ">ROWS"]);
+        table.row(vec!["a".to_owned(), "1,000".to_owned()]);
+        table.row(vec!["longer".to_owned(), "1".to_owned()]);
+        assert_eq!(table.lines(), ["NAME     ROWS", "a       1,000", "longer      1"]);
+    }
+}

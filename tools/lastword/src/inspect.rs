@@ -1,0 +1,66 @@
+//! A log as it is, for commands that look at it and change nothing.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use lastword::clock::{Clock, SystemClock};
+use lastword::core::vocabulary::{CollectionId, Name, Timestamp};
+use lastword::core::{Collection, State};
+use lastword::external::{Manifest, ManifestError};
+use lastword::log::{OpenError, PrivateCopy};
+use lastword::objects::FileObjects;
+use lastword::replay::Folding;
+
+use crate::fail::{DEFECT, Fail, USAGE};
+
+/// What a log adds up to, whether somebody writes it or not.
+pub(crate) struct Inspected {
+    pub(crate) copy: PrivateCopy,
+    pub(crate) state: State,
+    /// The later of the wall clock and the log's last event: the moment that is shown.
+    pub(crate) now: Timestamp,
+}
+
+impl Inspected {
+    pub(crate) fn open(path: &Path) -> Result<Inspected, Fail> {
+        let absent = || Fail::from(OpenError::Absent { path: path.to_owned() });
+        Inspected::open_if_there(path)?.ok_or_else(absent)
+    }
+
+    /// `None` if there is no log at this path.
+    pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
+        // A copy may take several attempts, and each begins from nothing.
+        let folding = RefCell::new(Folding::default());
+        let copy = PrivateCopy::of_visiting(path, || {
+            folding.replace(Folding::default());
+            |frame| folding.borrow_mut().frame(frame)
+        });
+        let copy = match copy {
+            Err(OpenError::Absent { .. }) => return Ok(None),
+            copy => copy?,
+        };
+        let state = folding.into_inner().finish()?;
+        let now = SystemClock::new().wall().max(state.at());
+        Ok(Some(Inspected { copy, state, now }))
+    }
+
+    /// The collection that a person named.
+    pub(crate) fn find(&self, name: &str) -> Result<(CollectionId, &Collection), Fail> {
+        let unknown = || Fail::new(USAGE, format!("there is no collection {name:?} in the log"));
+        let name = Name::new(name).map_err(|_| unknown())?;
+        let id = self.state.id_of(&name).ok_or_else(unknown)?;
+        self.state.collection(id).map(|collection| (id, collection)).ok_or_else(unknown)
+    }
+
+    /// The manifest of the last commit of a collection, if there was one.
+    pub(crate) fn manifest(&self, collection: &Collection) -> Result<Option<Manifest>, Fail> {
+        let Some(root) = collection.applied.as_ref().and_then(|applied| applied.result.manifest) else {
+            return Ok(None);
+        };
+        let objects = FileObjects::open_read_only(self.copy.objects())?;
+        Manifest::read(&objects, root).map(Some).map_err(|error| match error {
+            ManifestError::Tree(error) => error.into(),
+            error => Fail::new(DEFECT, error.to_string()),
+        })
+    }
+}

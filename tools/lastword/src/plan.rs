@@ -1,0 +1,93 @@
+//! `lastword plan`: what a build would do now. It looks, cuts and plans as an attempt does, and changes nothing.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use lastword::core::vocabulary::Name;
+use lastword::core::{Collection, State};
+use lastword::external::{
+    FragmentCache, Layout, LocalStore, Manifest, Plan, SegmentKey, format_of, fragments_of, look, never_interrupted,
+    plan as plan_segments,
+};
+
+use crate::config::{Config, Entry};
+use crate::console::{Table, grouped, line, note};
+use crate::fail::{DEFECT, Fail};
+use crate::inspect::Inspected;
+
+pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
+    let config = Config::read(file)?;
+    let inspected = Inspected::open_if_there(&config.state)?;
+    let mut table = Table::new(&["NAME", ">FILES", ">ROWS", ">KEPT", ">NEW", ">DROPPED", ">ROWS TO BUILD", "NOTE"]);
+    let mut failed = Vec::new();
+    for entry in &config.collections {
+        match plan_one(entry, inspected.as_ref()) {
+            Ok(planned) => table.row(planned.cells(&entry.name)),
+            Err(why) => failed.push(format!("{}: {why}", entry.name)),
+        }
+    }
+    for text in table.lines() {
+        if !line(&text)? {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    failed.iter().for_each(|why| note(why));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DEFECT) })
+}
+
+/// What a build of one collection would do.
+struct Planned {
+    files: u64,
+    plan: Plan,
+    note: &'static str,
+}
+
+fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, String> {
+    let known = inspected.and_then(|inspected| Some((inspected, collection(&inspected.state, &entry.name)?)));
+    let manifest = match known {
+        Some((inspected, collection)) => inspected.manifest(collection).map_err(|fail| fail.to_string())?,
+        None => None,
+    };
+    let seen = look(&LocalStore, &entry.source, &never_interrupted).map_err(|error| error.to_string())?;
+    let files = seen.set.len() as u64;
+    let is_first = manifest.is_none();
+    let (layout, segments) =
+        manifest.map_or((None, Vec::new()), |Manifest { layout, segments }| (Some(layout), segments));
+    let format = format_of(&entry.layout.format).ok_or("no files of this format can be read")?;
+    // As in an attempt: files that were cut under other read keys were not checked for these.
+    let same = segments.iter().all(|segment| SegmentKey::of(&entry.layout, &segment.fragments) == segment.key);
+    let cache = FragmentCache::new(if same { &segments } else { &[] });
+    let columns = entry.layout.columns.as_deref();
+    let (store, cutting) = ((&LocalStore as _, &entry.source), (format, columns));
+    let fragments = fragments_of(store, cutting, &seen.set, &cache, &never_interrupted, &|_| ())
+        .map_err(|error| error.to_string())?;
+    drop(cache);
+    let changes_layout = layout.is_some_and(|layout| layout != Layout::of(&entry.layout));
+    let plan = plan_segments(layout, segments, &entry.layout, fragments);
+    let note = match known.map(|(_, collection)| collection) {
+        _ if files == 0 => "its source is empty: held until a person confirms it",
+        None => "not declared yet",
+        Some(_) if is_first => "first build",
+        Some(_) if changes_layout => "another layout: packed anew",
+        Some(_) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build",
+        Some(_) => "",
+    };
+    Ok(Planned { files, plan, note })
+}
+
+fn collection<'s>(state: &'s State, name: &Name) -> Option<&'s Collection> {
+    state.collection(state.id_of(name)?)
+}
+
+impl Planned {
+    fn cells(&self, name: &Name) -> Vec<String> {
+        let Plan { kept, new, dropped } = &self.plan;
+        let counts = [kept.len(), new.len(), dropped.len()].map(|count| grouped(count as u64));
+        let to_build = new.iter().fold(0_u64, |sum, segment| sum.saturating_add(segment.rows));
+        [name.to_string(), grouped(self.files), grouped(self.plan.rows())]
+            .into_iter()
+            .chain(counts)
+            .chain([grouped(to_build), self.note.to_owned()])
+            .collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! A running reconciler with the collections of a configuration.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lastword::clock::{Clock, SystemClock};
+use lastword::core::vocabulary::{Command, Fingerprint, Kind, Name, Timestamp};
+use lastword::engine::{CommandError, Handle, MOST_IN_BATCH, Reconciler};
+use lastword::worker::Worker;
+
+use super::events::FIRST;
+use super::{Events, Format, Next};
+use crate::config::{Config, KIND};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
+
+pub(crate) struct Session {
+    reconciler: Reconciler,
+    pub(crate) handle: Handle,
+    pub(crate) events: Events,
+    /// The wall clock right after the log was opened.
+    started: Timestamp,
+}
+
+impl Session {
+    /// Opens the log, which is created if it is not there, with one worker for all collections of a file.
+    pub(crate) fn start(
+        config: &Config,
+        worker: impl Worker,
+        look_interval: Duration,
+        format: Format,
+    ) -> Result<Session, Fail> {
+        check_parent(&config.state)?;
+        let kind = Kind::new(KIND).map_err(|error| Fail::new(DEFECT, error.to_string()))?;
+        let reconciler = Reconciler::open(&config.state)
+            .kind(kind, worker)
+            .workers(config.workers)
+            .look_interval(look_interval)
+            .durability(config.durability)
+            .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
+            .start()?;
+        let started = SystemClock::new().wall();
+        let handle = reconciler.handle();
+        let epoch = handle.stats().map_err(of_command)?.epoch;
+        let events = Events::new(handle.watch(FIRST), epoch, format);
+        Ok(Session { reconciler, handle, events, started })
+    }
+
+    /// Declares every collection of the file, and returns the names that only the log has.
+    pub(crate) fn declare(&self, config: &Config) -> Result<Vec<Name>, Fail> {
+        for entries in config.collections.chunks(MOST_IN_BATCH) {
+            let declarations = entries.iter().map(|entry| Ok(Command::Declare(Box::new(entry.declaration()?))));
+            let verdicts = self.handle.batch(declarations.collect::<Result<_, Fail>>()?).map_err(of_command)?;
+            for (entry, verdict) in entries.iter().zip(verdicts) {
+                // What the file says by itself was checked; what is left contradicts the log.
+                verdict.map_err(|rejection| {
+                    let (file, line, name) = (config.file.display(), entry.line, &entry.name);
+                    Fail::new(USAGE, format!("{file}:{line}: collections.{name}: {rejection}"))
+                })?;
+            }
+        }
+        let names = self.handle.list().map_err(of_command)?.into_iter().map(|status| status.view.name);
+        Ok(names.filter(|name| config.get(name).is_none()).collect())
+    }
+
+    /// Accepts what is held under a fingerprint.
+    pub(crate) fn confirm(&self, text: &str) -> Result<(), Fail> {
+        let fingerprint = Fingerprint::from_hex(text)
+            .ok_or_else(|| Fail::new(USAGE, "--confirm: must be a fingerprint of 64 hexadecimal digits"))?;
+        let list = self.handle.list().map_err(of_command)?;
+        let held = list.into_iter().find(|status| status.view.held().is_some_and(|(_, held)| held == fingerprint));
+        let held = held.ok_or_else(|| Fail::new(USAGE, format!("--confirm: nothing is held under {fingerprint}")))?;
+        self.handle.confirm(held.view.name, fingerprint).map(drop).map_err(of_command)
+    }
+
+    /// Tries a collection again.
+    pub(crate) fn refresh(&self, name: &str) -> Result<(), Fail> {
+        let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--refresh: {error}")))?;
+        self.handle.refresh(name).map(drop).map_err(of_command)
+    }
+
+    /// How far the engine's clock is ahead of the wall clock: it never goes back behind the last event of the log.
+    /// `None` while that is not known yet.
+    pub(crate) fn ahead(&self) -> Option<Duration> {
+        self.events.opened().map(|opened| opened.since(self.started))
+    }
+
+    /// Shuts down and shows what that adds to the log.
+    pub(crate) fn close(mut self, timeout: Duration, mut show: impl FnMut(&str)) -> Result<(), Fail> {
+        let closed = self.reconciler.shutdown(timeout);
+        while let Next::Event(_, text) = self.events.next_within(Duration::ZERO)? {
+            show(&text);
+        }
+        Ok(closed?)
+    }
+}
+
+/// The directory of a log is made, the ones above it are not: a wrong path is not to become a tree of directories.
+fn check_parent(state: &Path) -> Result<(), Fail> {
+    match state.parent() {
+        Some(parent) if !parent.is_dir() => {
+            Err(Fail::new(CANNOT_OPEN, format!("{}: {} is not a directory", state.display(), parent.display())))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn of_command(error: CommandError) -> Fail {
+    let code = if matches!(error, CommandError::Refused(_)) { USAGE } else { DEFECT };
+    Fail::new(code, error.to_string())
+}

@@ -1,0 +1,224 @@
+//! `lastword run --once`: it ends when everything is settled, and says what is not fresh and why.
+#![allow(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Ended, Place, lastword, paths, rows, segments, text};
+
+fn ids(manifest: &Value) -> Vec<String> {
+    segments(manifest).iter().map(|segment| segment["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// How often an event of this type was printed.
+fn count(ended: &Ended, event: &str) -> usize {
+    ended.stdout.lines().filter(|line| line.contains(event)).count()
+}
+
+#[test]
+fn what_is_there_is_built_and_what_changes_is_built_again() {
+    let place = Place::new("");
+    for (name, salt) in [("a.parquet", 1), ("b.parquet", 2), ("deep/er/c.parquet", 3)] {
+        place.write(name, 4, salt);
+    }
+    let ended = place.once().expect_code(0);
+    assert!(ended.took >= Duration::from_secs(1), "files that have just been written have to age: {:?}", ended.took);
+    let first = place.manifest();
+    assert_eq!((rows(&first), place.count()), (6000, 6000));
+    assert_eq!(segments(&first).len(), 6);
+    assert_eq!(first["applied"].as_str().unwrap().len(), 64);
+
+    // Nothing changed: nothing but the opening is logged.
+    let ended = place.once().expect_code(0);
+    assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
+    assert_eq!(place.manifest(), first);
+
+    // Same path, same row count, new content: only the segments with its rows are new.
+    place.write("b.parquet", 4, 77);
+    place.once().expect_code(0);
+    let second = place.manifest();
+    assert_eq!((rows(&second), place.count()), (6000, 6000));
+    let holds_b = |segment: &Value| {
+        segment["fragments"].as_array().unwrap().iter().any(|fragment| fragment["path"] == "b.parquet")
+    };
+    for segment in segments(&first) {
+        let id = segment["id"].as_str().unwrap().to_owned();
+        assert_eq!(ids(&second).contains(&id), !holds_b(segment), "{segment}");
+    }
+    assert_ne!(first["applied"], second["applied"]);
+}
+
+#[test]
+fn case_25_a_corrupt_file_parks_its_collection_until_it_is_repaired() {
+    let place = Place::new("");
+    place.write("good.parquet", 2, 0);
+    // As young as a file that is just being written, and with the default policies.
+    place.spoil("bad.parquet", Duration::ZERO);
+    let ended = place.once().expect_code(1);
+    assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
+    assert!(ended.stderr.contains("lineitem: parked: ") && ended.stderr.contains("bad.parquet"), "{}", ended.stderr);
+    let before = place.manifest();
+    assert_eq!((&before["applied"], segments(&before).len()), (&Value::Null, 0));
+
+    // It did not change: it is not tried again.
+    let ended = place.once().expect_code(1);
+    assert_eq!(count(&ended, "started, attempt"), 0, "{}", ended.stdout);
+    assert!(ended.stderr.contains("bad.parquet"), "{}", ended.stderr);
+
+    // Unless somebody asks for it.
+    let ended = lastword(&["run", text(&place.config()), "--once", "--refresh", "lineitem"]).expect_code(1);
+    assert_eq!(count(&ended, "started, attempt"), 1, "{}", ended.stdout);
+
+    place.write("bad.parquet", 1, 0);
+    place.once().expect_code(0);
+    assert_eq!((rows(&place.manifest()), place.count()), (1500, 1500));
+}
+
+#[test]
+fn an_aged_corrupt_file_parks_at_its_first_attempt() {
+    let place = Place::new("");
+    place.spoil("bad.parquet", Duration::from_secs(60));
+    let ended = place.once().expect_code(1);
+    assert_eq!(count(&ended, "started, attempt"), 1, "{}", ended.stdout);
+    assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
+    assert_eq!(place.status()["condition"], "parked");
+}
+
+#[test]
+fn cases_21_and_22_an_emptied_directory_is_held_until_a_person_confirms_it() {
+    let place = Place::new("");
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let built = place.manifest();
+    fs::remove_file(place.lake().join("a.parquet")).unwrap();
+    let ended = place.once().expect_code(1);
+    assert!(ended.stderr.contains("lineitem: held: "), "{}", ended.stderr);
+    assert_eq!(place.manifest(), built);
+    place.once().expect_code(1);
+
+    let held = place.status()["held"].as_str().unwrap().to_owned();
+    let wrong = lastword(&["run", text(&place.config()), "--once", "--confirm", &"0".repeat(64)]).expect_code(2);
+    assert!(wrong.stderr.contains("nothing is held"), "{}", wrong.stderr);
+    lastword(&["run", text(&place.config()), "--once", "--confirm", &held]).expect_code(0);
+    let emptied = place.manifest();
+    assert_eq!(segments(&emptied).len(), 0);
+    assert_eq!(emptied["applied"].as_str(), Some(held.as_str()));
+}
+
+#[test]
+fn case_20_a_missing_directory_is_not_an_empty_one() {
+    let place = Place::new("");
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let built = place.manifest();
+    fs::rename(place.lake(), place.dir.path().join("gone")).unwrap();
+    let ended = place.once().expect_code(1);
+    assert!(
+        ended.stderr.contains("lineitem: unobservable: ") && ended.stderr.contains("does not exist"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
+    assert_eq!(place.manifest(), built);
+    fs::rename(place.dir.path().join("gone"), place.lake()).unwrap();
+    place.once().expect_code(0);
+}
+
+#[test]
+fn a_source_that_was_never_there_ends_too() {
+    let place = Place::new("");
+    fs::remove_dir(place.lake()).unwrap();
+    let ended = place.once().expect_code(1);
+    assert!(ended.stderr.contains("does not exist"), "{}", ended.stderr);
+    assert_eq!(place.manifest()["applied"], Value::Null);
+}
+
+#[test]
+fn case_36_one_bad_collection_does_not_stop_the_others() {
+    let place = Place::new("[collections.bad]\nsource = \"nowhere\"\nspec = { format = \"parquet\" }\n");
+    place.write("a.parquet", 2, 0);
+    let ended = place.once().expect_code(1);
+    assert!(ended.stderr.contains("bad: unobservable"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 of 2 collections are not fresh"), "{}", ended.stderr);
+    assert_eq!(rows(&place.manifest()), 1000);
+}
+
+#[test]
+fn case_24_odd_names_appear_as_documented() {
+    let place = Place::new("");
+    let names: [(&[u8], &str); 6] = [
+        (b"a b.parquet", "a b.parquet"),
+        (b"100%.parquet", "100%25.parquet"),
+        (b"%41.parquet", "%2541.parquet"),
+        (b"line\nfeed.parquet", "line\nfeed.parquet"),
+        ("gr\u{fc}n.parquet".as_bytes(), "gr\u{fc}n.parquet"),
+        (b"bad\xff.parquet", "bad%FF.parquet"),
+    ];
+    for (salt, (name, _)) in names.iter().enumerate() {
+        place.write(OsStr::from_bytes(name), 1, salt as i64);
+    }
+    for hidden in [".hidden.parquet", "_temporary.parquet", "unfinished.tmp"] {
+        fs::write(place.lake().join(hidden), "no data").unwrap();
+    }
+    place.once().expect_code(0);
+    let mut expected: Vec<String> = names.iter().map(|(_, json)| (*json).to_owned()).collect();
+    expected.sort();
+    let manifest = place.manifest();
+    assert_eq!((paths(&manifest), rows(&manifest)), (expected, 3000));
+    // For people nothing drives the terminal.
+    let shown = lastword(&["manifest", text(&place.state()), "lineitem"]).expect_code(0).stdout;
+    assert!(shown.contains("line%0Afeed.parquet"), "{shown}");
+}
+
+#[test]
+fn case_29_another_target_is_another_layout() {
+    let place = Place::new("");
+    place.write("a.parquet", 8, 0);
+    place.once().expect_code(0);
+    assert_eq!(segments(&place.manifest()).len(), 4);
+    let text = fs::read_to_string(place.config()).unwrap().replace("target_rows = 1000", "target_rows = 2000");
+    place.configure(&text);
+    place.once().expect_code(0);
+    let manifest = place.manifest();
+    assert_eq!((segments(&manifest).len(), rows(&manifest)), (2, 4000));
+}
+
+#[test]
+fn what_only_the_log_has_is_left_alone() {
+    let place = Place::new("[collections.other]\nsource = \"lake/\"\nspec = { format = \"parquet\" }\n");
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let text = fs::read_to_string(place.config()).unwrap();
+    place.configure(text.split("[collections.other]").next().unwrap());
+    let ended = place.once().expect_code(0);
+    assert!(ended.stderr.contains("other is in the log and not in"), "{}", ended.stderr);
+    let status = lastword(&["status", support::text(&place.state())]).expect_code(0);
+    assert_eq!(status.stdout.lines().count(), 3, "{}", status.stdout);
+}
+
+#[test]
+fn events_are_lines_of_json_on_demand() {
+    let place = Place::new("");
+    place.write("a.parquet", 2, 0);
+    let ended = lastword(&["run", text(&place.config()), "--once", "--log", "json"]).expect_code(0);
+    let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let types: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let expected = [
+        "writer_opened",
+        "collection_declared",
+        "source_observed",
+        "task_created",
+        "task_started",
+        "task_completed",
+        "attempt_ended",
+    ];
+    assert_eq!(types, expected);
+    assert!(events.iter().zip(1..).all(|(event, seq)| event["v"] == 1 && event["seq"] == seq));
+    let ended = lastword(&["run", text(&place.config()), "--once", "--quiet"]).expect_code(0);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
+}

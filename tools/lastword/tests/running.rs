@@ -1,0 +1,107 @@
+//! `lastword run` while it runs: others look at it, signals end it, kills do not harm it.
+#![allow(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use lastword::log::PrivateCopy;
+use serde_json::Value;
+use support::{Place, lastword, program, rows, signal, text, until, wait};
+
+const FAST: &str = "quiet = \"50ms\"\n";
+
+fn fast(place: &Place) {
+    let config = std::fs::read_to_string(place.config()).unwrap();
+    place.configure(&format!("look_interval = \"100ms\"\n{config}"));
+}
+
+#[test]
+fn status_and_manifest_work_while_it_runs_and_after() {
+    let place = Place::new(FAST);
+    fast(&place);
+    place.write("a.parquet", 2, 0);
+    let child = program().args(["run", text(&place.config())]).spawn().unwrap();
+    until("the first commit", || place.condition().as_deref() == Some("fresh"));
+    assert_eq!(rows(&place.manifest()), 1000);
+    place.write("b.parquet", 2, 1);
+    until("the second commit", || rows(&place.manifest()) == 2000);
+    assert_eq!(place.count(), 2000);
+
+    // A second writer is refused, and harms nothing.
+    let second = place.once().expect_code(3);
+    assert!(second.stderr.contains("another writer"), "{}", second.stderr);
+
+    let begun = Instant::now();
+    signal(&child, "TERM");
+    let ended = wait(child, Duration::from_secs(30));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(ended.stdout.contains("committed"), "{}", ended.stdout);
+    let copy = PrivateCopy::of(place.state()).unwrap();
+    assert!(copy.anchor().clean && !copy.writer_active());
+    assert_eq!(rows(&place.manifest()), 2000);
+    assert_eq!(place.status()["condition"], "fresh");
+}
+
+#[test]
+fn an_interrupt_ends_once_with_one() {
+    let place = Place::new("");
+    // Many attempts at a young corrupt file leave time to interrupt.
+    place.spoil("bad.parquet", Duration::ZERO);
+    let child = program().args(["run", text(&place.config()), "--once"]).spawn().unwrap();
+    until("the log is there", || place.state().join("HEAD").exists());
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, "INT");
+    let ended = wait(child, Duration::from_secs(30));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("interrupted"), "{}", ended.stderr);
+    assert!(PrivateCopy::of(place.state()).unwrap().anchor().clean);
+}
+
+#[test]
+fn case_30_killed_at_any_moment_it_goes_on() {
+    let place = Place::new(FAST);
+    fast(&place);
+    place.write("a.parquet", 4, 0);
+    for round in 0..4_u8 {
+        let child = program().args(["run", text(&place.config())]).spawn().unwrap();
+        place.write(format!("b{round}.parquet"), 1, i64::from(round));
+        // Before, while and after the log is opened, looked at and built.
+        std::thread::sleep(Duration::from_millis(20 + 90 * u64::from(round)));
+        signal(&child, "KILL");
+        assert_eq!(wait(child, Duration::from_secs(30)).code, None);
+    }
+    place.once().expect_code(0);
+    assert_eq!((rows(&place.manifest()), place.count()), (4000, 4000));
+}
+
+#[test]
+fn a_name_that_belongs_to_another_kind_is_refused() {
+    use lastword::core::vocabulary::{Declaration, Kind, Name, Source};
+    let place = Place::new("");
+    let reconciler = lastword::engine::Reconciler::open(place.state()).start().unwrap();
+    let mut declaration = Declaration::new(Name::new("lineitem").unwrap());
+    declaration.kind = Some(Kind::new("echo").unwrap());
+    declaration.source = Some(Source::new("s").unwrap());
+    reconciler.handle().declare(declaration).unwrap();
+    reconciler.shutdown(Duration::from_secs(5)).unwrap();
+    let ended = place.once().expect_code(2);
+    assert!(ended.stderr.contains("lake.toml:2: collections.lineitem: kind"), "{}", ended.stderr);
+    let status: Value = place.status();
+    assert_eq!(status["kind"], "echo");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_in_order() {
+    let place = Place::new(FAST);
+    fast(&place);
+    place.write("a.parquet", 1, 0);
+    let mut child = program().args(["run", text(&place.config())]).spawn().unwrap();
+    drop(child.stdout.take());
+    until("the log is there", || place.state().join("HEAD").exists());
+    place.write("b.parquet", 1, 0);
+    let ended = wait(child, Duration::from_secs(30));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    lastword(&["status", text(&place.state())]).expect_code(0);
+}

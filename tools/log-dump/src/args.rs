@@ -1,0 +1,232 @@
+//! Arguments, and what is allowed in them.
+
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+use clap::{Args, Parser, Subcommand};
+use glob::Pattern;
+use lastword::codec;
+use lastword::core::vocabulary::{Seq, Timestamp, micros};
+use lastword::replay::Until;
+
+/// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
+/// the log it looks at, also while a writer has it open.
+///
+/// STATE is the directory of a log, or a file that `export` wrote. Data goes to stdout, diagnostics to stderr.
+///
+/// Exit codes: 0 ok; 1 a defect was found; 2 usage; 3 cannot open (absent, forbidden, busy, I/O); 4 the format is
+/// too new; 5 the log is shorter than its anchor; 6 replay diverged.
+#[derive(Debug, Parser)]
+#[command(name = "log-dump", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prints events, one line each.
+    Dump {
+        #[command(flatten)]
+        log: LogArgs,
+        #[command(flatten)]
+        selection: SelectionArgs,
+    },
+    /// Checks everything: frames, chain, anchor, legality of every event, invariants, objects.
+    Verify {
+        #[command(flatten)]
+        log: LogArgs,
+    },
+    /// Prints where the log ends.
+    Head {
+        #[command(flatten)]
+        log: LogArgs,
+    },
+    /// Prints every collection as the log knows it. Lag and waiting times are as of the last event that counts.
+    State {
+        #[command(flatten)]
+        log: LogArgs,
+        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC 3339.
+        #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
+        at: Option<Until>,
+    },
+    /// Prints counts and sizes.
+    Stat {
+        #[command(flatten)]
+        log: LogArgs,
+        #[command(flatten)]
+        selection: SelectionArgs,
+    },
+    /// Writes frames and objects as one portable stream (`.evlog`).
+    Export {
+        #[command(flatten)]
+        log: LogArgs,
+        /// Where to; it must not exist. `-`, or nothing, is stdout.
+        #[arg(value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+    },
+    /// Makes a log of a portable stream.
+    Import {
+        /// The directory of the log to be made; it must not exist.
+        state: PathBuf,
+        /// The stream; `-` is stdin.
+        file: PathBuf,
+        /// JSON Lines.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The directory of the log, or an exported file.
+    pub(crate) state: PathBuf,
+    /// JSON Lines with stable keys; the last line is a summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which events. All conditions have to hold.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SelectionArgs {
+    /// From this event on.
+    #[arg(long, value_name = "SEQ")]
+    from: Option<u64>,
+    /// Up to but without this event.
+    #[arg(long, value_name = "SEQ")]
+    to: Option<u64>,
+    /// From this time on: RFC 3339, or seconds since the Unix epoch.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Up to but without this time (half-open, like --to): RFC 3339, or seconds since the Unix epoch.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// The last N of what the other conditions leave.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<u64>,
+    /// Events of these types.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_type)]
+    types: Vec<u16>,
+    /// Events of collections whose name matches: `*` any characters, `?` one, `[a-z]` one of these.
+    #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
+    collection: Option<Pattern>,
+}
+
+impl SelectionArgs {
+    /// The first event that may be selected.
+    pub(crate) fn first(&self) -> Seq {
+        Seq(self.from.unwrap_or(1).max(1))
+    }
+
+    /// The first event behind those that may be selected, in a log that ends with `end`.
+    pub(crate) fn end(&self, end: Seq) -> Seq {
+        let behind = end.next();
+        Seq(self.to.unwrap_or(behind.0)).min(behind).max(self.first().min(behind))
+    }
+
+    /// Whether an event of a log is selected, `last` aside. `name` is that of its collection.
+    pub(crate) fn holds(&self, seq: Seq, at: Timestamp, event_type: u16, name: Option<&str>) -> bool {
+        self.from.is_none_or(|from| seq.0 >= from)
+            && self.to.is_none_or(|to| seq.0 < to)
+            && self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
+            && (self.types.is_empty() || self.types.contains(&event_type))
+            && self.collection.as_ref().is_none_or(|glob| name.is_some_and(|name| glob.matches(name)))
+    }
+
+    /// Whether nothing from here on can be selected, so that reading may stop.
+    pub(crate) fn is_over(&self, seq: Seq, at: Timestamp) -> bool {
+        self.to.is_some_and(|to| seq.0 >= to) || self.until.is_some_and(|until| at >= until)
+    }
+}
+
+/// RFC 3339 with any offset, or seconds since the Unix epoch with up to six decimals.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    parse_seconds(text).or_else(|| parse_rfc3339(text)).ok_or_else(|| {
+        "expected a time in RFC 3339, such as 2026-11-23T10:00:00Z, or seconds since 1970-01-01".to_owned()
+    })
+}
+
+fn parse_seconds(text: &str) -> Option<Timestamp> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 6 {
+        return None;
+    }
+    let micros = format!("{fraction:0<6}").parse::<u64>().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros).map(Timestamp)
+}
+
+fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let since_epoch = |utc: &str| {
+        let at = humantime::parse_rfc3339(utc).ok()?;
+        at.duration_since(UNIX_EPOCH).ok().map(micros)
+    };
+    if text.ends_with('Z') {
+        return since_epoch(text).map(Timestamp);
+    }
+    let (local, offset) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+    let (sign, offset) = offset.split_at_checked(1)?;
+    let (hours, minutes) = offset.split_once(':')?;
+    let minutes = hours.parse::<u64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
+    let (local, shift) = (since_epoch(&format!("{local}Z"))?, minutes.checked_mul(60_000_000)?);
+    match sign {
+        "+" => local.checked_sub(shift).map(Timestamp),
+        "-" => local.checked_add(shift).map(Timestamp),
+        _ => None,
+    }
+}
+
+fn parse_until(text: &str) -> Result<Until, String> {
+    match text.parse() {
+        Ok(seq) => Ok(Until::Seq(Seq(seq))),
+        Err(_) => parse_rfc3339(text)
+            .map(Until::Time)
+            .ok_or_else(|| "expected the number of an event, or a time in RFC 3339".to_owned()),
+    }
+}
+
+fn parse_type(text: &str) -> Result<u16, String> {
+    type_names().find(|(_, name)| *name == text).map(|(number, _)| number).ok_or_else(|| {
+        let names: Vec<_> = type_names().map(|(_, name)| name).collect();
+        format!("allowed are {}", names.join(", "))
+    })
+}
+
+/// Types that this version does not write yet are allowed: a log of a newer one may hold them.
+fn type_names() -> impl Iterator<Item = (u16, &'static str)> {
+    let written = codec::REGISTRY.iter().map(|(number, _, name)| (*number, *name));
+    written.chain(codec::RESERVED.iter().copied())
+}
+
+fn parse_glob(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_every_allowed_form() {
+        let expected = Ok(Timestamp(1_700_000_000_250_000));
+        for text in [
+            "1700000000.25",
+            "2023-11-14T22:13:20.25Z",
+            "2023-11-14T22:13:20.250000Z",
+            "2023-11-14T23:43:20.25+01:30",
+            "2023-11-14T17:13:20.25-05:00",
+        ] {
+            assert_eq!(parse_time(text), expected, "{text}");
+        }
+        for text in ["", "yesterday", "-5", "1.", ".5", "1.0000001", "2023-11-14", "2023-11-14T22:13:20"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

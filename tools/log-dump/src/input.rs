@@ -1,0 +1,116 @@
+//! What a command looks at: a private copy of a log, or an exported stream.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use lastword::core::vocabulary::{Seq, Timestamp};
+use lastword::evlog::EvlogFile;
+use lastword::log::{Anchor, FrameHash, LogReader, Position, PrivateCopy};
+use lastword::objects::{FileObjects, Objects};
+
+use crate::fail::{Exit, Failure};
+
+/// An open log.
+pub(crate) enum Input {
+    Directory { copy: PrivateCopy, reader: Box<dyn LogReader> },
+    Stream { file: EvlogFile, end: Position, time: Timestamp },
+}
+
+impl Input {
+    /// Opens what is at `path`. Nothing is created or changed there.
+    pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
+        let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::new(Exit::CannotOpen, format_args!("{}: there is no log", path.display()))
+            }
+            _ => Failure::io("looking at", path, &error),
+        })?;
+        if metadata.is_file() {
+            let file = EvlogFile::open(path)?;
+            let (end, time) = (file.totals().end, file.totals().time);
+            return Ok(Input::Stream { file, end, time });
+        }
+        let copy = PrivateCopy::of(path)?;
+        let reader = copy.reader();
+        Ok(Input::Directory { copy, reader })
+    }
+
+    /// Its frames.
+    pub(crate) fn reader(&self) -> &dyn LogReader {
+        match self {
+            Input::Directory { reader, .. } => reader.as_ref(),
+            Input::Stream { file, .. } => file,
+        }
+    }
+
+    /// Its objects; a stream has been checked to hold all of them when it was opened.
+    pub(crate) fn objects(&self) -> Result<Option<Box<dyn Objects>>, Failure> {
+        let Input::Directory { copy, .. } = self else { return Ok(None) };
+        let path = copy.objects();
+        match FileObjects::open_read_only(path) {
+            Ok(objects) => Ok(Some(Box::new(objects))),
+            Err(error) => Err(Failure::new(exit_of_missing(path), error)),
+        }
+    }
+
+    /// How many objects a stream holds, and their bytes; nothing for a directory, where they are to be counted.
+    pub(crate) fn stream_objects(&self) -> Option<(u64, u64)> {
+        match self {
+            Input::Directory { .. } => None,
+            Input::Stream { file, .. } => Some((file.totals().objects, file.totals().object_bytes)),
+        }
+    }
+
+    /// The directory of the objects; nothing for a stream.
+    pub(crate) fn objects_path(&self) -> Option<&Path> {
+        match self {
+            Input::Directory { copy, .. } => Some(copy.objects()),
+            Input::Stream { .. } => None,
+        }
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> Position {
+        match self {
+            Input::Directory { copy, .. } => copy.end(),
+            Input::Stream { end, .. } => *end,
+        }
+    }
+
+    /// The time of the last frame; zero in an empty log.
+    pub(crate) fn time(&self) -> Timestamp {
+        match self {
+            Input::Directory { copy, .. } => copy.time(),
+            Input::Stream { time, .. } => *time,
+        }
+    }
+
+    /// What `HEAD` said. A stream has none: its end is in its last block.
+    pub(crate) fn anchor(&self) -> Option<Anchor> {
+        match self {
+            Input::Directory { copy, .. } => Some(copy.anchor()),
+            Input::Stream { .. } => None,
+        }
+    }
+
+    /// Whether a writer had it open.
+    pub(crate) fn writer_active(&self) -> bool {
+        matches!(self, Input::Directory { copy, .. } if copy.writer_active())
+    }
+
+    /// The last event.
+    pub(crate) fn last(&self) -> Seq {
+        self.end().seq
+    }
+
+    /// The hash of the last frame.
+    pub(crate) fn head(&self) -> FrameHash {
+        self.end().hash
+    }
+}
+
+/// A directory of objects that is not there is a part of the log that is gone; one that cannot be read is not.
+fn exit_of_missing(path: &Path) -> Exit {
+    if path.exists() { Exit::CannotOpen } else { Exit::Defect }
+}

@@ -1,0 +1,43 @@
+//! Writing to stdout, whose reader may go at any time.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use lastword::core::vocabulary::Seq;
+use lastword::describe::Summary;
+use lastword::log::FrameHash;
+use serde::Serialize;
+
+use crate::fail::Failure;
+
+/// Stdout, line by line.
+pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
+
+impl Output {
+    pub(crate) fn new() -> Output {
+        Output(BufWriter::new(io::stdout().lock()))
+    }
+
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.0
+            .write_all(line.as_bytes())
+            .and_then(|()| self.0.write_all(b"\n"))
+            .map_err(|error| Failure::output(&error))
+    }
+
+    /// One JSON object as a line.
+    pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
+        // What is serialized here are structs of numbers and texts, which cannot fail.
+        self.line(&serde_json::to_string(object).unwrap_or_default())
+    }
+
+    /// The last line of everything in JSON: `events` of those from `from` up to but without `to`, in a log whose last
+    /// frame is `head`.
+    pub(crate) fn summary(&mut self, events: u64, from: Seq, to: Seq, head: FrameHash) -> Result<(), Failure> {
+        self.line(&Summary::new(events, from, to, head).json())
+    }
+
+    /// Says whether everything was written. To be called last: dropping would not tell.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.0.flush().map_err(|error| Failure::output(&error))
+    }
+}
