@@ -20,6 +20,8 @@ pub(crate) const CANNOT_OPEN: u8 = 3;
 pub(crate) const TOO_NEW: u8 = 4;
 /// The log ends before its anchor.
 pub(crate) const SHORTER: u8 = 5;
+/// The events of the log do not follow from each other.
+pub(crate) const DIVERGED: u8 = 6;
 
 /// Why the program ends, and with which code.
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl From<ReplayError> for Fail {
         match error {
             ReplayError::Log(error) => error.into(),
             ReplayError::Codec { error: CodecError::Unknown(_), .. } => Fail::new(TOO_NEW, error.to_string()),
+            ReplayError::Illegal(_) | ReplayError::Violation { .. } => Fail::new(DIVERGED, error.to_string()),
             error => Fail::new(DEFECT, error.to_string()),
         }
     }
