@@ -107,7 +107,7 @@ class Payload:
 
 def policy(p):
     return {
-        "on_change": p.variant("supersede"),
+        "on_change": p.variant("supersede", "finish_then_latest", "reject"),
         "grace_us": p.u64(),
         "quiet_us": p.u64(),
         "max_delay_us": p.u64(),
@@ -116,6 +116,7 @@ def policy(p):
         "backoff_cap_us": p.u64(),
         "max_lost": p.u32(),
         "attempt_timeout_us": p.option(p.u64),
+        "empty_source": p.variant("hold", "apply"),
     }
 
 
@@ -142,8 +143,15 @@ def collection(p):
     return {"incarnation": p.u64()}
 
 
+def admission(p):
+    name = p.variant("admitted", "settling", "waiting")
+    if name == "admitted":
+        return {"fingerprint": p.option(p.hash), "generation": p.u64()}
+    return {"until": p.u64()} if name == "settling" else {"waits_for": "task"}
+
+
 def changed(p, key):
-    return collection(p) | {key: p.str(), "fingerprint": p.option(p.hash), "generation": p.u64()}
+    return collection(p) | {key: p.str()} | admission(p)
 
 
 def declared(p):
@@ -154,16 +162,14 @@ def declared(p):
         "spec": p.str(),
         "versioned": p.boolean(),
         "policy": policy(p),
+        "revision": p.option(p.u64),
         "fingerprint": p.option(p.hash),
         "generation": 1,
     }
 
 
 def source_observed(p):
-    event = collection(p) | observed(p) | delta(p)
-    if p.variant("admitted", "settling") == "admitted":
-        return event | {"fingerprint": p.hash(), "generation": p.u64()}
-    return event | {"until": p.u64()}
+    return collection(p) | observed(p) | delta(p) | admission(p)
 
 
 def held(p):
@@ -193,7 +199,7 @@ EVENTS = {
     16: ("collection_declared", declared),
     17: ("source_changed", lambda p: changed(p, "source")),
     18: ("spec_changed", lambda p: changed(p, "spec")),
-    19: ("policy_changed", lambda p: collection(p) | {"policy": policy(p)}),
+    19: ("policy_changed", lambda p: collection(p) | {"policy": policy(p), "revision": p.option(p.u64)}),
     20: ("collection_dropped", collection),
     21: ("collection_paused", collection),
     22: ("collection_resumed", collection),
@@ -386,8 +392,8 @@ def read(stream, out):
 
 KEYS = (
     "v seq time type collection incarnation task generation fingerprint wanted held attempt token worker reason cause "
-    "message failures not_before deadline retry_at grace_until until kind source spec versioned policy version "
-    "path_set files bytes added removed changed segments_kept segments_new segments_dropped rows manifest output "
+    "message failures not_before deadline retry_at grace_until until waits_for kind source spec versioned policy "
+    "revision version path_set files bytes added removed changed segments_kept segments_new segments_dropped rows manifest output "
     "epoch software last found"
 ).split()
 TIMES = {"time", "not_before", "deadline", "retry_at", "grace_until", "until"}

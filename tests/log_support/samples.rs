@@ -20,6 +20,9 @@ pub fn samples() -> Vec<Event> {
     let delta = Some(Delta { added: 1, removed: 250, changed: 251 });
     let policy = Policy::default();
     let unlimited = Policy { attempt_timeout: AttemptTimeout(None), grace: Grace(Duration::ZERO), ..policy.clone() };
+    let finishing = Policy { on_change: OnChange::FinishThenLatest, ..unlimited.clone() };
+    let empty_source = EmptySource::Apply;
+    let rejecting = Policy { on_change: OnChange::Reject, empty_source, ..unlimited.clone() };
     let built = Built {
         manifest: Some(ObjectHash([0x0c; 32])),
         segments: Some(SegmentCounts { kept: 1, new: 2, dropped: 3 }),
@@ -36,6 +39,7 @@ pub fn samples() -> Vec<Event> {
             spec: Spec::parse(r#"{"format":"parquet"}"#).unwrap(),
             versioned: true,
             policy: policy.clone(),
+            revision: Some(7),
             wanted: None,
         },
         Event::CollectionDeclared {
@@ -45,16 +49,22 @@ pub fn samples() -> Vec<Event> {
             spec: Spec::default(),
             versioned: false,
             policy: unlimited.clone(),
+            revision: None,
             wanted: Some(WANTED),
         },
         Event::SourceChanged {
             collection,
             source: Source::new("s2").unwrap(),
-            wanted: None,
-            generation: Generation(2),
+            admission: Admission::Admitted { wanted: None, generation: Generation(2) },
         },
-        Event::SpecChanged { collection, spec: Spec::default(), wanted: Some(WANTED), generation: Generation(3) },
-        Event::PolicyChanged { collection, policy: unlimited },
+        Event::SpecChanged {
+            collection,
+            spec: Spec::default(),
+            admission: Admission::Admitted { wanted: Some(WANTED), generation: Generation(3) },
+        },
+        Event::SpecChanged { collection, spec: Spec::default(), admission: Admission::Waiting },
+        Event::PolicyChanged { collection, policy: finishing, revision: Some(251) },
+        Event::PolicyChanged { collection, policy: rejecting, revision: None },
         Event::CollectionDropped { collection },
         Event::CollectionPaused { collection: CollectionId(Seq(250)) },
         Event::CollectionResumed { collection: CollectionId(Seq(251)) },
@@ -63,7 +73,7 @@ pub fn samples() -> Vec<Event> {
             collection,
             observed: observed.clone(),
             delta,
-            admission: Admission::Admitted { fingerprint: WANTED, generation: Generation(2) },
+            admission: Admission::Admitted { wanted: Some(WANTED), generation: Generation(2) },
         },
         Event::SourceObserved {
             collection,

@@ -192,7 +192,7 @@ fn last_word(events: &[Recorded]) -> Found {
     for Recorded { seq, epoch, event, .. } in events {
         let Some(id) = event.collection(*seq) else { continue };
         match event {
-            Event::SourceObserved { admission: Admission::Admitted { fingerprint, .. }, .. } => {
+            Event::SourceObserved { admission: Admission::Admitted { wanted: Some(fingerprint), .. }, .. } => {
                 wanted.insert(id, *fingerprint);
             }
             Event::TaskCreated { .. } => {
