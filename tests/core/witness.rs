@@ -103,7 +103,8 @@ impl Witness {
 
     fn see_task(&mut self, recorded: &Recorded) {
         match recorded.event {
-            Event::TaskCreated { collection, fingerprint, .. } => {
+            Event::TaskCreated { collection, fingerprint, not_before, .. } => {
+                assert!(not_before >= recorded.at, "a task that was ready before it was created jumps the queue");
                 let task = TaskId(recorded.seq);
                 assert_eq!(self.live.insert(collection, task), None, "OneLive");
                 assert_eq!(self.wanted[&collection].word.fingerprint(), Some(fingerprint), "LastWord");
