@@ -173,14 +173,18 @@ impl Collection {
         self.pending.is_none() && self.wanted.is_some() && self.wanted_fingerprint() == self.applied_fingerprint()
     }
 
-    /// The word that a changed spec makes wanted: what is held stays out of it.
+    /// The word that a changed spec makes wanted: what is held stays out of it, unless it becomes what is applied.
     pub(super) fn respecified(&self, spec: &Spec) -> Word {
+        let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
+        if self.applied.is_some() && heard.fingerprint() == self.applied_fingerprint() {
+            return heard;
+        }
         let content = match (&self.pending, &self.wanted) {
             (Some(Pending::Held { .. }), Some(wanted)) => wanted.word.content.clone(),
             (Some(Pending::Held { .. }), None) => Content::Unknown,
-            (Some(Pending::Settling { .. }) | None, _) => self.latest.content.clone(),
+            (Some(Pending::Settling { .. }) | None, _) => return heard,
         };
-        Word { source: self.latest.source.clone(), spec: spec.clone(), content }
+        Word { content, ..heard }
     }
 
     /// The word that a changed source makes wanted: nothing observed under the old one counts.
@@ -215,14 +219,15 @@ impl Collection {
             }
             Event::SpecChanged { spec, wanted, generation, .. } => {
                 let word = Arc::new(self.respecified(spec));
-                let latest = Word { spec: spec.clone(), ..(*self.latest).clone() };
-                let (latest, pending) = match self.pending {
-                    Some(Pending::Held { since, cause, .. }) => {
-                        let fingerprint = latest.fingerprint().ok_or("nothing that was observed is held")?;
-                        (Arc::new(latest), Some(Pending::Held { since, cause, fingerprint }))
+                let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
+                let pending = match self.pending {
+                    Some(Pending::Held { since, cause, .. }) if heard != *word => {
+                        let fingerprint = heard.fingerprint().ok_or("nothing that was observed is held")?;
+                        Some(Pending::Held { since, cause, fingerprint })
                     }
-                    Some(Pending::Settling { .. }) | None => (Arc::clone(&word), None),
+                    Some(_) | None => None,
                 };
+                let latest = if heard == *word { Arc::clone(&word) } else { Arc::new(heard) };
                 self.hear(recorded.seq, latest, pending);
                 self.want(word, *wanted, *generation)
             }
@@ -247,10 +252,8 @@ impl Collection {
                 if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
                     return Err("its fingerprint is not that of what it says");
                 }
-                let since = match self.pending {
-                    Some(Pending::Held { since, fingerprint: held, .. }) if held == *fingerprint => since,
-                    Some(_) | None => recorded.at,
-                };
+                let again = |held: &Pending| matches!(held, Pending::Held { fingerprint: f, .. } if f == fingerprint);
+                let since = self.pending.filter(again).map_or(recorded.at, |held| held.since());
                 self.pending = Some(Pending::Held { since, cause: *cause, fingerprint: *fingerprint });
                 Ok(())
             }
@@ -294,8 +297,7 @@ impl Collection {
             Event::CollectionPaused { .. } => self.paused = true,
             Event::CollectionResumed { .. } => self.paused = false,
             Event::RefreshRequested { .. } => {
-                self.failures = 0;
-                self.moves = 0;
+                (self.failures, self.moves) = (0, 0);
             }
             Event::TaskCreated { fingerprint, generation, .. } => {
                 if self.wanted_fingerprint() != Some(*fingerprint) || self.generation != *generation {
@@ -323,8 +325,7 @@ impl Collection {
                     at: recorded.at,
                     result: result.clone(),
                 }));
-                self.failures = 0;
-                self.moves = 0;
+                (self.failures, self.moves) = (0, 0);
                 // The first word that is not applied is now the one that is pending, if any.
                 self.unapplied_since = self.pending.map(|pending| pending.since());
             }

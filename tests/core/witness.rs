@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lastword::core::vocabulary::{
-    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Generation, Observation, Recorded,
-    Seen, Source, Spec, Subject, TaskId, Token, Word,
+    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Fingerprint, Generation, Observation,
+    Recorded, Seen, Source, Spec, Subject, TaskId, Token, Word,
 };
 
 use super::world::World;
@@ -27,6 +27,7 @@ struct Wanted {
     word: Word,
     latest: Content,
     is_held: bool,
+    applied: Option<Fingerprint>,
 }
 
 impl Witness {
@@ -64,7 +65,7 @@ impl Witness {
         if let Event::CollectionDeclared { source, spec, versioned, .. } = &recorded.event {
             let content = if *versioned { Content::Unknown } else { Content::Unversioned };
             let word = Word { source: source.clone(), spec: spec.clone(), content: content.clone() };
-            self.wanted.insert(id, Wanted { word, latest: content, is_held: false });
+            self.wanted.insert(id, Wanted { word, latest: content, is_held: false, applied: None });
         }
         let Some(wanted) = self.wanted.get_mut(&id) else { return };
         match &recorded.event {
@@ -76,8 +77,11 @@ impl Witness {
             }
             Event::SpecChanged { spec, .. } => {
                 wanted.word.spec = spec.clone();
-                if !wanted.is_held {
-                    wanted.word.content = wanted.latest.clone();
+                let latest = Word { content: wanted.latest.clone(), ..wanted.word.clone() };
+                let is_applied = wanted.applied.is_some() && wanted.applied == latest.fingerprint();
+                if !wanted.is_held || is_applied {
+                    wanted.word = latest;
+                    wanted.is_held = false;
                 }
             }
             Event::SourceObserved { observed, admission, .. } => {
@@ -96,6 +100,7 @@ impl Witness {
                 wanted.word.content = wanted.latest.clone();
                 wanted.is_held = false;
             }
+            Event::TaskCompleted { fingerprint, .. } => wanted.applied = Some(*fingerprint),
             Event::CollectionDropped { .. } => drop(self.wanted.remove(&id)),
             _ => {}
         }
@@ -103,7 +108,8 @@ impl Witness {
 
     fn see_task(&mut self, recorded: &Recorded) {
         match recorded.event {
-            Event::TaskCreated { collection, fingerprint, .. } => {
+            Event::TaskCreated { collection, fingerprint, not_before, .. } => {
+                assert!(not_before >= recorded.at, "a task that was ready before it was created jumps the queue");
                 let task = TaskId(recorded.seq);
                 assert_eq!(self.live.insert(collection, task), None, "OneLive");
                 assert_eq!(self.wanted[&collection].word.fingerprint(), Some(fingerprint), "LastWord");

@@ -114,15 +114,19 @@ enum Verdict {
 }
 
 fn verdict(collection: &Collection, observed: &Observed, fingerprint: Fingerprint, at: Timestamp) -> Verdict {
-    let Some(wanted) = collection.wanted_fingerprint() else { return first_verdict(observed) };
-    // Back to what is wanted or applied: nothing is lost by it.
-    if fingerprint == wanted {
+    // Back to what is wanted: nothing is lost by it.
+    if collection.wanted_fingerprint() == Some(fingerprint) {
         return Verdict::Admit;
     }
+    // And nothing by coming back to what is applied.
     if collection.applied_fingerprint() != Some(fingerprint)
         && let Some(cause) = loss(observed)
     {
         return Verdict::Hold(cause);
+    }
+    // The first observation after a declaration of the source has nothing to be coalesced with.
+    if collection.wanted.is_none() {
+        return Verdict::Admit;
     }
     let since = match collection.pending {
         Some(Pending::Settling { since, .. }) => since,
@@ -131,11 +135,6 @@ fn verdict(collection: &Collection, observed: &Observed, fingerprint: Fingerprin
     let coalesce = collection.policy.coalesce;
     let until = at.after(coalesce.quiet).min(since.after(coalesce.max_delay));
     if until <= at { Verdict::Admit } else { Verdict::Settle { until } }
-}
-
-/// The first observation after a declaration has nothing to be coalesced with.
-fn first_verdict(observed: &Observed) -> Verdict {
-    loss(observed).map_or(Verdict::Admit, Verdict::Hold)
 }
 
 /// Nothing has changed but that the source can be observed again: whatever was decided stays.
