@@ -192,17 +192,21 @@ impl Collection {
         self.pending.is_none() && self.wanted.is_some() && self.wanted_fingerprint() == self.applied_fingerprint()
     }
 
-    /// The word that a changed spec makes wanted: what is held stays out of it.
+    /// The word that a changed spec makes wanted: what is held stays out of it, unless it becomes what is applied.
     pub(super) fn respecified(&self, spec: &Spec) -> Word {
+        let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
+        if self.applied.is_some() && heard.fingerprint() == self.applied_fingerprint() {
+            return heard;
+        }
         let content = match (&self.pending, &self.wanted) {
             // Nothing that was observed under another source counts under this one.
             (Some(Pending::Held { .. }), Some(wanted)) if wanted.word.source == self.latest.source => {
                 wanted.word.content.clone()
             }
             (Some(Pending::Held { .. }), Some(_) | None) => Content::Unknown,
-            (Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None, _) => self.latest.content.clone(),
+            (Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None, _) => return heard,
         };
-        Word { source: self.latest.source.clone(), spec: spec.clone(), content }
+        Word { content, ..heard }
     }
 
     /// The word that a changed source makes wanted: nothing observed under the old one counts.
@@ -238,17 +242,20 @@ impl Collection {
             }
             Event::SpecChanged { spec, admission, .. } => {
                 let word = Arc::new(self.respecified(spec));
-                let latest = Word { spec: spec.clone(), ..(*self.latest).clone() };
-                if let Some(Pending::Held { since, cause, .. }) = self.pending {
-                    let fingerprint = latest.fingerprint().ok_or("nothing that was observed is held")?;
-                    self.hear(recorded.seq, Arc::new(latest), self.pending);
-                    self.admit(word, *admission, recorded.at)?;
-                    self.pending = Some(Pending::Held { since, cause, fingerprint });
-                    return Ok(());
+                let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
+                match self.pending {
+                    Some(Pending::Held { since, cause, .. }) if heard != *word => {
+                        let fingerprint = heard.fingerprint().ok_or("nothing that was observed is held")?;
+                        self.hear(recorded.seq, Arc::new(heard), self.pending);
+                        self.admit(word, *admission, recorded.at)?;
+                        self.pending = Some(Pending::Held { since, cause, fingerprint });
+                        Ok(())
+                    }
+                    pending => {
+                        self.hear(recorded.seq, Arc::clone(&word), pending);
+                        self.admit(word, *admission, recorded.at)
+                    }
                 }
-                let pending = self.pending;
-                self.hear(recorded.seq, Arc::clone(&word), pending);
-                self.admit(word, *admission, recorded.at)
             }
             Event::SourceObserved { observed, admission, .. } => {
                 let word = self.observe(recorded.seq, observed)?;
@@ -258,10 +265,8 @@ impl Collection {
                 if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
                     return Err("its fingerprint is not that of what it says");
                 }
-                let since = match self.pending {
-                    Some(Pending::Held { since, fingerprint: held, .. }) if held == *fingerprint => since,
-                    Some(_) | None => recorded.at,
-                };
+                let again = |held: &Pending| matches!(held, Pending::Held { fingerprint: f, .. } if f == fingerprint);
+                let since = self.pending.filter(again).map_or(recorded.at, |held| held.since());
                 self.pending = Some(Pending::Held { since, cause: *cause, fingerprint: *fingerprint });
                 Ok(())
             }
@@ -309,8 +314,7 @@ impl Collection {
             Event::CollectionPaused { .. } => self.paused = true,
             Event::CollectionResumed { .. } => self.paused = false,
             Event::RefreshRequested { .. } => {
-                self.failures = 0;
-                self.moves = 0;
+                (self.failures, self.moves) = (0, 0);
             }
             Event::TaskCreated { fingerprint, generation, .. } => {
                 if self.wanted_fingerprint() != Some(*fingerprint) || self.generation != *generation {
@@ -338,8 +342,7 @@ impl Collection {
                     at: recorded.at,
                     result: result.clone(),
                 }));
-                self.failures = 0;
-                self.moves = 0;
+                (self.failures, self.moves) = (0, 0);
                 // The first word that is not applied is now the one that is pending, if any.
                 self.unapplied_since = self.pending.map(|pending| pending.since());
             }

@@ -64,6 +64,59 @@ fn case_22_an_emptied_source_that_is_confirmed_converges() {
 }
 
 #[test]
+fn case_22_back_to_an_empty_source_that_is_applied_is_no_loss() {
+    let mut world = World::fresh(at_once());
+    world.observe(0);
+    let (_, held) = world.view().held().unwrap();
+    world.confirm(held).unwrap();
+    let attempt = world.assign();
+    world.complete(attempt);
+    assert_eq!(world.observe(2), ["source_observed", "task_created"]);
+    assert_eq!(world.observe(0), ["source_observed", "task_aborted"]);
+    assert_eq!(world.condition(), "fresh");
+}
+
+#[test]
+fn case_22_a_source_that_is_declared_away_and_back_finds_its_applied_emptiness() {
+    let mut world = World::fresh(at_once());
+    world.observe(0);
+    let (_, held) = world.view().held().unwrap();
+    world.confirm(held).unwrap();
+    let attempt = world.assign();
+    world.complete(attempt);
+    world.resource("s2");
+    world.resource("s1");
+    assert_eq!(world.observe(0), ["source_observed"]);
+    assert_eq!(world.condition(), "fresh");
+}
+
+#[test]
+fn case_22_a_spec_that_makes_what_is_held_the_applied_one_ends_the_hold() {
+    let mut world = World::fresh(at_once());
+    world.observe(0);
+    let (_, held) = world.view().held().unwrap();
+    world.confirm(held).unwrap();
+    let attempt = world.assign();
+    world.complete(attempt);
+    world.observe(1);
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed", "task_aborted", "task_created"]);
+    assert_eq!(world.observe(0), ["collection_held"], "under this spec nothing of it is applied");
+    assert_eq!(world.respecify("{}"), ["spec_changed", "task_aborted"]);
+    assert_eq!((world.condition(), world.view().pending, world.view().latest), ("fresh", None, Some(held)));
+}
+
+#[test]
+fn case_41_a_look_that_began_before_a_confirmation_is_refused() {
+    let mut world = World::fresh(at_once());
+    world.observe(0);
+    let (_, held) = world.view().held().unwrap();
+    let began = world.state.last();
+    world.confirm(held).unwrap();
+    let heard = Seq(began.0 + 1);
+    assert_eq!(world.say(look(Some(began), content(2))), Err(Rejection::LookTooOld { began, heard }));
+}
+
+#[test]
 fn a_new_spec_goes_around_what_is_held() {
     let mut world = World::fresh(Policy::default());
     world.observe(0);

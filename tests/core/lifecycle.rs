@@ -2,7 +2,7 @@
 
 use lastword::core::Condition;
 use lastword::core::vocabulary::{
-    AttemptTimeout, Coalesce, Command, Event, FailureClass, Kind, Policy, Rejection, Retry, Timestamp,
+    AttemptTimeout, Coalesce, Command, Deadline, Event, FailureClass, Kind, Policy, Rejection, Retry, Timestamp,
 };
 
 use super::world::{NAME, World, at_once, declaration, name, secs};
@@ -156,7 +156,10 @@ fn case_37_a_clock_that_jumps_far_ahead_loses_no_due_time() {
 
 #[test]
 fn case_37_nothing_is_due_before_its_time() {
-    let (mut world, _) = World::started(Policy::default());
+    let (mut world, attempt) = World::started(Policy::default());
+    assert_eq!(world.due(Deadline::Attempt(attempt.collection)), Err(Rejection::NotDue));
+    assert_eq!(world.due(Deadline::Settled(attempt.collection)), Err(Rejection::NotDue));
+    assert_eq!(world.due(Deadline::Grace(attempt.token)), Err(Rejection::NotDue));
     world.observe(2);
     assert_eq!(world.state.first_due(world.now), None);
     let next = world.state.next_deadline().unwrap();

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lastword::core::vocabulary::{
-    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Generation, Observation, Recorded,
-    Seen, Source, Spec, Subject, TaskId, Token, Word,
+    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Fingerprint, Generation, Observation,
+    Recorded, Seen, Source, Spec, Subject, TaskId, Token, Word,
 };
 
 use super::world::World;
@@ -27,6 +27,7 @@ struct Wanted {
     word: Word,
     latest: Word,
     is_held: bool,
+    applied: Option<Fingerprint>,
 }
 
 impl Wanted {
@@ -72,7 +73,7 @@ impl Witness {
         if let Event::CollectionDeclared { source, spec, versioned, .. } = &recorded.event {
             let content = if *versioned { Content::Unknown } else { Content::Unversioned };
             let word = Word { source: source.clone(), spec: spec.clone(), content };
-            self.wanted.insert(id, Wanted { latest: word.clone(), word, is_held: false });
+            self.wanted.insert(id, Wanted { latest: word.clone(), word, is_held: false, applied: None });
         }
         let Some(wanted) = self.wanted.get_mut(&id) else { return };
         match &recorded.event {
@@ -85,12 +86,14 @@ impl Witness {
             }
             Event::SpecChanged { spec, admission, .. } => {
                 wanted.latest.spec = spec.clone();
-                if wanted.is_held {
+                let is_applied = wanted.applied.is_some() && wanted.applied == wanted.latest.fingerprint();
+                if wanted.is_held && !is_applied {
                     if wanted.word.source != wanted.latest.source {
                         wanted.word.content = Content::Unknown;
                     }
                     wanted.word = Word { content: wanted.word.content.clone(), ..wanted.latest.clone() };
                 } else {
+                    wanted.is_held = false;
                     wanted.admit(*admission);
                 }
             }
@@ -108,6 +111,7 @@ impl Witness {
                 wanted.word = wanted.latest.clone();
                 wanted.is_held = false;
             }
+            Event::TaskCompleted { fingerprint, .. } => wanted.applied = Some(*fingerprint),
             Event::CollectionDropped { .. } => drop(self.wanted.remove(&id)),
             _ => {}
         }
@@ -115,7 +119,8 @@ impl Witness {
 
     fn see_task(&mut self, recorded: &Recorded) {
         match recorded.event {
-            Event::TaskCreated { collection, fingerprint, .. } => {
+            Event::TaskCreated { collection, fingerprint, not_before, .. } => {
+                assert!(not_before >= recorded.at, "a task that was ready before it was created jumps the queue");
                 let task = TaskId(recorded.seq);
                 assert_eq!(self.live.insert(collection, task), None, "OneLive");
                 assert_eq!(self.wanted[&collection].word.fingerprint(), Some(fingerprint), "LastWord");

@@ -80,11 +80,11 @@ enum Verdict {
 
 fn verdict(scene: &Scene<'_>, observed: &Observed, fingerprint: Fingerprint) -> Verdict {
     let Scene { collection, at, .. } = *scene;
-    let wanted = collection.wanted_fingerprint();
-    // Back to what is wanted or applied: nothing is lost by it.
-    if wanted == Some(fingerprint) {
+    // Back to what is wanted: nothing is lost by it.
+    if collection.wanted_fingerprint() == Some(fingerprint) {
         return Verdict::Admit;
     }
+    // And nothing by coming back to what is applied.
     if scene.applied != Some(fingerprint)
         && let Some(cause) = loss(collection, observed)
     {
@@ -93,8 +93,8 @@ fn verdict(scene: &Scene<'_>, observed: &Observed, fingerprint: Fingerprint) -> 
     if scene.has_to_wait(&collection.policy, Some(fingerprint)) {
         return Verdict::Wait;
     }
-    // The first observation after a declaration has nothing to be coalesced with.
-    if wanted.is_none() {
+    // The first observation after a declaration of the source has nothing to be coalesced with.
+    if collection.wanted.is_none() {
         return Verdict::Admit;
     }
     let since = match collection.pending {
