@@ -363,7 +363,7 @@ impl Engine {
             word: Arc::<Word>::clone(&wanted.word),
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
-            applied: collection.applied.clone(),
+            applied: collection.applied.clone().filter(|_| !running.task.rebuild),
             deadline: running.attempt.deadline,
             signals: Arc::new(Signals::default()),
         };
