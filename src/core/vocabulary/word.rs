@@ -1,4 +1,4 @@
-//! What a collection is to be built from: names, sources, specs, versions, and the fingerprint over them.
+//! What a collection is to be built from: sources, specs, versions, and the fingerprint over them.
 //!
 //! Every type here can only be made from input that was checked, so nothing behind it checks again.
 
@@ -6,101 +6,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Fingerprint, ObjectHash, write_hex};
-
-/// Bad input: which field, and what is wrong with it or allowed in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// The field, as a path: `name`, `source`, `spec.target_rows`.
-    pub field: String,
-    /// What is allowed, and what was found.
-    pub problem: String,
-}
-
-impl FieldError {
-    /// An error in `field`.
-    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> FieldError {
-        FieldError { field: field.into(), problem: problem.into() }
-    }
-}
-
-impl fmt::Display for FieldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for FieldError {}
-
-/// Checks a short text that a person wrote: length in bytes and no control characters.
-fn check_text(field: &str, text: &str, most: usize) -> Result<(), FieldError> {
-    if text.is_empty() {
-        return Err(FieldError::new(field, format!("must have 1 to {most} bytes, found none")));
-    }
-    if text.len() > most {
-        return Err(FieldError::new(field, format!("must have 1 to {most} bytes, found {}", text.len())));
-    }
-    if let Some(control) = text.chars().find(|c| c.is_control()) {
-        return Err(FieldError::new(field, format!("must not hold control characters, found {control:?}")));
-    }
-    Ok(())
-}
-
-/// Declares a checked text type.
-macro_rules! text_type {
-    ($(#[$doc:meta])* $name:ident, $field:literal, $most:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
-
-        impl $name {
-            #[doc = concat!("The most bytes a `", $field, "` may have.")]
-            pub const MOST_BYTES: usize = $most;
-
-            #[doc = concat!("Checks a `", $field, "`.")]
-            ///
-            /// # Errors
-            /// When it is empty, too long or holds control characters.
-            pub fn new(text: &str) -> Result<Self, FieldError> {
-                check_text($field, text, Self::MOST_BYTES)?;
-                Ok(Self(text.into()))
-            }
-
-            /// The text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-    };
-}
-
-text_type! {
-    /// The name of a collection: what people call it. 1 to 200 bytes, so that it fits a line and a file name.
-    Name, "name", 200
-}
-
-text_type! {
-    /// The kind of a collection: which worker builds it.
-    Kind, "kind", 64
-}
-
-text_type! {
-    /// The incarnation of a worker, as `task_started` names it.
-    WorkerName, "worker", 64
-}
+use super::names::check_text;
+use super::secrets::{refuse_credential, refuse_secrets};
+use super::{FieldError, Fingerprint, ObjectHash, write_hex};
 
 /// Where the data comes from: a path or URI. Whether a kind can read it is for that kind to say; checked here
 /// is what holds for every source: 1 to 4,096 bytes, no control characters, no password.
@@ -136,36 +44,6 @@ impl Source {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Refuses a text that holds a URI with a password or with credentials among its parameters. The text may hold
-/// other things, and several URIs.
-fn refuse_credential(field: &str, text: &str) -> Result<(), FieldError> {
-    const REMEDY: &str = "name the secret in the spec instead, as \"env:NAME\" or \"file:PATH\"";
-    for (at, _) in text.match_indices("://") {
-        let uri = text[at + 3..].split(|c: char| c.is_whitespace() || c.is_control()).next().unwrap_or_default();
-        let authority = uri.split(['/', '?', '#']).next().unwrap_or_default();
-        if holds_a_password(authority) || (uri.contains('@') && has_no_port(authority)) {
-            return Err(FieldError::new(field, format!("must not hold a password (user:password@host); {REMEDY}")));
-        }
-        let query = uri.split_once('?').map_or("", |(_, query)| query);
-        let mut keys = query.split(['&', ';', '?']).filter_map(|pair| pair.split('=').next());
-        if let Some(key) = keys.find(|key| names_a_secret(key)) {
-            let problem = format!("must not hold credentials, found the parameter {key:?}; {REMEDY}");
-            return Err(FieldError::new(field, problem));
-        }
-    }
-    Ok(())
-}
-
-fn holds_a_password(authority: &str) -> bool {
-    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
-}
-
-/// Whether what follows the host is no port: then it may be a password with a `/` in it, before an `@`.
-fn has_no_port(authority: &str) -> bool {
-    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
-    behind.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Source {
@@ -261,44 +139,6 @@ impl fmt::Debug for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// Refuses values of keys that name a credential, unless they only name where the secret is kept.
-fn refuse_secrets(path: &str, value: &Value) -> Result<(), FieldError> {
-    match value {
-        Value::Object(members) => members.iter().try_for_each(|(key, member)| {
-            let path = format!("{path}.{key}");
-            let named = member.as_str().is_some_and(|text| text.starts_with("env:") || text.starts_with("file:"));
-            if names_a_secret(key) && !named && !member.is_null() {
-                return Err(FieldError::new(path, "must name where the secret is kept, as \"env:NAME\" or \"file:PATH\"; the secret itself would stay in the log"));
-            }
-            refuse_secrets(&path, member)
-        }),
-        Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| refuse_secrets(&format!("{path}[{at}]"), item)),
-        Value::String(text) => refuse_credential(path, text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-    }
-}
-
-/// Whether a key is one under which credentials are commonly given.
-fn names_a_secret(key: &str) -> bool {
-    const PARTS: [&str; 12] = [
-        "password",
-        "passwd",
-        "passphrase",
-        "secret",
-        "credential",
-        "accesskey",
-        "apikey",
-        "privatekey",
-        "accountkey",
-        "sessiontoken",
-        "authtoken",
-        "signature",
-    ];
-    const WHOLE: [&str; 7] = ["token", "pwd", "sas", "auth", "authorization", "bearer", "sig"];
-    let folded: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    PARTS.iter().any(|part| folded.contains(part)) || WHOLE.contains(&folded.as_str())
 }
 
 /// What a source was observed to contain: 1 to 64 opaque bytes.

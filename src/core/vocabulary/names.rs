@@ -1,0 +1,97 @@
+//! Names that people give, and what is wrong with one.
+
+use std::fmt;
+
+/// Bad input: which field, and what is wrong with it or allowed in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field, as a path: `name`, `source`, `spec.target_rows`.
+    pub field: String,
+    /// What is allowed, and what was found.
+    pub problem: String,
+}
+
+impl FieldError {
+    /// An error in `field`.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> FieldError {
+        FieldError { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// Checks a short text that a person wrote: length in bytes and no control characters.
+pub(super) fn check_text(field: &str, text: &str, most: usize) -> Result<(), FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::new(field, format!("must have 1 to {most} bytes, found none")));
+    }
+    if text.len() > most {
+        return Err(FieldError::new(field, format!("must have 1 to {most} bytes, found {}", text.len())));
+    }
+    if let Some(control) = text.chars().find(|c| c.is_control()) {
+        return Err(FieldError::new(field, format!("must not hold control characters, found {control:?}")));
+    }
+    Ok(())
+}
+
+/// Declares a checked text type.
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $most:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            #[doc = concat!("The most bytes a `", $field, "` may have.")]
+            pub const MOST_BYTES: usize = $most;
+
+            #[doc = concat!("Checks a `", $field, "`.")]
+            ///
+            /// # Errors
+            /// When it is empty, too long or holds control characters.
+            pub fn new(text: &str) -> Result<Self, FieldError> {
+                check_text($field, text, Self::MOST_BYTES)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+text_type! {
+    /// The name of a collection: what people call it. 1 to 200 bytes, so that it fits a line and a file name.
+    Name, "name", 200
+}
+
+text_type! {
+    /// The kind of a collection: which worker builds it.
+    Kind, "kind", 64
+}
+
+text_type! {
+    /// The incarnation of a worker, as `task_started` names it.
+    WorkerName, "worker", 64
+}
