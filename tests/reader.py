@@ -203,12 +203,12 @@ EVENTS = {
     20: ("collection_dropped", collection),
     21: ("collection_paused", collection),
     22: ("collection_resumed", collection),
-    23: ("refresh_requested", collection),
+    23: ("refresh_requested", lambda p: collection(p) | {"force": p.boolean() or None}),
     32: ("source_observed", source_observed),
     33: ("observation_failed", lambda p: collection(p) | {"cause": p.str()}),
     34: ("collection_held", held),
     35: ("hold_confirmed", lambda p: collection(p) | {"fingerprint": p.hash(), "generation": p.u64()}),
-    48: ("task_created", lambda p: collection(p) | {"generation": p.u64(), "fingerprint": p.hash(), "not_before": p.u64()}),
+    48: ("task_created", lambda p: collection(p) | {"generation": p.u64(), "fingerprint": p.hash(), "not_before": p.u64(), "rebuild": p.boolean() or None}),
     49: ("task_started", lambda p: task(p) | {"attempt": p.u32(), "worker": p.str(), "deadline": p.option(p.u64)}),
     50: ("task_aborted", aborted),
     51: ("task_completed", completed),
@@ -392,7 +392,7 @@ def read(stream, out):
 
 KEYS = (
     "v seq time type collection incarnation task generation fingerprint wanted held attempt token worker reason cause "
-    "message failures not_before deadline retry_at grace_until until waits_for kind source spec versioned policy "
+    "message failures not_before deadline retry_at grace_until until waits_for force rebuild kind source spec versioned policy "
     "revision version path_set files bytes added removed changed segments_kept segments_new segments_dropped rows manifest output "
     "epoch software last found"
 ).split()

@@ -38,7 +38,7 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
             Event::CollectionDeclared {
                 name: reader.check(Name::new(r.name))?,
                 kind: reader.check(Kind::new(r.kind))?,
-                source: reader.check(Source::new(r.source))?,
+                source: reader.check(Source::recorded(r.source))?,
                 spec: reader.spec(r.spec)?,
                 versioned: r.versioned,
                 policy: r.policy.into(),
@@ -48,7 +48,7 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         }
         SOURCE_CHANGED => {
             let r: SourceChangedV1<'_> = reader.read()?;
-            let (source, admission) = (reader.check(Source::new(r.source))?, r.admission.into());
+            let (source, admission) = (reader.check(Source::recorded(r.source))?, r.admission.into());
             Event::SourceChanged { collection: collection(r.collection), source, admission }
         }
         SPEC_CHANGED => {
@@ -64,7 +64,10 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         COLLECTION_DROPPED => Event::CollectionDropped { collection: reader.collection_only()? },
         COLLECTION_PAUSED => Event::CollectionPaused { collection: reader.collection_only()? },
         COLLECTION_RESUMED => Event::CollectionResumed { collection: reader.collection_only()? },
-        REFRESH_REQUESTED => Event::RefreshRequested { collection: reader.collection_only()? },
+        REFRESH_REQUESTED => {
+            let r: RefreshRequestedV1 = reader.read()?;
+            Event::RefreshRequested { collection: collection(r.collection), force: r.force }
+        }
         SOURCE_OBSERVED => {
             let r: SourceObservedV1<'_> = reader.read()?;
             let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
@@ -99,6 +102,7 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 generation: Generation(r.generation),
                 fingerprint: Fingerprint(r.fingerprint),
                 not_before: Timestamp(r.not_before),
+                rebuild: r.rebuild,
             }
         }
         TASK_STARTED => {
@@ -224,10 +228,8 @@ impl<'a> Reader<'a> {
         checked.map_err(|error| self.damaged(&error))
     }
 
-    /// A logged spec is canonical already; one that is not was written by something else.
     fn spec(&self, text: &str) -> Result<Spec, CodecError> {
-        let spec = self.check(Spec::parse(text))?;
-        if spec.as_str() == text { Ok(spec) } else { Err(self.damaged(&"the spec is not in canonical form")) }
+        self.check(Spec::recorded(text))
     }
 
     fn observed(&self, record: &ObservedV1<'_>) -> Result<Observed, CodecError> {

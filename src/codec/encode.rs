@@ -48,7 +48,9 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
         Event::CollectionDropped { collection } => write_only(COLLECTION_DROPPED, *collection, out),
         Event::CollectionPaused { collection } => write_only(COLLECTION_PAUSED, *collection, out),
         Event::CollectionResumed { collection } => write_only(COLLECTION_RESUMED, *collection, out),
-        Event::RefreshRequested { collection } => write_only(REFRESH_REQUESTED, *collection, out),
+        Event::RefreshRequested { collection, force } => {
+            write(REFRESH_REQUESTED, &RefreshRequestedV1 { collection: id(*collection), force: *force }, out)
+        }
         Event::SourceObserved { collection, observed, delta, admission } => {
             let (observed, delta, admission) = (observed.into(), delta.map(Into::into), (*admission).into());
             write(SOURCE_OBSERVED, &SourceObservedV1 { collection: id(*collection), observed, delta, admission }, out)
@@ -69,12 +71,13 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             let (fingerprint, generation) = (fingerprint.0, generation.0);
             write(HOLD_CONFIRMED, &HoldConfirmedV1 { collection: id(*collection), fingerprint, generation }, out)
         }
-        Event::TaskCreated { collection, generation, fingerprint, not_before } => {
+        Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild } => {
             let record = TaskCreatedV1 {
                 collection: id(*collection),
                 generation: generation.0,
                 fingerprint: fingerprint.0,
                 not_before: not_before.0,
+                rebuild: *rebuild,
             };
             write(TASK_CREATED, &record, out)
         }

@@ -87,10 +87,17 @@ pub(super) struct PolicyChangedV1 {
     pub(super) revision: Option<u64>,
 }
 
-/// Types 20, 21, 22 and 23, version 1: nothing but the collection.
+/// Types 20, 21 and 22, version 1: nothing but the collection.
 #[derive(Serialize, Deserialize)]
 pub(super) struct CollectionOnlyV1 {
     pub(super) collection: u64,
+}
+
+/// Type 23, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RefreshRequestedV1 {
+    pub(super) collection: u64,
+    pub(super) force: bool,
 }
 
 /// Part of types 32 and 34.
@@ -174,6 +181,7 @@ pub(super) struct TaskCreatedV1 {
     pub(super) generation: u64,
     pub(super) fingerprint: Hash32,
     pub(super) not_before: u64,
+    pub(super) rebuild: bool,
 }
 
 /// Type 49, version 1.

@@ -258,6 +258,10 @@ impl Collection {
                 }
             }
             Event::SourceObserved { observed, admission, .. } => {
+                if self.is_known_and_waits(observed) && matches!(admission, Admission::Admitted { .. }) {
+                    // Nobody has looked: what was heard earlier is admitted now.
+                    return self.admit(Arc::clone(&self.latest), *admission, recorded.at);
+                }
                 let word = self.observe(recorded.seq, observed)?;
                 self.admit(word, *admission, recorded.at)
             }
@@ -367,6 +371,12 @@ impl Collection {
             | Event::CompletionRejected { .. } => {}
         }
         Ok(())
+    }
+
+    /// Whether this is the last observation, which waits to be admitted.
+    fn is_known_and_waits(&self, observed: &Observed) -> bool {
+        let waits = matches!(self.pending, Some(Pending::Settling { .. } | Pending::Waiting { .. }));
+        waits && self.observed() == Some(observed)
     }
 
     fn observe(&mut self, seq: Seq, observed: &Observed) -> Result<Arc<Word>, &'static str> {

@@ -62,6 +62,8 @@ pub struct Task {
     pub fingerprint: Fingerprint,
     /// The generation it builds.
     pub generation: Generation,
+    /// It builds everything anew, on nothing that was committed before.
+    pub rebuild: bool,
     /// Attempts started so far.
     pub attempts: u32,
     /// Attempts that count against the policy's `max_attempts`.
@@ -197,11 +199,12 @@ impl Status {
             (Event::CollectionDropped { .. }, status @ (Idle | Shelved(_))) => Ok(status),
             (Event::CollectionDropped { .. }, Wait(_) | Run(_)) => Err("its task is live"),
 
-            (Event::TaskCreated { generation, fingerprint, not_before, .. }, Idle) => {
+            (Event::TaskCreated { generation, fingerprint, not_before, rebuild, .. }, Idle) => {
                 let task = Task {
                     id: TaskId(recorded.seq),
                     fingerprint: *fingerprint,
                     generation: *generation,
+                    rebuild: *rebuild,
                     attempts: 0,
                     charged: 0,
                     lost: 0,

@@ -78,11 +78,12 @@ impl Described<'_> {
                 line.held = Some(fingerprint.to_string());
             }
             Event::HoldConfirmed { fingerprint, generation, .. } => line.wants(Some(*fingerprint), *generation),
-            Event::CollectionDropped { .. }
-            | Event::CollectionPaused { .. }
-            | Event::CollectionResumed { .. }
-            | Event::RefreshRequested { .. } => {}
-            Event::TaskCreated { not_before, .. } => line.not_before = Some(not_before.to_string()),
+            Event::CollectionDropped { .. } | Event::CollectionPaused { .. } | Event::CollectionResumed { .. } => {}
+            Event::RefreshRequested { force, .. } => line.force = force.then_some(true),
+            Event::TaskCreated { not_before, rebuild, .. } => {
+                line.not_before = Some(not_before.to_string());
+                line.rebuild = rebuild.then_some(true);
+            }
             Event::TaskStarted { worker, deadline, .. } => {
                 line.token = Some(Token { epoch: *epoch, seq: *seq }.to_string());
                 line.worker = Some(worker.as_str());
@@ -176,6 +177,10 @@ struct Line<'a> {
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    force: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuild: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

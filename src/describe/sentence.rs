@@ -57,7 +57,8 @@ impl fmt::Display for Sentence<'_> {
             Event::CollectionDropped { .. } => f.write_str("dropped"),
             Event::CollectionPaused { .. } => f.write_str("paused"),
             Event::CollectionResumed { .. } => f.write_str("resumed"),
-            Event::RefreshRequested { .. } => f.write_str("refresh requested"),
+            Event::RefreshRequested { force: false, .. } => f.write_str("refresh requested"),
+            Event::RefreshRequested { force: true, .. } => f.write_str("rebuild requested"),
             Event::TaskCreated { generation, fingerprint, not_before, .. } => {
                 write!(f, "task {seq} created for {} (generation {generation})", short(*fingerprint))?;
                 if not_before > at { write!(f, ", starts in {}", span(*at, *not_before)) } else { Ok(()) }

@@ -185,7 +185,15 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn refresh(&self, name: Name) -> Result<Receipt, CommandError> {
-        self.ask(Command::Refresh { name })
+        self.ask(Command::Refresh { name, force: false })
+    }
+
+    /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn rebuild(&self, name: Name) -> Result<Receipt, CommandError> {
+        self.ask(Command::Refresh { name, force: true })
     }
 
     /// Aborts the live task and parks it; with `task`, only if that is the live one.

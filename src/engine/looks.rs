@@ -40,6 +40,13 @@ pub(super) struct Looked {
     pub(super) seen: Result<Sight, LookError>,
 }
 
+/// How often a source is looked at, and how long a look may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rhythm {
+    pub(super) interval: Duration,
+    pub(super) patience: Duration,
+}
+
 /// The last look at a source whose word was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastLook {
@@ -55,31 +62,76 @@ struct Entry {
     /// Somebody asked for a look while one was under way.
     again: bool,
     last: Option<LastLook>,
+    /// The position of the log when the last look began whose word was accepted.
+    began: Option<Seq>,
     count: u64,
 }
 
 pub(super) struct Looks {
-    interval: Duration,
+    rhythm: Rhythm,
     entries: BTreeMap<CollectionId, Entry>,
     due: BTreeSet<(Timestamp, CollectionId)>,
-    under_way: usize,
+    /// Until when the looks under way may take.
+    under_way: BTreeMap<CollectionId, Timestamp>,
+    /// Looks that took longer. Each still holds its thread.
+    overdue: BTreeSet<CollectionId>,
+    /// How many looks may be under way at a time, and how many threads there are.
+    size: usize,
     threads: usize,
+    shop: Shop,
     jobs: Sender<LookJob>,
+    taken: Receiver<LookJob>,
 }
 
 impl Looks {
-    pub(super) fn start(shop: &Shop, threads: usize, interval: Duration) -> io::Result<Looks> {
-        let (jobs, taken) = bounded(threads.max(1));
-        for number in 1..=threads {
-            let (shop, taken) = (shop.clone(), taken.clone());
-            thread::Builder::new().name(format!("lastword-look{number}")).spawn(move || look(&shop, &taken))?;
+    pub(super) fn start(shop: &Shop, size: usize, rhythm: Rhythm) -> io::Result<Looks> {
+        let (jobs, taken) = bounded(size);
+        let (entries, due) = (BTreeMap::new(), BTreeSet::new());
+        let (under_way, overdue) = (BTreeMap::new(), BTreeSet::new());
+        let shop = shop.clone();
+        let mut looks = Looks { rhythm, entries, due, under_way, overdue, size, threads: 0, shop, jobs, taken };
+        for _ in 0..size {
+            looks.hire()?;
         }
-        Ok(Looks { interval, entries: BTreeMap::new(), due: BTreeSet::new(), under_way: 0, threads, jobs })
+        Ok(looks)
+    }
+
+    fn hire(&mut self) -> io::Result<()> {
+        let (shop, taken) = (self.shop.clone(), self.taken.clone());
+        let name = format!("lastword-look{}", self.threads + 1);
+        thread::Builder::new().name(name).spawn(move || look(&shop, &taken))?;
+        self.threads += 1;
+        Ok(())
+    }
+
+    /// Gives up a look that takes too long, and says whose source it is. Its thread is replaced as long as there are
+    /// not more such threads than the pool has: a dead file system must neither stop all looks nor eat the machine.
+    pub(super) fn give_up(&mut self, now: Timestamp) -> Option<CollectionId> {
+        let id = self.under_way.iter().find(|(_, until)| **until <= now).map(|(id, _)| *id)?;
+        self.under_way.remove(&id);
+        self.overdue.insert(id);
+        if self.threads < 2 * self.size
+            && let Err(error) = self.hire()
+        {
+            tracing::error!(target: "lastword::pool", %error, "no thread could be started");
+        }
+        Some(id)
+    }
+
+    /// How long a look may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.rhythm.patience
+    }
+
+    /// Whether a look that began at `seq` or later was accepted.
+    pub(super) fn looked_since(&self, id: CollectionId, seq: Seq) -> bool {
+        self.entries.get(&id).and_then(|entry| entry.began).is_some_and(|began| began >= seq)
     }
 
     /// The source is to be looked at now, or right after the look that is under way.
     pub(super) fn ask(&mut self, id: CollectionId, now: Timestamp) {
-        let entry = self.entries.entry(id).or_insert(Entry { due: None, again: false, last: None, count: 0 });
+        let entry =
+            self.entries.entry(id).or_insert(Entry { due: None, again: false, last: None, began: None, count: 0 });
         if entry.due.is_none() && entry.count > 0 {
             entry.again = true;
         } else {
@@ -96,11 +148,14 @@ impl Looks {
 
     /// A look has come back; `accepted` says whether its word counts.
     pub(super) fn finished(&mut self, looked: &Looked, accepted: bool, now: Timestamp) {
-        self.under_way = self.under_way.saturating_sub(1);
-        let interval = self.interval;
+        if !self.overdue.remove(&looked.id) {
+            self.under_way.remove(&looked.id);
+        }
+        let interval = self.rhythm.interval;
         let Some(entry) = self.entries.get_mut(&looked.id) else { return };
         if accepted {
             entry.last = Some(LastLook { started: looked.started, succeeded: looked.seen.is_ok() });
+            entry.began = Some(looked.began);
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
         let next = if again { now } else { now.after(jittered(interval, looked.id, entry.count)) };
@@ -112,23 +167,30 @@ impl Looks {
     }
 
     pub(super) fn under_way(&self) -> usize {
-        self.under_way
+        self.under_way.len() + self.overdue.len()
+    }
+
+    /// When the next look is to begin, or one that is under way has taken too long.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        let given_up = self.under_way.values().min().copied();
+        self.next_begin().into_iter().chain(given_up).min()
     }
 
     /// When the next look is due, if there is a thread for it.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        if self.under_way < self.threads { self.due.first().map(|(due, _)| *due) } else { None }
+    fn next_begin(&self) -> Option<Timestamp> {
+        let threads = self.size.min(self.threads - self.overdue.len());
+        if self.under_way.len() < threads { self.due.first().map(|(due, _)| *due) } else { None }
     }
 
     /// Begins every look that is due, as far as there are threads.
     pub(super) fn begin_due(&mut self, state: &State, now: Timestamp) {
-        while self.next_due().is_some_and(|due| due <= now) {
+        while self.next_begin().is_some_and(|due| due <= now) {
             let Some((_, id)) = self.due.pop_first() else { return };
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             entry.due = None;
             entry.count += 1;
             let Some(collection) = state.collection(id) else { continue };
-            self.under_way += 1;
+            self.under_way.insert(id, now.after(self.rhythm.patience));
             // There is room: no more looks are under way than there are threads.
             let _ = self.jobs.send(job(id, collection, state.last(), now));
         }
@@ -168,7 +230,7 @@ fn jittered(interval: Duration, id: CollectionId, count: u64) -> Duration {
 fn look(shop: &Shop, jobs: &Receiver<LookJob>) {
     for job in jobs {
         let seen = catch_unwind(AssertUnwindSafe(|| see(shop, &job)))
-            .unwrap_or_else(|panic| Err(LookError(format!("the look panicked: {}", panic_text(&*panic)))));
+            .unwrap_or_else(|panic| Err(LookError(format!("the look panicked: {}", panic_text(panic)))));
         let looked = Looked { id: job.id, began: job.began, started: job.started, seen };
         if shop.reports.send(Report::Looked(looked)).is_err() {
             return;

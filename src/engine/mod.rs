@@ -39,7 +39,7 @@ pub use stats::{Counted, Stats};
 pub use waits::Waited;
 
 use feed::Feed;
-use looks::Looks;
+use looks::{Looks, Rhythm};
 use message::Message;
 use pool::{Kinds, Pool, Shop};
 use run::Engine;
@@ -60,7 +60,7 @@ pub struct Reconciler {
 #[derive(Debug)]
 struct Sweep {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Reconciler {
@@ -94,16 +94,16 @@ impl Reconciler {
 
     fn end(&mut self, timeout: Duration) -> Result<(), EngineError> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        if let Some(Sweep { stop, thread }) = self.sweep.take() {
-            stop.store(true, Ordering::Release);
-            // It reports its own errors; a panic in it has harmed nothing.
-            let _ = thread.join();
+        if let Some(sweep) = &self.sweep {
+            sweep.stop.store(true, Ordering::Release);
         }
         // If the engine is gone already, its result says why.
         let _ = self.handle.messages.send(Message::Shutdown { timeout });
-        match thread.join() {
+        let result = thread.join();
+        self.sweep = None;
+        match result {
             Ok(result) => result.map_err(EngineError::Reducer),
-            Err(panic) => Err(EngineError::Panicked(pool::panic_text(&*panic))),
+            Err(panic) => Err(EngineError::Panicked(pool::panic_text(panic))),
         }
     }
 }
@@ -117,7 +117,18 @@ impl Sweep {
             Err(error) => tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected"),
         };
         let thread = thread::Builder::new().name("lastword-sweep".to_owned()).spawn(sweep)?;
-        Ok(Sweep { stop, thread })
+        Ok(Sweep { stop, thread: Some(thread) })
+    }
+}
+
+/// Its reader keeps the log open, so nobody gets past this before it has ended.
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // It reports its own errors; a panic in it has harmed nothing.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -204,6 +215,7 @@ pub struct Builder {
     workers: usize,
     lookers: usize,
     look_interval: Duration,
+    look_timeout: Duration,
     durability: Durability,
     clock: Arc<dyn Clock>,
     queue: usize,
@@ -218,6 +230,7 @@ impl Builder {
             workers: 2,
             lookers: 2,
             look_interval: Duration::from_secs(5),
+            look_timeout: Duration::from_secs(60),
             durability: Durability::default(),
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
@@ -251,6 +264,14 @@ impl Builder {
     #[must_use]
     pub fn look_interval(mut self, interval: Duration) -> Builder {
         self.look_interval = interval;
+        self
+    }
+
+    /// How long a look may take before its source counts as one that cannot be observed. Default 60 s: longer than
+    /// listing a million files takes, short enough that a dead file system is noticed.
+    #[must_use]
+    pub fn look_timeout(mut self, timeout: Duration) -> Builder {
+        self.look_timeout = timeout;
         self
     }
 
@@ -288,25 +309,33 @@ impl Builder {
     /// See [`StartError`]. Nothing was started then.
     pub fn start(self) -> Result<Reconciler, StartError> {
         self.check().map_err(StartError::Setting)?;
+        // A store that was handed in may hold objects of others, and ones that are to be named later.
+        let is_ours = matches!(self.storage, Storage::Directory(_));
         let (log, objects, state) = open_storage(self.storage, self.durability)?;
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader) = (log.durable().seq, log.reader());
-        // Before anything can be stored: what is stored from here on is safe from the sweep.
-        let objects = Arc::new(Sweepable::new(objects));
-        let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
+        let (objects, sweep) = if is_ours {
+            // Before anything can be stored: what is stored from here on is safe from the sweep.
+            let objects = Arc::new(Sweepable::new(objects));
+            let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
+            (objects as Arc<dyn Objects>, Some(sweep))
+        } else {
+            (objects, None)
+        };
         let reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
 
         let (messages, queue) = bounded(self.queue);
         // Room for every thread of both pools, the replaced ones included, so that none ever waits to report.
-        let (reports, returned) = bounded(2 * self.workers + self.lookers);
+        let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers);
         let moved = wake_on_moved(&*self.clock);
         let kind_names: Vec<Kind> = self.kinds.keys().cloned().collect();
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
         let observed = self.kinds.iter().filter(has_observer).map(|(kind, _)| kind.clone()).collect();
         let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
         let pool = Pool::start(shop.clone(), self.workers).map_err(StartError::Thread)?;
-        let looks = Looks::start(&shop, self.lookers, self.look_interval).map_err(StartError::Thread)?;
+        let rhythm = Rhythm { interval: self.look_interval, patience: self.look_timeout };
+        let looks = Looks::start(&shop, self.lookers, rhythm).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let died = Arc::new(OnceLock::new());
         let engine = Engine {
@@ -331,7 +360,7 @@ impl Builder {
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(move || engine.run());
         let thread = Some(thread.map_err(StartError::Thread)?);
-        Ok(Reconciler { handle: Handle { messages, feed, died }, thread, sweep: Some(sweep) })
+        Ok(Reconciler { handle: Handle { messages, feed, died }, thread, sweep })
     }
 
     fn check(&self) -> Result<(), FieldError> {
@@ -351,6 +380,12 @@ impl Builder {
         if self.software.len() > MOST_SOFTWARE {
             let problem = format!("must have at most {MOST_SOFTWARE} bytes, found {}", self.software.len());
             return Err(FieldError::new("software", problem));
+        }
+        if self.look_timeout < Duration::from_millis(10) {
+            return Err(FieldError::new(
+                "look_timeout",
+                format!("must be at least 10 ms, found {:?}", self.look_timeout),
+            ));
         }
         if self.look_interval < Duration::from_millis(10) {
             return Err(FieldError::new(

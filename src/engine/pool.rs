@@ -215,7 +215,7 @@ fn run(shop: &Shop, assignment: Assignment) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| worker.run(&context)))) {
         Ok(Ok(built)) => Outcome::Built(built),
         Ok(Err(failure)) => Outcome::Failed(failure),
-        Err(panic) => Outcome::Panicked(panic_text(&*panic)),
+        Err(panic) => Outcome::Panicked(panic_text(panic)),
     }
 }
 
@@ -250,8 +250,10 @@ pub(super) fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Out
     }
 }
 
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said. What it carries is left alone: dropping it could panic once more, and end the thread.
+pub(super) fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
+    let text = text.unwrap_or("a panic without a text").to_owned();
+    std::mem::forget(panic);
+    text
 }

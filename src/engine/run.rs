@@ -22,7 +22,7 @@ use crate::core::vocabulary::{
     Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
-use crate::worker::{Assignment, Sight, Signals};
+use crate::worker::{Assignment, Failure, Sight, Signals};
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
 /// does not wait long.
@@ -107,6 +107,7 @@ impl Engine {
             self.wakes += 1;
             self.reducer.begin(self.time.now());
             self.take_messages()?;
+            self.give_up_looks()?;
             self.reducer.deadlines()?;
             self.assign()?;
             self.commit()?;
@@ -132,7 +133,8 @@ impl Engine {
         let ready = self.pool.first_idle().and_then(|_| state.next_ready(&self.kind_names)).filter(|_| !stops);
         let look = self.looks.next_due().filter(|_| !stops);
         let next = [state.next_deadline(), ready, look].into_iter().flatten().min();
-        let next = next.unwrap_or(now.after(TICK)).min(now.after(TICK));
+        let tick = now.after(TICK.saturating_sub(self.time.monotonic().saturating_sub(self.ticked)));
+        let next = next.unwrap_or(tick).min(tick);
         let until_next = if next <= now { Some(Duration::ZERO) } else { self.time.sleep(next) };
         let until_end = self.stopping.as_ref().map(|s| s.timeout.saturating_sub(s.since.monotonic()));
         let timeout = until_next.into_iter().chain(until_end).min();
@@ -241,7 +243,7 @@ impl Engine {
         let spec = declaration.spec.clone().or_else(|| existing.map(|c| c.latest.spec.clone())).unwrap_or_default();
         let verdict = catch_unwind(AssertUnwindSafe(|| worker.check(source, &spec)));
         let panicked = |panic: Box<dyn Any + Send>| {
-            FieldError::new("kind", format!("its worker panicked while it checked: {}", panic_text(&*panic)))
+            FieldError::new("kind", format!("its worker panicked while it checked: {}", panic_text(panic)))
         };
         verdict.unwrap_or_else(|panic| Err(panicked(panic))).map_err(Rejection::Field)
     }
@@ -259,6 +261,15 @@ impl Engine {
         fingerprint: Fingerprint,
         outcome: Outcome,
     ) -> Result<(), ReducerError> {
+        let id = attempt.collection;
+        let outcome = match outcome {
+            // A later look has found what is wanted unchanged, which is no event; its word counts more.
+            Outcome::Failed(Failure::SourceMoved(Some(_))) if self.looks.looked_since(id, attempt.token.seq) => {
+                self.ask_for_look(id, self.time.now());
+                Outcome::Failed(Failure::SourceMoved(None))
+            }
+            outcome => outcome,
+        };
         let was_told = self.pool.is_stopping(attempt.token);
         let command = report(attempt, fingerprint, outcome, was_told);
         // Neither is ever refused: a completion that may not commit is recorded as rejected.
@@ -275,6 +286,17 @@ impl Engine {
     fn is_applied(&self, attempt: AttemptRef) -> bool {
         let collection = self.reducer.state().collection(attempt.collection);
         collection.and_then(|c| c.applied.as_ref()).is_some_and(|applied| applied.token == attempt.token)
+    }
+
+    /// Says of sources that do not answer that they cannot be observed.
+    fn give_up_looks(&mut self) -> Result<(), ReducerError> {
+        while let Some(id) = self.looks.give_up(self.time.now()) {
+            let cause = format!("the look at it has not returned for {:?}", self.looks.patience()).into();
+            let (subject, seen) = (Subject::Id(id), Seen::Failed { cause });
+            // Refused only if the collection is gone.
+            let _ = self.reducer.command(&Command::Observe(Observation { subject, began: None, seen }))?;
+        }
+        Ok(())
     }
 
     fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
@@ -363,7 +385,7 @@ impl Engine {
             word: Arc::<Word>::clone(&wanted.word),
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
-            applied: collection.applied.clone(),
+            applied: collection.applied.clone().filter(|_| !running.task.rebuild),
             deadline: running.attempt.deadline,
             signals: Arc::new(Signals::default()),
         };

@@ -60,9 +60,13 @@ impl Sweepable {
             }
             for named in event.event.objects() {
                 // What is below an object that cannot be read is unknown, so such an object ends the sweep.
-                replay::walk(&*self.objects, named, &mut |hash| named_or_below.insert(hash))
+                let mut visit = |hash| named_or_below.insert(hash) && !stop.load(Ordering::Acquire);
+                replay::walk(&*self.objects, named, &mut visit)
                     .map_err(|error| ReplayError::Object { seq: event.seq, error })?;
             }
+        }
+        if stop.load(Ordering::Acquire) {
+            return Ok(BTreeSet::new());
         }
         Ok(listed.into_iter().filter(|hash| !named_or_below.contains(hash)).collect())
     }

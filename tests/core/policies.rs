@@ -2,7 +2,7 @@
 
 use lastword::core::vocabulary::{Coalesce, Command, EmptySource, Generation, OnChange, Policy, Rejection};
 
-use super::world::{NAME, World, at_once, declaration, moved_to, secs};
+use super::world::{NAME, World, at_once, declaration, moved_to, name, secs};
 
 fn finish() -> Policy {
     Policy { on_change: OnChange::FinishThenLatest, ..at_once() }
@@ -91,6 +91,28 @@ fn reject_refuses_declarations_while_a_task_is_live() {
 fn case_22_an_emptied_source_applies_by_policy() {
     let mut world = World::fresh(Policy { empty_source: EmptySource::Apply, ..at_once() });
     assert_eq!(world.observe(0), ["source_observed", "task_created"]);
+}
+
+#[test]
+fn a_rebuild_builds_what_is_applied_once_more() {
+    let mut world = World::fresh(at_once());
+    let rebuild = || Command::Refresh { name: name(NAME), force: true };
+    assert_eq!(world.say(rebuild()), Ok(vec!["refresh_requested", "task_created"]));
+    assert!(world.collection().status.live().is_some_and(|task| task.rebuild));
+    assert_eq!(world.say(rebuild()), Ok(vec!["refresh_requested"]), "it is being rebuilt already");
+    let attempt = world.assign();
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
+    assert_eq!(world.condition(), "fresh");
+}
+
+#[test]
+fn a_rebuild_supersedes_a_task_that_builds_on_what_is_there() {
+    let (mut world, attempt) = World::started(at_once());
+    let events = world.say(Command::Refresh { name: name(NAME), force: true });
+    assert_eq!(events, Ok(vec!["refresh_requested", "task_aborted", "task_created"]));
+    assert_eq!(world.complete(attempt), ["completion_rejected", "attempt_ended"]);
+    let attempt = world.assign();
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
 }
 
 #[test]

@@ -108,8 +108,11 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
         "collection_dropped" => Event::CollectionDropped { collection },
         "collection_paused" => Event::CollectionPaused { collection },
         "collection_resumed" => Event::CollectionResumed { collection },
-        "refresh_requested" => Event::RefreshRequested { collection },
-        "task_created" => Event::TaskCreated { collection, generation: Generation(1), fingerprint, not_before: at },
+        "refresh_requested" => Event::RefreshRequested { collection, force: false },
+        "task_created" => {
+            let (generation, not_before, rebuild) = (Generation(1), at, false);
+            Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild }
+        }
         "task_started" => Event::TaskStarted { collection, task, attempt: number_next, worker, deadline: None },
         "task_aborted" => Event::TaskAborted { collection, task, reason: AbortReason::Cancelled, stopping: None },
         "task_aborted stopping" => {

@@ -233,7 +233,7 @@ impl Walk {
         let held = self.world.state.id_of(&name).and_then(|id| self.view(id)?.held());
         let task = self.dice.pick(&[None, self.voices.last().map(|voice| voice.task), Some(TaskId(Seq(1)))]);
         let command = match self.dice.below(14) {
-            0..3 => Command::Refresh { name },
+            0..3 => Command::Refresh { name, force: self.dice.below(3) == 0 },
             3 => Command::Cancel { name, task },
             4..6 => Command::Pause { name },
             6..9 => Command::Resume { name },
@@ -296,7 +296,7 @@ impl Walk {
                 began: None,
                 seen: content(2),
             }));
-            self.say(Command::Refresh { name: name(text) });
+            self.say(Command::Refresh { name: name(text), force: false });
         }
         self.come_to_rest();
         for (_, collection) in self.world.state.collections() {

@@ -169,7 +169,7 @@ impl World {
     }
 
     pub(crate) fn refresh(&mut self) -> Vec<&'static str> {
-        self.said(Command::Refresh { name: name(NAME) })
+        self.said(Command::Refresh { name: name(NAME), force: false })
     }
 
     pub(crate) fn cancel(&mut self) -> Vec<&'static str> {

@@ -8,6 +8,7 @@
 mod clocks;
 mod failures;
 mod floods;
+mod found;
 mod looks;
 mod lost_replies;
 mod restarts;

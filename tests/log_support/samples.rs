@@ -68,7 +68,8 @@ pub fn samples() -> Vec<Event> {
         Event::CollectionDropped { collection },
         Event::CollectionPaused { collection: CollectionId(Seq(250)) },
         Event::CollectionResumed { collection: CollectionId(Seq(251)) },
-        Event::RefreshRequested { collection: CollectionId(Seq(65_536)) },
+        Event::RefreshRequested { collection: CollectionId(Seq(65_536)), force: false },
+        Event::RefreshRequested { collection, force: true },
         Event::SourceObserved {
             collection,
             observed: observed.clone(),
@@ -84,7 +85,8 @@ pub fn samples() -> Vec<Event> {
         Event::ObservationFailed { collection, cause: "gone".into() },
         Event::CollectionHeld { collection, observed, delta, cause: HoldCause::Empty, fingerprint: OTHER },
         Event::HoldConfirmed { collection, fingerprint: OTHER, generation: Generation(3) },
-        Event::TaskCreated { collection, generation: Generation(2), fingerprint: WANTED, not_before: at },
+        created(collection, at, false),
+        created(collection, at, true),
         started(collection, task, Some(at)),
         started(collection, task, None),
         completed(collection, task, built),
@@ -126,6 +128,10 @@ pub fn samples() -> Vec<Event> {
         events.push(Event::CompletionRejected { collection, task, attempt, token, reason, fingerprint, wanted });
     }
     events
+}
+
+fn created(collection: CollectionId, not_before: Timestamp, rebuild: bool) -> Event {
+    Event::TaskCreated { collection, generation: Generation(2), fingerprint: WANTED, not_before, rebuild }
 }
 
 fn started(collection: CollectionId, task: TaskId, deadline: Option<Timestamp>) -> Event {

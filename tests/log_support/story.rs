@@ -80,7 +80,7 @@ impl Teller {
         self.pass(60_000_000);
         let fourth = self.assign();
         self.fail(fourth, FailureClass::Permanent, "no such column: l_orderkey");
-        self.command(Command::Refresh { name: name.clone() });
+        self.command(Command::Refresh { name: name.clone(), force: false });
         self.command(Command::Pause { name: name.clone() });
         self.command(Command::Resume { name: name.clone() });
         self.declare(&name, |d| d.spec = Some(Spec::parse(r#"{"format":"parquet","target_rows":1000}"#).unwrap()));

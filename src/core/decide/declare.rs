@@ -46,7 +46,8 @@ fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events:
         wanted,
     });
     if let Some(fingerprint) = wanted {
-        events.push(Event::TaskCreated { collection: id, generation: Generation(1), fingerprint, not_before: at });
+        let (generation, not_before, rebuild) = (Generation(1), at, false);
+        events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before, rebuild });
     }
     Ok(())
 }

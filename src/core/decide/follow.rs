@@ -89,7 +89,7 @@ impl<'c> Scene<'c> {
         // or a source that is rewritten without pause would be read without pause.
         let resting_until = self.live.and_then(|live| live.resting_until);
         let not_before = resting_until.map_or(self.at, |until| until.max(self.at));
-        events.push(Event::TaskCreated { collection: self.id, generation, fingerprint, not_before });
+        events.push(Event::TaskCreated { collection: self.id, generation, fingerprint, not_before, rebuild: false });
     }
 
     /// Admits an observation: it is wanted from here on, and the task follows.

@@ -69,7 +69,7 @@ pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Even
         Command::Open { software } => open::open(state, software, at, events),
         Command::Declare(declaration) => declare::declare(state, declaration, at, events),
         Command::Observe(observation) => observe::observe(state, observation, at, events),
-        Command::Refresh { name } => steer::refresh(state, name, at, events),
+        Command::Refresh { name, force } => steer::refresh(state, name, *force, at, events),
         Command::Cancel { name, task } => steer::cancel(state, name, *task, at, events),
         Command::Pause { name } => steer::pause(state, name, events),
         Command::Resume { name } => steer::resume(state, name, events),

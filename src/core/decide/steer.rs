@@ -7,12 +7,24 @@ use crate::core::state::State;
 use crate::core::status::{Parking, Status};
 use crate::core::vocabulary::{AbortReason, Event, Fingerprint, Name, Rejection, TaskId, Timestamp};
 
-pub(super) fn refresh(state: &State, name: &Name, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+pub(super) fn refresh(
+    state: &State,
+    name: &Name,
+    force: bool,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
     let (id, collection) = named(state, name)?;
-    events.push(Event::RefreshRequested { collection: id });
-    if let (Status::Parked(_), Some(fingerprint)) = (&collection.status, collection.wanted_fingerprint()) {
-        let generation = collection.generation;
-        events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at });
+    events.push(Event::RefreshRequested { collection: id, force });
+    let Some(fingerprint) = collection.wanted_fingerprint() else { return Ok(()) };
+    let live = collection.status.live();
+    let is_parked = matches!(collection.status, Status::Parked(_));
+    if force && live.is_some_and(|task| !task.rebuild) {
+        Scene::of(id, collection, at).abort(AbortReason::Superseded, events);
+    }
+    if is_parked || (force && live.is_none_or(|task| !task.rebuild)) {
+        let (generation, rebuild) = (collection.generation, force);
+        events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at, rebuild });
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ pub enum Command {
     Refresh {
         /// Which collection.
         name: Name,
+        /// Build anew what is wanted, even if it is applied.
+        force: bool,
     },
     /// Abort the live task and park.
     Cancel {
@@ -85,7 +87,7 @@ impl Command {
         match self {
             Command::Declare(declaration) => Some(&declaration.name),
             Command::Observe(Observation { subject: Subject::Name(name), .. })
-            | Command::Refresh { name }
+            | Command::Refresh { name, .. }
             | Command::Cancel { name, .. }
             | Command::Pause { name }
             | Command::Resume { name }

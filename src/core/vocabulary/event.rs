@@ -140,6 +140,8 @@ pub enum Event {
     RefreshRequested {
         /// Which collection.
         collection: CollectionId,
+        /// What is wanted is to be built anew, even if it is applied.
+        force: bool,
     },
     /// A task was created; its id is the `Seq` of this event.
     TaskCreated {
@@ -151,6 +153,8 @@ pub enum Event {
         fingerprint: Fingerprint,
         /// Its first attempt starts no earlier.
         not_before: Timestamp,
+        /// It builds everything anew, on nothing that was committed before.
+        rebuild: bool,
     },
     /// An attempt was given to a worker; its token is (epoch, `Seq`) of this event.
     TaskStarted {
@@ -270,7 +274,7 @@ impl Event {
             | Event::CollectionDropped { collection }
             | Event::CollectionPaused { collection }
             | Event::CollectionResumed { collection }
-            | Event::RefreshRequested { collection }
+            | Event::RefreshRequested { collection, .. }
             | Event::TaskCreated { collection, .. }
             | Event::TaskStarted { collection, .. }
             | Event::TaskAborted { collection, .. }

@@ -22,8 +22,9 @@ pub(super) fn parse_strict(json: &str) -> Result<Value, FieldError> {
 fn check_numbers(path: &str, value: &Value) -> Result<(), FieldError> {
     match value {
         Value::Number(number) => {
-            let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            if whole.is_some_and(|n| n > MOST_EXACT) {
+            // Canonical form writes 1e16 as a whole number, so how a number was spelled makes no difference.
+            #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact as a double")]
+            if number.as_f64().is_none_or(|value| value.abs() > MOST_EXACT as f64 && value.fract() == 0.0) {
                 return Err(FieldError::new(
                     path,
                     format!("whole numbers must lie within ±{MOST_EXACT}, found {number}; write it as a string"),

@@ -117,21 +117,17 @@ impl Source {
     /// When it is empty, too long, holds control characters or a password.
     pub fn new(text: &str) -> Result<Source, FieldError> {
         check_text("source", text, Self::MOST_BYTES)?;
-        let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
-        if authority.and_then(|a| a.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':')) {
-            return Err(FieldError::new(
-                "source",
-                "must not hold a password (user:password@host); name the secret in the spec instead, as \"env:NAME\" or \"file:PATH\"",
-            ));
-        }
-        if let Some(key) = query_keys(text).find(|key| names_a_secret(key)) {
-            return Err(FieldError::new(
-                "source",
-                format!(
-                    "must not hold credentials, found the parameter {key:?}; name the secret in the spec instead, as \"env:NAME\" or \"file:PATH\""
-                ),
-            ));
-        }
+        refuse_credential("source", text)?;
+        Ok(Source(text.into()))
+    }
+
+    /// A source as a log has it. It was checked when it was declared; rules that became stricter since do not make
+    /// an old log unreadable.
+    ///
+    /// # Errors
+    /// When it is no text that any version would have logged.
+    pub(crate) fn recorded(text: &str) -> Result<Source, FieldError> {
+        check_text("source", text, Self::MOST_BYTES)?;
         Ok(Source(text.into()))
     }
 
@@ -142,10 +138,34 @@ impl Source {
     }
 }
 
-/// The names of the parameters behind the `?` of a URI.
-fn query_keys(uri: &str) -> impl Iterator<Item = &str> {
-    let query = uri.contains("://").then(|| uri.split_once('?')).flatten().map_or("", |(_, query)| query);
-    query.split(['&', ';']).filter_map(|pair| pair.split('=').next()).filter(|key| !key.is_empty())
+/// Refuses a text that holds a URI with a password or with credentials among its parameters. The text may hold
+/// other things, and several URIs.
+fn refuse_credential(field: &str, text: &str) -> Result<(), FieldError> {
+    const REMEDY: &str = "name the secret in the spec instead, as \"env:NAME\" or \"file:PATH\"";
+    for (at, _) in text.match_indices("://") {
+        let uri = text[at + 3..].split(|c: char| c.is_whitespace() || c.is_control()).next().unwrap_or_default();
+        let authority = uri.split(['/', '?', '#']).next().unwrap_or_default();
+        if holds_a_password(authority) || (uri.contains('@') && has_no_port(authority)) {
+            return Err(FieldError::new(field, format!("must not hold a password (user:password@host); {REMEDY}")));
+        }
+        let query = uri.split_once('?').map_or("", |(_, query)| query);
+        let mut keys = query.split(['&', ';', '?']).filter_map(|pair| pair.split('=').next());
+        if let Some(key) = keys.find(|key| names_a_secret(key)) {
+            let problem = format!("must not hold credentials, found the parameter {key:?}; {REMEDY}");
+            return Err(FieldError::new(field, problem));
+        }
+    }
+    Ok(())
+}
+
+fn holds_a_password(authority: &str) -> bool {
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+}
+
+/// Whether what follows the host is no port: then it may be a password with a `/` in it, before an `@`.
+fn has_no_port(authority: &str) -> bool {
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+    behind.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Source {
@@ -177,12 +197,30 @@ impl Spec {
     /// credential in plain text, or is too long.
     pub fn parse(json: &str) -> Result<Spec, FieldError> {
         let value = super::json::parse_strict(json)?;
+        refuse_secrets("spec", &value)?;
+        let spec = Spec::canonical(&value)?;
+        // What is logged now has to be readable for ever.
+        Spec::recorded(spec.as_str())?;
+        Ok(spec)
+    }
+
+    /// A spec as a log has it: canonical already. It was checked when it was declared; rules that became stricter
+    /// since do not make an old log unreadable.
+    ///
+    /// # Errors
+    /// When it is no JSON object in canonical form.
+    pub(crate) fn recorded(text: &str) -> Result<Spec, FieldError> {
+        let value = serde_json::from_str(text).map_err(|error| FieldError::new("spec", error.to_string()))?;
+        let spec = Spec::canonical(&value)?;
+        if spec.as_str() == text { Ok(spec) } else { Err(FieldError::new("spec", "is not in canonical form")) }
+    }
+
+    fn canonical(value: &Value) -> Result<Spec, FieldError> {
         if !value.is_object() {
             return Err(FieldError::new("spec", "must be a JSON object"));
         }
-        refuse_secrets("spec", &value)?;
         let canonical =
-            serde_json_canonicalizer::to_string(&value).map_err(|e| FieldError::new("spec", e.to_string()))?;
+            serde_json_canonicalizer::to_string(value).map_err(|e| FieldError::new("spec", e.to_string()))?;
         if canonical.len() > Self::MOST_BYTES {
             return Err(FieldError::new(
                 "spec",
@@ -237,12 +275,7 @@ fn refuse_secrets(path: &str, value: &Value) -> Result<(), FieldError> {
             refuse_secrets(&path, member)
         }),
         Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| refuse_secrets(&format!("{path}[{at}]"), item)),
-        Value::String(text) => Source::new(text).map(drop).or_else(|error| {
-            if error.problem.contains("password") || error.problem.contains("credentials") {
-                return Err(FieldError::new(path, error.problem));
-            }
-            Ok(())
-        }),
+        Value::String(text) => refuse_credential(path, text),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
@@ -398,7 +431,21 @@ mod tests {
         assert!(problem("nonsense").starts_with("spec: must be JSON"), "{}", problem("nonsense"));
         assert_eq!(problem("[1]"), "spec: must be a JSON object");
         assert!(problem(r#"{"a":1,"a":2}"#).contains("\"a\" twice"), "{}", problem(r#"{"a":1,"a":2}"#));
-        assert!(problem(r#"{"n":9007199254740993}"#).contains("n: "), "{}", problem(r#"{"n":9007199254740993}"#));
+        for large in
+            ["9007199254740993", "1e16", "1e17", "-1e17", "9007199254740993.0", "1e300", "18446744073709551616"]
+        {
+            let spec = format!(r#"{{"n":{large}}}"#);
+            assert!(problem(&spec).starts_with("spec.n: whole numbers"), "{}", problem(&spec));
+        }
+    }
+
+    #[test]
+    fn what_is_declared_can_be_read_back() {
+        for number in ["0.1", "1e-7", "-0.0", "9007199254740991", "1.5e15", "5e-324", "123456789.125"] {
+            let spec = Spec::parse(&format!(r#"{{"n":{number}}}"#)).unwrap();
+            assert_eq!(Spec::recorded(spec.as_str()), Ok(spec.clone()), "{number}");
+            assert_eq!(Spec::parse(spec.as_str()), Ok(spec), "{number}");
+        }
     }
 
     #[test]
@@ -419,6 +466,17 @@ mod tests {
         assert!(Source::new("https://host/x?X-Amz-Signature=abc").is_err());
         assert!(Source::new("https://user@host/x").is_ok());
         assert!(Source::new("/a:b@c/x").is_ok());
+        assert!(Source::new("https://host:8080/x@y").is_ok());
+        assert!(Source::new("https://[::1]:80/x@y").is_ok());
+        for hidden in
+            ["https://u:hunter2@h/x\n", "dsn\tpostgres://u:hunter2@h/db", "https://ok/x,https://u:hunter2@h/x"]
+        {
+            let spec = serde_json::json!({ "url": hidden }).to_string();
+            assert_eq!(Spec::parse(&spec).unwrap_err().field, "spec.url", "{hidden:?}");
+        }
+        let long = format!("{{\"url\":\"https://u:hunter2@h/{}\"}}", "x".repeat(5000));
+        assert!(Spec::parse(&long).is_err());
+        assert!(Source::new("https://u:hun/ter2@h/x").is_err());
     }
 
     #[test]

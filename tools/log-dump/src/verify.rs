@@ -28,7 +28,26 @@ struct VerifyLine {
     checked: Vec<&'static str>,
 }
 
+/// What a script reads if it is not all there.
+#[derive(Serialize)]
+struct DefectLine<'a> {
+    kind: &'static str,
+    ok: bool,
+    exit: u8,
+    problem: &'a str,
+}
+
 pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
+    let result = verify(log);
+    if let (Err(Failure::Error(exit, problem)), true) = (&result, log.json) {
+        let mut output = Output::new();
+        output.object(&DefectLine { kind: "verify", ok: false, exit: *exit as u8, problem })?;
+        output.finish()?;
+    }
+    result
+}
+
+fn verify(log: &LogArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
     let objects = input.objects()?;
     let verified = replay::verify(input.reader(), objects.as_deref())?;

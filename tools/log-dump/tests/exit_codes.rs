@@ -106,6 +106,15 @@ fn code_1_or_5_wherever_the_file_of_sled_is_damaged() {
 }
 
 #[test]
+fn a_script_is_told_on_stdout_that_a_log_is_not_whole() {
+    let (_dir, path) = story_log();
+    fs::write(path.join("HEAD"), vec![7; 8192]).unwrap();
+    let output = on(&path, "verify", &["--json"]);
+    assert_eq!(code(&output), 1);
+    assert!(out(&output).starts_with(r#"{"kind":"verify","ok":false,"exit":1,"problem":""#), "{}", out(&output));
+}
+
+#[test]
 fn code_2_usage() {
     let (_dir, path) = story_log();
     assert_eq!(code(&run(&[])), 2);
