@@ -70,7 +70,9 @@ pub(crate) fn cause(view: &CollectionView) -> String {
     if view.condition != Condition::Fresh {
         causes.push(view.condition.to_string());
     }
-    if let Some(unobservable) = &view.unobservable {
+    if let Some(unobservable) = &view.unobservable
+        && !matches!(view.condition, Condition::Unobservable { .. })
+    {
         causes.push(format!("its source cannot be observed since {}: {}", unobservable.since, unobservable.cause));
     }
     if view.paused && view.condition != Condition::Paused {

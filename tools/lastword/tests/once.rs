@@ -125,6 +125,10 @@ fn case_20_a_missing_directory_is_not_an_empty_one() {
     );
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
     assert_eq!(place.manifest(), built);
+    let status = place.status();
+    assert_eq!((&status["condition"], &status["cause"]), (&"unobservable".into(), &"unobservable".into()));
+    assert!(status["because"].as_str().unwrap().starts_with("its source cannot be observed: "), "{status}");
+    assert!(status["unobservable"]["cause"].as_str().unwrap().contains("does not exist"), "{status}");
     fs::rename(place.dir.path().join("gone"), place.lake()).unwrap();
     place.once().expect_code(0);
 }
@@ -136,6 +140,7 @@ fn a_source_that_was_never_there_ends_too() {
     let ended = place.once().expect_code(1);
     assert!(ended.stderr.contains("does not exist"), "{}", ended.stderr);
     assert_eq!(place.manifest()["applied"], Value::Null);
+    assert_eq!(place.status()["condition"], "unobservable");
 }
 
 #[test]

@@ -133,9 +133,7 @@ impl Watched {
 }
 
 fn stuck(view: &CollectionView) -> Verdict {
-    let idle = matches!(view.condition, Condition::Fresh | Condition::AwaitingObservation);
-    let condition = if view.unobservable.is_some() && idle { "unobservable" } else { view.condition.name() };
-    Verdict::Stuck { condition, cause: cause(view) }
+    Verdict::Stuck { condition: view.condition.name(), cause: cause(view) }
 }
 
 /// When the last change of any file of the source has aged, by the wall clock. Times in the future are no reason to
