@@ -10,11 +10,13 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lastword::core::vocabulary::{Name, Spec, Timestamp};
 use lastword::external::{
-    Interrupted, LocalStore, PathSet, Source, SourcePath, SourceUri, Store, StoreError, load_set, look,
+    External, Interrupted, LocalStore, PathSet, Source, SourcePath, SourceUri, Store, StoreError, load_set, look,
     never_interrupted, store_set,
 };
 use lastword::objects::{MemoryObjects, Objects};
+use lastword::worker::{Look, Worker};
 
 fn source(path: &Path) -> Source {
     SourceUri::parse(path.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap()
@@ -284,4 +286,27 @@ fn a_stored_set_counts_what_changed_and_costs_little() {
     assert_ne!(before.digest(), after.digest());
     objects.remove(first.root).unwrap();
     assert!(load_set(&objects, first.root).is_err());
+}
+
+#[test]
+fn a_look_compares_with_nothing_if_what_was_seen_before_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.parquet"), b"a").unwrap();
+    let objects = MemoryObjects::new();
+    let (external, name) = (External::local(), Name::new("lake").unwrap());
+    let source = lastword::core::vocabulary::Source::new(dir.path().to_str().unwrap()).unwrap();
+    let spec = Spec::parse(r#"{"format":"parquet"}"#).unwrap();
+    let look = |known| {
+        let wall = Timestamp(0);
+        let asked = Look { name: &name, source: &source, spec: &spec, known, objects: &objects, wall };
+        external.observer().unwrap().look(&asked).unwrap()
+    };
+    let first = look(None).observed;
+    fs::write(dir.path().join("b.parquet"), b"b").unwrap();
+    assert_eq!(look(Some(&first)).delta.unwrap().added, 1);
+    let root = first.set.unwrap().root;
+    objects.remove(root).unwrap();
+    let second = look(Some(&first));
+    assert_eq!(second.delta, None);
+    assert_eq!(load_set(&objects, second.observed.set.unwrap().root).unwrap().len(), 2);
 }

@@ -75,6 +75,13 @@ pub enum Condition {
     Fresh,
     /// What the source holds is not known yet.
     AwaitingObservation,
+    /// Nothing else is to be done, as far as is known; the source cannot be observed.
+    Unobservable {
+        /// Why.
+        cause: Box<str>,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A change is admitted once the source was quiet.
     Settling {
         /// Then, if nothing else is observed.
@@ -198,6 +205,11 @@ impl Condition {
 
     fn of_idle(collection: &Collection) -> Condition {
         match collection.pending {
+            None if (collection.wanted.is_none() || collection.is_fresh())
+                && let Some(found) = &collection.unobservable =>
+            {
+                Condition::Unobservable { cause: found.cause.clone(), since: found.since }
+            }
             Some(Pending::Held { cause, fingerprint, .. }) => Condition::Held { cause, fingerprint },
             Some(Pending::Settling { until, .. }) => Condition::Settling { until },
             None if collection.wanted.is_none() => Condition::AwaitingObservation,
@@ -235,6 +247,7 @@ impl Condition {
         match self {
             Condition::Fresh => "fresh",
             Condition::AwaitingObservation => "awaiting_observation",
+            Condition::Unobservable { .. } => "unobservable",
             Condition::Settling { .. } => "settling",
             Condition::Held { .. } => "held",
             Condition::Running { .. } => "running",
@@ -263,6 +276,9 @@ impl fmt::Display for Condition {
         match self {
             Condition::Fresh => f.write_str("everything heard is applied"),
             Condition::AwaitingObservation => f.write_str("waits for the first look at its source"),
+            Condition::Unobservable { cause, .. } => {
+                write!(f, "its source cannot be observed: {}", cause.lines().next().unwrap_or_default())
+            }
             Condition::Settling { until } => {
                 write!(f, "its source changed; the change is admitted at {until} if it stays quiet")
             }
@@ -301,7 +317,7 @@ impl fmt::Display for Condition {
     }
 }
 
+// A sentence has room for the first line; `last_failure` and `unobservable` have them all.
 fn because(failure: Option<&Failure>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // A sentence has room for the first line; `last_failure` has them all.
     failure.and_then(|failure| failure.message.lines().next()).map_or(Ok(()), |line| write!(f, " ({line})"))
 }

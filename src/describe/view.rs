@@ -19,8 +19,8 @@ use crate::core::{CollectionView, Condition, Failure, Lag, Parking, Pending};
 /// | `kind`, `source`, `spec`, `versioned` | as declared last |
 /// | `generation` | counts the changes of `wanted` |
 /// | `latest`, `wanted`, `applied` | fingerprints: the last word heard, the one admitted, the one of the last commit |
-/// | `condition` | `fresh awaiting_observation settling held running draining backing_off moving waiting_for_worker parked paused` |
-/// | `cause` | of `held`, `parked` or a source that cannot be observed |
+/// | `condition` | `fresh awaiting_observation unobservable settling held running draining backing_off moving waiting_for_worker parked paused` |
+/// | `cause` | of `held` and `parked`, or `unobservable` for a source that cannot be observed |
 /// | `because` | the condition as a sentence |
 /// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |
 /// | `paused` | whether new attempts wait for a resume, also while one is running |
@@ -158,7 +158,7 @@ fn cause_of(view: &CollectionView) -> Option<&str> {
         (Condition::Parked { cause, .. }, _, _) => Some(name_of_parked(*cause)),
         (Condition::Held { cause, .. }, _, _) => Some(name_of_hold(*cause)),
         (_, Some(Pending::Held { cause, .. }), _) => Some(name_of_hold(cause)),
-        (_, _, Some(found)) => Some(&found.cause),
+        (_, _, Some(_)) => Some("unobservable"),
         _ => None,
     }
 }
@@ -172,6 +172,7 @@ fn until_of(condition: &Condition) -> Option<Timestamp> {
         Condition::Running { deadline, .. } => *deadline,
         Condition::Fresh
         | Condition::AwaitingObservation
+        | Condition::Unobservable { .. }
         | Condition::Held { .. }
         | Condition::WaitingForWorker
         | Condition::Parked { .. }

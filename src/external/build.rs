@@ -11,7 +11,7 @@ use super::{
     Look, Manifest, ManifestError, NewSegment, Plan, Segment, SegmentId, SegmentKey, Source, Store, StoreError, check,
     fragments_of, look, plan,
 };
-use crate::core::vocabulary::{ObjectHash, Timestamp, Token};
+use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
 
@@ -22,6 +22,8 @@ const YOUNG_MICROS: i64 = 5_000_000;
 
 /// What one attempt is to build, and with what.
 pub struct Build<'a> {
+    /// The collection's name, for what is reported on the way.
+    pub collection: &'a Name,
     /// Where the files lie.
     pub store: &'a dyn Store,
     /// How they are cut.
@@ -34,7 +36,7 @@ pub struct Build<'a> {
     pub spec: &'a ExternalSpec,
     /// The wanted version: the digest of the path set.
     pub wanted: [u8; 32],
-    /// The manifest of the last commit, if there was one.
+    /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew.
     pub previous: Option<ObjectHash>,
     /// The token of this attempt: new segments are named by it.
     pub token: Token,
@@ -180,10 +182,8 @@ impl Build<'_> {
     }
 
     fn plan(&self, seen: &Look) -> Result<Plan, BuildError> {
-        let previous = self.previous.map(|root| Manifest::read(self.objects, root)).transpose();
-        let previous = previous.map_err(|error| of_manifest(&error))?;
         let (layout, segments) =
-            previous.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
+            self.previous()?.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
         let columns = self.spec.columns.as_deref();
         // Files that were cut under other read keys were not checked for these.
         let same_spec = segments.iter().all(|segment| SegmentKey::of(self.spec, &segment.fragments) == segment.key);
@@ -195,6 +195,23 @@ impl Build<'_> {
                 .map_err(|error| self.of_fragments(&error))?;
         drop(cache);
         Ok(plan(layout, segments, self.spec, fragments))
+    }
+
+    /// What a plan can start from. What the disk refused may be readable later; what is missing or damaged never is,
+    /// and must not keep the collection from being built.
+    fn previous(&self) -> Result<Option<Manifest>, BuildError> {
+        let Some(root) = self.previous else { return Ok(None) };
+        match Manifest::read(self.objects, root) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(ManifestError::Tree(TreeError::Object(error @ ObjectError::Io(..)))) => {
+                Err(BuildError::Transient(error.to_string()))
+            }
+            Err(error) => {
+                tracing::warn!(target: "lastword::external", collection = %self.collection, manifest = %root, %error,
+                    "the manifest of the last commit cannot be read: everything is built anew");
+                Ok(None)
+            }
+        }
     }
 
     fn build_one(&self, at: usize, segment: NewSegment) -> Result<Segment, BuildError> {
@@ -254,13 +271,6 @@ fn of_tree(error: &TreeError) -> BuildError {
     match error {
         TreeError::Object(ObjectError::Io(..)) => BuildError::Transient(error.to_string()),
         error => BuildError::Permanent(error.to_string()),
-    }
-}
-
-fn of_manifest(error: &ManifestError) -> BuildError {
-    match error {
-        ManifestError::Tree(error) => of_tree(error),
-        ManifestError::Malformed { .. } => BuildError::Permanent(error.to_string()),
     }
 }
 

@@ -5,9 +5,10 @@ use super::{
     format_of, look, never_interrupted, store_set,
 };
 use crate::core::vocabulary::{
-    Built, Delta, FieldError, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Version,
+    Built, Delta, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Version,
 };
-use crate::objects::Objects;
+use crate::objects::tree::TreeError;
+use crate::objects::{ObjectError, Objects};
 use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
 
 /// Builds collections from directories of files. The name of its kind is the user's choice; `external` is usual.
@@ -41,6 +42,7 @@ impl Worker for External {
         let wanted =
             wanted.ok_or_else(|| Failure::Permanent("a collection of files has to be versioned".to_owned()))?;
         let result = build(&Build {
+            collection: context.name(),
             store: &*self.store,
             format,
             objects: context.objects(),
@@ -82,19 +84,36 @@ impl Observer for External {
         if let Some(known) = asked.known.filter(|known| known.version.as_bytes() == seen.version) {
             return Ok(Sight { observed: known.clone(), delta: None });
         }
-        sight(asked.objects, &seen, asked.known)
+        sight((asked.name, asked.objects), &seen, asked.known)
     }
 }
 
-/// Stores what was seen, so that the event that names it may be logged.
-fn sight(objects: &dyn Objects, seen: &super::Look, known: Option<&Observed>) -> Result<Sight, LookError> {
+/// Stores what was seen, so that the event that names it may be logged. If what was seen before cannot be read, there
+/// is nothing to compare with; that is no fault of the source.
+fn sight(
+    (name, objects): (&Name, &dyn Objects),
+    seen: &super::Look,
+    known: Option<&Observed>,
+) -> Result<Sight, LookError> {
     let version = Version::new(&seen.version).map_err(|error| LookError(error.to_string()))?;
     let before: Option<ObjectHash> = known.and_then(|known| known.set).map(|set| set.root);
-    let stored = store_set(objects, &seen.set, before)
-        .map_err(|error| LookError(format!("what was seen could not be kept: {error}")))?;
+    let (stored, is_compared) = match store_set(objects, &seen.set, before) {
+        // What the disk refused, also to write, may work at the next look.
+        Err(error) if before.is_some() && !matches!(error, TreeError::Object(ObjectError::Io(..))) => {
+            let stored = store_set(objects, &seen.set, None).map_err(|error| unkept(&error))?;
+            tracing::warn!(target: "lastword::external", collection = %name, %error,
+                "what the last look saw cannot be read: the new one is kept without a comparison");
+            (stored, false)
+        }
+        stored => (stored.map_err(|error| unkept(&error))?, true),
+    };
     let set = PathSet { root: stored.root, files: stored.files, bytes: stored.bytes };
     let delta = Delta { added: stored.added, removed: stored.removed, changed: stored.changed };
-    Ok(Sight { observed: Observed { version, set: Some(set) }, delta: Some(delta) })
+    Ok(Sight { observed: Observed { version, set: Some(set) }, delta: is_compared.then_some(delta) })
+}
+
+fn unkept(error: &TreeError) -> LookError {
+    LookError(format!("what was seen could not be kept: {error}"))
 }
 
 fn source_of(source: &Source) -> Result<super::Source, FieldError> {
@@ -109,7 +128,9 @@ fn refused(error: FieldError) -> Failure {
 fn failure(context: &Context, known: Option<&Observed>, error: BuildError) -> Failure {
     match error {
         // What was seen counts even if it could not be kept: then the next look keeps it.
-        BuildError::Moved { look } => Failure::SourceMoved(sight(context.objects(), &look, known).ok()),
+        BuildError::Moved { look } => {
+            Failure::SourceMoved(sight((context.name(), context.objects()), &look, known).ok())
+        }
         BuildError::Interrupted => Failure::Stopped,
         BuildError::Transient(message) => Failure::Transient(message),
         BuildError::Permanent(message) => Failure::Permanent(message),

@@ -229,7 +229,7 @@ fn what_settles_beside_a_task_is_not_lost_and_its_lag_is_its_own() {
 fn case_20_a_source_that_cannot_be_observed_is_not_empty() {
     let mut world = World::fresh(at_once());
     assert_eq!(world.cannot_observe("permission denied"), ["observation_failed"]);
-    assert_eq!((world.condition(), world.view().lag), ("fresh", Lag::Unknown));
+    assert_eq!((world.condition(), world.view().lag), ("unobservable", Lag::Unknown));
     assert_eq!(world.cannot_observe("I/O error"), ["observation_failed"]);
     assert_eq!(world.observe(1), ["source_observed"], "it can be observed again");
     assert_eq!(world.view().lag, Lag::Zero);

@@ -18,7 +18,7 @@ fn awaiting_observation() {
     let mut world = World::declared(at_once());
     assert_shown(&world, "awaiting_observation", "waits for the first look at its source");
     world.cannot_observe("no such directory");
-    assert_shown(&world, "awaiting_observation", "waits for the first look at its source");
+    assert_shown(&world, "unobservable", "its source cannot be observed: no such directory");
     let view = world.view();
     assert_eq!((&*view.unobservable.unwrap().cause, view.lag), ("no such directory", Lag::Unknown));
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use crate::fail::{CANNOT_OPEN, Fail};
 
@@ -15,6 +16,13 @@ pub(crate) fn printable(text: &str) -> String {
         }
         shown
     })
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = printable(&path.display().to_string());
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Prints one line of data.

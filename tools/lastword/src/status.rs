@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lastword::core::vocabulary::CollectionId;
+use lastword::core::vocabulary::{CollectionId, Fingerprint};
 use lastword::core::{CollectionView, Condition, Lag};
 use lastword::describe;
 
@@ -48,7 +48,10 @@ fn table(views: &[CollectionView]) -> Table {
             number(result.and_then(|result| result.rows)),
             number(result.and_then(|result| result.segments).map(|segments| segments.kept + segments.new)),
             lag(view.lag),
-            cause(view),
+            view.held().map_or_else(
+                || cause(view),
+                |(_, fingerprint)| format!("{}{}", cause(view), how_to_confirm("CONFIG", fingerprint)),
+            ),
         ]);
     }
     table
@@ -64,13 +67,20 @@ fn lag(lag: Lag) -> String {
     }
 }
 
+/// What follows the sentence of a collection that is held.
+pub(crate) fn how_to_confirm(file: &str, fingerprint: Fingerprint) -> String {
+    format!("; confirm it with: lastword run {file} --confirm {fingerprint}")
+}
+
 /// Why a collection is not fresh, or may not be; empty for one that is.
 pub(crate) fn cause(view: &CollectionView) -> String {
     let mut causes = Vec::new();
     if view.condition != Condition::Fresh {
         causes.push(view.condition.to_string());
     }
-    if let Some(unobservable) = &view.unobservable {
+    if let Some(unobservable) = &view.unobservable
+        && !matches!(view.condition, Condition::Unobservable { .. })
+    {
         causes.push(format!("its source cannot be observed since {}: {}", unobservable.since, unobservable.cause));
     }
     if view.paused && view.condition != Condition::Paused {

@@ -12,9 +12,13 @@ fn the_demo_happens_as_it_is_told() {
     assert!(ended.took.as_secs() < 20, "{:?}", ended.took);
     let verdicts = ended.stdout.lines().filter(|line| line.ends_with("  ok")).count();
     assert_eq!(verdicts, 8, "{}", ended.stdout);
-    for expected in
-        ["rejected, stale", "worker_lost", "part-06.parquet is corrupt", "log-dump -- dump", "lastword manifest"]
-    {
+    for expected in [
+        "rejected, stale",
+        "worker_lost",
+        "part-06.parquet is corrupt",
+        "cargo run --release -q -p log-dump -- dump",
+        "cargo run --release -q -p lastword-cli --bin lastword -- manifest",
+    ] {
         assert!(ended.stdout.contains(expected), "{expected}: {}", ended.stdout);
     }
     let state = dir.join("state");

@@ -102,6 +102,10 @@ fn cases_21_and_22_an_emptied_directory_is_held_until_a_person_confirms_it() {
     place.once().expect_code(1);
 
     let held = place.status()["held"].as_str().unwrap().to_owned();
+    let confirm = format!("confirm it with: lastword run {} --confirm {held}", text(&place.config()));
+    assert!(ended.stderr.contains(&confirm), "{}", ended.stderr);
+    let shown = lastword(&["status", text(&place.state())]).expect_code(0).stdout;
+    assert!(shown.contains(&format!("confirm it with: lastword run CONFIG --confirm {held}")), "{shown}");
     let wrong = lastword(&["run", text(&place.config()), "--once", "--confirm", &"0".repeat(64)]).expect_code(2);
     assert!(wrong.stderr.contains("nothing is held"), "{}", wrong.stderr);
     lastword(&["run", text(&place.config()), "--once", "--confirm", &held]).expect_code(0);
@@ -125,6 +129,10 @@ fn case_20_a_missing_directory_is_not_an_empty_one() {
     );
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
     assert_eq!(place.manifest(), built);
+    let status = place.status();
+    assert_eq!((&status["condition"], &status["cause"]), (&"unobservable".into(), &"unobservable".into()));
+    assert!(status["because"].as_str().unwrap().starts_with("its source cannot be observed: "), "{status}");
+    assert!(status["unobservable"]["cause"].as_str().unwrap().contains("does not exist"), "{status}");
     fs::rename(place.dir.path().join("gone"), place.lake()).unwrap();
     place.once().expect_code(0);
 }
@@ -136,6 +144,7 @@ fn a_source_that_was_never_there_ends_too() {
     let ended = place.once().expect_code(1);
     assert!(ended.stderr.contains("does not exist"), "{}", ended.stderr);
     assert_eq!(place.manifest()["applied"], Value::Null);
+    assert_eq!(place.status()["condition"], "unobservable");
 }
 
 #[test]
@@ -173,6 +182,40 @@ fn case_24_odd_names_appear_as_documented() {
     // For people nothing drives the terminal.
     let shown = lastword(&["manifest", text(&place.state()), "lineitem"]).expect_code(0).stdout;
     assert!(shown.contains("line%0Afeed.parquet"), "{shown}");
+}
+
+#[test]
+fn a_damaged_manifest_is_reported_and_a_rebuild_mends_it() {
+    let place = Place::new("");
+    place.write("a.parquet", 4, 0);
+    place.once().expect_code(0);
+    let before = ids(&place.manifest());
+    let root = place.status()["manifest"].as_str().unwrap().to_owned();
+    let object = place.state().join("objects").join(&root[..2]).join(&root);
+    let rebuild = format!("lastword run {} --rebuild lineitem builds it anew", text(&place.config()));
+    fs::write(&object, "something else").unwrap();
+    for problem in ["is damaged: its bytes", "is missing"] {
+        let ended = place.once().expect_code(1);
+        let expected = format!("lineitem: its manifest is damaged: object {root} {problem}");
+        assert!(ended.stderr.contains(&expected) && ended.stderr.contains(&rebuild), "{}", ended.stderr);
+        let _ = fs::remove_file(&object);
+    }
+    let ended = lastword(&["run", text(&place.config()), "--once", "--rebuild", "lineitem"]).expect_code(0);
+    assert_eq!(count(&ended, "started, attempt"), 1, "{}", ended.stdout);
+    let manifest = place.manifest();
+    assert_eq!((rows(&manifest), segments(&manifest).len()), (2000, 2));
+    assert!(ids(&manifest).iter().all(|id| !before.contains(id)));
+    place.once().expect_code(0);
+    let ended = lastword(&["run", text(&place.config()), "--once", "--rebuild", "nation"]).expect_code(2);
+    assert!(ended.stderr.contains("nation"), "{}", ended.stderr);
+
+    // A change of the source mends it too: what cannot be read does not stand in the way.
+    let root = place.status()["manifest"].as_str().unwrap().to_owned();
+    fs::remove_file(place.state().join("objects").join(&root[..2]).join(&root)).unwrap();
+    place.write("b.parquet", 2, 1);
+    let ended = place.once().expect_code(0);
+    assert!(ended.stderr.contains(&root) && ended.stderr.contains("lineitem"), "{}", ended.stderr);
+    assert_eq!(rows(&place.manifest()), 3000);
 }
 
 #[test]

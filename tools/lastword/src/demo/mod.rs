@@ -16,7 +16,7 @@ use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::console::{Table, bold, line, printable};
+use crate::console::{Table, bold, line, quoted};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::run::{Format, Next, Session};
 use claims::Findings;
@@ -70,11 +70,18 @@ fn epilogue(directory: &Path, took: Duration, failed: usize) -> Result<ExitCode,
     let shown = quoted(directory);
     line("")?;
     line(&format!("All of it is in the log, kept in {shown} ({:.1} s). To look at it:", took.as_secs_f64()))?;
+    // Who runs it through cargo has not installed anything. The build that is there is the one to use.
+    let (log_dump, lastword) = match std::env::var_os("CARGO") {
+        Some(_) => {
+            ("cargo run --release -q -p log-dump --", "cargo run --release -q -p lastword-cli --bin lastword --")
+        }
+        None => ("log-dump", "lastword"),
+    };
     for command in [
-        format!("cargo run -q -p log-dump -- dump {shown}/state"),
-        format!("lastword manifest {shown}/state lineitem"),
-        format!("lastword status {shown}/state"),
-        format!("lastword run {shown}/lake.toml --once"),
+        format!("{log_dump} dump {shown}/state"),
+        format!("{lastword} manifest {shown}/state lineitem"),
+        format!("{lastword} status {shown}/state"),
+        format!("{lastword} run {shown}/lake.toml --once"),
     ] {
         line(&format!("    {command}"))?;
     }
@@ -82,13 +89,6 @@ fn epilogue(directory: &Path, took: Duration, failed: usize) -> Result<ExitCode,
         return Ok(ExitCode::SUCCESS);
     }
     Err(Fail::new(DEFECT, format!("{failed} claims do not hold")))
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = printable(&path.display().to_string());
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// An empty directory with the configuration and no lake yet.

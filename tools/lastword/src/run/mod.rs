@@ -6,7 +6,7 @@ mod session;
 mod settle;
 mod signals;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,11 @@ use clap::ValueEnum;
 use lastword::core::vocabulary::Name;
 use lastword::external::External;
 
-use crate::config::Config;
-use crate::console::{line, note};
+use crate::config::{Config, Entry};
+use crate::console::{line, note, quoted};
 use crate::fail::{DEFECT, Fail};
+use crate::inspect::Inspected;
+use crate::status::how_to_confirm;
 pub(crate) use events::{Events, Next};
 pub(crate) use session::Session;
 
@@ -52,6 +54,9 @@ pub(crate) struct Arguments {
     /// Try a collection again that is parked or backing off, and look at its source again
     #[arg(long, value_name = "NAME")]
     refresh: Vec<String>,
+    /// Build a collection anew, all of it, whether it is fresh or not
+    #[arg(long, value_name = "NAME")]
+    rebuild: Vec<String>,
     /// Accept what is held under this fingerprint, such as an emptied source
     #[arg(long, value_name = "FINGERPRINT")]
     confirm: Vec<String>,
@@ -97,7 +102,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let end = end?;
     closed?;
     match end {
-        End::Settled(verdicts) => Ok(report(&verdicts)),
+        End::Settled(verdicts) => {
+            let stuck = report(&verdicts, &arguments.config);
+            let damaged = damaged(&config)?;
+            Ok(if stuck || damaged { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
+        }
         End::Asked if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
         End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
         End::Asked | End::Unread => Ok(ExitCode::SUCCESS),
@@ -111,7 +120,8 @@ fn begin(session: &Session, config: &Config, arguments: &Arguments) -> Result<()
         note(&format!("{name} is in the log and not in {file}: unmanaged, it stays as it was declared there"));
     }
     arguments.confirm.iter().try_for_each(|fingerprint| session.confirm(fingerprint))?;
-    arguments.refresh.iter().try_for_each(|name| session.refresh(name))
+    arguments.refresh.iter().try_for_each(|name| session.refresh(name))?;
+    arguments.rebuild.iter().try_for_each(|name| session.rebuild(name))
 }
 
 fn follow(
@@ -151,18 +161,34 @@ fn follow(
     }
 }
 
-/// One line for each collection that is not fresh, and the exit code.
-fn report(verdicts: &[(Name, Verdict)]) -> ExitCode {
+/// One line for each collection that is not fresh, and whether there is one.
+fn report(verdicts: &[(Name, Verdict)], file: &Path) -> bool {
     let mut stuck = 0;
     for (name, verdict) in verdicts {
-        if let Verdict::Stuck { condition, cause } = verdict {
-            note(&format!("{name}: {condition}: {cause}"));
+        if let Verdict::Stuck { condition, cause, held } = verdict {
+            let confirm = held.map(|held| how_to_confirm(&quoted(file), held)).unwrap_or_default();
+            note(&format!("{name}: {condition}: {cause}{confirm}"));
             stuck += 1;
         }
     }
-    if stuck == 0 {
-        return ExitCode::SUCCESS;
+    if stuck > 0 {
+        note(&format!("{stuck} of {} collections are not fresh", verdicts.len()));
     }
-    note(&format!("{stuck} of {} collections are not fresh", verdicts.len()));
-    ExitCode::from(DEFECT)
+    stuck > 0
+}
+
+/// One line for each collection of the file whose manifest cannot be read to its last leaf, and whether there is one.
+/// Nothing else reads a manifest whose source rests.
+fn damaged(config: &Config) -> Result<bool, Fail> {
+    let inspected = Inspected::open(&config.state)?;
+    let mut found = false;
+    for Entry { name, .. } in &config.collections {
+        let collection = inspected.state.id_of(name).and_then(|id| inspected.state.collection(id));
+        let Some(Err(fail)) = collection.map(|collection| inspected.manifest(collection)) else { continue };
+        let what = if fail.code == DEFECT { "is damaged" } else { "cannot be read" };
+        let rebuild = format!("lastword run {} --rebuild {}", quoted(&config.file), quoted(Path::new(name.as_str())));
+        note(&format!("{name}: its manifest {what}: {fail}; {rebuild} builds it anew"));
+        found = true;
+    }
+    Ok(found)
 }

@@ -78,6 +78,12 @@ impl Session {
         self.handle.refresh(name).map(drop).map_err(of_command)
     }
 
+    /// Builds a collection anew.
+    pub(crate) fn rebuild(&self, name: &str) -> Result<(), Fail> {
+        let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--rebuild: {error}")))?;
+        self.handle.rebuild(name).map(drop).map_err(of_command)
+    }
+
     /// How far the engine's clock is ahead of the wall clock: it never goes back behind the last event of the log.
     /// `None` while that is not known yet.
     pub(crate) fn ahead(&self) -> Option<Duration> {

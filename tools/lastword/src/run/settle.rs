@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{CollectionId, Event, FailReason, Generation, Name, Recorded, Seq, Timestamp, micros};
+use lastword::core::vocabulary::{
+    CollectionId, Event, FailReason, Fingerprint, Generation, Name, Recorded, Seq, Timestamp, micros,
+};
 use lastword::core::{CollectionView, Condition, Pending};
 use lastword::engine::{CollectionStatus, LastLook};
 use lastword::external::{LocalStore, Source, look, never_interrupted};
@@ -28,7 +30,12 @@ pub(crate) enum Verdict {
     /// Everything that its source holds is applied.
     Fresh,
     /// It is not fresh, and waiting does not help.
-    Stuck { condition: &'static str, cause: String },
+    Stuck {
+        condition: &'static str,
+        cause: String,
+        /// What waits to be confirmed.
+        held: Option<Fingerprint>,
+    },
 }
 
 /// Judges the collections of one configuration.
@@ -80,7 +87,9 @@ impl Settling {
                     watched.judge(status, changes, ahead)
                 }
                 // Nobody else can write to the log while we do.
-                None => Some(Verdict::Stuck { condition: "dropped", cause: "it is not in the log".to_owned() }),
+                None => {
+                    Some(Verdict::Stuck { condition: "dropped", cause: "it is not in the log".to_owned(), held: None })
+                }
             };
             // All are judged every time, so that their files age together.
             verdicts.push((name.clone(), verdict));
@@ -107,7 +116,7 @@ impl Watched {
             }
             condition if changes >= MOST_CHANGES => {
                 let cause = format!("its source keeps changing, {changes} times since the last commit");
-                Some(Verdict::Stuck { condition: condition.name(), cause })
+                Some(Verdict::Stuck { condition: condition.name(), cause, held: held(view) })
             }
             _ => None,
         }
@@ -133,9 +142,11 @@ impl Watched {
 }
 
 fn stuck(view: &CollectionView) -> Verdict {
-    let idle = matches!(view.condition, Condition::Fresh | Condition::AwaitingObservation);
-    let condition = if view.unobservable.is_some() && idle { "unobservable" } else { view.condition.name() };
-    Verdict::Stuck { condition, cause: cause(view) }
+    Verdict::Stuck { condition: view.condition.name(), cause: cause(view), held: held(view) }
+}
+
+fn held(view: &CollectionView) -> Option<Fingerprint> {
+    view.held().map(|(_, fingerprint)| fingerprint)
 }
 
 /// When the last change of any file of the source has aged, by the wall clock. Times in the future are no reason to
