@@ -278,10 +278,15 @@ impl Walk {
         assert_eq!(self.world.state.all_draining().count(), 0);
         for (id, collection) in self.world.state.collections() {
             let view = self.view(id).unwrap();
-            let rests = ["fresh", "held", "parked", "awaiting_observation"];
+            let rests = ["fresh", "held", "parked", "awaiting_observation", "unobservable"];
             assert!(rests.contains(&view.condition.name()), "NothingWaitsSilently: {view:#?}");
             let is_applied = view.latest.is_some() && view.applied.map(|a| a.fingerprint) == view.latest;
-            let shown = if view.condition.name() == "fresh" { is_applied } else { !is_applied };
+            let shown = match view.condition.name() {
+                "fresh" => is_applied,
+                // Never observed, or everything heard was applied before.
+                "unobservable" => is_applied || view.latest.is_none(),
+                _ => !is_applied,
+            };
             assert!(shown, "LatestNotLost: {collection:#?}");
             assert_eq!(&self.witness.heard(id), &*collection.latest, "LatestNotLost");
         }
