@@ -8,6 +8,7 @@
 //! | [`codec`] | events as bytes, exactly as the log format says |
 //! | [`log`] | frames on a disk (or in memory): append, barrier, read |
 //! | [`objects`] | immutable, content-addressed objects: sets of files, manifests |
+//! | [`evlog`] | the portable stream of a log and its objects: export, import |
 //! | [`replay`] | from a log back to events, states and proofs |
 //! | [`reducer`] | decide, fold, append, barrier; no thread, no clock |
 //! | [`engine`] | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
@@ -24,6 +25,7 @@
 //! | `lastword::attempt` | a span around each attempt (info) | `collection`, `task`, `attempt` |
 //! | `lastword::pool` | abandoned attempts, threads that could not be started | `collection`, `task`, `attempt` |
 //! | `lastword::sweep` | orphaned objects collected (debug), or why not (warn) | `removed`, `error` |
+//! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
 //!
 //! Counters are in [`Stats`](engine::Stats), see [`Handle::stats`].
