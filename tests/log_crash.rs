@@ -1,7 +1,7 @@
 //! Processes that are killed, disks that are full, and the order of writes and syncs, seen from outside.
 //!
 //! The children are this test binary itself, started with `LASTWORD_CHILD` set. What needs strace says so and is
-//! skipped where it is not installed.
+//! skipped where it is not installed, unless `LASTWORD_REQUIRE_STRACE=1` says that it must not be.
 // Helpers of tests report like tests do; clippy's exception covers only the functions marked as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -161,6 +161,8 @@ fn a_killed_writer_loses_nothing_it_acknowledged() {
 fn strace() -> Option<Command> {
     let there = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !there {
+        let required = std::env::var_os("LASTWORD_REQUIRE_STRACE").is_some_and(|value| value == "1");
+        assert!(!required, "strace is not installed");
         println!("SKIPPED: strace is not installed");
     }
     there.then(|| Command::new("strace"))
