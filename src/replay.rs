@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::codec::{self, CodecError, Tag};
-use crate::core::vocabulary::{CollectionId, NamedObject, ObjectHash, Recorded, Seq, Timestamp};
+use crate::core::vocabulary::{CollectionId, Recorded, Seq, Timestamp};
 use crate::core::{Illegal, State, Violation};
 use crate::log::{Frame, FrameHash, LogError, LogReader};
 use crate::objects::Objects;
@@ -200,9 +200,7 @@ pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<V
         let (summary, events) = frame?;
         for event in &events {
             state.fold(event).map_err(ReplayError::Illegal)?;
-            for named in event.event.objects() {
-                let Some(objects) = objects else { continue };
-                let (NamedObject::PathSet(root) | NamedObject::Manifest(root)) = named;
+            if let (Some(objects), Some(root)) = (objects, event.event.object()) {
                 // Read, not only named: a leaf that is missing or damaged is found here or when it is needed.
                 tree::walk(objects, root, &mut |hash| seen.insert(hash), &mut |_, _| Ok(()))
                     .map_err(|error| ReplayError::Object { seq: event.seq, error })?;
@@ -222,19 +220,6 @@ pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<V
     found.last = state.last();
     found.digest = state.digest();
     Ok(found)
-}
-
-/// Visits an object that an event names and everything below it.
-///
-/// # Errors
-/// When one of them cannot be read.
-pub fn walk(
-    objects: &dyn Objects,
-    named: NamedObject,
-    visit: &mut dyn FnMut(ObjectHash) -> bool,
-) -> Result<(), TreeError> {
-    let (NamedObject::PathSet(root) | NamedObject::Manifest(root)) = named;
-    tree::reachable(objects, root, visit)
 }
 
 /// What is known of a frame once it was read.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::LogReader;
-use crate::objects::{ObjectError, Objects, object_hash};
+use crate::objects::{ObjectError, Objects, object_hash, tree};
 use crate::replay::{self, ReplayError};
 
 /// A store of objects that can be swept while it is used.
@@ -58,10 +58,10 @@ impl Sweepable {
             if stop.load(Ordering::Acquire) {
                 return Ok(BTreeSet::new());
             }
-            for named in event.event.objects() {
+            if let Some(root) = event.event.object() {
                 // What is below an object that cannot be read is unknown, so such an object ends the sweep.
                 let mut visit = |hash| named_or_below.insert(hash) && !stop.load(Ordering::Acquire);
-                replay::walk(&*self.objects, named, &mut visit)
+                tree::reachable(&*self.objects, root, &mut visit)
                     .map_err(|error| ReplayError::Object { seq: event.seq, error })?;
             }
         }
@@ -124,7 +124,7 @@ mod tests {
         Spec, Timestamp, Version, Word,
     };
     use crate::log::{FrameBuilder, Log, MemoryLog};
-    use crate::objects::{MemoryObjects, tree};
+    use crate::objects::MemoryObjects;
 
     /// A log of one collection whose source was observed to hold `set`.
     fn log_naming(set: ObjectHash) -> MemoryLog {

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
-use crate::core::vocabulary::{NamedObject, ObjectHash};
+use crate::core::vocabulary::ObjectHash;
 use crate::log::{Chain, Frame, Position};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
@@ -97,11 +97,8 @@ impl<R: Read> Reader<R> {
         let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
         self.chain.check(&frame).map_err(|found| EvlogError::Frame { at, found })?;
         for event in decode(&frame).map_err(of_replay)? {
-            for named in event.event.objects() {
-                let (NamedObject::PathSet(name) | NamedObject::Manifest(name)) = named;
-                if !self.gathering.name(name) {
-                    return Err(EvlogError::ObjectMissing { seq: event.seq, name });
-                }
+            if let Some(name) = event.event.object().filter(|name| !self.gathering.name(*name)) {
+                return Err(EvlogError::ObjectMissing { seq: event.seq, name });
             }
         }
         self.check_unnamed()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::{END, EVLOG_VERSION, EvlogError, FRAME, MAGIC, OBJECT, Totals};
-use crate::core::vocabulary::{NamedObject, ObjectHash, Seq};
+use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::{Frame, LogError, LogReader, Position};
 use crate::objects::Objects;
 use crate::objects::tree;
@@ -49,8 +49,7 @@ struct Stream<'o> {
 impl Stream<'_> {
     fn frame(&mut self, frame: &Frame<'_>, objects: &dyn Objects) -> Result<(), EvlogError> {
         for event in decode(frame).map_err(of_replay)? {
-            for named in event.event.objects() {
-                let (NamedObject::PathSet(root) | NamedObject::Manifest(root)) = named;
+            if let Some(root) = event.event.object() {
                 self.tree(objects, root).map_err(|error| match error {
                     EvlogError::Tree(error) => EvlogError::Object { seq: event.seq, error },
                     error => error,

@@ -3,7 +3,7 @@
 
 use super::{
     AbortReason, Admission, Built, CollectionId, Delta, EndReason, Epoch, FailReason, Fingerprint, Generation,
-    HoldCause, Kind, Name, NamedObject, Observed, ParkCause, Policy, RejectReason, Seq, Source, Spec, Stopping, TaskId,
+    HoldCause, Kind, Name, ObjectHash, Observed, ParkCause, Policy, RejectReason, Seq, Source, Spec, Stopping, TaskId,
     Timestamp, Token, WorkerName,
 };
 
@@ -345,13 +345,15 @@ impl Event {
         }
     }
 
-    /// The objects that the event names: they are durable before it.
-    pub fn objects(&self) -> impl Iterator<Item = NamedObject> {
-        let (set, manifest) = match self {
-            Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => (observed.set, None),
-            Event::TaskCompleted { result, .. } => (None, result.manifest),
-            _ => (None, None),
-        };
-        set.map(|set| NamedObject::PathSet(set.root)).into_iter().chain(manifest.map(NamedObject::Manifest))
+    /// The root of the tree of objects that the event names: a path set or a manifest, durable before it.
+    #[must_use]
+    pub fn object(&self) -> Option<ObjectHash> {
+        match self {
+            Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => {
+                observed.set.map(|set| set.root)
+            }
+            Event::TaskCompleted { result, .. } => result.manifest,
+            _ => None,
+        }
     }
 }

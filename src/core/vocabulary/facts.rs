@@ -2,15 +2,6 @@
 
 use super::{Fingerprint, Generation, ObjectHash, Timestamp, Token};
 
-/// An object that an event names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamedObject {
-    /// The root of a path set.
-    PathSet(ObjectHash),
-    /// The root of a manifest.
-    Manifest(ObjectHash),
-}
-
 /// What differs between two observations, in files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Delta {
