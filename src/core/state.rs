@@ -324,9 +324,7 @@ fn deadlines_of(id: CollectionId, collection: &Collection) -> [Option<(Timestamp
 }
 
 fn running_attempt(id: CollectionId, collection: &Collection) -> Option<AttemptRef> {
-    let attempt = collection.status.attempt()?;
-    let task = collection.status.live()?.id;
-    Some(AttemptRef { collection: id, task, attempt: attempt.number, token: attempt.token })
+    collection.status.running().map(|running| running.attempt_of(id))
 }
 
 fn grace_of(event: &Event) -> Option<Timestamp> {

@@ -17,8 +17,8 @@
 //! A task is *live* while it is waiting or running: OneLive holds by the shape of this type.
 
 use super::vocabulary::{
-    AbortReason, Admission, Event, FailReason, Fingerprint, Generation, ParkCause, Recorded, TaskId, Timestamp, Token,
-    WorkerName,
+    AbortReason, Admission, AttemptRef, CollectionId, Event, FailReason, Fingerprint, Generation, ParkCause, Recorded,
+    TaskId, Timestamp, Token, WorkerName,
 };
 
 /// What the task of a collection is doing.
@@ -124,6 +124,14 @@ pub enum Parking {
     Cancelled,
 }
 
+impl Running {
+    /// The attempt, as its worker names it. `collection` is the one whose task this is.
+    #[must_use]
+    pub fn attempt_of(&self, collection: CollectionId) -> AttemptRef {
+        AttemptRef { collection, task: self.task.id, attempt: self.attempt.number, token: self.attempt.token }
+    }
+}
+
 impl Status {
     /// The live task.
     #[must_use]
@@ -135,13 +143,19 @@ impl Status {
         }
     }
 
+    /// The attempt that is running, with its task.
+    #[must_use]
+    pub fn running(&self) -> Option<&Running> {
+        match self {
+            Status::Running(running) => Some(running),
+            Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
+        }
+    }
+
     /// The attempt that is running.
     #[must_use]
     pub fn attempt(&self) -> Option<&Attempt> {
-        match self {
-            Status::Running(running) => Some(&running.attempt),
-            Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
-        }
+        self.running().map(|running| &running.attempt)
     }
 
     /// What `recorded` makes of this status: the one transition table. Live and replay use nothing else.

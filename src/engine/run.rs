@@ -16,7 +16,6 @@ use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
 use super::stats::Counted;
 use super::waits::Waits;
 use crate::clock::{Clock, EngineTime, SystemClock};
-use crate::core::Status;
 use crate::core::vocabulary::{
     AttemptRef, CollectionId, Command, Declaration, EndReason, Event, FieldError, Fingerprint, Kind, Observation,
     Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
@@ -372,14 +371,9 @@ impl Engine {
 
     fn dispatch(&mut self, slot: Slot, id: CollectionId) {
         let Some(collection) = self.reducer.state().collection(id) else { return };
-        let (Status::Running(running), Some(wanted)) = (&collection.status, &collection.wanted) else { return };
+        let (Some(running), Some(wanted)) = (collection.status.running(), &collection.wanted) else { return };
         let assignment = Assignment {
-            attempt: AttemptRef {
-                collection: id,
-                task: running.task.id,
-                attempt: running.attempt.number,
-                token: running.attempt.token,
-            },
+            attempt: running.attempt_of(id),
             name: collection.name.clone(),
             kind: collection.kind.clone(),
             word: Arc::<Word>::clone(&wanted.word),

@@ -185,16 +185,7 @@ pub(super) fn ended(attempt: AttemptRef, reason: EndReason) -> Event {
 
 /// The running attempt, if it is this one.
 pub(super) fn running(collection: &Collection, attempt: AttemptRef) -> Option<&Running> {
-    match &collection.status {
-        Status::Running(running)
-            if running.attempt.token == attempt.token
-                && running.task.id == attempt.task
-                && running.attempt.number == attempt.attempt =>
-        {
-            Some(running)
-        }
-        Status::Running(_) | Status::Idle | Status::Waiting(_) | Status::Parked(_) => None,
-    }
+    collection.status.running().filter(|running| running.attempt_of(attempt.collection) == attempt)
 }
 
 /// Whether this very attempt was told to stop and has not. A caller that mixes up its attempts ends none.

@@ -71,12 +71,12 @@ fn change(
         return Err(FieldError::new("versioned", problem).into());
     }
     let policy = policy.unwrap_or_else(|| collection.policy.clone());
+    check_revision(collection, declaration, &policy)?;
     let revision = declaration.revision.max(collection.revision);
     if policy != collection.policy || revision != collection.revision {
         events.push(Event::PolicyChanged { collection: id, policy: policy.clone(), revision });
     }
     let policy = &policy;
-    check_revision(collection, declaration, policy)?;
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);
     let spec = declaration.spec.as_ref().filter(|spec| **spec != collection.latest.spec);
     let word = match (source, spec) {

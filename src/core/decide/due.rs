@@ -5,9 +5,8 @@ use super::attempt::{charge, ended};
 use super::follow::Scene;
 use crate::core::collection::Pending;
 use crate::core::state::State;
-use crate::core::status::Status;
 use crate::core::vocabulary::{
-    Admission, AttemptRef, CollectionId, Deadline, EndReason, Event, FailReason, Rejection, Timestamp, Token,
+    Admission, CollectionId, Deadline, EndReason, Event, FailReason, Rejection, Timestamp, Token,
 };
 
 pub(super) fn due(state: &State, deadline: Deadline, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
@@ -37,16 +36,11 @@ fn settled(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) 
 
 fn timed_out(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
     let Some(collection) = state.collection(id) else { return };
-    let Status::Running(running) = &collection.status else { return };
+    let Some(running) = collection.status.running() else { return };
     if running.attempt.deadline.is_none_or(|deadline| deadline > at) {
         return;
     }
-    let attempt = AttemptRef {
-        collection: id,
-        task: running.task.id,
-        attempt: running.attempt.number,
-        token: running.attempt.token,
-    };
+    let attempt = running.attempt_of(id);
     let took = at.since(running.attempt.started);
     let message = format!("still running after {} s", took.as_secs()).into();
     let grace_until = Some(at.after(collection.policy.grace.0));
