@@ -65,6 +65,9 @@ pub struct Look<'a> {
     pub spec: &'a Spec,
     /// What the last accepted look saw. If nothing has changed, return its version and write nothing.
     pub known: Option<&'a Observed>,
+    /// What the last commit was built from, if that is known. A content that returns to it should have its version
+    /// again: then nothing is built.
+    pub applied: Option<&'a Observed>,
     /// Where sets of files are kept.
     pub objects: &'a dyn Objects,
     /// The wall clock.
@@ -78,6 +81,21 @@ pub struct Sight {
     pub observed: Observed,
     /// What differs from the last accepted look.
     pub delta: Option<Delta>,
+    /// In how many parts of the source a change could have gone unseen so far, because they changed a moment ago.
+    /// Zero: what was seen is proven.
+    pub racy: u64,
+    /// When to look again to prove them, if that is before the next look is due anyway.
+    pub look_again: Option<Duration>,
+    /// How many files of what the last commit was built from are no longer there; `None` if that is not known.
+    pub gone: Option<u64>,
+}
+
+impl Sight {
+    /// What was seen beyond doubt.
+    #[must_use]
+    pub fn new(observed: Observed, delta: Option<Delta>) -> Sight {
+        Sight { observed, delta, racy: 0, look_again: None, gone: None }
+    }
 }
 
 /// Why a source could not be observed: for people, and logged when it changes.
@@ -101,7 +119,7 @@ pub enum Failure {
     /// Trying again will not help: the task is parked.
     Permanent(String),
     /// The source changed while it was read. Not charged; what it holds now counts as an observation.
-    SourceMoved(Option<Sight>),
+    SourceMoved(Option<Box<Sight>>),
     /// The attempt was told to stop, and did: what [`Context::checkpoint`] returns.
     Stopped,
 }

@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
 use lastword::external::{
     Build, BuildError, BuildFailed, Checkpoint, ExternalSpec, FileReader, Format, FormatError, Interrupted, LocalStore,
-    Manifest, NewSegment, NoBuilder, Outcome, Parquet, Progress, RowRange, SegmentBuilder, SegmentId, Source,
-    SourceUri, build, look, never_interrupted,
+    Looking, Manifest, NewSegment, NoBuilder, Outcome, Parquet, PathSet, Progress, RowRange, SegmentBuilder, SegmentId,
+    Source, SourceUri, Store, build, look, never_interrupted,
 };
 use lastword::objects::{FileObjects, MemoryObjects, ObjectError, Objects};
 use parquet_files::{rows_read, write};
@@ -26,6 +27,8 @@ struct Lake {
     objects: Box<dyn Objects>,
     spec: ExternalSpec,
     format: &'static dyn Format,
+    /// What was seen last.
+    known: RefCell<Option<PathSet>>,
     previous: Option<ObjectHash>,
     attempts: u64,
     /// Wall time of the attempts, in seconds from now.
@@ -37,15 +40,22 @@ impl Lake {
         let dir = tempfile::tempdir().unwrap();
         let source = SourceUri::parse(dir.path().to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
         let (objects, spec) = (Box::new(MemoryObjects::new()), ExternalSpec::parse(spec).unwrap());
-        Lake { dir, source, objects, spec, format: &Parquet, previous: None, attempts: 0, later: 0 }
+        let known = RefCell::default();
+        Lake { dir, source, objects, spec, format: &Parquet, known, previous: None, attempts: 0, later: 0 }
     }
 
     fn write(&self, name: &str, row_groups: &[usize], salt: u8) {
         write(&self.dir.path().join(name), row_groups, salt);
     }
 
+    /// What the source is now, as a look after the last one sees it.
     fn version(&self) -> [u8; 32] {
-        look(&LocalStore, &self.source, &never_interrupted).unwrap().version
+        let known = self.known.take();
+        let now = SystemClock::new().wall();
+        let looking = Looking { known: known.as_ref(), ..Looking::new(&LocalStore, &self.source, now) };
+        let seen = look(&looking).unwrap();
+        self.known.replace(Some(seen.set));
+        seen.version
     }
 
     fn attempt(
@@ -55,8 +65,9 @@ impl Lake {
         checkpoint: Checkpoint<'_>,
     ) -> Result<Outcome, BuildFailed> {
         self.attempts += 1;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let now = Timestamp((now.as_micros() as u64).checked_add_signed(self.later * 1_000_000).unwrap());
+        let now = SystemClock::new().wall();
+        let now = Timestamp(now.0.checked_add_signed(self.later * 1_000_000).unwrap());
+        let known = self.known.borrow();
         build(&Build {
             collection: &Name::new("lake").unwrap(),
             store: &LocalStore,
@@ -65,6 +76,8 @@ impl Lake {
             source: &self.source,
             spec: &self.spec,
             wanted,
+            known: known.as_ref(),
+            applied: None,
             previous: self.previous,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
             builder,
@@ -93,7 +106,7 @@ impl Lake {
     /// The manifest names exactly the rows that reading every file finds.
     fn check(&self, outcome: &Outcome) {
         let mut read = BTreeMap::new();
-        for (path, _) in look(&LocalStore, &self.source, &never_interrupted).unwrap().set.files() {
+        for (path, _) in &LocalStore.list(&self.source, &never_interrupted).unwrap() {
             let rows = rows_read(&self.dir.path().join(String::from_utf8(path.0.clone()).unwrap()));
             if rows > 0 {
                 read.insert(path.clone(), rows);
@@ -393,6 +406,7 @@ fn progress_is_reported_for_files_and_segments() {
     let dir = tempfile::tempdir().unwrap();
     let objects = FileObjects::open(dir.path().join("objects")).unwrap();
     let name = Name::new("lake").unwrap();
+    let (wanted, known) = (lake.version(), lake.known.borrow());
     let attempt = Build {
         collection: &name,
         store: &LocalStore,
@@ -400,13 +414,15 @@ fn progress_is_reported_for_files_and_segments() {
         objects: &objects,
         source: &lake.source,
         spec: &lake.spec,
-        wanted: lake.version(),
+        wanted,
+        known: known.as_ref(),
+        applied: None,
         previous: None,
         token: Token { epoch: Epoch(1), seq: Seq(1) },
         builder: &NoBuilder,
         checkpoint: &never_interrupted,
         progress: &|step| seen.borrow_mut().push(step),
-        now: &|| Timestamp(0),
+        now: &|| SystemClock::new().wall(),
     };
     let outcome = build(&attempt).unwrap();
     assert_eq!(

@@ -300,7 +300,7 @@ impl Engine {
 
     fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
         let seen = match &looked.seen {
-            Ok(Sight { observed, delta }) => Seen::Content { observed: observed.clone(), delta: *delta },
+            Ok(Sight { observed, delta, .. }) => Seen::Content { observed: observed.clone(), delta: *delta },
             Err(error) => Seen::Failed { cause: error.0.as_str().into() },
         };
         let subject = Subject::Id(looked.id);

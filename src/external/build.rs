@@ -7,9 +7,9 @@ use std::fmt;
 
 use super::segments::MAX_OUTPUT_BYTES;
 use super::{
-    Checkpoint, ExternalSpec, FileVersion, Format, FormatError, FragmentCache, FragmentError, Interrupted, Layout,
-    Look, Manifest, ManifestError, NewSegment, Plan, Segment, SegmentId, SegmentKey, Source, Store, StoreError, check,
-    fragments_of, look, plan,
+    Checkpoint, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Interrupted, Layout, Look,
+    Looking, Manifest, ManifestError, NewSegment, PathSet, Plan, Segment, SegmentId, SegmentKey, Source, Store,
+    StoreError, check, fragments_of, look, plan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::objects::tree::TreeError;
@@ -36,6 +36,10 @@ pub struct Build<'a> {
     pub spec: &'a ExternalSpec,
     /// The wanted version: the digest of the path set.
     pub wanted: [u8; 32],
+    /// The wanted set: a source that did not change has its version only in comparison with it.
+    pub known: Option<&'a PathSet>,
+    /// The set that the last commit was built from: what returns to it has its versions again.
+    pub applied: Option<&'a PathSet>,
     /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew.
     pub previous: Option<ObjectHash>,
     /// The token of this attempt: new segments are named by it.
@@ -147,7 +151,7 @@ pub fn build(attempt: &Build<'_>) -> Result<Outcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildError> {
-    let seen = attempt.observe()?;
+    let seen = attempt.observe(attempt.known)?;
     let plan = attempt.plan(&seen)?;
     let of = plan.new.len();
     for (at, segment) in plan.new.into_iter().enumerate() {
@@ -155,7 +159,7 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildEr
         built.push(attempt.build_one(at, segment)?);
         (attempt.progress)(Progress::Segments { done: at + 1, of });
     }
-    attempt.observe()?;
+    attempt.observe(Some(&seen.set))?;
     (attempt.checkpoint)()?;
 
     let (kept, new, dropped) = (plan.kept.len(), built.len(), plan.dropped.len());
@@ -176,8 +180,17 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildEr
 
 impl Build<'_> {
     /// Looks, and is content only with what is wanted.
-    fn observe(&self) -> Result<Look, BuildError> {
-        let look = look(self.store, self.source, self.checkpoint).map_err(|error| of_store(&error))?;
+    fn observe(&self, known: Option<&PathSet>) -> Result<Look, BuildError> {
+        let look = look(&Looking {
+            store: self.store,
+            source: self.source,
+            known,
+            applied: self.applied,
+            now: (self.now)(),
+            learning: 0,
+            checkpoint: self.checkpoint,
+        })
+        .map_err(|error| of_store(&error))?;
         if look.version == self.wanted { Ok(look) } else { Err(BuildError::Moved { look }) }
     }
 
@@ -231,7 +244,7 @@ impl Build<'_> {
     fn explain(&self, error: BuildError) -> BuildError {
         match error {
             BuildError::Moved { .. } | BuildError::Interrupted => error,
-            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe() {
+            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe(self.known) {
                 Err(moved @ BuildError::Moved { .. }) => moved,
                 _ => error,
             },
@@ -243,7 +256,7 @@ impl Build<'_> {
         match error {
             FragmentError::Interrupted => BuildError::Interrupted,
             FragmentError::File { error: FormatError::Store(error), .. } => of_store(error),
-            FragmentError::File { version, error: FormatError::Corrupt(_), .. } if self.is_young(version) => {
+            FragmentError::File { mtime, error: FormatError::Corrupt(_), .. } if self.is_young(*mtime) => {
                 BuildError::Transient(text)
             }
             FragmentError::File { .. } => BuildError::Permanent(text),
@@ -251,9 +264,9 @@ impl Build<'_> {
     }
 
     /// Modified less than five seconds ago. A time further in the future than that says nothing about age.
-    fn is_young(&self, version: &FileVersion) -> bool {
+    fn is_young(&self, mtime: Instant) -> bool {
         let now = i64::try_from((self.now)().0).unwrap_or(i64::MAX);
-        let age = now.saturating_sub(version.mtime.micros());
+        let age = now.saturating_sub(mtime.micros());
         (-YOUNG_MICROS..YOUNG_MICROS).contains(&age)
     }
 }

@@ -6,23 +6,30 @@
 //!           version)    footers)      new, dropped)       Moved)         objects)
 //! ```
 //!
+//! What makes a version of a file, and when its content is read to be sure, is written down in `judge.rs`.
+//!
 //! Everything here is a function of what it is given: no clock is read, no thread is started. It must not know
 //! the engine, events or the log; `worker.rs` carries these functions to the engine.
 
 mod balance;
 mod build;
+mod content;
 mod format;
 mod fragments;
+mod judge;
 mod local;
 mod look;
 mod manifest;
+mod memory;
 mod parquet;
+mod path;
 mod path_set;
 mod segments;
 mod source;
 mod spec;
 mod store;
 mod thrift;
+mod version;
 mod wire;
 mod worker;
 
@@ -34,14 +41,16 @@ pub use build::{Build, BuildError, BuildFailed, NoBuilder, Outcome, Progress, Se
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
-pub use look::{Look, StoredSet, load_set, look, store_set};
+pub use look::{Look, Looking, StoredSet, load_set, look, store_set};
 pub use manifest::{Manifest, ManifestError, manifest_json};
 pub use parquet::Parquet;
-pub use path_set::{FileVersion, Instant, PathSet, SourcePath};
+pub use path::SourcePath;
+pub use path_set::{Difference, PathSet};
 pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, check, plan};
 pub use source::{Source, SourceUri};
 pub use spec::ExternalSpec;
-pub use store::{FileReader, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use version::{ContentHash, FileVersion, Instant, SeenFile, Stat};
 pub use worker::External;
 
 /// The work was told to stop: cancelled, superseded or shut down.

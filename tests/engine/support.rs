@@ -354,6 +354,6 @@ impl Observer for Puppet {
             acts = self.stage.moved.wait_timeout(acts, Duration::from_millis(2)).unwrap().0;
         }
         assert_ne!(seen, Err("panic".to_owned()), "a look that panics");
-        seen.map(|observed| Sight { observed, delta: None }).map_err(LookError)
+        seen.map(|observed| Sight::new(observed, None)).map_err(LookError)
     }
 }
