@@ -246,10 +246,7 @@ impl Context {
     /// What the source was observed to hold; `None` for an unversioned collection.
     #[must_use]
     pub fn observed(&self) -> Option<&Observed> {
-        match &self.assignment.word.content {
-            Content::Observed(observed) => Some(observed),
-            Content::Unversioned | Content::Unknown => None,
-        }
+        observed_of(&self.assignment.word)
     }
 
     /// The version that was observed; `None` for an unversioned collection.
@@ -312,6 +309,14 @@ impl Context {
     #[must_use]
     pub fn objects(&self) -> &dyn Objects {
         &*self.objects
+    }
+}
+
+/// What a word says the source was observed to hold.
+pub(crate) fn observed_of(word: &Word) -> Option<&Observed> {
+    match &word.content {
+        Content::Observed(observed) => Some(observed),
+        Content::Unversioned | Content::Unknown => None,
     }
 }
 

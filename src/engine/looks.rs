@@ -16,7 +16,7 @@ use super::message::Report;
 use super::pool::{Shop, panic_text};
 use crate::core::vocabulary::{CollectionId, Kind, Name, Observed, Seq, Source, Spec, Timestamp, micros};
 use crate::core::{Collection, State};
-use crate::worker::{Look, LookError, Sight};
+use crate::worker::{Look, LookError, Sight, observed_of};
 
 /// One look, with everything it needs to know.
 pub(super) struct LookJob {
@@ -218,7 +218,7 @@ fn job(id: CollectionId, collection: &Collection, began: Seq, started: Timestamp
         source: collection.latest.source.clone(),
         spec: collection.latest.spec.clone(),
         known: collection.observed().cloned(),
-        applied: None,
+        applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.word)).cloned(),
         began,
         started,
     }

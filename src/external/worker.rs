@@ -14,7 +14,7 @@ use crate::core::vocabulary::{
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
-use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
+use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker, observed_of};
 
 /// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
 /// minute learns a terabyte in about a month and costs a disk nothing that anybody notices; what a chmod or a copy
@@ -124,6 +124,8 @@ impl Worker for External {
         let (name, objects) = (context.name(), context.objects());
         let known = self.recall(name, objects, context.observed());
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
+        let applied = self.recall(name, objects, context.applied().and_then(|applied| observed_of(&applied.word)));
+        let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -133,7 +135,7 @@ impl Worker for External {
             spec: &spec,
             wanted,
             known: known.as_deref(),
-            applied: None,
+            applied: applied.as_deref(),
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
             builder: &*self.builder,
