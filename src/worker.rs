@@ -153,6 +153,7 @@ pub(crate) struct Assignment {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) generation: Generation,
     pub(crate) applied: Option<Box<Applied>>,
+    pub(crate) leftovers: Box<[Token]>,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) signals: Arc<Signals>,
 }
@@ -271,6 +272,13 @@ impl Context {
     #[must_use]
     pub fn applied(&self) -> Option<&Applied> {
         self.assignment.applied.as_deref()
+    }
+
+    /// Earlier attempts of the collection that ended without a commit and whose outputs were not discarded. What they
+    /// have built may be taken over; under any other token it may be live, or gone in a moment.
+    #[must_use]
+    pub fn leftovers(&self) -> &[Token] {
+        &self.assignment.leftovers
     }
 
     /// Time left until the attempt times out; `None` if it never does.

@@ -9,12 +9,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
 use lastword::external::{
     Build, BuildError, BuildFailed, Checkpoint, ExternalSpec, FileReader, Format, FormatError, Interrupted, LocalStore,
-    Looking, Manifest, NewSegment, NoBuilder, Outcome, Parquet, PathSet, Progress, RowRange, SegmentBuilder, SegmentId,
+    Looking, Manifest, NoBuilder, Outcome, Parquet, PathSet, Progress, RowRange, SegmentBuilder, SegmentId, SegmentJob,
     Source, SourceUri, Store, build, look, never_interrupted,
 };
 use lastword::objects::{FileObjects, MemoryObjects, ObjectError, Objects};
@@ -81,6 +83,8 @@ impl Lake {
             previous: self.previous,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
             builder,
+            parallel: 1,
+            leftovers: &[],
             checkpoint,
             progress: &|_| (),
             now: &|| now,
@@ -236,23 +240,24 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
 
 /// A builder that does something at its first segment and writes down what it was given.
 struct Meddler<'a> {
-    meddle: &'a dyn Fn(),
-    given: RefCell<Vec<SegmentId>>,
+    meddle: &'a (dyn Fn() + Sync),
+    given: Mutex<Vec<SegmentId>>,
     fail: Option<fn() -> BuildError>,
 }
 
 impl<'a> Meddler<'a> {
-    fn new(meddle: &'a dyn Fn()) -> Meddler<'a> {
-        Meddler { meddle, given: RefCell::default(), fail: None }
+    fn new(meddle: &'a (dyn Fn() + Sync)) -> Meddler<'a> {
+        Meddler { meddle, given: Mutex::default(), fail: None }
     }
 }
 
 impl SegmentBuilder for Meddler<'_> {
-    fn build(&self, id: SegmentId, _: &NewSegment, _: Checkpoint<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-        if self.given.borrow().is_empty() {
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        let id = job.id;
+        if self.given.lock().unwrap().is_empty() {
             (self.meddle)();
         }
-        self.given.borrow_mut().push(id);
+        self.given.lock().unwrap().push(id);
         match self.fail {
             Some(fail) if id.n > 0 => Err(fail()),
             _ => Ok(Some(format!("out-{id}").into_bytes())),
@@ -276,8 +281,9 @@ fn case_19_a_source_that_changes_during_the_work_is_moved_and_nothing_is_committ
         let failed = lake.attempt(wanted, &builder, &never_interrupted).unwrap_err();
         assert!(matches!(failed.error, BuildError::Moved { .. }), "{change}: {:?}", failed.error);
         // What was made meanwhile is handed back, to be discarded.
-        let outputs: Vec<_> = failed.outputs.iter().map(|(id, output)| (*id, output.clone())).collect();
-        let given = builder.given.borrow().clone();
+        let outputs: Vec<_> =
+            failed.built.iter().map(|segment| (segment.id, segment.output.clone().unwrap())).collect();
+        let given = builder.given.lock().unwrap().clone();
         assert_eq!(outputs, given.into_iter().map(|id| (id, format!("out-{id}").into_bytes())).collect::<Vec<_>>());
         let _ = fs::remove_file(file.with_file_name("new.parquet"));
     }
@@ -308,7 +314,7 @@ fn a_builder_fails_its_attempt_with_its_own_class() {
     ] {
         let builder = Meddler { fail: Some(fail), ..Meddler::new(&|| ()) };
         let failed = lake.attempt(lake.version(), &builder, &never_interrupted).unwrap_err();
-        assert_eq!((failed.to_string().as_str(), failed.outputs.len()), (expected, 1));
+        assert_eq!((failed.to_string().as_str(), failed.built.len()), (expected, 1));
     }
     // A failure while the source changes is the change's fault.
     let file = lake.dir.path().join("a.parquet");
@@ -327,20 +333,17 @@ fn work_stops_at_the_next_checkpoint() {
         lake.write(&format!("{n}.parquet"), &[10], 0);
     }
     let wanted = lake.version();
-    let asked = Cell::new(0);
+    let asked = AtomicUsize::new(0);
     let counting = || {
-        asked.set(asked.get() + 1);
+        asked.fetch_add(1, Ordering::Relaxed);
         Ok(())
     };
     lake.attempt(wanted, &NoBuilder, &counting).unwrap();
-    let all = asked.get();
+    let all = asked.into_inner();
     assert!(all > 20);
     for stop in 0..all {
-        let asked = Cell::new(0);
-        let checkpoint = || {
-            asked.set(asked.get() + 1);
-            if asked.get() > stop { Err(Interrupted) } else { Ok(()) }
-        };
+        let asked = AtomicUsize::new(0);
+        let checkpoint = || if asked.fetch_add(1, Ordering::Relaxed) >= stop { Err(Interrupted) } else { Ok(()) };
         let failed = lake.attempt(wanted, &NoBuilder, &checkpoint).unwrap_err();
         assert!(matches!(failed.error, BuildError::Interrupted), "{:?}", failed.error);
     }
@@ -402,7 +405,7 @@ fn case_23_odd_files_together() {
 fn progress_is_reported_for_files_and_segments() {
     let lake = Lake::new(SPEC);
     lake.write("a.parquet", &[1_500, 1_500], 0);
-    let seen = RefCell::new(Vec::new());
+    let seen = Mutex::new(Vec::new());
     let dir = tempfile::tempdir().unwrap();
     let objects = FileObjects::open(dir.path().join("objects")).unwrap();
     let name = Name::new("lake").unwrap();
@@ -420,17 +423,19 @@ fn progress_is_reported_for_files_and_segments() {
         previous: None,
         token: Token { epoch: Epoch(1), seq: Seq(1) },
         builder: &NoBuilder,
+        parallel: 1,
+        leftovers: &[],
         checkpoint: &never_interrupted,
-        progress: &|step| seen.borrow_mut().push(step),
+        progress: &|step| seen.lock().unwrap().push(step),
         now: &|| SystemClock::new().wall(),
     };
     let outcome = build(&attempt).unwrap();
     assert_eq!(
-        *seen.borrow(),
+        *seen.lock().unwrap(),
         [
             Progress::Files { done: 1, of: 1 },
-            Progress::Segments { done: 1, of: 2 },
-            Progress::Segments { done: 2, of: 2 }
+            Progress::Rows { done: 1_500, of: 3_000 },
+            Progress::Rows { done: 3_000, of: 3_000 }
         ]
     );
     // What was written is there for the next process, and the same attempt gives the same manifest.

@@ -383,6 +383,8 @@ impl Engine {
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
             applied: collection.applied.clone().filter(|_| !running.task.rebuild),
+            // A rebuild that was asked for takes nothing over.
+            leftovers: if running.task.rebuild { Box::default() } else { collection.leftovers().into() },
             deadline: running.attempt.deadline,
             signals: Arc::new(Signals::default()),
         };

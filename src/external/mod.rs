@@ -8,12 +8,15 @@
 //!
 //! What makes a version of a file, and when its content is read to be sure, is written down in `judge.rs`.
 //!
-//! Everything here is a function of what it is given: no clock is read, no thread is started. It must not know
+//! Everything here is a function of what it is given: no clock is read, and the only threads are those that build
+//! several segments of one attempt, which end with it. It must not know
 //! the engine, events or the log; `worker.rs` carries these functions to the engine.
 
 mod balance;
 mod build;
+mod builder;
 mod content;
+mod destination;
 mod format;
 mod fragments;
 mod judge;
@@ -21,6 +24,7 @@ mod local;
 mod look;
 mod manifest;
 mod memory;
+mod parallel;
 mod parquet;
 mod path;
 mod path_set;
@@ -28,6 +32,7 @@ mod segments;
 mod source;
 mod spec;
 mod store;
+mod takeover;
 mod thrift;
 mod version;
 mod wire;
@@ -37,7 +42,9 @@ use std::fmt;
 
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
-pub use build::{Build, BuildError, BuildFailed, NoBuilder, Outcome, Progress, SegmentBuilder, build};
+pub use build::{Build, BuildError, BuildFailed, Outcome, Progress, build};
+pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
+pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
@@ -66,7 +73,7 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Asked between steps, at least once per file: whether to go on.
-pub type Checkpoint<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + 'a);
+pub type Checkpoint<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + Sync + 'a);
 
 /// A checkpoint that always goes on.
 ///

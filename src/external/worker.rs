@@ -5,28 +5,31 @@ use std::time::Duration;
 
 use super::look::look_on;
 use super::memory::Memory;
+use super::takeover::Leftovers;
 use super::{
-    Build, BuildError, BuildFailed, Difference, ExternalSpec, LocalStore, Looking, NoBuilder, Progress, SegmentBuilder,
-    Store, build, format_of, never_interrupted, store_set,
+    Build, BuildError, BuildFailed, Difference, ExternalSpec, LocalStore, Looking, NoBuilder, Outcome, Progress,
+    Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, FieldError, Name, Observed, PathSet, SegmentCounts, Source, Spec, Version,
+    Built, Delta, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
 use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker, observed_of};
 
 /// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
-/// minute learns a terabyte in about a month and costs a disk nothing that anybody notices; what a chmod or a copy
+/// minute learns a terabyte in about six weeks and costs a disk nothing that anybody notices; what a chmod or a copy
 /// of a file that is not known yet costs is one build of its segments.
 const LEARNING: u64 = 8 << 20;
 
 /// Builds collections from directories of files. The name of its kind is the user's choice; `external` is usual.
 pub struct External {
     store: Box<dyn Store>,
-    builder: Box<dyn SegmentBuilder + Send + Sync>,
+    builder: Box<dyn SegmentBuilder>,
     learning: u64,
+    parallel: usize,
     memory: Memory,
+    leftovers: Leftovers,
 }
 
 impl External {
@@ -38,9 +41,10 @@ impl External {
 
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
-    pub fn with_builder(builder: impl SegmentBuilder + Send + Sync + 'static) -> External {
-        let (store, builder, memory) = (Box::new(LocalStore), Box::new(builder), Memory::default());
-        External { store, builder, learning: LEARNING, memory }
+    pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
+        let (memory, leftovers) = (Memory::default(), Leftovers::default());
+        let (store, builder) = (Box::new(LocalStore), Box::new(builder));
+        External { store, builder, learning: LEARNING, parallel: 1, memory, leftovers }
     }
 
     /// Files that lie in another store than the local file system.
@@ -55,6 +59,50 @@ impl External {
     #[must_use]
     pub fn learning(self, bytes: u64) -> External {
         External { learning: bytes, ..self }
+    }
+
+    /// How many segments of one attempt may be built at the same time: 1 if nothing else is said. Collections are built
+    /// at the same time anyway, as many as the pool has workers; each of them building several segments takes that
+    /// many times the memory and the handles, and only the builder knows whether its destination can take it.
+    #[must_use]
+    pub fn parallel(self, segments: usize) -> External {
+        External { parallel: segments, ..self }
+    }
+
+    /// Discards what can never be live again; see [`discard`].
+    ///
+    /// # Errors
+    /// As [`discard`] fails.
+    pub fn discard(
+        &self,
+        objects: &dyn Objects,
+        tokens: &[Token],
+        before: Option<ObjectHash>,
+        after: Option<ObjectHash>,
+    ) -> Result<(), String> {
+        self.leftovers.forget(tokens);
+        discard(&*self.builder, objects, tokens, before, after)
+    }
+
+    /// Whether what a commit names is still there; see [`verify`].
+    ///
+    /// # Errors
+    /// As [`verify`] fails.
+    pub fn verify(&self, objects: &dyn Objects, manifest: ObjectHash) -> Result<(), VerifyError> {
+        verify(&*self.builder, objects, manifest)
+    }
+
+    /// What earlier attempts have left and this one may take over.
+    fn leftovers(&self, context: &Context) -> Vec<Segment> {
+        self.leftovers.of(context.collection(), context.leftovers())
+    }
+
+    /// Remembers what an attempt has built: whether it is committed is decided elsewhere. A builder that cannot discard
+    /// leaves nothing that anybody could take over.
+    fn keep(&self, context: &Context, built: Vec<Segment>) {
+        if self.builder.discards() {
+            self.leftovers.keep(context.collection(), context.token(), built);
+        }
     }
 
     /// What was observed, as the looks since then know it.
@@ -108,6 +156,8 @@ impl External {
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
             BuildError::Permanent(message) => Failure::Permanent(message),
+            // The engine counts panics, and catches this one as it would have caught the builder's.
+            BuildError::Panicked(message) => std::panic::resume_unwind(Box::new(message)),
         }
     }
 }
@@ -139,18 +189,24 @@ impl Worker for External {
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
             builder: &*self.builder,
+            parallel: self.parallel,
+            leftovers: &self.leftovers(context),
             checkpoint: &|| context.checkpoint().map_err(|_| super::Interrupted),
             progress: &|progress| report(context, progress),
             now: &|| context.wall(),
         });
         match result {
-            Ok(outcome) => Ok(Built {
-                manifest: Some(outcome.manifest),
-                segments: Some(SegmentCounts { kept: outcome.kept, new: outcome.new, dropped: outcome.dropped }),
-                rows: Some(outcome.rows),
-                output: None,
-            }),
-            Err(BuildFailed { error, .. }) => Err(self.failure(context, known, error)),
+            Ok(outcome) => {
+                tell(context, &outcome);
+                let Outcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
+                self.keep(context, built);
+                let segments = Some(SegmentCounts { kept, new, dropped });
+                Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
+            }
+            Err(BuildFailed { error, built }) => {
+                self.keep(context, built);
+                Err(self.failure(context, known, error))
+            }
         }
     }
 
@@ -212,8 +268,20 @@ fn refused(error: FieldError) -> Failure {
     Failure::Permanent(error.to_string())
 }
 
-/// Files and segments are counted as one row of steps: first all files, then all segments.
+/// First the files are counted, then the rows of new segments.
 fn report(context: &Context, progress: Progress) {
-    let (Progress::Files { done, of } | Progress::Segments { done, of }) = progress;
-    context.progress(done as u64, of as u64);
+    match progress {
+        Progress::Files { done, of } => context.progress(done as u64, of as u64),
+        Progress::Rows { done, of } => context.progress(done, of),
+    }
+}
+
+/// How much of the result was built for it: the share that a change has cost.
+fn tell(context: &Context, outcome: &Outcome) {
+    let Outcome { kept, new, taken_over, dropped, rows, .. } = *outcome;
+    let rows_built = outcome.rows_built();
+    // In percent, rounded up: a small change is not shown as none.
+    let share = rows_built.saturating_mul(100).div_ceil(rows.max(1));
+    tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), kept, new,
+        taken_over, dropped, rows, rows_built, share, "built: {share} % of the rows are new");
 }
