@@ -33,6 +33,7 @@
 // A library that keeps other people's data does not end their process: errors are values.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod bell;
 pub mod clock;
 pub mod codec;
 pub mod core;

@@ -25,6 +25,8 @@ impl Engine {
             epoch: state.epoch(),
             durable: self.reducer.durable(),
             attempts: self.pool.running() as u64,
+            asleep: self.pool.asleep().count() as u64,
+            due: self.due().into_iter().chain(self.pool.asleep()).min(),
             idle_workers: self.pool.idle() as u64,
             abandoned_workers: self.pool.abandoned() as u64,
             looks: self.looks.under_way() as u64,

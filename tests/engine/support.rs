@@ -165,6 +165,12 @@ impl Lab {
         until(&format!("{count} {type_name}"), || self.count(type_name) >= count);
     }
 
+    /// Waits until so many attempts sleep.
+    #[track_caller]
+    pub fn until_asleep(&self, count: u64) {
+        until(&format!("{count} asleep"), || self.handle.stats().unwrap().asleep == count);
+    }
+
     pub fn state(&self) -> State {
         replay::state_at(&*self.reader, Until::End).unwrap()
     }
