@@ -17,7 +17,7 @@ use crate::bell::Bell;
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
     Command, Declaration, Fingerprint, Generation, Name, Observation, Observed, Receipt, Rejection, Seen, Seq, Subject,
-    TaskId,
+    TaskId, Timestamp,
 };
 use crate::worker::Progress;
 
@@ -123,6 +123,8 @@ pub struct CollectionStatus {
     pub view: CollectionView,
     /// The last look at its source, since the engine was opened, whose word was accepted.
     pub last_look: Option<LastLook>,
+    /// When its source is looked at next; nothing while a look is under way, or if nobody looks at it.
+    pub next_look: Option<Timestamp>,
     /// How far the running attempt has come.
     pub progress: Option<Progress>,
     /// The task waits, and every worker is held by an attempt that was abandoned.

@@ -9,6 +9,8 @@ use crate::core::{CollectionView, Lag, Pending, State, Status};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// When this was so: the engine's time.
+    pub at: Timestamp,
     /// The writer's epoch.
     pub epoch: Epoch,
     /// The last durable event.

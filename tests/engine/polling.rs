@@ -62,7 +62,7 @@ fn case_49_a_polled_ticket_ends_as_done_refused_not_accepted_or_unknown() {
         assert!(matches!(answer, Err(CommandError::Unknown(_) | CommandError::NotAccepted(_))), "{answer:?}");
     }
     assert!(block_on(lab.handle.applied(name("a"), Generation(9))).is_err());
-    let _ = lab.reconciler.take().unwrap().shutdown(LONG);
+    let _ = lab.shutdown(LONG);
     block_on(lab.handle.room());
     assert!(matches!(lab.handle.try_submit(declare("c", "{}")), Err(SubmitError::Command(_))));
 }
@@ -99,7 +99,7 @@ fn case_47_waits_that_are_polled_end_in_every_way() {
     ];
     assert_eq!(all(waits), expected);
     assert_eq!(left.wait_timeout(Duration::from_millis(1)), Ok(Waited::TimedOut));
-    lab.reconciler.take().unwrap().shutdown(LONG).unwrap();
+    lab.shutdown(LONG).unwrap();
     assert!(matches!(block_on(left), Err(CommandError::NotAccepted(_))));
 }
 
@@ -160,7 +160,7 @@ fn a_watch_is_followed_without_a_thread() {
             }
         }
     };
-    let reconciler = lab.reconciler.take().unwrap();
+    let reconciler = lab.release().unwrap();
     let shutdown = {
         let handle = lab.handle.clone();
         std::thread::spawn(move || {
@@ -212,7 +212,7 @@ impl Worker for Asynchronous {
 #[test]
 fn case_01_a_worker_that_is_a_future_stops_when_something_newer_is_wanted() {
     let (told, stopped): (_, Receiver<Stopped>) = channel();
-    let lab = Lab::with(|builder| builder.kind(kind("async"), Asynchronous(Mutex::new(told))));
+    let lab = Lab::with(move |builder| builder.kind(kind("async"), Asynchronous(Mutex::new(told.clone()))));
     lab.handle.declare(Declaration { kind: Some(kind("async")), ..declaration("a", "{}") }).unwrap();
     let first = stopped.recv().unwrap();
     assert!(format!("{first:?}").contains("false"));
@@ -245,7 +245,7 @@ impl Worker for Polling {
 #[test]
 fn a_worker_sleeps_by_the_engines_clock_and_hears_when_it_is_told_to_stop() {
     let (told, rounds) = channel();
-    let lab = Lab::with(|builder| builder.kind(kind("polling"), Polling(Mutex::new(told))));
+    let lab = Lab::with(move |builder| builder.kind(kind("polling"), Polling(Mutex::new(told.clone()))));
     let polling = |of| Declaration { kind: Some(kind("polling")), ..declaration(of, "{}") };
     lab.handle.declare(polling("a")).unwrap();
     for round in 1..=3 {
