@@ -46,6 +46,22 @@ fn many_tickets_and_waits_on_one_thread_through_a_short_queue() {
 }
 
 #[test]
+fn case_48_who_awaits_room_in_a_full_queue_is_woken_when_there_is_some() {
+    let lab = Lab::with(|builder| builder.queue(1));
+    let held = lab.handle.submit(declare("held", r#"{"check":"reducer"}"#)).unwrap();
+    lab.puppet.until_checks(1);
+    let queued = lab.handle.submit(declare("a", "{}")).unwrap();
+    assert!(matches!(lab.handle.try_submit(declare("b", "{}")), Err(SubmitError::Full)));
+    let (room, wait) = (lab.handle.room(), lab.handle.applied(name("a"), Generation(1)));
+    let room = std::thread::spawn(move || block_on(room));
+    let wait = std::thread::spawn(move || block_on(wait));
+    lab.puppet.open("reducer");
+    until("room and an answer", || room.is_finished() && wait.is_finished());
+    assert!(matches!(wait.join().unwrap(), Ok(Waited::Applied { .. })));
+    all([held, queued]).into_iter().for_each(|answer| assert!(answer.is_ok()));
+}
+
+#[test]
 fn case_49_a_polled_ticket_ends_as_done_refused_not_accepted_or_unknown() {
     let mut lab = Lab::start();
     assert!(block_on(lab.handle.submit(declare("a", "{}")).unwrap()).is_ok());
