@@ -145,7 +145,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn observe(&self, name: Name, observed: Observed) -> Result<Receipt, CommandError> {
-        let seen = Seen::Content { observed, delta: None };
+        let seen = Seen::Content { observed, delta: None, gone: None };
         self.ask(Command::Observe(Observation { subject: Subject::Name(name), began: None, seen }))
     }
 
@@ -154,7 +154,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn refresh(&self, name: Name) -> Result<Receipt, CommandError> {
-        self.ask(Command::Refresh { name, force: false })
+        self.ask(Command::Refresh { name, force: false, seen: None })
     }
 
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
@@ -162,7 +162,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn rebuild(&self, name: Name) -> Result<Receipt, CommandError> {
-        self.ask(Command::Refresh { name, force: true })
+        self.ask(Command::Refresh { name, force: true, seen: None })
     }
 
     /// Aborts the live task and parks it; with `task`, only if that is the live one.
@@ -362,12 +362,17 @@ fn is_for_callers(command: &Command) -> bool {
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Confirm { .. }
-        | Command::Drop { .. } => true,
+        | Command::Drop { .. }
+        | Command::Limit(_) => true,
         Command::Open { .. }
-        | Command::Assign { .. }
+        | Command::Assign(_)
         | Command::Complete(_)
         | Command::Fail { .. }
         | Command::Stopped { .. }
+        | Command::Lost { .. }
+        | Command::Delivered(_)
+        | Command::DeliveryFailed { .. }
+        | Command::Drifted { .. }
         | Command::Due(_) => false,
     }
 }

@@ -139,6 +139,7 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::Unobservable { .. }
         | Condition::Held { .. }
         | Condition::WaitingForWorker
+        | Condition::Limit { .. }
         | Condition::Parked { .. }
         | Condition::Paused => true,
         Condition::Settling { .. }
