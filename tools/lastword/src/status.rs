@@ -4,11 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{CollectionId, Fingerprint};
+use lastword::core::vocabulary::{CollectionId, Fingerprint, Name};
 use lastword::core::{CollectionView, Condition, Lag};
 use lastword::describe;
 
-use crate::console::{Table, grouped, line, note};
+use crate::console::{Table, grouped, line, note, quoted};
+use crate::control::Unmanaged;
 use crate::fail::Fail;
 use crate::inspect::Inspected;
 
@@ -20,10 +21,12 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
     };
     let views: Vec<CollectionView> =
         ids.into_iter().filter_map(|id| CollectionView::of(&inspected.state, id, inspected.now)).collect();
+    let unmanaged = Unmanaged::read(state);
+    let gone = |view: &CollectionView| unmanaged.get(&view.name, view.id).map(|gone| gone.file.as_str());
     let lines = if json {
-        views.iter().map(|view| describe::view_json(view, inspected.now)).collect()
+        views.iter().map(|view| with_unmanaged(describe::view_json(view, inspected.now), gone(view))).collect()
     } else {
-        table(&views).lines()
+        table(state, &views, gone).lines()
     };
     for text in lines {
         if !line(&text)? {
@@ -36,7 +39,13 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(views: &[CollectionView]) -> Table {
+/// The row of the library, and what only this tool knows: the file that the collection is gone from, or null.
+fn with_unmanaged(row: String, file: Option<&str>) -> String {
+    let members = row.strip_suffix('}').unwrap_or(&row);
+    format!("{members},\"unmanaged\":{}}}", serde_json::json!(file))
+}
+
+fn table<'v>(state: &Path, views: &'v [CollectionView], gone: impl Fn(&'v CollectionView) -> Option<&'v str>) -> Table {
     let mut table = Table::new(&["NAME", "CONDITION", ">GENERATION", ">ROWS", ">SEGMENTS", ">LAG", "CAUSE"]);
     for view in views {
         let result = view.applied.as_ref().map(|applied| &applied.result);
@@ -48,13 +57,20 @@ fn table(views: &[CollectionView]) -> Table {
             number(result.and_then(|result| result.rows)),
             number(result.and_then(|result| result.segments).map(|segments| segments.kept + segments.new)),
             lag(view.lag),
-            view.held().map_or_else(
-                || cause(view),
-                |(_, fingerprint)| format!("{}{}", cause(view), how_to_confirm("CONFIG", fingerprint)),
-            ),
+            [gone(view).map(|file| format!("unmanaged: gone from {file}")), Some(what_stands(state, view))]
+                .into_iter()
+                .flatten()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join("; "),
         ]);
     }
     table
+}
+
+fn what_stands(state: &Path, view: &CollectionView) -> String {
+    let confirm = view.held().map(|(_, fingerprint)| how_to_confirm(state, &view.name, fingerprint));
+    cause(view) + &confirm.unwrap_or_default()
 }
 
 fn lag(lag: Lag) -> String {
@@ -67,9 +83,10 @@ fn lag(lag: Lag) -> String {
     }
 }
 
-/// What follows the sentence of a collection that is held.
-pub(crate) fn how_to_confirm(file: &str, fingerprint: Fingerprint) -> String {
-    format!("; confirm it with: lastword run {file} --confirm {fingerprint}")
+/// What follows the sentence of a collection that is held. `place`: the directory of the log, or the configuration.
+pub(crate) fn how_to_confirm(place: &Path, name: &Name, fingerprint: Fingerprint) -> String {
+    let (place, name) = (quoted(place), quoted(Path::new(name.as_str())));
+    format!("; confirm it with: lastword confirm {place} {name} {fingerprint}")
 }
 
 /// Why a collection is not fresh, or may not be; empty for one that is.

@@ -6,17 +6,17 @@
 mod collection;
 mod document;
 mod policy;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use lastword::core::vocabulary::{Declaration, Kind, Name, Policy, Spec};
 use lastword::external;
-use lastword::log::Durability;
 
 use crate::fail::{Fail, USAGE};
 use document::{Document, Field, Section};
+pub(crate) use settings::Settings;
 
 /// The kind of every collection of a configuration file.
 pub(crate) const KIND: &str = "external";
@@ -28,9 +28,7 @@ pub(crate) struct Config {
     pub(crate) file: PathBuf,
     /// The directory of the log.
     pub(crate) state: PathBuf,
-    pub(crate) workers: usize,
-    pub(crate) look_interval: Duration,
-    pub(crate) durability: Durability,
+    pub(crate) settings: Settings,
     /// In order of their names.
     pub(crate) collections: Vec<Entry>,
 }
@@ -64,23 +62,31 @@ impl Entry {
 impl Config {
     /// Reads and checks a configuration file. Relative paths in it start at the directory it lies in.
     pub(crate) fn read(file: &Path) -> Result<Config, Fail> {
-        let unreadable =
-            |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
-        let text = fs::read(file).map_err(unreadable)?;
-        let base = directory_of(file).map_err(unreadable)?;
+        let (text, base) = text_of(file)?;
         Config::parse(file, &text, &base).map_err(|error| Fail::new(USAGE, error.to_string()))
+    }
+
+    /// The directory of the log that a configuration file names, whatever else is wrong in it: who wants to pause a
+    /// collection need not mend the file first.
+    pub(crate) fn state_of(file: &Path) -> Result<PathBuf, Fail> {
+        let (text, base) = text_of(file)?;
+        let state = || {
+            let document = Document::new(file, &text)?;
+            let tables = document.parse()?;
+            directory(&state_field(&document.top(&tables))?, &base)
+        };
+        state().map_err(|error: document::Wrong| Fail::new(USAGE, error.to_string()))
     }
 
     fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
         let document = Document::new(file, text)?;
         let tables = document.parse()?;
         let top = document.top(&tables);
-        top.only(&["state", "workers", "look_interval", "durability", "defaults", "collections"])?;
-        let state = top.require("state", "the directory of the log")?;
-        let directory = directory(&state, base)?;
+        top.only(&keys().collect::<Vec<_>>())?;
+        let directory = directory(&state_field(&top)?, base)?;
         let defaults = top.section("defaults")?;
         if let Some(defaults) = &defaults {
-            defaults.only(policy::KEYS)?;
+            defaults.only(&policy::keys().collect::<Vec<_>>())?;
         }
         let mut collections = Vec::new();
         let section = top.section("collections")?;
@@ -90,20 +96,44 @@ impl Config {
         if collections.is_empty() {
             return Err(top.wrong("collections", "at least one is needed: [collections.NAME]"));
         }
-        Ok(Config {
-            file: file.to_owned(),
-            state: directory,
-            workers: workers(&top)?,
-            look_interval: look_interval(&top)?,
-            durability: durability(&top)?,
-            collections,
-        })
+        Ok(Config { file: file.to_owned(), state: directory, settings: Settings::read(&top)?, collections })
+    }
+
+    /// The keys that differ from those of a run that began with `self`, and that only a new start can change.
+    pub(crate) fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let state = (self.state != new.state).then_some("state");
+        state.into_iter().chain(self.settings.differences(&new.settings)).collect()
+    }
+
+    /// The names of its collections.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
+        self.collections.iter().map(|entry| entry.name.clone())
     }
 
     /// The collection of this name, if the file has it.
     pub(crate) fn get(&self, name: &Name) -> Option<&Entry> {
         self.collections.iter().find(|entry| entry.name == *name)
     }
+}
+
+/// All keys at the top.
+fn keys() -> impl Iterator<Item = &'static str> {
+    ["state"].into_iter().chain(settings::keys()).chain(["defaults", "collections"])
+}
+
+/// Every key that a file may have, at its top or in a collection.
+#[cfg(test)]
+pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
+    keys().chain(collection::keys())
+}
+
+fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
+    let unreadable = |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+    Ok((fs::read(file).map_err(unreadable)?, directory_of(file).map_err(unreadable)?))
+}
+
+fn state_field<'d, 'i>(top: &Section<'d, 'i>) -> Result<Field<'d, 'i>, document::Wrong> {
+    top.require("state", "the directory of the log")
 }
 
 /// The directory a file lies in, without links: the same file, reached on two ways, has to mean the same sources. The
@@ -127,35 +157,10 @@ fn directory(state: &Field<'_, '_>, base: &Path) -> Result<PathBuf, document::Wr
     Ok(base.join(text))
 }
 
-fn workers(top: &Section<'_, '_>) -> Result<usize, document::Wrong> {
-    // Attempts that read footers wait for the disk more than they compute, and two leave room on small machines.
-    const DEFAULT: usize = 2;
-    let Some(field) = top.get("workers") else { return Ok(DEFAULT) };
-    let workers = field.whole(1, 1024)?;
-    Ok(usize::try_from(workers).unwrap_or(DEFAULT))
-}
-
-fn look_interval(top: &Section<'_, '_>) -> Result<Duration, document::Wrong> {
-    const SHORTEST: Duration = Duration::from_millis(10);
-    let Some(field) = top.get("look_interval") else { return Ok(Duration::from_secs(5)) };
-    let interval = field.duration()?;
-    if (SHORTEST..=Policy::LONGEST).contains(&interval) {
-        return Ok(interval);
-    }
-    Err(field.wrong(&format!("must be 10ms to a hundred years, found {}", humantime::format_duration(interval))))
-}
-
-fn durability(top: &Section<'_, '_>) -> Result<Durability, document::Wrong> {
-    let Some(field) = top.get("durability") else { return Ok(Durability::default()) };
-    match field.text()? {
-        "power" => Ok(Durability::Power),
-        "process" => Ok(Durability::Process),
-        _ => Err(field.wrong("must be \"power\" (survives a power cut) or \"process\" (survives the end of lastword)")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn check(text: &str, expected: &str) {
