@@ -52,6 +52,9 @@ pub(crate) struct Refresh {
     /// Build all of it anew, whether it is fresh or not
     #[arg(long)]
     force: bool,
+    /// Only if no refresh was asked for since this event: repeating the command is harmless
+    #[arg(long, value_name = "EVENT")]
+    seen: Option<u64>,
     #[command(flatten)]
     common: Common,
 }
@@ -120,8 +123,8 @@ pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
 }
 
 pub(crate) fn refresh(arguments: &Refresh) -> Result<ExitCode, Fail> {
-    let Refresh { target, force, common } = arguments;
-    steer(target, Verb::Refresh { force: *force }, common)
+    let Refresh { target, force, seen, common } = arguments;
+    steer(target, Verb::Refresh { force: *force, seen: seen.map(Seq) }, common)
 }
 
 pub(crate) fn cancel(arguments: &Cancel) -> Result<ExitCode, Fail> {
@@ -184,7 +187,7 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
         let names: Vec<&str> = answer.list(key).iter().filter_map(|name| name.as_str()).collect();
         if names.is_empty() { "none".to_owned() } else { printable(&names.join(", ")) }
     };
-    let changed = answer.number("declared").unwrap_or(0);
+    let changed = answer.number("changed").unwrap_or(0);
     line(&format!("changed: {changed}; paused: {}; resumed: {}", names("paused"), names("resumed")))?;
     Ok(ExitCode::SUCCESS)
 }

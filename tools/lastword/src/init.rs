@@ -29,7 +29,7 @@ pub(crate) fn init(file: &Path) -> Result<ExitCode, Fail> {
 
 #[cfg(test)]
 mod tests {
-    use lastword::core::vocabulary::Policy;
+    use lastword::core::vocabulary::{Limits, Policy};
 
     use super::*;
     use crate::config::{Config, Settings, every_key};
@@ -54,7 +54,7 @@ mod tests {
     fn what_is_commented_out_is_the_default() {
         let (plain, in_force) = (read(TEXT), read(&in_force(TEXT)));
         for config in [&plain, &in_force] {
-            assert_eq!(config.settings, Settings::default());
+            assert_eq!((&config.settings, &config.limits), (&Settings::default(), &Limits::default()));
             assert_eq!(config.collections.len(), 1);
             assert_eq!(config.collections[0].policy, Policy::default());
         }

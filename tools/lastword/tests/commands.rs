@@ -49,7 +49,9 @@ fn a_run_takes_every_command() {
     let before = place.status()["applied_seq"].as_u64();
     place.command(&["refresh", "--force"]).expect_code(0);
     support::until("it is built anew", || place.status()["applied_seq"].as_u64() > before);
-    place.command(&["refresh"]).expect_code(0);
+    let seen = place.last_event().to_string();
+    assert!(json(&place.command(&["refresh", "--seen", &seen, "--json"]).expect_code(0))["seq"].is_u64());
+    assert!(json(&place.command(&["refresh", "--seen", &seen, "--json"]).expect_code(0))["seq"].is_null());
     expect_said(place.command(&["cancel"]), 2, "there is no live task");
 
     place.spoil("bad.parquet", Duration::ZERO);

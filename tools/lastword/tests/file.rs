@@ -104,7 +104,7 @@ fn a_good_file_takes_effect_by_command_and_by_signal() {
     place.configure(&[TOP, LINEITEM, "target_rows = 500\n", NATION].concat());
     let answer = lastword(&["reload", text(&place.config()), "--json"]).expect_code(0);
     let answer: Value = serde_json::from_str(&answer.stdout).unwrap();
-    assert_eq!((&answer["v"], &answer["declared"], &answer["paused"]), (&1.into(), &2.into(), &Value::Array(vec![])));
+    assert_eq!((&answer["v"], &answer["changed"], &answer["paused"]), (&1.into(), &2.into(), &Value::Array(vec![])));
     for name in ["lineitem", "nation"] {
         command(&place, "wait", name).expect_code(0);
     }

@@ -5,13 +5,14 @@
 
 mod collection;
 mod document;
+mod limits;
 mod policy;
 mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lastword::core::vocabulary::{Declaration, Kind, Name, Policy, Spec};
+use lastword::core::vocabulary::{Declaration, Kind, Limits, Name, Policy, Spec};
 use lastword::external;
 
 use crate::fail::{Fail, USAGE};
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     /// The directory of the log.
     pub(crate) state: PathBuf,
     pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
     /// In order of their names.
     pub(crate) collections: Vec<Entry>,
 }
@@ -96,7 +98,8 @@ impl Config {
         if collections.is_empty() {
             return Err(top.wrong("collections", "at least one is needed: [collections.NAME]"));
         }
-        Ok(Config { file: file.to_owned(), state: directory, settings: Settings::read(&top)?, collections })
+        let (settings, limits) = (Settings::read(&top)?, limits::read(&top)?);
+        Ok(Config { file: file.to_owned(), state: directory, settings, limits, collections })
     }
 
     /// The keys that differ from those of a run that began with `self`, and that only a new start can change.
@@ -118,13 +121,13 @@ impl Config {
 
 /// All keys at the top.
 fn keys() -> impl Iterator<Item = &'static str> {
-    ["state"].into_iter().chain(settings::keys()).chain(["defaults", "collections"])
+    ["state"].into_iter().chain(settings::keys()).chain(["limits", "defaults", "collections"])
 }
 
-/// Every key that a file may have, at its top or in a collection.
+/// Every key that a file may have, wherever.
 #[cfg(test)]
 pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
-    keys().chain(collection::keys())
+    keys().chain(limits::KEYS).chain(collection::keys())
 }
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
@@ -193,6 +196,21 @@ mod tests {
         assert_eq!(policy.coalesce.quiet, Duration::from_millis(50));
         assert_eq!(policy.grace.0, Duration::from_secs(2));
         assert_eq!((policy.attempt_timeout.0, policy.retry.max_attempts), (None, 3));
+    }
+
+    #[test]
+    fn limits_priorities_and_resyncs_are_read() {
+        let text = format!(
+            "{START}[limits]\ntotal = 4\nkinds.external = 3\nprefixes = {{ \"tmp-\" = 1 }}\n{LINEITEM}priority = -1000\nresync = \"24h\"\n"
+        );
+        let config = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf")).unwrap();
+        let policy = &config.collections[0].policy;
+        assert_eq!((policy.priority.0, policy.resync.0), (-1000, Some(Duration::from_secs(24 * 3600))));
+        let Limits { total, kinds, prefixes } = &config.limits;
+        assert_eq!((*total, kinds[&Kind::new(KIND).unwrap()], prefixes[&Name::new("tmp-").unwrap()]), (Some(4), 3, 1));
+        let none = format!("{START}[limits]\ntotal = \"none\"\n{LINEITEM}");
+        let config = Config::parse(Path::new("lake.toml"), none.as_bytes(), Path::new("/conf")).unwrap();
+        assert_eq!(config.limits, Limits::default());
     }
 
     #[test]
@@ -322,6 +340,23 @@ mod tests {
             &format!("{START}[defaults]\ntarget_rows = 5\n{LINEITEM}"),
             "lake.toml:3: defaults.target_rows: is unknown",
         );
+        for (line, expected) in [
+            ("total = 0", "lake.toml:3: limits.total: must be a whole number of at least 1, found 0"),
+            ("many = 1", "lake.toml:3: limits.many: is unknown; allowed are total, kinds, prefixes"),
+            ("kinds = 1", "lake.toml:3: limits.kinds: must be a table"),
+            ("kinds = { external = 0 }", "lake.toml:3: limits.kinds.external: must be a whole number of at least 1"),
+            ("prefixes = { \"\" = 1 }", "lake.toml:3: limits.prefixes.\"\": must have 1 to 200 bytes"),
+        ] {
+            check(&format!("{START}[limits]\n{line}\n{LINEITEM}"), expected);
+        }
+        for (line, expected) in [
+            ("priority = 1001", "lineitem.priority: must be a whole number from -1000 to 1000, found 1001"),
+            ("priority = -1001", "lineitem.priority: must be a whole number from -1000 to 1000, found -1001"),
+            ("priority = \"high\"", "lineitem.priority: must be a whole number from -1000 to 1000, found a string"),
+            ("resync = \"1ms\"", "lineitem.resync: must be at least 1 s, or none"),
+        ] {
+            check(&format!("{START}{LINEITEM}{line}\n"), &format!("lake.toml:5: collections.{expected}"));
+        }
         check(
             &format!("{START}[defaults]\nquiet = \"9s\"\n{LINEITEM}"),
             "lake.toml:3: defaults.quiet: must be at most max_delay",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lastword::core::vocabulary::{EmptySource, OnChange, Policy};
+use lastword::core::vocabulary::{EmptySource, OnChange, Policy, Priority};
 use toml::de::DeValue;
 
 use super::document::{Field, Section, Wrong};
@@ -21,6 +21,8 @@ const POLICY: &[(&str, Read)] = &[
     ("backoff_base", |field, policy| span(field, &mut policy.retry.base)),
     ("backoff_cap", |field, policy| span(field, &mut policy.retry.cap)),
     ("on_change", |field, policy| one_of(field, &ON_CHANGE, &mut policy.on_change)),
+    ("priority", |field, policy| priority(field, &mut policy.priority)),
+    ("resync", |field, policy| span_or_none(field, &mut policy.resync.0)),
     ("empty_source", |field, policy| one_of(field, &EMPTY_SOURCE, &mut policy.empty_source)),
 ];
 
@@ -69,6 +71,11 @@ fn span_or_none(field: &Field<'_, '_>, target: &mut Option<Duration>) -> Result<
 fn count(field: &Field<'_, '_>, target: &mut u32) -> Result<(), Wrong> {
     let found = field.whole(1, u64::from(u32::MAX))?;
     *target = u32::try_from(found).unwrap_or(u32::MAX);
+    Ok(())
+}
+
+fn priority(field: &Field<'_, '_>, target: &mut Priority) -> Result<(), Wrong> {
+    target.0 = field.integer(-Priority::HIGHEST, Priority::HIGHEST)?;
     Ok(())
 }
 

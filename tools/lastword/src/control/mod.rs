@@ -28,12 +28,12 @@
 //!
 //! | `do` | other keys | answer |
 //! |---|---|---|
-//! | `refresh` | `name`, `force`? (build all of it anew) | receipt |
+//! | `refresh` | `name`, `force`? (build all of it anew), `seen`? (only if none was asked for since that event) | receipt |
 //! | `cancel` | `name`, `task`? (only that one) | receipt |
 //! | `pause`, `resume`, `drop` | `name` | receipt |
 //! | `confirm` | `name`, `fingerprint` | receipt |
 //! | `wait` | `name`, `generation`?, `since`? | `waited`, `generation`, `because`, `seq`, `since` |
-//! | `reload` | | `declared`, `paused`, `resumed`, `unmanaged` |
+//! | `reload` | | `changed`, `paused`, `resumed`, `unmanaged` |
 //! | `look` | `name`? | `looks`: what only the running process knows |
 //!
 //! Commands also take `actor` and `cause`, each of 1 to 256 bytes. A receipt has `seq` (the last event that the command

@@ -37,14 +37,13 @@ impl Request {
                 put("do", json!(steer.verb.name()));
                 put("name", json!(steer.name.as_str()));
                 match steer.verb {
-                    Verb::Refresh { force: true } => put("force", json!(true)),
+                    Verb::Refresh { force, seen } => {
+                        put("force", json!(force));
+                        seen.iter().for_each(|seen| put("seen", json!(seen.0)));
+                    }
                     Verb::Cancel { task: Some(task) } => put("task", json!(task.0.0)),
                     Verb::Confirm { fingerprint } => put("fingerprint", json!(fingerprint.to_string())),
-                    Verb::Refresh { force: false }
-                    | Verb::Cancel { task: None }
-                    | Verb::Pause
-                    | Verb::Resume
-                    | Verb::Drop => {}
+                    Verb::Cancel { task: None } | Verb::Pause | Verb::Resume | Verb::Drop => {}
                 }
                 Some(&steer.by)
             }
@@ -83,8 +82,8 @@ impl Request {
         let verb = fields.text("do")?.ok_or_else(|| wrong("do: is missing"))?;
         let request = match verb.as_str() {
             "refresh" => {
-                let force = fields.flag("force")?;
-                fields.steer(Verb::Refresh { force })?
+                let (force, seen) = (fields.flag("force")?, fields.number("seen")?.map(Seq));
+                fields.steer(Verb::Refresh { force, seen })?
             }
             "cancel" => {
                 let task = fields.number("task")?.map(|task| TaskId(Seq(task)));
@@ -269,8 +268,8 @@ mod tests {
         let name = Name::new("line \"item\"").unwrap();
         let by = By::new("cli:ann", Some("because")).unwrap();
         let verbs = [
-            Verb::Refresh { force: false },
-            Verb::Refresh { force: true },
+            Verb::Refresh { force: false, seen: None },
+            Verb::Refresh { force: true, seen: Some(Seq(7)) },
             Verb::Cancel { task: None },
             Verb::Cancel { task: Some(TaskId(Seq(7))) },
             Verb::Pause,

@@ -1,7 +1,7 @@
 //! What people ask of a collection, and how it is carried out, by a run or on a resting log.
 
 use lastword::Handle;
-use lastword::core::vocabulary::{Command, Fingerprint, Name, Receipt, TaskId};
+use lastword::core::vocabulary::{Command, Fingerprint, Name, Receipt, Seq, TaskId};
 
 use super::Unmanaged;
 use crate::fail::{Fail, USAGE};
@@ -17,9 +17,11 @@ pub(crate) struct Steer {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// Look again, and wake what is parked; `force`: build all of it anew.
+    /// Look again, and wake what is parked; `force`: build all of it anew; `seen`: only if no refresh was
+    /// asked for since.
     Refresh {
         force: bool,
+        seen: Option<Seq>,
     },
     /// Abort the live task and park; with a task only that one.
     Cancel {
@@ -88,7 +90,7 @@ impl Steer {
     fn command(&self) -> Command {
         let name = self.name.clone();
         match self.verb {
-            Verb::Refresh { force } => Command::Refresh { name, force },
+            Verb::Refresh { force, seen } => Command::Refresh { name, force, seen },
             Verb::Cancel { task } => Command::Cancel { name, task },
             Verb::Pause => Command::Pause { name },
             Verb::Resume => Command::Resume { name },

@@ -20,8 +20,8 @@ use crate::fail::{Fail, USAGE};
 /// What became of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Adopted {
-    /// Declarations that changed something.
-    declared: usize,
+    /// Commands that changed something: declarations, limits, resumes.
+    changed: usize,
     /// Paused because they are gone.
     paused: Vec<Name>,
     /// Resumed because they came back.
@@ -50,9 +50,10 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged)
 
     let mut adopted = Adopted::default();
     let resumes = returned.iter().map(|view| Command::Resume { name: view.name.clone() });
-    let commands: Vec<Command> =
-        declarations.into_iter().map(|declared| Command::Declare(Box::new(declared))).chain(resumes).collect();
-    adopted.declared = give(handle, config, commands)?;
+    let declares = declarations.into_iter().map(|declared| Command::Declare(Box::new(declared)));
+    // Without [limits] there are none: what the file does not say is not to be left over from what it said before.
+    let limits = Command::Limit(config.limits.clone());
+    adopted.changed = give(handle, config, [limits].into_iter().chain(declares).chain(resumes).collect())?;
     adopted.resumed = returned.iter().filter(|view| view.paused).map(|view| view.name.clone()).collect();
     unmanaged.replace(after)?;
 
@@ -86,7 +87,7 @@ impl Adopted {
         let names = |names: &[Name]| names.iter().map(|name| json!(name.as_str())).collect::<Vec<_>>();
         let unmanaged: Vec<_> = [&self.paused, &self.were_paused].into_iter().flat_map(|some| names(some)).collect();
         Answer::new(json!({
-            "declared": self.declared,
+            "changed": self.changed,
             "paused": names(&self.paused),
             "resumed": names(&self.resumed),
             "unmanaged": unmanaged,
