@@ -202,7 +202,7 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
             let inspected = Inspected::open(&state)?;
             match inspected.copy.writer_active() {
                 true => wait_for(Connection::open_soon(&state)?, &name, generation, arguments.timeout)?,
-                false => at_rest(&inspected, &name, generation)?,
+                false => at_rest(&state, &inspected, &name, generation)?,
             }
         }
     };
@@ -247,10 +247,11 @@ fn wait_for(
 }
 
 /// What the log says while nobody runs.
-fn at_rest(inspected: &Inspected, name: &Name, generation: Option<Generation>) -> Result<Answer, Fail> {
+fn at_rest(state: &Path, inspected: &Inspected, name: &Name, generation: Option<Generation>) -> Result<Answer, Fail> {
     let (id, _) = inspected.find(name.as_str())?;
     let view = CollectionView::of(&inspected.state, id, inspected.now);
-    view.map(|view| known(&view, generation))
+    let unmanaged = Unmanaged::read(state);
+    view.map(|view| known(&view, unmanaged.get(name, id), generation))
         .ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))
 }
 

@@ -150,10 +150,15 @@ fn a_wait_means_what_the_source_holds_now() {
         assert_eq!(rows(&place.manifest()), place.count(), "round {round}");
     }
     place.command(&["wait", "--generation", "1"]).expect_code(0);
+    // What only the run knows is shown beside what the log says, while it runs.
+    let live = place.status()["live"].clone();
+    assert_eq!((&live["last_look"]["succeeded"], &live["workers_exhausted"]), (&true.into(), &false.into()), "{live}");
+    assert!(live["last_look"]["seconds_ago"].is_f64(), "{live}");
     let answer = place.command(&["wait", "--generation", "99", "--timeout", "1ms", "--json"]).expect_code(1);
     assert_eq!(json(&answer)["waited"], "pending");
     expect_said(place.command(&["wait", "--generation", "99", "--timeout", "1ms"]), 1, "lineitem: not within 1ms");
     run.stop();
+    assert_eq!(place.status()["live"], Value::Null);
     expect_said(place.command(&["wait"]), 1, "no lastword runs here");
     place.command(&["wait", "--generation", "1"]).expect_code(0);
     expect_said(place.command(&["wait", "--generation", "99"]), 1, "no lastword runs here");

@@ -132,7 +132,8 @@ fn what_is_gone_from_the_file_is_paused_until_it_comes_back() {
     assert_eq!(status(&place, "lineitem")["unmanaged"], Value::Null);
     support::write_parquet(&place.dir.path().join("nation/m.parquet"), 1, 1);
     let ended = command(&place, "wait", "nation").expect_code(1);
-    assert!(ended.stderr.contains("nation: paused"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("nation: paused: unmanaged: gone from"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("by a person"), "{}", ended.stderr);
     assert!(run.stop().stderr.contains("nation is gone from"));
 
     // It is known after a restart, and after a crash.

@@ -80,6 +80,13 @@ impl Connection {
         Ok(Some(Connection { stream: BufReader::new(stream) }))
     }
 
+    /// With less patience than usual for each answer.
+    pub(crate) fn within(self, patience: Duration) -> Connection {
+        // It has been set before; if it cannot be set again, the longer one stays.
+        let _ = self.stream.get_ref().set_read_timeout(Some(patience));
+        self
+    }
+
     /// The run that has the log open, which may still be replaying it.
     pub(crate) fn open_soon(state: &Path) -> Result<Connection, Fail> {
         let begun = Instant::now();

@@ -12,13 +12,15 @@ use std::thread::{self, JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
 use lastword::Handle;
+use lastword::core::CollectionView;
 use lastword::core::vocabulary::{Name, Timestamp};
 use lastword::engine::CollectionStatus;
 use serde_json::{Value, json};
 
 use super::protocol::{Answer, Request};
 use super::steer::{By, Verb, carry_out};
-use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged, socket, waiting};
+use super::waiting::Waiting;
+use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged, socket};
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
@@ -83,6 +85,22 @@ impl Desk {
         self.opened.get().map(|opened| opened.after(self.begun.elapsed()))
     }
 
+    /// What the log does not have.
+    fn volatile(&self, status: &CollectionStatus) -> Value {
+        let now = self.now_or_later();
+        let ago = |began: Timestamp| now.map(|now| now.since(began).as_secs_f64());
+        let look = status.last_look.map(|look| {
+            json!({"began": look.started.to_string(), "succeeded": look.succeeded, "seconds_ago": ago(look.started)})
+        });
+        let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
+        json!({
+            "name": status.view.name.as_str(),
+            "last_look": look,
+            "progress": progress,
+            "workers_exhausted": status.workers_exhausted,
+        })
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -100,7 +118,9 @@ impl Desk {
                 let since = since.or_else(|| self.now_or_later());
                 // Not known yet means in the first moments, when no look has been accepted either.
                 let since = since.unwrap_or(Timestamp(u64::MAX));
-                let answer = waiting::wait(&self.handle, &name, (generation, since), || self.is_stopping())?;
+                let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
+                let waiting = Waiting { handle: &self.handle, name: &name, generation, since };
+                let answer = waiting.wait(|| self.is_stopping(), gone)?;
                 Ok(if since.0 == u64::MAX { answer.without("since") } else { answer })
             }
             Request::Reload(by) => {
@@ -111,26 +131,14 @@ impl Desk {
             Request::Look { name: Some(name) } => {
                 let found = self.handle.status(name.clone())?;
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
-                Ok(Answer::new(json!({"looks": [volatile(&found)]})))
+                Ok(Answer::new(json!({"looks": [self.volatile(&found)]})))
             }
             Request::Look { name: None } => {
-                let all: Vec<Value> = self.handle.list()?.iter().map(volatile).collect();
+                let all: Vec<Value> = self.handle.list()?.iter().map(|found| self.volatile(found)).collect();
                 Ok(Answer::new(json!({"looks": all})))
             }
         }
     }
-}
-
-/// What the log does not have.
-fn volatile(status: &CollectionStatus) -> Value {
-    let look = status.last_look.map(|look| json!({"started": look.started.to_string(), "succeeded": look.succeeded}));
-    let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
-    json!({
-        "name": status.view.name.as_str(),
-        "last_look": look,
-        "progress": progress,
-        "workers_exhausted": status.workers_exhausted,
-    })
 }
 
 fn shutting_down() -> Fail {
