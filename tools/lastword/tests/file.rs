@@ -110,10 +110,15 @@ fn a_good_file_takes_effect_by_command_and_by_signal() {
     }
     assert_eq!(support::segments(&place.manifest()).len(), 2);
 
-    place.configure(&[TOP, LINEITEM, NATION, "max_attempts = 3\n"].concat());
+    let limits = "[limits]\ntotal = 1\n";
+    place.configure(&[TOP, LINEITEM, NATION, "max_attempts = 3\n", limits].concat());
     run.signal("HUP");
     until("the signal is heard", || support::segments(&place.manifest()).len() == 1);
-    run.stop();
+    // What the file does not say any more is over.
+    place.configure(&[TOP, LINEITEM, NATION, "max_attempts = 3\n"].concat());
+    assert!(reload(&place).expect_code(0).stdout.contains("changed: 1"));
+    let ended = run.stop();
+    assert_eq!(ended.stdout.matches("limits").count(), 2, "{}", ended.stdout);
     let ended = reload(&place).expect_code(3);
     assert!(ended.stderr.contains("no lastword runs here"), "{}", ended.stderr);
 }
