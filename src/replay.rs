@@ -10,7 +10,7 @@ use std::fmt;
 use crate::codec::{self, CodecError, Tag};
 use crate::core::vocabulary::{CollectionId, Recorded, Seq, Timestamp};
 use crate::core::{Illegal, State, Violation};
-use crate::log::{Frame, FrameHash, LogError, LogReader};
+use crate::log::{Frame, FrameHash, LogError, LogReader, Visitor};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
 
@@ -134,14 +134,16 @@ pub struct Folding {
     error: Option<ReplayError>,
 }
 
-impl Folding {
-    /// Folds the events of a frame; after an error, nothing any more.
-    pub fn frame(&mut self, frame: &Frame<'_>) {
+/// After an error nothing is folded any more.
+impl Visitor for Folding {
+    fn frame(&mut self, frame: &Frame<'_>) {
         if self.error.is_none() {
             self.error = self.fold(frame).err();
         }
     }
+}
 
+impl Folding {
     /// The state that all frames add up to.
     ///
     /// # Errors

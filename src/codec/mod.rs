@@ -3,6 +3,7 @@
 //! A payload is bincode 1.3 with `DefaultOptions` (little-endian varints), read from a slice whose frame was
 //! verified, with a limit, and with nothing left over.
 
+pub mod base;
 mod decode;
 mod encode;
 mod records;

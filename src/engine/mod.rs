@@ -419,8 +419,8 @@ fn open_storage(storage: Storage, durability: Durability) -> Result<Opened, Star
         }
         Storage::Directory(path) => {
             let mut replay = Folding::default();
-            let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, |frame| replay.frame(frame))
-                .map_err(StartError::Log)?;
+            let log =
+                SledLog::open_visiting(&path, IfAbsent::Create, durability, &mut replay).map_err(StartError::Log)?;
             let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
             Ok((Box::new(log), Arc::new(objects), replay.finish().map_err(StartError::Replay)?))
         }

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
-use crate::core::vocabulary::ObjectHash;
-use crate::log::{Chain, Frame, Position};
+use crate::core::vocabulary::{ObjectHash, Seq};
+use crate::log::{BaseSearch, Chain, Frame, FrameHash, Position, Start};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
 use crate::replay::decode;
@@ -16,6 +16,8 @@ pub struct Reader<R> {
     input: R,
     offset: u64,
     chain: Chain,
+    /// What is left to be found: the base of a stream that does not begin with event 1.
+    base: Option<BaseSearch>,
     gathering: Gathering,
     totals: Totals,
     state: State,
@@ -47,6 +49,7 @@ impl<R: Read> Reader<R> {
             input,
             offset: 0,
             chain: Chain::from_start(),
+            base: None,
             gathering: Gathering::new(),
             totals: Totals::NONE,
             state: State::Reading,
@@ -95,11 +98,25 @@ impl<R: Read> Reader<R> {
     fn frame(&mut self, bytes: Vec<u8>) -> Result<Item, EvlogError> {
         let at = self.totals.end.seq.next();
         let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
+        if self.totals.frames == 0 && frame.first() > Seq(1) {
+            self.begin_behind(Seq(frame.first().0 - 1), frame.header().previous);
+        }
         self.chain.check(&frame).map_err(|found| EvlogError::Frame { at, found })?;
         for event in decode(&frame).map_err(of_replay)? {
             if let Some(name) = event.event.object().filter(|name| !self.gathering.name(*name)) {
                 return Err(EvlogError::ObjectMissing { seq: event.seq, name });
             }
+        }
+        if let Some(base) = self
+            .base
+            .as_mut()
+            .map(|search| search.frame(&frame))
+            .transpose()
+            .map_err(|found| EvlogError::Frame { at, found })?
+            .flatten()
+        {
+            self.base = None;
+            self.totals.start = base.start;
         }
         self.check_unnamed()?;
         self.totals.frames += 1;
@@ -109,8 +126,17 @@ impl<R: Read> Reader<R> {
         Ok(Item::Frame(bytes))
     }
 
+    fn begin_behind(&mut self, seq: Seq, hash: FrameHash) {
+        let start = Start { seq, hash, base: Seq::ZERO };
+        (self.totals.start, self.chain) = (start, start.chain());
+        self.base = Some(BaseSearch::new(seq, hash));
+    }
+
     fn end(&mut self, bytes: &[u8]) -> Result<(), EvlogError> {
         self.check_unnamed()?;
+        if self.base.is_some() {
+            return Err(EvlogError::NoBase { seq: self.totals.start.seq });
+        }
         if bytes.len() != END_LENGTH || bytes != self.totals.encode() {
             return Err(EvlogError::End);
         }

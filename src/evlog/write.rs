@@ -17,7 +17,7 @@ use crate::replay::{ReplayError, decode};
 /// When log or objects are damaged or cannot be read, an event cannot be decoded (then nobody knows which objects it
 /// names), or `out` fails.
 pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write) -> Result<Totals, EvlogError> {
-    let mut stream = Stream { out, totals: Totals::NONE, written: BTreeSet::new() };
+    let mut stream = Stream { out, totals: Totals { start: reader.start(), ..Totals::NONE }, written: BTreeSet::new() };
     stream.raw(&header())?;
     for bytes in reader.frames(Seq::ZERO) {
         let bytes = bytes.map_err(EvlogError::Log)?;

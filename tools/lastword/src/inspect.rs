@@ -1,6 +1,5 @@
 //! A log as it is, for commands that look at it and change nothing.
 
-use std::cell::RefCell;
 use std::path::Path;
 
 use lastword::clock::{Clock, SystemClock};
@@ -29,17 +28,11 @@ impl Inspected {
 
     /// `None` if there is no log at this path.
     pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
-        // A copy may take several attempts, and each begins from nothing.
-        let folding = RefCell::new(Folding::default());
-        let copy = PrivateCopy::of_visiting(path, || {
-            folding.replace(Folding::default());
-            |frame| folding.borrow_mut().frame(frame)
-        });
-        let copy = match copy {
+        let (copy, folding) = match PrivateCopy::of_visiting(path, Folding::default) {
             Err(OpenError::Absent { .. }) => return Ok(None),
-            copy => copy?,
+            opened => opened?,
         };
-        let state = folding.into_inner().finish()?;
+        let state = folding.finish()?;
         let now = SystemClock::new().wall().max(state.at());
         Ok(Some(Inspected { copy, state, now }))
     }

@@ -113,7 +113,8 @@ fn exit_of_log(error: &LogError) -> Exit {
     match error {
         LogError::Damaged { found, .. } | LogError::Refused(found) if found.is_too_new() => Exit::TooNew,
         LogError::Damaged { .. } | LogError::Refused(_) | LogError::Engine(_) | LogError::Poisoned(_) => Exit::Defect,
-        LogError::Io { .. } => Exit::CannotOpen,
+        // What was asked for is not there any more, which is no defect.
+        LogError::Forgotten { .. } | LogError::Io { .. } => Exit::CannotOpen,
     }
 }
 
