@@ -8,8 +8,8 @@ mod log_support;
 use std::path::Path;
 use std::time::Duration;
 
-use lastword::codec::base::{BasePart, encode_part};
-use lastword::core::vocabulary::{Epoch, Seq, Timestamp};
+use lastword::codec::encode;
+use lastword::core::vocabulary::{Epoch, Event, Seq, Timestamp};
 use lastword::log::{
     Base, Durability, Frame, FrameBuilder, FrameError, IfAbsent, Log, LogError, LogReader, MemoryDisk, OpenError,
     Position, PrivateCopy, SledLog, Start, Visitor, base_of,
@@ -27,9 +27,9 @@ fn append_base(log: &mut dyn Log, at: Seq, hash: lastword::log::FrameHash, which
     let first = log.appended().seq.next();
     for part in which {
         let chunk = body.chunks(2_500).nth(part as usize).unwrap();
-        let (hash, body_hash) = (hash.0, *blake3::hash(&body).as_bytes());
         let mut bytes = Vec::new();
-        let tag = encode_part(&BasePart { at, hash, body_hash, part, parts, bytes: chunk }, &mut bytes).unwrap();
+        let event = Event::BaseFrame { at, hash: hash.0, part, parts, bytes: chunk.into() };
+        let tag = encode(&event, None, &mut bytes).unwrap();
         let mut builder = FrameBuilder::new();
         builder.push(tag.event_type, tag.version, &bytes).unwrap();
         let last = log.appended();

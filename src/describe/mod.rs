@@ -4,6 +4,7 @@
 //! Events name collections and tasks by number. A [`Describer`] is shown all of them in order and remembers the
 //! names, so that every line can be read by itself.
 
+mod begin;
 mod json;
 mod sentence;
 mod view;

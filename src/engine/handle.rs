@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use super::feed::{Feed, Watch};
+use super::history::{CompactError, Retention};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
 use super::stats::Stats;
@@ -310,6 +311,17 @@ impl Handle {
     /// When the reconciler has shut down or died.
     pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
         self.query(|reply| Message::Digest { reply })
+    }
+
+    /// Lets the log go but for what `keep` asks for, and waits until that is done: what the deleted events had led to
+    /// stands in their place. Says with which event the log begins now.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down, or it did not succeed; nothing is lost then.
+    pub fn compact(&self, keep: Retention) -> Result<Seq, CompactError> {
+        let (reply, answer) = bounded(1);
+        self.messages.send(Message::Compact { keep, reply }).map_err(|_| CompactError::Closed)?;
+        answer.recv().unwrap_or(Err(CompactError::Closed))
     }
 
     /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::handle::{CollectionStatus, CommandError, end_of};
+use super::history::{Compacted, Remembered, Retention};
 use super::looks::Looked;
 use super::pool::{Outcome, Slot};
 use super::stats::Stats;
@@ -43,6 +44,10 @@ pub(super) enum Message {
     Digest {
         reply: Sender<(Seq, [u8; 32])>,
     },
+    Compact {
+        keep: Retention,
+        reply: Compacted,
+    },
     Shutdown {
         timeout: Duration,
     },
@@ -54,6 +59,7 @@ pub(super) enum Message {
 pub(super) enum Report {
     Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
     Looked(Looked),
+    Remembered(Remembered),
 }
 
 /// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
+use super::history::History;
 use super::looks::{Looked, Looks};
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
@@ -55,6 +56,7 @@ pub(super) struct Engine {
     pub(super) ticked: Duration,
     pub(super) wakes: u64,
     pub(super) stopping: Option<Stopping>,
+    pub(super) history: History,
 }
 
 /// Has something in it after a manual clock was moved.
@@ -85,6 +87,11 @@ impl Engine {
         self.pool.stop_all();
         // First of all the feed lets go of its reader: the log can close in order only if nobody else holds it.
         self.feed.close();
+        if result.is_ok() {
+            self.snapshot_at_the_end();
+        }
+        // It reads the log as well.
+        drop(self.history);
         let result = result.and_then(|()| self.reducer.close());
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
@@ -110,7 +117,9 @@ impl Engine {
             self.give_up_looks()?;
             self.reducer.deadlines()?;
             self.assign()?;
+            self.write_base()?;
             self.commit()?;
+            self.keep_history()?;
             self.tick()?;
         }
         Ok(())
@@ -132,7 +141,8 @@ impl Engine {
         let stops = self.stopping.is_some();
         let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
         let look = self.looks.next_due().filter(|_| !stops);
-        let next = [state.next_deadline(), ready, look].into_iter().flatten().min();
+        let base = self.history.is_writing().then_some(now).filter(|_| !stops);
+        let next = [state.next_deadline(), ready, look, base].into_iter().flatten().min();
         let tick = now.after(TICK.saturating_sub(self.time.monotonic().saturating_sub(self.ticked)));
         let next = next.unwrap_or(tick).min(tick);
         let until_next = if next <= now { Some(Duration::ZERO) } else { self.time.sleep(next) };
@@ -154,6 +164,7 @@ impl Engine {
                     self.returned(slot, attempt, fingerprint, outcome)?;
                 }
                 Report::Looked(looked) => self.looked(&looked)?,
+                Report::Remembered(remembered) => self.remembered(remembered),
             }
         }
         for _ in 0..MOST_MESSAGES {
@@ -217,6 +228,7 @@ impl Engine {
                 let digest = (state.last(), state.digest());
                 self.release(move || answer(&reply, digest));
             }
+            Message::Compact { keep, reply } => self.history.compact(keep, reply),
             Message::Shutdown { timeout } => self.stop(timeout),
         }
         Ok(())

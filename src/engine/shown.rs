@@ -24,6 +24,8 @@ impl Engine {
         let mut stats = Stats {
             epoch: state.epoch(),
             durable: self.reducer.durable(),
+            begins: self.history.begins(),
+            snapshot: self.history.last_snapshot(),
             attempts: self.pool.running() as u64,
             idle_workers: self.pool.idle() as u64,
             abandoned_workers: self.pool.abandoned() as u64,

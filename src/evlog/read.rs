@@ -8,7 +8,7 @@ use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::{BaseSearch, Chain, Frame, FrameHash, Position, Start};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
-use crate::replay::decode;
+use crate::replay::{decode, state_of_base};
 
 /// Reads a stream block by block. It holds one block in memory, and about 100 bytes for every object that came: what
 /// is named later has to be known by then. Whatever the bytes are, it ends with an error or the end, never a panic.
@@ -102,21 +102,19 @@ impl<R: Read> Reader<R> {
             self.begin_behind(Seq(frame.first().0 - 1), frame.header().previous);
         }
         self.chain.check(&frame).map_err(|found| EvlogError::Frame { at, found })?;
+        let base = match &mut self.base {
+            Some(search) => search.frame(&frame).map_err(|found| EvlogError::Frame { at, found })?,
+            None => None,
+        };
         for event in decode(&frame).map_err(of_replay)? {
-            if let Some(name) = event.event.object().filter(|name| !self.gathering.name(*name)) {
-                return Err(EvlogError::ObjectMissing { seq: event.seq, name });
+            event.event.object().map_or(Ok(()), |root| self.named(event.seq, root))?;
+            if let Some(base) = base.as_ref().filter(|base| base.last == event.seq) {
+                let state = state_of_base(base).map_err(of_replay)?;
+                state.objects().into_iter().try_for_each(|root| self.named(event.seq, root))?;
             }
         }
-        if let Some(base) = self
-            .base
-            .as_mut()
-            .map(|search| search.frame(&frame))
-            .transpose()
-            .map_err(|found| EvlogError::Frame { at, found })?
-            .flatten()
-        {
-            self.base = None;
-            self.totals.start = base.start;
+        if let Some(base) = base {
+            (self.base, self.totals.start) = (None, base.start);
         }
         self.check_unnamed()?;
         self.totals.frames += 1;
@@ -124,6 +122,10 @@ impl<R: Read> Reader<R> {
         self.totals.end = Position::of(&frame);
         self.totals.time = frame.header().time;
         Ok(Item::Frame(bytes))
+    }
+
+    fn named(&mut self, seq: Seq, name: ObjectHash) -> Result<(), EvlogError> {
+        if self.gathering.name(name) { Ok(()) } else { Err(EvlogError::ObjectMissing { seq, name }) }
     }
 
     fn begin_behind(&mut self, seq: Seq, hash: FrameHash) {

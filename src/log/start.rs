@@ -6,8 +6,8 @@
 
 use super::frame::array;
 use super::{Chain, Frame, FrameError, FrameHash, LogError, LogReader, Position};
-use crate::codec::base::{BASE_FRAME, BasePart, decode_part};
-use crate::core::vocabulary::{Epoch, Seq, Timestamp};
+use crate::codec::{self, Tag};
+use crate::core::vocabulary::{Epoch, Event, Seq, Timestamp};
 
 const MAGIC: [u8; 4] = *b"LWST";
 const VERSION: u16 = 1;
@@ -117,7 +117,6 @@ struct Collected {
     version: u16,
     parts: u32,
     next: u32,
-    body_hash: [u8; 32],
     body: Vec<u8>,
 }
 
@@ -133,41 +132,43 @@ impl BaseSearch {
     /// # Errors
     /// When a part is damaged, or written by a newer program.
     pub fn frame(&mut self, frame: &Frame<'_>) -> Result<Option<Base>, FrameError> {
-        for record in frame.records().filter(|record| record.event_type == BASE_FRAME) {
-            let part = decode_part(record.version, record.payload)
-                .map_err(|_| FrameError::BasePart { at: record.seq, version: record.version })?;
-            if part.at != self.seq || part.hash != self.hash.0 {
+        for record in frame.records() {
+            let tag = Tag { event_type: record.event_type, version: record.version };
+            if !tag.is_base_frame() {
                 continue;
             }
-            if let Some(base) = self.part(record.seq, record.version, &part)? {
-                return Ok(Some(base));
+            let version = tag.payload_version();
+            match codec::decode(tag, record.payload) {
+                Ok((Event::BaseFrame { at, hash, part, parts, bytes }, _)) => {
+                    let is_ours = at == self.seq && hash == self.hash.0;
+                    if is_ours && let Some(base) = self.part(record.seq, version, (part, parts), &bytes) {
+                        return Ok(Some(base));
+                    }
+                }
+                Ok(_) | Err(_) => return Err(FrameError::BasePart { at: record.seq, version }),
             }
         }
         Ok(None)
     }
 
-    fn part(&mut self, seq: Seq, version: u16, part: &BasePart<'_>) -> Result<Option<Base>, FrameError> {
-        if part.part == 0 {
+    fn part(&mut self, seq: Seq, version: u16, (part, parts): (u32, u32), bytes: &[u8]) -> Option<Base> {
+        if part == 0 {
             // Whatever came before was given up, or this is written a second time.
-            let (parts, body_hash) = (part.parts, part.body_hash);
-            self.found = Some(Collected { first: seq, version, parts, next: 0, body_hash, body: Vec::new() });
+            self.found = Some(Collected { first: seq, version, parts, next: 0, body: Vec::new() });
         }
-        let Some(found) = &mut self.found else { return Ok(None) };
-        if (found.next, found.parts, found.version) != (part.part, part.parts, version) {
+        let found = self.found.as_mut()?;
+        if (found.next, found.parts, found.version) != (part, parts, version) {
             self.found = None;
-            return Ok(None);
+            return None;
         }
-        found.body.extend_from_slice(part.bytes);
+        found.body.extend_from_slice(bytes);
         found.next += 1;
         if found.next < found.parts {
-            return Ok(None);
+            return None;
         }
-        let Some(found) = self.found.take() else { return Ok(None) };
-        if *blake3::hash(&found.body).as_bytes() != found.body_hash {
-            return Err(FrameError::BasePart { at: seq, version });
-        }
-        let start = Start { seq: self.seq, hash: self.hash, base: found.first };
-        Ok(Some(Base { start, last: seq, version: found.version, body: found.body }))
+        let Collected { first, version, body, .. } = self.found.take()?;
+        let start = Start { seq: self.seq, hash: self.hash, base: first };
+        Some(Base { start, last: seq, version, body })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::FrameHash;
-use crate::codec::base::BASE_VERSION;
+use crate::codec::state::STATE_VERSION;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
 
 /// What is wrong with a frame. Every variant carries what was expected and what was found.
@@ -159,7 +159,7 @@ impl FrameError {
     pub fn is_too_new(&self) -> bool {
         match self {
             FrameError::TooNew { .. } | FrameError::UnknownCodec { .. } => true,
-            FrameError::BasePart { version, .. } => *version > BASE_VERSION,
+            FrameError::BasePart { version, .. } => *version > STATE_VERSION,
             _ => false,
         }
     }

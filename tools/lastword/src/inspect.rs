@@ -9,6 +9,7 @@ use lastword::external::{Manifest, ManifestError};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay::Folding;
+use lastword::snapshot::Snapshots;
 
 use crate::fail::{DEFECT, Fail, USAGE};
 
@@ -28,7 +29,7 @@ impl Inspected {
 
     /// `None` if there is no log at this path.
     pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
-        let (copy, folding) = match PrivateCopy::of_visiting(path, Folding::default) {
+        let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path))) {
             Err(OpenError::Absent { .. }) => return Ok(None),
             opened => opened?,
         };

@@ -24,7 +24,8 @@ pub(crate) fn run(log: &LogArgs, at: Option<Until>) -> Result<(), Failure> {
     let mut output = Output::new();
     if log.json {
         views.iter().try_for_each(|view| output.line(&view_json(view, now)))?;
-        output.summary(state.last().0, Seq(1), state.last().next(), input.head())?;
+        let start = input.start();
+        output.summary(state.last().0 - start.seq.0, start.first(), state.last().next(), input.head())?;
         return output.finish();
     }
     output.line(&format!("at event {}, {}", state.last(), time_of(state.last(), now)))?;
