@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
     Assign, AttemptRef, Built, Coalesce, CollectionId, Command, Completion, Deadline, Declaration, Duties, Epoch,
     Event, FailureClass, FailureReport, Fingerprint, Kind, Name, ObjectHash, Observation, Observed, PathSet, Policy,
@@ -96,6 +97,29 @@ impl World {
         assert_eq!(replayed.next_deadline(), self.state.next_deadline(), "the indices follow from the rest");
         let kind = kind();
         assert_eq!(replayed.next_ready([&kind]), self.state.next_ready([&kind]), "the indices follow from the rest");
+        self.assert_restores();
+    }
+
+    /// A snapshot anywhere, and the rest of the record behind it, add up to the same.
+    fn assert_restores(&self) {
+        // Somewhere else every time, and for the same record at the same place.
+        let cut = usize::try_from(self.state.last().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).unwrap();
+        let (before, after) = self.record.split_at(cut % (self.record.len() + 1));
+        let mut state = State::new();
+        before.iter().for_each(|recorded| state.fold(recorded).unwrap());
+        let mut bytes = Vec::new();
+        encode_state(&state, &mut bytes).unwrap();
+        let mut restored = decode_state(&bytes).unwrap_or_else(|error| panic!("{error} at {}", state.last()));
+        assert_eq!(restored, state, "a state is restored from its bytes");
+        let mut again = Vec::new();
+        encode_state(&restored, &mut again).unwrap();
+        assert_eq!(again, bytes, "one state has one encoding");
+        after.iter().for_each(|recorded| restored.fold(recorded).unwrap_or_else(|illegal| panic!("{illegal}")));
+        restored.check().unwrap();
+        assert_eq!(restored.digest(), self.state.digest(), "snapshot and tail are the whole");
+        let now = self.now;
+        assert!(restored.owing(now).eq(self.state.owing(now)), "the indices follow from the rest");
+        assert_eq!(restored.first_ready([&kind()], now), self.state.first_ready([&kind()], now));
     }
 
     /// The process ends, and another one opens the log.

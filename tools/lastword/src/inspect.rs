@@ -29,7 +29,8 @@ impl Inspected {
 
     /// `None` if there is no log at this path.
     pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
-        let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path))) {
+        let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path)))
+        {
             Err(OpenError::Absent { .. }) => return Ok(None),
             opened => opened?,
         };
