@@ -99,8 +99,8 @@ pub(super) struct History {
     last_snapshot: Seq,
     /// The event at which the retention was looked at last and led to a base.
     last_base: Seq,
-    /// When the first event that is there happened.
-    oldest: Timestamp,
+    /// When the first event that is there happened, once there is one.
+    oldest: Option<Timestamp>,
     second_reader: Option<SecondReader>,
     base: Option<Base>,
     asked: VecDeque<(Retention, Compacted)>,
@@ -131,7 +131,6 @@ impl History {
         let all = snapshots.as_ref().and_then(|snapshots| snapshots.list().ok()).unwrap_or_default();
         let last_snapshot = all.first().copied().unwrap_or_default();
         let last_base = reader.start().seq;
-        let oldest = time_of_first(&*reader);
         History {
             snapshots,
             every,
@@ -140,7 +139,7 @@ impl History {
             reports,
             last_snapshot,
             last_base,
-            oldest,
+            oldest: None,
             second_reader: None,
             base: None,
             asked: VecDeque::new(),
@@ -184,14 +183,18 @@ impl History {
         }
     }
 
-    fn is_base_due(&self, durable: Seq, now: Timestamp) -> bool {
+    fn is_base_due(&mut self, durable: Seq, now: Timestamp) -> bool {
         let Retention { events, age } = self.retention;
         if self.retention.is_everything() || durable.0 - self.last_base.0 < LEAST_FORGOTTEN {
             return false;
         }
         let there = durable.0 - self.reader.start().seq.0;
         let too_many = events.is_none_or(|keep| there >= keep.saturating_add((keep / 4).max(LEAST_FORGOTTEN)));
-        too_many && age.is_none_or(|age| now.since(self.oldest) >= age.saturating_add(age / 4))
+        if self.oldest.is_none() && age.is_some() {
+            self.oldest = time_of_first(&*self.reader);
+        }
+        let too_old = |age: Duration| self.oldest.is_some_and(|at| now.since(at) >= age.saturating_add(age / 4));
+        too_many && age.is_none_or(too_old)
     }
 
     fn begin_snapshot(&mut self, durable: Seq) {
@@ -295,7 +298,7 @@ impl Engine {
         let answer = match self.reducer.forget(start)? {
             Ok(()) => {
                 self.counted.compactions += 1;
-                self.history.oldest = time_of_first(&*self.history.reader);
+                self.history.oldest = None;
                 let pruned = self.history.snapshots.as_ref().map(|snapshots| snapshots.prune(2, start.first()));
                 if let Some(Err(error)) = pruned {
                     tracing::warn!(target: "lastword::snapshot", %error, "old snapshots were not removed");
@@ -375,9 +378,8 @@ fn encode_base(
     Ok(Some((position, body)))
 }
 
-/// The time of the first event that is there; zero if there is none, or it cannot be read.
-fn time_of_first(reader: &dyn LogReader) -> Timestamp {
-    let first = reader.frames(Seq::ZERO).next().and_then(Result::ok);
-    let time = |bytes: Vec<u8>| Frame::parse(&bytes).ok().map(|frame| frame.header().time);
-    first.and_then(time).unwrap_or_default()
+/// The time of the first event that is there.
+fn time_of_first(reader: &dyn LogReader) -> Option<Timestamp> {
+    let bytes = reader.frames(Seq::ZERO).next()?.ok()?;
+    Frame::parse(&bytes).ok().map(|frame| frame.header().time)
 }
