@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::message::Report;
+use super::promise::Promise;
 use super::run::Engine;
 use crate::codec::state::encode_state;
 use crate::core::vocabulary::{Event, Seq, Timestamp};
@@ -78,7 +79,7 @@ impl fmt::Display for CompactError {
 impl std::error::Error for CompactError {}
 
 /// Where the answer to a compaction goes: the first event that is left.
-pub(super) type Compacted = Sender<Result<Seq, CompactError>>;
+pub(super) type Compacted = Promise<Result<Seq, CompactError>>;
 
 /// What the second reader has made.
 #[derive(Debug)]
@@ -233,8 +234,7 @@ impl History {
     }
 
     fn answer(&mut self, answer: &Result<Seq, CompactError>) {
-        // Whoever no longer listens does not have to be told.
-        self.waiting.drain(..).for_each(|reply| drop(reply.send(answer.clone())));
+        self.waiting.drain(..).for_each(|reply| reply.keep(answer.clone()));
     }
 
     /// Ends the second reader: it keeps the log open.

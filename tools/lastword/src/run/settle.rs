@@ -142,7 +142,7 @@ impl Watched {
 }
 
 fn stuck(view: &CollectionView) -> Verdict {
-    Verdict::Stuck { condition: view.condition.name(), cause: cause(view), held: held(view) }
+    Verdict::Stuck { condition: view.condition.name(), cause: cause(view, None), held: held(view) }
 }
 
 fn held(view: &CollectionView) -> Option<Fingerprint> {
