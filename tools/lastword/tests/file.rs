@@ -190,7 +190,7 @@ fn what_a_person_paused_stays_paused_whatever_the_file_does() {
     command(&place, "resume", "nation").expect_code(0);
     place.configure(&without);
     reload(&place).expect_code(0);
-    command(&place, "resume", "nation").expect_code(0);
+    assert!(command(&place, "resume", "nation").expect_code(0).stderr.contains("pauses it again"));
     assert!(!is_paused(&place, "nation"));
     reload(&place).expect_code(0);
     assert!(is_paused(&place, "nation"));
