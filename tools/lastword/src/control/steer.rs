@@ -52,9 +52,9 @@ pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanage
 }
 
 /// The one place where who asks and why enters the library.
-pub(crate) fn as_asked<'h>(handle: &'h Handle, by: &By) -> &'h Handle {
+pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
     tracing::info!(target: "lastword::control", actor = by.actor(), cause = by.cause(), "asked");
-    handle
+    handle.clone()
 }
 
 impl Steer {

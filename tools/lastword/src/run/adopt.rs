@@ -56,14 +56,14 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged,
     let because = |what| because_of(asked.actor().unwrap_or("cli"), what, &config.file);
     let declared = if asked.cause().is_some() { asked.clone() } else { because("declared in")? };
     adopted.changed =
-        give(as_asked(handle, &declared), config, [limits].into_iter().chain(declares).chain(resumes).collect())?;
+        give(&as_asked(handle, &declared), config, [limits].into_iter().chain(declares).chain(resumes).collect())?;
     adopted.resumed = returned.iter().filter(|view| view.paused).map(|view| view.name.clone()).collect();
     unmanaged.replace(after)?;
 
     let (paused, running): (Vec<&CollectionView>, Vec<&CollectionView>) =
         gone.into_iter().partition(|view| view.paused);
     let pauses = running.iter().map(|view| Command::Pause { name: view.name.clone() });
-    give(as_asked(handle, &because("gone from")?), config, pauses.collect())?;
+    give(&as_asked(handle, &because("gone from")?), config, pauses.collect())?;
     adopted.paused = running.into_iter().map(|view| view.name.clone()).collect();
     adopted.were_paused = paused.into_iter().map(|view| view.name.clone()).collect();
     Ok(adopted)

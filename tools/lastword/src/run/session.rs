@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// The handle of the person who started this.
-    fn asked(&self) -> Result<&Handle, Fail> {
+    fn asked(&self) -> Result<Handle, Fail> {
         Ok(as_asked(&self.handle, &by(&user(), None)?))
     }
 
