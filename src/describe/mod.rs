@@ -104,7 +104,9 @@ pub fn name_of_hold(cause: HoldCause) -> &'static str {
     }
 }
 
-fn name_of_abort(reason: AbortReason) -> &'static str {
+/// `superseded`, `dropped` or `cancelled`.
+#[must_use]
+pub fn name_of_abort(reason: AbortReason) -> &'static str {
     match reason {
         AbortReason::Superseded => "superseded",
         AbortReason::Dropped => "dropped",
@@ -142,7 +144,9 @@ pub fn name_of_parking(cause: ParkCause) -> &'static str {
     }
 }
 
-fn name_of_rejection(reason: RejectReason) -> &'static str {
+/// `stale`, `not_live`, `duplicate` or `unknown_collection`.
+#[must_use]
+pub fn name_of_rejection(reason: RejectReason) -> &'static str {
     match reason {
         RejectReason::Stale => "stale",
         RejectReason::NotLive => "not_live",
