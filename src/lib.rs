@@ -15,6 +15,7 @@
 //! | [`worker`] | what users write: [`Worker`] and [`Observer`](worker::Observer) |
 //! | [`clock`] | the only place that reads a clock |
 //! | [`describe`] | events as JSON and as lines |
+//! | [`promises`] | what happens when ...: a page per promise, with its tests; no code |
 //! | `external` | collections built from Parquet files in directories (feature `external`) |
 //!
 //! # What it tells `tracing`
@@ -43,6 +44,7 @@ pub mod evlog;
 pub mod external;
 pub mod log;
 pub mod objects;
+pub mod promises;
 pub mod reducer;
 pub mod replay;
 pub mod worker;

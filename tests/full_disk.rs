@@ -1,11 +1,14 @@
 //! A disk that fills up under a running reconciler: nothing acknowledged is lost, and it goes on once there is space.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 
+#[cfg(feature = "external")]
+mod parquet_files;
+
 use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process;
 use std::time::Duration;
 
 use lastword::core::vocabulary::*;
@@ -110,7 +113,7 @@ fn a_disk_that_fills_up_loses_nothing_and_the_work_goes_on_once_there_is_space()
     }
     let dir = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=8m none \"$0\" || { echo no mount; exit 0; }; exec \"$@\"";
-    let mut command = Command::new("unshare");
+    let mut command = process::Command::new("unshare");
     command.args(["--map-root-user", "--mount", "bash", "-c", script]).arg(dir.path());
     command.arg(env::current_exe().unwrap()).args(["--exact", "child", "--nocapture"]).env(MOUNT, dir.path());
     let Ok(output) = command.output() else { return println!("SKIPPED: unshare is not installed") };
@@ -120,4 +123,64 @@ fn a_disk_that_fills_up_loses_nothing_and_the_work_goes_on_once_there_is_space()
     }
     assert!(text.contains("went on after a full disk"), "{text}\n{error}");
     print!("{text}");
+}
+
+/// The log has room and the store of objects has none, once for a look and once for an attempt.
+#[cfg(feature = "external")]
+#[test]
+fn a_store_without_space_fails_a_look_or_an_attempt_and_nothing_else() {
+    use lastword::external::External;
+    use lastword::log::{Log, MemoryLog};
+    use lastword::objects::MemoryObjects;
+    use std::sync::Arc;
+
+    let lake = tempfile::tempdir().unwrap();
+    parquet_files::write(&lake.path().join("a.parquet"), &[7], 0);
+    let (log, objects, kind) = (MemoryLog::new(), Arc::new(MemoryObjects::new()), Kind::new("external").unwrap());
+    let reader = log.reader();
+    let reconciler = Reconciler::on(Box::new(log), Arc::clone(&objects) as _)
+        .kind(kind.clone(), External::local())
+        .look_interval(LONG)
+        .start()
+        .unwrap();
+    let handle = reconciler.handle();
+    let failed = |what: &str| -> Vec<String> {
+        let events = replay::events(&*reader, Seq::ZERO).map(Result::unwrap);
+        let messages = events.filter_map(|recorded| match (recorded.event, what) {
+            (Event::ObservationFailed { cause, .. }, "look") => Some(cause.into()),
+            (Event::AttemptFailed { message, .. }, "attempt") => Some(message.into()),
+            _ => None,
+        });
+        messages.collect()
+    };
+
+    objects.fail_next_put();
+    let mut declaration = Declaration::new(name(0));
+    declaration.kind = Some(kind);
+    declaration.source = Some(Source::new(lake.path().to_str().unwrap()).unwrap());
+    declaration.spec = Some(Spec::parse(r#"{"format":"parquet"}"#).unwrap());
+    let pause = Command::Pause { name: name(0) };
+    handle.batch(vec![Command::Declare(Box::new(declaration)), pause]).unwrap();
+    until(|| failed("look").len() == 1);
+    assert!(failed("look")[0].starts_with("what was seen could not be kept: "), "{:?}", failed("look"));
+
+    handle.refresh(name(0)).unwrap();
+    until(|| handle.status(name(0)).unwrap().unwrap().view.wanted.is_some());
+    assert_eq!(handle.status(name(0)).unwrap().unwrap().view.unobservable, None);
+
+    objects.fail_next_put();
+    handle.resume(name(0)).unwrap();
+    until(|| failed("attempt").len() == 1);
+    applied(&handle, 0);
+    assert_eq!((failed("look").len(), failed("attempt").len()), (1, 1));
+    reconciler.shutdown(LONG).unwrap();
+}
+
+#[cfg(feature = "external")]
+fn until(mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "it did not happen");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
