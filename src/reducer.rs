@@ -5,11 +5,14 @@
 //! caller releases replies, work and news only after [`Reducer::commit`] has returned. After a failure the reducer
 //! is dead and stays dead; what its state says was never durable. Its owner opens the log again and replays.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::codec::{self, CodecError};
 use crate::core::vocabulary::{
-    CollectionId, Command, Epoch, Kind, Receipt, Recorded, Rejection, Seq, Timestamp, WorkerName,
+    Assign, By, CollectionId, Command, Duties, Epoch, Kind, Receipt, Recorded, Rejection, Seq, Timestamp, WorkerName,
 };
 use crate::core::{Events, Illegal, State, Violation, decide};
 use crate::log::{FrameBuilder, FrameError, Log, LogError};
@@ -139,6 +142,18 @@ impl Reducer {
     /// # Errors
     /// The outer error is the reducer's end. The inner one is the refusal of this command alone.
     pub fn command(&mut self, command: &Command) -> Result<Result<Receipt, Rejection>, ReducerError> {
+        self.command_by(command, None)
+    }
+
+    /// The same, and records who gave the command, and why.
+    ///
+    /// # Errors
+    /// As [`command`](Reducer::command).
+    pub fn command_by(
+        &mut self,
+        command: &Command,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<Receipt, Rejection>, ReducerError> {
         if self.dead {
             return Err(ReducerError::Dead);
         }
@@ -150,7 +165,7 @@ impl Reducer {
         for (seq, event) in events.drain() {
             receipt.seq = Some(seq);
             receipt.collection = event.collection(seq).or(receipt.collection);
-            let recorded = Recorded { seq, at: self.at, epoch: self.epoch, event };
+            let recorded = Recorded { seq, at: self.at, epoch: self.epoch, by: by.cloned(), event };
             if let Err(error) = self.take(recorded) {
                 self.dead = true;
                 return Err(error);
@@ -181,13 +196,22 @@ impl Reducer {
         Ok(())
     }
 
-    /// Gives the task that is due first to an idle worker of one of `kinds`, if there is one.
+    /// Gives the task that is next to an idle worker of one of `kinds`, whose duties go with the attempt. A worker in a
+    /// process of its own has a `lease`: how long it may be silent.
     ///
     /// # Errors
     /// The reducer's end.
-    pub fn assign(&mut self, worker: &WorkerName, kinds: &[Kind]) -> Result<Option<CollectionId>, ReducerError> {
-        let Some(collection) = self.state.first_ready(kinds, self.at) else { return Ok(None) };
-        let verdict = self.command(&Command::Assign { worker: worker.clone(), collection })?;
+    pub fn assign(
+        &mut self,
+        worker: &WorkerName,
+        kinds: &BTreeMap<Kind, Duties>,
+        lease: Option<Duration>,
+    ) -> Result<Option<CollectionId>, ReducerError> {
+        let Some(collection) = self.state.first_ready(kinds.keys(), self.at) else { return Ok(None) };
+        let kind = self.state.collection(collection).map(|collection| &collection.kind);
+        let duties = kind.and_then(|kind| kinds.get(kind)).copied().unwrap_or_default();
+        let assign = Assign { worker: worker.clone(), collection, lease, duties };
+        let verdict = self.command(&Command::Assign(assign))?;
         Ok(verdict.is_ok().then_some(collection))
     }
 
@@ -207,7 +231,7 @@ impl Reducer {
     ///
     /// # Errors
     /// The reducer's end.
-    pub fn tick(&mut self, monotonic: std::time::Duration) -> Result<(), ReducerError> {
+    pub fn tick(&mut self, monotonic: Duration) -> Result<(), ReducerError> {
         self.log.tick(monotonic).map_err(|error| self.die(ReducerError::Log(error)))
     }
 
@@ -223,7 +247,8 @@ impl Reducer {
     fn take(&mut self, recorded: Recorded) -> Result<(), ReducerError> {
         self.state.fold(&recorded).map_err(ReducerError::Illegal)?;
         self.payload.clear();
-        let tag = codec::encode(&recorded.event, &mut self.payload).map_err(ReducerError::Codec)?;
+        let tag =
+            codec::encode(&recorded.event, recorded.by.as_deref(), &mut self.payload).map_err(ReducerError::Codec)?;
         self.frame.push(tag.event_type, tag.version, &self.payload).map_err(ReducerError::Frame)?;
         self.recorded.push(recorded);
         Ok(())

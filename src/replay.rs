@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codec::{self, CodecError, Tag};
 use crate::core::vocabulary::{CollectionId, Recorded, Seq, Timestamp};
@@ -253,9 +254,9 @@ pub fn decode(frame: &Frame<'_>) -> Result<Vec<Recorded>, ReplayError> {
         .records()
         .map(|record| {
             let tag = Tag { event_type: record.event_type, version: record.version };
-            let event =
+            let (event, by) =
                 codec::decode(tag, record.payload).map_err(|error| ReplayError::Codec { seq: record.seq, error })?;
-            Ok(Recorded { seq: record.seq, at, epoch, event })
+            Ok(Recorded { seq: record.seq, at, epoch, by: by.map(Arc::new), event })
         })
         .collect()
 }

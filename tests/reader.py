@@ -117,6 +117,8 @@ def policy(p):
         "max_lost": p.u32(),
         "attempt_timeout_us": p.option(p.u64),
         "empty_source": p.variant("hold", "apply"),
+        "priority": p.number(16) - 32768,
+        "resync_us": p.option(p.u64),
     }
 
 
@@ -174,7 +176,10 @@ def source_observed(p):
 
 def held(p):
     event = collection(p) | observed(p) | delta(p)
-    return event | {"cause": p.variant("empty"), "held": p.hash()}
+    event["cause"] = p.variant("empty", "most_gone")
+    if event["cause"] == "most_gone":
+        event |= {"gone": p.u64(), "of": p.u64()}
+    return event | {"held": p.hash()}
 
 
 def task(p):
@@ -190,26 +195,57 @@ def completed(p):
     event = attempt(p) | {"built": p.hash(), "manifest": p.option(p.hash)}
     counts = ("segments_kept", "segments_new", "segments_dropped")
     event |= p.option(lambda: {key: p.u64() for key in counts}) or {}
-    return event | {"rows": p.option(p.u64), "output": p.option(p.str)}
+    return event | {"rows": p.option(p.u64), "output": p.option(p.str), "resync_at": p.option(p.u64)}
+
+
+def limits(p):
+    total = p.option(p.u32)
+    parts = [{p.str(): p.u32() for _ in range(p.u64())} for _ in range(2)]
+    check(all(list(part) == sorted(part, key=str.encode) for part in parts), "limits are not in order")
+    return {"limits": {"total": total, "kinds": parts[0], "prefixes": parts[1]}}
+
+
+def base(p):
+    event = {"base": p.u64(), "hash": p.hash(), "part": p.u32(), "parts": p.u32()}
+    return event | {"length": len(p.bytes())}
+
+
+def refresh(p):
+    event = collection(p) | {"force": p.boolean() or None, "reason": p.variant("asked", "resync", "drift")}
+    if event["reason"] == "drift":
+        event["message"] = p.str()
+    return event | {"resync_at": p.option(p.u64)}
+
+
+def started(p):
+    event = task(p) | {"attempt": p.u32(), "worker": p.str(), "deadline": p.option(p.u64)}
+    return event | {"lease_us": p.option(p.u64), "publish": p.boolean() or None, "discard": p.boolean() or None}
+
+
+def publish_failed(p):
+    event = collection(p) | {"obligation": p.u64(), "delivery": p.variant("publish", "discard")}
+    return event | {"message": p.str(), "failures": p.u32(), "retry_at": p.u64()}
 
 
 EVENTS = {
     1: ("writer_opened", lambda p: {"software": p.str()}),
     2: ("data_loss_accepted", lambda p: {"last": p.u64(), "found": p.str()}),
+    3: ("base_frame", base),
+    4: ("limits_changed", limits),
     16: ("collection_declared", declared),
     17: ("source_changed", lambda p: changed(p, "source")),
     18: ("spec_changed", lambda p: changed(p, "spec")),
-    19: ("policy_changed", lambda p: collection(p) | {"policy": policy(p), "revision": p.option(p.u64)}),
+    19: ("policy_changed", lambda p: collection(p) | {"policy": policy(p), "revision": p.option(p.u64), "resync_at": p.option(p.u64)}),
     20: ("collection_dropped", collection),
     21: ("collection_paused", collection),
     22: ("collection_resumed", collection),
-    23: ("refresh_requested", lambda p: collection(p) | {"force": p.boolean() or None}),
+    23: ("refresh_requested", refresh),
     32: ("source_observed", source_observed),
     33: ("observation_failed", lambda p: collection(p) | {"cause": p.str()}),
     34: ("collection_held", held),
     35: ("hold_confirmed", lambda p: collection(p) | {"fingerprint": p.hash(), "generation": p.u64()}),
     48: ("task_created", lambda p: collection(p) | {"generation": p.u64(), "fingerprint": p.hash(), "not_before": p.u64(), "rebuild": p.boolean() or None}),
-    49: ("task_started", lambda p: task(p) | {"attempt": p.u32(), "worker": p.str(), "deadline": p.option(p.u64)}),
+    49: ("task_started", started),
     50: ("task_aborted", aborted),
     51: ("task_completed", completed),
     52: (
@@ -234,15 +270,25 @@ EVENTS = {
             "wanted": p.option(p.hash),
         },
     ),
+    64: ("published", lambda p: collection(p) | {"commit": p.u64(), "token": token(p), "fingerprint": p.hash()}),
+    65: ("publish_failed", publish_failed),
+    66: ("discarded", lambda p: collection(p) | {"obligation": p.u64()}),
 }
 
 
+def by(p):
+    who = {"actor": p.option(p.str), "cause": p.option(p.str)}
+    check(any(who.values()), "an event says neither who asked for it nor why")
+    return who
+
+
 def decode(event_type, version, data):
-    if event_type not in EVENTS or version != 1:
-        raise TooNew(f"event type {event_type} version {version} is not known")
+    if event_type not in EVENTS or version & 0x7FFF != 1:
+        raise TooNew(f"event type {event_type} version {version & 0x7FFF} is not known")
     name, read = EVENTS[event_type]
     payload = Payload(data)
-    event = read(payload)
+    who = by(payload) if version & 0x8000 else None
+    event = read(payload) | {"by": who}
     check(payload.at == len(data), f"bytes are left over in a {name}")
     return name, event
 
@@ -391,12 +437,13 @@ def read(stream, out):
 # Section 14.
 
 KEYS = (
-    "v seq time type collection incarnation task generation fingerprint wanted held attempt token worker reason cause "
-    "message failures not_before deadline retry_at grace_until until waits_for force rebuild kind source spec versioned policy "
-    "revision version path_set files bytes added removed changed segments_kept segments_new segments_dropped rows manifest output "
-    "epoch software last found"
+    "v seq time type collection incarnation task generation fingerprint wanted held attempt token worker "
+    "lease_us publish discard commit obligation delivery reason cause "
+    "message failures not_before deadline retry_at grace_until until resync_at waits_for force rebuild kind source spec versioned policy "
+    "revision version path_set files bytes added removed changed gone of segments_kept segments_new segments_dropped rows manifest output "
+    "epoch software last found limits base hash part parts length by"
 ).split()
-TIMES = {"time", "not_before", "deadline", "retry_at", "grace_until", "until"}
+TIMES = {"time", "not_before", "deadline", "retry_at", "grace_until", "until", "resync_at"}
 ESCAPES = {0x22: '\\"', 0x5C: "\\\\", 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
 ESCAPES = {code: f"\\u{code:04x}" for code in range(32)} | ESCAPES
 OF_A_TASK = "task_created task_started task_aborted task_completed attempt_failed attempt_ended task_parked".split()

@@ -9,17 +9,30 @@ use serde::Deserialize;
 use super::records::*;
 use super::*;
 use crate::core::vocabulary::{
-    AbortReason, Admission, AttemptTimeout, Built, Coalesce, CollectionId, Delta, EmptySource, EndReason, Epoch, Event,
-    FailReason, FieldError, Fingerprint, Generation, Grace, HoldCause, Kind, Name, ObjectHash, Observed, OnChange,
-    ParkCause, PathSet, Policy, RejectReason, Retry, SegmentCounts, Seq, Source, Spec, Stopping, TaskId, Timestamp,
-    Token, Version, WorkerName,
+    AbortReason, Admission, AttemptTimeout, Built, By, Coalesce, CollectionId, Delivery, Delta, Duties, EmptySource,
+    EndReason, Epoch, Event, FailReason, FieldError, Fingerprint, Generation, Grace, HoldCause, Kind, Limits, Name,
+    ObjectHash, Observed, OnChange, ParkCause, PathSet, Policy, Priority, RefreshReason, RejectReason, Resync, Retry,
+    SegmentCounts, Seq, Source, Spec, Stopping, TaskId, Timestamp, Token, Version, WorkerName,
 };
 
-/// Reads the event of type `tag` from its payload.
+/// Reads the event of type `tag` from its payload, and who asked for it.
 ///
 /// # Errors
 /// When the type or version is not known, or the payload does not have its layout.
-pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
+pub fn decode(tag: Tag, payload: &[u8]) -> Result<(Event, Option<By>), CodecError> {
+    if tag.version & ATTRIBUTED == 0 {
+        return Ok((event(tag, payload)?, None));
+    }
+    let reader = Reader { tag, payload };
+    let by: ByV1<'_> = options().allow_trailing_bytes().deserialize(payload).map_err(|e| reader.damaged(&e))?;
+    let length = options().serialized_size(&by).map_err(|e| reader.damaged(&e))?;
+    let rest = usize::try_from(length).ok().and_then(|length| payload.get(length..));
+    let rest = rest.ok_or_else(|| reader.damaged(&"it ends within who asked for it"))?;
+    let by = reader.check(By::recorded(by.actor, by.cause))?;
+    Ok((event(Tag { version: tag.version & !ATTRIBUTED, ..tag }, rest)?, Some(by)))
+}
+
+fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
     if tag.version != 1 {
         return Err(CodecError::Unknown(tag));
     }
@@ -32,6 +45,22 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         DATA_LOSS_ACCEPTED => {
             let r: DataLossAcceptedV1<'_> = reader.read()?;
             Event::DataLossAccepted { last: Seq(r.last), found: r.found.into() }
+        }
+        BASE_FRAME => {
+            let r: BaseFrameV1<'_> = reader.read()?;
+            let (part, parts, bytes) = (r.part, r.parts, r.bytes.into());
+            Event::BaseFrame { at: Seq(r.at), hash: r.hash, part, parts, bytes }
+        }
+        LIMITS_CHANGED => {
+            let r: LimitsChangedV1<'_> = reader.read()?;
+            let mut limits = Limits { total: r.total, ..Limits::default() };
+            for limit in &r.kinds {
+                limits.kinds.insert(reader.check(Kind::new(limit.of))?, limit.most);
+            }
+            for limit in &r.prefixes {
+                limits.prefixes.insert(reader.check(Name::new(limit.of))?, limit.most);
+            }
+            Event::LimitsChanged { limits }
         }
         COLLECTION_DECLARED => {
             let r: CollectionDeclaredV1<'_> = reader.read()?;
@@ -59,14 +88,21 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         POLICY_CHANGED => {
             let r: PolicyChangedV1 = reader.read()?;
             let (policy, revision) = (r.policy.into(), r.revision);
-            Event::PolicyChanged { collection: collection(r.collection), policy, revision }
+            let resync_at = r.resync_at.map(Timestamp);
+            Event::PolicyChanged { collection: collection(r.collection), policy, revision, resync_at }
         }
         COLLECTION_DROPPED => Event::CollectionDropped { collection: reader.collection_only()? },
         COLLECTION_PAUSED => Event::CollectionPaused { collection: reader.collection_only()? },
         COLLECTION_RESUMED => Event::CollectionResumed { collection: reader.collection_only()? },
         REFRESH_REQUESTED => {
-            let r: RefreshRequestedV1 = reader.read()?;
-            Event::RefreshRequested { collection: collection(r.collection), force: r.force }
+            let r: RefreshRequestedV1<'_> = reader.read()?;
+            let reason = match r.reason {
+                RefreshReasonV1::Asked => RefreshReason::Asked,
+                RefreshReasonV1::Resync => RefreshReason::Resync,
+                RefreshReasonV1::Drift { message } => RefreshReason::Drift(message.into()),
+            };
+            let (force, resync_at) = (r.force, r.resync_at.map(Timestamp));
+            Event::RefreshRequested { collection: collection(r.collection), force, reason, resync_at }
         }
         SOURCE_OBSERVED => {
             let r: SourceObservedV1<'_> = reader.read()?;
@@ -82,6 +118,7 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
             let r: CollectionHeldV1<'_> = reader.read()?;
             let cause = match r.cause {
                 HoldCauseV1::Empty => HoldCause::Empty,
+                HoldCauseV1::MostGone { gone, of } => HoldCause::MostGone { gone, of },
             };
             let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
             let fingerprint = Fingerprint(r.fingerprint);
@@ -113,6 +150,8 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 attempt: r.attempt,
                 worker: reader.check(WorkerName::new(r.worker))?,
                 deadline: r.deadline.map(Timestamp),
+                lease: r.lease.map(Duration::from_micros),
+                duties: Duties { publish: r.publish, discard: r.discard },
             }
         }
         TASK_ABORTED => {
@@ -140,6 +179,7 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                     rows: r.rows,
                     output: r.output.map(Into::into),
                 },
+                resync_at: r.resync_at.map(Timestamp),
             }
         }
         ATTEMPT_FAILED => {
@@ -204,6 +244,33 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 fingerprint: Fingerprint(r.fingerprint),
                 wanted: r.wanted.map(Fingerprint),
             }
+        }
+        PUBLISHED => {
+            let r: PublishedV1 = reader.read()?;
+            Event::Published {
+                collection: collection(r.collection),
+                commit: Seq(r.commit),
+                token: r.token.into(),
+                fingerprint: Fingerprint(r.fingerprint),
+            }
+        }
+        PUBLISH_FAILED => {
+            let r: PublishFailedV1<'_> = reader.read()?;
+            Event::PublishFailed {
+                collection: collection(r.collection),
+                obligation: Seq(r.obligation),
+                delivery: match r.delivery {
+                    DeliveryV1::Publish => Delivery::Publish,
+                    DeliveryV1::Discard => Delivery::Discard,
+                },
+                message: r.message.into(),
+                failures: r.failures,
+                retry_at: Timestamp(r.retry_at),
+            }
+        }
+        DISCARDED => {
+            let r: DiscardedV1 = reader.read()?;
+            Event::Discarded { collection: collection(r.collection), obligation: Seq(r.obligation) }
         }
         _ => return Err(CodecError::Unknown(tag)),
     })
@@ -297,6 +364,8 @@ impl From<PolicyV1> for Policy {
                 EmptySourceV1::Hold => EmptySource::Hold,
                 EmptySourceV1::Apply => EmptySource::Apply,
             },
+            priority: Priority((record.priority ^ SIGN).cast_signed()),
+            resync: Resync(record.resync.map(span)),
         }
     }
 }

@@ -6,19 +6,41 @@ use serde::Serialize;
 use super::records::*;
 use super::*;
 use crate::core::vocabulary::{
-    AbortReason, Admission, CollectionId, Delta, EmptySource, EndReason, Event, FailReason, HoldCause, Observed,
-    OnChange, ParkCause, Policy, RejectReason, TaskId, Token, micros,
+    AbortReason, Admission, By, CollectionId, Delivery, Delta, EmptySource, EndReason, Event, FailReason, HoldCause,
+    Observed, OnChange, ParkCause, Policy, RefreshReason, RejectReason, TaskId, Token, micros,
 };
 
-/// Appends the payload of `event` to `out` and says which type it is.
+/// Appends the payload of `event` to `out`, behind who asked for it, and says which type it is.
 ///
 /// # Errors
 /// When the payload would be longer than the format allows.
-pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+pub fn encode(event: &Event, by: Option<&By>, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+    let Some(by) = by else { return encode_event(event, out) };
+    let unattributed = |error: bincode::Error| CodecError::Payload {
+        tag: Tag { event_type: 0, version: ATTRIBUTED },
+        problem: error.to_string(),
+    };
+    options().serialize_into(&mut *out, &ByV1 { actor: by.actor(), cause: by.cause() }).map_err(unattributed)?;
+    let tag = encode_event(event, out)?;
+    Ok(Tag { version: tag.version | ATTRIBUTED, ..tag })
+}
+
+fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
     match event {
         Event::WriterOpened { software } => write(WRITER_OPENED, &WriterOpenedV1 { software }, out),
         Event::DataLossAccepted { last, found } => {
             write(DATA_LOSS_ACCEPTED, &DataLossAcceptedV1 { last: last.0, found }, out)
+        }
+        Event::BaseFrame { at, hash, part, parts, bytes } => {
+            write(BASE_FRAME, &BaseFrameV1 { at: at.0, hash: *hash, part: *part, parts: *parts, bytes }, out)
+        }
+        Event::LimitsChanged { limits } => {
+            let record = LimitsChangedV1 {
+                total: limits.total,
+                kinds: limits.kinds.iter().map(|(kind, most)| LimitV1 { of: kind.as_str(), most: *most }).collect(),
+                prefixes: limits.prefixes.iter().map(|(of, most)| LimitV1 { of: of.as_str(), most: *most }).collect(),
+            };
+            write(LIMITS_CHANGED, &record, out)
         }
         Event::CollectionDeclared { name, kind, source, spec, versioned, policy, revision, wanted } => {
             let record = CollectionDeclaredV1 {
@@ -41,15 +63,21 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             let (spec, admission) = (spec.as_str(), (*admission).into());
             write(SPEC_CHANGED, &SpecChangedV1 { collection: id(*collection), spec, admission }, out)
         }
-        Event::PolicyChanged { collection, policy, revision } => {
-            let (policy, revision) = (policy.into(), *revision);
-            write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy, revision }, out)
+        Event::PolicyChanged { collection, policy, revision, resync_at } => {
+            let (policy, revision, resync_at) = (policy.into(), *revision, resync_at.map(|t| t.0));
+            write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy, revision, resync_at }, out)
         }
         Event::CollectionDropped { collection } => write_only(COLLECTION_DROPPED, *collection, out),
         Event::CollectionPaused { collection } => write_only(COLLECTION_PAUSED, *collection, out),
         Event::CollectionResumed { collection } => write_only(COLLECTION_RESUMED, *collection, out),
-        Event::RefreshRequested { collection, force } => {
-            write(REFRESH_REQUESTED, &RefreshRequestedV1 { collection: id(*collection), force: *force }, out)
+        Event::RefreshRequested { collection, force, reason, resync_at } => {
+            let reason = match reason {
+                RefreshReason::Asked => RefreshReasonV1::Asked,
+                RefreshReason::Resync => RefreshReasonV1::Resync,
+                RefreshReason::Drift(message) => RefreshReasonV1::Drift { message },
+            };
+            let (collection, force, resync_at) = (id(*collection), *force, resync_at.map(|t| t.0));
+            write(REFRESH_REQUESTED, &RefreshRequestedV1 { collection, force, reason, resync_at }, out)
         }
         Event::SourceObserved { collection, observed, delta, admission } => {
             let (observed, delta, admission) = (observed.into(), delta.map(Into::into), (*admission).into());
@@ -61,6 +89,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
         Event::CollectionHeld { collection, observed, delta, cause, fingerprint } => {
             let cause = match cause {
                 HoldCause::Empty => HoldCauseV1::Empty,
+                HoldCause::MostGone { gone, of } => HoldCauseV1::MostGone { gone: *gone, of: *of },
             };
             let (observed, delta) = (observed.into(), delta.map(Into::into));
             let record =
@@ -81,13 +110,16 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             };
             write(TASK_CREATED, &record, out)
         }
-        Event::TaskStarted { collection, task, attempt, worker, deadline } => {
+        Event::TaskStarted { collection, task, attempt, worker, deadline, lease, duties } => {
             let record = TaskStartedV1 {
                 collection: id(*collection),
                 task: task.0.0,
                 attempt: *attempt,
                 worker: worker.as_str(),
                 deadline: deadline.map(|t| t.0),
+                lease: lease.map(micros),
+                publish: duties.publish,
+                discard: duties.discard,
             };
             write(TASK_STARTED, &record, out)
         }
@@ -100,7 +132,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             let stopping = stopping.map(|s| StoppingV1 { token: s.token.into(), grace_until: s.grace_until.0 });
             write(TASK_ABORTED, &TaskAbortedV1 { collection: id(*collection), task: task.0.0, reason, stopping }, out)
         }
-        Event::TaskCompleted { collection, task, attempt, token, fingerprint, result } => {
+        Event::TaskCompleted { collection, task, attempt, token, fingerprint, result, resync_at } => {
             let segments = result.segments.map(|s| SegmentCountsV1 { kept: s.kept, new: s.new, dropped: s.dropped });
             let record = TaskCompletedV1 {
                 attempt: attempt_v1(*collection, *task, *attempt, *token),
@@ -109,6 +141,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
                 segments,
                 rows: result.rows,
                 output: result.output.as_deref(),
+                resync_at: resync_at.map(|t| t.0),
             };
             write(TASK_COMPLETED, &record, out)
         }
@@ -157,6 +190,28 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             let attempt = attempt_v1(*collection, *task, *attempt, *token);
             let (fingerprint, wanted) = (fingerprint.0, wanted.map(|f| f.0));
             write(COMPLETION_REJECTED, &CompletionRejectedV1 { attempt, reason, fingerprint, wanted }, out)
+        }
+        Event::Published { collection, commit, token, fingerprint } => {
+            let (collection, commit) = (id(*collection), commit.0);
+            let (token, fingerprint) = ((*token).into(), fingerprint.0);
+            write(PUBLISHED, &PublishedV1 { collection, commit, token, fingerprint }, out)
+        }
+        Event::PublishFailed { collection, obligation, delivery, message, failures, retry_at } => {
+            let record = PublishFailedV1 {
+                collection: id(*collection),
+                obligation: obligation.0,
+                delivery: match delivery {
+                    Delivery::Publish => DeliveryV1::Publish,
+                    Delivery::Discard => DeliveryV1::Discard,
+                },
+                message,
+                failures: *failures,
+                retry_at: retry_at.0,
+            };
+            write(PUBLISH_FAILED, &record, out)
+        }
+        Event::Discarded { collection, obligation } => {
+            write(DISCARDED, &DiscardedV1 { collection: id(*collection), obligation: obligation.0 }, out)
         }
     }
 }
@@ -230,6 +285,8 @@ impl From<&Policy> for PolicyV1 {
                 EmptySource::Hold => EmptySourceV1::Hold,
                 EmptySource::Apply => EmptySourceV1::Apply,
             },
+            priority: policy.priority.0.cast_unsigned() ^ SIGN,
+            resync: policy.resync.0.map(micros),
         }
     }
 }

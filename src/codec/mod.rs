@@ -14,15 +14,22 @@ use bincode::Options;
 pub use decode::decode;
 pub use encode::encode;
 
-/// No payload is longer: the largest event is a declaration with a spec of 64 KiB and a source of 4 KiB.
+/// No payload is longer: the largest event that a person causes is a declaration with a spec of 64 KiB and a source of
+/// 4 KiB; the parts of a base are cut to fit.
 const MOST_PAYLOAD: u64 = 1 << 20;
+
+/// Set in a record's version: its payload begins with who asked for the event, and why.
+const ATTRIBUTED: u16 = 1 << 15;
+
+/// Numbers on disk have no sign: one that has is moved up by this, so that the order stays.
+const SIGN: u16 = 1 << 15;
 
 /// The number of an event's type, and the version of its payload. Both stand outside the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag {
     /// The type. Numbers only grow; a retired one is never used again.
     pub event_type: u16,
-    /// The version of its payload.
+    /// The version of its payload. The highest bit says that who asked for the event, and why, stands before it.
     pub version: u16,
 }
 
@@ -40,7 +47,8 @@ macro_rules! registry {
 registry! {
     1 WRITER_OPENED "writer_opened",
     2 DATA_LOSS_ACCEPTED "data_loss_accepted",
-    // 3 base_frame: reserved for the state that stands for a deleted prefix.
+    3 BASE_FRAME "base_frame",
+    4 LIMITS_CHANGED "limits_changed",
     16 COLLECTION_DECLARED "collection_declared",
     17 SOURCE_CHANGED "source_changed",
     18 SPEC_CHANGED "spec_changed",
@@ -61,11 +69,10 @@ registry! {
     53 ATTEMPT_ENDED "attempt_ended",
     54 TASK_PARKED "task_parked",
     55 COMPLETION_REJECTED "completion_rejected",
-    // 64 published, 65 publish_failed, 66 discarded: reserved for obligations towards destinations.
+    64 PUBLISHED "published",
+    65 PUBLISH_FAILED "publish_failed",
+    66 DISCARDED "discarded",
 }
-
-/// Event types whose numbers are given out and that this program neither writes nor reads yet: number and name.
-pub const RESERVED: &[(u16, &str)] = &[(3, "base_frame"), (64, "published"), (65, "publish_failed"), (66, "discarded")];
 
 /// Why an event could not be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,42 @@ pub(super) struct DataLossAcceptedV1<'a> {
     pub(super) found: &'a str,
 }
 
+/// Type 3, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct BaseFrameV1<'a> {
+    pub(super) at: u64,
+    pub(super) hash: Hash32,
+    pub(super) part: u32,
+    pub(super) parts: u32,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Type 4, version 1. Kinds and prefixes in ascending order of their bytes.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LimitsChangedV1<'a> {
+    pub(super) total: Option<u32>,
+    #[serde(borrow)]
+    pub(super) kinds: Vec<LimitV1<'a>>,
+    #[serde(borrow)]
+    pub(super) prefixes: Vec<LimitV1<'a>>,
+}
+
+/// Part of type 4.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LimitV1<'a> {
+    pub(super) of: &'a str,
+    pub(super) most: u32,
+}
+
+/// Before the payload of a record whose version has its highest bit set.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ByV1<'a> {
+    #[serde(borrow)]
+    pub(super) actor: Option<&'a str>,
+    #[serde(borrow)]
+    pub(super) cause: Option<&'a str>,
+}
+
 /// Type 16, version 1.
 #[derive(Serialize, Deserialize)]
 pub(super) struct CollectionDeclaredV1<'a> {
@@ -46,6 +82,9 @@ pub(super) struct PolicyV1 {
     pub(super) max_lost: u32,
     pub(super) attempt_timeout: Option<u64>,
     pub(super) empty_source: EmptySourceV1,
+    /// The priority plus 32,768: no signed numbers on disk.
+    pub(super) priority: u16,
+    pub(super) resync: Option<u64>,
 }
 
 /// Part of `PolicyV1`.
@@ -85,6 +124,7 @@ pub(super) struct PolicyChangedV1 {
     pub(super) collection: u64,
     pub(super) policy: PolicyV1,
     pub(super) revision: Option<u64>,
+    pub(super) resync_at: Option<u64>,
 }
 
 /// Types 20, 21 and 22, version 1: nothing but the collection.
@@ -95,9 +135,20 @@ pub(super) struct CollectionOnlyV1 {
 
 /// Type 23, version 1.
 #[derive(Serialize, Deserialize)]
-pub(super) struct RefreshRequestedV1 {
+pub(super) struct RefreshRequestedV1<'a> {
     pub(super) collection: u64,
     pub(super) force: bool,
+    #[serde(borrow)]
+    pub(super) reason: RefreshReasonV1<'a>,
+    pub(super) resync_at: Option<u64>,
+}
+
+/// Part of type 23.
+#[derive(Serialize, Deserialize)]
+pub(super) enum RefreshReasonV1<'a> {
+    Asked,
+    Resync,
+    Drift { message: &'a str },
 }
 
 /// Part of types 32 and 34.
@@ -164,6 +215,7 @@ pub(super) struct CollectionHeldV1<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) enum HoldCauseV1 {
     Empty,
+    MostGone { gone: u64, of: u64 },
 }
 
 /// Type 35, version 1.
@@ -192,6 +244,9 @@ pub(super) struct TaskStartedV1<'a> {
     pub(super) attempt: u32,
     pub(super) worker: &'a str,
     pub(super) deadline: Option<u64>,
+    pub(super) lease: Option<u64>,
+    pub(super) publish: bool,
+    pub(super) discard: bool,
 }
 
 /// Type 50, version 1.
@@ -244,6 +299,7 @@ pub(super) struct TaskCompletedV1<'a> {
     pub(super) rows: Option<u64>,
     #[serde(borrow)]
     pub(super) output: Option<&'a str>,
+    pub(super) resync_at: Option<u64>,
 }
 
 /// Part of type 51.
@@ -322,4 +378,38 @@ pub(super) enum RejectReasonV1 {
     NotLive,
     Duplicate,
     UnknownCollection,
+}
+
+/// Type 64, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PublishedV1 {
+    pub(super) collection: u64,
+    pub(super) commit: u64,
+    pub(super) token: TokenV1,
+    pub(super) fingerprint: Hash32,
+}
+
+/// Type 65, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PublishFailedV1<'a> {
+    pub(super) collection: u64,
+    pub(super) obligation: u64,
+    pub(super) delivery: DeliveryV1,
+    pub(super) message: &'a str,
+    pub(super) failures: u32,
+    pub(super) retry_at: u64,
+}
+
+/// Part of type 65.
+#[derive(Serialize, Deserialize)]
+pub(super) enum DeliveryV1 {
+    Publish,
+    Discard,
+}
+
+/// Type 66, version 1.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DiscardedV1 {
+    pub(super) collection: u64,
+    pub(super) obligation: u64,
 }

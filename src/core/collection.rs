@@ -1,11 +1,14 @@
 //! One collection: the last word heard, the word admitted, what was applied, and what its task is doing.
 
+mod fold;
+
 use std::sync::Arc;
 
+use super::obligations::Obligations;
 use super::status::Status;
 use super::vocabulary::{
-    Admission, Built, Content, Event, FailReason, Fingerprint, Generation, HoldCause, Kind, Name, Observed, Policy,
-    Recorded, Seq, Source, Spec, TaskId, Timestamp, Token, Word,
+    Built, Content, Event, Fingerprint, Generation, HoldCause, Kind, Name, Observed, Policy, Recorded, Seq, Source,
+    Spec, TaskId, Timestamp, Token, Word,
 };
 
 /// Everything known of one collection.
@@ -47,6 +50,12 @@ pub struct Collection {
     pub unapplied_since: Option<Timestamp>,
     /// Why the source cannot be observed.
     pub unobservable: Option<Box<Unobservable>>,
+    /// The last time that somebody asked for a refresh.
+    pub refreshed: Seq,
+    /// When what is applied is checked again.
+    pub resync_at: Option<Timestamp>,
+    /// What it owes its destination, once its kind has one.
+    pub obligations: Option<Box<Obligations>>,
 }
 
 /// The word that was admitted.
@@ -75,6 +84,8 @@ pub struct Applied {
     pub at: Timestamp,
     /// What was built.
     pub result: Built,
+    /// The word that it was built from.
+    pub word: Arc<Word>,
 }
 
 /// Why the last word heard is not admitted yet.
@@ -151,6 +162,9 @@ impl Collection {
             draining: 0,
             unapplied_since: Some(recorded.at),
             unobservable: None,
+            refreshed: Seq::ZERO,
+            resync_at: None,
+            obligations: None,
         };
         collection.want(latest, *wanted, Generation(1))?;
         Ok(collection)
@@ -175,6 +189,21 @@ impl Collection {
             Content::Observed(observed) => Some(observed),
             Content::Unversioned | Content::Unknown => None,
         }
+    }
+
+    /// The files of what is applied.
+    #[must_use]
+    pub fn applied_observed(&self) -> Option<&Observed> {
+        match &self.applied.as_ref()?.word.content {
+            Content::Observed(observed) => Some(observed),
+            Content::Unversioned | Content::Unknown => None,
+        }
+    }
+
+    /// The attempts whose outputs the next one may take over.
+    #[must_use]
+    pub fn leftovers(&self) -> &[Token] {
+        self.obligations.as_ref().map_or(&[], |obligations| &obligations.leftovers)
     }
 
     /// The generation under which the last word heard is wanted, or will be: what to wait for.
@@ -219,229 +248,5 @@ impl Collection {
     pub(super) fn observed_as(&self, observed: &Observed) -> Word {
         let Word { source, spec, .. } = &*self.latest;
         Word { source: source.clone(), spec: spec.clone(), content: Content::Observed(observed.clone()) }
-    }
-
-    /// What `recorded` makes of this collection, its status included.
-    pub(super) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        self.status = std::mem::take(&mut self.status).after(recorded)?;
-        self.fold_word(recorded)?;
-        self.fold_task(recorded)?;
-        self.measure_lag(recorded.at);
-        Ok(())
-    }
-
-    /// The part of an event that is about words.
-    fn fold_word(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        match &recorded.event {
-            Event::SourceChanged { source, admission, .. } => {
-                let word = Arc::new(self.resourced(source));
-                let pending = self.pending;
-                self.hear(recorded.seq, Arc::clone(&word), pending);
-                self.unobservable = None;
-                self.admit(word, *admission, recorded.at)
-            }
-            Event::SpecChanged { spec, admission, .. } => {
-                let word = Arc::new(self.respecified(spec));
-                let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
-                match self.pending {
-                    Some(Pending::Held { since, cause, .. }) if heard != *word => {
-                        let fingerprint = heard.fingerprint().ok_or("nothing that was observed is held")?;
-                        self.hear(recorded.seq, Arc::new(heard), self.pending);
-                        self.admit(word, *admission, recorded.at)?;
-                        self.pending = Some(Pending::Held { since, cause, fingerprint });
-                        Ok(())
-                    }
-                    pending => {
-                        self.hear(recorded.seq, Arc::clone(&word), pending);
-                        self.admit(word, *admission, recorded.at)
-                    }
-                }
-            }
-            Event::SourceObserved { observed, admission, .. } => {
-                if self.is_known_and_waits(observed) && matches!(admission, Admission::Admitted { .. }) {
-                    // Nobody has looked: what was heard earlier is admitted now.
-                    return self.admit(Arc::clone(&self.latest), *admission, recorded.at);
-                }
-                let word = self.observe(recorded.seq, observed)?;
-                self.admit(word, *admission, recorded.at)
-            }
-            Event::CollectionHeld { observed, cause, fingerprint, .. } => {
-                if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
-                    return Err("its fingerprint is not that of what it says");
-                }
-                let again = |held: &Pending| matches!(held, Pending::Held { fingerprint: f, .. } if f == fingerprint);
-                let since = self.pending.filter(again).map_or(recorded.at, |held| held.since());
-                self.pending = Some(Pending::Held { since, cause: *cause, fingerprint: *fingerprint });
-                Ok(())
-            }
-            Event::HoldConfirmed { fingerprint, generation, .. } => {
-                if !matches!(self.pending, Some(Pending::Held { fingerprint: held, .. }) if held == *fingerprint) {
-                    return Err("this is not held");
-                }
-                self.pending = None;
-                self.heard = recorded.seq;
-                self.want(Arc::clone(&self.latest), Some(*fingerprint), *generation)
-            }
-            Event::ObservationFailed { cause, .. } => {
-                self.unobservable = Some(Box::new(Unobservable { since: recorded.at, cause: cause.clone() }));
-                Ok(())
-            }
-            Event::PolicyChanged { policy, revision, .. } => {
-                if *revision < self.revision {
-                    return Err("its revision goes back");
-                }
-                self.policy = policy.clone();
-                self.revision = *revision;
-                Ok(())
-            }
-            Event::WriterOpened { .. }
-            | Event::DataLossAccepted { .. }
-            | Event::CollectionDeclared { .. }
-            | Event::CollectionDropped { .. }
-            | Event::CollectionPaused { .. }
-            | Event::CollectionResumed { .. }
-            | Event::RefreshRequested { .. }
-            | Event::TaskCreated { .. }
-            | Event::TaskStarted { .. }
-            | Event::TaskAborted { .. }
-            | Event::TaskCompleted { .. }
-            | Event::AttemptFailed { .. }
-            | Event::AttemptEnded { .. }
-            | Event::TaskParked { .. }
-            | Event::CompletionRejected { .. } => Ok(()),
-        }
-    }
-
-    /// The part of an event that is about tasks; the status has followed it already.
-    fn fold_task(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        match &recorded.event {
-            Event::CollectionPaused { .. } => self.paused = true,
-            Event::CollectionResumed { .. } => self.paused = false,
-            Event::RefreshRequested { .. } => {
-                (self.failures, self.moves) = (0, 0);
-            }
-            Event::TaskCreated { fingerprint, generation, .. } => {
-                if self.wanted_fingerprint() != Some(*fingerprint) || self.generation != *generation {
-                    return Err("it is not what is wanted");
-                }
-            }
-            Event::TaskStarted { .. } => {
-                if self.paused {
-                    return Err("the collection is paused");
-                }
-                if self.draining > 0 {
-                    return Err("an attempt of an ended task has not stopped yet");
-                }
-            }
-            Event::TaskCompleted { task, token, fingerprint, result, .. } => {
-                if self.wanted_fingerprint() != Some(*fingerprint) {
-                    return Err("it is not what is wanted");
-                }
-                self.applied = Some(Box::new(Applied {
-                    fingerprint: *fingerprint,
-                    generation: self.generation,
-                    task: *task,
-                    token: *token,
-                    seq: recorded.seq,
-                    at: recorded.at,
-                    result: result.clone(),
-                }));
-                (self.failures, self.moves) = (0, 0);
-                // The first word that is not applied is now the one that is pending, if any.
-                self.unapplied_since = self.pending.map(|pending| pending.since());
-            }
-            Event::AttemptFailed { reason, failures, .. } => {
-                self.failures = *failures;
-                self.moves = if *reason == FailReason::SourceMoved { self.moves.saturating_add(1) } else { 0 };
-            }
-            Event::WriterOpened { .. }
-            | Event::DataLossAccepted { .. }
-            | Event::CollectionDeclared { .. }
-            | Event::SourceChanged { .. }
-            | Event::SpecChanged { .. }
-            | Event::PolicyChanged { .. }
-            | Event::SourceObserved { .. }
-            | Event::ObservationFailed { .. }
-            | Event::CollectionHeld { .. }
-            | Event::HoldConfirmed { .. }
-            | Event::CollectionDropped { .. }
-            | Event::TaskAborted { .. }
-            | Event::AttemptEnded { .. }
-            | Event::TaskParked { .. }
-            | Event::CompletionRejected { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Whether this is the last observation, which waits to be admitted.
-    fn is_known_and_waits(&self, observed: &Observed) -> bool {
-        let waits = matches!(self.pending, Some(Pending::Settling { .. } | Pending::Waiting { .. }));
-        waits && self.observed() == Some(observed)
-    }
-
-    fn observe(&mut self, seq: Seq, observed: &Observed) -> Result<Arc<Word>, &'static str> {
-        if !self.versioned {
-            return Err("the collection is unversioned");
-        }
-        let word = Arc::new(self.observed_as(observed));
-        let pending = self.pending;
-        self.hear(seq, Arc::clone(&word), pending);
-        self.unobservable = None;
-        Ok(word)
-    }
-
-    fn hear(&mut self, seq: Seq, latest: Arc<Word>, pending: Option<Pending>) {
-        self.heard = seq;
-        self.latest = latest;
-        self.pending = pending;
-    }
-
-    /// Makes `word` wanted, or notes what it waits for.
-    fn admit(&mut self, word: Arc<Word>, admission: Admission, at: Timestamp) -> Result<(), &'static str> {
-        self.pending = match (admission, self.pending) {
-            (Admission::Admitted { wanted, generation }, _) => {
-                self.pending = None;
-                return self.want(word, wanted, generation);
-            }
-            (Admission::Settling { until }, Some(Pending::Settling { since, .. })) => {
-                Some(Pending::Settling { since, until })
-            }
-            (Admission::Settling { until }, _) => Some(Pending::Settling { since: at, until }),
-            (Admission::Waiting, _) if self.status.live().is_none() => return Err("no task is live that could end"),
-            (Admission::Waiting, Some(Pending::Settling { since, .. } | Pending::Waiting { since })) => {
-                Some(Pending::Waiting { since })
-            }
-            (Admission::Waiting, Some(Pending::Held { .. }) | None) => Some(Pending::Waiting { since: at }),
-        };
-        Ok(())
-    }
-
-    /// Makes `word` wanted. The event carries its fingerprint, and it has to be the one that the word has.
-    fn want(
-        &mut self,
-        word: Arc<Word>,
-        wanted: Option<Fingerprint>,
-        generation: Generation,
-    ) -> Result<(), &'static str> {
-        if word.fingerprint() != wanted {
-            return Err("its fingerprint is not that of what it says");
-        }
-        if generation < self.generation {
-            return Err("its generation goes back");
-        }
-        self.generation = generation;
-        self.wanted = wanted.map(|fingerprint| Wanted { fingerprint, word });
-        if let Some(applied) = self.applied.as_mut().filter(|applied| Some(applied.fingerprint) == wanted) {
-            applied.generation = generation;
-        }
-        Ok(())
-    }
-
-    fn measure_lag(&mut self, at: Timestamp) {
-        if self.is_fresh() {
-            self.unapplied_since = None;
-        } else {
-            self.unapplied_since.get_or_insert(at);
-        }
     }
 }

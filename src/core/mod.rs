@@ -9,6 +9,7 @@
 
 mod collection;
 mod decide;
+mod obligations;
 mod state;
 mod status;
 mod view;
@@ -16,6 +17,7 @@ pub mod vocabulary;
 
 pub use collection::{Applied, Collection, Pending, Unobservable, Wanted};
 pub use decide::{Events, decide};
-pub use state::{Draining, Illegal, State, Violation};
+pub use obligations::{Leaving, Obligation, Obligations, Owed};
+pub use state::{Draining, Illegal, Orphan, State, Violation};
 pub use status::{Attempt, Failure, Parked, Parking, Running, Status, Task, Waiting};
-pub use view::{CollectionView, Condition, Lag};
+pub use view::{CollectionView, Condition, DeliveryFailure, Lag, Owes};

@@ -1,16 +1,19 @@
 //! What the log adds up to. `fold` is the only way in which it changes: live, in replay and in every test.
 
 mod check;
+mod fold;
+mod ready;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::collection::{Collection, Pending};
-use super::status::Status;
+use super::collection::Collection;
+use super::obligations::{Obligation, Obligations};
 use super::vocabulary::{
-    AttemptRef, CollectionId, Deadline, Epoch, Event, Kind, Name, Recorded, Seq, TaskId, Timestamp, Token,
+    AttemptRef, CollectionId, Deadline, Epoch, Kind, Limits, Name, Recorded, Scope, Seq, Timestamp, Token,
 };
+use ready::Ready;
 
 pub use check::Violation;
 
@@ -23,11 +26,18 @@ pub struct State {
     last: Seq,
     epoch: Epoch,
     at: Timestamp,
+    limits: Limits,
     collections: BTreeMap<CollectionId, Collection>,
+    orphans: BTreeMap<CollectionId, Orphan>,
     draining: BTreeMap<Token, Draining>,
+    // What follows from the rest.
     names: BTreeMap<Name, CollectionId>,
-    ready: BTreeMap<Kind, BTreeSet<(Timestamp, TaskId, CollectionId)>>,
+    ready: Ready,
     deadlines: BTreeSet<(Timestamp, Deadline)>,
+    /// When the first obligation of each collection is due.
+    owed: BTreeSet<(Timestamp, CollectionId)>,
+    /// Collections with abandoned attempts.
+    haunted: BTreeSet<CollectionId>,
 }
 
 /// An attempt that may not commit any more and still holds a worker.
@@ -37,6 +47,23 @@ pub struct Draining {
     pub attempt: AttemptRef,
     /// Then it is abandoned; `None` if it has ended already and only has to be taken off the books.
     pub grace_until: Option<Timestamp>,
+    /// It runs in a process of its own.
+    pub leased: bool,
+    /// It has not committed, and what it has made is to be discarded.
+    pub leaves: bool,
+}
+
+/// What is left of a dropped collection: attempts that have not stopped, and outputs to discard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Orphan {
+    /// The name it had.
+    pub name: Name,
+    /// Which worker built it.
+    pub kind: Kind,
+    /// Attempts that still hold a worker.
+    pub draining: u32,
+    /// What is owed.
+    pub obligations: Obligations,
 }
 
 /// An event that cannot follow the ones before it. Before an append that is a bug of the program; in replay it
@@ -145,7 +172,7 @@ impl State {
 
     /// The attempts that are running, in the order of their collections.
     pub fn running(&self) -> impl Iterator<Item = (CollectionId, AttemptRef)> {
-        self.collections.iter().filter_map(|(id, collection)| Some((*id, running_attempt(*id, collection)?)))
+        self.collections.iter().filter_map(|(id, collection)| Some((*id, collection.status.running()?.attempt_of(*id))))
     }
 
     /// The first thing that is due at `now` or before.
@@ -160,17 +187,58 @@ impl State {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// The collection whose task has waited longest for a worker of one of `kinds` and may start at `now`.
+    /// The collection whose task is next for a worker of one of `kinds`: of those that may start at `now`, the one of
+    /// the highest priority, and of equals the one that has waited longest. Waiting raises a priority.
     #[must_use]
     pub fn first_ready<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>, now: Timestamp) -> Option<CollectionId> {
-        let first = kinds.into_iter().filter_map(|kind| self.ready.get(kind)?.first()).min()?;
-        (first.0 <= now).then_some(first.2)
+        self.ready.first(kinds, now, &self.limits)
     }
 
-    /// When a task of one of `kinds` may start next.
+    /// When a task of one of `kinds` may start next, as far as is known now.
     #[must_use]
     pub fn next_ready<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>) -> Option<Timestamp> {
-        kinds.into_iter().filter_map(|kind| self.ready.get(kind)?.first()).min().map(|first| first.0)
+        self.ready.next(kinds, &self.limits)
+    }
+
+    /// The limit that keeps this collection's task from starting, and how many attempts it allows.
+    #[must_use]
+    pub fn limit_reached(&self, id: CollectionId) -> Option<(Scope, u32)> {
+        let collection = self.collections.get(&id)?;
+        self.ready.blocked(&collection.kind, self.limits.prefix_of(&collection.name), &self.limits)
+    }
+
+    /// How many attempts may hold a worker at the same time.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What is left of dropped collections.
+    pub fn orphans(&self) -> impl Iterator<Item = (CollectionId, &Orphan)> {
+        self.orphans.iter().map(|(id, orphan)| (*id, orphan))
+    }
+
+    /// The collections with an obligation that is due at `now`, in the order in which they became due.
+    pub fn owing(&self, now: Timestamp) -> impl Iterator<Item = CollectionId> {
+        self.owed.iter().take_while(move |(due, _)| *due <= now).map(|(_, id)| *id)
+    }
+
+    /// When an obligation is due next, after `now`.
+    #[must_use]
+    pub fn next_owed(&self, now: Timestamp) -> Option<Timestamp> {
+        let after = (std::ops::Bound::Excluded((now, CollectionId(Seq(u64::MAX)))), std::ops::Bound::Unbounded);
+        self.owed.range(after).next().map(|(due, _)| *due)
+    }
+
+    /// What a collection, which may be gone, has to do first for its destination.
+    #[must_use]
+    pub fn first_obligation(&self, id: CollectionId) -> Option<(&Name, &Kind, &Obligation)> {
+        let (name, kind, obligations) = match (self.collections.get(&id), self.orphans.get(&id)) {
+            (Some(collection), _) => (&collection.name, &collection.kind, collection.obligations.as_deref()?),
+            (None, Some(orphan)) => (&orphan.name, &orphan.kind, &orphan.obligations),
+            (None, None) => return None,
+        };
+        obligations.first().map(|first| (name, kind, first))
     }
 
     /// A digest of everything but the indices. Equal states have equal digests, within one build of this crate:
@@ -181,164 +249,14 @@ impl State {
         self.hash(&mut hasher);
         *hasher.0.finalize().as_bytes()
     }
-
-    /// Epoch, order and time hold for every event alike.
-    fn advance(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        if recorded.seq != self.last.next() {
-            return Err("its sequence number is not the next");
-        }
-        if recorded.at < self.at {
-            return Err("its time goes back");
-        }
-        match recorded.event {
-            Event::WriterOpened { .. } if recorded.epoch <= self.epoch => return Err("its epoch is not a new one"),
-            Event::WriterOpened { .. } => self.epoch = recorded.epoch,
-            _ if self.last == Seq::ZERO => return Err("no writer has opened the log"),
-            _ if recorded.epoch != self.epoch => return Err("its epoch is not the one that is open"),
-            _ => {}
-        }
-        self.last = recorded.seq;
-        self.at = recorded.at;
-        Ok(())
-    }
-
-    fn apply(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        let Some(id) = recorded.event.collection(recorded.seq) else { return Ok(()) };
-        match &recorded.event {
-            Event::CollectionDeclared { name, .. } => {
-                let collection = Collection::declared(recorded)?;
-                if self.names.insert(name.clone(), id).is_some() {
-                    return Err("its name is taken");
-                }
-                self.insert(id, collection);
-                Ok(())
-            }
-            Event::CollectionDropped { .. } => {
-                let mut collection = self.remove(id).ok_or("there is no such collection")?;
-                collection.fold(recorded)?;
-                self.names.remove(&collection.name);
-                Ok(())
-            }
-            // These two may come after the collection is gone.
-            Event::AttemptEnded { task, attempt, token, .. } => {
-                let ended = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
-                match self.remove(id) {
-                    Some(collection) => self.end_attempt(collection, ended, recorded),
-                    None => self.stop_draining(ended),
-                }
-            }
-            Event::CompletionRejected { .. } if !self.collections.contains_key(&id) => Ok(()),
-            _ => {
-                let mut collection = self.remove(id).ok_or("there is no such collection")?;
-                let before = running_attempt(id, &collection);
-                collection.fold(recorded)?;
-                if let Some(attempt) = before.filter(|_| collection.status.attempt().is_none()) {
-                    collection.draining += 1;
-                    self.start_draining(attempt, grace_of(&recorded.event));
-                }
-                self.insert(id, collection);
-                Ok(())
-            }
-        }
-    }
-
-    fn end_attempt(
-        &mut self,
-        mut collection: Collection,
-        ended: AttemptRef,
-        recorded: &Recorded,
-    ) -> Result<(), &'static str> {
-        let id = ended.collection;
-        if running_attempt(id, &collection) != Some(ended) {
-            self.stop_draining(ended)?;
-            collection.draining = collection.draining.checked_sub(1).ok_or("nothing is draining")?;
-        }
-        collection.fold(recorded)?;
-        self.insert(id, collection);
-        Ok(())
-    }
-
-    fn start_draining(&mut self, attempt: AttemptRef, grace_until: Option<Timestamp>) {
-        self.draining.insert(attempt.token, Draining { attempt, grace_until });
-        if let Some(until) = grace_until {
-            self.deadlines.insert((until, Deadline::Grace(attempt.token)));
-        }
-    }
-
-    fn stop_draining(&mut self, ended: AttemptRef) -> Result<(), &'static str> {
-        let draining = self.draining.remove(&ended.token).ok_or("there is no such attempt")?;
-        if draining.attempt != ended {
-            return Err("the token is another attempt's");
-        }
-        if let Some(until) = draining.grace_until {
-            self.deadlines.remove(&(until, Deadline::Grace(ended.token)));
-        }
-        Ok(())
-    }
-
-    /// Takes a collection out, together with what the indices say of it.
-    fn remove(&mut self, id: CollectionId) -> Option<Collection> {
-        let collection = self.collections.remove(&id)?;
-        if let Some((not_before, task)) = ready_at(&collection)
-            && let Some(ready) = self.ready.get_mut(&collection.kind)
-        {
-            ready.remove(&(not_before, task, id));
-        }
-        for deadline in deadlines_of(id, &collection).into_iter().flatten() {
-            self.deadlines.remove(&deadline);
-        }
-        Some(collection)
-    }
-
-    fn insert(&mut self, id: CollectionId, collection: Collection) {
-        if let Some((not_before, task)) = ready_at(&collection) {
-            if let Some(ready) = self.ready.get_mut(&collection.kind) {
-                ready.insert((not_before, task, id));
-            } else {
-                self.ready.insert(collection.kind.clone(), BTreeSet::from([(not_before, task, id)]));
-            }
-        }
-        self.deadlines.extend(deadlines_of(id, &collection).into_iter().flatten());
-        self.collections.insert(id, collection);
-    }
-}
-
-/// When the collection's task may start, unless something else has to happen first.
-fn ready_at(collection: &Collection) -> Option<(Timestamp, TaskId)> {
-    match &collection.status {
-        Status::Waiting(waiting) if !collection.paused && collection.draining == 0 => {
-            Some((waiting.not_before, waiting.task.id))
-        }
-        Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
-    }
-}
-
-/// What is to happen to the collection at a time of its own.
-fn deadlines_of(id: CollectionId, collection: &Collection) -> [Option<(Timestamp, Deadline)>; 2] {
-    let settled = match collection.pending {
-        Some(Pending::Settling { until, .. }) => Some((until, Deadline::Settled(id))),
-        Some(Pending::Waiting { .. } | Pending::Held { .. }) | None => None,
-    };
-    let attempt = collection.status.attempt().and_then(|attempt| attempt.deadline);
-    [settled, attempt.map(|deadline| (deadline, Deadline::Attempt(id)))]
-}
-
-fn running_attempt(id: CollectionId, collection: &Collection) -> Option<AttemptRef> {
-    collection.status.running().map(|running| running.attempt_of(id))
-}
-
-fn grace_of(event: &Event) -> Option<Timestamp> {
-    match event {
-        Event::TaskAborted { stopping, .. } => stopping.map(|stopping| stopping.grace_until),
-        Event::AttemptFailed { grace_until, .. } => *grace_until,
-        _ => None,
-    }
 }
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
         (self.last, self.epoch, self.at) == (other.last, other.epoch, other.at)
+            && self.limits == other.limits
             && self.collections == other.collections
+            && self.orphans == other.orphans
             && self.draining == other.draining
     }
 }
@@ -348,7 +266,9 @@ impl Eq for State {}
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         (self.last, self.epoch, self.at).hash(hasher);
+        self.limits.hash(hasher);
         self.collections.hash(hasher);
+        self.orphans.hash(hasher);
         self.draining.hash(hasher);
     }
 }

@@ -16,9 +16,11 @@
 //!
 //! A task is *live* while it is waiting or running: OneLive holds by the shape of this type.
 
+use std::time::Duration;
+
 use super::vocabulary::{
-    AbortReason, Admission, AttemptRef, CollectionId, Event, FailReason, Fingerprint, Generation, ParkCause, Recorded,
-    TaskId, Timestamp, Token, WorkerName,
+    AbortReason, Admission, AttemptRef, CollectionId, Duties, Event, FailReason, Fingerprint, Generation, ParkCause,
+    Recorded, RefreshReason, TaskId, Timestamp, Token, WorkerName,
 };
 
 /// What the task of a collection is doing.
@@ -98,6 +100,10 @@ pub struct Attempt {
     pub started: Timestamp,
     /// When it has timed out.
     pub deadline: Option<Timestamp>,
+    /// If it runs in a process of its own: how long it may be silent before it counts as lost.
+    pub lease: Option<Duration>,
+    /// What its kind does beside building.
+    pub duties: Duties,
 }
 
 /// A task that was given up.
@@ -168,7 +174,11 @@ impl Status {
         match (&recorded.event, self) {
             // Not about the task of an existing collection.
             (
-                Event::WriterOpened { .. } | Event::DataLossAccepted { .. } | Event::CollectionDeclared { .. },
+                Event::WriterOpened { .. }
+                | Event::DataLossAccepted { .. }
+                | Event::BaseFrame { .. }
+                | Event::LimitsChanged { .. }
+                | Event::CollectionDeclared { .. },
                 Idle | Wait(_) | Run(_) | Shelved(_),
             ) => Err("it is not about an existing collection"),
 
@@ -180,6 +190,10 @@ impl Status {
                 | Event::CollectionPaused { .. }
                 | Event::CollectionResumed { .. }
                 | Event::CompletionRejected { .. }
+                | Event::Published { .. }
+                | Event::PublishFailed { .. }
+                | Event::Discarded { .. }
+                | Event::RefreshRequested { reason: RefreshReason::Resync, .. }
                 | Event::SourceChanged { admission: Admission::Settling { .. } | Admission::Waiting, .. }
                 | Event::SpecChanged { admission: Admission::Settling { .. } | Admission::Waiting, .. }
                 | Event::SourceObserved { admission: Admission::Settling { .. } | Admission::Waiting, .. },
@@ -203,12 +217,21 @@ impl Status {
             ) => Ok(parked.unless(*wanted)),
             (Event::HoldConfirmed { fingerprint, .. }, Shelved(parked)) => Ok(parked.unless(Some(*fingerprint))),
 
-            (Event::RefreshRequested { .. }, status @ (Idle | Run(_))) => Ok(status),
-            (Event::RefreshRequested { .. }, Wait(mut waiting)) => {
+            // Somebody asked, or what was committed is gone.
+            (
+                Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. },
+                status @ (Idle | Run(_)),
+            ) => Ok(status),
+            (
+                Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. },
+                Wait(mut waiting),
+            ) => {
                 waiting.not_before = at;
                 Ok(Wait(waiting))
             }
-            (Event::RefreshRequested { .. }, Shelved(_)) => Ok(Idle),
+            (Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. }, Shelved(_)) => {
+                Ok(Idle)
+            }
 
             (Event::CollectionDropped { .. }, status @ (Idle | Shelved(_))) => Ok(status),
             (Event::CollectionDropped { .. }, Wait(_) | Run(_)) => Err("its task is live"),
@@ -229,7 +252,7 @@ impl Status {
             (Event::TaskCreated { .. }, Wait(_) | Run(_)) => Err("another task is live"),
             (Event::TaskCreated { .. }, Shelved(_)) => Err("what is wanted is parked"),
 
-            (Event::TaskStarted { task, attempt, worker, deadline, .. }, Wait(waiting)) => {
+            (Event::TaskStarted { task, attempt, worker, deadline, lease, duties, .. }, Wait(waiting)) => {
                 let mut live = expect_task(waiting.task, *task)?;
                 live.attempts += 1;
                 if live.attempts != *attempt {
@@ -244,6 +267,8 @@ impl Status {
                     worker: worker.clone(),
                     started: at,
                     deadline: *deadline,
+                    lease: *lease,
+                    duties: *duties,
                 };
                 Ok(Run(Box::new(Running { task: live, attempt })))
             }

@@ -6,11 +6,12 @@ use std::fmt;
 use std::time::Duration;
 
 use super::collection::{Applied, Collection, Pending, Unobservable};
+use super::obligations::{Obligation, Obligations};
 use super::state::State;
 use super::status::{Failure, Parking, Status, Waiting};
 use super::vocabulary::{
-    CollectionId, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Source, Spec, TaskId, Timestamp,
-    WorkerName,
+    CollectionId, Delivery, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Scope, Seq, Source, Spec,
+    TaskId, Timestamp, WorkerName,
 };
 
 /// One collection at one moment.
@@ -54,6 +55,38 @@ pub struct CollectionView {
     pub last_failure: Option<Failure>,
     /// How far it is behind.
     pub lag: Lag,
+    /// When what is applied is checked again.
+    pub resync_at: Option<Timestamp>,
+    /// What it owes its destination; nothing for kinds that have none.
+    pub owes: Option<Owes>,
+}
+
+/// What a collection owes its destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owes {
+    /// The event of the last commit that was published.
+    pub published: Option<Seq>,
+    /// Commits that are to be published.
+    pub unpublished: u64,
+    /// How far the destination is behind what is applied.
+    pub lag: Lag,
+    /// Outputs to discard, counted by the events that made them obsolete.
+    pub undiscarded: u64,
+    /// Why the first of them could not be met the last time.
+    pub failure: Option<DeliveryFailure>,
+}
+
+/// How an obligation could not be met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryFailure {
+    /// What was tried.
+    pub delivery: Delivery,
+    /// What the worker said.
+    pub cause: Box<str>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// It is tried again then.
+    pub retry_at: Timestamp,
 }
 
 /// How far a collection is behind its source.
@@ -124,6 +157,13 @@ pub enum Condition {
     },
     /// The next attempt may start and waits for a worker of its kind.
     WaitingForWorker,
+    /// The next attempt may start, and as many hold a worker as a limit allows.
+    Limit {
+        /// Which limit.
+        scope: Scope,
+        /// How many it allows.
+        most: u32,
+    },
     /// The task was given up; a change or a refresh starts a new one.
     Parked {
         /// Why.
@@ -165,6 +205,8 @@ impl CollectionView {
             failures: collection.failures,
             last_failure,
             lag: Lag::of(collection, now),
+            resync_at: collection.resync_at,
+            owes: collection.obligations.as_deref().map(|obligations| Owes::of(obligations, now)),
         })
     }
 
@@ -174,6 +216,30 @@ impl CollectionView {
         match self.pending {
             Some(Pending::Held { cause, fingerprint, .. }) => Some((cause, fingerprint)),
             Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None => None,
+        }
+    }
+}
+
+impl Owes {
+    fn of(obligations: &Obligations, now: Timestamp) -> Owes {
+        let first = obligations.first();
+        let publications = || obligations.owed.iter().filter(|owed| owed.delivery() == Delivery::Publish);
+        let failure = |first: &Obligation| {
+            let Obligation { cause, failures, due, .. } = first;
+            Some(DeliveryFailure {
+                delivery: first.delivery(),
+                cause: cause.clone()?,
+                failures: *failures,
+                retry_at: *due,
+            })
+        };
+        let unpublished = publications().count() as u64;
+        Owes {
+            published: obligations.published,
+            unpublished,
+            lag: publications().next().map_or(Lag::Zero, |first| Lag::Since(now.since(first.since))),
+            undiscarded: obligations.owed.len() as u64 - unpublished,
+            failure: first.and_then(failure),
         }
     }
 }
@@ -237,7 +303,10 @@ impl Condition {
             _ if until > now && collection.moves > 0 => Condition::Moving { until },
             _ if until > now => Condition::BackingOff { until, failure: waiting.task.last_failure.clone() },
             Some(grace) => Condition::Draining { until: grace },
-            None => Condition::WaitingForWorker,
+            None => match state.limit_reached(id) {
+                Some((scope, most)) => Condition::Limit { scope, most },
+                None => Condition::WaitingForWorker,
+            },
         }
     }
 
@@ -255,6 +324,7 @@ impl Condition {
             Condition::BackingOff { .. } => "backing_off",
             Condition::Moving { .. } => "moving",
             Condition::WaitingForWorker => "waiting_for_worker",
+            Condition::Limit { .. } => "limit",
             Condition::Parked { .. } => "parked",
             Condition::Paused => "paused",
         }
@@ -285,6 +355,11 @@ impl fmt::Display for Condition {
             Condition::Held { cause: HoldCause::Empty, fingerprint } => {
                 write!(f, "its source is empty, which looks like a loss; a person has to confirm {fingerprint}")
             }
+            Condition::Held { cause: HoldCause::MostGone { gone, of }, fingerprint } => write!(
+                f,
+                "{gone} of the {of} files that are applied are gone, which looks like a loss; a person has to confirm \
+                 {fingerprint}"
+            ),
             Condition::Running { attempt, worker, since, deadline } => {
                 write!(f, "attempt {attempt} runs on {worker} since {since}")?;
                 deadline.map_or(Ok(()), |deadline| write!(f, " and times out at {deadline}"))
@@ -300,6 +375,9 @@ impl fmt::Display for Condition {
                 write!(f, "its source changed while it was read; tries again at {until}")
             }
             Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
+            Condition::Limit { scope, most } => {
+                write!(f, "waits because at most {most} attempts may run for {scope}")
+            }
             Condition::Parked { cause, failure } => {
                 f.write_str(match cause {
                     Parking::Failed(ParkCause::Permanent) => "given up because trying again would not help",

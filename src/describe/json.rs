@@ -1,12 +1,18 @@
 //! The JSON form of an event. The order of the fields of `Line` is the order of the keys.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Described, name_of_abort, name_of_end, name_of_failure, name_of_hold, name_of_parking, name_of_rejection};
+use super::{
+    Described, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
+    name_of_rejection,
+};
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, Fingerprint, Generation, Name, Observed, OnChange, Policy, Recorded, Seq,
-    Spec, Token, micros,
+    Admission, Delta, EmptySource, Event, Fingerprint, Generation, HoldCause, Limits, Name, Observed, OnChange, Policy,
+    Recorded, RefreshReason, Seq, Spec, Token, micros, write_hex,
 };
 
 /// The version of the JSON form. Keys are only ever added within one.
@@ -21,7 +27,7 @@ impl Described<'_> {
     }
 
     fn line(&self) -> Line<'_> {
-        let Recorded { seq, at, epoch, event } = self.recorded;
+        let Recorded { seq, at, epoch, by, event } = self.recorded;
         let mut line = Line {
             v: FORM,
             seq: seq.0,
@@ -31,6 +37,7 @@ impl Described<'_> {
             incarnation: event.collection(*seq).map(|id| id.0.0),
             task: event.task(*seq).map(|task| task.0.0),
             attempt: event.attempt(),
+            by: by.as_deref().map(|by| ByLine { actor: by.actor(), cause: by.cause() }),
             ..Line::default()
         };
         if let Some(known) = self.known {
@@ -46,6 +53,12 @@ impl Described<'_> {
                 line.last = Some(last.0);
                 line.found = Some(found);
             }
+            Event::BaseFrame { at, hash, part, parts, bytes } => {
+                line.base = Some(at.0);
+                line.hash = Some(Hex(hash).to_string());
+                (line.part, line.parts, line.length) = (Some(*part), Some(*parts), Some(bytes.len() as u64));
+            }
+            Event::LimitsChanged { limits } => line.limits = Some(limits.into()),
             Event::CollectionDeclared { kind, source, spec, versioned, policy, revision, wanted, .. } => {
                 line.revision = *revision;
                 line.wants(*wanted, Generation(1));
@@ -63,9 +76,10 @@ impl Described<'_> {
                 line.admits(*admission);
                 line.spec = raw(spec);
             }
-            Event::PolicyChanged { policy, revision, .. } => {
+            Event::PolicyChanged { policy, revision, resync_at, .. } => {
                 line.policy = Some(policy.into());
                 line.revision = *revision;
+                line.resync_at = resync_at.map(|at| at.to_string());
             }
             Event::SourceObserved { observed, delta, admission, .. } => {
                 line.saw(observed, *delta);
@@ -76,15 +90,29 @@ impl Described<'_> {
                 line.saw(observed, *delta);
                 line.cause = Some(name_of_hold(*cause));
                 line.held = Some(fingerprint.to_string());
+                if let HoldCause::MostGone { gone, of } = cause {
+                    (line.gone, line.of) = (Some(*gone), Some(*of));
+                }
             }
             Event::HoldConfirmed { fingerprint, generation, .. } => line.wants(Some(*fingerprint), *generation),
             Event::CollectionDropped { .. } | Event::CollectionPaused { .. } | Event::CollectionResumed { .. } => {}
-            Event::RefreshRequested { force, .. } => line.force = force.then_some(true),
+            Event::RefreshRequested { force, reason, resync_at, .. } => {
+                line.force = force.then_some(true);
+                line.resync_at = resync_at.map(|at| at.to_string());
+                (line.reason, line.message) = match reason {
+                    RefreshReason::Asked => (Some("asked"), None),
+                    RefreshReason::Resync => (Some("resync"), None),
+                    RefreshReason::Drift(message) => (Some("drift"), Some(&**message)),
+                };
+            }
             Event::TaskCreated { not_before, rebuild, .. } => {
                 line.not_before = Some(not_before.to_string());
                 line.rebuild = rebuild.then_some(true);
             }
-            Event::TaskStarted { worker, deadline, .. } => {
+            Event::TaskStarted { worker, deadline, lease, duties, .. } => {
+                line.lease_us = lease.map(micros);
+                line.publish = duties.publish.then_some(true);
+                line.discard = duties.discard.then_some(true);
                 line.token = Some(Token { epoch: *epoch, seq: *seq }.to_string());
                 line.worker = Some(worker.as_str());
                 line.deadline = deadline.map(|at| at.to_string());
@@ -94,7 +122,8 @@ impl Described<'_> {
                 line.token = stopping.map(|stopping| stopping.token.to_string());
                 line.grace_until = stopping.map(|stopping| stopping.grace_until.to_string());
             }
-            Event::TaskCompleted { token, result, .. } => {
+            Event::TaskCompleted { token, result, resync_at, .. } => {
+                line.resync_at = resync_at.map(|at| at.to_string());
                 line.token = Some(token.to_string());
                 line.segments_kept = result.segments.map(|segments| segments.kept);
                 line.segments_new = result.segments.map(|segments| segments.new);
@@ -124,6 +153,19 @@ impl Described<'_> {
                 line.fingerprint = Some(fingerprint.to_string());
                 line.wanted = wanted.map(|wanted| wanted.to_string());
             }
+            Event::Published { commit, token, fingerprint, .. } => {
+                line.commit = Some(commit.0);
+                line.token = Some(token.to_string());
+                line.fingerprint = Some(fingerprint.to_string());
+            }
+            Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
+                line.obligation = Some(obligation.0);
+                line.delivery = Some(name_of_delivery(*delivery));
+                line.message = Some(message);
+                line.failures = Some(*failures);
+                line.retry_at = Some(retry_at.to_string());
+            }
+            Event::Discarded { obligation, .. } => line.obligation = Some(obligation.0),
         }
         line
     }
@@ -158,6 +200,18 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    lease_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discard: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obligation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'a str>,
@@ -175,6 +229,8 @@ struct Line<'a> {
     grace_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resync_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,6 +264,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    gone: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     segments_kept: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     segments_new: Option<u64>,
@@ -227,6 +287,57 @@ struct Line<'a> {
     last: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<LimitsLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<ByLine<'a>>,
+}
+
+/// Who asked for the event, and why.
+#[derive(Serialize)]
+struct ByLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+}
+
+/// Limits: kinds and prefixes in ascending order.
+#[derive(Serialize)]
+struct LimitsLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u32>,
+    kinds: BTreeMap<&'a str, u32>,
+    prefixes: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> From<&'a Limits> for LimitsLine<'a> {
+    fn from(limits: &'a Limits) -> LimitsLine<'a> {
+        LimitsLine {
+            total: limits.total,
+            kinds: limits.kinds.iter().map(|(kind, most)| (kind.as_str(), *most)).collect(),
+            prefixes: limits.prefixes.iter().map(|(prefix, most)| (prefix.as_str(), *most)).collect(),
+        }
+    }
+}
+
+/// Hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(self.0, f)
+    }
 }
 
 impl Line<'_> {
@@ -268,6 +379,9 @@ struct PolicyLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_timeout_us: Option<u64>,
     empty_source: &'static str,
+    priority: i16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resync_us: Option<u64>,
 }
 
 impl From<&Policy> for PolicyLine {
@@ -290,6 +404,8 @@ impl From<&Policy> for PolicyLine {
                 EmptySource::Hold => "hold",
                 EmptySource::Apply => "apply",
             },
+            priority: policy.priority.0,
+            resync_us: policy.resync.0.map(micros),
         }
     }
 }

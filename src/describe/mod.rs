@@ -11,8 +11,8 @@ mod view;
 use std::collections::BTreeMap;
 
 use crate::core::vocabulary::{
-    AbortReason, CollectionId, EndReason, Event, FailReason, Fingerprint, Generation, HoldCause, Name, ParkCause,
-    Recorded, RejectReason, TaskId,
+    AbortReason, CollectionId, Delivery, EndReason, Event, FailReason, Fingerprint, Generation, HoldCause, Name,
+    ParkCause, Recorded, RejectReason, TaskId,
 };
 
 pub use json::Summary;
@@ -96,11 +96,21 @@ impl Described<'_> {
     }
 }
 
-/// `empty`.
+/// `empty` or `most_gone`.
 #[must_use]
 pub fn name_of_hold(cause: HoldCause) -> &'static str {
     match cause {
         HoldCause::Empty => "empty",
+        HoldCause::MostGone { .. } => "most_gone",
+    }
+}
+
+/// `publish` or `discard`.
+#[must_use]
+pub fn name_of_delivery(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Publish => "publish",
+        Delivery::Discard => "discard",
     }
 }
 

@@ -2,8 +2,14 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Described, name_of_abort, name_of_end, name_of_failure, name_of_hold, name_of_parking, name_of_rejection};
-use crate::core::vocabulary::{Admission, Delta, Event, Fingerprint, Observed, Recorded, Timestamp};
+use super::{
+    Described, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
+    name_of_rejection,
+};
+use crate::core::vocabulary::{
+    Admission, By, Delta, Epoch, Event, Fingerprint, HoldCause, Limits, Observed, Recorded, RefreshReason, Seq,
+    Timestamp,
+};
 
 /// One line: time, number, collection, and a sentence.
 impl fmt::Display for Described<'_> {
@@ -22,74 +28,119 @@ struct Sentence<'d>(&'d Described<'d>);
 
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Recorded { seq, at, epoch, event } = self.0.recorded;
-        match event {
-            Event::WriterOpened { software } => write!(f, "log opened by {software}, epoch {epoch}"),
-            Event::DataLossAccepted { last, found } => {
-                write!(f, "loss of everything after event {last} accepted: {found}")
+        let Recorded { seq, at, epoch, by, event } = self.0.recorded;
+        write_event(f, (*seq, *at, *epoch), event)?;
+        by.as_deref().map_or(Ok(()), |by| write_by(f, by))
+    }
+}
+
+fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Epoch), event: &Event) -> fmt::Result {
+    match event {
+        Event::WriterOpened { software } => write!(f, "log opened by {software}, epoch {epoch}"),
+        Event::DataLossAccepted { last, found } => {
+            write!(f, "loss of everything after event {last} accepted: {found}")
+        }
+        Event::BaseFrame { at, part, parts, bytes, .. } => {
+            write!(f, "part {} of {parts} of what stands for events up to {at}, {} bytes", part + 1, bytes.len())
+        }
+        Event::LimitsChanged { limits } => write_limits(f, limits),
+        Event::CollectionDeclared { kind, source, spec, .. } => {
+            write!(f, "declared as {kind} from {source} with {spec}")
+        }
+        Event::SourceChanged { source, admission, .. } => {
+            write!(f, "source is now {source}")?;
+            write_admission(f, at, *admission)
+        }
+        Event::SpecChanged { spec, admission, .. } => {
+            write!(f, "spec is now {spec}")?;
+            write_admission(f, at, *admission)
+        }
+        Event::PolicyChanged { .. } => f.write_str("policy changed"),
+        Event::SourceObserved { observed, delta, admission, .. } => {
+            f.write_str("source observed")?;
+            write_sight(f, observed, *delta)?;
+            write_admission(f, at, *admission)
+        }
+        Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
+        Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
+            write!(f, "held ({})", name_of_hold(*cause))?;
+            if let HoldCause::MostGone { gone, of } = cause {
+                write!(f, ", {gone} of the {of} files that are applied are gone")?;
             }
-            Event::CollectionDeclared { kind, source, spec, .. } => {
-                write!(f, "declared as {kind} from {source} with {spec}")
-            }
-            Event::SourceChanged { source, admission, .. } => {
-                write!(f, "source is now {source}")?;
-                write_admission(f, *at, *admission)
-            }
-            Event::SpecChanged { spec, admission, .. } => {
-                write!(f, "spec is now {spec}")?;
-                write_admission(f, *at, *admission)
-            }
-            Event::PolicyChanged { .. } => f.write_str("policy changed"),
-            Event::SourceObserved { observed, delta, admission, .. } => {
-                f.write_str("source observed")?;
-                write_sight(f, observed, *delta)?;
-                write_admission(f, *at, *admission)
-            }
-            Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
-            Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
-                write!(f, "held ({})", name_of_hold(*cause))?;
-                write_sight(f, observed, *delta)?;
-                write!(f, "; to accept it, confirm {fingerprint}")
-            }
-            Event::HoldConfirmed { generation, .. } => {
-                write!(f, "what was held is confirmed (generation {generation})")
-            }
-            Event::CollectionDropped { .. } => f.write_str("dropped"),
-            Event::CollectionPaused { .. } => f.write_str("paused"),
-            Event::CollectionResumed { .. } => f.write_str("resumed"),
-            Event::RefreshRequested { force: false, .. } => f.write_str("refresh requested"),
-            Event::RefreshRequested { force: true, .. } => f.write_str("rebuild requested"),
-            Event::TaskCreated { generation, fingerprint, not_before, .. } => {
-                write!(f, "task {seq} created for {} (generation {generation})", short(*fingerprint))?;
-                if not_before > at { write!(f, ", starts in {}", span(*at, *not_before)) } else { Ok(()) }
-            }
-            Event::TaskStarted { task, attempt, worker, .. } => {
-                write!(f, "task {task} started, attempt {attempt} on {worker}")
-            }
-            Event::TaskAborted { task, reason, .. } => write!(f, "task {task} aborted: {}", name_of_abort(*reason)),
-            Event::TaskCompleted { task, fingerprint, result, .. } => {
-                write!(f, "task {task} committed {}", short(*fingerprint))?;
-                if let Some(segments) = result.segments {
-                    let (kept, new, dropped) = (segments.kept, segments.new, segments.dropped);
-                    write!(f, ", segments: {kept} kept, {new} new, {dropped} dropped")?;
-                }
-                result.rows.map_or(Ok(()), |rows| write!(f, ", {rows} rows"))
-            }
-            Event::AttemptFailed { task, attempt, reason, message, retry_at, .. } => {
-                let reason = name_of_failure(*reason);
-                write!(f, "task {task} attempt {attempt} {reason}: {message}")?;
-                if retry_at > at { write!(f, "; next in {}", span(*at, *retry_at)) } else { Ok(()) }
-            }
-            Event::AttemptEnded { task, attempt, reason, .. } => {
-                write!(f, "task {task} attempt {attempt} ended: {}", name_of_end(*reason))
-            }
-            Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", name_of_parking(*cause)),
-            Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
-                let reason = name_of_rejection(*reason);
-                write!(f, "task {task} attempt {attempt}: result of {} rejected, {reason}", short(*fingerprint))?;
-                wanted.map_or(Ok(()), |wanted| write!(f, "; wanted is {}", short(wanted)))
+            write_sight(f, observed, *delta)?;
+            write!(f, "; to accept it, confirm {fingerprint}")
+        }
+        Event::HoldConfirmed { generation, .. } => {
+            write!(f, "what was held is confirmed (generation {generation})")
+        }
+        Event::CollectionDropped { .. } => f.write_str("dropped"),
+        Event::CollectionPaused { .. } => f.write_str("paused"),
+        Event::CollectionResumed { .. } => f.write_str("resumed"),
+        Event::RefreshRequested { force, reason, .. } => {
+            f.write_str(if *force { "rebuild requested" } else { "refresh requested" })?;
+            match reason {
+                RefreshReason::Asked => Ok(()),
+                RefreshReason::Resync => f.write_str(": time for a resync"),
+                RefreshReason::Drift(message) => write!(f, ": what was committed is gone: {message}"),
             }
         }
+        Event::TaskCreated { generation, fingerprint, not_before, .. } => {
+            write!(f, "task {seq} created for {} (generation {generation})", short(*fingerprint))?;
+            if *not_before > at { write!(f, ", starts in {}", span(at, *not_before)) } else { Ok(()) }
+        }
+        Event::TaskStarted { task, attempt, worker, .. } => {
+            write!(f, "task {task} started, attempt {attempt} on {worker}")
+        }
+        Event::TaskAborted { task, reason, .. } => write!(f, "task {task} aborted: {}", name_of_abort(*reason)),
+        Event::TaskCompleted { task, fingerprint, result, .. } => {
+            write!(f, "task {task} committed {}", short(*fingerprint))?;
+            if let Some(segments) = result.segments {
+                let (kept, new, dropped) = (segments.kept, segments.new, segments.dropped);
+                write!(f, ", segments: {kept} kept, {new} new, {dropped} dropped")?;
+            }
+            result.rows.map_or(Ok(()), |rows| write!(f, ", {rows} rows"))
+        }
+        Event::AttemptFailed { task, attempt, reason, message, retry_at, .. } => {
+            let reason = name_of_failure(*reason);
+            write!(f, "task {task} attempt {attempt} {reason}: {message}")?;
+            if *retry_at > at { write!(f, "; next in {}", span(at, *retry_at)) } else { Ok(()) }
+        }
+        Event::AttemptEnded { task, attempt, reason, .. } => {
+            write!(f, "task {task} attempt {attempt} ended: {}", name_of_end(*reason))
+        }
+        Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", name_of_parking(*cause)),
+        Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
+            let reason = name_of_rejection(*reason);
+            write!(f, "task {task} attempt {attempt}: result of {} rejected, {reason}", short(*fingerprint))?;
+            wanted.map_or(Ok(()), |wanted| write!(f, "; wanted is {}", short(wanted)))
+        }
+        Event::Published { commit, fingerprint, .. } => {
+            write!(f, "commit {commit} of {} published", short(*fingerprint))
+        }
+        Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
+            let what = name_of_delivery(*delivery);
+            write!(f, "could not {what} what event {obligation} owes ({failures} in a row): {message}")?;
+            if *retry_at > at { write!(f, "; next in {}", span(at, *retry_at)) } else { Ok(()) }
+        }
+        Event::Discarded { obligation, .. } => write!(f, "outputs that event {obligation} made obsolete discarded"),
+    }
+}
+
+fn write_limits(f: &mut fmt::Formatter<'_>, limits: &Limits) -> fmt::Result {
+    f.write_str("limits are now")?;
+    if limits == &Limits::default() {
+        return f.write_str(" none");
+    }
+    limits.total.map_or(Ok(()), |most| write!(f, " {most} in all"))?;
+    limits.kinds.iter().try_for_each(|(kind, most)| write!(f, " {most} of kind {kind}"))?;
+    limits.prefixes.iter().try_for_each(|(prefix, most)| write!(f, " {most} of {prefix}*"))
+}
+
+fn write_by(f: &mut fmt::Formatter<'_>, by: &By) -> fmt::Result {
+    match (by.actor(), by.cause()) {
+        (Some(actor), Some(cause)) => write!(f, " [{actor}: {cause}]"),
+        (Some(text), None) | (None, Some(text)) => write!(f, " [{text}]"),
+        (None, None) => Ok(()),
     }
 }
 

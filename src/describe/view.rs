@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::json::raw;
-use super::{name_of_failure, name_of_hold, name_of_parking};
+use super::{name_of_delivery, name_of_failure, name_of_hold, name_of_parking};
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, Failure, Lag, Parking, Pending};
+use crate::core::{CollectionView, Condition, DeliveryFailure, Failure, Lag, Parking, Pending};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -19,7 +19,7 @@ use crate::core::{CollectionView, Condition, Failure, Lag, Parking, Pending};
 /// | `kind`, `source`, `spec`, `versioned` | as declared last |
 /// | `generation` | counts the changes of `wanted` |
 /// | `latest`, `wanted`, `applied` | fingerprints: the last word heard, the one admitted, the one of the last commit |
-/// | `condition` | `fresh awaiting_observation unobservable settling held running draining backing_off moving waiting_for_worker parked paused` |
+/// | `condition` | `fresh awaiting_observation unobservable settling held running draining backing_off moving waiting_for_worker limit parked paused` |
 /// | `cause` | of `held` and `parked`, or `unobservable` for a source that cannot be observed |
 /// | `because` | the condition as a sentence |
 /// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |
@@ -31,6 +31,10 @@ use crate::core::{CollectionView, Condition, Failure, Lag, Parking, Pending};
 /// | `lag_seconds` | how far behind it is; 0 when everything heard is applied, `null` when the source cannot be observed |
 /// | `applied_at`, `applied_seq`, `token` | when, by which event and under which token the last commit was made |
 /// | `segments_kept`, `segments_new`, `segments_dropped`, `rows`, `manifest`, `output` | what it committed |
+/// | `published`, `unpublished`, `published_lag_seconds` | the event of the last commit that was published, commits that are to be, and how far the destination is behind; `null` for kinds without one |
+/// | `undiscarded` | how many events have made outputs obsolete that are still to be discarded |
+/// | `delivery_failure` | why the destination could not be served: `{"delivery","cause","failures","retry_at"}` |
+/// | `resync_at` | when what is applied is checked again |
 /// | `time` | `now` |
 #[must_use]
 pub fn view_json(view: &CollectionView, now: Timestamp) -> String {
@@ -74,7 +78,21 @@ struct Row<'v> {
     rows: Option<u64>,
     manifest: Option<String>,
     output: Option<&'v str>,
+    published: Option<u64>,
+    unpublished: Option<u64>,
+    published_lag_seconds: Option<f64>,
+    undiscarded: Option<u64>,
+    delivery_failure: Option<DeliveryFailureRow<'v>>,
+    resync_at: Option<String>,
     time: String,
+}
+
+#[derive(Serialize)]
+struct DeliveryFailureRow<'v> {
+    delivery: &'static str,
+    cause: &'v str,
+    failures: u32,
+    retry_at: String,
 }
 
 #[derive(Serialize)]
@@ -93,7 +111,7 @@ struct UnobservableRow<'v> {
 impl<'v> Row<'v> {
     fn of(view: &'v CollectionView, now: Timestamp) -> Row<'v> {
         let hex = |fingerprint: Option<Fingerprint>| fingerprint.map(|fingerprint| fingerprint.to_string());
-        let applied = view.applied.as_ref();
+        let (applied, owes) = (view.applied.as_ref(), view.owes.as_ref());
         let result = applied.map(|applied| &applied.result);
         let segments = result.and_then(|result| result.segments);
         let (attempt, worker) = match &view.condition {
@@ -128,11 +146,7 @@ impl<'v> Row<'v> {
                 .unobservable
                 .as_ref()
                 .map(|found| UnobservableRow { since: found.since.to_string(), cause: &found.cause }),
-            lag_seconds: match view.lag {
-                Lag::Zero => Some(0.0),
-                Lag::Since(span) => Some(span.as_secs_f64()),
-                Lag::Unknown => None,
-            },
+            lag_seconds: seconds(view.lag),
             applied_at: applied.map(|applied| applied.at.to_string()),
             applied_seq: applied.map(|applied| applied.seq.0),
             token: applied.map(|applied| applied.token.to_string()),
@@ -142,8 +156,30 @@ impl<'v> Row<'v> {
             rows: result.and_then(|result| result.rows),
             manifest: result.and_then(|result| result.manifest).map(|root| root.to_string()),
             output: result.and_then(|result| result.output.as_deref()),
+            published: owes.and_then(|owes| owes.published).map(|commit| commit.0),
+            unpublished: owes.map(|owes| owes.unpublished),
+            published_lag_seconds: owes.and_then(|owes| seconds(owes.lag)),
+            undiscarded: owes.map(|owes| owes.undiscarded),
+            delivery_failure: owes.and_then(|owes| owes.failure.as_ref()).map(DeliveryFailureRow::of),
+            resync_at: view.resync_at.map(|at| at.to_string()),
             time: now.to_string(),
         }
+    }
+}
+
+impl<'v> DeliveryFailureRow<'v> {
+    fn of(failure: &'v DeliveryFailure) -> DeliveryFailureRow<'v> {
+        let DeliveryFailure { delivery, cause, failures, retry_at } = failure;
+        let (delivery, retry_at) = (name_of_delivery(*delivery), retry_at.to_string());
+        DeliveryFailureRow { delivery, cause, failures: *failures, retry_at }
+    }
+}
+
+fn seconds(lag: Lag) -> Option<f64> {
+    match lag {
+        Lag::Zero => Some(0.0),
+        Lag::Since(span) => Some(span.as_secs_f64()),
+        Lag::Unknown => None,
     }
 }
 
@@ -175,6 +211,7 @@ fn until_of(condition: &Condition) -> Option<Timestamp> {
         | Condition::Unobservable { .. }
         | Condition::Held { .. }
         | Condition::WaitingForWorker
+        | Condition::Limit { .. }
         | Condition::Parked { .. }
         | Condition::Paused => None,
     }
@@ -209,7 +246,9 @@ mod tests {
             wanted: None,
         };
         for (seq, event) in [(1, Event::WriterOpened { software: "test".into() }), (2, declared)] {
-            state.fold(&Recorded { seq: Seq(seq), at: Timestamp(1_000_000), epoch: Epoch(1), event }).unwrap();
+            state
+                .fold(&Recorded { seq: Seq(seq), at: Timestamp(1_000_000), epoch: Epoch(1), by: None, event })
+                .unwrap();
         }
         let now = Timestamp(2_500_000);
         let view = CollectionView::of(&state, CollectionId(Seq(2)), now).unwrap();
@@ -222,7 +261,8 @@ mod tests {
                 r#""task":null,"attempt":null,"attempts":0,"worker":null,"failures":0,"last_failure":null,"held":null,"#,
                 r#""unobservable":null,"lag_seconds":1.5,"applied_at":null,"applied_seq":null,"token":null,"#,
                 r#""segments_kept":null,"segments_new":null,"segments_dropped":null,"rows":null,"manifest":null,"#,
-                r#""output":null,"time":"1970-01-01T00:00:02.500000Z"}"#
+                r#""output":null,"published":null,"unpublished":null,"published_lag_seconds":null,"undiscarded":null,"#,
+                r#""delivery_failure":null,"resync_at":null,"time":"1970-01-01T00:00:02.500000Z"}"#
             )
         );
     }

@@ -176,7 +176,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn observe(&self, name: Name, observed: Observed) -> Result<Receipt, CommandError> {
-        let seen = Seen::Content { observed, delta: None };
+        let seen = Seen::Content { observed, delta: None, gone: None };
         self.ask(Command::Observe(Observation { subject: Subject::Name(name), began: None, seen }))
     }
 
@@ -185,7 +185,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn refresh(&self, name: Name) -> Result<Receipt, CommandError> {
-        self.ask(Command::Refresh { name, force: false })
+        self.ask(Command::Refresh { name, force: false, seen: None })
     }
 
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
@@ -193,7 +193,7 @@ impl Handle {
     /// # Errors
     /// See [`CommandError`].
     pub fn rebuild(&self, name: Name) -> Result<Receipt, CommandError> {
-        self.ask(Command::Refresh { name, force: true })
+        self.ask(Command::Refresh { name, force: true, seen: None })
     }
 
     /// Aborts the live task and parks it; with `task`, only if that is the live one.
@@ -394,12 +394,17 @@ fn is_for_callers(command: &Command) -> bool {
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Confirm { .. }
-        | Command::Drop { .. } => true,
+        | Command::Drop { .. }
+        | Command::Limit(_) => true,
         Command::Open { .. }
-        | Command::Assign { .. }
+        | Command::Assign(_)
         | Command::Complete(_)
         | Command::Fail { .. }
         | Command::Stopped { .. }
+        | Command::Lost { .. }
+        | Command::Delivered(_)
+        | Command::DeliveryFailed { .. }
+        | Command::Drifted { .. }
         | Command::Due(_) => false,
     }
 }

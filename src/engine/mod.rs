@@ -25,7 +25,7 @@ use crossbeam_channel::bounded;
 
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
-use crate::core::vocabulary::{FieldError, Kind, Seq};
+use crate::core::vocabulary::{Duties, FieldError, Kind, Seq};
 use crate::log::{self, Durability, IfAbsent, Log, LogReader, SledLog};
 use crate::objects::{FileObjects, ObjectError, Objects};
 use crate::reducer::{Reducer, ReducerError};
@@ -329,7 +329,7 @@ impl Builder {
         // Room for every thread of both pools, the replaced ones included, so that none ever waits to report.
         let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers);
         let moved = wake_on_moved(&*self.clock);
-        let kind_names: Vec<Kind> = self.kinds.keys().cloned().collect();
+        let duties = self.kinds.keys().map(|kind| (kind.clone(), Duties::default())).collect();
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
         let observed = self.kinds.iter().filter(has_observer).map(|(kind, _)| kind.clone()).collect();
         let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
@@ -343,7 +343,7 @@ impl Builder {
             ticked: time.monotonic(),
             time,
             kinds: shop.kinds,
-            kind_names,
+            duties,
             observed,
             messages: queue,
             reports: returned,

@@ -238,7 +238,7 @@ pub(super) fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Out
                 // The attempt looked after it had started; any word that was accepted since counts more.
                 let began = Some(attempt.token.seq);
                 let subject = Subject::Id(attempt.collection);
-                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta } })
+                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta, gone: None } })
             });
             fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
         }

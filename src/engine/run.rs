@@ -1,7 +1,7 @@
 //! The reducer's thread: what woke it, one batch, one frame, and what follows from it.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use super::stats::Counted;
 use super::waits::Waits;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Declaration, EndReason, Event, FieldError, Fingerprint, Kind, Observation,
-    Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
+    AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
+    Observation, Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::{Assignment, Failure, Sight, Signals};
@@ -38,7 +38,8 @@ pub(super) struct Engine {
     pub(super) reducer: Reducer,
     pub(super) time: EngineTime,
     pub(super) kinds: Arc<Kinds>,
-    pub(super) kind_names: Vec<Kind>,
+    /// The kinds that have a worker here, and what each does beside building.
+    pub(super) duties: BTreeMap<Kind, Duties>,
     /// The kinds that have an observer.
     pub(super) observed: BTreeSet<Kind>,
     pub(super) messages: Receiver<Message>,
@@ -129,7 +130,7 @@ impl Engine {
         let now = self.time.now();
         let state = self.reducer.state();
         let stops = self.stopping.is_some();
-        let ready = self.pool.first_idle().and_then(|_| state.next_ready(&self.kind_names)).filter(|_| !stops);
+        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
         let look = self.looks.next_due().filter(|_| !stops);
         let next = [state.next_deadline(), ready, look].into_iter().flatten().min();
         let tick = now.after(TICK.saturating_sub(self.time.monotonic().saturating_sub(self.ticked)));
@@ -300,7 +301,7 @@ impl Engine {
 
     fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
         let seen = match &looked.seen {
-            Ok(Sight { observed, delta }) => Seen::Content { observed: observed.clone(), delta: *delta },
+            Ok(Sight { observed, delta }) => Seen::Content { observed: observed.clone(), delta: *delta, gone: None },
             Err(error) => Seen::Failed { cause: error.0.as_str().into() },
         };
         let subject = Subject::Id(looked.id);
@@ -316,7 +317,7 @@ impl Engine {
             return Ok(());
         }
         while let Some((slot, worker)) = self.pool.first_idle() {
-            let Some(collection) = self.reducer.assign(&worker, &self.kind_names)? else { break };
+            let Some(collection) = self.reducer.assign(&worker, &self.duties, None)? else { break };
             self.pool.take(slot);
             self.batch.assigned.push((slot, collection));
         }

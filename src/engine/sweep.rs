@@ -150,7 +150,7 @@ mod tests {
         let mut frame = FrameBuilder::new();
         for event in [Event::WriterOpened { software: "t".into() }, declared, seen] {
             let mut payload = Vec::new();
-            let tag = crate::codec::encode(&event, &mut payload).unwrap();
+            let tag = crate::codec::encode(&event, None, &mut payload).unwrap();
             frame.push(tag.event_type, tag.version, &payload).unwrap();
         }
         let previous = log.appended().hash;

@@ -14,7 +14,8 @@ fn case_30_nothing_happens_before_a_writer_has_opened_the_log() {
     let mut events = lastword::core::Events::new();
     lastword::core::decide(&world.state, &declare, world.now, &mut events).unwrap();
     let (seq, event) = events.drain().next().unwrap();
-    let recorded = lastword::core::vocabulary::Recorded { seq, at: world.now, epoch: Default::default(), event };
+    let recorded =
+        lastword::core::vocabulary::Recorded { seq, at: world.now, epoch: Default::default(), by: None, event };
     assert!(world.state.clone().fold(&recorded).is_err());
     assert_eq!(world.crash(), ["writer_opened"]);
     assert_eq!(world.say(declare), Ok(vec!["collection_declared"]));

@@ -96,7 +96,7 @@ fn case_22_an_emptied_source_applies_by_policy() {
 #[test]
 fn a_rebuild_builds_what_is_applied_once_more() {
     let mut world = World::fresh(at_once());
-    let rebuild = || Command::Refresh { name: name(NAME), force: true };
+    let rebuild = || Command::Refresh { name: name(NAME), force: true, seen: None };
     assert_eq!(world.say(rebuild()), Ok(vec!["refresh_requested", "task_created"]));
     assert!(world.collection().status.live().is_some_and(|task| task.rebuild));
     assert_eq!(world.say(rebuild()), Ok(vec!["refresh_requested"]), "it is being rebuilt already");
@@ -108,7 +108,7 @@ fn a_rebuild_builds_what_is_applied_once_more() {
 #[test]
 fn a_rebuild_supersedes_a_task_that_builds_on_what_is_there() {
     let (mut world, attempt) = World::started(at_once());
-    let events = world.say(Command::Refresh { name: name(NAME), force: true });
+    let events = world.say(Command::Refresh { name: name(NAME), force: true, seen: None });
     assert_eq!(events, Ok(vec!["refresh_requested", "task_aborted", "task_created"]));
     assert_eq!(world.complete(attempt), ["completion_rejected", "attempt_ended"]);
     let attempt = world.assign();

@@ -1,9 +1,9 @@
 //! Every event against every status: which may follow is pinned here, by name.
 
 use lastword::core::vocabulary::{
-    AbortReason, Admission, AttemptRef, Built, Coalesce, CollectionId, Content, EndReason, Event, FailReason,
-    FailureClass, Generation, HoldCause, Kind, ParkCause, Policy, Recorded, RejectReason, Source, Spec, Stopping, Word,
-    WorkerName,
+    AbortReason, Admission, AttemptRef, Built, Coalesce, CollectionId, Content, Duties, EndReason, Event, FailReason,
+    FailureClass, Generation, HoldCause, Kind, ParkCause, Policy, Recorded, RefreshReason, RejectReason, Source, Spec,
+    Stopping, Word, WorkerName,
 };
 
 use super::world::{World, at_once, name, observed};
@@ -89,7 +89,9 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             let admission = Admission::Admitted { wanted: Some(word(&other, 1)), generation };
             Event::SpecChanged { collection, spec: other, admission }
         }
-        "policy_changed" => Event::PolicyChanged { collection, policy: Policy::default(), revision: None },
+        "policy_changed" => {
+            Event::PolicyChanged { collection, policy: Policy::default(), revision: None, resync_at: None }
+        }
         "source_observed settling" => {
             let admission = Admission::Settling { until: at };
             Event::SourceObserved { collection, observed: observed(2), delta: None, admission }
@@ -108,12 +110,22 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
         "collection_dropped" => Event::CollectionDropped { collection },
         "collection_paused" => Event::CollectionPaused { collection },
         "collection_resumed" => Event::CollectionResumed { collection },
-        "refresh_requested" => Event::RefreshRequested { collection, force: false },
+        "refresh_requested" => {
+            Event::RefreshRequested { collection, force: false, reason: RefreshReason::Asked, resync_at: None }
+        }
         "task_created" => {
             let (generation, not_before, rebuild) = (Generation(1), at, false);
             Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild }
         }
-        "task_started" => Event::TaskStarted { collection, task, attempt: number_next, worker, deadline: None },
+        "task_started" => Event::TaskStarted {
+            collection,
+            task,
+            attempt: number_next,
+            worker,
+            deadline: None,
+            lease: None,
+            duties: Duties::default(),
+        },
         "task_aborted" => Event::TaskAborted { collection, task, reason: AbortReason::Cancelled, stopping: None },
         "task_aborted stopping" => {
             let stopping = Some(Stopping { token, grace_until: at });
@@ -121,7 +133,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
         }
         "task_completed" => {
             let result = Built::default();
-            Event::TaskCompleted { collection, task, attempt: number, token, fingerprint, result }
+            Event::TaskCompleted { collection, task, attempt: number, token, fingerprint, result, resync_at: None }
         }
         "attempt_failed" => Event::AttemptFailed {
             collection,
@@ -158,7 +170,7 @@ fn folds(world: &World, event: Event) -> bool {
         Event::WriterOpened { .. } => lastword::core::vocabulary::Epoch(state.epoch().0 + 1),
         _ => state.epoch(),
     };
-    state.fold(&Recorded { seq: state.last().next(), at: world.now, epoch, event }).is_ok()
+    state.fold(&Recorded { seq: state.last().next(), at: world.now, epoch, by: None, event }).is_ok()
 }
 
 #[test]
@@ -216,6 +228,7 @@ fn the_envelope_of_an_event_is_checked() {
         seq: world.state.last().next(),
         at: world.now,
         epoch: world.state.epoch(),
+        by: None,
         event: Event::CollectionPaused { collection: attempt.collection },
     };
     let folds = |recorded: &Recorded| world.state.clone().fold(recorded);

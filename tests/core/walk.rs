@@ -8,11 +8,11 @@ use std::time::Duration;
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{
     AttemptRef, AttemptTimeout, Built, Coalesce, Command, Declaration, EmptySource, FailureClass, FailureReport,
-    Fingerprint, Grace, Observation, OnChange, Policy, Retry, Seen, Seq, Source, Spec, Subject, TaskId, WorkerName,
+    Fingerprint, Grace, Observation, OnChange, Policy, Retry, Seen, Seq, Source, Spec, Subject, TaskId,
 };
 
 use super::witness::Witness;
-use super::world::{World, completion, content, kind, millis, name, secs};
+use super::world::{World, assign, completion, content, kind, millis, name, secs};
 
 /// Together about 300,000 commands: what a debug build does in a few seconds.
 const WALKS: u64 = 150;
@@ -130,7 +130,7 @@ impl Walk {
         let attempt_timeout = AttemptTimeout(self.dice.pick(&[None, Some(secs(1)), Some(secs(3600))]));
         let on_change = self.dice.pick(&[OnChange::Supersede, OnChange::FinishThenLatest, OnChange::Reject]);
         let empty_source = self.dice.pick(&[EmptySource::Hold, EmptySource::Apply]);
-        Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout }
+        Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout, ..Policy::default() }
     }
 
     fn observation(&mut self) -> Observation {
@@ -159,8 +159,8 @@ impl Walk {
         let any = self.any_name();
         let tried = if self.dice.below(8) == 0 { self.world.state.id_of(&any) } else { ready };
         let Some(collection) = tried else { return };
-        let worker = WorkerName::new(self.dice.pick(&["w1", "w2", "w3"])).unwrap();
-        let started = self.say(Command::Assign { worker, collection });
+        let worker = self.dice.pick(&["w1", "w2", "w3"]);
+        let started = self.say(assign(worker, collection));
         assert!(started || ready != Some(collection), "what is first in the queue and cannot start blocks it");
         self.voices.extend(self.witness.last_started());
     }
@@ -233,7 +233,7 @@ impl Walk {
         let held = self.world.state.id_of(&name).and_then(|id| self.view(id)?.held());
         let task = self.dice.pick(&[None, self.voices.last().map(|voice| voice.task), Some(TaskId(Seq(1)))]);
         let command = match self.dice.below(14) {
-            0..3 => Command::Refresh { name, force: self.dice.below(3) == 0 },
+            0..3 => Command::Refresh { name, force: self.dice.below(3) == 0, seen: None },
             3 => Command::Cancel { name, task },
             4..6 => Command::Pause { name },
             6..9 => Command::Resume { name },
@@ -262,8 +262,7 @@ impl Walk {
             }
             self.do_what_is_due();
             while let Some(collection) = self.world.state.first_ready([&kind()], self.world.now) {
-                let worker = WorkerName::new("w1").unwrap();
-                assert!(self.say(Command::Assign { worker, collection }), "what is ready can start");
+                assert!(self.say(assign("w1", collection)), "what is ready can start");
                 if self.world.state.collection(collection).is_some_and(|c| c.status.attempt().is_none()) {
                     break;
                 }
@@ -301,7 +300,7 @@ impl Walk {
                 began: None,
                 seen: content(2),
             }));
-            self.say(Command::Refresh { name: name(text), force: false });
+            self.say(Command::Refresh { name: name(text), force: false, seen: None });
         }
         self.come_to_rest();
         for (_, collection) in self.world.state.collections() {

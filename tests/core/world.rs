@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    AttemptRef, Built, Coalesce, Command, Completion, Deadline, Declaration, Epoch, Event, FailureClass, FailureReport,
-    Fingerprint, Kind, Name, ObjectHash, Observation, Observed, PathSet, Policy, Recorded, Rejection, Seen, Seq,
-    Source, Spec, Subject, Timestamp, Version, WorkerName,
+    Assign, AttemptRef, Built, Coalesce, CollectionId, Command, Completion, Deadline, Declaration, Duties, Epoch,
+    Event, FailureClass, FailureReport, Fingerprint, Kind, Name, ObjectHash, Observation, Observed, PathSet, Policy,
+    Recorded, Rejection, Seen, Seq, Source, Spec, Subject, Timestamp, Version, WorkerName,
 };
 use lastword::core::{Collection, CollectionView, Events, State, decide};
 
@@ -72,7 +72,7 @@ impl World {
         let mut names = Vec::new();
         let decided: Vec<_> = self.events.drain().collect();
         for (seq, event) in decided {
-            let recorded = Recorded { seq, at: self.now, epoch: self.epoch, event };
+            let recorded = Recorded { seq, at: self.now, epoch: self.epoch, by: None, event };
             self.state.fold(&recorded).unwrap_or_else(|illegal| panic!("{illegal} after {command:?}"));
             names.push(recorded.event.type_name());
             self.record.push(recorded);
@@ -133,7 +133,7 @@ impl World {
 
     pub(crate) fn try_assign(&mut self) -> Said {
         let collection = self.state.id_of(&name(NAME)).unwrap();
-        self.say(Command::Assign { worker: WorkerName::new("w1").unwrap(), collection })
+        self.say(assign("w1", collection))
     }
 
     /// The running attempt.
@@ -169,7 +169,7 @@ impl World {
     }
 
     pub(crate) fn refresh(&mut self) -> Vec<&'static str> {
-        self.said(Command::Refresh { name: name(NAME), force: false })
+        self.said(Command::Refresh { name: name(NAME), force: false, seen: None })
     }
 
     pub(crate) fn cancel(&mut self) -> Vec<&'static str> {
@@ -256,8 +256,14 @@ pub(crate) fn look(began: Option<Seq>, seen: Seen) -> Command {
     Command::Observe(Observation { subject: Subject::Name(name(NAME)), began, seen })
 }
 
+/// A worker of this process that has no duties.
+pub(crate) fn assign(worker: &str, collection: CollectionId) -> Command {
+    let worker = WorkerName::new(worker).unwrap();
+    Command::Assign(Assign { worker, collection, lease: None, duties: Duties::default() })
+}
+
 pub(crate) fn content(version: u8) -> Seen {
-    Seen::Content { observed: observed(version), delta: None }
+    Seen::Content { observed: observed(version), delta: None, gone: None }
 }
 
 /// Version 0 is an empty set of files.

@@ -114,7 +114,7 @@ fn deadlines_that_come_all_at_once_are_decided_in_portions() {
     let names: Vec<Name> = (0..MANY).map(|n| name(&format!("c{n}"))).collect();
     let declare = |name: &Name| Command::Declare(Box::new(versioned(name.as_str(), "nobody", "there")));
     let observe = |name: &Name, version: &str| {
-        let seen = Seen::Content { observed: observed(version), delta: None };
+        let seen = Seen::Content { observed: observed(version), delta: None, gone: None };
         Command::Observe(Observation { subject: Subject::Name(name.clone()), began: None, seen })
     };
     lab.handle.batch(names.iter().map(declare).collect()).unwrap();

@@ -63,7 +63,7 @@ fn case_48_a_full_queue_answers_full_and_takes_more_later() {
     let handle = lab.handle.clone();
     let held = thread::spawn(move || handle.declare(declaration("held", r#"{"check":"reducer"}"#)).unwrap());
     lab.puppet.until_checks(1);
-    let refresh = || lab.handle.try_submit(Command::Refresh { name: name("held"), force: false });
+    let refresh = || lab.handle.try_submit(Command::Refresh { name: name("held"), force: false, seen: None });
     let mut tickets = Vec::new();
     until("a full queue", || match refresh() {
         Ok(ticket) => {
@@ -96,7 +96,7 @@ fn a_batch_that_no_frame_could_hold_is_refused_and_harms_nothing() {
     // As a frame it would have more than the 64 MiB that a frame may have.
     assert_eq!(lab.handle.batch(declare(1200, &long("one"))), Err(CommandError::BatchTooLarge { bytes: 1200 * one }));
 
-    let many = vec![Command::Refresh { name: name("a"), force: false }; MOST_IN_BATCH + 1];
+    let many = vec![Command::Refresh { name: name("a"), force: false, seen: None }; MOST_IN_BATCH + 1];
     assert_eq!(lab.handle.batch(many), Err(CommandError::BatchTooLong { commands: MOST_IN_BATCH + 1 }));
 
     // As much as is allowed fits.

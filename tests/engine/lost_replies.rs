@@ -52,7 +52,8 @@ fn a_poisoned_log_releases_nothing_and_ends_the_engine() {
         assert!(matches!(lab.handle.status(name("slow")), Err(CommandError::NotAccepted(_))));
         assert!(matches!(lab.handle.list(), Err(CommandError::NotAccepted(_))));
         assert!(matches!(lab.handle.batch(Vec::new()), Err(CommandError::NotAccepted(_))));
-        let refused = lab.handle.try_submit(Command::Refresh { name: name("slow"), force: false }).unwrap_err();
+        let refused =
+            lab.handle.try_submit(Command::Refresh { name: name("slow"), force: false, seen: None }).unwrap_err();
         assert!(matches!(refused, SubmitError::Command(CommandError::NotAccepted(_))), "{refused:?}");
         assert!(matches!(watch.next_within(LONG), Err(WatchError::Closed)), "nothing of the lost frame is shown");
         assert_eq!(lab.puppet.begun().len(), 1, "nothing of the lost frame runs");

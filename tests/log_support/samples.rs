@@ -22,7 +22,9 @@ pub fn samples() -> Vec<Event> {
     let unlimited = Policy { attempt_timeout: AttemptTimeout(None), grace: Grace(Duration::ZERO), ..policy.clone() };
     let finishing = Policy { on_change: OnChange::FinishThenLatest, ..unlimited.clone() };
     let empty_source = EmptySource::Apply;
-    let rejecting = Policy { on_change: OnChange::Reject, empty_source, ..unlimited.clone() };
+    let resync = Resync(Some(Duration::from_secs(86_400)));
+    let (priority, most) = (Priority(-1000), HoldCause::MostGone { gone: 11, of: 21 });
+    let rejecting = Policy { on_change: OnChange::Reject, empty_source, priority, resync, ..unlimited.clone() };
     let built = Built {
         manifest: Some(ObjectHash([0x0c; 32])),
         segments: Some(SegmentCounts { kept: 1, new: 2, dropped: 3 }),
@@ -63,13 +65,14 @@ pub fn samples() -> Vec<Event> {
             admission: Admission::Admitted { wanted: Some(WANTED), generation: Generation(3) },
         },
         Event::SpecChanged { collection, spec: Spec::default(), admission: Admission::Waiting },
-        Event::PolicyChanged { collection, policy: finishing, revision: Some(251) },
-        Event::PolicyChanged { collection, policy: rejecting, revision: None },
+        Event::PolicyChanged { collection, policy: finishing, revision: Some(251), resync_at: None },
+        Event::PolicyChanged { collection, policy: rejecting, revision: None, resync_at: Some(at) },
         Event::CollectionDropped { collection },
         Event::CollectionPaused { collection: CollectionId(Seq(250)) },
         Event::CollectionResumed { collection: CollectionId(Seq(251)) },
-        Event::RefreshRequested { collection: CollectionId(Seq(65_536)), force: false },
-        Event::RefreshRequested { collection, force: true },
+        refreshed(CollectionId(Seq(65_536)), false, RefreshReason::Asked, None),
+        refreshed(collection, false, RefreshReason::Resync, Some(at)),
+        refreshed(collection, true, RefreshReason::Drift("gone".into()), None),
         Event::SourceObserved {
             collection,
             observed: observed.clone(),
@@ -83,14 +86,21 @@ pub fn samples() -> Vec<Event> {
             admission: Admission::Settling { until: at },
         },
         Event::ObservationFailed { collection, cause: "gone".into() },
-        Event::CollectionHeld { collection, observed, delta, cause: HoldCause::Empty, fingerprint: OTHER },
+        Event::CollectionHeld {
+            collection,
+            observed: observed.clone(),
+            delta,
+            cause: HoldCause::Empty,
+            fingerprint: OTHER,
+        },
+        Event::CollectionHeld { collection, observed, delta, cause: most, fingerprint: OTHER },
         Event::HoldConfirmed { collection, fingerprint: OTHER, generation: Generation(3) },
         created(collection, at, false),
         created(collection, at, true),
         started(collection, task, Some(at)),
         started(collection, task, None),
-        completed(collection, task, built),
-        completed(collection, task, Built::default()),
+        completed(collection, task, built, Some(at)),
+        completed(collection, task, Built::default(), None),
     ];
     for reason in [AbortReason::Superseded, AbortReason::Dropped, AbortReason::Cancelled] {
         let stopping = (reason == AbortReason::Superseded).then_some(Stopping { token: TOKEN, grace_until: at });
@@ -127,7 +137,23 @@ pub fn samples() -> Vec<Event> {
         let (attempt, token, fingerprint) = (65_536, TOKEN, OTHER);
         events.push(Event::CompletionRejected { collection, task, attempt, token, reason, fingerprint, wanted });
     }
+    for delivery in [Delivery::Publish, Delivery::Discard] {
+        let (obligation, message, retry_at) = (Seq(252), "down".into(), at);
+        events.push(Event::PublishFailed { collection, obligation, delivery, message, failures: 3, retry_at });
+    }
+    events.push(Event::Published { collection, commit: Seq(252), token: TOKEN, fingerprint: WANTED });
+    events.push(Event::Discarded { collection, obligation: Seq(252) });
+    let bytes = [1, 2, 3].into();
+    events.push(Event::BaseFrame { at: Seq(251), hash: [0x0d; 32], part: 1, parts: 2, bytes });
+    events.push(Event::LimitsChanged { limits: Limits::default() });
+    let kinds = [("files", 2), ("k", 251)].map(|(kind, most)| (Kind::new(kind).unwrap(), most)).into();
+    let prefixes = [(Name::new("eu-").unwrap(), 1)].into();
+    events.push(Event::LimitsChanged { limits: Limits { total: Some(8), kinds, prefixes } });
     events
+}
+
+fn refreshed(collection: CollectionId, force: bool, reason: RefreshReason, resync_at: Option<Timestamp>) -> Event {
+    Event::RefreshRequested { collection, force, reason, resync_at }
 }
 
 fn created(collection: CollectionId, not_before: Timestamp, rebuild: bool) -> Event {
@@ -135,9 +161,12 @@ fn created(collection: CollectionId, not_before: Timestamp, rebuild: bool) -> Ev
 }
 
 fn started(collection: CollectionId, task: TaskId, deadline: Option<Timestamp>) -> Event {
-    Event::TaskStarted { collection, task, attempt: 1, worker: WorkerName::new("w").unwrap(), deadline }
+    let worker = WorkerName::new("w").unwrap();
+    let lease = deadline.map(|_| Duration::from_secs(30));
+    let duties = Duties { publish: deadline.is_some(), discard: deadline.is_none() };
+    Event::TaskStarted { collection, task, attempt: 1, worker, deadline, lease, duties }
 }
 
-fn completed(collection: CollectionId, task: TaskId, result: Built) -> Event {
-    Event::TaskCompleted { collection, task, attempt: 1, token: TOKEN, fingerprint: WANTED, result }
+fn completed(collection: CollectionId, task: TaskId, result: Built, resync_at: Option<Timestamp>) -> Event {
+    Event::TaskCompleted { collection, task, attempt: 1, token: TOKEN, fingerprint: WANTED, result, resync_at }
 }

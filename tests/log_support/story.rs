@@ -2,6 +2,8 @@
 //! the same program always writes the same log.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use lastword::codec;
 use lastword::core::State;
 use lastword::core::vocabulary::*;
@@ -19,7 +21,7 @@ pub fn tell(mut log: Box<dyn Log>, objects: &dyn Objects) {
     let state = replay::state_at(log.reader().as_ref(), Until::End).unwrap();
     let at = Timestamp(START + 1_000_000);
     let reducer = Reducer::open(log, state, "lastword 0.1.0 (story)", at, at).unwrap();
-    let mut teller = Teller { reducer, at, worker: 0 };
+    let mut teller = Teller { reducer, at, worker: 0, duties: Duties::default() };
     teller.commit();
     teller.a_day(objects);
     teller.reducer.close().unwrap();
@@ -30,9 +32,11 @@ fn accept_a_loss(log: &mut dyn Log) {
     let mut builder = FrameBuilder::new();
     let opened = Event::WriterOpened { software: "lastword 0.1.0 (story)".into() };
     let accepted = Event::DataLossAccepted { last: Seq(1), found: "the disk was replaced".into() };
-    for event in [opened, accepted] {
+    // Neither does one to a base, which stands for nothing here.
+    let base = Event::BaseFrame { at: Seq::ZERO, hash: [0; 32], part: 0, parts: 1, bytes: [].into() };
+    for event in [opened, accepted, base] {
         let mut payload = Vec::new();
-        let tag = codec::encode(&event, &mut payload).unwrap();
+        let tag = codec::encode(&event, None, &mut payload).unwrap();
         builder.push(tag.event_type, tag.version, &payload).unwrap();
     }
     let (epoch, time) = (Epoch(START / 1000), Timestamp(START));
@@ -45,6 +49,7 @@ struct Teller {
     reducer: Reducer,
     at: Timestamp,
     worker: u32,
+    duties: Duties,
 }
 
 impl Teller {
@@ -80,7 +85,7 @@ impl Teller {
         self.pass(60_000_000);
         let fourth = self.assign();
         self.fail(fourth, FailureClass::Permanent, "no such column: l_orderkey");
-        self.command(Command::Refresh { name: name.clone(), force: false });
+        self.command(Command::Refresh { name: name.clone(), force: false, seen: None });
         self.command(Command::Pause { name: name.clone() });
         self.command(Command::Resume { name: name.clone() });
         self.declare(&name, |d| d.spec = Some(Spec::parse(r#"{"format":"parquet","target_rows":1000}"#).unwrap()));
@@ -109,6 +114,30 @@ impl Teller {
         let fingerprint = self.wanted(&plain);
         let result = Built { rows: Some(u64::MAX), output: Some("{\"bytes\":3}".into()), ..Built::default() };
         self.command(Command::Complete(Box::new(Completion { attempt: sixth, fingerprint, result })));
+        self.a_destination(&plain);
+    }
+
+    /// What was committed is built anew for a destination that is down at first.
+    fn a_destination(&mut self, name: &Name) {
+        self.command(Command::Limit(Limits { total: Some(4), ..Limits::default() }));
+        self.duties = Duties { publish: true, discard: true };
+        let by = By::new(Some("ops@\u{fc}ber"), Some("the disk of \"plain\" was replaced")).unwrap();
+        let refresh = Command::Refresh { name: name.clone(), force: true, seen: None };
+        self.command_by(&refresh, Some(&Arc::new(by)));
+        let attempt = self.assign();
+        self.complete(
+            attempt,
+            name,
+            Built { rows: Some(u64::MAX), output: Some("plain-2".into()), ..Built::default() },
+        );
+        let collection = attempt.collection;
+        let first = |teller: &Teller| teller.state().first_obligation(collection).map(|(_, _, o)| (o.id, o.delivery()));
+        let (obligation, delivery) = first(self).unwrap();
+        let delivered = Delivered { collection, obligation, delivery };
+        self.command(Command::DeliveryFailed { delivered, message: "503".into() });
+        while let Some((obligation, delivery)) = first(self) {
+            self.command(Command::Delivered(Delivered { collection, obligation, delivery }));
+        }
     }
 
     fn state(&self) -> &State {
@@ -137,9 +166,13 @@ impl Teller {
     }
 
     fn command(&mut self, command: Command) {
+        self.command_by(&command, None);
+    }
+
+    fn command_by(&mut self, command: &Command, by: Option<&Arc<By>>) {
         self.pass(1_001);
         self.reducer.begin(self.at);
-        self.reducer.command(&command).unwrap().unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
+        self.reducer.command_by(command, by).unwrap().unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
         self.commit();
     }
 
@@ -159,7 +192,7 @@ impl Teller {
     }
 
     fn observe(&mut self, name: &Name, observed: Observed, delta: Delta) {
-        let seen = Seen::Content { observed, delta: Some(delta) };
+        let seen = Seen::Content { observed, delta: Some(delta), gone: None };
         self.command(Command::Observe(Observation { subject: Subject::Name(name.clone()), began: None, seen }));
     }
 
@@ -168,7 +201,8 @@ impl Teller {
         self.worker += 1;
         self.reducer.begin(self.at);
         let worker = WorkerName::new(&format!("worker-{}", self.worker)).unwrap();
-        let id = self.reducer.assign(&worker, &[Kind::new("files").unwrap()]).unwrap().expect("a task is ready");
+        let kinds = [(Kind::new("files").unwrap(), self.duties)].into();
+        let id = self.reducer.assign(&worker, &kinds, None).unwrap().expect("a task is ready");
         self.commit();
         self.state().running().find(|(running, _)| *running == id).unwrap().1
     }

@@ -1,5 +1,6 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
 
+use super::backoff::resync_at;
 use super::backoff::retry_at;
 use super::follow::Scene;
 use super::observe::{check_look, see};
@@ -8,21 +9,19 @@ use crate::core::collection::{Applied, Collection};
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
-    ParkCause, RejectReason, Rejection, TaskId, Timestamp, WorkerName,
+    Assign, AttemptRef, Built, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
+    ParkCause, RejectReason, Rejection, TaskId, Timestamp,
 };
 
-pub(super) fn assign(
-    state: &State,
-    worker: &WorkerName,
-    id: CollectionId,
-    at: Timestamp,
-    events: &mut Events,
-) -> Result<(), Rejection> {
+pub(super) fn assign(state: &State, assign: &Assign, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+    let Assign { ref worker, collection: id, lease, duties } = *assign;
     let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
     let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
     if collection.paused || collection.draining > 0 || waiting.not_before > at {
         return Err(Rejection::NotReady(id));
+    }
+    if let Some((scope, most)) = state.limit_reached(id) {
+        return Err(Rejection::LimitReached { scope, most });
     }
     events.push(Event::TaskStarted {
         collection: id,
@@ -30,6 +29,8 @@ pub(super) fn assign(
         attempt: waiting.task.attempts + 1,
         worker: worker.clone(),
         deadline: collection.policy.attempt_timeout.0.map(|timeout| at.after(timeout)),
+        lease,
+        duties,
     });
     Ok(())
 }
@@ -48,13 +49,12 @@ pub(super) fn complete(
     let collection = state.collection(id);
     let wanted = collection.and_then(Collection::wanted_fingerprint);
     let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
-    if live.is_some() && wanted == Some(fingerprint) {
+    if let Some((collection, _)) = live.filter(|_| wanted == Some(fingerprint)) {
         let result = completion.result.clone();
-        events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result });
+        let resync_at = resync_at(&collection.policy, events.next(), at);
+        events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result, resync_at });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
-        if let Some((collection, _)) = live {
-            Scene::of(id, collection, at).committed(fingerprint).admit_waiting(events);
-        }
+        Scene::of(id, collection, at).committed(fingerprint).admit_waiting(events);
         return Ok(());
     }
     let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
@@ -112,7 +112,7 @@ pub(super) fn fail(
         }
         FailureClass::SourceMoved(observation) => {
             let moves = collection.moves.saturating_add(1);
-            let retry_at = retry_at(&collection.policy.retry, attempt.task, moves, at);
+            let retry_at = retry_at(&collection.policy.retry, attempt.task.0, moves, at);
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
             let scene = scene.moved(retry_at);
@@ -137,6 +137,21 @@ pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -
     Ok(())
 }
 
+/// The process that ran an attempt is gone, or was silent for so long that it counts as gone.
+pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timestamp, events: &mut Events) {
+    let collection = state.collection(attempt.collection);
+    let live = collection.and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
+    if let Some((collection, running)) = live {
+        events.push(failed(attempt, FailReason::WorkerLost, message.into(), at, collection.failures, None));
+        events.push(ended(attempt, EndReason::Lost));
+        if running.task.lost.saturating_add(1) >= collection.policy.retry.max_lost {
+            park(Scene::of(attempt.collection, collection, at), attempt.task, ParkCause::LostTooOften, events);
+        }
+    } else if is_draining(state, attempt) {
+        events.push(ended(attempt, EndReason::Lost));
+    }
+}
+
 /// Fails the running attempt and charges it to its task, which is parked if that was its last. `grace_until` is
 /// given if the worker does not know yet.
 pub(super) fn charge(
@@ -150,7 +165,7 @@ pub(super) fn charge(
 ) {
     let retry = &scene.collection.policy.retry;
     let failures = scene.collection.failures.saturating_add(1);
-    let retry_at = retry_at(retry, attempt.task, failures, scene.at);
+    let retry_at = retry_at(retry, attempt.task.0, failures, scene.at);
     events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
     if grace_until.is_none() {
         events.push(ended(attempt, EndReason::Acknowledged));

@@ -1,17 +1,26 @@
 //! Exponential backoff with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS, 2015), derived from
 //! the task's id: the same log decides the same delays, and tasks that failed together do not return together.
 
-use crate::core::vocabulary::{Retry, TaskId, Timestamp, micros};
+use crate::core::vocabulary::{Policy, Retry, Seq, Timestamp, micros};
 
-/// When to try again after the `failures`-th failure in a row.
-pub(super) fn retry_at(retry: &Retry, task: TaskId, failures: u32, at: Timestamp) -> Timestamp {
+/// When to try again after the `failures`-th failure in a row of what the event `of` began.
+pub(super) fn retry_at(retry: &Retry, of: Seq, failures: u32, at: Timestamp) -> Timestamp {
     let base = micros(retry.base);
     let longest = base.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
     let longest = longest.min(micros(retry.cap));
-    let dice = mix(task.0.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(failures)));
+    let dice = mix(of.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(failures)));
     // The high half of the product is uniform in 0..=longest.
     let delay = (u128::from(dice) * (u128::from(longest) + 1)) >> 64;
     Timestamp(at.0.saturating_add(u64::try_from(delay).unwrap_or(longest)))
+}
+
+/// When what is applied is to be checked again: after the interval, give or take a tenth, so that what was committed
+/// together is not checked together for ever. `of` is the event that decides it.
+pub(super) fn resync_at(policy: &Policy, of: Seq, at: Timestamp) -> Option<Timestamp> {
+    let every = micros(policy.resync.0?);
+    let spread = u128::from(mix(of.0)) * u128::from(every / 5);
+    let offset = u64::try_from(spread >> 64).unwrap_or(0);
+    Some(Timestamp(at.0.saturating_add(every - every / 10).saturating_add(offset)))
 }
 
 /// The output function of SplitMix64 (Steele, Lea, Flood, 2014).
@@ -25,14 +34,13 @@ fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::vocabulary::Seq;
     use std::time::Duration;
 
     #[test]
     fn case_32_delays_grow_with_failures_up_to_the_cap() {
         let retry = Retry::default();
         let longest = |failures| {
-            let delays = (0..1000).map(|task| retry_at(&retry, TaskId(Seq(task)), failures, Timestamp(0)).0);
+            let delays = (0..1000).map(|task| retry_at(&retry, Seq(task), failures, Timestamp(0)).0);
             Duration::from_micros(delays.max().unwrap_or(0))
         };
         assert!(longest(1) <= Duration::from_secs(1) && longest(1) > Duration::from_millis(900));

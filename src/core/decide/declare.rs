@@ -1,6 +1,7 @@
 //! `Declare`: what a collection is to be built from. A declaration that says nothing new changes nothing.
 
 use super::Events;
+use super::backoff::resync_at;
 use super::follow::{Scene, declared_generation};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
@@ -74,7 +75,12 @@ fn change(
     check_revision(collection, declaration, &policy)?;
     let revision = declaration.revision.max(collection.revision);
     if policy != collection.policy || revision != collection.revision {
-        events.push(Event::PolicyChanged { collection: id, policy: policy.clone(), revision });
+        let resync_at = match collection.resync_at {
+            known if policy.resync == collection.policy.resync => known,
+            _ if collection.applied.is_none() => None,
+            _ => resync_at(&policy, events.next(), at),
+        };
+        events.push(Event::PolicyChanged { collection: id, policy: policy.clone(), revision, resync_at });
     }
     let policy = &policy;
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);

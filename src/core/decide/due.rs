@@ -3,10 +3,11 @@
 use super::Events;
 use super::attempt::{charge, ended};
 use super::follow::Scene;
+use super::steer::{rebuild, request};
 use crate::core::collection::Pending;
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, CollectionId, Deadline, EndReason, Event, FailReason, Rejection, Timestamp, Token,
+    Admission, CollectionId, Deadline, EndReason, Event, FailReason, RefreshReason, Rejection, Timestamp, Token,
 };
 
 pub(super) fn due(state: &State, deadline: Deadline, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
@@ -14,6 +15,7 @@ pub(super) fn due(state: &State, deadline: Deadline, at: Timestamp, events: &mut
         Deadline::Settled(id) => settled(state, id, at, events),
         Deadline::Attempt(id) => timed_out(state, id, at, events),
         Deadline::Grace(token) => abandoned(state, token, at, events),
+        Deadline::Resync(id) => resync(state, id, at, events),
     }
     if events.as_slice().is_empty() { Err(Rejection::NotDue) } else { Ok(()) }
 }
@@ -51,5 +53,20 @@ fn abandoned(state: &State, token: Token, at: Timestamp, events: &mut Events) {
     if let Some(draining) = state.draining(token).filter(|d| d.grace_until.is_some_and(|until| until <= at)) {
         let event: Event = ended(draining.attempt, EndReason::Abandoned);
         events.push(event);
+    }
+}
+
+/// A versioned collection is looked at, and what it committed is checked; of the source of an unversioned one nobody can
+/// say whether it has changed, so it is built anew. What is behind anyway, or paused, is left alone.
+fn resync(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
+    let Some(collection) = state.collection(id) else { return };
+    if collection.resync_at.is_none_or(|due| due > at) {
+        return;
+    }
+    let rests = collection.is_fresh() && collection.status.live().is_none() && !collection.paused;
+    if rests && !collection.versioned {
+        rebuild(id, collection, RefreshReason::Resync, at, events);
+    } else {
+        request(id, collection, false, RefreshReason::Resync, at, events);
     }
 }

@@ -6,6 +6,7 @@
 mod attempt;
 mod backoff;
 mod declare;
+mod deliver;
 mod due;
 mod follow;
 mod observe;
@@ -69,16 +70,26 @@ pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Even
         Command::Open { software } => open::open(state, software, at, events),
         Command::Declare(declaration) => declare::declare(state, declaration, at, events),
         Command::Observe(observation) => observe::observe(state, observation, at, events),
-        Command::Refresh { name, force } => steer::refresh(state, name, *force, at, events),
+        Command::Refresh { name, force, seen } => steer::refresh(state, name, *force, *seen, at, events),
         Command::Cancel { name, task } => steer::cancel(state, name, *task, at, events),
         Command::Pause { name } => steer::pause(state, name, events),
         Command::Resume { name } => steer::resume(state, name, events),
         Command::Confirm { name, fingerprint } => steer::confirm(state, name, *fingerprint, at, events),
         Command::Drop { name } => steer::drop_collection(state, name, at, events),
-        Command::Assign { worker, collection } => attempt::assign(state, worker, *collection, at, events),
+        Command::Limit(limits) => steer::limit(state, limits, events),
+        Command::Assign(assign) => attempt::assign(state, assign, at, events),
         Command::Complete(completion) => attempt::complete(state, completion, at, events),
         Command::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
         Command::Stopped { attempt } => attempt::stopped(state, *attempt, events),
+        Command::Lost { attempt } => {
+            attempt::lost(state, *attempt, "its worker was silent for longer than its lease", at, events);
+            Ok(())
+        }
+        Command::Delivered(delivered) => deliver::delivered(state, *delivered, events),
+        Command::DeliveryFailed { delivered, message } => deliver::failed(state, *delivered, message, at, events),
+        Command::Drifted { collection, commit, message } => {
+            deliver::drifted(state, *collection, *commit, message, at, events)
+        }
         Command::Due(deadline) => due::due(state, *deadline, at, events),
     };
     if verdict.is_err() {

@@ -44,11 +44,11 @@ pub(super) fn see(scene: &Scene<'_>, seen: &Seen, events: &mut Events) {
                 events.push(Event::ObservationFailed { collection: scene.id, cause: cause.into() });
             }
         }
-        Seen::Content { observed, delta } => see_content(scene, observed, *delta, events),
+        Seen::Content { observed, delta, gone } => see_content(scene, observed, *delta, *gone, events),
     }
 }
 
-fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, events: &mut Events) {
+fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, gone: Option<u64>, events: &mut Events) {
     let collection = scene.collection;
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     // Nothing new, unless the source could not be observed, or what waits for a task has lost its reason to wait.
@@ -57,7 +57,7 @@ fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, eve
         return;
     }
     let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
-    let verdict = if unchanged { still(scene, fingerprint) } else { verdict(scene, observed, fingerprint) };
+    let verdict = if unchanged { still(scene, fingerprint) } else { verdict(scene, observed, gone, fingerprint) };
     let admission = match verdict {
         Verdict::Admit => return scene.admit(observed, delta, fingerprint, events),
         Verdict::Hold(cause) => {
@@ -78,7 +78,7 @@ enum Verdict {
     Hold(HoldCause),
 }
 
-fn verdict(scene: &Scene<'_>, observed: &Observed, fingerprint: Fingerprint) -> Verdict {
+fn verdict(scene: &Scene<'_>, observed: &Observed, gone: Option<u64>, fingerprint: Fingerprint) -> Verdict {
     let Scene { collection, at, .. } = *scene;
     // Back to what is wanted: nothing is lost by it.
     if collection.wanted_fingerprint() == Some(fingerprint) {
@@ -86,7 +86,7 @@ fn verdict(scene: &Scene<'_>, observed: &Observed, fingerprint: Fingerprint) -> 
     }
     // And nothing by coming back to what is applied.
     if scene.applied != Some(fingerprint)
-        && let Some(cause) = loss(collection, observed)
+        && let Some(cause) = loss(collection, observed, gone)
     {
         return Verdict::Hold(cause);
     }
@@ -120,11 +120,16 @@ fn still(scene: &Scene<'_>, fingerprint: Fingerprint) -> Verdict {
     }
 }
 
-/// What looks like a loss: a set of files that is empty.
-fn loss(collection: &Collection, observed: &Observed) -> Option<HoldCause> {
-    let is_empty = observed.set.is_some_and(|set| set.files == 0);
-    match collection.policy.empty_source {
-        EmptySource::Hold if is_empty => Some(HoldCause::Empty),
-        EmptySource::Hold | EmptySource::Apply => None,
+/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
+/// files that come and go are how sources live.
+fn loss(collection: &Collection, observed: &Observed, gone: Option<u64>) -> Option<HoldCause> {
+    const FEW: u64 = 10;
+    let files = observed.set?.files;
+    let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
+    match (collection.policy.empty_source, gone.unwrap_or(0)) {
+        (EmptySource::Apply, _) => None,
+        (EmptySource::Hold, _) if files == 0 => Some(HoldCause::Empty),
+        (EmptySource::Hold, gone) if gone > FEW && gone > of / 2 => Some(HoldCause::MostGone { gone, of }),
+        (EmptySource::Hold, _) => None,
     }
 }

@@ -1,25 +1,21 @@
-//! `Open`: a writer begins its epoch. Whatever was running ran in a process that is gone.
+//! `Open`: a writer begins its epoch. Whatever was running in the process before is lost; what runs in a process of its
+//! own may still come back, under the token it has.
 
 use super::Events;
-use super::attempt::{ended, failed, park};
-use super::follow::Scene;
+use super::attempt::{ended, lost};
 use crate::core::state::State;
-use crate::core::vocabulary::{EndReason, Event, FailReason, ParkCause, Rejection, Timestamp};
+use crate::core::vocabulary::{EndReason, Event, Rejection, Timestamp};
 
 #[expect(clippy::unnecessary_wraps, reason = "every command may be refused; opening just never is")]
 pub(super) fn open(state: &State, software: &str, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     events.push(Event::WriterOpened { software: software.into() });
-    for (_, draining) in state.all_draining() {
+    for (_, draining) in state.all_draining().filter(|(_, draining)| !draining.leased) {
         events.push(ended(draining.attempt, EndReason::Lost));
     }
     for (id, attempt) in state.running() {
-        let Some(collection) = state.collection(id) else { continue };
-        let Some(task) = collection.status.live() else { continue };
-        let message = "the process that ran it ended".into();
-        events.push(failed(attempt, FailReason::WorkerLost, message, at, collection.failures, None));
-        events.push(ended(attempt, EndReason::Lost));
-        if task.lost.saturating_add(1) >= collection.policy.retry.max_lost {
-            park(Scene::of(id, collection, at), attempt.task, ParkCause::LostTooOften, events);
+        let running = state.collection(id).and_then(|collection| collection.status.attempt());
+        if running.is_some_and(|running| running.lease.is_none()) {
+            lost(state, attempt, "the process that ran it ended", at, events);
         }
     }
     Ok(())

@@ -1,30 +1,74 @@
-//! What people ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`. Asking twice is harmless.
+//! What people ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`, `Limit`. Asking twice is harmless.
 
+use super::backoff::resync_at;
 use super::follow::{Scene, observed_generation};
 use super::{Events, named};
-use crate::core::collection::Pending;
+use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::status::{Parking, Status};
-use crate::core::vocabulary::{AbortReason, Event, Fingerprint, Name, Rejection, TaskId, Timestamp};
+use crate::core::vocabulary::{
+    AbortReason, CollectionId, Event, Fingerprint, Limits, Name, RefreshReason, Rejection, Seq, TaskId, Timestamp,
+};
 
 pub(super) fn refresh(
     state: &State,
     name: &Name,
     force: bool,
+    seen: Option<Seq>,
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
     let (id, collection) = named(state, name)?;
-    events.push(Event::RefreshRequested { collection: id, force });
-    let Some(fingerprint) = collection.wanted_fingerprint() else { return Ok(()) };
-    let live = collection.status.live();
-    let is_parked = matches!(collection.status, Status::Parked(_));
-    if force && live.is_some_and(|task| !task.rebuild) {
-        Scene::of(id, collection, at).abort(AbortReason::Superseded, events);
+    if seen.is_some_and(|seen| collection.refreshed > seen) {
+        return Ok(());
     }
-    if is_parked || (force && live.is_none_or(|task| !task.rebuild)) {
-        let (generation, rebuild) = (collection.generation, force);
+    if force {
+        rebuild(id, collection, RefreshReason::Asked, at, events);
+        return Ok(());
+    }
+    request(id, collection, false, RefreshReason::Asked, at, events);
+    if let (Some(fingerprint), Status::Parked(_)) = (collection.wanted_fingerprint(), &collection.status) {
+        let (generation, rebuild) = (collection.generation, false);
         events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at, rebuild });
+    }
+    Ok(())
+}
+
+/// What is wanted is built anew, unless that is what is being done.
+pub(super) fn rebuild(
+    id: CollectionId,
+    collection: &Collection,
+    reason: RefreshReason,
+    at: Timestamp,
+    events: &mut Events,
+) {
+    request(id, collection, true, reason, at, events);
+    let Some(fingerprint) = collection.wanted_fingerprint() else { return };
+    if collection.status.live().is_some_and(|task| task.rebuild) {
+        return;
+    }
+    Scene::of(id, collection, at).abort(AbortReason::Superseded, events);
+    let (generation, rebuild) = (collection.generation, true);
+    events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at, rebuild });
+}
+
+/// A resync that was to come is put off: what it would do is done now.
+pub(super) fn request(
+    id: CollectionId,
+    collection: &Collection,
+    force: bool,
+    reason: RefreshReason,
+    at: Timestamp,
+    events: &mut Events,
+) {
+    let resync_at = collection.resync_at.and_then(|_| resync_at(&collection.policy, events.next(), at));
+    events.push(Event::RefreshRequested { collection: id, force, reason, resync_at });
+}
+
+pub(super) fn limit(state: &State, limits: &Limits, events: &mut Events) -> Result<(), Rejection> {
+    limits.check()?;
+    if limits != state.limits() {
+        events.push(Event::LimitsChanged { limits: limits.clone() });
     }
     Ok(())
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{CollectionId, Pending, State, Status, deadlines_of, ready_at};
-use crate::core::vocabulary::Deadline;
+use super::State;
+use super::fold::deadlines_of;
+use crate::core::collection::Pending;
+use crate::core::obligations::{Obligations, Owed};
+use crate::core::status::Status;
+use crate::core::vocabulary::{CollectionId, Deadline, Seq};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl State {
             return violated("SameFold", "its name leads elsewhere");
         }
         if let Some(attempt) = collection.status.attempt()
-            && (attempt.token.epoch != self.epoch || attempt.token.seq > self.last)
+            && ((attempt.token.epoch != self.epoch && attempt.lease.is_none()) || attempt.token.seq > self.last)
         {
             return violated("EpochFenced", "an attempt of another epoch is running");
         }
@@ -44,11 +48,10 @@ impl State {
         if draining != collection.draining as usize {
             return violated("SameFold", "draining attempts are miscounted");
         }
-        let indexed = |(not_before, task)| {
-            self.ready.get(&collection.kind).is_some_and(|ready| ready.contains(&(not_before, task, id)))
-        };
-        if !ready_at(collection).is_none_or(indexed) {
-            return violated("NothingWaitsSilently", "a ready task is not in the index");
+        if let Some(obligations) = collection.obligations.as_deref()
+            && let Some(found) = misplaced(obligations)
+        {
+            return violated("PublishedInOrder", found);
         }
         Ok(())
     }
@@ -73,7 +76,7 @@ impl State {
         let expected: BTreeSet<_> = due.chain(graces).collect();
         if let Some((_, deadline)) = expected.symmetric_difference(&self.deadlines).next() {
             let collection = match *deadline {
-                Deadline::Settled(id) | Deadline::Attempt(id) => id,
+                Deadline::Settled(id) | Deadline::Attempt(id) | Deadline::Resync(id) => id,
                 Deadline::Grace(token) => {
                     self.draining.get(&token).map_or(CollectionId(token.seq), |draining| draining.attempt.collection)
                 }
@@ -81,18 +84,23 @@ impl State {
             let found = "the index of deadlines is not what follows from the rest";
             return Err(Violation { invariant: "SameFold", collection, found });
         }
-        let mut indexed = self.ready.iter().flat_map(|(kind, ready)| ready.iter().map(move |entry| (kind, entry)));
-        let stale = indexed.find(|(kind, (not_before, task, id))| {
-            let collection = self.collections.get(id).filter(|collection| collection.kind == **kind);
-            collection.and_then(ready_at) != Some((*not_before, *task))
-        });
-        match stale {
-            Some((_, (_, _, collection))) => {
-                let found = "what is not ready is in the index";
-                Err(Violation { invariant: "SameFold", collection: *collection, found })
-            }
-            None => Ok(()),
+        let miscounted = |found| Err(Violation { invariant: "SameFold", collection: CollectionId(self.last), found });
+        if self.ready != self.expected_ready() {
+            return miscounted("the index of ready tasks is not what follows from the rest");
         }
+        let obligations = self.collections.iter().filter_map(|(id, c)| Some((*id, c.obligations.as_deref()?)));
+        let orphaned = self.orphans.iter().map(|(id, orphan)| (*id, &orphan.obligations));
+        let all: Vec<(CollectionId, &Obligations)> = obligations.chain(orphaned).collect();
+        let owed: BTreeSet<_> = all.iter().filter_map(|(id, all)| Some((all.first()?.due, *id))).collect();
+        let haunted: BTreeSet<_> = all.iter().filter(|(_, all)| !all.zombies.is_empty()).map(|(id, _)| *id).collect();
+        if (&owed, &haunted) != (&self.owed, &self.haunted) {
+            return miscounted("the index of obligations is not what follows from the rest");
+        }
+        let draining = |id: &CollectionId| self.draining.values().filter(|d| d.attempt.collection == *id).count();
+        if self.orphans.iter().any(|(id, orphan)| draining(id) != orphan.draining as usize) {
+            return miscounted("the draining attempts of a dropped collection are miscounted");
+        }
+        Ok(())
     }
 
     /// What holds for one collection between two frames.
@@ -132,4 +140,21 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// What is wrong with the order of what is owed.
+fn misplaced(obligations: &Obligations) -> Option<&'static str> {
+    let mut last = obligations.published.unwrap_or(Seq::ZERO);
+    for obligation in &obligations.owed {
+        match &obligation.owed {
+            Owed::Publish(commit) if commit.seq != obligation.id => return Some("it is to be published as another"),
+            Owed::Publish(commit) if commit.seq <= last => return Some("commits are not published in their order"),
+            Owed::Publish(commit) => last = commit.seq,
+            Owed::Discard(leaving) if leaving.tokens.is_empty() && leaving.before.is_none() => {
+                return Some("nothing is to be discarded");
+            }
+            Owed::Discard(_) => {}
+        }
+    }
+    None
 }

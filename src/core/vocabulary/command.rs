@@ -1,10 +1,10 @@
-//! What may be asked of the reducer, and how it may refuse.
+//! What may be asked of the reducer.
 
-use std::fmt;
+use std::time::Duration;
 
 use super::{
-    Built, CollectionId, Delta, FieldError, Fingerprint, Generation, Kind, Name, Observed, Policy, Seq, Source, Spec,
-    TaskId, Token, WorkerName,
+    Built, CollectionId, Delivery, Delta, Duties, Fingerprint, Generation, Kind, Limits, Name, Observed, Policy, Seq,
+    Source, Spec, TaskId, Token, WorkerName,
 };
 
 /// Something asked of the reducer. Time, ids and observations come in with it: deciding reads no clock.
@@ -25,6 +25,9 @@ pub enum Command {
         name: Name,
         /// Build anew what is wanted, even if it is applied.
         force: bool,
+        /// The last event that the caller had seen: nothing is done if a refresh was requested since, so that
+        /// repeating the command is harmless.
+        seen: Option<Seq>,
     },
     /// Abort the live task and park.
     Cancel {
@@ -55,13 +58,10 @@ pub enum Command {
         /// Which.
         name: Name,
     },
+    /// How many attempts may hold a worker at the same time.
+    Limit(Limits),
     /// A worker is idle: give it the task that is due first.
-    Assign {
-        /// The worker.
-        worker: WorkerName,
-        /// The collection to work on, found by [`State::first_ready`](crate::core::State::first_ready).
-        collection: CollectionId,
-    },
+    Assign(Assign),
     /// An attempt has a result.
     Complete(Box<Completion>),
     /// An attempt has failed.
@@ -75,6 +75,29 @@ pub enum Command {
     Stopped {
         /// Which attempt.
         attempt: AttemptRef,
+    },
+    /// The worker of a leased attempt was silent for too long.
+    Lost {
+        /// Which attempt.
+        attempt: AttemptRef,
+    },
+    /// An obligation was met.
+    Delivered(Delivered),
+    /// An obligation could not be met.
+    DeliveryFailed {
+        /// Which.
+        delivered: Delivered,
+        /// For people. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
+        message: Box<str>,
+    },
+    /// What was committed is not there any more.
+    Drifted {
+        /// Of which collection.
+        collection: CollectionId,
+        /// The event that committed it.
+        commit: Seq,
+        /// What was found instead. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
+        message: Box<str>,
     },
     /// A deadline has come.
     Due(Deadline),
@@ -95,10 +118,15 @@ impl Command {
             | Command::Drop { name } => Some(name),
             Command::Observe(Observation { subject: Subject::Id(_), .. })
             | Command::Open { .. }
-            | Command::Assign { .. }
+            | Command::Limit(_)
+            | Command::Assign(_)
             | Command::Complete(_)
             | Command::Fail { .. }
             | Command::Stopped { .. }
+            | Command::Lost { .. }
+            | Command::Delivered(_)
+            | Command::DeliveryFailed { .. }
+            | Command::Drifted { .. }
             | Command::Due(_) => None,
         }
     }
@@ -130,6 +158,42 @@ impl Declaration {
     #[must_use]
     pub fn new(name: Name) -> Declaration {
         Declaration { name, kind: None, source: None, spec: None, versioned: None, policy: None, revision: None }
+    }
+
+    /// Which worker builds it.
+    #[must_use]
+    pub fn kind(self, kind: Kind) -> Declaration {
+        Declaration { kind: Some(kind), ..self }
+    }
+
+    /// Where the data comes from.
+    #[must_use]
+    pub fn source(self, source: Source) -> Declaration {
+        Declaration { source: Some(source), ..self }
+    }
+
+    /// How it is built.
+    #[must_use]
+    pub fn spec(self, spec: Spec) -> Declaration {
+        Declaration { spec: Some(spec), ..self }
+    }
+
+    /// The content of the source does not count: only source and spec do.
+    #[must_use]
+    pub fn unversioned(self) -> Declaration {
+        Declaration { versioned: Some(false), ..self }
+    }
+
+    /// How it is treated.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Declaration {
+        Declaration { policy: Some(policy), ..self }
+    }
+
+    /// The caller's number of this declaration.
+    #[must_use]
+    pub fn revision(self, revision: u64) -> Declaration {
+        Declaration { revision: Some(revision), ..self }
     }
 }
 
@@ -163,12 +227,38 @@ pub enum Seen {
         observed: Observed,
         /// What differs from the observation before.
         delta: Option<Delta>,
+        /// How many files of what is applied are gone, if that is known.
+        gone: Option<u64>,
     },
     /// The source could not be observed. This says nothing about its content.
     Failed {
         /// Why. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
         cause: Box<str>,
     },
+}
+
+/// A worker that is given work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assign {
+    /// The worker.
+    pub worker: WorkerName,
+    /// The collection to work on, found by [`State::first_ready`](crate::core::State::first_ready).
+    pub collection: CollectionId,
+    /// If the worker is in a process of its own: how long it may be silent.
+    pub lease: Option<Duration>,
+    /// What the kind does beside building.
+    pub duties: Duties,
+}
+
+/// The first obligation of a collection, as whoever meets it names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Delivered {
+    /// The collection; it may be gone.
+    pub collection: CollectionId,
+    /// The event that created the obligation.
+    pub obligation: Seq,
+    /// What was done.
+    pub delivery: Delivery,
 }
 
 /// One attempt, as its worker knows it.
@@ -231,93 +321,8 @@ pub enum Deadline {
     Attempt(CollectionId),
     /// The attempt with this token had its grace.
     Grace(Token),
-}
-
-/// Why a command was refused. Nothing was changed by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// Bad input.
-    Field(FieldError),
-    /// No collection has this name.
-    UnknownCollection(Name),
-    /// This incarnation is gone.
-    UnknownIncarnation(CollectionId),
-    /// The look began before the last accepted word.
-    LookTooOld {
-        /// Where it began.
-        began: Seq,
-        /// The last accepted word.
-        heard: Seq,
-    },
-    /// The collection is unversioned: what its source holds does not count.
-    NotVersioned(Name),
-    /// There is no live task, or not this one.
-    NoSuchTask {
-        /// The live task, if there is one.
-        live: Option<TaskId>,
-    },
-    /// The declaration is older than one that was accepted, or says something else under the same number.
-    RevisionTooLow {
-        /// What it says.
-        declared: u64,
-        /// The last one that was accepted.
-        known: u64,
-    },
-    /// A task is live, and the policy refuses declarations meanwhile.
-    TaskIsLive {
-        /// Which.
-        task: Option<TaskId>,
-    },
-    /// Nothing is held, or not this.
-    NotHeld {
-        /// What is held, if anything.
-        held: Option<Fingerprint>,
-    },
-    /// The task cannot start an attempt now.
-    NotReady(CollectionId),
-    /// This deadline is not due.
-    NotDue,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rejection::Field(error) => error.fmt(f),
-            Rejection::UnknownCollection(name) => write!(f, "there is no collection {name:?}"),
-            Rejection::UnknownIncarnation(id) => write!(f, "the collection declared at event {id} is gone"),
-            Rejection::LookTooOld { began, heard } => {
-                write!(f, "the look began at event {began}, before the word of event {heard}")
-            }
-            Rejection::NotVersioned(name) => {
-                write!(f, "collection {name:?} is unversioned: what its source holds does not count")
-            }
-            Rejection::NoSuchTask { live: Some(live) } => write!(f, "the live task is {live}"),
-            Rejection::NoSuchTask { live: None } => f.write_str("there is no live task"),
-            Rejection::RevisionTooLow { declared, known } if declared == known => {
-                write!(f, "revision {known} was declared before and says something else")
-            }
-            Rejection::RevisionTooLow { declared, known } => {
-                write!(f, "revision {declared} is older than {known}, which was accepted")
-            }
-            Rejection::TaskIsLive { task: Some(task) } => {
-                write!(f, "task {task} is live, and the policy on_change = reject refuses declarations meanwhile")
-            }
-            Rejection::TaskIsLive { task: None } => f.write_str("a task is live"),
-            Rejection::NotHeld { held: Some(held) } => write!(f, "what is held is {held}"),
-            Rejection::NotHeld { held: None } => f.write_str("nothing is held"),
-            Rejection::NotReady(id) => write!(f, "collection {id} has no task that may start now"),
-            Rejection::NotDue => f.write_str("this deadline is not due"),
-        }
-    }
-}
-
-impl std::error::Error for Rejection {}
-
-impl From<FieldError> for Rejection {
-    fn from(error: FieldError) -> Rejection {
-        Rejection::Field(error)
-    }
+    /// What this collection has applied is to be checked again.
+    Resync(CollectionId),
 }
 
 /// What an accepted command left behind.

@@ -1,10 +1,13 @@
 //! What happened. Events carry decided facts (due times, deadlines, limits), so that folding them evaluates no
 //! policy.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::{
-    AbortReason, Admission, Built, CollectionId, Delta, EndReason, Epoch, FailReason, Fingerprint, Generation,
-    HoldCause, Kind, Name, ObjectHash, Observed, ParkCause, Policy, RejectReason, Seq, Source, Spec, Stopping, TaskId,
-    Timestamp, Token, WorkerName,
+    AbortReason, Admission, Built, By, CollectionId, Delivery, Delta, Duties, EndReason, Epoch, FailReason,
+    Fingerprint, Generation, HoldCause, Kind, Limits, Name, ObjectHash, Observed, ParkCause, Policy, RefreshReason,
+    RejectReason, Seq, Source, Spec, Stopping, TaskId, Timestamp, Token, WorkerName,
 };
 
 /// One event at its place in the log.
@@ -16,6 +19,8 @@ pub struct Recorded {
     pub at: Timestamp,
     /// The writer that decided it.
     pub epoch: Epoch,
+    /// Who asked for it, and why, if it was said. Folding ignores it.
+    pub by: Option<Arc<By>>,
     /// What happened.
     pub event: Event,
 }
@@ -34,6 +39,24 @@ pub enum Event {
         last: Seq,
         /// What was found instead of the rest.
         found: Box<str>,
+    },
+    /// A part of what the events up to `at` add up to: it stands for them after they were deleted. Says nothing new.
+    BaseFrame {
+        /// The last event that it stands for.
+        at: Seq,
+        /// The hash of the frame that this event ends.
+        hash: [u8; 32],
+        /// Which part, counted from 0.
+        part: u32,
+        /// Of how many.
+        parts: u32,
+        /// The part's bytes.
+        bytes: Box<[u8]>,
+    },
+    /// How many attempts may hold a worker at the same time, from here on.
+    LimitsChanged {
+        /// The limits.
+        limits: Limits,
     },
     /// A collection was declared; its id is the `Seq` of this event.
     CollectionDeclared {
@@ -80,6 +103,8 @@ pub enum Event {
         policy: Policy,
         /// The caller's number of the last declaration that had one.
         revision: Option<u64>,
+        /// When what is applied is checked again.
+        resync_at: Option<Timestamp>,
     },
     /// A source was observed to hold something else than at the last observation, or can be observed again, or
     /// what was observed earlier is now admitted.
@@ -137,12 +162,16 @@ pub enum Event {
         /// Of which collection.
         collection: CollectionId,
     },
-    /// A person asked to look again and to try again now.
+    /// Look again, and (unless it is a resync) try again now.
     RefreshRequested {
         /// Which collection.
         collection: CollectionId,
         /// What is wanted is to be built anew, even if it is applied.
         force: bool,
+        /// Why.
+        reason: RefreshReason,
+        /// When what is applied is checked again.
+        resync_at: Option<Timestamp>,
     },
     /// A task was created; its id is the `Seq` of this event.
     TaskCreated {
@@ -169,6 +198,11 @@ pub enum Event {
         worker: WorkerName,
         /// When it has timed out.
         deadline: Option<Timestamp>,
+        /// If it runs in a process of its own: how long it may be silent before it counts as lost. Such an attempt
+        /// outlives the process that wrote this event.
+        lease: Option<Duration>,
+        /// What its kind does beside building.
+        duties: Duties,
     },
     /// A live task ended because it is not to be finished.
     TaskAborted {
@@ -195,6 +229,8 @@ pub enum Event {
         fingerprint: Fingerprint,
         /// What was built.
         result: Built,
+        /// When what is applied is checked again.
+        resync_at: Option<Timestamp>,
     },
     /// An attempt ended without a result; its task lives on.
     AttemptFailed {
@@ -256,6 +292,39 @@ pub enum Event {
         /// What is wanted instead, if that is known.
         wanted: Option<Fingerprint>,
     },
+    /// A commit was handed to its destination.
+    Published {
+        /// Of which collection.
+        collection: CollectionId,
+        /// The event that committed it.
+        commit: Seq,
+        /// The token it was committed and published under.
+        token: Token,
+        /// What it was built from.
+        fingerprint: Fingerprint,
+    },
+    /// An obligation towards the destination could not be met; it stays.
+    PublishFailed {
+        /// Of which collection; it may be gone.
+        collection: CollectionId,
+        /// The event that created the obligation.
+        obligation: Seq,
+        /// What was tried.
+        delivery: Delivery,
+        /// What the worker said of it.
+        message: Box<str>,
+        /// Failures in a row, this one included.
+        failures: u32,
+        /// It is tried again no earlier.
+        retry_at: Timestamp,
+    },
+    /// Outputs that can never be live again were discarded.
+    Discarded {
+        /// Of which collection; it may be gone.
+        collection: CollectionId,
+        /// The event that created the obligation.
+        obligation: Seq,
+    },
 }
 
 impl Event {
@@ -263,7 +332,10 @@ impl Event {
     #[must_use]
     pub fn collection(&self, seq: Seq) -> Option<CollectionId> {
         match self {
-            Event::WriterOpened { .. } | Event::DataLossAccepted { .. } => None,
+            Event::WriterOpened { .. }
+            | Event::DataLossAccepted { .. }
+            | Event::BaseFrame { .. }
+            | Event::LimitsChanged { .. } => None,
             Event::CollectionDeclared { .. } => Some(CollectionId(seq)),
             Event::SourceChanged { collection, .. }
             | Event::SpecChanged { collection, .. }
@@ -283,7 +355,10 @@ impl Event {
             | Event::AttemptFailed { collection, .. }
             | Event::AttemptEnded { collection, .. }
             | Event::TaskParked { collection, .. }
-            | Event::CompletionRejected { collection, .. } => Some(*collection),
+            | Event::CompletionRejected { collection, .. }
+            | Event::Published { collection, .. }
+            | Event::PublishFailed { collection, .. }
+            | Event::Discarded { collection, .. } => Some(*collection),
         }
     }
 
@@ -322,6 +397,8 @@ impl Event {
         match self {
             Event::WriterOpened { .. } => "writer_opened",
             Event::DataLossAccepted { .. } => "data_loss_accepted",
+            Event::BaseFrame { .. } => "base_frame",
+            Event::LimitsChanged { .. } => "limits_changed",
             Event::CollectionDeclared { .. } => "collection_declared",
             Event::SourceChanged { .. } => "source_changed",
             Event::SpecChanged { .. } => "spec_changed",
@@ -342,6 +419,9 @@ impl Event {
             Event::AttemptEnded { .. } => "attempt_ended",
             Event::TaskParked { .. } => "task_parked",
             Event::CompletionRejected { .. } => "completion_rejected",
+            Event::Published { .. } => "published",
+            Event::PublishFailed { .. } => "publish_failed",
+            Event::Discarded { .. } => "discarded",
         }
     }
 

@@ -38,6 +38,50 @@ pub enum Admission {
 pub enum HoldCause {
     /// The source holds no files.
     Empty,
+    /// Most of the files that are applied are gone.
+    MostGone {
+        /// How many.
+        gone: u64,
+        /// Of how many.
+        of: u64,
+    },
+}
+
+/// Why a refresh was requested.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RefreshReason {
+    /// Somebody asked.
+    Asked,
+    /// The policy's `resync` came due.
+    Resync,
+    /// What was committed is not there any more; this is what was found instead.
+    Drift(Box<str>),
+}
+
+/// What a kind does for its destination beside building: a fact of each attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Duties {
+    /// It publishes every commit.
+    pub publish: bool,
+    /// It discards the outputs that can never be live again.
+    pub discard: bool,
+}
+
+impl Duties {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.publish || self.discard
+    }
+}
+
+/// What is done to meet an obligation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Delivery {
+    /// A commit is published.
+    Publish,
+    /// Outputs are discarded.
+    Discard,
 }
 
 /// Why a live task was aborted.

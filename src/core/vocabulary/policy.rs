@@ -19,6 +19,10 @@ pub struct Policy {
     pub retry: Retry,
     /// The longest an attempt may run.
     pub attempt_timeout: AttemptTimeout,
+    /// Who goes first when there are more tasks than workers.
+    pub priority: Priority,
+    /// How often what is applied is checked again although nothing seems to have changed.
+    pub resync: Resync,
 }
 
 /// What a change does while a task is live.
@@ -35,11 +39,11 @@ pub enum OnChange {
     Reject,
 }
 
-/// What an observation of no files at all means.
+/// What an observation means by which files are lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum EmptySource {
-    /// It waits until a person confirms it. The default: an empty directory is more often an unmounted disk than a
-    /// wish.
+    /// A source that is empty, or has lost more than half and more than ten of the files that are applied, waits until
+    /// a person confirms it. The default: an empty directory is more often an unmounted disk than a wish.
     #[default]
     Hold,
     /// It is a change like any other.
@@ -112,6 +116,28 @@ impl Default for AttemptTimeout {
     }
 }
 
+/// Who goes first when there are more tasks than workers: the higher. Default 0.
+///
+/// A task that waits ages: a minute of waiting is worth one level, so that nothing waits for ever behind a stream of
+/// what is more important.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub i16);
+
+impl Priority {
+    /// The highest priority; the lowest is its negative. A task of the lowest overtakes one of the highest after a day
+    /// and a half of waiting.
+    pub const HIGHEST: i16 = 1000;
+    /// How long a wait is worth one level.
+    pub const LEVEL: Duration = Duration::from_secs(60);
+}
+
+/// How often, give or take a tenth, what is applied is checked again although nothing seems to have changed; `None`
+/// means never. The source is looked at, and the kind is asked whether what was committed is still there; an
+/// unversioned collection, at whose source nobody can look, is built anew. Default never: it costs work, and whoever
+/// knows that a destination loses data knows how much is worth it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Resync(pub Option<Duration>);
+
 impl Policy {
     /// The longest duration that a policy may name: a hundred years. Beyond it sums of times would saturate.
     pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -127,6 +153,8 @@ impl Policy {
             coalesce: Coalesce { quiet: whole(self.coalesce.quiet), max_delay: whole(self.coalesce.max_delay) },
             retry: Retry { base: whole(self.retry.base), cap: whole(self.retry.cap), ..self.retry },
             attempt_timeout: AttemptTimeout(self.attempt_timeout.0.map(whole)),
+            priority: self.priority,
+            resync: Resync(self.resync.0.map(whole)),
         }
     }
 
@@ -143,12 +171,21 @@ impl Policy {
             ("policy.retry.base", self.retry.base),
             ("policy.retry.cap", self.retry.cap),
             ("policy.attempt_timeout", timeout),
+            ("policy.resync", self.resync.0.unwrap_or_default()),
         ];
         if let Some((field, span)) = spans.into_iter().find(|(_, span)| *span > Self::LONGEST) {
             return Err(FieldError::new(field, format!("must be at most a hundred years, found {span:?}")));
         }
         if timeout.is_zero() {
             return Err(FieldError::new("policy.attempt_timeout", "must be longer than zero, or none"));
+        }
+        // Each is an event.
+        if self.resync.0.is_some_and(|every| every < Duration::from_secs(1)) {
+            return Err(FieldError::new("policy.resync", "must be at least 1 s, or none"));
+        }
+        if self.priority.0.unsigned_abs() > Priority::HIGHEST.unsigned_abs() {
+            let (most, found) = (Priority::HIGHEST, self.priority.0);
+            return Err(FieldError::new("policy.priority", format!("must be -{most} to {most}, found {found}")));
         }
         if self.coalesce.quiet > self.coalesce.max_delay {
             return Err(FieldError::new(

@@ -249,10 +249,8 @@ fn parse_type(text: &str) -> Result<u16, String> {
     })
 }
 
-/// Types that this version does not write yet are allowed: a log of a newer one may hold them.
 fn type_names() -> impl Iterator<Item = (u16, &'static str)> {
-    let written = codec::REGISTRY.iter().map(|(number, _, name)| (*number, *name));
-    written.chain(codec::RESERVED.iter().copied())
+    codec::REGISTRY.iter().map(|(number, _, name)| (*number, *name))
 }
 
 fn parse_glob(text: &str) -> Result<Pattern, String> {

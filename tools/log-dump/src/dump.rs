@@ -1,5 +1,7 @@
 //! `dump`: events, one line each.
 
+use std::sync::Arc;
+
 use lastword::codec::{self, CodecError, Tag};
 use lastword::core::vocabulary::{Recorded, Timestamp};
 use lastword::describe::Describer;
@@ -137,8 +139,8 @@ fn each_record(
     let (seq, at, epoch) = (record.seq, frame.header().time, frame.header().epoch);
     let tag = Tag { event_type: record.event_type, version: record.version };
     match codec::decode(tag, record.payload) {
-        Ok(event) => {
-            let recorded = Recorded { seq, at, epoch, event };
+        Ok((event, by)) => {
+            let recorded = Recorded { seq, at, epoch, by: by.map(Arc::new), event };
             let described = describer.describe(&recorded);
             let name = described.name().map(|name| name.as_str().to_owned());
             if selection.holds(seq, at, record.event_type, name.as_deref()) {

@@ -82,10 +82,10 @@ fn state_is_as_it_was_at_any_event_and_time() {
     assert_eq!(lines[1]["rows"], u64::MAX);
     assert_eq!(lines[0]["lag_seconds"], serde_json::Value::Null);
     assert_eq!(summary["events"], last(&path).0);
-    assert!(json(&path, "state", &["--at", "3"]).0.is_empty());
-    let declared = json(&path, "state", &["--at", "4"]).0;
+    assert!(json(&path, "state", &["--at", "4"]).0.is_empty());
+    let declared = json(&path, "state", &["--at", "5"]).0;
     assert_eq!(declared[0]["condition"], "awaiting_observation");
-    let (events, _) = json(&path, "dump", &["--from", "4", "--to", "5"]);
+    let (events, _) = json(&path, "dump", &["--from", "5", "--to", "6"]);
     let at = events[0]["time"].as_str().unwrap();
     assert_eq!(json(&path, "state", &["--at", at]).0, declared);
     let table = ok(&path, "state", &[]);

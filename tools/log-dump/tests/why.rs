@@ -303,9 +303,9 @@ fn a_cancel_and_a_rebuild_are_told() {
         let first = scene.assign();
         scene.command(&Command::Cancel { name: named("orders"), task: None });
         scene.command(&Command::Stopped { attempt: first });
-        scene.command(&Command::Refresh { name: named("orders"), force: false });
+        scene.command(&Command::Refresh { name: named("orders"), force: false, seen: None });
         let second = scene.assign();
-        scene.command(&Command::Refresh { name: named("orders"), force: true });
+        scene.command(&Command::Refresh { name: named("orders"), force: true, seen: None });
         scene.command(&Command::Stopped { attempt: second });
         (first.task.to_string(), second.task.to_string())
     });

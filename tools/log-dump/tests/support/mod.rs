@@ -57,7 +57,7 @@ fn append_to(log: &mut SledLog, records: &[(u16, u16, Vec<u8>)]) {
 
 pub fn encoded(event: &Event) -> (u16, u16, Vec<u8>) {
     let mut payload = Vec::new();
-    let tag = codec::encode(event, &mut payload).unwrap();
+    let tag = codec::encode(event, None, &mut payload).unwrap();
     (tag.event_type, tag.version, payload)
 }
 

@@ -1,6 +1,7 @@
 //! A log that a test writes step by step, with the real reducer on a real log, at times of its own.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use lastword::core::vocabulary::*;
 use lastword::core::{CollectionView, State};
@@ -16,6 +17,8 @@ pub struct Scene {
     reducer: Reducer,
     at: Timestamp,
     workers: u32,
+    /// What the kind does beside building, from the next attempt on.
+    pub duties: Duties,
 }
 
 impl Scene {
@@ -25,7 +28,7 @@ impl Scene {
         let state = state_at(lastword::log::Log::reader(&log).as_ref(), Until::End).unwrap();
         let at = Timestamp(state.at().0.max(START) + 1_000_000);
         let reducer = Reducer::open(Box::new(log), state, "lastword 0.1.0 (scene)", at, at).unwrap();
-        let mut scene = Scene { reducer, at, workers: 0 };
+        let mut scene = Scene { reducer, at, workers: 0, duties: Duties::default() };
         scene.reducer.commit(at).unwrap();
         scene
     }
@@ -50,9 +53,17 @@ impl Scene {
     }
 
     pub fn command(&mut self, command: &Command) {
+        self.command_by(command, None);
+    }
+
+    pub fn command_by(&mut self, command: &Command, by: Option<By>) {
         self.pass(1);
         self.reducer.begin(self.at);
-        self.reducer.command(command).unwrap().unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
+        let by = by.map(Arc::new);
+        self.reducer
+            .command_by(command, by.as_ref())
+            .unwrap()
+            .unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
         self.reducer.commit(self.at).unwrap();
     }
 
@@ -78,7 +89,7 @@ impl Scene {
         let root = ObjectHash([7; 32]);
         let set = Some(PathSet { root, files, bytes: files * 100 });
         let observed = Observed { version: Version::new(version).unwrap(), set };
-        self.see(name, Seen::Content { observed, delta: None });
+        self.see(name, Seen::Content { observed, delta: None, gone: None });
     }
 
     pub fn see(&mut self, name: &str, seen: Seen) {
@@ -90,7 +101,8 @@ impl Scene {
         self.workers += 1;
         let worker = WorkerName::new(&format!("worker-{}", self.workers)).unwrap();
         self.reducer.begin(self.at);
-        let id = self.reducer.assign(&worker, &[kind()]).unwrap().expect("a task is ready");
+        let kinds = [(kind(), self.duties)].into();
+        let id = self.reducer.assign(&worker, &kinds, None).unwrap().expect("a task is ready");
         self.reducer.commit(self.at).unwrap();
         self.state().running().find(|(running, _)| *running == id).unwrap().1
     }

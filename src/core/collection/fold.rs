@@ -1,0 +1,319 @@
+//! How an event changes a collection.
+
+use std::sync::Arc;
+
+use super::{Applied, Collection, Pending, Unobservable, Wanted};
+use crate::core::obligations::Obligations;
+use crate::core::status::Status;
+use crate::core::vocabulary::{
+    Admission, Duties, Event, FailReason, Fingerprint, Generation, Observed, Recorded, RefreshReason, Seq, Timestamp,
+    Token, Word,
+};
+
+impl Collection {
+    /// What `recorded` makes of this collection, its status included.
+    pub(in crate::core) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
+        let duties = self.status.attempt().map(|attempt| attempt.duties).unwrap_or_default();
+        self.status = std::mem::take(&mut self.status).after(recorded)?;
+        self.fold_word(recorded)?;
+        self.fold_task(recorded, duties)?;
+        self.measure_lag(recorded.at);
+        self.discard_leftovers(recorded.seq, recorded.at);
+        Ok(())
+    }
+
+    /// An attempt that was to discard has ended without a commit.
+    pub(in crate::core) fn leave(&mut self, token: Token, abandoned: bool) {
+        self.obligations.get_or_insert_default().leave(token, abandoned);
+    }
+
+    /// The process of all abandoned attempts is gone.
+    pub(in crate::core) fn bury_zombies(&mut self, seq: Seq, at: Timestamp) {
+        if let Some(obligations) = &mut self.obligations {
+            obligations.bury_zombies();
+        }
+        self.discard_leftovers(seq, at);
+    }
+
+    /// Owes to discard the leftovers that nobody can take over any more.
+    pub(in crate::core) fn discard_leftovers(&mut self, seq: Seq, at: Timestamp) {
+        if self.leftovers().is_empty() {
+            return;
+        }
+        let rests = self.is_fresh() && self.status.live().is_none();
+        let after = self.applied.as_ref().map(|applied| &applied.result);
+        let Some(obligations) = &mut self.obligations else { return };
+        match self.status {
+            _ if rests => obligations.discard((seq, at), None, after),
+            Status::Running(_) => {}
+            Status::Idle | Status::Waiting(_) | Status::Parked(_) => obligations.bound((seq, at), after),
+        }
+    }
+
+    /// What is owed once the collection is gone: nothing of it is live any more.
+    pub(in crate::core) fn dropped(&mut self, seq: Seq, at: Timestamp) -> Obligations {
+        let mut obligations = self.obligations.take().map(|obligations| *obligations).unwrap_or_default();
+        obligations.publish_no_more();
+        if obligations.discards {
+            obligations.discard((seq, at), self.applied.take().map(|applied| applied.result), None);
+        }
+        obligations
+    }
+
+    /// The part of an event that is about words.
+    fn fold_word(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
+        match &recorded.event {
+            Event::SourceChanged { source, admission, .. } => {
+                let word = Arc::new(self.resourced(source));
+                let pending = self.pending;
+                self.hear(recorded.seq, Arc::clone(&word), pending);
+                self.unobservable = None;
+                self.admit(word, *admission, recorded.at)
+            }
+            Event::SpecChanged { spec, admission, .. } => {
+                let word = Arc::new(self.respecified(spec));
+                let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
+                match self.pending {
+                    Some(Pending::Held { since, cause, .. }) if heard != *word => {
+                        let fingerprint = heard.fingerprint().ok_or("nothing that was observed is held")?;
+                        self.hear(recorded.seq, Arc::new(heard), self.pending);
+                        self.admit(word, *admission, recorded.at)?;
+                        self.pending = Some(Pending::Held { since, cause, fingerprint });
+                        Ok(())
+                    }
+                    pending => {
+                        self.hear(recorded.seq, Arc::clone(&word), pending);
+                        self.admit(word, *admission, recorded.at)
+                    }
+                }
+            }
+            Event::SourceObserved { observed, admission, .. } => {
+                if self.is_known_and_waits(observed) && matches!(admission, Admission::Admitted { .. }) {
+                    // Nobody has looked: what was heard earlier is admitted now.
+                    return self.admit(Arc::clone(&self.latest), *admission, recorded.at);
+                }
+                let word = self.observe(recorded.seq, observed)?;
+                self.admit(word, *admission, recorded.at)
+            }
+            Event::CollectionHeld { observed, cause, fingerprint, .. } => {
+                if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
+                    return Err("its fingerprint is not that of what it says");
+                }
+                let again = |held: &Pending| matches!(held, Pending::Held { fingerprint: f, .. } if f == fingerprint);
+                let since = self.pending.filter(again).map_or(recorded.at, |held| held.since());
+                self.pending = Some(Pending::Held { since, cause: *cause, fingerprint: *fingerprint });
+                Ok(())
+            }
+            Event::HoldConfirmed { fingerprint, generation, .. } => {
+                if !matches!(self.pending, Some(Pending::Held { fingerprint: held, .. }) if held == *fingerprint) {
+                    return Err("this is not held");
+                }
+                self.pending = None;
+                self.heard = recorded.seq;
+                self.want(Arc::clone(&self.latest), Some(*fingerprint), *generation)
+            }
+            Event::ObservationFailed { cause, .. } => {
+                self.unobservable = Some(Box::new(Unobservable { since: recorded.at, cause: cause.clone() }));
+                Ok(())
+            }
+            Event::PolicyChanged { policy, revision, resync_at, .. } => {
+                if *revision < self.revision {
+                    return Err("its revision goes back");
+                }
+                self.policy = policy.clone();
+                self.revision = *revision;
+                self.resync_at = *resync_at;
+                Ok(())
+            }
+            Event::WriterOpened { .. }
+            | Event::DataLossAccepted { .. }
+            | Event::BaseFrame { .. }
+            | Event::LimitsChanged { .. }
+            | Event::CollectionDeclared { .. }
+            | Event::CollectionDropped { .. }
+            | Event::CollectionPaused { .. }
+            | Event::CollectionResumed { .. }
+            | Event::RefreshRequested { .. }
+            | Event::TaskCreated { .. }
+            | Event::TaskStarted { .. }
+            | Event::TaskAborted { .. }
+            | Event::TaskCompleted { .. }
+            | Event::AttemptFailed { .. }
+            | Event::AttemptEnded { .. }
+            | Event::TaskParked { .. }
+            | Event::CompletionRejected { .. }
+            | Event::Published { .. }
+            | Event::PublishFailed { .. }
+            | Event::Discarded { .. } => Ok(()),
+        }
+    }
+
+    /// The part of an event that is about tasks; the status has followed it already.
+    /// `duties` are those of the attempt that was running.
+    fn fold_task(&mut self, recorded: &Recorded, duties: Duties) -> Result<(), &'static str> {
+        match &recorded.event {
+            Event::CollectionPaused { .. } => self.paused = true,
+            Event::CollectionResumed { .. } => self.paused = false,
+            Event::RefreshRequested { reason, resync_at, .. } => {
+                self.resync_at = *resync_at;
+                match reason {
+                    RefreshReason::Asked => {
+                        self.refreshed = recorded.seq;
+                        (self.failures, self.moves) = (0, 0);
+                    }
+                    RefreshReason::Drift(_) => (self.failures, self.moves) = (0, 0),
+                    RefreshReason::Resync => {}
+                }
+            }
+            Event::TaskCreated { fingerprint, generation, .. } => {
+                if self.wanted_fingerprint() != Some(*fingerprint) || self.generation != *generation {
+                    return Err("it is not what is wanted");
+                }
+            }
+            Event::TaskStarted { duties, .. } => {
+                if self.obligations.is_some() || duties.any() {
+                    self.obligations.get_or_insert_default().discards = duties.discard;
+                }
+                if self.paused {
+                    return Err("the collection is paused");
+                }
+                if self.draining > 0 {
+                    return Err("an attempt of an ended task has not stopped yet");
+                }
+            }
+            Event::TaskCompleted { task, token, fingerprint, result, resync_at, .. } => {
+                let wanted = self.wanted.as_ref().filter(|wanted| wanted.fingerprint == *fingerprint);
+                let applied = Box::new(Applied {
+                    fingerprint: *fingerprint,
+                    generation: self.generation,
+                    task: *task,
+                    token: *token,
+                    seq: recorded.seq,
+                    at: recorded.at,
+                    result: result.clone(),
+                    word: Arc::clone(&wanted.ok_or("it is not what is wanted")?.word),
+                });
+                self.owe(&applied, duties);
+                self.applied = Some(applied);
+                self.resync_at = *resync_at;
+                (self.failures, self.moves) = (0, 0);
+                // The first word that is not applied is now the one that is pending, if any.
+                self.unapplied_since = self.pending.map(|pending| pending.since());
+            }
+            Event::AttemptFailed { reason, failures, .. } => {
+                self.failures = *failures;
+                self.moves = if *reason == FailReason::SourceMoved { self.moves.saturating_add(1) } else { 0 };
+            }
+            Event::CompletionRejected { token, .. } => {
+                // A zombie may have gone on making outputs until now.
+                if let Some(obligations) = &mut self.obligations {
+                    let _ = obligations.came_back(*token);
+                }
+            }
+            Event::Published { .. } | Event::PublishFailed { .. } | Event::Discarded { .. } => {
+                self.obligations.as_mut().ok_or("nothing is owed")?.fold(recorded)?;
+            }
+            Event::WriterOpened { .. }
+            | Event::DataLossAccepted { .. }
+            | Event::BaseFrame { .. }
+            | Event::LimitsChanged { .. }
+            | Event::CollectionDeclared { .. }
+            | Event::SourceChanged { .. }
+            | Event::SpecChanged { .. }
+            | Event::PolicyChanged { .. }
+            | Event::SourceObserved { .. }
+            | Event::ObservationFailed { .. }
+            | Event::CollectionHeld { .. }
+            | Event::HoldConfirmed { .. }
+            | Event::CollectionDropped { .. }
+            | Event::TaskAborted { .. }
+            | Event::AttemptEnded { .. }
+            | Event::TaskParked { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// What a commit makes the collection owe. First it is published, then what it replaces is discarded.
+    fn owe(&mut self, commit: &Applied, duties: Duties) {
+        let before = self.applied.take().map(|applied| applied.result);
+        if duties.publish {
+            self.obligations.get_or_insert_default().publish(commit);
+        }
+        if duties.discard {
+            let (id, obligations) = ((commit.seq, commit.at), self.obligations.get_or_insert_default());
+            obligations.discard(id, before, Some(&commit.result));
+        }
+    }
+
+    /// Whether this is the last observation, which waits to be admitted.
+    fn is_known_and_waits(&self, observed: &Observed) -> bool {
+        let waits = matches!(self.pending, Some(Pending::Settling { .. } | Pending::Waiting { .. }));
+        waits && self.observed() == Some(observed)
+    }
+
+    fn observe(&mut self, seq: Seq, observed: &Observed) -> Result<Arc<Word>, &'static str> {
+        if !self.versioned {
+            return Err("the collection is unversioned");
+        }
+        let word = Arc::new(self.observed_as(observed));
+        let pending = self.pending;
+        self.hear(seq, Arc::clone(&word), pending);
+        self.unobservable = None;
+        Ok(word)
+    }
+
+    fn hear(&mut self, seq: Seq, latest: Arc<Word>, pending: Option<Pending>) {
+        self.heard = seq;
+        self.latest = latest;
+        self.pending = pending;
+    }
+
+    /// Makes `word` wanted, or notes what it waits for.
+    fn admit(&mut self, word: Arc<Word>, admission: Admission, at: Timestamp) -> Result<(), &'static str> {
+        self.pending = match (admission, self.pending) {
+            (Admission::Admitted { wanted, generation }, _) => {
+                self.pending = None;
+                return self.want(word, wanted, generation);
+            }
+            (Admission::Settling { until }, Some(Pending::Settling { since, .. })) => {
+                Some(Pending::Settling { since, until })
+            }
+            (Admission::Settling { until }, _) => Some(Pending::Settling { since: at, until }),
+            (Admission::Waiting, _) if self.status.live().is_none() => return Err("no task is live that could end"),
+            (Admission::Waiting, Some(Pending::Settling { since, .. } | Pending::Waiting { since })) => {
+                Some(Pending::Waiting { since })
+            }
+            (Admission::Waiting, Some(Pending::Held { .. }) | None) => Some(Pending::Waiting { since: at }),
+        };
+        Ok(())
+    }
+
+    /// Makes `word` wanted. The event carries its fingerprint, and it has to be the one that the word has.
+    pub(super) fn want(
+        &mut self,
+        word: Arc<Word>,
+        wanted: Option<Fingerprint>,
+        generation: Generation,
+    ) -> Result<(), &'static str> {
+        if word.fingerprint() != wanted {
+            return Err("its fingerprint is not that of what it says");
+        }
+        if generation < self.generation {
+            return Err("its generation goes back");
+        }
+        self.generation = generation;
+        self.wanted = wanted.map(|fingerprint| Wanted { fingerprint, word });
+        if let Some(applied) = self.applied.as_mut().filter(|applied| Some(applied.fingerprint) == wanted) {
+            applied.generation = generation;
+        }
+        Ok(())
+    }
+
+    fn measure_lag(&mut self, at: Timestamp) {
+        if self.is_fresh() {
+            self.unapplied_since = None;
+        } else {
+            self.unapplied_since.get_or_insert(at);
+        }
+    }
+}

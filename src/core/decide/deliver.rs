@@ -1,0 +1,63 @@
+//! `Delivered`, `DeliveryFailed`, `Drifted`: what became of what is owed to a destination, and of what was committed.
+
+use super::backoff::retry_at;
+use super::steer::rebuild;
+use super::{Events, clip};
+use crate::core::obligations::{Obligation, Owed};
+use crate::core::state::State;
+use crate::core::vocabulary::{
+    CollectionId, Delivered, Event, FailureReport, RefreshReason, Rejection, Seq, Timestamp,
+};
+
+pub(super) fn delivered(state: &State, delivered: Delivered, events: &mut Events) -> Result<(), Rejection> {
+    let Delivered { collection, obligation, .. } = delivered;
+    events.push(match &first(state, delivered)?.owed {
+        Owed::Publish(commit) => {
+            let (token, fingerprint) = (commit.token, commit.fingerprint);
+            Event::Published { collection, commit: obligation, token, fingerprint }
+        }
+        Owed::Discard(_) => Event::Discarded { collection, obligation },
+    });
+    Ok(())
+}
+
+/// It stays owed, and is tried again with backoff: for a publication there is no giving up, what comes after it waits.
+pub(super) fn failed(
+    state: &State,
+    delivered: Delivered,
+    message: &str,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let Delivered { collection, obligation, delivery } = delivered;
+    let failures = first(state, delivered)?.failures.saturating_add(1);
+    let policy = state.collection(collection).map(|collection| collection.policy.retry);
+    let retry_at = retry_at(&policy.unwrap_or_default(), obligation, failures, at);
+    let message = clip(message, FailureReport::MOST_MESSAGE).into();
+    events.push(Event::PublishFailed { collection, obligation, delivery, message, failures, retry_at });
+    Ok(())
+}
+
+/// What was committed is gone: it is built anew, unless it was replaced meanwhile or is being built anew.
+pub(super) fn drifted(
+    state: &State,
+    id: CollectionId,
+    commit: Seq,
+    message: &str,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
+    if collection.applied.as_ref().is_some_and(|applied| applied.seq == commit) {
+        let message = clip(message, FailureReport::MOST_MESSAGE).into();
+        rebuild(id, collection, RefreshReason::Drift(message), at, events);
+    }
+    Ok(())
+}
+
+/// The first obligation of the collection, if it is this one.
+fn first(state: &State, named: Delivered) -> Result<&Obligation, Rejection> {
+    let first = state.first_obligation(named.collection).map(|(_, _, first)| first);
+    let is_named = |first: &&Obligation| (first.id, first.delivery()) == (named.obligation, named.delivery);
+    first.filter(is_named).ok_or(Rejection::NotOwed(named.collection))
+}

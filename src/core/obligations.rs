@@ -1,0 +1,184 @@
+//! What a collection owes its destination: commits to publish, outputs to discard.
+//!
+//! Obligations are met one after the other, so that commits are published in order and nothing is discarded that
+//! readers of the destination may still be shown. What an attempt has made without a commit is a *leftover*: a later
+//! attempt may take it over, so it is discarded only when that has become impossible, which is at the next commit, or
+//! at once if nothing is left to be built.
+
+use std::collections::VecDeque;
+
+use super::collection::Applied;
+use super::vocabulary::{Built, Delivery, Event, Recorded, Seq, Timestamp, Token};
+
+/// What one collection owes its destination, and what it may come to owe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Obligations {
+    /// What is owed, in the order in which it has to be met.
+    pub owed: VecDeque<Obligation>,
+    /// Attempts that ended without a commit, and whose outputs nobody was asked to discard yet.
+    pub leftovers: Vec<Token>,
+    /// Abandoned attempts: they may go on making outputs for as long as their process lives.
+    pub zombies: Vec<Token>,
+    /// The last commit that was published.
+    pub published: Option<Seq>,
+    /// Whether the kind discards, as of the last attempt.
+    pub discards: bool,
+}
+
+/// One thing owed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Obligation {
+    /// The event that created it.
+    pub id: Seq,
+    /// When.
+    pub since: Timestamp,
+    /// What is to be done.
+    pub owed: Owed,
+    /// It is tried no earlier.
+    pub due: Timestamp,
+    /// How often in a row it could not be met.
+    pub failures: u32,
+    /// Why it could not be met the last time.
+    pub cause: Option<Box<str>>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Owed {
+    /// This commit is to be published.
+    Publish(Box<Applied>),
+    /// These outputs are to be discarded.
+    Discard(Box<Leaving>),
+}
+
+/// Outputs that can never be live again: everything made under `tokens`, and everything of `before`, but nothing that
+/// is part of `after`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Leaving {
+    /// Attempts that ended without a commit.
+    pub tokens: Vec<Token>,
+    /// The result that was replaced.
+    pub before: Option<Built>,
+    /// The result that is live from here on; nothing after the collection was dropped.
+    pub after: Option<Built>,
+}
+
+/// Leftovers that are kept to be taken over. A collection that fails or changes more often than this without a commit
+/// gives the older half up: what was built that long ago is rarely what is wanted now.
+const MOST_LEFTOVERS: usize = 64;
+
+impl Obligation {
+    fn new(id: Seq, at: Timestamp, owed: Owed) -> Obligation {
+        Obligation { id, since: at, owed, due: at, failures: 0, cause: None }
+    }
+
+    /// How it is met.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        match self.owed {
+            Owed::Publish(_) => Delivery::Publish,
+            Owed::Discard(_) => Delivery::Discard,
+        }
+    }
+}
+
+impl Obligations {
+    /// What has to be done first.
+    #[must_use]
+    pub fn first(&self) -> Option<&Obligation> {
+        self.owed.front()
+    }
+
+    /// Whether nothing is owed and nothing can come of what is known.
+    pub(super) fn is_settled(&self) -> bool {
+        self.owed.is_empty() && self.leftovers.is_empty() && self.zombies.is_empty()
+    }
+
+    /// A commit is to be published.
+    pub(super) fn publish(&mut self, commit: &Applied) {
+        self.owed.push_back(Obligation::new(commit.seq, commit.at, Owed::Publish(Box::new(commit.clone()))));
+    }
+
+    /// The commits that were not published yet will not be: the collection is gone.
+    pub(super) fn publish_no_more(&mut self) {
+        self.owed.retain(|obligation| obligation.delivery() == Delivery::Discard);
+    }
+
+    /// An attempt ended without a commit.
+    pub(super) fn leave(&mut self, token: Token, abandoned: bool) {
+        if abandoned {
+            self.zombies.push(token);
+        } else {
+            self.leftovers.push(token);
+        }
+    }
+
+    /// An abandoned attempt has come back after all. Whether the token was one.
+    pub(super) fn came_back(&mut self, token: Token) -> bool {
+        let was_zombie = self.zombies.contains(&token);
+        if was_zombie {
+            self.zombies.retain(|zombie| *zombie != token);
+            self.leftovers.push(token);
+        }
+        was_zombie
+    }
+
+    /// The process of all abandoned attempts is gone.
+    pub(super) fn bury_zombies(&mut self) {
+        self.leftovers.append(&mut self.zombies);
+    }
+
+    /// Nobody can take the leftovers over any more, and `before` was replaced by `after`. What zombies have made so far
+    /// goes as well, every time.
+    pub(super) fn discard(&mut self, (id, at): (Seq, Timestamp), before: Option<Built>, after: Option<&Built>) {
+        let replaced = |before: &Built| {
+            after.is_none_or(|after| before.manifest != after.manifest || before.output != after.output)
+        };
+        let before = before.filter(replaced).filter(|before| before.manifest.is_some() || before.output.is_some());
+        let mut tokens = std::mem::take(&mut self.leftovers);
+        tokens.extend(&self.zombies);
+        if before.is_some() || !tokens.is_empty() {
+            let leaving = Leaving { tokens, before, after: after.cloned() };
+            self.owed.push_back(Obligation::new(id, at, Owed::Discard(Box::new(leaving))));
+        }
+    }
+
+    /// Gives up the older half of too many leftovers. Not while an attempt runs: it may be taking them over.
+    pub(super) fn bound(&mut self, (id, at): (Seq, Timestamp), after: Option<&Built>) {
+        if self.leftovers.len() > MOST_LEFTOVERS {
+            let kept = self.leftovers.split_off(MOST_LEFTOVERS / 2);
+            self.discard((id, at), None, after);
+            self.leftovers = kept;
+        }
+    }
+
+    /// What became of the first obligation.
+    pub(super) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
+        let first = self.owed.front_mut().ok_or("nothing is owed")?;
+        let (id, is) = (first.id, first.delivery());
+        let expect = |named: Seq, delivery: Delivery| {
+            if (id, is) == (named, delivery) { Ok(()) } else { Err("it is not what is owed first") }
+        };
+        match &recorded.event {
+            Event::Published { commit, token, fingerprint, .. } => {
+                expect(*commit, Delivery::Publish)?;
+                if !matches!(&first.owed, Owed::Publish(owed) if (owed.token, owed.fingerprint) == (*token, *fingerprint))
+                {
+                    return Err("it is another commit's");
+                }
+                self.owed.pop_front();
+                self.published = Some(*commit);
+            }
+            Event::Discarded { obligation, .. } => {
+                expect(*obligation, Delivery::Discard)?;
+                self.owed.pop_front();
+            }
+            Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
+                expect(*obligation, *delivery)?;
+                (first.failures, first.due, first.cause) = (*failures, *retry_at, Some(message.clone()));
+            }
+            _ => return Err("it is not about what is owed"),
+        }
+        Ok(())
+    }
+}

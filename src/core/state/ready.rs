@@ -1,0 +1,177 @@
+//! Who is next: the tasks that wait for a worker, in their order, and the attempts that count against limits.
+//!
+//! An index: it follows from the rest of the state. A task whose time has come has a *rank*: that time, moved forward
+//! by its priority. Ranks never change while a task waits, and yet it ages: what becomes ready later has a later one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::core::vocabulary::{CollectionId, Kind, Limits, Name, Priority, Scope, TaskId, Timestamp, micros};
+
+/// The smaller goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(i64);
+
+impl Rank {
+    fn of(ready: Timestamp, priority: Priority) -> Rank {
+        let level = i64::try_from(micros(Priority::LEVEL)).unwrap_or(i64::MAX);
+        let ready = i64::try_from(ready.0).unwrap_or(i64::MAX);
+        Rank(ready.saturating_sub(level.saturating_mul(i64::from(priority.0))))
+    }
+}
+
+/// A task that waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place<'c> {
+    pub(super) kind: &'c Kind,
+    pub(super) name: &'c Name,
+    pub(super) priority: Priority,
+    pub(super) not_before: Timestamp,
+    pub(super) task: TaskId,
+    pub(super) id: CollectionId,
+}
+
+impl Place<'_> {
+    fn key(&self) -> Key {
+        (Rank::of(self.not_before, self.priority), self.task, self.id)
+    }
+}
+
+type Key = (Rank, TaskId, CollectionId);
+
+/// The tasks of one kind under one longest prefix: the same limits hold for all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Queue {
+    /// Their time has come.
+    ranked: BTreeSet<Key>,
+    /// Their time comes then.
+    timed: BTreeSet<(Timestamp, Key)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ready {
+    /// By kind and longest prefix.
+    queues: BTreeMap<Kind, BTreeMap<Option<Name>, Queue>>,
+    /// How many attempts hold a worker, where that is limited.
+    total: u32,
+    kinds: BTreeMap<Kind, u32>,
+    prefixes: BTreeMap<Name, u32>,
+    /// The tasks whose time had come by then are ranked.
+    at: Timestamp,
+}
+
+impl Ready {
+    pub(super) fn insert(&mut self, place: &Place<'_>, limits: &Limits) {
+        let prefix = limits.prefix_of(place.name).cloned();
+        if !self.queues.contains_key(place.kind) {
+            self.queues.insert(place.kind.clone(), BTreeMap::new());
+        }
+        let Some(queues) = self.queues.get_mut(place.kind) else { return };
+        let queue = queues.entry(prefix).or_default();
+        if place.not_before <= self.at {
+            queue.ranked.insert(place.key());
+        } else {
+            queue.timed.insert((place.not_before, place.key()));
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: &Place<'_>, limits: &Limits) {
+        let prefix = limits.prefix_of(place.name).cloned();
+        let Some(queues) = self.queues.get_mut(place.kind) else { return };
+        let Some(queue) = queues.get_mut(&prefix) else { return };
+        queue.ranked.remove(&place.key());
+        queue.timed.remove(&(place.not_before, place.key()));
+        if queue.ranked.is_empty() && queue.timed.is_empty() {
+            queues.remove(&prefix);
+            if queues.is_empty() {
+                self.queues.remove(place.kind);
+            }
+        }
+    }
+
+    /// Time has gone on: ranks the tasks whose time has come.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        if now == self.at {
+            return;
+        }
+        self.at = now;
+        for queue in self.queues.values_mut().flat_map(BTreeMap::values_mut) {
+            while let Some((_, key)) = queue.timed.first().copied().filter(|(due, _)| *due <= now) {
+                queue.timed.pop_first();
+                queue.ranked.insert(key);
+            }
+        }
+    }
+
+    /// An attempt begins to hold a worker.
+    pub(super) fn occupy(&mut self, kind: &Kind, name: &Name, limits: &Limits) {
+        self.count(kind, name, limits, |count| *count += 1);
+    }
+
+    /// An attempt no longer holds its worker.
+    pub(super) fn vacate(&mut self, kind: &Kind, name: &Name, limits: &Limits) {
+        self.count(kind, name, limits, |count| *count = count.saturating_sub(1));
+    }
+
+    fn count(&mut self, kind: &Kind, name: &Name, limits: &Limits, change: impl Fn(&mut u32)) {
+        change(&mut self.total);
+        if limits.kinds.contains_key(kind) {
+            change(self.kinds.entry(kind.clone()).or_default());
+            self.kinds.retain(|_, count| *count > 0);
+        }
+        for prefix in limits.prefixes_of(name) {
+            change(self.prefixes.entry(prefix.clone()).or_default());
+        }
+        self.prefixes.retain(|_, count| *count > 0);
+    }
+
+    /// The limit that keeps a task of this kind under this longest prefix from starting.
+    pub(super) fn blocked(&self, kind: &Kind, prefix: Option<&Name>, limits: &Limits) -> Option<(Scope, u32)> {
+        if let Some(most) = limits.total.filter(|most| self.total >= *most) {
+            return Some((Scope::Total, most));
+        }
+        if let Some(most) = limits.kinds.get(kind).filter(|most| self.kinds.get(kind).is_some_and(|n| n >= *most)) {
+            return Some((Scope::Kind(kind.clone()), *most));
+        }
+        let longest = prefix?;
+        let full = |prefix: &&Name| self.prefixes.get(*prefix).is_some_and(|n| limits.prefixes.get(*prefix) <= Some(n));
+        let full = limits.prefixes_of(longest).find(full)?;
+        Some((Scope::Prefix(full.clone()), limits.prefixes.get(full).copied()?))
+    }
+
+    /// The task of one of `kinds` that is next, of those whose time has come and that no limit keeps.
+    pub(super) fn first<'k>(
+        &self,
+        kinds: impl IntoIterator<Item = &'k Kind>,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<CollectionId> {
+        let first = |queue: &Queue| {
+            let came = queue.timed.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
+            queue.ranked.first().copied().into_iter().chain(came).min()
+        };
+        self.open(kinds, limits).filter_map(first).min().map(|(_, _, id)| id)
+    }
+
+    /// When the time of the next task of one of `kinds` comes that no limit keeps.
+    pub(super) fn next<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>, limits: &Limits) -> Option<Timestamp> {
+        let next = |queue: &Queue| {
+            let ranked = queue.ranked.first().map(|_| self.at);
+            ranked.or_else(|| queue.timed.first().map(|(due, _)| *due))
+        };
+        self.open(kinds, limits).filter_map(next).min()
+    }
+
+    /// The queues of `kinds` that no limit keeps.
+    fn open<'r, 'k: 'r>(
+        &'r self,
+        kinds: impl IntoIterator<Item = &'k Kind> + 'r,
+        limits: &'r Limits,
+    ) -> impl Iterator<Item = &'r Queue> + 'r {
+        let of_kind = |kind: &'k Kind| Some((kind, self.queues.get(kind)?));
+        kinds.into_iter().filter_map(of_kind).flat_map(move |(kind, queues)| {
+            let open =
+                move |(prefix, _): &(&Option<Name>, &Queue)| self.blocked(kind, prefix.as_ref(), limits).is_none();
+            queues.iter().filter(open).map(|(_, queue)| queue)
+        })
+    }
+}

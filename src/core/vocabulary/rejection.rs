@@ -1,0 +1,103 @@
+//! How the reducer may refuse.
+
+use std::fmt;
+
+use super::{CollectionId, FieldError, Fingerprint, Name, Scope, Seq, TaskId};
+
+/// Why a command was refused. Nothing was changed by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// Bad input.
+    Field(FieldError),
+    /// No collection has this name.
+    UnknownCollection(Name),
+    /// This incarnation is gone.
+    UnknownIncarnation(CollectionId),
+    /// The look began before the last accepted word.
+    LookTooOld {
+        /// Where it began.
+        began: Seq,
+        /// The last accepted word.
+        heard: Seq,
+    },
+    /// The collection is unversioned: what its source holds does not count.
+    NotVersioned(Name),
+    /// There is no live task, or not this one.
+    NoSuchTask {
+        /// The live task, if there is one.
+        live: Option<TaskId>,
+    },
+    /// The declaration is older than one that was accepted, or says something else under the same number.
+    RevisionTooLow {
+        /// What it says.
+        declared: u64,
+        /// The last one that was accepted.
+        known: u64,
+    },
+    /// A task is live, and the policy refuses declarations meanwhile.
+    TaskIsLive {
+        /// Which.
+        task: Option<TaskId>,
+    },
+    /// Nothing is held, or not this.
+    NotHeld {
+        /// What is held, if anything.
+        held: Option<Fingerprint>,
+    },
+    /// The task cannot start an attempt now.
+    NotReady(CollectionId),
+    /// As many attempts hold a worker as the limit allows.
+    LimitReached {
+        /// Which limit.
+        scope: Scope,
+        /// How many it allows.
+        most: u32,
+    },
+    /// This is not what the collection owes first.
+    NotOwed(CollectionId),
+    /// This deadline is not due.
+    NotDue,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::Field(error) => error.fmt(f),
+            Rejection::UnknownCollection(name) => write!(f, "there is no collection {name:?}"),
+            Rejection::UnknownIncarnation(id) => write!(f, "the collection declared at event {id} is gone"),
+            Rejection::LookTooOld { began, heard } => {
+                write!(f, "the look began at event {began}, before the word of event {heard}")
+            }
+            Rejection::NotVersioned(name) => {
+                write!(f, "collection {name:?} is unversioned: what its source holds does not count")
+            }
+            Rejection::NoSuchTask { live: Some(live) } => write!(f, "the live task is {live}"),
+            Rejection::NoSuchTask { live: None } => f.write_str("there is no live task"),
+            Rejection::RevisionTooLow { declared, known } if declared == known => {
+                write!(f, "revision {known} was declared before and says something else")
+            }
+            Rejection::RevisionTooLow { declared, known } => {
+                write!(f, "revision {declared} is older than {known}, which was accepted")
+            }
+            Rejection::TaskIsLive { task: Some(task) } => {
+                write!(f, "task {task} is live, and the policy on_change = reject refuses declarations meanwhile")
+            }
+            Rejection::TaskIsLive { task: None } => f.write_str("a task is live"),
+            Rejection::NotHeld { held: Some(held) } => write!(f, "what is held is {held}"),
+            Rejection::NotHeld { held: None } => f.write_str("nothing is held"),
+            Rejection::NotReady(id) => write!(f, "collection {id} has no task that may start now"),
+            Rejection::LimitReached { scope, most } => write!(f, "at most {most} attempts may run for {scope}"),
+            Rejection::NotOwed(id) => write!(f, "this is not what collection {id} owes first"),
+            Rejection::NotDue => f.write_str("this deadline is not due"),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl From<FieldError> for Rejection {
+    fn from(error: FieldError) -> Rejection {
+        Rejection::Field(error)
+    }
+}
