@@ -246,14 +246,93 @@ fn what_waits_says_for_what() {
     let sentence = |name: &str| text(&why(&path, &[name]).1, "sentence").to_owned();
     let condition = |name: &str| text(&why(&path, &[name]).1, "condition").to_owned();
     assert_eq!(condition("busy"), "running");
-    assert!(sentence("waits").contains(&format!("kind {} is at work on task", kind())), "{}", sentence("waits"));
-    assert!(sentence("waits").contains("of busy"));
+    let busy = format!("at work for collections of kind {} is task ", kind());
+    assert!(sentence("waits").contains(&busy) && sentence("waits").contains(" of busy"), "{}", sentence("waits"));
     assert_eq!(condition("blind"), "unobservable");
     assert!(sentence("blind").contains("permission denied; since event"), "{}", sentence("blind"));
     assert_eq!(condition("stopped"), "paused");
     let (events, answer) = why(&path, &["stopped"]);
     assert!(types(&events).contains(&"collection_paused"));
     assert_eq!((&answer["paused"], &answer["since"]["type"]), (&true.into(), &"task_created".into()));
+}
+
+#[test]
+fn who_asked_is_named_with_the_reason() {
+    let (_dir, path, (task, first)) = log(|scene| {
+        scene.commit_plain("orders", "lake/1");
+        scene.declare_plain("orders", "lake/2");
+        let attempt = scene.assign();
+        let by = By::new(Some("anna"), Some("the disk is swapped")).unwrap();
+        scene.command_by(&Command::Cancel { name: named("orders"), task: None }, Some(by.clone()));
+        scene.command_by(&Command::Drop { name: named("orders") }, Some(by.clone()));
+        let dropped = scene.last();
+        scene.commit_plain("orders", "lake/3");
+        scene.command_by(&Command::Pause { name: named("orders") }, Some(by));
+        scene.declare_plain("orders", "lake/4");
+        (attempt.task.to_string(), dropped.to_string())
+    });
+    let (_, answer) = why(&path, &["orders", "--at", &first]);
+    let asked = "(collection_dropped by anna: the disk is swapped)";
+    assert!(text(&answer, "sentence").contains(asked), "{answer}");
+    assert_eq!((&answer["since"]["actor"], &answer["since"]["cause"]), (&"anna".into(), &"the disk is swapped".into()));
+    let (_, answer) = why(&path, &["orders", "--task", &task]);
+    let asked = "was cancelled by a person, event ";
+    assert!(text(&answer, "sentence").contains(asked) && text(&answer, "sentence").contains("by anna"), "{answer}");
+    let (events, _) = why(&path, &["orders"]);
+    let paused = events.iter().find(|event| event["type"] == "collection_paused").unwrap();
+    assert_eq!(paused["by"]["actor"], "anna");
+}
+
+#[test]
+fn what_waits_for_a_limit_names_the_limit_and_who_has_used_it_up() {
+    let (_dir, path, ()) = log(|scene| {
+        scene.command(&Command::Limit(Limits { total: Some(1), ..Limits::default() }));
+        scene.declare_plain("busy", "a");
+        let _ = scene.assign();
+        scene.declare_plain("waits", "b");
+    });
+    let (_, answer) = why(&path, &["waits"]);
+    assert_eq!(text(&answer, "condition"), "limit");
+    let sentence = text(&answer, "sentence");
+    for part in ["at most 1 attempts may run for all collections", "event 2 (limits_changed)", " of busy"] {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+}
+
+#[test]
+fn case_45_what_a_destination_is_owed_is_told_with_the_cause() {
+    let (_dir, path, ()) = log(|scene| {
+        scene.duties = Duties { publish: true, discard: false };
+        scene.declare_plain("orders", "lake/1");
+        let (attempt, wanted) = (scene.assign(), scene.wanted("orders"));
+        scene.complete(attempt, wanted);
+        let collection = attempt.collection;
+        let obligation = Seq(scene.last() - 1);
+        let delivered = Delivered { collection, obligation, delivery: Delivery::Publish };
+        scene.command(&Command::DeliveryFailed { delivered, message: "503\nlater".into() });
+    });
+    let (events, answer) = why(&path, &["orders"]);
+    assert_eq!(types(&events).last(), Some(&"publish_failed"));
+    assert_eq!((text(&answer, "condition"), &answer["unpublished"]), ("fresh", &1.into()));
+    assert_eq!(answer["delivery_failure"], "503\nlater");
+    let owed = "its destination is owed 1 commits and 0 discards, which failed 1 times in a row (503)";
+    assert!(text(&answer, "sentence").contains(owed), "{answer}");
+}
+
+#[test]
+fn case_21_a_source_that_lost_most_of_its_files_is_held_and_says_how_many() {
+    let (_dir, path, ()) = log(|scene| {
+        scene.declare("lake", |d| d.source = Some(Source::new("lake/").unwrap()));
+        scene.observe("lake", b"forty", 40);
+        let (attempt, wanted) = (scene.assign(), scene.wanted("lake"));
+        scene.complete(attempt, wanted);
+        let set = Some(PathSet { root: ObjectHash([7; 32]), files: 15, bytes: 1 });
+        let observed = Observed { version: Version::new(b"fifteen").unwrap(), set };
+        scene.see("lake", Seen::Content { observed, delta: None, gone: Some(25) });
+    });
+    let (_, answer) = why(&path, &["lake"]);
+    assert_eq!(text(&answer, "condition"), "held");
+    assert!(text(&answer, "sentence").contains("25 of the 40 files that are applied are gone"), "{answer}");
 }
 
 /// A backoff ends without an event: nobody is told that one ended it.

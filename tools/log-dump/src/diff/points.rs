@@ -159,6 +159,8 @@ struct Counts {
     tasks_parked: u64,
     attempts_failed: u64,
     completions_rejected: u64,
+    published: u64,
+    publish_failed: u64,
 }
 
 impl Counts {
@@ -173,6 +175,8 @@ impl Counts {
             Event::TaskParked { .. } => counts.tasks_parked = 1,
             Event::AttemptFailed { .. } => counts.attempts_failed = 1,
             Event::CompletionRejected { .. } => counts.completions_rejected = 1,
+            Event::Published { .. } => counts.published = 1,
+            Event::PublishFailed { .. } => counts.publish_failed = 1,
             _ => {}
         }
         counts
@@ -187,6 +191,8 @@ impl Counts {
         self.tasks_parked += other.tasks_parked;
         self.attempts_failed += other.attempts_failed;
         self.completions_rejected += other.completions_rejected;
+        self.published += other.published;
+        self.publish_failed += other.publish_failed;
     }
 
     /// Those that are not zero; `None` if all are.
@@ -200,6 +206,8 @@ impl Counts {
             (self.tasks_parked, "parked"),
             (self.attempts_failed, "attempts failed"),
             (self.completions_rejected, "completions rejected"),
+            (self.published, "published"),
+            (self.publish_failed, "publications failed"),
         ];
         let given = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
         Some(given.collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())

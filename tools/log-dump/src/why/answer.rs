@@ -1,7 +1,7 @@
 //! Why a collection is as it is.
 
-use lastword::core::vocabulary::{Fingerprint, Name, Timestamp};
-use lastword::core::{CollectionView, Condition, Lag, Pending, State};
+use lastword::core::vocabulary::{Fingerprint, Name, Scope, Timestamp};
+use lastword::core::{Collection, CollectionView, Condition, DeliveryFailure, Lag, Owes, Pending, State};
 use lastword::replay::Until;
 use serde::Serialize;
 
@@ -53,15 +53,21 @@ fn sentence(life: &Life, incarnation: &Incarnation) -> String {
             || "nothing was ever applied".to_owned(),
             |applied| format!("what was applied last is {}, by event {}", applied.fingerprint, applied.seq),
         );
-        return format!("{name} was dropped by event {} at {}; {applied}", dropped.seq, dropped.at);
+        return format!("{name} was dropped by {dropped} at {}; {applied}", dropped.at);
     }
     let condition = &view.condition;
     let mut parts = vec![format!("{name} is {}: {condition}", condition.name().replace('_', " "))];
-    parts.extend(incarnation.since.map(|since| format!("since {since}")));
-    parts.extend(beside(view));
-    if matches!(condition, Condition::WaitingForWorker) {
-        parts.push(busy(&life.state, view));
+    parts.extend(incarnation.since.as_ref().map(|since| format!("since {since}")));
+    match condition {
+        Condition::WaitingForWorker => parts.push(busy(&life.state, &Scope::Kind(view.kind.clone()))),
+        Condition::Limit { scope, .. } => {
+            parts.extend(life.limits.as_ref().map(|limits| format!("the limits are those of {limits}")));
+            parts.push(busy(&life.state, scope));
+        }
+        _ => {}
     }
+    parts.extend(beside(view));
+    parts.extend(view.owes.as_ref().and_then(owes));
     parts.join("; ")
 }
 
@@ -89,18 +95,42 @@ fn beside(view: &CollectionView) -> Vec<String> {
     parts
 }
 
-/// What the workers of a kind do meanwhile. The log does not know how many there are.
-fn busy(state: &State, view: &CollectionView) -> String {
-    let of_kind = |id| state.collection(id).filter(|collection| collection.kind == view.kind);
-    let running = state.running().filter_map(|(id, attempt)| Some((of_kind(id)?.name.as_str(), attempt.task)));
-    let mut all: Vec<String> = running.map(|(name, task)| format!("task {task} of {name}")).collect();
+/// What is at work meanwhile, of those that share a limit or their workers. The log does not know how many workers
+/// there are.
+fn busy(state: &State, scope: &Scope) -> String {
+    let shares = |collection: &Collection| match scope {
+        Scope::Total => true,
+        Scope::Kind(kind) => collection.kind == *kind,
+        Scope::Prefix(prefix) => collection.name.as_str().starts_with(prefix.as_str()),
+    };
+    let running = state.running().filter_map(|(id, attempt)| {
+        let collection = state.collection(id).filter(|collection| shares(collection))?;
+        Some(format!("task {} of {}", attempt.task, collection.name))
+    });
+    let mut all: Vec<String> = running.collect();
     let rest = all.len().saturating_sub(MOST_BUSY);
     all.truncate(MOST_BUSY);
     match rest {
-        _ if all.is_empty() => format!("no attempt of kind {} is running", view.kind),
-        0 => format!("kind {} is at work on {}", view.kind, all.join(", ")),
-        rest => format!("kind {} is at work on {} and {rest} more", view.kind, all.join(", ")),
+        _ if all.is_empty() => format!("no attempt of {scope} is running"),
+        0 => format!("at work for {scope} is {}", all.join(", ")),
+        rest => format!("at work for {scope} is {} and {rest} more", all.join(", ")),
     }
+}
+
+/// What its destination has not got.
+fn owes(owes: &Owes) -> Option<String> {
+    let Owes { unpublished, undiscarded, failure, .. } = owes;
+    if (*unpublished, *undiscarded) == (0, 0) {
+        return None;
+    }
+    let owed = format!("its destination is owed {unpublished} commits and {undiscarded} discards");
+    Some(match failure {
+        Some(DeliveryFailure { cause, failures, retry_at, .. }) => {
+            let cause = cause.lines().next().unwrap_or_default();
+            format!("{owed}, which failed {failures} times in a row ({cause}) and is tried again at {retry_at}")
+        }
+        None => owed,
+    })
 }
 
 fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &str) -> Result<(), Failure> {
@@ -109,7 +139,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
     let by = |fingerprint: Option<Fingerprint>, by: String| {
         fingerprint.map_or_else(|| "unknown".to_owned(), |fingerprint| format!("{fingerprint}  {by}"))
     };
-    let wanted_by = incarnation.wanted_by.map_or_else(String::new, |mark| format!(", {mark}"));
+    let wanted_by = incarnation.wanted_by.as_ref().map_or_else(String::new, |mark| format!(", {mark}"));
     let applied = view.applied.as_ref().map_or_else(
         || "nothing yet".to_owned(),
         |applied| {
@@ -165,6 +195,9 @@ struct WhyLine<'a> {
     paused: bool,
     held: Option<String>,
     unobservable: Option<&'a str>,
+    unpublished: Option<u64>,
+    undiscarded: Option<u64>,
+    delivery_failure: Option<&'a str>,
     lag_seconds: Option<f64>,
     dropped: Option<MarkLine>,
     time: String,
@@ -181,14 +214,14 @@ impl<'a> WhyLine<'a> {
             kind: "why",
             collection: view.name.as_str(),
             incarnation: view.id.0.0,
-            condition: dropped.map_or(view.condition.name(), |_| "dropped"),
+            condition: dropped.as_ref().map_or(view.condition.name(), |_| "dropped"),
             sentence,
-            since: dropped.or(incarnation.since).map(MarkLine::from),
+            since: dropped.as_ref().or(incarnation.since.as_ref()).map(MarkLine::from),
             generation: view.generation.0,
             latest: hex(view.latest),
             latest_seq: incarnation.heard.0,
             wanted: hex(view.wanted),
-            wanted_by: incarnation.wanted_by.map(MarkLine::from),
+            wanted_by: incarnation.wanted_by.as_ref().map(MarkLine::from),
             applied: hex(applied.map(|applied| applied.fingerprint)),
             applied_seq: applied.map(|applied| applied.seq.0),
             applied_at: applied.map(|applied| applied.at).as_ref().map(Timestamp::to_string),
@@ -198,8 +231,11 @@ impl<'a> WhyLine<'a> {
             paused: view.paused,
             held: hex(view.held().map(|(_, fingerprint)| fingerprint)),
             unobservable: view.unobservable.as_ref().map(|found| &*found.cause),
+            unpublished: view.owes.as_ref().map(|owes| owes.unpublished),
+            undiscarded: view.owes.as_ref().map(|owes| owes.undiscarded),
+            delivery_failure: view.owes.as_ref().and_then(|owes| owes.failure.as_ref()).map(|failure| &*failure.cause),
             lag_seconds: lag(view, incarnation),
-            dropped: dropped.map(MarkLine::from),
+            dropped: dropped.as_ref().map(MarkLine::from),
             time: life.now.to_string(),
             extent,
         }

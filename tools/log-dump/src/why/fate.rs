@@ -12,14 +12,14 @@ use super::Mark;
 const MOST_REMEMBERED: usize = 1024;
 
 /// How a task ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fate {
     /// The event that ended it.
     pub(super) at: Mark,
     pub(super) ending: Ending,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Ending {
     Committed,
     Parked(ParkCause),
@@ -29,12 +29,12 @@ pub(super) enum Ending {
 
 impl Fate {
     /// What `recorded` makes of the task that it is about; `word` is the last word of its collection.
-    pub(super) fn of(recorded: &Recorded, word: Option<Mark>) -> Option<Fate> {
+    pub(super) fn of(recorded: &Recorded, word: Option<&Mark>) -> Option<Fate> {
         let ending = match &recorded.event {
             Event::TaskCompleted { .. } => Ending::Committed,
             Event::TaskParked { cause, .. } => Ending::Parked(*cause),
             Event::TaskAborted { reason, .. } => {
-                Ending::Aborted(*reason, word.filter(|_| *reason == AbortReason::Superseded))
+                Ending::Aborted(*reason, word.filter(|_| *reason == AbortReason::Superseded).cloned())
             }
             _ => return None,
         };
@@ -43,10 +43,10 @@ impl Fate {
 
     /// One word for scripts.
     pub(super) fn name(&self) -> &'static str {
-        match self.ending {
+        match &self.ending {
             Ending::Committed => "committed",
             Ending::Parked(_) => "parked",
-            Ending::Aborted(reason, _) => name_of_abort(reason),
+            Ending::Aborted(reason, _) => name_of_abort(*reason),
         }
     }
 }
@@ -55,9 +55,9 @@ impl Fate {
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.at.seq;
-        match self.ending {
+        match &self.ending {
             Ending::Committed => write!(f, "was committed by event {at}"),
-            Ending::Parked(cause) => write!(f, "was given up by event {at} ({})", name_of_parking(cause)),
+            Ending::Parked(cause) => write!(f, "was given up by event {at} ({})", name_of_parking(*cause)),
             Ending::Aborted(AbortReason::Superseded, Some(by)) => {
                 write!(f, "was superseded by event {at}, because {by} made something else wanted")
             }
@@ -65,7 +65,7 @@ impl fmt::Display for Fate {
             Ending::Aborted(AbortReason::Dropped, _) => {
                 write!(f, "was aborted by event {at}, because its collection was dropped")
             }
-            Ending::Aborted(AbortReason::Cancelled, _) => write!(f, "was cancelled by a person, event {at}"),
+            Ending::Aborted(AbortReason::Cancelled, _) => write!(f, "was cancelled by a person, {}", self.at),
         }
     }
 }
@@ -97,15 +97,16 @@ impl Fates {
             self.word = Some(Mark::of(recorded));
         }
         let task = recorded.event.task(recorded.seq)?;
-        if let Some(fate) = Fate::of(recorded, self.word) {
+        if let Some(fate) = Fate::of(recorded, self.word.as_ref()) {
+            let remark = match &fate.ending {
+                Ending::Aborted(_, Some(by)) => Some(format!("because of event {}", by.seq)),
+                Ending::Aborted(_, None) | Ending::Committed | Ending::Parked(_) => None,
+            };
             self.ended.insert(task, fate);
             if self.ended.len() > MOST_REMEMBERED {
                 self.ended.pop_first();
             }
-            return match fate.ending {
-                Ending::Aborted(_, Some(by)) => Some(format!("because of event {}", by.seq)),
-                Ending::Aborted(_, None) | Ending::Committed | Ending::Parked(_) => None,
-            };
+            return remark;
         }
         let is_rejection = matches!(recorded.event, Event::CompletionRejected { .. });
         let fate = self.ended.get(&task).filter(|_| is_rejection)?;

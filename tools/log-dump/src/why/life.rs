@@ -20,6 +20,8 @@ pub(super) struct Life {
     pub(super) incarnation: Option<Incarnation>,
     /// All that ever had it.
     pub(super) ids: BTreeSet<CollectionId>,
+    /// The last change of the limits, which are nobody's in particular.
+    pub(super) limits: Option<Mark>,
     /// The last events about the name.
     pub(super) recent: Recent,
 }
@@ -48,6 +50,7 @@ impl Life {
             now: Timestamp::default(),
             incarnation: None,
             ids: BTreeSet::new(),
+            limits: None,
             recent: Recent::default(),
         };
         for event in events(input.reader(), Seq::ZERO) {
@@ -70,6 +73,9 @@ impl Life {
 
     /// Takes note of an event, and says whether it is about the name.
     fn follow(&mut self, name: &Name, recorded: &Recorded) -> bool {
+        if matches!(recorded.event, Event::LimitsChanged { .. }) {
+            self.limits = Some(Mark::of(recorded));
+        }
         let Some(id) = recorded.event.collection(recorded.seq) else { return false };
         if matches!(&recorded.event, Event::CollectionDeclared { name: declared, .. } if declared == name) {
             self.ids.insert(id);
@@ -94,11 +100,10 @@ impl Life {
 impl Incarnation {
     fn declared(state: &State, id: CollectionId, recorded: &Recorded) -> Option<Incarnation> {
         let view = CollectionView::of(state, id, recorded.at)?;
-        let mark = Mark::of(recorded);
         Some(Incarnation {
             id,
-            since: Some(mark),
-            wanted_by: view.wanted.map(|_| mark),
+            since: Some(Mark::of(recorded)),
+            wanted_by: view.wanted.map(|_| Mark::of(recorded)),
             view,
             heard: recorded.seq,
             dropped: None,
@@ -130,7 +135,7 @@ impl Incarnation {
     pub(super) fn begin(&self) -> Seq {
         let settled = self.dropped.is_none()
             && self.view.condition.name() == "fresh"
-            && self.wanted_by.map(|by| by.seq) <= self.last_commit;
+            && self.wanted_by.as_ref().map(|by| by.seq) <= self.last_commit;
         let commit = if settled { self.commit_before } else { self.last_commit };
         commit.unwrap_or(self.id.0)
     }
@@ -138,7 +143,7 @@ impl Incarnation {
     /// The events that are told however many others are left out.
     pub(super) fn turning_points(&self) -> BTreeSet<Seq> {
         let task = self.view.task.map(|task| task.0);
-        let marks = [self.since, self.wanted_by, self.dropped].into_iter().flatten().map(|mark| mark.seq);
+        let marks = [&self.since, &self.wanted_by, &self.dropped].into_iter().flatten().map(|mark| mark.seq);
         marks.chain([self.begin(), self.heard]).chain(task).chain(self.last_commit).collect()
     }
 }

@@ -11,8 +11,9 @@ mod life;
 mod task;
 
 use std::fmt;
+use std::sync::Arc;
 
-use lastword::core::vocabulary::{Name, Recorded, Seq, TaskId, Timestamp};
+use lastword::core::vocabulary::{By, Name, Recorded, Seq, TaskId, Timestamp};
 use lastword::log::FrameHash;
 use lastword::replay::Until;
 use serde::Serialize;
@@ -30,24 +31,30 @@ pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>
     }
 }
 
-/// An event that something is because of.
-#[derive(Clone, Copy, Debug)]
+/// An event that something is because of, and who asked for it.
+#[derive(Clone, Debug)]
 struct Mark {
     seq: Seq,
     at: Timestamp,
     event: &'static str,
+    by: Option<Arc<By>>,
 }
 
 impl Mark {
     fn of(recorded: &Recorded) -> Mark {
-        Mark { seq: recorded.seq, at: recorded.at, event: recorded.event.type_name() }
+        Mark { seq: recorded.seq, at: recorded.at, event: recorded.event.type_name(), by: recorded.by.clone() }
     }
 }
 
-/// `event 12 (task_created)`.
+/// `event 12 (collection_paused by anna: the disk is swapped)`.
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "event {} ({})", self.seq, self.event)
+        write!(f, "event {} ({}", self.seq, self.event)?;
+        if let Some(by) = &self.by {
+            write!(f, " by {}", by.actor().unwrap_or("somebody"))?;
+            by.cause().map_or(Ok(()), |cause| write!(f, ": {cause}"))?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -58,11 +65,22 @@ struct MarkLine {
     time: String,
     #[serde(rename = "type")]
     event_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Box<str>>,
 }
 
-impl From<Mark> for MarkLine {
-    fn from(mark: Mark) -> MarkLine {
-        MarkLine { seq: mark.seq.0, time: mark.at.to_string(), event_type: mark.event }
+impl From<&Mark> for MarkLine {
+    fn from(mark: &Mark) -> MarkLine {
+        let by = mark.by.as_deref();
+        MarkLine {
+            seq: mark.seq.0,
+            time: mark.at.to_string(),
+            event_type: mark.event,
+            actor: by.and_then(By::actor).map(Into::into),
+            cause: by.and_then(By::cause).map(Into::into),
+        }
     }
 }
 

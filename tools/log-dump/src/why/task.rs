@@ -32,7 +32,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bo
     let chain = Chain {
         ids: &ids,
         task: Some(id),
-        first: found.created_by.map_or(id.0, |word| word.seq),
+        first: found.created_by.as_ref().map_or(id.0, |word| word.seq),
         last,
         always: found.turning_points(),
         recent: reading.recent.first(),
@@ -126,7 +126,7 @@ impl Reading {
                 generation,
                 fingerprint,
                 created: Mark::of(recorded),
-                created_by: self.word,
+                created_by: self.word.clone(),
                 attempts: 0,
                 last_failure: None,
                 fate: None,
@@ -136,14 +136,14 @@ impl Reading {
             });
         }
         if let Some(found) = &mut self.found {
-            found.follow(recorded, self.word);
+            found.follow(recorded, self.word.as_ref());
         }
         self.recent.add(recorded.seq);
     }
 }
 
 impl Found {
-    fn follow(&mut self, recorded: &Recorded, word: Option<Mark>) {
+    fn follow(&mut self, recorded: &Recorded, word: Option<&Mark>) {
         match &recorded.event {
             Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
             Event::AttemptFailed { attempt, reason, message, .. } => {
@@ -156,22 +156,22 @@ impl Found {
                 self.rejections += 1;
                 self.last_rejection = Some(Rejected { mark, attempt, reason, fingerprint, wanted });
             }
-            _ => self.fate = Fate::of(recorded, word).or(self.fate),
+            _ => self.fate = Fate::of(recorded, word).or(self.fate.take()),
         }
     }
 
     /// The word that made it obsolete, or the end of its collection if that was its own.
-    fn obsolete_by(&self) -> Option<Mark> {
-        match self.fate?.ending {
-            Ending::Aborted(AbortReason::Dropped, _) => self.dropped,
-            Ending::Aborted(AbortReason::Superseded, by) => by,
+    fn obsolete_by(&self) -> Option<&Mark> {
+        match &self.fate.as_ref()?.ending {
+            Ending::Aborted(AbortReason::Dropped, _) => self.dropped.as_ref(),
+            Ending::Aborted(AbortReason::Superseded, by) => by.as_ref(),
             Ending::Aborted(AbortReason::Cancelled, _) | Ending::Committed | Ending::Parked(_) => None,
         }
     }
 
     fn turning_points(&self) -> BTreeSet<Seq> {
-        let marks = [self.created_by, self.fate.map(|fate| fate.at), self.obsolete_by()];
-        let rejected = self.last_rejection.as_ref().map(|rejected| rejected.mark);
+        let marks = [self.created_by.as_ref(), self.fate.as_ref().map(|fate| &fate.at), self.obsolete_by()];
+        let rejected = self.last_rejection.as_ref().map(|rejected| &rejected.mark);
         marks.into_iter().chain([rejected]).flatten().map(|mark| mark.seq).chain([self.created.seq]).collect()
     }
 }
@@ -215,7 +215,7 @@ impl Answer<'_> {
             output,
             &[
                 ("to build", Some(format!("{}  generation {}", found.fingerprint, found.generation))),
-                ("because", found.created_by.map(|by| by.to_string())),
+                ("because", found.created_by.as_ref().map(|by| by.to_string())),
                 ("attempts", Some(found.attempts.to_string())),
                 ("failure", found.last_failure.clone()),
                 ("rejected", (found.rejections > 0).then(|| found.rejections.to_string())),
@@ -233,9 +233,9 @@ impl Answer<'_> {
             sentence: self.sentence(),
             task: found.id.0.0,
             outcome: found.fate.as_ref().map_or("live", Fate::name),
-            ended_by: found.fate.map(|fate| fate.at.into()),
+            ended_by: found.fate.as_ref().map(|fate| (&fate.at).into()),
             obsolete_by: found.obsolete_by().map(MarkLine::from),
-            created_by: found.created_by.map(MarkLine::from),
+            created_by: found.created_by.as_ref().map(MarkLine::from),
             generation: found.generation.0,
             fingerprint: found.fingerprint.to_string(),
             attempts: found.attempts,
