@@ -1,8 +1,8 @@
 //! What is owed to destinations: commits to publish, outputs to discard.
 
 use lastword::core::vocabulary::{
-    CollectionId, Command, Completion, Delivered, Delivery, Duties, Event, FailureClass, OnChange, Policy, Rejection,
-    Seq, Token,
+    CollectionId, Command, Completion, Delivered, Delivery, Duties, Event, FailureClass, Grace, OnChange, Policy,
+    Rejection, Seq, Token,
 };
 use lastword::core::{Lag, Owed};
 
@@ -260,6 +260,69 @@ fn case_46_what_a_zombie_has_made_is_never_taken_over_and_discarded_at_every_com
 }
 
 #[test]
+fn case_46_zombies_that_never_come_back_are_bounded() {
+    let policy = Policy { grace: Grace(secs(0)), ..at_once() };
+    let mut world = World::declared(policy);
+    world.duties = DISCARDING;
+    world.observe(1);
+    for version in 2..=255 {
+        world.assign();
+        world.observe(version);
+        world.advance(secs(0));
+    }
+    let obligations = world.collection().obligations.as_deref().unwrap();
+    let known = obligations.zombies.len() + obligations.leftovers.len();
+    assert!(known <= 64, "{known} tokens are in memory, and in every commit to come");
+    let owed: usize = owed(&world).iter().map(|discard| discard.split(' ').count() - 1).sum();
+    assert!(known + owed >= 254, "each was discarded or is known");
+}
+
+#[test]
+fn case_46_a_zombie_whose_process_is_gone_is_discarded_for_the_last_time() {
+    let mut world = with(DISCARDING);
+    world.observe(1);
+    world.assign();
+    let zombie = abandon(&mut world);
+    let first = world.assign();
+    world.complete(first);
+    world.observe(2);
+    let old = first.token;
+    let discard = format!("discard {zombie} but not {old}");
+    assert_eq!(owed(&world), [discard.clone()]);
+    world.crash();
+    // It was owed before: were it left to be taken over, the next attempt's commit would be discarded with it.
+    assert_eq!(world.collection().leftovers(), []);
+    assert_eq!(owed(&world), [discard.clone(), discard.clone()]);
+    let second = world.assign();
+    world.complete(second);
+    let last = format!("discard before {old} but not {}", second.token);
+    assert_eq!(owed(&world), [discard.clone(), discard, last], "it is not known any more");
+}
+
+#[test]
+fn case_46_each_discard_has_a_name_of_its_own_however_many_zombies_there_are() {
+    let mut world = World::declared(Policy { grace: Grace(secs(0)), ..at_once() });
+    world.duties = DISCARDING;
+    world.observe(1);
+    for version in 2..=17 {
+        world.assign();
+        world.observe(version);
+        world.advance(secs(0));
+    }
+    let id = world.assign().collection;
+    world.drop_it();
+    world.advance(secs(0));
+    let (_, orphan) = world.state.orphans().next().unwrap();
+    let names: Vec<Seq> = orphan.obligations.owed.iter().map(|obligation| obligation.id).collect();
+    assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+    let last = owed_of(&world, id).pop().unwrap();
+    assert_eq!(last.split(' ').count(), 18, "seventeen zombies: {last}");
+    while world.state.first_obligation(id).is_some() {
+        deliver(&mut world, id);
+    }
+}
+
+#[test]
 fn case_46_leftovers_are_bounded_but_not_while_an_attempt_may_take_them_over() {
     let mut world = with(DISCARDING);
     world.observe(1);
@@ -366,4 +429,17 @@ fn case_46_nothing_live_is_discarded_when_the_old_version_comes_back() {
             format!("discard before {two} but not {three}"),
         ]
     );
+}
+
+#[test]
+fn case_46_a_zombie_that_comes_back_is_discarded_also_while_another_attempt_runs() {
+    let mut world = with(DISCARDING);
+    world.observe(1);
+    let old = world.assign();
+    let zombie = abandon(&mut world);
+    let running = world.assign();
+    assert_eq!(world.complete(old), ["completion_rejected"]);
+    assert_eq!((world.collection().leftovers(), owed(&world)), (&[][..], vec![format!("discard {zombie}")]));
+    world.complete(running);
+    assert_eq!(owed(&world), [format!("discard {zombie}")], "and no more");
 }

@@ -63,10 +63,8 @@ impl State {
             }
             Event::CompletionRejected { token, .. } if !self.collections.contains_key(&id) => {
                 let mut orphan = self.remove_orphan(id);
-                if let Some(orphan) = &mut orphan
-                    && orphan.obligations.came_back(*token)
-                {
-                    orphan.obligations.discard((recorded.seq, recorded.at), None, None);
+                if let Some(orphan) = &mut orphan {
+                    orphan.obligations.came_back(*token, (recorded.seq, recorded.at), None);
                 }
                 orphan.into_iter().for_each(|orphan| self.insert_orphan(id, orphan));
                 Ok(())
@@ -105,13 +103,13 @@ impl State {
         match &recorded.event {
             Event::WriterOpened { .. } => {
                 // The processes of abandoned attempts are gone.
+                let event = (recorded.seq, recorded.at);
                 for id in std::mem::take(&mut self.haunted) {
                     if let Some(mut collection) = self.remove(id) {
-                        collection.bury_zombies(recorded.seq, recorded.at);
+                        collection.bury_zombies(event);
                         self.insert(id, collection);
                     } else if let Some(mut orphan) = self.remove_orphan(id) {
-                        orphan.obligations.bury_zombies();
-                        orphan.obligations.discard((recorded.seq, recorded.at), None, None);
+                        orphan.obligations.bury_zombies(event, None);
                         self.insert_orphan(id, orphan);
                     }
                 }
@@ -143,7 +141,7 @@ impl State {
         self.ready.vacate(&collection.kind, &collection.name, &self.limits);
         collection.fold(recorded)?;
         if leaves {
-            collection.leave(ended.token, abandoned);
+            collection.leave(ended.token, abandoned, (recorded.seq, recorded.at));
         }
         collection.discard_leftovers(recorded.seq, recorded.at);
         self.insert(id, collection);
@@ -157,8 +155,13 @@ impl State {
         orphan.draining = orphan.draining.checked_sub(1).ok_or("nothing is draining")?;
         self.ready.vacate(&orphan.kind, &orphan.name, &self.limits);
         if leaves {
-            orphan.obligations.leave(ended.token, abandoned);
-            orphan.obligations.discard((recorded.seq, recorded.at), None, None);
+            let event = (recorded.seq, recorded.at);
+            if abandoned {
+                orphan.obligations.haunt(ended.token, event, None);
+            } else {
+                orphan.obligations.leave(ended.token);
+            }
+            orphan.obligations.discard(event, None, None);
         }
         self.insert_orphan(ended.collection, orphan);
         Ok(())
