@@ -68,6 +68,19 @@ fn case_44_a_silent_worker_that_comes_back_after_its_task_was_taken_over_is_refu
 }
 
 #[test]
+fn case_46_what_a_silent_worker_has_made_is_not_taken_over_because_it_may_be_writing_still() {
+    let (mut world, silent) = leased(at_once());
+    lost(&mut world, silent);
+    assert_eq!(world.collection().leftovers(), []);
+    let zombies = |world: &World| world.collection().obligations.as_deref().unwrap().zombies.clone();
+    assert_eq!(zombies(&world), [silent.token]);
+    world.assign();
+    world.complete(silent);
+    assert_eq!(zombies(&world), [], "it has come back");
+    assert_eq!(world.view().owes.unwrap().undiscarded, 1);
+}
+
+#[test]
 fn nobody_loses_the_attempt_of_another() {
     let (mut world, attempt) = leased(at_once());
     let AttemptRef { collection, task, token, .. } = attempt;

@@ -22,7 +22,7 @@ impl Collection {
         Ok(())
     }
 
-    /// An attempt that was to discard has ended without a commit; if it is a zombie, it may go on making outputs.
+    /// An attempt that was to discard has ended without a commit; a zombie may go on making outputs.
     pub(in crate::core) fn leave(&mut self, token: Token, zombie: bool, event: (Seq, Timestamp)) {
         let after = self.applied.as_ref().map(|applied| &applied.result);
         let obligations = self.obligations.get_or_insert_default();
