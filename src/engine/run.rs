@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
+use super::history::History;
 use super::looks::{Looked, Looks};
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
@@ -57,6 +58,7 @@ pub(super) struct Engine {
     pub(super) ticked: Duration,
     pub(super) wakes: u64,
     pub(super) stopping: Option<Stopping>,
+    pub(super) history: History,
 }
 
 /// Has something in it after a manual clock was moved.
@@ -96,6 +98,11 @@ impl Engine {
         self.pool.stop_all();
         // First of all the feed lets go of its reader: the log can close in order only if nobody else holds it.
         self.feed.close();
+        if result.is_ok() {
+            self.snapshot_at_the_end();
+        }
+        // It reads the log as well.
+        drop(self.history);
         let result = result.and_then(|()| self.reducer.close());
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
@@ -121,7 +128,9 @@ impl Engine {
             self.give_up_looks()?;
             self.reducer.deadlines()?;
             self.assign()?;
+            self.write_base()?;
             self.commit()?;
+            self.keep_history()?;
             self.tick()?;
         }
         Ok(())
@@ -155,7 +164,8 @@ impl Engine {
         let (state, stops) = (self.reducer.state(), self.stopping.is_some());
         let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
         let look = self.looks.next_due().filter(|_| !stops);
-        [state.next_deadline(), ready, look].into_iter().flatten().min()
+        let base = self.history.is_writing().then(|| self.time.now()).filter(|_| !stops);
+        [state.next_deadline(), ready, look, base].into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -170,6 +180,7 @@ impl Engine {
                     self.returned(slot, attempt, fingerprint, outcome)?;
                 }
                 Report::Looked(looked) => self.looked(&looked)?,
+                Report::Remembered(remembered) => self.remembered(remembered),
             }
         }
         let result = self.take_commands();
@@ -236,6 +247,7 @@ impl Engine {
                 let digest = (state.last(), state.digest());
                 self.release(move || reply.keep(digest));
             }
+            Message::Compact { keep, reply } => self.history.compact(keep, reply),
             Message::Shutdown { timeout } => self.stop(timeout),
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 use lastword::engine::{Reconciler, Watch, WatchError, Watched};
-use lastword::log::{Frame, Log, LogError, LogReader, MemoryLog, Position};
+use lastword::log::{Frame, Log, LogError, LogReader, MemoryLog, Position, Start};
 use lastword::objects::MemoryObjects;
 
 use crate::support::*;
@@ -124,6 +124,10 @@ impl Log for Gated {
 
     fn reader(&self) -> Box<dyn LogReader> {
         self.log.reader()
+    }
+
+    fn forget(&mut self, start: Start) -> Result<(), LogError> {
+        self.log.forget(start)
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

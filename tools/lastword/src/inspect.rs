@@ -1,6 +1,5 @@
 //! A log as it is, for commands that look at it and change nothing.
 
-use std::cell::RefCell;
 use std::path::Path;
 
 use lastword::clock::{Clock, SystemClock};
@@ -10,6 +9,7 @@ use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay::Folding;
+use lastword::snapshot::Snapshots;
 
 use crate::fail::{DEFECT, Fail, USAGE};
 
@@ -29,17 +29,12 @@ impl Inspected {
 
     /// `None` if there is no log at this path.
     pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
-        // A copy may take several attempts, and each begins from nothing.
-        let folding = RefCell::new(Folding::default());
-        let copy = PrivateCopy::of_visiting(path, || {
-            folding.replace(Folding::default());
-            |frame| folding.borrow_mut().frame(frame)
-        });
-        let copy = match copy {
+        let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path)))
+        {
             Err(OpenError::Absent { .. }) => return Ok(None),
-            copy => copy?,
+            opened => opened?,
         };
-        let state = folding.into_inner().finish()?;
+        let state = folding.finish()?;
         let now = SystemClock::new().wall().max(state.at());
         Ok(Some(Inspected { copy, state, now }))
     }
