@@ -318,7 +318,9 @@ impl Builder {
         self
     }
 
-    /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to.
+    /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to, when at
+    /// least a thousand events and a quarter of what is kept can go. A [`Watch`] that is further behind is told so
+    /// ([`LogError::Forgotten`](crate::log::LogError::Forgotten)).
     #[must_use]
     pub fn retain(mut self, retention: Retention) -> Builder {
         self.retention = retention;
