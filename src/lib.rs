@@ -16,6 +16,7 @@
 //! | [`worker`] | what users write: [`Worker`] and [`Observer`](worker::Observer) |
 //! | [`clock`] | the only place that reads a clock |
 //! | [`describe`] | events as JSON and as lines |
+//! | [`promises`] | what happens when ...: a page per promise, with its tests; no code |
 //! | `external` | collections built from Parquet files in directories (feature `external`) |
 //! | `testing` | a harness to test workers with: the real engine in memory, time by hand (feature `testing`) |
 //!
@@ -47,6 +48,7 @@ pub mod evlog;
 pub mod external;
 pub mod log;
 pub mod objects;
+pub mod promises;
 pub mod reducer;
 pub mod replay;
 pub mod snapshot;

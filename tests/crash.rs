@@ -16,9 +16,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::*;
 use lastword::engine::{Reconciler, Retention};
-use lastword::external::{External, LocalStore, Manifest, SourceUri, look, never_interrupted};
+use lastword::external::{External, LocalStore, Looking, Manifest, SourceUri, load_set, look};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{self, Verified};
@@ -262,9 +263,11 @@ fn settle(state: &Path, lake: &Path) {
     assert_eq!(applied.result.rows, Some(scanned.values().sum()));
 
     let source = SourceUri::parse(lake.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
-    let seen = look(&LocalStore, &source, &never_interrupted).unwrap();
     let id = replayed.id_of(&name).unwrap();
     let observed = replayed.collection(id).unwrap().observed().unwrap().clone();
+    let known = load_set(&objects, observed.set.unwrap().root).unwrap();
+    let looking = Looking::new(&LocalStore, &source, SystemClock::new().wall());
+    let seen = look(&Looking { known: Some(&known), ..looking }).unwrap();
     assert_eq!(observed.version.as_bytes(), seen.version);
     println!("settled at event {seq}: {} files, {} segments", scanned.len(), manifest.segments.len());
 }

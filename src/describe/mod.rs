@@ -115,7 +115,9 @@ pub fn name_of_delivery(delivery: Delivery) -> &'static str {
     }
 }
 
-fn name_of_abort(reason: AbortReason) -> &'static str {
+/// `superseded`, `dropped` or `cancelled`.
+#[must_use]
+pub fn name_of_abort(reason: AbortReason) -> &'static str {
     match reason {
         AbortReason::Superseded => "superseded",
         AbortReason::Dropped => "dropped",
@@ -153,7 +155,9 @@ pub fn name_of_parking(cause: ParkCause) -> &'static str {
     }
 }
 
-fn name_of_rejection(reason: RejectReason) -> &'static str {
+/// `stale`, `not_live`, `duplicate` or `unknown_collection`.
+#[must_use]
+pub fn name_of_rejection(reason: RejectReason) -> &'static str {
     match reason {
         RejectReason::Stale => "stale",
         RejectReason::NotLive => "not_live",

@@ -332,7 +332,9 @@ impl Engine {
 
     fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
         let seen = match &looked.seen {
-            Ok(Sight { observed, delta }) => Seen::Content { observed: observed.clone(), delta: *delta, gone: None },
+            Ok(Sight { observed, delta, gone, .. }) => {
+                Seen::Content { observed: observed.clone(), delta: *delta, gone: *gone }
+            }
             Err(error) => Seen::Failed { cause: error.0.as_str().into() },
         };
         let subject = Subject::Id(looked.id);
@@ -412,6 +414,8 @@ impl Engine {
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
             applied: collection.applied.clone().filter(|_| !running.task.rebuild),
+            // A rebuild that was asked for takes nothing over.
+            leftovers: if running.task.rebuild { Box::default() } else { collection.leftovers().into() },
             deadline: running.attempt.deadline,
             signals: Arc::new(Signals::default()),
         };

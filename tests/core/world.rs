@@ -16,9 +16,16 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Timestamp,
     pub(crate) record: Vec<Recorded>,
+    /// What the workers do beside building.
+    pub(crate) duties: Duties,
+    /// If they are in processes of their own.
+    pub(crate) lease: Option<Duration>,
     epoch: Epoch,
     events: Events,
 }
+
+/// A kind that publishes and discards.
+pub(crate) const BOTH: Duties = Duties { publish: true, discard: true };
 
 pub(crate) type Said = Result<Vec<&'static str>, Rejection>;
 
@@ -32,7 +39,8 @@ impl World {
 
     pub(crate) fn unopened() -> World {
         let (now, epoch) = (Timestamp(1_000_000_000), Epoch(0));
-        World { state: State::new(), now, record: Vec::new(), epoch, events: Events::new() }
+        let (record, events, duties) = (Vec::new(), Events::new(), Duties::default());
+        World { state: State::new(), now, record, duties, lease: None, epoch, events }
     }
 
     /// A world with the collection [`NAME`], declared with `policy`, and nothing seen of its source.
@@ -157,7 +165,8 @@ impl World {
 
     pub(crate) fn try_assign(&mut self) -> Said {
         let collection = self.state.id_of(&name(NAME)).unwrap();
-        self.say(assign("w1", collection))
+        let (lease, duties) = (self.lease, self.duties);
+        self.say(Command::Assign(Assign { worker: WorkerName::new("w1").unwrap(), collection, lease, duties }))
     }
 
     /// The running attempt.
@@ -172,7 +181,15 @@ impl World {
     }
 
     pub(crate) fn complete_as(&mut self, attempt: AttemptRef, fingerprint: Fingerprint) -> Vec<&'static str> {
-        self.said(completion(attempt, fingerprint, Built { rows: Some(7), ..Built::default() }))
+        self.said(completion(attempt, fingerprint, built(attempt)))
+    }
+
+    /// Observes a version, builds it and commits it.
+    pub(crate) fn commit(&mut self, version: u8) -> AttemptRef {
+        assert!(self.observe(version).contains(&"task_created"));
+        let attempt = self.assign();
+        assert_eq!(self.complete(attempt), ["task_completed", "attempt_ended"]);
+        attempt
     }
 
     pub(crate) fn fail(&mut self, attempt: AttemptRef, class: FailureClass) -> Vec<&'static str> {
@@ -278,6 +295,11 @@ pub(crate) fn declaration(text: &str, policy: Policy) -> Declaration {
 
 pub(crate) fn look(began: Option<Seq>, seen: Seen) -> Command {
     Command::Observe(Observation { subject: Subject::Name(name(NAME)), began, seen })
+}
+
+/// What an attempt builds: it is named after its token, like the outputs of every kind that discards.
+pub(crate) fn built(attempt: AttemptRef) -> Built {
+    Built { rows: Some(7), output: Some(attempt.token.to_string().into()), ..Built::default() }
 }
 
 /// A worker of this process that has no duties.

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::{FieldError, Generation, Name, Seq, TaskId, Timestamp};
+use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, Timestamp};
 
 use crate::config::Config;
 use crate::console::{line, note, printable};
 use crate::control::{
-    APPLIED, Answer, By, Connection, PENDING, Reached, Request, Steer, Unmanaged, Verb, carry_out, fingerprint, known,
-    reach,
+    APPLIED, Answer, Connection, PENDING, Reached, Request, Steer, Unmanaged, Verb, by, carry_out, fingerprint, known,
+    reach, user,
 };
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
@@ -142,17 +142,17 @@ pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<Exit
 }
 
 fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
-    let steer = Steer { name: name_of(&target.name)?, verb, by: by(common)? };
+    let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
     let state = state_of(&target.state)?;
     let answer = match reach(&state)? {
         Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone()))?,
         Reached::Resting(reconciler) => {
-            let receipt = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
+            let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
-            let receipt = receipt?;
+            let answer = answer?;
             closed?;
-            Answer::receipt(&receipt)
+            answer
         }
     };
     if common.json {
@@ -174,7 +174,7 @@ fn described(steer: &Steer, answer: &Answer) -> String {
 
 pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
     let Reload { state, common } = arguments;
-    let by = by(common)?;
+    let by = asked_by(common)?;
     let state = state_of(state)?;
     let nobody =
         || Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()));
@@ -261,11 +261,6 @@ fn name_of(text: &str) -> Result<Name, Fail> {
     })
 }
 
-fn by(common: &Common) -> Result<By, Fail> {
-    let actor = common.actor.clone().unwrap_or_else(|| {
-        let user =
-            ["USER", "LOGNAME"].into_iter().find_map(|key| std::env::var(key).ok().filter(|user| !user.is_empty()));
-        user.map_or_else(|| "cli".to_owned(), |user| format!("cli:{user}"))
-    });
-    By::new(&actor, common.cause.as_deref())
+fn asked_by(common: &Common) -> Result<By, Fail> {
+    by(&common.actor.clone().unwrap_or_else(user), common.cause.as_deref())
 }

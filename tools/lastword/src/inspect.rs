@@ -5,7 +5,7 @@ use std::path::Path;
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{CollectionId, Name, Timestamp};
 use lastword::core::{Collection, State};
-use lastword::external::{Manifest, ManifestError};
+use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay::Folding;
@@ -57,5 +57,11 @@ impl Inspected {
             ManifestError::Tree(error) => error.into(),
             error => Fail::new(DEFECT, error.to_string()),
         })
+    }
+
+    /// The files that the last look saw. `None` if there was none, or what it saw cannot be read any more.
+    pub(crate) fn observed(&self, collection: &Collection) -> Option<PathSet> {
+        let objects = FileObjects::open_read_only(self.copy.objects()).ok()?;
+        load_set(&objects, collection.observed()?.set?.root).ok()
     }
 }

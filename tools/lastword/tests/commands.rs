@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use support::{Ended, Place, Running, lastword, rows, text};
 
-/// Sources are looked at often, and changes admitted at once.
+/// Sources are looked at often, changes admitted soon, and a task that failed stays live for as long as a test takes.
 fn place() -> Place {
-    let place = Place::new("quiet = \"50ms\"\n");
+    let place = Place::new("quiet = \"50ms\"\nbackoff_base = \"1h\"\nbackoff_cap = \"1h\"\n");
     place.look_often();
     place
 }

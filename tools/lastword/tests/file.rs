@@ -92,6 +92,30 @@ fn case_38_a_bad_reload_names_what_is_wrong_and_changes_nothing() {
 }
 
 #[test]
+fn a_declaration_that_would_be_refused_is_found_before_anything_changes() {
+    let place = place();
+    // A file too young to be given up for: its task stays live, between two attempts.
+    let patient = "backoff_base = \"1h\"\nbackoff_cap = \"1h\"\n";
+    let reject = [TOP, LINEITEM, "on_change = \"reject\"\n", patient].concat();
+    place.configure(&reject);
+    place.spoil("bad.parquet", Duration::ZERO);
+    let run = Running::start(&place);
+    until("a task is live", || status(&place, "lineitem")["task"].is_u64());
+    place.configure(&[&reject, "target_rows = 7\n", NATION].concat());
+    let ended = reload(&place).expect_code(2);
+    let said = "lake.toml:5: collections.lineitem: task";
+    assert!(ended.stderr.contains(said) && ended.stderr.contains("is live"), "{}", ended.stderr);
+    assert_eq!(
+        (status(&place, "nation"), &status(&place, "lineitem")["spec"]["target_rows"]),
+        (Value::Null, &Value::Null)
+    );
+    place.command(&["cancel"]).expect_code(0);
+    reload(&place).expect_code(0);
+    assert_eq!(status(&place, "lineitem")["spec"]["target_rows"], 7);
+    run.stop();
+}
+
+#[test]
 fn a_good_file_takes_effect_by_command_and_by_signal() {
     let place = place();
     place.configure(&[TOP, LINEITEM].concat());
@@ -190,7 +214,7 @@ fn what_a_person_paused_stays_paused_whatever_the_file_does() {
     command(&place, "resume", "nation").expect_code(0);
     place.configure(&without);
     reload(&place).expect_code(0);
-    command(&place, "resume", "nation").expect_code(0);
+    assert!(command(&place, "resume", "nation").expect_code(0).stderr.contains("pauses it again"));
     assert!(!is_paused(&place, "nation"));
     reload(&place).expect_code(0);
     assert!(is_paused(&place, "nation"));

@@ -78,7 +78,7 @@ struct UnknownLine {
 }
 
 impl Line<'_> {
-    fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         match self {
             Line::Known(described) => described.json(),
             Line::Unknown(UnknownRecord { record, at }) => serde_json::to_string(&UnknownLine {
@@ -94,7 +94,7 @@ impl Line<'_> {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Line::Known(described) => described.to_string(),
             Line::Unknown(UnknownRecord { record, at }) => {

@@ -11,11 +11,14 @@ use lastword::objects::ObjectError;
 use lastword::objects::tree::TreeError;
 use lastword::replay::ReplayError;
 
-/// The exit codes that scripts rely on. 2, usage, is given by the parser of the arguments.
+/// The exit codes that scripts rely on. Most of 2, usage, is given by the parser of the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
+    /// Something is damaged or missing, or two logs part.
     Defect = 1,
+    /// What was asked for does not exist in this log.
+    Usage = 2,
     CannotOpen = 3,
     TooNew = 4,
     ShorterThanAnchor = 5,

@@ -58,6 +58,10 @@ impl Unmanaged {
         self.entries.get(name).filter(|gone| gone.id == id)
     }
 
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// Puts another list in place of this one, durably.
     pub(crate) fn replace(&mut self, entries: BTreeMap<Name, Gone>) -> Result<(), Fail> {
         if self.entries == entries {

@@ -49,6 +49,7 @@
 //! *Invariant:* nothing here decides anything. A request becomes a call of a [`Handle`](lastword::Handle), whose
 //! verdict is the answer.
 
+mod by;
 mod client;
 mod gone;
 mod protocol;
@@ -59,11 +60,12 @@ mod waiting;
 
 use std::time::Duration;
 
+pub(crate) use by::{because_of, by, user};
 pub(crate) use client::{Connection, Reached, reach};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::{Answer, Request, fingerprint};
 pub(crate) use server::{Desk, Reload, Server};
-pub(crate) use steer::{By, Steer, Verb, carry_out};
+pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
 pub(crate) use waiting::{APPLIED, PENDING, known};
 
 /// The most bytes of a request: a name, an actor and a cause, each fully escaped, with room to spare.

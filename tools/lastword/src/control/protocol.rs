@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use lastword::core::vocabulary::{FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp};
+use lastword::core::vocabulary::{By, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::steer::{By, Steer, Verb};
+use super::by::by;
+use super::steer::{Steer, Verb};
 use crate::fail::{Fail, USAGE};
 
 /// What is asked.
@@ -32,7 +33,7 @@ impl Request {
     pub(super) fn line(&self) -> String {
         let mut line = Map::from_iter([("v".to_owned(), json!(1))]);
         let mut put = |key: &str, value: Value| drop(line.insert(key.to_owned(), value));
-        let by = match self {
+        let asked = match self {
             Request::Steer(steer) => {
                 put("do", json!(steer.verb.name()));
                 put("name", json!(steer.name.as_str()));
@@ -64,9 +65,9 @@ impl Request {
                 None
             }
         };
-        if let Some(By { actor, cause }) = by {
-            put("actor", json!(actor));
-            cause.iter().for_each(|cause| put("cause", json!(cause)));
+        if let Some(by) = asked {
+            by.actor().iter().for_each(|actor| put("actor", json!(actor)));
+            by.cause().iter().for_each(|cause| put("cause", json!(cause)));
         }
         Value::Object(line).to_string()
     }
@@ -170,7 +171,7 @@ impl Fields {
     fn by(&mut self) -> Result<By, Fail> {
         let actor = self.text("actor")?.unwrap_or_else(|| "socket".to_owned());
         let cause = self.text("cause")?;
-        By::new(&actor, cause.as_deref())
+        by(&actor, cause.as_deref())
     }
 
     fn steer(&mut self, verb: Verb) -> Result<Request, Fail> {
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     fn every_request_is_read_as_it_was_written() {
         let name = Name::new("line \"item\"").unwrap();
-        let by = By::new("cli:ann", Some("because")).unwrap();
+        let ann = by("cli:ann", Some("because")).unwrap();
         let verbs = [
             Verb::Refresh { force: false, seen: None },
             Verb::Refresh { force: true, seen: Some(Seq(7)) },
@@ -277,11 +278,11 @@ mod tests {
             Verb::Confirm { fingerprint: fingerprint(&"ab".repeat(32)).unwrap() },
             Verb::Drop,
         ];
-        let steers = verbs.map(|verb| Request::Steer(Steer { name: name.clone(), verb, by: by.clone() }));
+        let steers = verbs.map(|verb| Request::Steer(Steer { name: name.clone(), verb, by: ann.clone() }));
         let others = [
             Request::Wait { name: name.clone(), generation: Some(Generation(3)), since: None },
             Request::Wait { name: name.clone(), generation: None, since: Some(Timestamp(9)) },
-            Request::Reload(By::new("cli:ann", None).unwrap()),
+            Request::Reload(by("cli:ann", None).unwrap()),
             Request::Look { name: None },
             Request::Look { name: Some(name) },
         ];

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use lastword::Handle;
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::{Name, Timestamp};
+use lastword::core::vocabulary::{By, Name, Timestamp};
 use lastword::engine::CollectionStatus;
 use serde_json::{Value, json};
 
 use super::protocol::{Answer, Request};
-use super::steer::{By, Verb, carry_out};
+use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
 use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged, socket};
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
@@ -108,11 +108,11 @@ impl Desk {
     fn answer(&self, request: Request) -> Result<Answer, Fail> {
         match request {
             Request::Steer(steer) => {
-                let receipt = carry_out(&self.handle, &steer, &mut self.unmanaged())?;
+                let answer = carry_out(&self.handle, &steer, &mut self.unmanaged())?;
                 let in_file = || self.managed.lock().unwrap_or_else(PoisonError::into_inner).contains(&steer.name);
                 let note = (steer.verb == Verb::Drop && in_file())
                     .then(|| "it is still in the configuration: the next start or reload declares it anew".to_owned());
-                Ok(Answer::receipt(&receipt).with_note(note))
+                Ok(answer.with_note(note))
             }
             Request::Wait { name, generation, since } => {
                 let since = since.or_else(|| self.now_or_later());

@@ -1,10 +1,10 @@
 //! What people ask of a collection, and how it is carried out, by a run or on a resting log.
 
 use lastword::Handle;
-use lastword::core::vocabulary::{Command, Fingerprint, Name, Receipt, Seq, TaskId};
+use lastword::core::vocabulary::{By, Command, Fingerprint, Name, Seq, TaskId};
 
-use super::Unmanaged;
-use crate::fail::{Fail, USAGE};
+use super::{Answer, Unmanaged};
+use crate::fail::Fail;
 
 /// A command to one collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,54 +36,25 @@ pub(crate) enum Verb {
     Drop,
 }
 
-/// Who asks, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct By {
-    pub(crate) actor: String,
-    pub(crate) cause: Option<String>,
-}
-
-impl By {
-    /// The most bytes of each.
-    const MOST: usize = 256;
-
-    pub(crate) fn new(actor: &str, cause: Option<&str>) -> Result<By, Fail> {
-        check("actor", actor)?;
-        cause.map_or(Ok(()), |cause| check("cause", cause))?;
-        Ok(By { actor: actor.to_owned(), cause: cause.map(str::to_owned) })
-    }
-}
-
-fn check(field: &str, text: &str) -> Result<(), Fail> {
-    if text.is_empty() || text.len() > By::MOST {
-        let (most, found) = (By::MOST, text.len());
-        return Err(Fail::new(USAGE, format!("{field}: must have 1 to {most} bytes, found {found}")));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Fail::new(USAGE, format!("{field}: must not hold control characters")));
-    }
-    Ok(())
-}
-
-/// Carries it out, and keeps the list of what is paused because it is gone from the file: a person's word about a
-/// collection comes before what the file implied.
-pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanaged) -> Result<Receipt, Fail> {
+/// Carries it out, and keeps the list of what is gone from the file: a person's word about a collection comes before
+/// what the file implied.
+pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanaged) -> Result<Answer, Fail> {
     if steer.verb == Verb::Pause {
         unmanaged.stay_paused(&steer.name)?;
     }
-    let receipt = give(handle, &steer.by, steer.command())?;
+    let receipt = as_asked(handle, &steer.by).submit(steer.command())?.wait()?;
+    let is_gone = unmanaged.has(&steer.name);
     if steer.verb == Verb::Drop {
         unmanaged.forget(&steer.name)?;
     }
-    Ok(receipt)
+    let again = || "it is gone from the configuration: the next start or reload pauses it again".to_owned();
+    Ok(Answer::receipt(&receipt).with_note((steer.verb == Verb::Resume && is_gone).then(again)))
 }
 
-/// The one place where a person's command enters the library.
-fn give(handle: &Handle, by: &By, command: Command) -> Result<Receipt, Fail> {
-    let receipt = handle.submit(command)?.wait()?;
-    let seq = receipt.seq.map(|seq| seq.0);
-    tracing::info!(target: "lastword::control", seq, actor = by.actor, cause = by.cause, "carried out");
-    Ok(receipt)
+/// The one place where who asks and why enters the library.
+pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
+    tracing::info!(target: "lastword::control", actor = by.actor(), cause = by.cause(), "asked");
+    handle.clone()
 }
 
 impl Steer {

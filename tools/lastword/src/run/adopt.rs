@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lastword::Handle;
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::{Command, Declaration, Name, OnChange, Rejection};
+use lastword::core::vocabulary::{By, Command, Declaration, Name, OnChange, Rejection};
 use lastword::engine::{CollectionStatus, MOST_BYTES_IN_BATCH, MOST_IN_BATCH};
 use serde_json::json;
 
 use crate::config::{Config, Entry, KIND};
 use crate::console::{note, quoted};
-use crate::control::{Answer, Gone, Unmanaged};
+use crate::control::{Answer, Gone, Unmanaged, as_asked, because_of};
 use crate::fail::{Fail, USAGE};
 
 /// What became of a file.
@@ -30,8 +30,8 @@ pub(crate) struct Adopted {
     were_paused: Vec<Name>,
 }
 
-/// Brings the log to what the file says.
-pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged) -> Result<Adopted, Fail> {
+/// Brings the log to what the file says, as `asked`.
+pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged, asked: &By) -> Result<Adopted, Fail> {
     let list = handle.list()?;
     let declarations = declarations(config, &list)?;
     let managed: BTreeSet<Name> = config.names().collect();
@@ -53,14 +53,17 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged)
     let declares = declarations.into_iter().map(|declared| Command::Declare(Box::new(declared)));
     // Without [limits] there are none: what the file does not say is not to be left over from what it said before.
     let limits = Command::Limit(config.limits.clone());
-    adopted.changed = give(handle, config, [limits].into_iter().chain(declares).chain(resumes).collect())?;
+    let because = |what| because_of(asked.actor().unwrap_or("cli"), what, &config.file);
+    let declared = if asked.cause().is_some() { asked.clone() } else { because("declared in")? };
+    adopted.changed =
+        give(&as_asked(handle, &declared), config, [limits].into_iter().chain(declares).chain(resumes).collect())?;
     adopted.resumed = returned.iter().filter(|view| view.paused).map(|view| view.name.clone()).collect();
     unmanaged.replace(after)?;
 
     let (paused, running): (Vec<&CollectionView>, Vec<&CollectionView>) =
         gone.into_iter().partition(|view| view.paused);
     let pauses = running.iter().map(|view| Command::Pause { name: view.name.clone() });
-    give(handle, config, pauses.collect())?;
+    give(&as_asked(handle, &because("gone from")?), config, pauses.collect())?;
     adopted.paused = running.into_iter().map(|view| view.name.clone()).collect();
     adopted.were_paused = paused.into_iter().map(|view| view.name.clone()).collect();
     Ok(adopted)

@@ -14,12 +14,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use lastword::core::vocabulary::Name;
+use lastword::core::vocabulary::{By, Name};
 use lastword::external::External;
 
 use crate::config::{Config, Entry};
 use crate::console::{line, note, quoted};
-use crate::control::{Answer, Desk, Reload, Server, Unmanaged};
+use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::status::how_to_confirm;
@@ -191,21 +191,20 @@ impl Run<'_> {
     fn reload_if_asked(&mut self) {
         if self.signals.reload() {
             // Nobody waits for the answer; `reload` says it here.
-            let _ = self.reload();
+            let _ = by(&user(), Some("SIGHUP")).and_then(|by| self.reload(&by));
         }
         while let Ok(Reload { by, answer }) = self.reloads.try_recv() {
-            tracing::info!(target: "lastword::control", actor = by.actor, cause = by.cause, "reload");
             // Whoever asked may be gone.
-            let _ = answer.send(self.reload());
+            let _ = answer.send(self.reload(&by));
         }
     }
 
     /// Reads the file again. If anything is wrong with it, everything stays as it is.
-    fn reload(&mut self) -> Result<Answer, Fail> {
+    fn reload(&mut self, by: &By) -> Result<Answer, Fail> {
         self.progress.clear();
         let file = quoted(&self.config.file);
         let adopted = self.read_again().and_then(|config| {
-            let adopted = adopt(&self.session.handle, &config, &mut self.desk.unmanaged())?;
+            let adopted = adopt(&self.session.handle, &config, &mut self.desk.unmanaged(), by)?;
             self.desk.manages(config.names());
             adopted.tell(&config);
             self.config = config;

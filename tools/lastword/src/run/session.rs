@@ -12,7 +12,7 @@ use super::adopt::adopt;
 use super::events::FIRST;
 use super::{Events, Format, Next};
 use crate::config::{Config, KIND};
-use crate::control::Unmanaged;
+use crate::control::{Unmanaged, as_asked, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 
 pub(crate) struct Session {
@@ -52,7 +52,7 @@ impl Session {
 
     /// Makes the log follow the file, and says what a person has to know.
     pub(crate) fn adopt(&self, config: &Config, unmanaged: &mut Unmanaged) -> Result<(), Fail> {
-        adopt(&self.handle, config, unmanaged)?.tell(config);
+        adopt(&self.handle, config, unmanaged, &by(&user(), None)?)?.tell(config);
         Ok(())
     }
 
@@ -63,22 +63,27 @@ impl Session {
         let list = self.handle.list()?;
         let held = list.into_iter().find(|status| status.view.held().is_some_and(|(_, held)| held == fingerprint));
         let held = held.ok_or_else(|| Fail::new(USAGE, format!("--confirm: nothing is held under {fingerprint}")))?;
-        self.handle.confirm(held.view.name, fingerprint)?;
+        self.asked()?.confirm(held.view.name, fingerprint)?;
         Ok(())
     }
 
     /// Tries a collection again.
     pub(crate) fn refresh(&self, name: &str) -> Result<(), Fail> {
         let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--refresh: {error}")))?;
-        self.handle.refresh(name)?;
+        self.asked()?.refresh(name)?;
         Ok(())
     }
 
     /// Builds a collection anew.
     pub(crate) fn rebuild(&self, name: &str) -> Result<(), Fail> {
         let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--rebuild: {error}")))?;
-        self.handle.rebuild(name)?;
+        self.asked()?.rebuild(name)?;
         Ok(())
+    }
+
+    /// The handle of the person who started this.
+    fn asked(&self) -> Result<Handle, Fail> {
+        Ok(as_asked(&self.handle, &by(&user(), None)?))
     }
 
     /// How far the engine's clock is ahead of the wall clock: it never goes back behind the last event of the log.
