@@ -127,3 +127,19 @@ fn a_damaged_snapshot_is_a_note_and_a_wrong_one_a_divergence() {
     assert_eq!(code(&output), 6, "{}", err(&output));
     assert_eq!(replay::verify(&*reader, None).unwrap().last, position.seq, "the log itself is whole");
 }
+
+#[test]
+fn why_and_diff_begin_where_the_log_does() {
+    let (_dir, whole, path, begins) = whole_and_cut();
+    let state = replay::begin(&*PrivateCopy::of(&path).unwrap().reader()).unwrap();
+    let names: Vec<String> = state.by_name().map(|(_, collection)| collection.name.to_string()).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        let first = |path: &Path| ok(path, "why", &[&name]).lines().next().unwrap().to_owned();
+        assert_eq!(first(&path), first(&whole), "{name}");
+    }
+    let (from, to) = (begins.to_string(), (begins.0 + 20).to_string());
+    let points = ["--from", &from, "--to", &to];
+    let counted = |path: &Path| ok(path, "diff", &points).lines().last().unwrap().to_owned();
+    assert_eq!(counted(&path), counted(&whole));
+}
