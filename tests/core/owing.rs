@@ -406,6 +406,21 @@ fn case_46_a_zombie_that_outlives_its_collection_is_discarded_until_it_is_gone()
 }
 
 #[test]
+fn case_46_a_drop_discards_also_what_an_earlier_version_of_the_kind_has_left() {
+    let mut world = with(DISCARDING);
+    world.observe(1);
+    let old = world.assign();
+    world.stopped(old);
+    world.duties = Duties::default();
+    let attempt = world.assign();
+    world.stopped(attempt);
+    world.drop_it();
+    assert_eq!(owed_of(&world, attempt.collection), [format!("discard {}", old.token)]);
+    deliver(&mut world, attempt.collection);
+    assert_eq!(world.state.orphans().count(), 0, "nothing is kept for ever");
+}
+
+#[test]
 fn case_46_nothing_live_is_discarded_when_the_old_version_comes_back() {
     let policy = Policy { on_change: OnChange::FinishThenLatest, ..at_once() };
     let mut world = World::declared(policy);

@@ -56,9 +56,9 @@ impl Collection {
     pub(in crate::core) fn dropped(&mut self, seq: Seq, at: Timestamp) -> Obligations {
         let mut obligations = self.obligations.take().map(|obligations| *obligations).unwrap_or_default();
         obligations.publish_no_more();
-        if obligations.discards {
-            obligations.discard((seq, at), self.applied.take().map(|applied| applied.result), None);
-        }
+        // What attempts have left is discarded also if the kind discards nothing any more: it was promised then.
+        let applied = self.applied.take().filter(|_| obligations.discards);
+        obligations.discard((seq, at), applied.map(|applied| applied.result), None);
         obligations
     }
 
