@@ -66,6 +66,28 @@ fn a_resync_of_an_unversioned_collection_builds_it_anew() {
 }
 
 #[test]
+fn a_resync_leaves_alone_what_is_paused_parked_or_behind() {
+    let mut world = unversioned(resyncing());
+    world.pause();
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"]);
+    assert_eq!(world.condition(), "fresh");
+    world.resume();
+    world.advance(secs(1100));
+    let attempt = world.assign();
+    world.fail(attempt, FailureClass::Permanent);
+    assert_eq!((world.condition(), world.collection().is_fresh()), ("parked", true), "the rebuild was given up");
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"], "and stays so");
+    assert_eq!(world.condition(), "parked");
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed", "task_created"]);
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"]);
+
+    let mut world = World::fresh(resyncing());
+    world.observe(0);
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"]);
+    assert_eq!(world.condition(), "held");
+}
+
+#[test]
 fn a_resync_does_not_cut_a_backoff_short_nor_forgive_failures() {
     let mut world = World::fresh(Policy { resync: Resync(Some(secs(1))), ..at_once() });
     world.observe(2);
