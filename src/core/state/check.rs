@@ -118,7 +118,7 @@ impl State {
             return violated("LastWord", "the live task builds something that is not wanted");
         }
         match &collection.status {
-            Status::Idle if wanted.is_some() && wanted != collection.applied_fingerprint() => {
+            Status::Idle if wanted.is_some() && (wanted != collection.applied_fingerprint() || collection.rebuild) => {
                 return violated("NothingWaitsSilently", "what is wanted is not applied and has no task");
             }
             Status::Parked(parked) if Some(parked.fingerprint) != wanted => {
