@@ -2,9 +2,13 @@
 //!
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
+mod driven;
 mod feed;
 mod futures;
 mod handle;
+mod job;
+mod leases;
+mod lend;
 mod looks;
 mod message;
 mod pool;
@@ -35,9 +39,11 @@ use crate::reducer::{Reducer, ReducerError};
 use crate::replay::{self, Folding, ReplayError, Until};
 use crate::worker::Worker;
 
+pub use driven::NextAssignment;
 pub use feed::{Watch, WatchError, Watched};
-pub use futures::{Room, Ticket, Wait};
+pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
+pub use job::{Heartbeat, Job, Standing, Verdict};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
@@ -354,6 +360,7 @@ impl Builder {
             moved,
             pool,
             looks,
+            leases: leases::Leases::default(),
             feed: Arc::clone(&feed),
             room: Arc::clone(&room),
             died: Arc::clone(&died),
