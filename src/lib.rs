@@ -10,11 +10,13 @@
 //! | [`objects`] | immutable, content-addressed objects: sets of files, manifests |
 //! | [`evlog`] | the portable stream of a log and its objects: export, import |
 //! | [`replay`] | from a log back to events, states and proofs |
+//! | [`snapshot`] | what a log adds up to, kept so that opening costs the tail |
 //! | [`reducer`] | decide, fold, append, barrier; no thread, no clock |
 //! | [`engine`] | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
 //! | [`worker`] | what users write: [`Worker`] and [`Observer`](worker::Observer) |
 //! | [`clock`] | the only place that reads a clock |
 //! | [`describe`] | events as JSON and as lines |
+//! | [`promises`] | what happens when ...: a page per promise, with its tests; no code |
 //! | `external` | collections built from Parquet files in directories (feature `external`) |
 //! | `testing` | a harness to test workers with: the real engine in memory, time by hand (feature `testing`) |
 //!
@@ -25,6 +27,7 @@
 //! | `lastword::event` | every event, once it is durable (debug) | `seq`, `collection`, `task`, `attempt` |
 //! | `lastword::attempt` | a span around each attempt (info) | `collection`, `task`, `attempt` |
 //! | `lastword::pool` | abandoned attempts, threads that could not be started | `collection`, `task`, `attempt` |
+//! | `lastword::snapshot` | snapshots taken (debug), not taken or not usable, logs not compacted (warn) | `seq`, `error` |
 //! | `lastword::sweep` | orphaned objects collected (debug), or why not (warn) | `removed`, `error` |
 //! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
@@ -45,8 +48,10 @@ pub mod evlog;
 pub mod external;
 pub mod log;
 pub mod objects;
+pub mod promises;
 pub mod reducer;
 pub mod replay;
+pub mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod worker;

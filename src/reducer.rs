@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::codec::{self, CodecError};
 use crate::core::vocabulary::{
-    Assign, By, CollectionId, Command, Duties, Epoch, Kind, Receipt, Recorded, Rejection, Seq, Timestamp, WorkerName,
+    Assign, By, CollectionId, Command, Duties, Epoch, Event, Kind, Receipt, Recorded, Rejection, Seq, Timestamp,
+    WorkerName,
 };
 use crate::core::{Events, Illegal, State, Violation, decide};
-use crate::log::{FrameBuilder, FrameError, Log, LogError};
+use crate::log::{FrameBuilder, FrameError, Log, LogError, Position, Start};
 
 /// Deadlines decided in one batch. Each adds at most four events, and a frame has room for 65,536 beside what the
 /// commands need; after a long sleep more of them may have come than that.
@@ -231,6 +232,40 @@ impl Reducer {
         }
         let Some(first) = self.recorded.first().map(|recorded| recorded.seq) else { return Ok(Committed::default()) };
         self.write(first, wall).map_err(|error| self.die(error))
+    }
+
+    /// Adds an event to the batch that nobody decides on, because it changes nothing: a part of a base.
+    ///
+    /// # Errors
+    /// The reducer's end.
+    pub fn append(&mut self, event: Event) -> Result<Seq, ReducerError> {
+        if self.dead {
+            return Err(ReducerError::Dead);
+        }
+        let seq = self.state.last().next();
+        let recorded = Recorded { seq, at: self.at, epoch: self.epoch, by: None, event };
+        self.take(recorded).map_err(|error| self.die(error))?;
+        Ok(seq)
+    }
+
+    /// Lets the log begin later; see [`Log::forget`].
+    ///
+    /// # Errors
+    /// The outer error is the reducer's end. The inner one says why the log still begins where it did.
+    pub fn forget(&mut self, start: Start) -> Result<Result<(), LogError>, ReducerError> {
+        match self.log.forget(start) {
+            Ok(()) => Ok(Ok(())),
+            Err(error @ (LogError::Refused(_) | LogError::Damaged { .. } | LogError::Forgotten { .. })) => {
+                Ok(Err(error))
+            }
+            Err(error) => Err(self.die(ReducerError::Log(error))),
+        }
+    }
+
+    /// The end of the last frame that is durable.
+    #[must_use]
+    pub fn durable_position(&self) -> Position {
+        self.log.durable()
     }
 
     /// Passes time to the log; see [`Log::tick`].

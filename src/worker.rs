@@ -69,6 +69,9 @@ pub struct Look<'a> {
     pub spec: &'a Spec,
     /// What the last accepted look saw. If nothing has changed, return its version and write nothing.
     pub known: Option<&'a Observed>,
+    /// What the last commit was built from, if that is known. A content that returns to it should have its version
+    /// again: then nothing is built.
+    pub applied: Option<&'a Observed>,
     /// Where sets of files are kept.
     pub objects: &'a dyn Objects,
     /// The wall clock.
@@ -82,6 +85,21 @@ pub struct Sight {
     pub observed: Observed,
     /// What differs from the last accepted look.
     pub delta: Option<Delta>,
+    /// In how many parts of the source a change could have gone unseen so far, because they changed a moment ago.
+    /// Zero: what was seen is proven.
+    pub racy: u64,
+    /// When to look again to prove them, if that is before the next look is due anyway.
+    pub look_again: Option<Duration>,
+    /// How many files of what the last commit was built from are no longer there; `None` if that is not known.
+    pub gone: Option<u64>,
+}
+
+impl Sight {
+    /// What was seen beyond doubt.
+    #[must_use]
+    pub fn new(observed: Observed, delta: Option<Delta>) -> Sight {
+        Sight { observed, delta, racy: 0, look_again: None, gone: None }
+    }
 }
 
 /// Why a source could not be observed: for people, and logged when it changes.
@@ -105,7 +123,7 @@ pub enum Failure {
     /// Trying again will not help: the task is parked.
     Permanent(String),
     /// The source changed while it was read. Not charged; what it holds now counts as an observation.
-    SourceMoved(Option<Sight>),
+    SourceMoved(Option<Box<Sight>>),
     /// The attempt was told to stop, and did: what [`Context::checkpoint`] returns.
     Stopped,
 }
@@ -139,6 +157,7 @@ pub(crate) struct Assignment {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) generation: Generation,
     pub(crate) applied: Option<Box<Applied>>,
+    pub(crate) leftovers: Box<[Token]>,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) signals: Arc<Signals>,
 }
@@ -200,10 +219,7 @@ impl Context {
     /// What the source was observed to hold; `None` for an unversioned collection.
     #[must_use]
     pub fn observed(&self) -> Option<&Observed> {
-        match &self.assignment.word.content {
-            Content::Observed(observed) => Some(observed),
-            Content::Unversioned | Content::Unknown => None,
-        }
+        observed_of(&self.assignment.word)
     }
 
     /// The version that was observed; `None` for an unversioned collection.
@@ -228,6 +244,13 @@ impl Context {
     #[must_use]
     pub fn applied(&self) -> Option<&Applied> {
         self.assignment.applied.as_deref()
+    }
+
+    /// Earlier attempts of the collection that ended without a commit and whose outputs were not discarded. What they
+    /// have built may be taken over; under any other token it may be live, or gone in a moment.
+    #[must_use]
+    pub fn leftovers(&self) -> &[Token] {
+        &self.assignment.leftovers
     }
 
     /// Time left until the attempt times out; `None` if it never does.
@@ -278,6 +301,14 @@ impl Context {
     #[must_use]
     pub fn objects(&self) -> &dyn Objects {
         &*self.objects
+    }
+}
+
+/// What a word says the source was observed to hold.
+pub(crate) fn observed_of(word: &Word) -> Option<&Observed> {
+    match &word.content {
+        Content::Observed(observed) => Some(observed),
+        Content::Unversioned | Content::Unknown => None,
     }
 }
 

@@ -9,12 +9,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
 use lastword::external::{
     Build, BuildError, BuildFailed, Checkpoint, ExternalSpec, FileReader, Format, FormatError, Interrupted, LocalStore,
-    Manifest, NewSegment, NoBuilder, Outcome, Parquet, Progress, RowRange, SegmentBuilder, SegmentId, Source,
-    SourceUri, build, look, never_interrupted,
+    Looking, Manifest, NoBuilder, Outcome, Parquet, PathSet, Progress, RowRange, SegmentBuilder, SegmentId, SegmentJob,
+    Source, SourceUri, Store, build, look, never_interrupted,
 };
 use lastword::objects::{FileObjects, MemoryObjects, ObjectError, Objects};
 use parquet_files::{rows_read, write};
@@ -26,6 +29,8 @@ struct Lake {
     objects: Box<dyn Objects>,
     spec: ExternalSpec,
     format: &'static dyn Format,
+    /// What was seen last.
+    known: RefCell<Option<PathSet>>,
     previous: Option<ObjectHash>,
     attempts: u64,
     /// Wall time of the attempts, in seconds from now.
@@ -37,15 +42,22 @@ impl Lake {
         let dir = tempfile::tempdir().unwrap();
         let source = SourceUri::parse(dir.path().to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
         let (objects, spec) = (Box::new(MemoryObjects::new()), ExternalSpec::parse(spec).unwrap());
-        Lake { dir, source, objects, spec, format: &Parquet, previous: None, attempts: 0, later: 0 }
+        let known = RefCell::default();
+        Lake { dir, source, objects, spec, format: &Parquet, known, previous: None, attempts: 0, later: 0 }
     }
 
     fn write(&self, name: &str, row_groups: &[usize], salt: u8) {
         write(&self.dir.path().join(name), row_groups, salt);
     }
 
+    /// What the source is now, as a look after the last one sees it.
     fn version(&self) -> [u8; 32] {
-        look(&LocalStore, &self.source, &never_interrupted).unwrap().version
+        let known = self.known.take();
+        let now = SystemClock::new().wall();
+        let looking = Looking { known: known.as_ref(), ..Looking::new(&LocalStore, &self.source, now) };
+        let seen = look(&looking).unwrap();
+        self.known.replace(Some(seen.set));
+        seen.version
     }
 
     fn attempt(
@@ -55,8 +67,9 @@ impl Lake {
         checkpoint: Checkpoint<'_>,
     ) -> Result<Outcome, BuildFailed> {
         self.attempts += 1;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let now = Timestamp((now.as_micros() as u64).checked_add_signed(self.later * 1_000_000).unwrap());
+        let now = SystemClock::new().wall();
+        let now = Timestamp(now.0.checked_add_signed(self.later * 1_000_000).unwrap());
+        let known = self.known.borrow();
         build(&Build {
             collection: &Name::new("lake").unwrap(),
             store: &LocalStore,
@@ -65,9 +78,13 @@ impl Lake {
             source: &self.source,
             spec: &self.spec,
             wanted,
+            known: known.as_ref(),
+            applied: None,
             previous: self.previous,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
             builder,
+            parallel: 1,
+            leftovers: &[],
             checkpoint,
             progress: &|_| (),
             now: &|| now,
@@ -93,7 +110,7 @@ impl Lake {
     /// The manifest names exactly the rows that reading every file finds.
     fn check(&self, outcome: &Outcome) {
         let mut read = BTreeMap::new();
-        for (path, _) in look(&LocalStore, &self.source, &never_interrupted).unwrap().set.files() {
+        for (path, _) in &LocalStore.list(&self.source, &never_interrupted).unwrap() {
             let rows = rows_read(&self.dir.path().join(String::from_utf8(path.0.clone()).unwrap()));
             if rows > 0 {
                 read.insert(path.clone(), rows);
@@ -223,23 +240,24 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
 
 /// A builder that does something at its first segment and writes down what it was given.
 struct Meddler<'a> {
-    meddle: &'a dyn Fn(),
-    given: RefCell<Vec<SegmentId>>,
+    meddle: &'a (dyn Fn() + Sync),
+    given: Mutex<Vec<SegmentId>>,
     fail: Option<fn() -> BuildError>,
 }
 
 impl<'a> Meddler<'a> {
-    fn new(meddle: &'a dyn Fn()) -> Meddler<'a> {
-        Meddler { meddle, given: RefCell::default(), fail: None }
+    fn new(meddle: &'a (dyn Fn() + Sync)) -> Meddler<'a> {
+        Meddler { meddle, given: Mutex::default(), fail: None }
     }
 }
 
 impl SegmentBuilder for Meddler<'_> {
-    fn build(&self, id: SegmentId, _: &NewSegment, _: Checkpoint<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-        if self.given.borrow().is_empty() {
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        let id = job.id;
+        if self.given.lock().unwrap().is_empty() {
             (self.meddle)();
         }
-        self.given.borrow_mut().push(id);
+        self.given.lock().unwrap().push(id);
         match self.fail {
             Some(fail) if id.n > 0 => Err(fail()),
             _ => Ok(Some(format!("out-{id}").into_bytes())),
@@ -263,8 +281,9 @@ fn case_19_a_source_that_changes_during_the_work_is_moved_and_nothing_is_committ
         let failed = lake.attempt(wanted, &builder, &never_interrupted).unwrap_err();
         assert!(matches!(failed.error, BuildError::Moved { .. }), "{change}: {:?}", failed.error);
         // What was made meanwhile is handed back, to be discarded.
-        let outputs: Vec<_> = failed.outputs.iter().map(|(id, output)| (*id, output.clone())).collect();
-        let given = builder.given.borrow().clone();
+        let outputs: Vec<_> =
+            failed.built.iter().map(|segment| (segment.id, segment.output.clone().unwrap())).collect();
+        let given = builder.given.lock().unwrap().clone();
         assert_eq!(outputs, given.into_iter().map(|id| (id, format!("out-{id}").into_bytes())).collect::<Vec<_>>());
         let _ = fs::remove_file(file.with_file_name("new.parquet"));
     }
@@ -295,7 +314,7 @@ fn a_builder_fails_its_attempt_with_its_own_class() {
     ] {
         let builder = Meddler { fail: Some(fail), ..Meddler::new(&|| ()) };
         let failed = lake.attempt(lake.version(), &builder, &never_interrupted).unwrap_err();
-        assert_eq!((failed.to_string().as_str(), failed.outputs.len()), (expected, 1));
+        assert_eq!((failed.to_string().as_str(), failed.built.len()), (expected, 1));
     }
     // A failure while the source changes is the change's fault.
     let file = lake.dir.path().join("a.parquet");
@@ -314,20 +333,17 @@ fn work_stops_at_the_next_checkpoint() {
         lake.write(&format!("{n}.parquet"), &[10], 0);
     }
     let wanted = lake.version();
-    let asked = Cell::new(0);
+    let asked = AtomicUsize::new(0);
     let counting = || {
-        asked.set(asked.get() + 1);
+        asked.fetch_add(1, Ordering::Relaxed);
         Ok(())
     };
     lake.attempt(wanted, &NoBuilder, &counting).unwrap();
-    let all = asked.get();
+    let all = asked.into_inner();
     assert!(all > 20);
     for stop in 0..all {
-        let asked = Cell::new(0);
-        let checkpoint = || {
-            asked.set(asked.get() + 1);
-            if asked.get() > stop { Err(Interrupted) } else { Ok(()) }
-        };
+        let asked = AtomicUsize::new(0);
+        let checkpoint = || if asked.fetch_add(1, Ordering::Relaxed) >= stop { Err(Interrupted) } else { Ok(()) };
         let failed = lake.attempt(wanted, &NoBuilder, &checkpoint).unwrap_err();
         assert!(matches!(failed.error, BuildError::Interrupted), "{:?}", failed.error);
     }
@@ -389,10 +405,11 @@ fn case_23_odd_files_together() {
 fn progress_is_reported_for_files_and_segments() {
     let lake = Lake::new(SPEC);
     lake.write("a.parquet", &[1_500, 1_500], 0);
-    let seen = RefCell::new(Vec::new());
+    let seen = Mutex::new(Vec::new());
     let dir = tempfile::tempdir().unwrap();
     let objects = FileObjects::open(dir.path().join("objects")).unwrap();
     let name = Name::new("lake").unwrap();
+    let (wanted, known) = (lake.version(), lake.known.borrow());
     let attempt = Build {
         collection: &name,
         store: &LocalStore,
@@ -400,21 +417,25 @@ fn progress_is_reported_for_files_and_segments() {
         objects: &objects,
         source: &lake.source,
         spec: &lake.spec,
-        wanted: lake.version(),
+        wanted,
+        known: known.as_ref(),
+        applied: None,
         previous: None,
         token: Token { epoch: Epoch(1), seq: Seq(1) },
         builder: &NoBuilder,
+        parallel: 1,
+        leftovers: &[],
         checkpoint: &never_interrupted,
-        progress: &|step| seen.borrow_mut().push(step),
-        now: &|| Timestamp(0),
+        progress: &|step| seen.lock().unwrap().push(step),
+        now: &|| SystemClock::new().wall(),
     };
     let outcome = build(&attempt).unwrap();
     assert_eq!(
-        *seen.borrow(),
+        *seen.lock().unwrap(),
         [
             Progress::Files { done: 1, of: 1 },
-            Progress::Segments { done: 1, of: 2 },
-            Progress::Segments { done: 2, of: 2 }
+            Progress::Rows { done: 1_500, of: 3_000 },
+            Progress::Rows { done: 3_000, of: 3_000 }
         ]
     );
     // What was written is there for the next process, and the same attempt gives the same manifest.

@@ -2,27 +2,35 @@
 #![cfg(feature = "external")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests report like tests")]
 
-use lastword::core::vocabulary::{Epoch, Seq, Token};
+use lastword::core::vocabulary::{Epoch, Seq, Timestamp, Token};
 use lastword::external::{
-    ExternalSpec, FileVersion, Fragment, Instant, Layout, Manifest, PathSet, Segment, SegmentId, SegmentKey, SourcePath,
+    ExternalSpec, FileVersion, Fragment, Instant, Layout, Manifest, PathSet, SeenFile, Segment, SegmentId, SegmentKey,
+    SourcePath, Stat,
 };
 use lastword::objects::{MemoryObjects, Objects, object_hash};
 
-const VERSION: FileVersion = FileVersion {
+const STAT: Stat = Stat {
     size: 0x0102,
     mtime: Instant { seconds: -1, nanoseconds: 5 },
     ctime: Instant { seconds: 0x0a0b, nanoseconds: 6 },
     inode: 7,
 };
 
-/// Tag 1, size, mtime, ctime, inode.
-fn version_bytes() -> Vec<u8> {
-    let mut bytes = vec![1, 2, 1, 0, 0, 0, 0, 0, 0];
+const VERSION: FileVersion = FileVersion { stat: STAT, content: None };
+
+/// Size, mtime, ctime, inode.
+fn stat_bytes() -> Vec<u8> {
+    let mut bytes = vec![2, 1, 0, 0, 0, 0, 0, 0];
     bytes.extend([255, 255, 255, 255, 255, 255, 255, 255, 5, 0, 0, 0]);
     bytes.extend([0x0b, 0x0a, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0]);
     bytes.extend([7, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(bytes.len(), 41);
+    assert_eq!(bytes.len(), 40);
     bytes
+}
+
+/// Kind 1, what `stat` says.
+fn version_bytes() -> Vec<u8> {
+    [&[1][..], &stat_bytes()].concat()
 }
 
 fn fragment() -> Fragment {
@@ -52,7 +60,7 @@ fn leaf(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 #[test]
 fn a_path_set() {
-    let set = PathSet::new([(SourcePath(b"a/b".to_vec()), VERSION)]);
+    let set = PathSet::new([(SourcePath(b"a/b".to_vec()), SeenFile::of(VERSION))]);
     let mut bytes = vec![1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0];
     bytes.extend(b"a/b");
     bytes.extend(version_bytes());
@@ -62,6 +70,27 @@ fn a_path_set() {
     assert_eq!(objects.get(stored.root).unwrap(), leaf(&[(b"a/b", &version_bytes())]));
     let name = blake3::derive_key("lastword 2026 file version v1", &version_bytes());
     assert_eq!(VERSION.name(), name[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+}
+
+#[test]
+fn a_path_set_with_more_than_versions() {
+    let hashed = FileVersion { stat: STAT, content: Some([9; 32]) };
+    let seen = Stat { inode: 8, ..STAT };
+    let moved = SeenFile { seen, content: Some([3; 32]), racy_since: Some(Timestamp(0x0102)), ..SeenFile::of(VERSION) };
+    let set = PathSet::new([(SourcePath(b"a".to_vec()), SeenFile::of(hashed)), (SourcePath(b"b".to_vec()), moved)]);
+    let hashed = [&[2][..], &stat_bytes(), &[9; 32]].concat();
+    let mut seen = stat_bytes();
+    seen[32] = 8;
+    let moved = [&version_bytes()[..], &[7], &seen, &[3; 32], &[2, 1, 0, 0, 0, 0, 0, 0]].concat();
+    let objects = MemoryObjects::new();
+    let stored = lastword::external::store_set(&objects, &set, None).unwrap();
+    assert_eq!(objects.get(stored.root).unwrap(), leaf(&[(b"a", &hashed), (b"b", &moved)]));
+    // Only versions are in the digest.
+    let mut bytes = vec![2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'a'];
+    bytes.extend(&hashed);
+    bytes.extend([1, 0, 0, 0, b'b']);
+    bytes.extend(version_bytes());
+    assert_eq!(set.digest(), blake3::derive_key("lastword 2026 path set v1", &bytes));
 }
 
 #[test]

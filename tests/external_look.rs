@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lastword::core::vocabulary::{Name, Spec, Timestamp};
 use lastword::external::{
-    External, Interrupted, LocalStore, PathSet, Source, SourcePath, SourceUri, Store, StoreError, load_set, look,
-    never_interrupted, store_set,
+    Difference, External, FileVersion, Interrupted, Listing, LocalStore, Looking, PathSet, SeenFile, Source,
+    SourcePath, SourceUri, Stat, Store, StoreError, load_set, look, never_interrupted, store_set,
 };
 use lastword::objects::{MemoryObjects, Objects};
 use lastword::worker::{Look, Worker};
@@ -22,16 +22,12 @@ fn source(path: &Path) -> Source {
     SourceUri::parse(path.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap()
 }
 
-fn list(path: &Path) -> Result<PathSet, StoreError> {
+fn list(path: &Path) -> Result<Listing, StoreError> {
     LocalStore.list(&source(path), &never_interrupted)
 }
 
-fn names(set: &PathSet) -> Vec<String> {
-    set.files().iter().map(|(path, _)| path.to_string()).collect()
-}
-
-fn version(path: &Path) -> [u8; 32] {
-    look(&LocalStore, &source(path), &never_interrupted).unwrap().version
+fn names(listing: &Listing) -> Vec<String> {
+    listing.iter().map(|(path, _)| path.to_string()).collect()
 }
 
 #[test]
@@ -84,7 +80,7 @@ fn case_24_a_rule_for_every_name() {
     ];
     assert_eq!(names(&set), expected);
     // Each can be opened under the name it was listed by.
-    for (path, version) in set.files() {
+    for (path, version) in &set {
         let file = LocalStore.open(&source(&root), path, version).unwrap();
         assert_eq!(file.read(0, 4).unwrap(), b"data");
         assert!(file.read(1, 4).is_err());
@@ -100,7 +96,7 @@ fn case_24_a_link_or_a_fifo_in_the_place_of_a_listed_file_is_not_opened() {
     let file = dir.path().join("a.parquet");
     fs::write(&file, b"data").unwrap();
     let set = list(dir.path()).unwrap();
-    let (path, version) = &set.files()[0];
+    let (path, version) = &set[0];
     let moved = |what: &str| match LocalStore.open(&source(dir.path()), path, version) {
         Err(StoreError::Moved { .. }) => {}
         Err(error) => panic!("{what}: {error}"),
@@ -119,6 +115,50 @@ fn case_24_a_link_or_a_fifo_in_the_place_of_a_listed_file_is_not_opened() {
 }
 
 #[test]
+fn case_24_links_are_followed_where_that_is_asked_for() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let lake = dir.path().join("lake");
+    fs::create_dir_all(lake.join("d/e")).unwrap();
+    fs::create_dir(other.path().join("shared")).unwrap();
+    fs::write(other.path().join("shared/x"), b"data").unwrap();
+    fs::write(lake.join("a"), b"data").unwrap();
+    for (to, link) in [
+        (other.path().join("shared/x"), "x"),
+        (other.path().join("shared"), "one"),
+        (other.path().join("shared"), "d/two"),
+        // Circles: to itself, to the source, and through another directory.
+        (lake.clone(), "d/root"),
+        (lake.join("d"), "d/e/up"),
+        ("a".into(), "near"),
+        (other.path().join("shared/x"), "_not-data"),
+    ] {
+        symlink(to, lake.join(link)).unwrap();
+    }
+    let following = source(&lake).following_links(true);
+    let followed = || LocalStore.list(&following, &never_interrupted);
+    let set = followed().unwrap();
+    assert_eq!(names(&set), ["a", "d/two/x", "near", "one/x", "x"]);
+    for (path, stat) in &set {
+        assert_eq!(LocalStore.open(&following, path, stat).unwrap().read(0, 4).unwrap(), b"data");
+    }
+    assert_eq!(names(&list(&lake).unwrap()), ["a"], "not asked for");
+    // A link to another file is another file.
+    fs::remove_file(lake.join("x")).unwrap();
+    symlink(lake.join("a"), lake.join("x")).unwrap();
+    assert_ne!(followed().unwrap(), set);
+    // What leads nowhere is not left out, and devices are refused.
+    for (to, problem) in
+        [("nowhere", "/z cannot be read: "), ("z", "/z cannot be read: "), ("/dev/null", "/dev/null is not")]
+    {
+        symlink(to, lake.join("z")).unwrap();
+        let error = followed().unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+        fs::remove_file(lake.join("z")).unwrap();
+    }
+    followed().unwrap();
+}
+
+#[test]
 fn case_24_depth_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let chain = |depth: usize| dir.path().join(vec!["d"; depth].join("/"));
@@ -132,39 +172,12 @@ fn case_24_depth_is_bounded() {
 }
 
 #[test]
-fn case_17_same_path_same_length_new_content() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("a.parquet");
-    fs::write(&file, b"one").unwrap();
-    let first = version(dir.path());
-    assert_eq!(version(dir.path()), first);
-    fs::write(dir.path().join("a.tmp"), b"two").unwrap();
-    assert_eq!(version(dir.path()), first, "a temporary file is not data");
-    fs::rename(dir.path().join("a.tmp"), &file).unwrap();
-    assert_ne!(version(dir.path()), first, "replaced by rename");
-}
-
-#[test]
-fn case_18_a_time_that_is_set_back_is_seen() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("a.parquet");
-    fs::write(&file, b"one").unwrap();
-    let first = version(dir.path());
-    let old = fs::metadata(&file).unwrap().modified().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(20));
-    fs::write(&file, b"two").unwrap();
-    File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
-    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), old);
-    assert_ne!(version(dir.path()), first);
-}
-
-#[test]
 fn case_19_a_file_that_changes_after_it_was_listed_is_moved() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.parquet");
     fs::write(&file, b"0123456789").unwrap();
     let set = list(dir.path()).unwrap();
-    let (path, version) = &set.files()[0];
+    let (path, version) = &set[0];
     let opened = LocalStore.open(&source(dir.path()), path, version).unwrap();
     assert_eq!(opened.read(2, 3).unwrap(), b"234");
     std::thread::sleep(std::time::Duration::from_millis(20));
@@ -246,7 +259,7 @@ fn case_20_a_directory_without_permission_is_an_error_that_names_it() {
 #[test]
 fn case_22_an_empty_directory_is_a_set_without_files() {
     let dir = tempfile::tempdir().unwrap();
-    let seen = look(&LocalStore, &source(dir.path()), &never_interrupted).unwrap();
+    let seen = look(&Looking::new(&LocalStore, &source(dir.path()), Timestamp(0))).unwrap();
     assert!(seen.set.is_empty());
     assert_eq!(seen.version, PathSet::default().digest());
 }
@@ -254,35 +267,37 @@ fn case_22_an_empty_directory_is_a_set_without_files() {
 #[test]
 fn a_look_can_be_told_to_stop() {
     let dir = tempfile::tempdir().unwrap();
-    let error = look(&LocalStore, &source(dir.path()), &|| Err(Interrupted)).unwrap_err();
+    let source = source(dir.path());
+    let looking = Looking { checkpoint: &|| Err(Interrupted), ..Looking::new(&LocalStore, &source, Timestamp(0)) };
+    let error = look(&looking).unwrap_err();
     assert!(matches!(error, StoreError::Interrupted));
 }
 
 #[test]
 fn a_stored_set_counts_what_changed_and_costs_little() {
     let file = |n: u64, inode: u64| {
-        let version = lastword::external::FileVersion { size: n, inode, ..Default::default() };
-        (SourcePath(format!("part-{n:05}").into_bytes()), version)
+        let version = FileVersion::of(Stat { size: n, inode, ..Stat::default() });
+        (SourcePath(format!("part-{n:05}").into_bytes()), SeenFile::of(version))
     };
     let objects = MemoryObjects::new();
     let files: BTreeMap<_, _> = (0..10_000).map(|n| file(n, n)).collect();
     let before = PathSet::new(files.clone());
     let first = store_set(&objects, &before, None).unwrap();
-    assert_eq!((first.files, first.added, first.bytes), (10_000, 10_000, 9_999 * 5_000));
+    assert_eq!((first.files, first.difference.added, first.bytes), (10_000, 10_000, 9_999 * 5_000));
     assert_eq!(load_set(&objects, first.root).unwrap(), before);
 
     let held = objects.len();
     let mut files = files;
     files.extend([file(5_000, 1)]);
     let after = PathSet::new(files.clone());
-    let second = store_set(&objects, &after, Some(first.root)).unwrap();
-    assert_eq!((second.added, second.removed, second.changed), (0, 0, 1));
+    let second = store_set(&objects, &after, Some(&before)).unwrap();
+    assert_eq!(second.difference, Difference { changed: 1, ..Difference::default() });
     assert!(objects.len() - held <= 4, "{} objects were written", objects.len() - held);
 
     files.remove(&file(7, 7).0);
     files.extend([file(20_000, 1), file(20_001, 1)]);
-    let third = store_set(&objects, &PathSet::new(files), Some(second.root)).unwrap();
-    assert_eq!((third.added, third.removed, third.changed), (2, 1, 0));
+    let third = store_set(&objects, &PathSet::new(files), Some(&after)).unwrap();
+    assert_eq!(third.difference, Difference { added: 2, removed: 1, changed: 0 });
     assert_ne!(before.digest(), after.digest());
     objects.remove(first.root).unwrap();
     assert!(load_set(&objects, first.root).is_err());
@@ -293,13 +308,14 @@ fn a_look_compares_with_nothing_if_what_was_seen_before_cannot_be_read() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.parquet"), b"a").unwrap();
     let objects = MemoryObjects::new();
-    let (external, name) = (External::local(), Name::new("lake").unwrap());
+    let name = Name::new("lake").unwrap();
     let source = lastword::core::vocabulary::Source::new(dir.path().to_str().unwrap()).unwrap();
     let spec = Spec::parse(r#"{"format":"parquet"}"#).unwrap();
     let look = |known| {
-        let wall = Timestamp(0);
-        let asked = Look { name: &name, source: &source, spec: &spec, known, objects: &objects, wall };
-        external.observer().unwrap().look(&asked).unwrap()
+        let (applied, wall) = (None, Timestamp(0));
+        let asked = Look { name: &name, source: &source, spec: &spec, known, applied, objects: &objects, wall };
+        // Another process, which remembers nothing.
+        External::local().observer().unwrap().look(&asked).unwrap()
     };
     let first = look(None).observed;
     fs::write(dir.path().join("b.parquet"), b"b").unwrap();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use lastword::core::vocabulary::{Epoch, Fingerprint, Seq, Token};
 use lastword::external::{
-    ExternalSpec, FileVersion, Fragment, Layout, Manifest, Plan, Segment, SegmentId, SourcePath, balance, check,
+    ExternalSpec, FileVersion, Fragment, Layout, Manifest, Plan, Segment, SegmentId, SourcePath, Stat, balance, check,
     manifest_json, plan,
 };
 use lastword::objects::MemoryObjects;
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 fn fragment(path: &str, version: u64, start: u64, rows: u64) -> Fragment {
-    let version = FileVersion { size: 4_096, inode: version, ..FileVersion::default() };
+    let version = FileVersion::of(Stat { size: 4_096, inode: version, ..Stat::default() });
     Fragment { path: SourcePath(path.into()), version, start, end: start + rows }
 }
 
@@ -148,7 +148,7 @@ fn case_27_one_file_of_a_thousand_rebuilds_only_the_segments_that_held_it() {
             .filter(|segment| segment.fragments.iter().any(|fragment| files[&changed].contains(fragment)))
             .map(|segment| segment.id)
             .collect();
-        files.get_mut(&changed).unwrap().iter_mut().for_each(|fragment| fragment.version.inode += 1);
+        files.get_mut(&changed).unwrap().iter_mut().for_each(|fragment| fragment.version.stat.inode += 1);
         let plan = collection.apply(&spec, all(&files));
         let dropped: BTreeSet<_> = plan.dropped.iter().map(|segment| segment.id).collect();
         assert_eq!(dropped, holders, "file {changed}");
@@ -251,7 +251,7 @@ fn case_16_what_may_not_be_in_a_manifest_is_found() {
     assert!(
         with(&|s| (s[1].fragments, s[1].rows) = (s[0].fragments.clone(), s[0].rows)).ends_with("is in two fragments")
     );
-    assert!(with(&|s| s[0].fragments[0].version.inode = 9).ends_with("is there in two versions"));
+    assert!(with(&|s| s[0].fragments[0].version.stat.inode = 9).ends_with("is there in two versions"));
     assert!(with(&|s| s[0].output = Some(vec![0; 4_097])).ends_with("is longer than 4096 bytes"));
 }
 

@@ -77,7 +77,7 @@ fn each_dependency_has_one_home() {
     only_in(&["use sled::", " ::sled::", "sled::Db", "sled::Tree", "sled::IVec", "sled::Config"], &["src/log/sled"]);
     only_in(&["crossbeam_channel"], &["src/engine"]);
     only_in(&["parquet::file", "use parquet", "parquet::basic", "parquet::schema"], &["src/external"]);
-    only_in(&["crc32c::"], &["src/log", "src/evlog"]);
+    only_in(&["crc32c::"], &["src/log", "src/evlog", "src/snapshot"]);
 }
 
 #[test]
@@ -87,15 +87,13 @@ fn one_file_reads_a_clock() {
 
 #[test]
 fn nothing_below_the_engine_assumes_a_local_log() {
-    for folder in ["src/core", "src/codec"] {
+    for folder in ["src/core", "src/codec", "src/replay", "src/snapshot"] {
         for (path, text) in sources(folder) {
             assert!(!code(&text).contains("SledLog"), "{}", path.display());
         }
     }
-    for file in ["src/reducer.rs", "src/replay.rs"] {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-        assert!(!code(&text).contains("SledLog"), "{file}");
-    }
+    let reducer = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/reducer.rs")).unwrap();
+    assert!(!code(&reducer).contains("SledLog"));
 }
 
 #[test]
@@ -118,4 +116,50 @@ fn there_are_no_rooms_for_odds_and_ends() {
             path.display()
         );
     }
+}
+
+/// The pages of `lastword::promises`: name and text.
+fn pages() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/promises");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let pages = paths.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    let named = |path: PathBuf| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path);
+    let mut found: Vec<_> = pages.map(named).map(|(name, path)| (name, fs::read_to_string(path).unwrap())).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (page, text) in pages() {
+        let (_, tests) = text.split_once("# The tests\n").unwrap_or_else(|| panic!("{page} has no tests"));
+        let lines: Vec<&str> = tests.lines().filter(|line| !line.is_empty()).collect();
+        assert!(lines.len() >= 3, "{page} is shown by {lines:?}");
+        for line in lines {
+            let named = line.strip_prefix("* `").and_then(|line| line.strip_suffix('`'));
+            let (file, test) =
+                named.and_then(|named| named.split_once(": ")).unwrap_or_else(|| panic!("{page}: {line}"));
+            let code = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
+            let is_there = code.contains(&format!("#[test]\nfn {test}() {{"));
+            assert!(is_there, "{page} names {test}, which is no test of {file}");
+        }
+    }
+}
+
+#[test]
+fn every_promise_has_its_page_and_its_line() {
+    let module = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/promises/mod.rs")).unwrap();
+    let pages = pages();
+    assert!(pages.len() >= 9);
+    for (page, text) in &pages {
+        assert!(module.contains(&format!("#[doc = include_str!(\"{page}.md\")]\npub mod {page} {{}}")), "{page}");
+        assert!(module.contains(&format!("]({page}) |")), "{page} is not in the table");
+        for heading in ["# What happens", "# What you do", "# What is not promised"] {
+            assert!(text.contains(&format!("\n{heading}\n")), "{page} does not say {heading:?}");
+        }
+        assert!(text.starts_with("What happens when "), "{page}");
+        assert!(text.lines().all(|line| line.len() <= 130), "{page} has a line that is too long");
+    }
+    assert_eq!(module.matches("include_str!").count(), pages.len());
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use lastword::core::vocabulary::Seq;
-use lastword::log::{Durability, FrameError, IfAbsent, Log, LogError, OpenError, PrivateCopy, SledLog};
+use lastword::log::{Durability, Frame, FrameError, IfAbsent, Log, LogError, OpenError, PrivateCopy, SledLog};
 use log_support::*;
 
 #[test]
@@ -170,8 +170,8 @@ fn opening_shows_every_frame_in_passing() {
     let written = writer.frames();
     writer.close();
     let mut seen = Vec::new();
-    SledLog::open_visiting(dir.path(), IfAbsent::Refuse, Durability::Power, |frame| seen.push(frame.bytes().to_vec()))
-        .unwrap();
+    let mut see = |frame: &Frame<'_>| seen.push(frame.bytes().to_vec());
+    SledLog::open_visiting(dir.path(), IfAbsent::Refuse, Durability::Power, &mut see).unwrap();
     assert_eq!(seen, written);
 }
 

@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod records;
+pub mod state;
 
 use std::fmt;
 
@@ -31,6 +32,20 @@ pub struct Tag {
     pub event_type: u16,
     /// The version of its payload. The highest bit says that who asked for the event, and why, stands before it.
     pub version: u16,
+}
+
+impl Tag {
+    /// The version without what the highest bit says.
+    #[must_use]
+    pub fn payload_version(self) -> u16 {
+        self.version & !ATTRIBUTED
+    }
+
+    /// Whether the record holds a part of a base.
+    #[must_use]
+    pub fn is_base_frame(self) -> bool {
+        self.event_type == BASE_FRAME
+    }
 }
 
 /// Declares the registry of event types. Numbers 1-15 are control records, 16-31 declarations and what people ask

@@ -18,6 +18,6 @@ pub mod vocabulary;
 pub use collection::{Applied, Collection, Pending, Unobservable, Wanted};
 pub use decide::{Events, decide};
 pub use obligations::{Leaving, Obligation, Obligations, Owed};
-pub use state::{Draining, Illegal, Orphan, State, Violation};
+pub use state::{Draining, Illegal, Orphan, Parts, Restored, State, Violation};
 pub use status::{Attempt, Failure, Parked, Parking, Running, Status, Task, Waiting};
 pub use view::{CollectionView, Condition, DeliveryFailure, Lag, Owes};

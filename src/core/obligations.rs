@@ -3,7 +3,8 @@
 //! Obligations are met one after the other, so that commits are published in order and nothing is discarded that
 //! readers of the destination may still be shown. What an attempt has made without a commit is a *leftover*: a later
 //! attempt may take it over, so it is discarded only when that has become impossible, which is at the next commit, or
-//! at once if nothing is left to be built.
+//! at once if nothing is left to be built. What a *zombie* has made, an attempt that was abandoned and may go on, is
+//! never taken over: it is discarded whenever that can be, until the zombie is known to be gone.
 
 use std::collections::VecDeque;
 
@@ -67,6 +68,10 @@ pub struct Leaving {
 /// gives the older half up: what was built that long ago is rarely what is wanted now.
 const MOST_LEFTOVERS: usize = 64;
 
+/// Zombies that are watched. A worker that comes back too late and without a result says so to nobody, and so a zombie is
+/// forgotten with its process or, at the latest, when so many have come after it: each is named by every discard.
+const MOST_ZOMBIES: usize = 16;
+
 impl Obligation {
     fn new(id: Seq, at: Timestamp, owed: Owed) -> Obligation {
         Obligation { id, since: at, owed, due: at, failures: 0, cause: None }
@@ -105,32 +110,43 @@ impl Obligations {
     }
 
     /// An attempt ended without a commit.
-    pub(super) fn leave(&mut self, token: Token, abandoned: bool) {
-        if abandoned {
-            self.zombies.push(token);
-        } else {
-            self.leftovers.push(token);
+    pub(super) fn leave(&mut self, token: Token) {
+        self.leftovers.push(token);
+    }
+
+    /// An attempt was given up and may go on. If there are too many, the oldest has gone on for long enough.
+    pub(super) fn haunt(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Built>) {
+        self.zombies.push(token);
+        if self.zombies.len() > MOST_ZOMBIES {
+            let oldest = self.zombies.remove(0);
+            self.bury(vec![oldest], event, after);
         }
     }
 
-    /// An abandoned attempt has come back after all. Whether the token was one.
-    pub(super) fn came_back(&mut self, token: Token) -> bool {
-        let was_zombie = self.zombies.contains(&token);
-        if was_zombie {
+    /// An abandoned attempt has come back after all: it makes nothing more.
+    pub(super) fn came_back(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Built>) {
+        if self.zombies.contains(&token) {
             self.zombies.retain(|zombie| *zombie != token);
-            self.leftovers.push(token);
+            self.bury(vec![token], event, after);
         }
-        was_zombie
     }
 
     /// The process of all abandoned attempts is gone.
-    pub(super) fn bury_zombies(&mut self) {
-        self.leftovers.append(&mut self.zombies);
+    pub(super) fn bury_zombies(&mut self, event: (Seq, Timestamp), after: Option<&Built>) {
+        let zombies = std::mem::take(&mut self.zombies);
+        if !zombies.is_empty() {
+            self.bury(zombies, event, after);
+        }
+    }
+
+    /// What zombies have made is discarded for the last time. No attempt may take it over, so this need not wait.
+    fn bury(&mut self, tokens: Vec<Token>, event: (Seq, Timestamp), after: Option<&Built>) {
+        self.owe_discard(event, Leaving { tokens, before: None, after: after.cloned() });
     }
 
     /// Nobody can take the leftovers over any more, and `before` was replaced by `after`. What zombies have made so far
     /// goes as well, every time.
-    pub(super) fn discard(&mut self, (id, at): (Seq, Timestamp), before: Option<Built>, after: Option<&Built>) {
+    pub(super) fn discard(&mut self, event: (Seq, Timestamp), before: Option<Built>, after: Option<&Built>) {
         let replaced = |before: &Built| {
             after.is_none_or(|after| before.manifest != after.manifest || before.output != after.output)
         };
@@ -138,16 +154,26 @@ impl Obligations {
         let mut tokens = std::mem::take(&mut self.leftovers);
         tokens.extend(&self.zombies);
         if before.is_some() || !tokens.is_empty() {
-            let leaving = Leaving { tokens, before, after: after.cloned() };
-            self.owed.push_back(Obligation::new(id, at, Owed::Discard(Box::new(leaving))));
+            self.owe_discard(event, Leaving { tokens, before, after: after.cloned() });
+        }
+    }
+
+    /// A discard is named by its event, so an event makes one.
+    fn owe_discard(&mut self, (id, at): (Seq, Timestamp), leaving: Leaving) {
+        match self.owed.back_mut() {
+            Some(Obligation { id: last, owed: Owed::Discard(known), .. }) if *last == id => {
+                known.tokens.extend(leaving.tokens);
+                known.before = known.before.take().or(leaving.before);
+            }
+            _ => self.owed.push_back(Obligation::new(id, at, Owed::Discard(Box::new(leaving)))),
         }
     }
 
     /// Gives up the older half of too many leftovers. Not while an attempt runs: it may be taking them over.
-    pub(super) fn bound(&mut self, (id, at): (Seq, Timestamp), after: Option<&Built>) {
+    pub(super) fn bound(&mut self, event: (Seq, Timestamp), after: Option<&Built>) {
         if self.leftovers.len() > MOST_LEFTOVERS {
             let kept = self.leftovers.split_off(MOST_LEFTOVERS / 2);
-            self.discard((id, at), None, after);
+            self.discard(event, None, after);
             self.leftovers = kept;
         }
     }

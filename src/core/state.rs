@@ -3,6 +3,7 @@
 mod check;
 mod fold;
 mod ready;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,6 +17,7 @@ use super::vocabulary::{
 use ready::Ready;
 
 pub use check::Violation;
+pub use restore::{Parts, Restored};
 
 /// What the events so far add up to.
 ///

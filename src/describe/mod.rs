@@ -4,6 +4,7 @@
 //! Events name collections and tasks by number. A [`Describer`] is shown all of them in order and remembers the
 //! names, so that every line can be read by itself.
 
+mod begin;
 mod json;
 mod sentence;
 mod view;
@@ -114,7 +115,9 @@ pub fn name_of_delivery(delivery: Delivery) -> &'static str {
     }
 }
 
-fn name_of_abort(reason: AbortReason) -> &'static str {
+/// `superseded`, `dropped` or `cancelled`.
+#[must_use]
+pub fn name_of_abort(reason: AbortReason) -> &'static str {
     match reason {
         AbortReason::Superseded => "superseded",
         AbortReason::Dropped => "dropped",
@@ -152,7 +155,9 @@ pub fn name_of_parking(cause: ParkCause) -> &'static str {
     }
 }
 
-fn name_of_rejection(reason: RejectReason) -> &'static str {
+/// `stale`, `not_live`, `duplicate` or `unknown_collection`.
+#[must_use]
+pub fn name_of_rejection(reason: RejectReason) -> &'static str {
     match reason {
         RejectReason::Stale => "stale",
         RejectReason::NotLive => "not_live",

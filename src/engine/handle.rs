@@ -8,6 +8,7 @@ use crossbeam_channel::{Sender, TrySendError};
 
 use super::feed::{Feed, Watch};
 use super::futures::{Line, Room, Ticket, Wait};
+use super::history::{CompactError, Retention};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
 use super::promise::{Broken, Promise, promise};
@@ -279,6 +280,17 @@ impl Handle {
     /// When the reconciler has shut down or died.
     pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
         self.question(|reply| Message::Digest { reply })
+    }
+
+    /// Lets the log go but for what `keep` asks for, and waits until that is done: what the deleted events had led to
+    /// stands in their place. Says with which event the log begins now.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down, or it did not succeed; nothing is lost then.
+    pub fn compact(&self, keep: Retention) -> Result<Seq, CompactError> {
+        let (reply, answer) = promise();
+        self.messages.send(Message::Compact { keep, reply }).map_err(|_| CompactError::Closed)?;
+        answer.wait().unwrap_or(Err(CompactError::Closed))
     }
 
     /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now.

@@ -16,7 +16,7 @@ use super::message::Report;
 use super::pool::{Shop, panic_text};
 use crate::core::vocabulary::{CollectionId, Kind, Name, Observed, Seq, Source, Spec, Timestamp, micros};
 use crate::core::{Collection, State};
-use crate::worker::{Look, LookError, Sight};
+use crate::worker::{Look, LookError, Sight, observed_of};
 
 /// One look, with everything it needs to know.
 pub(super) struct LookJob {
@@ -26,6 +26,7 @@ pub(super) struct LookJob {
     source: Source,
     spec: Spec,
     known: Option<Observed>,
+    applied: Option<Observed>,
     began: Seq,
     started: Timestamp,
 }
@@ -54,6 +55,8 @@ pub struct LastLook {
     pub started: Timestamp,
     /// Whether the source could be observed.
     pub succeeded: bool,
+    /// In how many parts a change could have gone unseen; see [`Sight::racy`](crate::worker::Sight::racy).
+    pub racy: u64,
 }
 
 struct Entry {
@@ -154,11 +157,14 @@ impl Looks {
         let interval = self.rhythm.interval;
         let Some(entry) = self.entries.get_mut(&looked.id) else { return };
         if accepted {
-            entry.last = Some(LastLook { started: looked.started, succeeded: looked.seen.is_ok() });
+            let racy = looked.seen.as_ref().map_or(0, |sight| sight.racy);
+            entry.last = Some(LastLook { started: looked.started, succeeded: looked.seen.is_ok(), racy });
             entry.began = Some(looked.began);
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
-        let next = if again { now } else { now.after(jittered(interval, looked.id, entry.count)) };
+        let look_again = looked.seen.as_ref().ok().and_then(|sight| sight.look_again);
+        let wait = look_again.unwrap_or(Duration::MAX).min(jittered(interval, looked.id, entry.count));
+        let next = if again { now } else { now.after(wait) };
         Self::schedule(&mut self.due, entry, looked.id, next);
     }
 
@@ -217,6 +223,7 @@ fn job(id: CollectionId, collection: &Collection, began: Seq, started: Timestamp
         source: collection.latest.source.clone(),
         spec: collection.latest.spec.clone(),
         known: collection.observed().cloned(),
+        applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.word)).cloned(),
         began,
         started,
     }
@@ -252,6 +259,7 @@ fn see(shop: &Shop, job: &LookJob) -> Result<Sight, LookError> {
         source: &job.source,
         spec: &job.spec,
         known: job.known.as_ref(),
+        applied: job.applied.as_ref(),
         objects: &*shop.objects,
         wall: shop.time.wall(),
     })

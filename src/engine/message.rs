@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::handle::{CollectionStatus, CommandError, end_of};
+use super::history::{Compacted, Remembered, Retention};
 use super::lend::Lending;
 use super::looks::Looked;
 use super::pool::{Outcome, Slot};
@@ -22,6 +23,7 @@ pub(super) enum Message {
     List { reply: Promise<Vec<CollectionStatus>> },
     Stats { reply: Promise<Box<Stats>> },
     Digest { reply: Promise<(Seq, [u8; 32])> },
+    Compact { keep: Retention, reply: Compacted },
     Lending(Lending),
     Shutdown { timeout: Duration },
 }
@@ -32,6 +34,7 @@ pub(super) enum Message {
 pub(super) enum Report {
     Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
     Looked(Looked),
+    Remembered(Remembered),
 }
 
 /// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers

@@ -6,6 +6,7 @@ mod driven;
 mod feed;
 mod futures;
 mod handle;
+mod history;
 mod job;
 mod leases;
 mod lend;
@@ -16,6 +17,7 @@ mod promise;
 mod run;
 mod shown;
 mod stats;
+mod storage;
 mod sweep;
 mod waits;
 
@@ -31,28 +33,30 @@ use crossbeam_channel::bounded;
 
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
-use crate::core::State;
 use crate::core::vocabulary::{Duties, FieldError, Kind, Seq};
-use crate::log::{self, Durability, IfAbsent, Log, LogReader, SledLog};
-use crate::objects::{FileObjects, ObjectError, Objects};
+use crate::log::{self, Durability, Log, LogReader};
+use crate::objects::{ObjectError, Objects};
 use crate::reducer::{Reducer, ReducerError};
-use crate::replay::{self, Folding, ReplayError, Until};
+use crate::replay::ReplayError;
 use crate::worker::Worker;
 
 pub use driven::NextAssignment;
 pub use feed::{Watch, WatchError, Watched};
 pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
+pub use history::{CompactError, Retention};
 pub use job::{Heartbeat, Job, Standing, Verdict};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
 
 use feed::Feed;
+use history::{EVENTS_PER_SNAPSHOT, History};
 use looks::{Looks, Rhythm};
 use message::Message;
 use pool::{Kinds, Pool, Shop};
 use run::Engine;
+use storage::{Opened, Storage};
 use sweep::Sweepable;
 
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
@@ -213,11 +217,6 @@ impl std::error::Error for StartError {
     }
 }
 
-enum Storage {
-    Directory(PathBuf),
-    Given(Box<dyn Log>, Arc<dyn Objects>),
-}
-
 /// Settings of a reconciler that is about to start.
 pub struct Builder {
     storage: Storage,
@@ -230,6 +229,8 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     queue: usize,
     software: String,
+    snapshot_every: Option<u64>,
+    retention: Retention,
 }
 
 impl Builder {
@@ -245,6 +246,8 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
+            snapshot_every: Some(EVENTS_PER_SNAPSHOT),
+            retention: Retention::default(),
         }
     }
 
@@ -313,6 +316,21 @@ impl Builder {
         self
     }
 
+    /// After how many events a snapshot is taken beside the log, so that the next start reads only what came since;
+    /// 0 for never. Default 100,000: a second or two of replay. A log that was handed in has no snapshots.
+    #[must_use]
+    pub fn snapshot_every(mut self, events: u64) -> Builder {
+        self.snapshot_every = Some(events).filter(|events| *events > 0);
+        self
+    }
+
+    /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to.
+    #[must_use]
+    pub fn retain(mut self, retention: Retention) -> Builder {
+        self.retention = retention;
+        self
+    }
+
     /// Opens the log, replays it, begins a new epoch and starts the threads.
     ///
     /// # Errors
@@ -321,7 +339,7 @@ impl Builder {
         self.check().map_err(StartError::Setting)?;
         // A store that was handed in may hold objects of others, and ones that are to be named later.
         let is_ours = matches!(self.storage, Storage::Directory(_));
-        let (log, objects, state) = open_storage(self.storage, self.durability)?;
+        let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader) = (log.durable().seq, log.reader());
         let (objects, sweep) = if is_ours {
@@ -336,8 +354,11 @@ impl Builder {
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
 
         let (messages, queue) = bounded(self.queue);
-        // Room for every thread of both pools, the replaced ones included, so that none ever waits to report.
-        let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers);
+        // Room for every thread of both pools, the replaced ones included, and for the second reader of the log, so that
+        // none ever waits to report.
+        let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 1);
+        let remember = (self.snapshot_every, self.retention);
+        let history = History::new(reader.another(), snapshots, remember, reports.clone());
         let moved = wake_on_moved(&*self.clock);
         let duties = self.kinds.keys().map(|kind| (kind.clone(), Duties::default())).collect();
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
@@ -369,6 +390,7 @@ impl Builder {
             counted: Counted::default(),
             wakes: 0,
             stopping: None,
+            history,
         };
         let queue_gone = run::QueueGone(Arc::clone(&room));
         let run = move || {
@@ -423,24 +445,6 @@ impl fmt::Debug for Builder {
             .field("look_interval", &self.look_interval)
             .field("durability", &self.durability)
             .finish_non_exhaustive()
-    }
-}
-
-type Opened = (Box<dyn Log>, Arc<dyn Objects>, State);
-
-fn open_storage(storage: Storage, durability: Durability) -> Result<Opened, StartError> {
-    match storage {
-        Storage::Given(log, objects) => {
-            let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
-            Ok((log, objects, state))
-        }
-        Storage::Directory(path) => {
-            let mut replay = Folding::default();
-            let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, |frame| replay.frame(frame))
-                .map_err(StartError::Log)?;
-            let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
-            Ok((Box::new(log), Arc::new(objects), replay.finish().map_err(StartError::Replay)?))
-        }
     }
 }
 

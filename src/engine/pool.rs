@@ -251,11 +251,12 @@ pub(super) fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Out
         Outcome::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
         Outcome::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
         Outcome::Failed(Failure::SourceMoved(sight)) => {
-            let observation = sight.map(|Sight { observed, delta }| {
+            let observation = sight.map(|sight| {
+                let Sight { observed, delta, gone, .. } = *sight;
                 // The attempt looked after it had started; any word that was accepted since counts more.
                 let began = Some(attempt.token.seq);
                 let subject = Subject::Id(attempt.collection);
-                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta, gone: None } })
+                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta, gone } })
             });
             fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
         }

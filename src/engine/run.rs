@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
+use super::history::History;
 use super::leases::{Leases, Seeker};
 use super::looks::{Looked, Looks};
 use super::message::{Message, Report};
@@ -59,6 +60,7 @@ pub(super) struct Engine {
     pub(super) ticked: Duration,
     pub(super) wakes: u64,
     pub(super) stopping: Option<Ending>,
+    pub(super) history: History,
 }
 
 /// Has something in it after a manual clock was moved.
@@ -99,6 +101,11 @@ impl Engine {
         self.pool.stop_all();
         // First of all the feed lets go of its reader: the log can close in order only if nobody else holds it.
         self.feed.close();
+        if result.is_ok() {
+            self.snapshot_at_the_end();
+        }
+        // It reads the log as well.
+        drop(self.history);
         let result = result.and_then(|()| self.reducer.close());
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
@@ -126,7 +133,9 @@ impl Engine {
             self.give_up_looks()?;
             self.reducer.deadlines()?;
             self.assign()?;
+            self.write_base()?;
             self.commit()?;
+            self.keep_history()?;
             self.tick()?;
         }
         Ok(())
@@ -163,7 +172,8 @@ impl Engine {
         let lend = self.next_lend().filter(|_| !stops);
         let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
         let lease = self.leases.next_due();
-        [state.next_deadline(), ready, look, lend, unclaimed, lease].into_iter().flatten().min()
+        let base = self.history.is_writing().then(|| self.time.now()).filter(|_| !stops);
+        [state.next_deadline(), ready, look, lend, unclaimed, lease, base].into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -178,6 +188,7 @@ impl Engine {
                     self.returned(slot, attempt, fingerprint, outcome)?;
                 }
                 Report::Looked(looked) => self.looked(&looked)?,
+                Report::Remembered(remembered) => self.remembered(remembered),
             }
         }
         let result = self.take_commands();
@@ -244,6 +255,7 @@ impl Engine {
                 let digest = (state.last(), state.digest());
                 self.release(move || reply.keep(digest));
             }
+            Message::Compact { keep, reply } => self.history.compact(keep, reply),
             Message::Lending(lending) => self.lending(lending)?,
             Message::Shutdown { timeout } => self.stop(timeout),
         }
@@ -335,7 +347,9 @@ impl Engine {
 
     fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
         let seen = match &looked.seen {
-            Ok(Sight { observed, delta }) => Seen::Content { observed: observed.clone(), delta: *delta, gone: None },
+            Ok(Sight { observed, delta, gone, .. }) => {
+                Seen::Content { observed: observed.clone(), delta: *delta, gone: *gone }
+            }
             Err(error) => Seen::Failed { cause: error.0.as_str().into() },
         };
         let subject = Subject::Id(looked.id);
@@ -443,6 +457,8 @@ impl Engine {
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
             applied: collection.applied.clone().filter(|_| !running.task.rebuild),
+            // A rebuild that was asked for takes nothing over.
+            leftovers: if running.task.rebuild { Box::default() } else { collection.leftovers().into() },
             deadline: running.attempt.deadline,
             signals: self.leases.signals(running.attempt.token).map_or_else(Arc::<Signals>::default, Arc::clone),
         })

@@ -29,6 +29,8 @@ impl Engine {
             at: self.time.now(),
             epoch: state.epoch(),
             durable: self.reducer.durable(),
+            begins: self.history.begins(),
+            snapshot: self.history.last_snapshot(),
             attempts: self.pool.running() as u64,
             asleep: self.pool.asleep().count() as u64,
             due: self.due().into_iter().chain(self.pool.asleep()).min(),

@@ -15,6 +15,10 @@ pub struct Stats {
     pub epoch: Epoch,
     /// The last durable event.
     pub durable: Seq,
+    /// The first event that the log holds.
+    pub begins: Seq,
+    /// The event of the last snapshot, or of the last attempt at one; 0 before the first.
+    pub snapshot: Seq,
     /// Collections.
     pub collections: u64,
     /// Collections with a live task.
@@ -88,6 +92,12 @@ pub struct Counted {
     pub rejected_duplicate: u64,
     /// Completions of collections that are gone.
     pub rejected_unknown: u64,
+    /// Snapshots taken.
+    pub snapshots: u64,
+    /// Snapshots that could not be taken.
+    pub snapshots_failed: u64,
+    /// How often a prefix of the log was let go.
+    pub compactions: u64,
     /// Time that workers spent on attempts which committed nothing.
     pub wasted_work: Duration,
 }

@@ -50,7 +50,16 @@ impl Sweepable {
         if listed.is_empty() {
             return Ok(named_or_below);
         }
-        for event in replay::events(reader, Seq::ZERO) {
+        // What is below an object that cannot be read is unknown, so such an object ends the sweep.
+        let mut mark = |seq, root| {
+            let mut visit = |hash| named_or_below.insert(hash) && !stop.load(Ordering::Acquire);
+            tree::reachable(&*self.objects, root, &mut visit).map_err(|error| ReplayError::Object { seq, error })
+        };
+        // If a prefix was deleted, what its events had led to still names what they named. Should more of it be deleted
+        // now, the events behind this state are gone, which ends the sweep as well.
+        let begins = replay::begin(reader)?;
+        begins.objects().into_iter().try_for_each(|root| mark(begins.last(), root))?;
+        for event in replay::events(reader, begins.last().next()) {
             let event = event?;
             if event.seq > durable {
                 break;
@@ -58,12 +67,7 @@ impl Sweepable {
             if stop.load(Ordering::Acquire) {
                 return Ok(BTreeSet::new());
             }
-            if let Some(root) = event.event.object() {
-                // What is below an object that cannot be read is unknown, so such an object ends the sweep.
-                let mut visit = |hash| named_or_below.insert(hash) && !stop.load(Ordering::Acquire);
-                tree::reachable(&*self.objects, root, &mut visit)
-                    .map_err(|error| ReplayError::Object { seq: event.seq, error })?;
-            }
+            event.event.object().map_or(Ok(()), |root| mark(event.seq, root))?;
         }
         if stop.load(Ordering::Acquire) {
             return Ok(BTreeSet::new());

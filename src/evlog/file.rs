@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::read::check;
 use super::{EvlogError, Item, Reader, Totals};
 use crate::core::vocabulary::Seq;
-use crate::log::{Frame, LogError, LogReader};
+use crate::log::{Frame, LogError, LogReader, Start};
 
 /// A stream in a file that was checked as a whole. Every iteration over its frames reads it from the start.
 #[derive(Clone, Debug)]
@@ -53,7 +53,15 @@ impl EvlogFile {
 }
 
 impl LogReader for EvlogFile {
+    fn start(&self) -> Start {
+        self.totals.start
+    }
+
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
+        let begins = self.totals.start.first();
+        if from != Seq::ZERO && from < begins {
+            return Box::new(std::iter::once(Err(LogError::Forgotten { begins })));
+        }
         let reader = match self.reader() {
             Ok(reader) => reader,
             Err(error) => return Box::new(std::iter::once(Err(error))),

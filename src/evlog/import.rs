@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use super::{ImportError, Item, Reader, Totals};
-use crate::log::{Durability, Frame, IfAbsent, Log, LogError, SledLog};
+use crate::log::{Durability, Frame, IfAbsent, Log, LogError, Position, SledLog};
 use crate::objects::{FileObjects, Objects};
 
 /// Frames and objects are made durable in batches of about this many bytes: enough that a sync is shared, little
@@ -39,13 +39,24 @@ fn fill(reader: &mut Reader<&mut dyn Read>, path: &Path) -> Result<(), ImportErr
     let mut log = Box::new(SledLog::open(path, IfAbsent::Create, Durability::Process).map_err(ImportError::Open)?);
     let objects = FileObjects::open(log.objects())?;
     let mut batch = Batch::default();
-    for item in reader {
-        match item? {
+    while let Some(item) = reader.next().transpose()? {
+        match item {
             Item::Object(bytes) => batch.object(bytes, &objects)?,
-            Item::Frame(bytes) => batch.frame(&bytes, &objects, log.as_mut())?,
+            Item::Frame(bytes) => {
+                if log.appended() == Position::START && !reader.totals().start.is_whole() {
+                    let start = reader.totals().start;
+                    log.begin_behind(start.seq, start.hash)?;
+                }
+                batch.frame(&bytes, &objects, log.as_mut())?;
+            }
         }
     }
     batch.put(&objects)?;
+    let start = reader.totals().start;
+    if !start.is_whole() {
+        log.barrier()?;
+        log.forget(start)?;
+    }
     log.close().map_err(ImportError::Log)
 }
 

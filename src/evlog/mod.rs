@@ -22,7 +22,7 @@ mod read;
 mod write;
 
 use crate::core::vocabulary::Timestamp;
-use crate::log::{MAX_FRAME_LENGTH, Position};
+use crate::log::{MAX_FRAME_LENGTH, Position, Start};
 use crate::objects::MAX_OBJECT_BYTES;
 
 pub use error::{EvlogError, ImportError};
@@ -63,20 +63,35 @@ pub struct Totals {
     pub objects: u64,
     /// Bytes of all objects.
     pub object_bytes: u64,
-    /// The end of the last frame; its `Seq` is the number of events.
+    /// Where the log begins.
+    pub start: Start,
+    /// The end of the last frame.
     pub end: Position,
     /// The time of the last frame; zero without frames.
     pub time: Timestamp,
 }
 
 impl Totals {
-    const NONE: Totals =
-        Totals { frames: 0, frame_bytes: 0, objects: 0, object_bytes: 0, end: Position::START, time: Timestamp(0) };
+    const NONE: Totals = Totals {
+        frames: 0,
+        frame_bytes: 0,
+        objects: 0,
+        object_bytes: 0,
+        start: Start::WHOLE,
+        end: Position::START,
+        time: Timestamp(0),
+    };
+
+    /// The number of events.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.end.seq.0.saturating_sub(self.start.seq.0)
+    }
 
     /// The bytes of the end block.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(END_LENGTH);
-        for count in [self.frames, self.end.seq.0, self.objects] {
+        for count in [self.frames, self.events(), self.objects] {
             bytes.extend_from_slice(&count.to_le_bytes());
         }
         bytes.extend_from_slice(&self.end.hash.0);

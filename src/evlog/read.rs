@@ -4,11 +4,11 @@ use std::io::Read;
 
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
-use crate::core::vocabulary::ObjectHash;
-use crate::log::{Chain, Frame, Position};
+use crate::core::vocabulary::{ObjectHash, Seq};
+use crate::log::{BaseSearch, Chain, Frame, FrameHash, Position, Start};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
-use crate::replay::decode;
+use crate::replay::{decode, state_of_base};
 
 /// Reads a stream block by block. It holds one block in memory, and about 100 bytes for every object that came: what
 /// is named later has to be known by then. Whatever the bytes are, it ends with an error or the end, never a panic.
@@ -16,6 +16,8 @@ pub struct Reader<R> {
     input: R,
     offset: u64,
     chain: Chain,
+    /// What is left to be found: the base of a stream that does not begin with event 1.
+    base: Option<BaseSearch>,
     gathering: Gathering,
     totals: Totals,
     state: State,
@@ -47,6 +49,7 @@ impl<R: Read> Reader<R> {
             input,
             offset: 0,
             chain: Chain::from_start(),
+            base: None,
             gathering: Gathering::new(),
             totals: Totals::NONE,
             state: State::Reading,
@@ -95,11 +98,23 @@ impl<R: Read> Reader<R> {
     fn frame(&mut self, bytes: Vec<u8>) -> Result<Item, EvlogError> {
         let at = self.totals.end.seq.next();
         let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
+        if self.totals.frames == 0 && frame.first() > Seq(1) {
+            self.begin_behind(Seq(frame.first().0 - 1), frame.header().previous);
+        }
         self.chain.check(&frame).map_err(|found| EvlogError::Frame { at, found })?;
+        let base = match &mut self.base {
+            Some(search) => search.frame(&frame).map_err(|found| EvlogError::Frame { at, found })?,
+            None => None,
+        };
         for event in decode(&frame).map_err(of_replay)? {
-            if let Some(name) = event.event.object().filter(|name| !self.gathering.name(*name)) {
-                return Err(EvlogError::ObjectMissing { seq: event.seq, name });
+            event.event.object().map_or(Ok(()), |root| self.named(event.seq, root))?;
+            if let Some(base) = base.as_ref().filter(|base| base.last == event.seq) {
+                let state = state_of_base(base).map_err(of_replay)?;
+                state.objects().into_iter().try_for_each(|root| self.named(event.seq, root))?;
             }
+        }
+        if let Some(base) = base {
+            (self.base, self.totals.start) = (None, base.start);
         }
         self.check_unnamed()?;
         self.totals.frames += 1;
@@ -109,8 +124,21 @@ impl<R: Read> Reader<R> {
         Ok(Item::Frame(bytes))
     }
 
+    fn named(&mut self, seq: Seq, name: ObjectHash) -> Result<(), EvlogError> {
+        if self.gathering.name(name) { Ok(()) } else { Err(EvlogError::ObjectMissing { seq, name }) }
+    }
+
+    fn begin_behind(&mut self, seq: Seq, hash: FrameHash) {
+        let start = Start { seq, hash, base: Seq::ZERO };
+        (self.totals.start, self.chain) = (start, start.chain());
+        self.base = Some(BaseSearch::new(seq, hash));
+    }
+
     fn end(&mut self, bytes: &[u8]) -> Result<(), EvlogError> {
         self.check_unnamed()?;
+        if self.base.is_some() {
+            return Err(EvlogError::NoBase { seq: self.totals.start.seq });
+        }
         if bytes.len() != END_LENGTH || bytes != self.totals.encode() {
             return Err(EvlogError::End);
         }

@@ -5,10 +5,10 @@ use std::io::Write;
 
 use super::{END, EVLOG_VERSION, EvlogError, FRAME, MAGIC, OBJECT, Totals};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{Frame, LogError, LogReader, Position};
+use crate::log::{BaseSearch, Frame, LogError, LogReader, Position};
 use crate::objects::Objects;
 use crate::objects::tree;
-use crate::replay::{ReplayError, decode};
+use crate::replay::{ReplayError, decode, state_of_base};
 
 /// Writes all frames of a log and all objects that their events name, and says what it wrote. On an error the stream
 /// has no end block, so nobody takes it for whole. `out` is not flushed.
@@ -17,9 +17,11 @@ use crate::replay::{ReplayError, decode};
 /// When log or objects are damaged or cannot be read, an event cannot be decoded (then nobody knows which objects it
 /// names), or `out` fails.
 pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write) -> Result<Totals, EvlogError> {
-    let mut stream = Stream { out, totals: Totals::NONE, written: BTreeSet::new() };
+    let start = reader.start();
+    let base = (!start.is_whole()).then(|| BaseSearch::new(start.seq, start.hash));
+    let mut stream = Stream { out, totals: Totals { start, ..Totals::NONE }, base, written: BTreeSet::new() };
     stream.raw(&header())?;
-    for bytes in reader.frames(Seq::ZERO) {
+    for bytes in reader.frames(start.first()) {
         let bytes = bytes.map_err(EvlogError::Log)?;
         let at = stream.totals.end.seq.next();
         let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
@@ -42,19 +44,27 @@ fn header() -> Vec<u8> {
 struct Stream<'o> {
     out: &'o mut dyn Write,
     totals: Totals,
+    /// What is left to be found: the base of a log that begins later.
+    base: Option<BaseSearch>,
     /// Objects that are shared by many versions of a set are written once. 32 bytes for each object of the log.
     written: BTreeSet<ObjectHash>,
 }
 
 impl Stream<'_> {
     fn frame(&mut self, frame: &Frame<'_>, objects: &dyn Objects) -> Result<(), EvlogError> {
+        let base = match &mut self.base {
+            Some(search) => search.frame(frame).map_err(|found| EvlogError::Frame { at: frame.first(), found })?,
+            None => None,
+        };
         for event in decode(frame).map_err(of_replay)? {
-            if let Some(root) = event.event.object() {
-                self.tree(objects, root).map_err(|error| match error {
-                    EvlogError::Tree(error) => EvlogError::Object { seq: event.seq, error },
-                    error => error,
-                })?;
+            event.event.object().map_or(Ok(()), |root| self.tree(objects, event.seq, root))?;
+            if let Some(base) = base.as_ref().filter(|base| base.last == event.seq) {
+                let state = state_of_base(base).map_err(of_replay)?;
+                state.objects().into_iter().try_for_each(|root| self.tree(objects, event.seq, root))?;
             }
+        }
+        if base.is_some() {
+            self.base = None;
         }
         self.block(FRAME, &[frame.bytes()])?;
         self.totals.frames += 1;
@@ -64,7 +74,7 @@ impl Stream<'_> {
         Ok(())
     }
 
-    fn tree(&mut self, objects: &dyn Objects, root: ObjectHash) -> Result<(), EvlogError> {
+    fn tree(&mut self, objects: &dyn Objects, seq: Seq, root: ObjectHash) -> Result<(), EvlogError> {
         let mut entered = std::mem::take(&mut self.written);
         let walked = tree::walk(objects, root, &mut |hash| entered.insert(hash), &mut |hash, bytes| {
             self.totals.objects += 1;
@@ -72,7 +82,10 @@ impl Stream<'_> {
             self.block(OBJECT, &[&hash.0, bytes])
         });
         self.written = entered;
-        walked
+        walked.map_err(|error| match error {
+            EvlogError::Tree(error) => EvlogError::Object { seq, error },
+            error => error,
+        })
     }
 
     fn block(&mut self, tag: [u8; 4], parts: &[&[u8]]) -> Result<(), EvlogError> {
@@ -92,7 +105,8 @@ impl Stream<'_> {
 pub(super) fn of_replay(error: ReplayError) -> EvlogError {
     match error {
         ReplayError::Codec { seq, error } => EvlogError::Codec { seq, error },
-        // Decoding a frame reports nothing else.
+        ReplayError::Base { seq, .. } => EvlogError::NoBase { seq },
+        // Decoding a frame or a base reports nothing else.
         other => EvlogError::Log(LogError::Engine(other.to_string())),
     }
 }

@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use super::segments::MAX_OUTPUT_BYTES;
+use super::parallel::build_all;
+use super::takeover::take_over;
 use super::{
-    Checkpoint, ExternalSpec, FileVersion, Format, FormatError, FragmentCache, FragmentError, Interrupted, Layout,
-    Look, Manifest, ManifestError, NewSegment, Plan, Segment, SegmentId, SegmentKey, Source, Store, StoreError, check,
-    fragments_of, look, plan,
+    Checkpoint, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Interrupted, Layout, Look,
+    Looking, Manifest, ManifestError, PathSet, Plan, Segment, SegmentBuilder, SegmentKey, Source, Store, StoreError,
+    check, fragments_of, look, plan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::objects::tree::TreeError;
@@ -36,18 +37,27 @@ pub struct Build<'a> {
     pub spec: &'a ExternalSpec,
     /// The wanted version: the digest of the path set.
     pub wanted: [u8; 32],
+    /// The wanted set: a source that did not change has its version only in comparison with it.
+    pub known: Option<&'a PathSet>,
+    /// The set that the last commit was built from: what returns to it has its versions again.
+    pub applied: Option<&'a PathSet>,
     /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew.
     pub previous: Option<ObjectHash>,
     /// The token of this attempt: new segments are named by it.
     pub token: Token,
-    /// Builds each new segment; [`NoBuilder`] where nothing is built.
+    /// Builds each new segment; [`NoBuilder`](super::NoBuilder) where nothing is built.
     pub builder: &'a dyn SegmentBuilder,
+    /// How many segments are built at the same time; 0 counts as 1.
+    pub parallel: usize,
+    /// What earlier attempts have built and nobody has committed or discarded. What is still wanted is taken over,
+    /// under its own id.
+    pub leftovers: &'a [Segment],
     /// Asked between steps whether to go on.
     pub checkpoint: Checkpoint<'a>,
     /// Told how far the work is.
-    pub progress: &'a dyn Fn(Progress),
+    pub progress: &'a (dyn Fn(Progress) + Sync),
     /// Wall time, to tell a young file from an old one.
-    pub now: &'a dyn Fn() -> Timestamp,
+    pub now: &'a (dyn Fn() -> Timestamp + Sync),
 }
 
 /// How far an attempt is.
@@ -60,53 +70,40 @@ pub enum Progress {
         /// Of so many.
         of: usize,
     },
-    /// New segments that are built.
-    Segments {
+    /// Rows of new segments that are built.
+    Rows {
         /// So many.
-        done: usize,
+        done: u64,
         /// Of so many.
-        of: usize,
+        of: u64,
     },
 }
 
-/// Builds one segment: writes an index, a file, rows of a table.
-pub trait SegmentBuilder {
-    /// Builds `segment` under the name `id`, which belongs to this attempt alone. What comes back is kept with the
-    /// segment: an opaque note of at most 4 KiB on where the result is.
-    ///
-    /// # Errors
-    /// As the attempt is to fail. If the source changed meanwhile, that is reported in its place.
-    fn build(
-        &self,
-        id: SegmentId,
-        segment: &NewSegment,
-        checkpoint: Checkpoint<'_>,
-    ) -> Result<Option<Vec<u8>>, BuildError>;
-}
-
-/// Builds nothing: the manifest itself is the result.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoBuilder;
-
-impl SegmentBuilder for NoBuilder {
-    fn build(&self, _: SegmentId, _: &NewSegment, _: Checkpoint<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-        Ok(None)
-    }
-}
-
 /// What an attempt made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The new manifest, durable.
     pub manifest: ObjectHash,
     /// Segments that stayed.
     pub kept: u64,
-    /// Segments that were built.
+    /// Segments that the manifest before did not have: those that were built, and those that were taken over.
     pub new: u64,
+    /// How many of the new ones were built by an earlier attempt and taken over.
+    pub taken_over: u64,
     /// Segments that went.
     pub dropped: u64,
     /// Rows of all segments of the new manifest.
     pub rows: u64,
+    /// What was built now, in ascending order of the ids.
+    pub built: Vec<Segment>,
+}
+
+impl Outcome {
+    /// Rows of the segments that were built now.
+    #[must_use]
+    pub fn rows_built(&self) -> u64 {
+        self.built.iter().fold(0, |sum, segment| sum.saturating_add(segment.rows))
+    }
 }
 
 /// How an attempt failed.
@@ -123,15 +120,17 @@ pub enum BuildError {
     Transient(String),
     /// Trying again does not help until the source or the declaration changes.
     Permanent(String),
+    /// The builder panicked, and this is what it said.
+    Panicked(String),
 }
 
-/// A failed attempt, and what its builder had made by then: outputs that can never become live.
+/// A failed attempt, and what it had finished by then: a later attempt may take it over.
 #[derive(Debug)]
 pub struct BuildFailed {
     /// How it failed.
     pub error: BuildError,
-    /// The outputs that were made, by segment.
-    pub outputs: Vec<(SegmentId, Vec<u8>)>,
+    /// What was built, in ascending order of the ids.
+    pub built: Vec<Segment>,
 }
 
 /// Runs one attempt.
@@ -140,44 +139,52 @@ pub struct BuildFailed {
 /// See [`BuildError`]. Nothing that an error leaves behind is visible: objects that no event names are garbage.
 pub fn build(attempt: &Build<'_>) -> Result<Outcome, BuildFailed> {
     let mut built = Vec::new();
-    run(attempt, &mut built).map_err(|error| BuildFailed {
-        error: attempt.explain(error),
-        outputs: built.into_iter().filter_map(|segment: Segment| Some((segment.id, segment.output?))).collect(),
-    })
+    match run(attempt, &mut built) {
+        Ok(outcome) => Ok(Outcome { built, ..outcome }),
+        Err(error) => Err(BuildFailed { error: attempt.explain(error), built }),
+    }
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildError> {
-    let seen = attempt.observe()?;
-    let plan = attempt.plan(&seen)?;
-    let of = plan.new.len();
-    for (at, segment) in plan.new.into_iter().enumerate() {
-        (attempt.checkpoint)()?;
-        built.push(attempt.build_one(at, segment)?);
-        (attempt.progress)(Progress::Segments { done: at + 1, of });
-    }
-    attempt.observe()?;
+    let seen = attempt.observe(attempt.known)?;
+    let Plan { kept, new, dropped } = attempt.plan(&seen)?;
+    let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
+    let (finished, result) = build_all(attempt, &seen.set, new);
+    *built = finished;
+    result?;
+    attempt.observe(Some(&seen.set))?;
     (attempt.checkpoint)()?;
 
-    let (kept, new, dropped) = (plan.kept.len(), built.len(), plan.dropped.len());
-    let mut segments = plan.kept;
-    segments.extend(built.iter().cloned());
+    let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
+    let mut segments = [kept, taken, built.clone()].concat();
     segments.sort_unstable_by_key(|segment| segment.id);
     check(&segments).map_err(|problem| BuildError::Permanent(format!("the plan is wrong, a bug: {problem}")))?;
     let manifest = Manifest { layout: Layout::of(attempt.spec), segments };
     let root = manifest.write(attempt.objects).map_err(|error| of_tree(&error))?;
     Ok(Outcome {
         manifest: root.hash,
-        kept: kept as u64,
-        new: new as u64,
-        dropped: dropped as u64,
+        kept: stayed,
+        new: taken_over + built.len() as u64,
+        taken_over,
+        dropped: went,
         rows: manifest.rows(),
+        built: Vec::new(),
     })
 }
 
 impl Build<'_> {
     /// Looks, and is content only with what is wanted.
-    fn observe(&self) -> Result<Look, BuildError> {
-        let look = look(self.store, self.source, self.checkpoint).map_err(|error| of_store(&error))?;
+    fn observe(&self, known: Option<&PathSet>) -> Result<Look, BuildError> {
+        let look = look(&Looking {
+            store: self.store,
+            source: self.source,
+            known,
+            applied: self.applied,
+            now: (self.now)(),
+            learning: 0,
+            checkpoint: self.checkpoint,
+        })
+        .map_err(|error| of_store(&error))?;
         if look.version == self.wanted { Ok(look) } else { Err(BuildError::Moved { look }) }
     }
 
@@ -214,24 +221,11 @@ impl Build<'_> {
         }
     }
 
-    fn build_one(&self, at: usize, segment: NewSegment) -> Result<Segment, BuildError> {
-        let n = u32::try_from(at)
-            .map_err(|_| BuildError::Permanent("more than 2^32 segments; raise target_rows".to_owned()))?;
-        let id = SegmentId { token: self.token, n };
-        let output = self.builder.build(id, &segment, self.checkpoint)?;
-        if let Some(found) = output.as_ref().map(Vec::len).filter(|found| *found > MAX_OUTPUT_BYTES) {
-            let problem =
-                format!("the output of segment {id} has {found} bytes, at most {MAX_OUTPUT_BYTES} are allowed");
-            return Err(BuildError::Permanent(problem));
-        }
-        Ok(Segment { id, key: segment.key, rows: segment.rows, output, fragments: segment.fragments })
-    }
-
     /// A source that changed under an attempt explains its failure, and is not the attempt's fault.
     fn explain(&self, error: BuildError) -> BuildError {
         match error {
-            BuildError::Moved { .. } | BuildError::Interrupted => error,
-            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe() {
+            BuildError::Moved { .. } | BuildError::Interrupted | BuildError::Panicked(_) => error,
+            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe(self.known) {
                 Err(moved @ BuildError::Moved { .. }) => moved,
                 _ => error,
             },
@@ -243,7 +237,7 @@ impl Build<'_> {
         match error {
             FragmentError::Interrupted => BuildError::Interrupted,
             FragmentError::File { error: FormatError::Store(error), .. } => of_store(error),
-            FragmentError::File { version, error: FormatError::Corrupt(_), .. } if self.is_young(version) => {
+            FragmentError::File { mtime, error: FormatError::Corrupt(_), .. } if self.is_young(*mtime) => {
                 BuildError::Transient(text)
             }
             FragmentError::File { .. } => BuildError::Permanent(text),
@@ -251,9 +245,9 @@ impl Build<'_> {
     }
 
     /// Modified less than five seconds ago. A time further in the future than that says nothing about age.
-    fn is_young(&self, version: &FileVersion) -> bool {
+    fn is_young(&self, mtime: Instant) -> bool {
         let now = i64::try_from((self.now)().0).unwrap_or(i64::MAX);
-        let age = now.saturating_sub(version.mtime.micros());
+        let age = now.saturating_sub(mtime.micros());
         (-YOUNG_MICROS..YOUNG_MICROS).contains(&age)
     }
 }
@@ -280,12 +274,19 @@ impl From<Interrupted> for BuildError {
     }
 }
 
+impl From<StoreError> for BuildError {
+    fn from(error: StoreError) -> BuildError {
+        of_store(&error)
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::Moved { .. } => write!(f, "the source is not what is wanted any more"),
             BuildError::Interrupted => Interrupted.fmt(f),
             BuildError::Transient(text) | BuildError::Permanent(text) => f.write_str(text),
+            BuildError::Panicked(text) => write!(f, "the builder panicked: {text}"),
         }
     }
 }

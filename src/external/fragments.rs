@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::{
-    Checkpoint, FileVersion, Format, FormatError, Interrupted, PathSet, RowRange, Segment, Source, SourcePath, Store,
+    Checkpoint, FileVersion, Format, FormatError, Instant, Interrupted, PathSet, RowRange, SeenFile, Segment, Source,
+    SourcePath, Store,
 };
 
 /// A range of rows of one version of one file. The same path and rows with other bytes is another fragment, because
@@ -69,7 +70,7 @@ pub fn fragments_of(
     done: &dyn Fn(usize),
 ) -> Result<Vec<Fragment>, FragmentError> {
     let mut fragments = Vec::new();
-    for (at, (path, version)) in set.files().iter().enumerate() {
+    for (at, (path, SeenFile { version, seen, .. })) in set.files().iter().enumerate() {
         checkpoint()?;
         let mut add = |ranges: &[RowRange]| {
             fragments.extend(ranges.iter().map(|range| Fragment {
@@ -82,8 +83,8 @@ pub fn fragments_of(
         match cache.get(path, version) {
             Some(ranges) => add(ranges),
             None => {
-                let failed = |error| FragmentError::File { path: path.clone(), version: *version, error };
-                let file = store.open(source, path, version).map_err(|error| failed(error.into()))?;
+                let failed = |error| FragmentError::File { path: path.clone(), mtime: seen.mtime, error };
+                let file = store.open(source, path, seen).map_err(|error| failed(error.into()))?;
                 add(&format.fragments(file.as_ref(), columns).map_err(failed)?);
             }
         }
@@ -99,8 +100,8 @@ pub enum FragmentError {
     File {
         /// The file.
         path: SourcePath,
-        /// The version that was tried.
-        version: FileVersion,
+        /// When what was tried was modified, as the file says.
+        mtime: Instant,
         /// What is wrong with it.
         error: FormatError,
     },

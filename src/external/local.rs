@@ -3,6 +3,11 @@
 //! The rules of a listing: the source itself may be a symbolic link (somebody named it); below it links are not
 //! followed and are not data, so a loop or a link out of the source cannot be walked. FIFOs, sockets and devices
 //! are not data and are never opened. Mounts below the source are walked like directories.
+//!
+//! If the source says that links are followed, a link is what it leads to, under the link's own name, also outside the
+//! source. A link to a directory that it lies in (by device and inode) is a loop and not walked; a directory that two
+//! links lead to is listed under both. A link that leads nowhere is an error: what it led to may be back in a moment,
+//! and leaving it out would pass for a file that was removed. So is one that leads to a device.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -13,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
-use super::{Checkpoint, FileReader, FileVersion, Instant, PathSet, Source, SourcePath, Store, StoreError};
+use super::{Checkpoint, FileReader, Instant, Listing, Source, SourcePath, Stat, Store, StoreError};
 
 /// How often a listing begins anew because a directory or file vanished under it. Each further try costs a whole
 /// walk; a source that loses files faster than that has to settle first.
@@ -31,33 +36,32 @@ const DO_NOT_WAIT: i32 = 0;
 pub struct LocalStore;
 
 impl Store for LocalStore {
-    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<PathSet, StoreError> {
+    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError> {
         let mut last = String::new();
         for _ in 0..TRIES {
-            match list_once(source.path(), checkpoint)? {
-                Listing::Whole(set) => return Ok(set),
-                Listing::Vanished(what) => last = what,
+            match list_once(source, checkpoint)? {
+                Walked::Whole(mut files) => {
+                    files.sort_unstable();
+                    return Ok(files);
+                }
+                Walked::Vanished(what) => last = what,
             }
         }
         Err(StoreError::Unsettled { what: last, tries: TRIES })
     }
 
-    fn stat(&self, source: &Source, path: &SourcePath) -> Result<FileVersion, StoreError> {
-        match fs::symlink_metadata(full_path(source, path)) {
-            Ok(found) if found.is_file() => Ok(version_of(&found)),
+    fn stat(&self, source: &Source, path: &SourcePath) -> Result<Stat, StoreError> {
+        let full = full_path(source, path);
+        match if source.follows_links() { fs::metadata(full) } else { fs::symlink_metadata(full) } {
+            Ok(found) if found.is_file() => Ok(stat_of(&found)),
             Ok(_) => Err(StoreError::Moved { path: path.clone() }),
             Err(error) => Err(vanished_or_unreadable(path, error)),
         }
     }
 
-    fn open(
-        &self,
-        source: &Source,
-        path: &SourcePath,
-        version: &FileVersion,
-    ) -> Result<Box<dyn FileReader>, StoreError> {
+    fn open(&self, source: &Source, path: &SourcePath, listed: &Stat) -> Result<Box<dyn FileReader>, StoreError> {
         // Before it is opened: what is a FIFO or a device now must not be.
-        if self.stat(source, path)? != *version {
+        if self.stat(source, path)? != *listed {
             return Err(StoreError::Moved { path: path.clone() });
         }
         let file = OpenOptions::new()
@@ -65,7 +69,7 @@ impl Store for LocalStore {
             .custom_flags(DO_NOT_WAIT)
             .open(full_path(source, path))
             .map_err(|error| vanished_or_unreadable(path, error))?;
-        let opened = Opened { file, path: path.clone(), version: *version };
+        let opened = Opened { file, path: path.clone(), listed: *listed };
         opened.check()?;
         Ok(Box::new(opened))
     }
@@ -74,7 +78,7 @@ impl Store for LocalStore {
 struct Opened {
     file: File,
     path: SourcePath,
-    version: FileVersion,
+    listed: Stat,
 }
 
 impl Opened {
@@ -82,7 +86,7 @@ impl Opened {
     /// size or times.
     fn check(&self) -> Result<(), StoreError> {
         let found = self.file.metadata().map_err(|error| unreadable(&self.path, error))?;
-        if found.is_file() && version_of(&found) == self.version {
+        if found.is_file() && stat_of(&found) == self.listed {
             return Ok(());
         }
         Err(StoreError::Moved { path: self.path.clone() })
@@ -91,12 +95,12 @@ impl Opened {
 
 impl FileReader for Opened {
     fn len(&self) -> u64 {
-        self.version.size
+        self.listed.size
     }
 
     fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
         let end = start.checked_add(length as u64);
-        if end.is_none_or(|end| end > self.version.size) {
+        if end.is_none_or(|end| end > self.listed.size) {
             let beyond = io::Error::new(io::ErrorKind::InvalidInput, "a range beyond the end was asked for");
             return Err(unreadable(&self.path, beyond));
         }
@@ -114,8 +118,8 @@ impl FileReader for Opened {
     }
 }
 
-enum Listing {
-    Whole(PathSet),
+enum Walked {
+    Whole(Listing),
     /// Something was named by its directory and gone when it was looked at.
     Vanished(String),
 }
@@ -124,19 +128,23 @@ enum Listing {
 struct Directory {
     relative: Vec<u8>,
     depth: usize,
+    /// Device and inode of itself and the directories it lies in; kept only if links are followed.
+    trail: Vec<(u64, u64)>,
 }
 
-fn list_once(root: &Path, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError> {
-    check_root(root)?;
-    let mut files = Vec::new();
-    let mut pending = vec![Directory { relative: Vec::new(), depth: 0 }];
+fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, StoreError> {
+    let root = source.path();
+    let found = check_root(root)?;
+    let (mut files, mut directories) = (Vec::new(), 1);
+    let trail = if source.follows_links() { vec![(found.dev(), found.ino())] } else { Vec::new() };
+    let mut pending = vec![Directory { relative: Vec::new(), depth: 0, trail }];
     while let Some(directory) = pending.pop() {
         checkpoint()?;
         let full = join(root, &directory.relative);
         let entries = match fs::read_dir(&full) {
             Ok(entries) => entries,
             // Also when a link took its place: a directory that is none any more has vanished.
-            Err(error) if gone(&error) => return Ok(Listing::Vanished(shown(&full))),
+            Err(error) if gone(&error) => return Ok(Walked::Vanished(shown(&full))),
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
         for entry in entries {
@@ -149,31 +157,69 @@ fn list_once(root: &Path, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreEr
             if relative.len() > MAX_PATH_BYTES {
                 return Err(limit(&path, format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes")));
             }
-            let found = match fs::symlink_metadata(&path) {
-                Ok(found) => found,
-                Err(error) if gone(&error) => return Ok(Listing::Vanished(shown(&path))),
-                Err(error) => return Err(StoreError::Unreadable { what: shown(&path), source: error }),
+            let Some(found) = metadata(&path, source.follows_links())? else {
+                return Ok(Walked::Vanished(shown(&path)));
             };
             if found.is_dir() {
                 if directory.depth == MAX_DEPTH {
                     return Err(limit(&path, format!("directories lie at most {MAX_DEPTH} deep in a source")));
                 }
-                pending.push(Directory { relative, depth: directory.depth + 1 });
+                let Some(trail) = step(&directory.trail, &found) else {
+                    tracing::debug!(path = %shown(&path), "a link back to a directory it lies in: not walked");
+                    continue;
+                };
+                if directories == MAX_FILES {
+                    return Err(limit(root, format!("a source has at most {MAX_FILES} directories")));
+                }
+                directories += 1;
+                pending.push(Directory { relative, depth: directory.depth + 1, trail });
             } else if found.is_file() {
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
                 }
-                files.push((SourcePath(relative), version_of(&found)));
+                files.push((SourcePath(relative), stat_of(&found)));
             } else {
                 tracing::debug!(path = %shown(&path), "neither a regular file nor a directory: not data");
             }
         }
     }
-    Ok(Listing::Whole(PathSet::new(files)))
+    Ok(Walked::Whole(files))
+}
+
+/// What lies under a name that a directory has; `None` if it is gone by now.
+fn metadata(path: &Path, follows_links: bool) -> Result<Option<Metadata>, StoreError> {
+    let unreadable = |source| StoreError::Unreadable { what: shown(path), source };
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if gone(&error) => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    if !(follows_links && found.is_symlink()) {
+        return Ok(Some(found));
+    }
+    let real = fs::canonicalize(path).map_err(unreadable)?;
+    if is_device(&real) {
+        return Err(StoreError::Device { what: shown(&real) });
+    }
+    fs::metadata(&real).map(Some).map_err(unreadable)
+}
+
+/// The trail one directory further; `None` if it leads in a circle. Without a trail links are not followed, and there
+/// are no circles.
+fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
+    let here = (directory.dev(), directory.ino());
+    if trail.contains(&here) {
+        return None;
+    }
+    let mut trail = trail.to_vec();
+    if !trail.is_empty() {
+        trail.push(here);
+    }
+    Some(trail)
 }
 
 /// The source itself: it exists, is a directory, and does not lead (by a link) to a device.
-fn check_root(root: &Path) -> Result<(), StoreError> {
+fn check_root(root: &Path) -> Result<Metadata, StoreError> {
     let error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
         _ => StoreError::Unreadable { what: shown(root), source: error },
@@ -183,7 +229,7 @@ fn check_root(root: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Device { what: shown(&real) });
     }
     let found = fs::metadata(&real).map_err(error)?;
-    if found.is_dir() { Ok(()) } else { Err(StoreError::NotADirectory { what: shown(root) }) }
+    if found.is_dir() { Ok(found) } else { Err(StoreError::NotADirectory { what: shown(root) }) }
 }
 
 /// Writers mark what is not finished or not data: hidden files, `_SUCCESS`, `_temporary/`, `part-0.parquet.tmp`.
@@ -192,9 +238,9 @@ fn is_data(name: &OsStr) -> bool {
     !(name.starts_with(b".") || name.starts_with(b"_") || name.ends_with(b".tmp"))
 }
 
-fn version_of(found: &Metadata) -> FileVersion {
+fn stat_of(found: &Metadata) -> Stat {
     let instant = |seconds, nanoseconds: i64| Instant { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) };
-    FileVersion {
+    Stat {
         size: found.len(),
         mtime: instant(found.mtime(), found.mtime_nsec()),
         ctime: instant(found.ctime(), found.ctime_nsec()),

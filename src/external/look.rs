@@ -1,9 +1,43 @@
 //! One look at a source, and how what was seen is stored.
 
-use super::{Checkpoint, PathSet, Source, Store, StoreError};
-use crate::core::vocabulary::ObjectHash;
+use std::time::Duration;
+
+use super::content::{Reading, hash_file, learn};
+use super::judge::{Before, judge};
+use super::path_set::Difference;
+use super::version::wait_for;
+use super::{Checkpoint, PathSet, Source, Store, StoreError, never_interrupted};
+use crate::core::vocabulary::{ObjectHash, Timestamp};
 use crate::objects::Objects;
-use crate::objects::tree::{self, Change, TreeError};
+use crate::objects::tree::{self, TreeError};
+
+/// What a look is told.
+pub struct Looking<'a> {
+    /// Where the files lie.
+    pub store: &'a dyn Store,
+    /// What is looked at.
+    pub source: &'a Source,
+    /// The set that is compared with: what the last accepted look saw. An attempt compares with what is wanted, so
+    /// that it comes to the same version if nothing has changed.
+    pub known: Option<&'a PathSet>,
+    /// What the last commit was built from: a content that returns has its version again.
+    pub applied: Option<&'a PathSet>,
+    /// The wall clock when the look begins.
+    pub now: Timestamp,
+    /// How many bytes may be read to know the content of files that nothing asks about yet.
+    pub learning: u64,
+    /// Asked between steps whether to go on.
+    pub checkpoint: Checkpoint<'a>,
+}
+
+impl<'a> Looking<'a> {
+    /// A look that knows nothing of the past, learns nothing and is not interrupted.
+    #[must_use]
+    pub fn new(store: &'a dyn Store, source: &'a Source, now: Timestamp) -> Looking<'a> {
+        let checkpoint = &never_interrupted;
+        Looking { store, source, known: None, applied: None, now, learning: 0, checkpoint }
+    }
+}
 
 /// What one look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,15 +46,46 @@ pub struct Look {
     pub version: [u8; 32],
     /// The files.
     pub set: PathSet,
+    /// How many files are not proven; see [`PathSet::racy`].
+    pub racy: u64,
+    /// When the next of those can be, by looking again.
+    pub look_again: Option<Duration>,
+    /// How many files of the applied set are not there; `None` without one.
+    pub gone: Option<u64>,
 }
 
-/// Looks at a source.
+/// Looks at a source. `judge.rs` says how each file is judged.
 ///
 /// # Errors
 /// When it could not be listed as a whole. What is unknown is never reported as unchanged or empty.
-pub fn look(store: &dyn Store, source: &Source, checkpoint: Checkpoint<'_>) -> Result<Look, StoreError> {
-    let set = store.list(source, checkpoint)?;
-    Ok(Look { version: set.digest(), set })
+pub fn look(asked: &Looking<'_>) -> Result<Look, StoreError> {
+    look_on(asked, &mut None)
+}
+
+/// A look that goes on learning where the last one stopped.
+pub(super) fn look_on<'a>(asked: &Looking<'a>, reading: &mut Option<Reading>) -> Result<Look, StoreError> {
+    let listing = asked.store.list(asked.source, asked.checkpoint)?;
+    let mut files = Vec::with_capacity(listing.len());
+    let mut first = Vec::new();
+    for (path, listed) in listing {
+        let before_in = |set: Option<&'a PathSet>| set.and_then(|set| set.get(&path));
+        let before = Before { known: before_in(asked.known), applied: before_in(asked.applied) };
+        let hash = &mut || hash_file((asked.store, asked.source), &path, &listed, asked.checkpoint);
+        let file = judge(listed, before, asked.now, hash)?;
+        if before.known.is_some_and(|known| known.version != file.version && file.content.is_none()) {
+            first.push(files.len());
+        }
+        files.push((path, file));
+    }
+    let mut set = PathSet::new(files);
+    learn((asked.store, asked.source), &mut set, &first, reading, asked.learning, asked.checkpoint)?;
+    Ok(Look {
+        version: set.digest(),
+        racy: set.racy(),
+        look_again: set.next_aged(asked.now).map(wait_for),
+        gone: asked.applied.map(|applied| set.difference(applied).removed),
+        set,
+    })
 }
 
 /// A path set that is durable, and how it differs from the one before.
@@ -32,35 +97,21 @@ pub struct StoredSet {
     pub files: u64,
     /// Their sizes together, in bytes.
     pub bytes: u64,
-    /// How many files the set before did not have.
-    pub added: u64,
-    /// How many files only the set before had.
-    pub removed: u64,
-    /// How many files both have in different versions.
-    pub changed: u64,
+    /// How it differs from the set before.
+    pub difference: Difference,
 }
 
 /// Stores a path set and compares it with an earlier one. One changed file of ten thousand writes a few small
 /// objects. Without an earlier set every file counts as added.
 ///
 /// # Errors
-/// When the set cannot be made durable, or the earlier one cannot be read.
-pub fn store_set(objects: &dyn Objects, set: &PathSet, previous: Option<ObjectHash>) -> Result<StoredSet, TreeError> {
+/// When the set cannot be made durable.
+pub fn store_set(objects: &dyn Objects, set: &PathSet, previous: Option<&PathSet>) -> Result<StoredSet, TreeError> {
     let root = tree::build(objects, set.entries())?;
-    let mut stored =
-        StoredSet { root: root.hash, files: root.entries, bytes: set.bytes(), added: 0, removed: 0, changed: 0 };
-    let Some(previous) = previous else {
-        stored.added = stored.files;
-        return Ok(stored);
-    };
-    for change in tree::diff(objects, previous, root.hash) {
-        match change? {
-            Change::Added { .. } => stored.added += 1,
-            Change::Removed { .. } => stored.removed += 1,
-            Change::Changed { .. } => stored.changed += 1,
-        }
-    }
-    Ok(stored)
+    let difference = previous
+        .map(|previous| set.difference(previous))
+        .unwrap_or(Difference { added: root.entries, ..Difference::default() });
+    Ok(StoredSet { root: root.hash, files: root.entries, bytes: set.bytes(), difference })
 }
 
 /// Reads a path set back.

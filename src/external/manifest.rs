@@ -5,7 +5,7 @@
 //! ```text
 //! 00                                   u16 version = 1  u64 target_rows  u64 segments  u64 rows
 //! 01  u64 epoch  u64 seq  u32 n (all   32 bytes key  u64 rows  u8 0, or 1 and the output behind its length
-//!     big-endian: keys sort by id)     u32 fragments, each:  u32 path length  path  41 bytes file version
+//!     big-endian: keys sort by id)     u32 fragments, each:  u32 path length  path  file version
 //!                                                            u64 start  u64 end
 //! ```
 
@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::path_set::percent_encode;
+use super::path::percent_encode;
 use super::segments::write_fragment;
 use super::wire::{Reader, Writer};
 use super::{FileVersion, Fragment, Layout, Segment, SegmentId, SegmentKey, SourcePath, check};

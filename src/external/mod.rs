@@ -6,23 +6,35 @@
 //!           version)    footers)      new, dropped)       Moved)         objects)
 //! ```
 //!
-//! Everything here is a function of what it is given: no clock is read, no thread is started. It must not know
+//! What makes a version of a file, and when its content is read to be sure, is written down in `judge.rs`.
+//!
+//! Everything here is a function of what it is given: no clock is read, and the only threads are those that build
+//! several segments of one attempt, which end with it. It must not know
 //! the engine, events or the log; `worker.rs` carries these functions to the engine.
 
 mod balance;
 mod build;
+mod builder;
+mod content;
+mod destination;
 mod format;
 mod fragments;
+mod judge;
 mod local;
 mod look;
 mod manifest;
+mod memory;
+mod parallel;
 mod parquet;
+mod path;
 mod path_set;
 mod segments;
 mod source;
 mod spec;
 mod store;
+mod takeover;
 mod thrift;
+mod version;
 mod wire;
 mod worker;
 
@@ -30,18 +42,22 @@ use std::fmt;
 
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
-pub use build::{Build, BuildError, BuildFailed, NoBuilder, Outcome, Progress, SegmentBuilder, build};
+pub use build::{Build, BuildError, BuildFailed, Outcome, Progress, build};
+pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
+pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
-pub use look::{Look, StoredSet, load_set, look, store_set};
+pub use look::{Look, Looking, StoredSet, load_set, look, store_set};
 pub use manifest::{Manifest, ManifestError, manifest_json};
 pub use parquet::Parquet;
-pub use path_set::{FileVersion, Instant, PathSet, SourcePath};
+pub use path::SourcePath;
+pub use path_set::{Difference, PathSet};
 pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, check, plan};
 pub use source::{Source, SourceUri};
 pub use spec::ExternalSpec;
-pub use store::{FileReader, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use version::{ContentHash, FileVersion, Instant, SeenFile, Stat};
 pub use worker::External;
 
 /// The work was told to stop: cancelled, superseded or shut down.
@@ -57,7 +73,7 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Asked between steps, at least once per file: whether to go on.
-pub type Checkpoint<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + 'a);
+pub type Checkpoint<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + Sync + 'a);
 
 /// A checkpoint that always goes on.
 ///

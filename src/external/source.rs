@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::FieldError;
-use super::path_set::percent_decode;
+use super::path::percent_decode;
 
 const FIELD: &str = "source";
 const ALLOWED: &str = "allowed are a path and file:///path";
@@ -60,7 +60,7 @@ impl SourceUri {
             return refuse("is relative, and so is the directory that it starts at".to_owned());
         }
         check_place(&path)?;
-        Ok(Source { path })
+        Ok(Source { path, follows_links: false })
     }
 }
 
@@ -68,9 +68,22 @@ impl SourceUri {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     path: PathBuf,
+    follows_links: bool,
 }
 
 impl Source {
+    /// The source with symbolic links below it followed, or not, as its spec says.
+    #[must_use]
+    pub fn following_links(self, follows_links: bool) -> Source {
+        Source { follows_links, ..self }
+    }
+
+    /// Whether symbolic links below it are followed.
+    #[must_use]
+    pub fn follows_links(&self) -> bool {
+        self.follows_links
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -11,6 +11,8 @@ const MAX_TARGET_ROWS: u64 = (1 << 53) - 1;
 
 const MAX_RECIPE_BYTES: usize = 256;
 
+const KEYS: [&str; 6] = ["format", "target_rows", "columns", "params", "recipe", "follow_symlinks"];
+
 /// The spec of an external collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalSpec {
@@ -25,6 +27,8 @@ pub struct ExternalSpec {
     pub params: Option<Vec<u8>>,
     /// The user's version of the code that builds.
     pub recipe: Option<String>,
+    /// Whether symbolic links below the source are followed.
+    pub follow_symlinks: bool,
 }
 
 impl ExternalSpec {
@@ -48,9 +52,8 @@ impl ExternalSpec {
             return Err(FieldError::new("spec", format!("must be a JSON object, found {}", kind(value))));
         };
         for key in fields.keys() {
-            if !["format", "target_rows", "columns", "params", "recipe"].contains(&key.as_str()) {
-                let problem = "is unknown; allowed are format, target_rows, columns, params and recipe";
-                return Err(FieldError::new(field(key), problem));
+            if !KEYS.contains(&key.as_str()) {
+                return Err(FieldError::new(field(key), format!("is unknown; allowed are {}", KEYS.join(", "))));
             }
         }
         Ok(ExternalSpec {
@@ -59,6 +62,7 @@ impl ExternalSpec {
             columns: columns(fields)?,
             params: params(fields)?,
             recipe: recipe(fields)?,
+            follow_symlinks: follow_symlinks(fields)?,
         })
     }
 }
@@ -131,6 +135,16 @@ fn recipe(fields: &Map<String, Value>) -> Result<Option<String>, FieldError> {
     }
 }
 
+fn follow_symlinks(fields: &Map<String, Value>) -> Result<bool, FieldError> {
+    match fields.get("follow_symlinks") {
+        None => Ok(false),
+        Some(Value::Bool(follow)) => Ok(*follow),
+        Some(other) => {
+            Err(FieldError::new(field("follow_symlinks"), format!("must be true or false, found {}", kind(other))))
+        }
+    }
+}
+
 fn field(key: &str) -> String {
     let key: String = key.chars().take(64).filter(|c| !c.is_control()).collect();
     format!("spec.{key}")
@@ -166,14 +180,16 @@ mod tests {
             columns: None,
             params: None,
             recipe: None,
+            follow_symlinks: false,
         };
         assert_eq!(spec, expected);
-        let text = r#"{"format":"parquet","target_rows":9007199254740991,"columns":["b","a"],"params":{"z":1.0,"a":[]},"recipe":"v2"}"#;
+        let text = r#"{"format":"parquet","target_rows":9007199254740991,"columns":["b","a"],"params":{"z":1.0,"a":[]},"recipe":"v2","follow_symlinks":true}"#;
         let spec = ExternalSpec::parse(text).unwrap();
         assert_eq!(spec.target_rows, 9_007_199_254_740_991);
         assert_eq!(spec.columns, Some(vec!["b".to_owned(), "a".to_owned()]));
         assert_eq!(spec.params.as_deref(), Some(&br#"{"a":[],"z":1}"#[..]));
         assert_eq!(spec.recipe.as_deref(), Some("v2"));
+        assert!(spec.follow_symlinks);
     }
 
     #[test]
@@ -211,6 +227,10 @@ mod tests {
             (r#"{"format":"parquet","columns":[]}"#, "spec.columns: must name at least one column"),
             (r#"{"format":"parquet","params":[]}"#, "spec.params: must be a JSON object, found an array"),
             (r#"{"format":"parquet","recipe":7}"#, "spec.recipe: must be a string, found a number"),
+            (
+                r#"{"format":"parquet","follow_symlinks":"yes"}"#,
+                "spec.follow_symlinks: must be true or false, found a string",
+            ),
         ] {
             let error = ExternalSpec::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io;
 
-use super::{Checkpoint, FileVersion, PathSet, Source, SourcePath};
+use super::{Checkpoint, Source, SourcePath, Stat};
 
-/// Most files of one source. A path set of a million files takes about 150 MB in memory; a source with more is
-/// more likely a mistake (`/home`) than a collection.
+/// Most files of one source, and most directories. A path set of a million files takes about 300 MB in memory; a source
+/// with more is more likely a mistake (`/home`) than a collection.
 pub const MAX_FILES: usize = 1_000_000;
 
 /// How deep directories may lie within each other, counted from the source.
@@ -15,36 +15,34 @@ pub const MAX_DEPTH: usize = 64;
 /// Longest path relative to the source, in bytes: what Linux accepts in one call.
 pub const MAX_PATH_BYTES: usize = 4096;
 
-/// A place where files lie: it lists, says which version a file has, and reads byte ranges. Synchronous: calls
+/// A place where files lie: it lists, says what `stat` says of a file, and reads byte ranges. Synchronous: calls
 /// come from threads of the pool.
 pub trait Store: Send + Sync {
-    /// All data files of a source with their versions. Dotfiles, `_*` and `*.tmp` (files and directories) are not
-    /// data; every other regular file is, whatever its extension.
+    /// All data files of a source with what `stat` says of them, in ascending order of their paths. Dotfiles, `_*` and
+    /// `*.tmp` (files and directories) are not data; every other regular file is, whatever its extension.
     ///
     /// # Errors
     /// When anything could not be listed: a listing is whole or it is an error, never a part and never empty
     /// because something was unreadable.
-    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<PathSet, StoreError>;
+    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError>;
 
-    /// The version of one file now.
+    /// What `stat` says of one file now.
     ///
     /// # Errors
     /// [`StoreError::Moved`] when it is no data file of the source any more; others when it cannot be told.
-    fn stat(&self, source: &Source, path: &SourcePath) -> Result<FileVersion, StoreError>;
+    fn stat(&self, source: &Source, path: &SourcePath) -> Result<Stat, StoreError>;
 
-    /// Opens one file in the version that was listed.
+    /// Opens one file as it was listed.
     ///
     /// # Errors
-    /// [`StoreError::Moved`] when it is gone or has another version; others when it cannot be read.
-    fn open(
-        &self,
-        source: &Source,
-        path: &SourcePath,
-        version: &FileVersion,
-    ) -> Result<Box<dyn FileReader>, StoreError>;
+    /// [`StoreError::Moved`] when it is gone or `stat` says something else; others when it cannot be read.
+    fn open(&self, source: &Source, path: &SourcePath, listed: &Stat) -> Result<Box<dyn FileReader>, StoreError>;
 }
 
-/// One opened file of a known version.
+/// What a store lists.
+pub type Listing = Vec<(SourcePath, Stat)>;
+
+/// One opened file.
 pub trait FileReader {
     /// Its length in bytes.
     fn len(&self) -> u64;
@@ -54,7 +52,7 @@ pub trait FileReader {
         self.len() == 0
     }
 
-    /// Exactly `length` bytes from `start` on, of the version that was opened.
+    /// Exactly `length` bytes from `start` on, of the content that was opened.
     ///
     /// # Errors
     /// [`StoreError::Moved`] when the file changed since it was opened; others when it cannot be read.

@@ -1,20 +1,35 @@
 //! Carries the functions of this module to the engine: an [`External`] worker looks at sources and runs attempts.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::look::look_on;
+use super::memory::Memory;
+use super::takeover::Leftovers;
 use super::{
-    Build, BuildError, BuildFailed, ExternalSpec, LocalStore, NoBuilder, Progress, SegmentBuilder, Store, build,
-    format_of, look, never_interrupted, store_set,
+    Build, BuildError, BuildFailed, Difference, ExternalSpec, LocalStore, Looking, NoBuilder, Outcome, Progress,
+    Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Version,
+    Built, Delta, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Token, Version,
 };
+use crate::objects::Objects;
 use crate::objects::tree::TreeError;
-use crate::objects::{ObjectError, Objects};
-use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
+use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker, observed_of};
+
+/// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
+/// minute learns a terabyte in about six weeks and costs a disk nothing that anybody notices; what a chmod or a copy
+/// of a file that is not known yet costs is one build of its segments.
+const LEARNING: u64 = 8 << 20;
 
 /// Builds collections from directories of files. The name of its kind is the user's choice; `external` is usual.
 pub struct External {
     store: Box<dyn Store>,
-    builder: Box<dyn SegmentBuilder + Send + Sync>,
+    builder: Box<dyn SegmentBuilder>,
+    learning: u64,
+    parallel: usize,
+    memory: Memory,
+    leftovers: Leftovers,
 }
 
 impl External {
@@ -26,21 +41,141 @@ impl External {
 
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
-    pub fn with_builder(builder: impl SegmentBuilder + Send + Sync + 'static) -> External {
-        External { store: Box::new(LocalStore), builder: Box::new(builder) }
+    pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
+        let (memory, leftovers) = (Memory::default(), Leftovers::default());
+        let (store, builder) = (Box::new(LocalStore), Box::new(builder));
+        External { store, builder, learning: LEARNING, parallel: 1, memory, leftovers }
+    }
+
+    /// Files that lie in another store than the local file system.
+    #[must_use]
+    pub fn in_store(self, store: impl Store + 'static) -> External {
+        External { store: Box::new(store), ..self }
+    }
+
+    /// How many bytes a look may read to know the content of files before anything asks for it: 8 MiB if nothing else
+    /// is said. When only times or the inode of a file move, a known content says that nothing changed; an unknown
+    /// one counts as changed.
+    #[must_use]
+    pub fn learning(self, bytes: u64) -> External {
+        External { learning: bytes, ..self }
+    }
+
+    /// How many segments of one attempt may be built at the same time: 1 if nothing else is said. Collections are built
+    /// at the same time anyway, as many as the pool has workers; each of them building several segments takes that
+    /// many times the memory and the handles, and only the builder knows whether its destination can take it.
+    #[must_use]
+    pub fn parallel(self, segments: usize) -> External {
+        External { parallel: segments, ..self }
+    }
+
+    /// Discards what can never be live again; see [`discard`].
+    ///
+    /// # Errors
+    /// As [`discard`] fails.
+    pub fn discard(
+        &self,
+        objects: &dyn Objects,
+        tokens: &[Token],
+        before: Option<ObjectHash>,
+        after: Option<ObjectHash>,
+    ) -> Result<(), String> {
+        self.leftovers.forget(tokens);
+        discard(&*self.builder, objects, tokens, before, after)
+    }
+
+    /// Whether what a commit names is still there; see [`verify`].
+    ///
+    /// # Errors
+    /// As [`verify`] fails.
+    pub fn verify(&self, objects: &dyn Objects, manifest: ObjectHash) -> Result<(), VerifyError> {
+        verify(&*self.builder, objects, manifest)
+    }
+
+    /// What earlier attempts have left and this one may take over.
+    fn leftovers(&self, context: &Context) -> Vec<Segment> {
+        self.leftovers.of(context.collection(), context.leftovers())
+    }
+
+    /// Remembers what an attempt has built: whether it is committed is decided elsewhere. A builder that cannot discard
+    /// leaves nothing that anybody could take over.
+    fn keep(&self, context: &Context, built: Vec<Segment>) {
+        if self.builder.discards() {
+            self.leftovers.keep(context.collection(), context.token(), built);
+        }
+    }
+
+    /// What was observed, as the looks since then know it.
+    fn recall(
+        &self,
+        name: &Name,
+        objects: &dyn Objects,
+        observed: Option<&Observed>,
+    ) -> Result<Option<Arc<super::PathSet>>, TreeError> {
+        match observed.and_then(|observed| observed.set) {
+            Some(set) => self.memory.recall(name, objects, set.root),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores what was seen, so that the event that names it may be logged. If nothing changed there is no event, and
+    /// nothing is written.
+    fn sight(
+        &self,
+        (name, objects): (&Name, &dyn Objects),
+        seen: super::Look,
+        known: Option<(&Observed, Option<Arc<super::PathSet>>)>,
+    ) -> Result<Sight, LookError> {
+        let version = Version::new(&seen.version).map_err(|error| LookError(error.to_string()))?;
+        let racy = Racy { racy: seen.racy, look_again: seen.look_again, gone: seen.gone };
+        if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
+            if let Some(set) = known.set {
+                self.memory.remember(name, set.root, Arc::new(seen.set));
+            }
+            return Ok(racy.sight((*known).clone(), None));
+        }
+        let before = known.as_ref().and_then(|(_, set)| set.as_deref());
+        let stored = store_set(objects, &seen.set, before)
+            .map_err(|error| LookError(format!("what was seen could not be kept: {error}")))?;
+        let set = PathSet { root: stored.root, files: stored.files, bytes: stored.bytes };
+        let Difference { added, removed, changed } = stored.difference;
+        // Nothing to compare with: there was nothing, or it cannot be read.
+        let is_compared = before.is_some() || known.is_none();
+        self.memory.remember(name, set.root, Arc::new(seen.set));
+        let observed = Observed { version, set: Some(set) };
+        Ok(racy.sight(observed, is_compared.then_some(Delta { added, removed, changed })))
+    }
+
+    fn failure(&self, context: &Context, known: Option<Arc<super::PathSet>>, error: BuildError) -> Failure {
+        match error {
+            // What was seen counts even if it could not be kept: then the next look keeps it.
+            BuildError::Moved { look } => {
+                let known = context.observed().map(|observed| (observed, known));
+                Failure::SourceMoved(self.sight((context.name(), context.objects()), look, known).ok().map(Box::new))
+            }
+            BuildError::Interrupted => Failure::Stopped,
+            BuildError::Transient(message) => Failure::Transient(message),
+            BuildError::Permanent(message) => Failure::Permanent(message),
+            // The engine counts panics, and catches this one as it would have caught the builder's.
+            BuildError::Panicked(message) => std::panic::resume_unwind(Box::new(message)),
+        }
     }
 }
 
 impl Worker for External {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
-        let source = source_of(context.source()).map_err(refused)?;
         let spec = ExternalSpec::parse(context.spec().as_str()).map_err(refused)?;
+        let source = source_of(context.source(), &spec).map_err(refused)?;
         let format = format_of(&spec.format)
             .ok_or_else(|| Failure::Permanent(format!("no files of the format {:?} can be read", spec.format)))?;
-        let known = context.observed();
-        let wanted = known.and_then(|known| <[u8; 32]>::try_from(known.version.as_bytes()).ok());
+        let wanted = context.version().and_then(|version| <[u8; 32]>::try_from(version.as_bytes()).ok());
         let wanted =
             wanted.ok_or_else(|| Failure::Permanent("a collection of files has to be versioned".to_owned()))?;
+        let (name, objects) = (context.name(), context.objects());
+        let known = self.recall(name, objects, context.observed());
+        let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
+        let applied = self.recall(name, objects, context.applied().and_then(|applied| observed_of(&applied.word)));
+        let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -49,27 +184,35 @@ impl Worker for External {
             source: &source,
             spec: &spec,
             wanted,
+            known: known.as_deref(),
+            applied: applied.as_deref(),
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
             builder: &*self.builder,
+            parallel: self.parallel,
+            leftovers: &self.leftovers(context),
             checkpoint: &|| context.checkpoint().map_err(|_| super::Interrupted),
             progress: &|progress| report(context, progress),
             now: &|| context.wall(),
         });
         match result {
-            Ok(outcome) => Ok(Built {
-                manifest: Some(outcome.manifest),
-                segments: Some(SegmentCounts { kept: outcome.kept, new: outcome.new, dropped: outcome.dropped }),
-                rows: Some(outcome.rows),
-                output: None,
-            }),
-            Err(BuildFailed { error, .. }) => Err(failure(context, known, error)),
+            Ok(outcome) => {
+                tell(context, &outcome);
+                let Outcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
+                self.keep(context, built);
+                let segments = Some(SegmentCounts { kept, new, dropped });
+                Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
+            }
+            Err(BuildFailed { error, built }) => {
+                self.keep(context, built);
+                Err(self.failure(context, known, error))
+            }
         }
     }
 
     fn check(&self, source: &Source, spec: &Spec) -> Result<(), FieldError> {
-        source_of(source)?;
-        ExternalSpec::parse(spec.as_str()).map(drop)
+        let spec = ExternalSpec::parse(spec.as_str())?;
+        source_of(source, &spec).map(drop)
     }
 
     fn observer(&self) -> Option<&dyn Observer> {
@@ -79,66 +222,66 @@ impl Worker for External {
 
 impl Observer for External {
     fn look(&self, asked: &Look<'_>) -> Result<Sight, LookError> {
-        let source = source_of(asked.source).map_err(|error| LookError(error.to_string()))?;
-        let seen = look(&*self.store, &source, &never_interrupted).map_err(|error| LookError(error.to_string()))?;
-        if let Some(known) = asked.known.filter(|known| known.version.as_bytes() == seen.version) {
-            return Ok(Sight { observed: known.clone(), delta: None });
-        }
-        sight((asked.name, asked.objects), &seen, asked.known)
+        let refused = |error: FieldError| LookError(error.to_string());
+        let spec = ExternalSpec::parse(asked.spec.as_str()).map_err(refused)?;
+        let source = source_of(asked.source, &spec).map_err(refused)?;
+        let unread = |error: TreeError| LookError(error.to_string());
+        let known = self.recall(asked.name, asked.objects, asked.known).map_err(unread)?;
+        let applied = self.recall(asked.name, asked.objects, asked.applied).map_err(unread)?;
+        let looking = Looking {
+            store: &*self.store,
+            source: &source,
+            known: known.as_deref(),
+            applied: applied.as_deref(),
+            now: asked.wall,
+            learning: self.learning,
+            checkpoint: &never_interrupted,
+        };
+        let mut reading = self.memory.take_reading(asked.name);
+        let seen = look_on(&looking, &mut reading).map_err(|error| LookError(error.to_string()))?;
+        let sight = self.sight((asked.name, asked.objects), seen, asked.known.map(|observed| (observed, known)))?;
+        self.memory.keep_reading(asked.name, reading);
+        Ok(sight)
     }
 }
 
-/// Stores what was seen, so that the event that names it may be logged. If what was seen before cannot be read, there
-/// is nothing to compare with; that is no fault of the source.
-fn sight(
-    (name, objects): (&Name, &dyn Objects),
-    seen: &super::Look,
-    known: Option<&Observed>,
-) -> Result<Sight, LookError> {
-    let version = Version::new(&seen.version).map_err(|error| LookError(error.to_string()))?;
-    let before: Option<ObjectHash> = known.and_then(|known| known.set).map(|set| set.root);
-    let (stored, is_compared) = match store_set(objects, &seen.set, before) {
-        // What the disk refused, also to write, may work at the next look.
-        Err(error) if before.is_some() && !matches!(error, TreeError::Object(ObjectError::Io(..))) => {
-            let stored = store_set(objects, &seen.set, None).map_err(|error| unkept(&error))?;
-            tracing::warn!(target: "lastword::external", collection = %name, %error,
-                "what the last look saw cannot be read: the new one is kept without a comparison");
-            (stored, false)
-        }
-        stored => (stored.map_err(|error| unkept(&error))?, true),
-    };
-    let set = PathSet { root: stored.root, files: stored.files, bytes: stored.bytes };
-    let delta = Delta { added: stored.added, removed: stored.removed, changed: stored.changed };
-    Ok(Sight { observed: Observed { version, set: Some(set) }, delta: is_compared.then_some(delta) })
+/// What a look says beside what it saw.
+struct Racy {
+    racy: u64,
+    look_again: Option<Duration>,
+    gone: Option<u64>,
 }
 
-fn unkept(error: &TreeError) -> LookError {
-    LookError(format!("what was seen could not be kept: {error}"))
+impl Racy {
+    fn sight(&self, observed: Observed, delta: Option<Delta>) -> Sight {
+        Sight { racy: self.racy, look_again: self.look_again, gone: self.gone, ..Sight::new(observed, delta) }
+    }
 }
 
-fn source_of(source: &Source) -> Result<super::Source, FieldError> {
+fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::Source, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
-    super::SourceUri::parse(source.as_str())?.resolve("".as_ref())
+    let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
+    Ok(source.following_links(spec.follow_symlinks))
 }
 
 fn refused(error: FieldError) -> Failure {
     Failure::Permanent(error.to_string())
 }
 
-fn failure(context: &Context, known: Option<&Observed>, error: BuildError) -> Failure {
-    match error {
-        // What was seen counts even if it could not be kept: then the next look keeps it.
-        BuildError::Moved { look } => {
-            Failure::SourceMoved(sight((context.name(), context.objects()), &look, known).ok())
-        }
-        BuildError::Interrupted => Failure::Stopped,
-        BuildError::Transient(message) => Failure::Transient(message),
-        BuildError::Permanent(message) => Failure::Permanent(message),
+/// First the files are counted, then the rows of new segments.
+fn report(context: &Context, progress: Progress) {
+    match progress {
+        Progress::Files { done, of } => context.progress(done as u64, of as u64),
+        Progress::Rows { done, of } => context.progress(done, of),
     }
 }
 
-/// Files and segments are counted as one row of steps: first all files, then all segments.
-fn report(context: &Context, progress: Progress) {
-    let (Progress::Files { done, of } | Progress::Segments { done, of }) = progress;
-    context.progress(done as u64, of as u64);
+/// How much of the result was built for it: the share that a change has cost.
+fn tell(context: &Context, outcome: &Outcome) {
+    let Outcome { kept, new, taken_over, dropped, rows, .. } = *outcome;
+    let rows_built = outcome.rows_built();
+    // In percent, rounded up: a small change is not shown as none.
+    let share = rows_built.saturating_mul(100).div_ceil(rows.max(1));
+    tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), kept, new,
+        taken_over, dropped, rows, rows_built, share, "built: {share} % of the rows are new");
 }

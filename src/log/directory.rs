@@ -6,6 +6,7 @@
 //!   HEAD          the anchor
 //!   ballast       1 MiB that is given up when the disk is full
 //!   objects/      immutable objects, not the log's business
+//!   snapshots/    states at some events, a cache
 //!   sled/         the storage engine's own
 //!   new/          sled/ while it is being created
 //!   before/       a copy of sled/ while it is being opened
@@ -27,7 +28,7 @@ use super::error::OpenError;
 const BALLAST_LENGTH: usize = 1 << 20;
 
 const FILES: [&str; 4] = ["LOCK", "HEAD", "HEAD.new", "ballast"];
-const DIRECTORIES: [&str; 5] = ["sled", "new", "objects", "before", "rejected"];
+const DIRECTORIES: [&str; 6] = ["sled", "new", "objects", "snapshots", "before", "rejected"];
 
 /// The paths of one log.
 #[derive(Clone, Debug)]
@@ -56,6 +57,10 @@ impl Directory {
 
     pub(super) fn objects(&self) -> PathBuf {
         self.0.join("objects")
+    }
+
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.0.join("snapshots")
     }
 
     pub(super) fn sled(&self) -> PathBuf {

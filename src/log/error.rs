@@ -153,7 +153,9 @@ impl From<LogError> for OpenError {
             LogError::Damaged { at, found } => OpenError::Damaged { at, found },
             LogError::Io { doing, path, source } => OpenError::Io { doing, path, source },
             LogError::Engine(text) => OpenError::Engine(text),
-            other @ (LogError::Poisoned(_) | LogError::Refused(_)) => OpenError::Engine(other.to_string()),
+            other @ (LogError::Poisoned(_) | LogError::Refused(_) | LogError::Forgotten { .. }) => {
+                OpenError::Engine(other.to_string())
+            }
         }
     }
 }

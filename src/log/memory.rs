@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Chain, Frame, FrameError, Log, LogError, LogReader, Position};
+use super::start::{check_behind, check_forget, find_base};
+use super::{Chain, Frame, FrameError, Log, LogError, LogReader, Position, Start};
 use crate::core::vocabulary::Seq;
 
 /// What a failure leaves behind. Nobody can know which: a disk may have written what it reports as failed.
@@ -34,6 +35,7 @@ struct Stored {
     frames: Vec<(Position, Seq, Vec<u8>)>,
     /// How many of the frames a barrier made durable.
     durable: usize,
+    start: Option<Start>,
     /// The number of the writer that may write: the one opened last.
     writer: u64,
     fail_append: Option<Keep>,
@@ -102,8 +104,12 @@ impl MemoryDisk {
 }
 
 impl Stored {
+    fn start(&self) -> Start {
+        self.start.unwrap_or(Start::WHOLE)
+    }
+
     fn chain(&self) -> Chain {
-        let mut chain = Chain::from_start();
+        let mut chain = self.start().chain();
         // Frames were checked when they were appended; a damaged one ends the chain here and is reported by readers.
         let _ = self.frames.iter().try_for_each(|(_, _, bytes)| chain.check(&Frame::parse(bytes)?));
         chain
@@ -198,6 +204,21 @@ impl Log for MemoryLog {
         Box::new(MemoryReader(self.disk.clone()))
     }
 
+    fn forget(&mut self, start: Start) -> Result<(), LogError> {
+        let writer = self.disk.stored().writer;
+        self.check_poison(writer)?;
+        let reader = MemoryReader(self.disk.clone());
+        check_forget(start, reader.start(), self.durable.seq)?;
+        check_behind(start, reader.frames(start.first()))?;
+        find_base(start, reader.frames(start.base))?;
+        let mut stored = self.disk.stored();
+        let gone = stored.frames.partition_point(|(last, _, _)| last.seq <= start.seq);
+        stored.frames.drain(..gone);
+        stored.durable -= gone;
+        stored.start = Some(start);
+        Ok(())
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), LogError> {
         self.barrier()
     }
@@ -206,17 +227,34 @@ impl Log for MemoryLog {
 struct MemoryReader(MemoryDisk);
 
 impl LogReader for MemoryReader {
+    fn start(&self) -> Start {
+        self.0.stored().start()
+    }
+
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
         let stored = self.0.stored();
-        let (first, end) = (stored.frames.partition_point(|(last, _, _)| last.seq < from), stored.frames.len());
-        let mut chain = if from <= Seq(1) { Chain::from_start() } else { Chain::anywhere() };
-        let mut failed = false;
-        Box::new((first..end).map_while(move |index| {
-            let (base, bytes) = self.0.stored().frames.get(index).map(|(_, base, bytes)| (*base, bytes.clone()))?;
-            let checked: Result<(), FrameError> = Frame::parse(&bytes).and_then(|frame| chain.check(&frame));
-            if std::mem::replace(&mut failed, checked.is_err()) {
+        let start = stored.start();
+        let from = if from == Seq::ZERO { start.first() } else { from };
+        let end = stored.frames.last().map_or(Seq::ZERO, |(last, _, _)| last.seq);
+        drop(stored);
+        let mut chain = if from == start.first() { start.chain() } else { Chain::anywhere() };
+        let (mut next, mut failed) = (from, false);
+        Box::new(std::iter::from_fn(move || {
+            if failed || next > end {
                 return None;
             }
+            let stored = self.0.stored();
+            let begins = stored.start().first();
+            if next < begins {
+                failed = true;
+                return Some(Err(LogError::Forgotten { begins }));
+            }
+            let index = stored.frames.partition_point(|(last, _, _)| last.seq < next);
+            let (last, base, bytes) =
+                stored.frames.get(index).map(|(at, base, bytes)| (at.seq, *base, bytes.clone()))?;
+            next = last.next();
+            let checked: Result<(), FrameError> = Frame::parse(&bytes).and_then(|frame| chain.check(&frame));
+            failed = checked.is_err();
             Some(checked.map(|()| bytes).map_err(|found| LogError::Damaged { at: base, found }))
         }))
     }

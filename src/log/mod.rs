@@ -11,6 +11,8 @@ mod error;
 mod frame;
 mod memory;
 mod sled;
+mod start;
+mod visit;
 
 use std::fmt;
 use std::io;
@@ -28,6 +30,8 @@ pub use frame::{
     MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
 };
 pub use memory::{Keep, MemoryDisk, MemoryLog};
+pub use start::{Base, BaseSearch, Start, base_of};
+pub use visit::Visitor;
 
 /// How far a log has come: the `Seq` of its last event and the hash of the frame that holds it. An empty log
 /// is at `Seq` 0 with the all-zero hash.
@@ -78,6 +82,15 @@ pub trait Log: Send {
     /// A reader that lives apart from the writer.
     fn reader(&self) -> Box<dyn LogReader>;
 
+    /// Deletes everything up to and with `start.seq`. The base of `start` has to be durable: from here on the log
+    /// begins with it, whatever happens, and a crash leaves either all of the prefix or the log without it. The space
+    /// is given back little by little, with [`tick`](Log::tick).
+    ///
+    /// # Errors
+    /// When `start` lies behind the last durable event or before the present start ([`LogError::Refused`], nothing
+    /// has changed then), or when storage refused.
+    fn forget(&mut self, start: Start) -> Result<(), LogError>;
+
     /// Ends writing: a last barrier, and whatever the log keeps to know that it was closed in order.
     ///
     /// # Errors
@@ -87,9 +100,14 @@ pub trait Log: Send {
 
 /// Reads frames while the writer goes on. Readers are cheap to clone and may live on other threads.
 pub trait LogReader: Send + Sync {
-    /// The frames from the one that holds `from` (or the first after it), in order, as stored. What comes back
+    /// Where the log begins.
+    fn start(&self) -> Start;
+
+    /// The frames from the one that holds `from` (or the first after it), in order, as stored; with 0 from where the
+    /// log begins. What comes back
     /// is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the iteration
-    /// ends with the last frame appended when it got there, and after the first error.
+    /// ends with the last frame appended when it got there, and after the first error. An event that was deleted,
+    /// before the iteration or during it, is [`LogError::Forgotten`].
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_>;
 
     /// Another reader of the same log.
@@ -103,6 +121,11 @@ pub enum LogError {
     Poisoned(String),
     /// The frame offered does not continue the log. Nothing was written and the log is not poisoned.
     Refused(FrameError),
+    /// This event was deleted on purpose.
+    Forgotten {
+        /// The first that is there.
+        begins: Seq,
+    },
     /// What is stored at this place is not a whole frame, or not the one that the chain continues with.
     Damaged {
         /// The `Seq` at which the damaged frame begins or should begin.
@@ -128,6 +151,9 @@ impl fmt::Display for LogError {
         match self {
             LogError::Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
             LogError::Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
+            LogError::Forgotten { begins } => {
+                write!(f, "the log begins with event {begins}; earlier ones were deleted")
+            }
             LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
             LogError::Engine(text) => write!(f, "the storage engine failed: {text}"),
             LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
@@ -140,7 +166,7 @@ impl std::error::Error for LogError {
         match self {
             LogError::Io { source, .. } => Some(source),
             LogError::Refused(found) | LogError::Damaged { found, .. } => Some(found),
-            LogError::Poisoned(_) | LogError::Engine(_) => None,
+            LogError::Poisoned(_) | LogError::Forgotten { .. } | LogError::Engine(_) => None,
         }
     }
 }

@@ -93,7 +93,11 @@ impl Sources {
         let content = self.content(context.source()).map_err(|error| Failure::Transient(error.0))?;
         let sight = sight(&content, context.observed(), context.objects());
         let sight = sight.map_err(|error| Failure::Transient(error.0))?;
-        if context.observed() == Some(&sight.observed) { Ok(()) } else { Err(Failure::SourceMoved(Some(sight))) }
+        if context.observed() == Some(&sight.observed) {
+            Ok(())
+        } else {
+            Err(Failure::SourceMoved(Some(Box::new(sight))))
+        }
     }
 
     /// How many looks have begun.
@@ -154,7 +158,8 @@ fn sight(content: &Content, known: Option<&Observed>, objects: &dyn Objects) -> 
         Content::Failing(why) => return Err(LookError(why.clone())),
     };
     let observed = observed.map_err(|error| LookError(error.to_string()))?;
-    Ok(Sight { delta: delta(known, &observed, objects), observed })
+    let delta = delta(known, &observed, objects);
+    Ok(Sight::new(observed, delta))
 }
 
 /// The set of files as a tree, path -> hash of the content; its name is the version.

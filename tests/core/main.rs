@@ -4,8 +4,13 @@
 mod attempts;
 mod catalogue;
 mod detection;
+mod leases;
 mod lifecycle;
+mod losses;
+mod owing;
 mod policies;
+mod queue;
+mod rechecks;
 mod table;
 mod views;
 mod walk;

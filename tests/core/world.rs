@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
     Assign, AttemptRef, Built, Coalesce, CollectionId, Command, Completion, Deadline, Declaration, Duties, Epoch,
     Event, FailureClass, FailureReport, Fingerprint, Kind, Name, ObjectHash, Observation, Observed, PathSet, Policy,
@@ -15,9 +16,16 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Timestamp,
     pub(crate) record: Vec<Recorded>,
+    /// What the workers do beside building.
+    pub(crate) duties: Duties,
+    /// If they are in processes of their own.
+    pub(crate) lease: Option<Duration>,
     epoch: Epoch,
     events: Events,
 }
+
+/// A kind that publishes and discards.
+pub(crate) const BOTH: Duties = Duties { publish: true, discard: true };
 
 pub(crate) type Said = Result<Vec<&'static str>, Rejection>;
 
@@ -31,7 +39,8 @@ impl World {
 
     pub(crate) fn unopened() -> World {
         let (now, epoch) = (Timestamp(1_000_000_000), Epoch(0));
-        World { state: State::new(), now, record: Vec::new(), epoch, events: Events::new() }
+        let (record, events, duties) = (Vec::new(), Events::new(), Duties::default());
+        World { state: State::new(), now, record, duties, lease: None, epoch, events }
     }
 
     /// A world with the collection [`NAME`], declared with `policy`, and nothing seen of its source.
@@ -96,6 +105,29 @@ impl World {
         assert_eq!(replayed.next_deadline(), self.state.next_deadline(), "the indices follow from the rest");
         let kind = kind();
         assert_eq!(replayed.next_ready([&kind]), self.state.next_ready([&kind]), "the indices follow from the rest");
+        self.assert_restores();
+    }
+
+    /// A snapshot anywhere, and the rest of the record behind it, add up to the same.
+    fn assert_restores(&self) {
+        // Somewhere else every time, and for the same record at the same place.
+        let cut = usize::try_from(self.state.last().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).unwrap();
+        let (before, after) = self.record.split_at(cut % (self.record.len() + 1));
+        let mut state = State::new();
+        before.iter().for_each(|recorded| state.fold(recorded).unwrap());
+        let mut bytes = Vec::new();
+        encode_state(&state, &mut bytes).unwrap();
+        let mut restored = decode_state(&bytes).unwrap_or_else(|error| panic!("{error} at {}", state.last()));
+        assert_eq!(restored, state, "a state is restored from its bytes");
+        let mut again = Vec::new();
+        encode_state(&restored, &mut again).unwrap();
+        assert_eq!(again, bytes, "one state has one encoding");
+        after.iter().for_each(|recorded| restored.fold(recorded).unwrap_or_else(|illegal| panic!("{illegal}")));
+        restored.check().unwrap();
+        assert_eq!(restored.digest(), self.state.digest(), "snapshot and tail are the whole");
+        let now = self.now;
+        assert!(restored.owing(now).eq(self.state.owing(now)), "the indices follow from the rest");
+        assert_eq!(restored.first_ready([&kind()], now), self.state.first_ready([&kind()], now));
     }
 
     /// The process ends, and another one opens the log.
@@ -133,7 +165,8 @@ impl World {
 
     pub(crate) fn try_assign(&mut self) -> Said {
         let collection = self.state.id_of(&name(NAME)).unwrap();
-        self.say(assign("w1", collection))
+        let (lease, duties) = (self.lease, self.duties);
+        self.say(Command::Assign(Assign { worker: WorkerName::new("w1").unwrap(), collection, lease, duties }))
     }
 
     /// The running attempt.
@@ -148,7 +181,15 @@ impl World {
     }
 
     pub(crate) fn complete_as(&mut self, attempt: AttemptRef, fingerprint: Fingerprint) -> Vec<&'static str> {
-        self.said(completion(attempt, fingerprint, Built { rows: Some(7), ..Built::default() }))
+        self.said(completion(attempt, fingerprint, built(attempt)))
+    }
+
+    /// Observes a version, builds it and commits it.
+    pub(crate) fn commit(&mut self, version: u8) -> AttemptRef {
+        assert!(self.observe(version).contains(&"task_created"));
+        let attempt = self.assign();
+        assert_eq!(self.complete(attempt), ["task_completed", "attempt_ended"]);
+        attempt
     }
 
     pub(crate) fn fail(&mut self, attempt: AttemptRef, class: FailureClass) -> Vec<&'static str> {
@@ -254,6 +295,11 @@ pub(crate) fn declaration(text: &str, policy: Policy) -> Declaration {
 
 pub(crate) fn look(began: Option<Seq>, seen: Seen) -> Command {
     Command::Observe(Observation { subject: Subject::Name(name(NAME)), began, seen })
+}
+
+/// What an attempt builds: it is named after its token, like the outputs of every kind that discards.
+pub(crate) fn built(attempt: AttemptRef) -> Built {
+    Built { rows: Some(7), output: Some(attempt.token.to_string().into()), ..Built::default() }
 }
 
 /// A worker of this process that has no duties.

@@ -44,6 +44,31 @@ fn case_37_a_wall_clock_that_jumps_fails_nothing_and_loses_nothing() {
     lab.verify();
 }
 
+/// A machine that boots with a clock years ahead, and later with the right one.
+#[test]
+fn case_37_a_clock_that_was_far_ahead_at_one_opening_delays_nothing_afterwards() {
+    const TODAY: Timestamp = Timestamp(1_800_000_000_000_000);
+    let lab = Lab::start();
+    lab.declare("failing", r#"{"do":"fail"}"#);
+    lab.until_condition("failing", "backing_off");
+
+    lab.clock.set_wall(TODAY.after(3650 * DAY));
+    let lab = lab.crash();
+    until("what was due long ago", || lab.view("failing").attempts == 2);
+    let ahead = lab.events().last().unwrap().at;
+    assert!(ahead > TODAY.after(3649 * DAY));
+
+    lab.clock.set_wall(TODAY);
+    let lab = lab.crash();
+    lab.until_condition("failing", "backing_off");
+    // Its time never goes back, and a delay is as long as it would have been: nobody waits for ten years.
+    lab.clock.advance(Duration::from_secs(31));
+    until("the third attempt", || lab.view("failing").attempts == 3);
+    let times: Vec<Timestamp> = lab.events().iter().map(|recorded| recorded.at).collect();
+    assert!(times.is_sorted() && *times.last().unwrap() >= ahead);
+    lab.verify();
+}
+
 #[test]
 fn an_hour_passes_by_hand_and_the_attempt_has_timed_out() {
     let lab = Lab::start();

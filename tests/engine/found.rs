@@ -55,7 +55,7 @@ impl Observer for Hanging {
         while look.source.as_str().starts_with("hung") && !self.0.load(SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Sight { observed: observed("1"), delta: None })
+        Ok(Sight::new(observed("1"), None))
     }
 }
 
@@ -103,12 +103,12 @@ struct Slow {
 
 impl Worker for Slow {
     fn run(&self, _: &Context) -> Result<Built, Failure> {
-        let sight = Sight { observed: observed("2"), delta: None };
+        let sight = Sight::new(observed("2"), None);
         self.running.store(true, SeqCst);
         while self.running.load(SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Err(Failure::SourceMoved(Some(sight)))
+        Err(Failure::SourceMoved(Some(Box::new(sight))))
     }
 
     fn observer(&self) -> Option<&dyn Observer> {
@@ -119,7 +119,7 @@ impl Worker for Slow {
 impl Observer for Slow {
     fn look(&self, _: &Look<'_>) -> Result<Sight, LookError> {
         self.looks.fetch_add(1, SeqCst);
-        Ok(Sight { observed: observed("1"), delta: None })
+        Ok(Sight::new(observed("1"), None))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use lastword::log::{Frame, Log, LogError, LogReader, MemoryLog, Position};
+use lastword::log::{Frame, Log, LogError, LogReader, MemoryLog, Position, Start};
 
 pub struct Gated {
     log: Box<MemoryLog>,
@@ -53,6 +53,10 @@ impl Log for Gated {
 
     fn reader(&self) -> Box<dyn LogReader> {
         self.log.reader()
+    }
+
+    fn forget(&mut self, start: Start) -> Result<(), LogError> {
+        self.log.forget(start)
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

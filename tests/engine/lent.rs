@@ -253,7 +253,7 @@ fn failures_of_every_kind_are_heard() {
     lab.handle.declare(versioned("a", "lent", "s3")).unwrap();
     lab.handle.observe(name("a"), observed("1")).unwrap();
     let job = next(&lab.handle, "w");
-    let sight = Sight { observed: observed("2"), delta: None };
+    let sight = Box::new(Sight::new(observed("2"), None));
     lab.handle.fail(job.attempt(), Failure::SourceMoved(Some(sight))).wait().unwrap();
     lab.advance(Duration::from_secs(31));
     let job = next(&lab.handle, "w");

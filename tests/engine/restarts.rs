@@ -170,6 +170,44 @@ fn case_43_no_token_is_given_out_twice_not_even_after_a_restored_backup() {
     assert!(tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
 }
 
+#[test]
+fn case_43_a_restored_backup_is_behind_and_catches_up_with_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, backup) = (dir.path().join("state"), dir.path().join("backup"));
+    let puppet = Puppet::new();
+    let start = || Reconciler::open(&state).kind(kind("seen"), puppet.with_eyes()).start().unwrap();
+    let until_built = |reconciler: &Reconciler, version: &str| {
+        let handle = reconciler.handle();
+        let output = || handle.status(name("a")).unwrap()?.view.applied?.result.output;
+        until(version, || output().as_deref() == Some(version));
+    };
+    puppet.show("s3", Ok(observed("1")));
+    let reconciler = start();
+    reconciler.handle().declare(versioned("a", "seen", "s3")).unwrap();
+    until_built(&reconciler, "1");
+    reconciler.shutdown(LONG).unwrap();
+    copy_tree(&state, &backup);
+
+    puppet.show("s3", Ok(observed("2")));
+    let reconciler = start();
+    until_built(&reconciler, "2");
+    reconciler.handle().declare(versioned("b", "seen", "s3")).unwrap();
+    reconciler.shutdown(LONG).unwrap();
+
+    std::fs::remove_dir_all(&state).unwrap();
+    copy_tree(&backup, &state);
+    let reconciler = start();
+    until_built(&reconciler, "2");
+    assert!(
+        reconciler.handle().status(name("b")).unwrap().is_none(),
+        "what was declared since has to be declared again"
+    );
+    let of_a = puppet.begun().into_iter().filter(|begun| begun.name == "a");
+    let tokens: Vec<Token> = of_a.map(|begun| begun.attempt.token).collect();
+    assert_eq!(tokens.len(), 3);
+    assert!(tokens.is_sorted_by(|a, b| a < b), "what was built since the backup has a lower token: {tokens:?}");
+}
+
 fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

@@ -22,17 +22,19 @@ impl Collection {
         Ok(())
     }
 
-    /// An attempt that was to discard has ended without a commit.
-    pub(in crate::core) fn leave(&mut self, token: Token, abandoned: bool) {
-        self.obligations.get_or_insert_default().leave(token, abandoned);
+    /// An attempt that was to discard has ended without a commit; a zombie may go on making outputs.
+    pub(in crate::core) fn leave(&mut self, token: Token, zombie: bool, event: (Seq, Timestamp)) {
+        let after = self.applied.as_ref().map(|applied| &applied.result);
+        let obligations = self.obligations.get_or_insert_default();
+        if zombie { obligations.haunt(token, event, after) } else { obligations.leave(token) }
     }
 
     /// The process of all abandoned attempts is gone.
-    pub(in crate::core) fn bury_zombies(&mut self, seq: Seq, at: Timestamp) {
+    pub(in crate::core) fn bury_zombies(&mut self, event: (Seq, Timestamp)) {
+        let after = self.applied.as_ref().map(|applied| &applied.result);
         if let Some(obligations) = &mut self.obligations {
-            obligations.bury_zombies();
+            obligations.bury_zombies(event, after);
         }
-        self.discard_leftovers(seq, at);
     }
 
     /// Owes to discard the leftovers that nobody can take over any more.
@@ -205,9 +207,9 @@ impl Collection {
                 self.moves = if *reason == FailReason::SourceMoved { self.moves.saturating_add(1) } else { 0 };
             }
             Event::CompletionRejected { token, .. } => {
-                // A zombie may have gone on making outputs until now.
+                let after = self.applied.as_ref().map(|applied| &applied.result);
                 if let Some(obligations) = &mut self.obligations {
-                    let _ = obligations.came_back(*token);
+                    obligations.came_back(*token, (recorded.seq, recorded.at), after);
                 }
             }
             Event::Published { .. } | Event::PublishFailed { .. } | Event::Discarded { .. } => {

@@ -145,7 +145,12 @@ impl State {
 /// What is wrong with the order of what is owed.
 fn misplaced(obligations: &Obligations) -> Option<&'static str> {
     let mut last = obligations.published.unwrap_or(Seq::ZERO);
+    let (mut known, mut discarded) = (Seq::ZERO, Seq::ZERO);
     for obligation in &obligations.owed {
+        if obligation.id < known || (obligation.id == discarded && matches!(obligation.owed, Owed::Discard(_))) {
+            return Some("two obligations have one name, or an earlier one comes later");
+        }
+        known = obligation.id;
         match &obligation.owed {
             Owed::Publish(commit) if commit.seq != obligation.id => return Some("it is to be published as another"),
             Owed::Publish(commit) if commit.seq <= last => return Some("commits are not published in their order"),
@@ -153,7 +158,7 @@ fn misplaced(obligations: &Obligations) -> Option<&'static str> {
             Owed::Discard(leaving) if leaving.tokens.is_empty() && leaving.before.is_none() => {
                 return Some("nothing is to be discarded");
             }
-            Owed::Discard(_) => {}
+            Owed::Discard(_) => discarded = obligation.id,
         }
     }
     None

@@ -55,18 +55,15 @@ impl State {
             // These may come after the collection is gone.
             Event::AttemptEnded { task, attempt, token, reason, .. } => {
                 let ended = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
-                let abandoned = *reason == EndReason::Abandoned;
                 match self.remove(id) {
-                    Some(collection) => self.end_attempt(collection, ended, abandoned, recorded),
-                    None => self.end_orphaned(ended, abandoned, recorded),
+                    Some(collection) => self.end_attempt(collection, ended, *reason, recorded),
+                    None => self.end_orphaned(ended, *reason, recorded),
                 }
             }
             Event::CompletionRejected { token, .. } if !self.collections.contains_key(&id) => {
                 let mut orphan = self.remove_orphan(id);
-                if let Some(orphan) = &mut orphan
-                    && orphan.obligations.came_back(*token)
-                {
-                    orphan.obligations.discard((recorded.seq, recorded.at), None, None);
+                if let Some(orphan) = &mut orphan {
+                    orphan.obligations.came_back(*token, (recorded.seq, recorded.at), None);
                 }
                 orphan.into_iter().for_each(|orphan| self.insert_orphan(id, orphan));
                 Ok(())
@@ -104,14 +101,15 @@ impl State {
     fn apply_control(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::WriterOpened { .. } => {
-                // The processes of abandoned attempts are gone.
+                // The processes of abandoned attempts are gone. Those that were others' may not be: but whoever was
+                // silent for that long is not waited for any more.
+                let event = (recorded.seq, recorded.at);
                 for id in std::mem::take(&mut self.haunted) {
                     if let Some(mut collection) = self.remove(id) {
-                        collection.bury_zombies(recorded.seq, recorded.at);
+                        collection.bury_zombies(event);
                         self.insert(id, collection);
                     } else if let Some(mut orphan) = self.remove_orphan(id) {
-                        orphan.obligations.bury_zombies();
-                        orphan.obligations.discard((recorded.seq, recorded.at), None, None);
+                        orphan.obligations.bury_zombies(event, None);
                         self.insert_orphan(id, orphan);
                     }
                 }
@@ -128,22 +126,23 @@ impl State {
         &mut self,
         mut collection: Collection,
         ended: AttemptRef,
-        abandoned: bool,
+        reason: EndReason,
         recorded: &Recorded,
     ) -> Result<(), &'static str> {
         let id = ended.collection;
         let live = collection.status.running().filter(|running| running.attempt_of(id) == ended);
-        let leaves = match live.map(|running| running.attempt.duties.discard) {
-            Some(discards) => discards,
+        let (leaves, leased) = match live.map(|running| &running.attempt) {
+            Some(attempt) => (attempt.duties.discard, attempt.lease.is_some()),
             None => {
                 collection.draining = collection.draining.checked_sub(1).ok_or("nothing is draining")?;
-                self.stop_draining(ended)?.leaves
+                let Draining { leaves, leased, .. } = self.stop_draining(ended)?;
+                (leaves, leased)
             }
         };
         self.ready.vacate(&collection.kind, &collection.name, &self.limits);
         collection.fold(recorded)?;
         if leaves {
-            collection.leave(ended.token, abandoned);
+            collection.leave(ended.token, may_go_on(reason, leased), (recorded.seq, recorded.at));
         }
         collection.discard_leftovers(recorded.seq, recorded.at);
         self.insert(id, collection);
@@ -151,14 +150,19 @@ impl State {
     }
 
     /// An attempt of a dropped collection has ended: what it made can be discarded at once.
-    fn end_orphaned(&mut self, ended: AttemptRef, abandoned: bool, recorded: &Recorded) -> Result<(), &'static str> {
-        let leaves = self.stop_draining(ended)?.leaves;
+    fn end_orphaned(&mut self, ended: AttemptRef, reason: EndReason, recorded: &Recorded) -> Result<(), &'static str> {
+        let Draining { leaves, leased, .. } = self.stop_draining(ended)?;
         let mut orphan = self.remove_orphan(ended.collection).ok_or("there is no such collection")?;
         orphan.draining = orphan.draining.checked_sub(1).ok_or("nothing is draining")?;
         self.ready.vacate(&orphan.kind, &orphan.name, &self.limits);
         if leaves {
-            orphan.obligations.leave(ended.token, abandoned);
-            orphan.obligations.discard((recorded.seq, recorded.at), None, None);
+            let event = (recorded.seq, recorded.at);
+            if may_go_on(reason, leased) {
+                orphan.obligations.haunt(ended.token, event, None);
+            } else {
+                orphan.obligations.leave(ended.token);
+            }
+            orphan.obligations.discard(event, None, None);
         }
         self.insert_orphan(ended.collection, orphan);
         Ok(())
@@ -281,6 +285,16 @@ pub(super) fn deadlines_of(id: CollectionId, collection: &Collection) -> [Option
     let attempt = collection.status.attempt().and_then(|attempt| attempt.deadline);
     let attempt = attempt.map(|deadline| (deadline, Deadline::Attempt(id)));
     [settled, attempt, collection.resync_at.map(|at| (at, Deadline::Resync(id)))]
+}
+
+/// Whether an attempt that ended for this reason may go on all the same. Nobody knows of another process more than that it
+/// is silent.
+fn may_go_on(reason: EndReason, leased: bool) -> bool {
+    match reason {
+        EndReason::Acknowledged => false,
+        EndReason::Abandoned => true,
+        EndReason::Lost => leased,
+    }
 }
 
 fn grace_of(event: &Event) -> Option<Timestamp> {

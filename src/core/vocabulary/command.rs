@@ -159,6 +159,42 @@ impl Declaration {
     pub fn new(name: Name) -> Declaration {
         Declaration { name, kind: None, source: None, spec: None, versioned: None, policy: None, revision: None }
     }
+
+    /// Which worker builds it.
+    #[must_use]
+    pub fn kind(self, kind: Kind) -> Declaration {
+        Declaration { kind: Some(kind), ..self }
+    }
+
+    /// Where the data comes from.
+    #[must_use]
+    pub fn source(self, source: Source) -> Declaration {
+        Declaration { source: Some(source), ..self }
+    }
+
+    /// How it is built.
+    #[must_use]
+    pub fn spec(self, spec: Spec) -> Declaration {
+        Declaration { spec: Some(spec), ..self }
+    }
+
+    /// The content of the source does not count: only source and spec do.
+    #[must_use]
+    pub fn unversioned(self) -> Declaration {
+        Declaration { versioned: Some(false), ..self }
+    }
+
+    /// How it is treated.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Declaration {
+        Declaration { policy: Some(policy), ..self }
+    }
+
+    /// The caller's number of this declaration.
+    #[must_use]
+    pub fn revision(self, revision: u64) -> Declaration {
+        Declaration { revision: Some(revision), ..self }
+    }
 }
 
 /// What a source was seen to hold.

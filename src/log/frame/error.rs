@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::FrameHash;
+use crate::codec::state::STATE_VERSION;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
 
 /// What is wrong with a frame. Every variant carries what was expected and what was found.
@@ -134,13 +135,33 @@ pub enum FrameError {
         /// Its own.
         found: Timestamp,
     },
+    /// What the storage engine remembers of the start of the log is damaged.
+    Start,
+    /// A part of a base cannot be read.
+    BasePart {
+        /// The event that holds it.
+        at: Seq,
+        /// The version of its payload.
+        version: u16,
+    },
+    /// The events before this one were deleted, and what they had added up to is not in the log.
+    NoBase {
+        /// The last of them.
+        seq: Seq,
+        /// The hash of the frame that ended with it.
+        hash: FrameHash,
+    },
 }
 
 impl FrameError {
     /// Whether a newer program may be able to read this: it is whole, and not damaged.
     #[must_use]
     pub fn is_too_new(&self) -> bool {
-        matches!(self, FrameError::TooNew { .. } | FrameError::UnknownCodec { .. })
+        match self {
+            FrameError::TooNew { .. } | FrameError::UnknownCodec { .. } => true,
+            FrameError::BasePart { version, .. } => *version > STATE_VERSION,
+            _ => false,
+        }
     }
 }
 
@@ -171,6 +192,13 @@ impl fmt::Display for FrameError {
             Chain { expected, found } => write!(f, "it follows frame {found} and not {expected}"),
             EpochWentBack { last, found } => write!(f, "its epoch {found} is lower than {last}"),
             TimeWentBack { last, found } => write!(f, "its time {found} is before {last}"),
+            Start => write!(f, "what is noted of the start of the log is damaged"),
+            BasePart { at, version } => {
+                write!(f, "event {at} holds a part of a base, version {version}, that cannot be read")
+            }
+            NoBase { seq, hash } => {
+                write!(f, "the events up to {seq} (frame {hash}) were deleted, and the state they led to is not there")
+            }
         }
     }
 }

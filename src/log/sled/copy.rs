@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::create::{check, check_files};
+use super::create::{Checked, check, check_files};
 use super::engine::{Engine, Held};
 use super::reader::SledReader;
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
-use crate::log::{Frame, LogReader, OpenError, Position};
+use crate::log::{Frame, LogReader, OpenError, Position, Visitor};
 
 /// How often a log that changes under the copy is copied again. A copy takes milliseconds to seconds and only a
 /// writer that gives a segment back meanwhile spoils it, so five failures in a row mean something else.
@@ -34,6 +34,7 @@ pub struct PrivateCopy {
     time: Timestamp,
     writer_active: bool,
     objects: PathBuf,
+    snapshots: PathBuf,
 }
 
 impl PrivateCopy {
@@ -46,18 +47,18 @@ impl PrivateCopy {
     ///
     /// [`SledLog::open`]: super::SledLog::open
     pub fn of(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::of_visiting(path, || |_: &Frame<'_>| ())
+        Self::of_visiting(path, || |_: &Frame<'_>| ()).map(|(copy, _)| copy)
     }
 
-    /// Like [`of`](Self::of), and shows every frame to a visitor in passing. `begin` makes a new visitor for every
-    /// attempt.
+    /// Like [`of`](Self::of), and shows the log to a visitor in passing, which is handed back. `begin` makes a
+    /// new one for every attempt.
     ///
     /// # Errors
     /// Like [`of`](Self::of).
-    pub fn of_visiting<V: FnMut(&Frame<'_>)>(
+    pub fn of_visiting<V: Visitor>(
         path: impl AsRef<Path>,
         mut begin: impl FnMut() -> V,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<(Self, V), OpenError> {
         let directory = Directory::at(path.as_ref());
         if directory.inspect()? != Found::Log {
             return Err(OpenError::Absent { path: directory.path().to_owned() });
@@ -67,10 +68,11 @@ impl PrivateCopy {
         loop {
             tries += 1;
             let active_before = directory.writer_is_active();
-            let attempt = attempt(&directory, begin());
+            let mut visitor = begin();
+            let attempt = attempt(&directory, &mut visitor);
             let writer_active = active_before || directory.writer_is_active();
             match attempt {
-                Ok(copy) => return Ok(PrivateCopy { writer_active, ..copy }),
+                Ok(copy) => return Ok((PrivateCopy { writer_active, ..copy }, visitor)),
                 Err(error) if !writer_active => return Err(error),
                 Err(last) if tries == TRIES => return Err(OpenError::Moving { tries, last: Box::new(last) }),
                 Err(_) => thread::sleep(PAUSE),
@@ -113,9 +115,15 @@ impl PrivateCopy {
     pub fn objects(&self) -> &Path {
         &self.objects
     }
+
+    /// The directory of the original's snapshots. They are never changed, only replaced.
+    #[must_use]
+    pub fn snapshots(&self) -> &Path {
+        &self.snapshots
+    }
 }
 
-fn attempt(directory: &Directory, visit: impl FnMut(&Frame<'_>)) -> Result<PrivateCopy, OpenError> {
+fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Result<PrivateCopy, OpenError> {
     let anchor = directory.read_head()?;
     if !anchor.complete {
         return Err(OpenError::Absent { path: directory.path().to_owned() });
@@ -132,7 +140,7 @@ fn attempt(directory: &Directory, visit: impl FnMut(&Frame<'_>)) -> Result<Priva
             false => OpenError::from(failure),
         }
     })?;
-    let chain = check(&engine, &anchor, visit)?;
+    let Checked { chain, .. } = check(&engine, &anchor, visitor)?;
     engine.set_appended(chain.position().seq);
     Ok(PrivateCopy {
         engine: Arc::new(engine),
@@ -141,6 +149,7 @@ fn attempt(directory: &Directory, visit: impl FnMut(&Frame<'_>)) -> Result<Priva
         time: chain.time(),
         writer_active: false,
         objects: directory.objects(),
+        snapshots: directory.snapshots(),
     })
 }
 

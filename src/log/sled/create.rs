@@ -17,7 +17,8 @@ use super::{Durability, IfAbsent, SledLog, check_blobs, wait_until_unlocked};
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
-use crate::log::{Chain, Frame, OpenError, Position};
+use crate::log::start::find_base;
+use crate::log::{Chain, Frame, OpenError, Position, Visitor};
 
 /// 1 GiB: up to here the copy that is put aside costs at most about a second, most of it never reaching the disk.
 /// A larger log is opened without it.
@@ -27,7 +28,7 @@ pub(super) fn open(
     directory: Directory,
     if_absent: IfAbsent,
     durability: Durability,
-    visit: impl FnMut(&Frame<'_>),
+    visitor: &mut dyn Visitor,
 ) -> Result<SledLog, OpenError> {
     if directory.inspect()? != Found::Log {
         if if_absent == IfAbsent::Refuse {
@@ -56,11 +57,12 @@ pub(super) fn open(
     directory.keep_ballast();
     let aside = put_aside(&directory);
     write_head(&directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
-    match open_and_check(&directory, &lock, &before, visit) {
-        Ok((engine, db, chain)) => {
+    match open_and_check(&directory, &lock, &before, visitor) {
+        Ok((engine, db, Checked { chain, frames })) => {
             remove(&directory.before())?;
             let durable = chain.position();
             engine.set_appended(durable.seq);
+            let forgets = !engine.start().is_whole();
             Ok(SledLog {
                 directory,
                 durability,
@@ -74,6 +76,8 @@ pub(super) fn open(
                 last_tick: None,
                 poison: None,
                 was_clean: before.clean,
+                frames_read: frames,
+                forgets,
                 lock,
             })
         }
@@ -87,16 +91,31 @@ pub(super) fn open(
     }
 }
 
-/// Walks all frames of `engine` and holds their end against `anchor`.
-pub(super) fn check(engine: &Engine, anchor: &Anchor, mut visit: impl FnMut(&Frame<'_>)) -> Result<Chain, OpenError> {
+/// What a check came to.
+pub(super) struct Checked {
+    pub(super) chain: Chain,
+    /// How many frames were read for it.
+    pub(super) frames: u64,
+}
+
+/// Walks the frames of `engine`, from where the visitor goes on or else from the first one, and holds their end against
+/// `anchor`.
+pub(super) fn check(engine: &Engine, anchor: &Anchor, visitor: &mut dyn Visitor) -> Result<Checked, OpenError> {
+    engine.read_start()?;
     let named = anchor.position;
-    let mut frames = Frames::new(engine, Seq(1), None);
+    let mut read = 0;
+    let resumed = begin(engine, visitor, &mut read)?;
+    // From HEAD on if the visitor goes on behind it: what HEAD names has to be there, and chained to the end.
+    let mut frames = Frames::new(engine, resumed.min(named.seq), None);
     while let Some(bytes) = frames.next().transpose()? {
+        read += 1;
         let Some(frame) = frames.last_as_frame(&bytes) else { break };
         if frame.first() <= named.seq && named.seq <= frame.last() && Position::of(&frame) != named {
             return Err(OpenError::OtherThanAnchor { seq: named.seq, expected: named.hash, found: frame.hash() });
         }
-        visit(&frame);
+        if frame.first() > resumed {
+            visitor.frame(&frame);
+        }
     }
     let (anchor_seq, found) = (named.seq, frames.so_far().position().seq);
     if found < anchor_seq {
@@ -105,7 +124,30 @@ pub(super) fn check(engine: &Engine, anchor: &Anchor, mut visit: impl FnMut(&Fra
     if found > anchor_seq && (anchor.clean || !anchor.complete) {
         return Err(OpenError::LongerThanAnchor { anchor: anchor_seq, found });
     }
-    Ok(frames.so_far())
+    Ok(Checked { chain: frames.so_far(), frames: read })
+}
+
+/// Finds out from where the visitor goes on: the event after which it wants to see frames.
+fn begin(engine: &Engine, visitor: &mut dyn Visitor, read: &mut u64) -> Result<Seq, OpenError> {
+    let start = engine.start();
+    for known in visitor.known() {
+        if known.seq < start.first() {
+            continue;
+        }
+        *read += 1;
+        let there = Frames::new(engine, known.seq, None).next();
+        let there = there.is_some_and(|bytes| {
+            bytes.is_ok_and(|bytes| Frame::parse(&bytes).is_ok_and(|frame| Position::of(&frame) == known))
+        });
+        if there && visitor.resume(known) {
+            return Ok(known.seq);
+        }
+    }
+    if !start.is_whole() {
+        let frames = Frames::new(engine, start.base, None).inspect(|_| *read += 1);
+        visitor.base(&find_base(start, frames)?);
+    }
+    Ok(Seq::ZERO)
 }
 
 /// What can be known before sled touches the files. `db` may rightly be shorter than an unclean `HEAD` says, because
@@ -164,20 +206,20 @@ fn open_and_check(
     directory: &Directory,
     lock: &Arc<File>,
     anchor: &Anchor,
-    visit: impl FnMut(&Frame<'_>),
-) -> Result<(Engine, File, Chain), OpenError> {
+    visitor: &mut dyn Visitor,
+) -> Result<(Engine, File, Checked), OpenError> {
     let sled = directory.sled();
     sweep_snapshots(&sled)?;
     let engine = or_without_ballast(directory, &sled, || Engine::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
     make_private(&sled)?;
-    let chain = check(&engine, anchor, visit)?;
+    let checked = check(&engine, anchor, visitor)?;
     check_blobs(directory)?;
     let path = directory.db();
     let db = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("opening", &path))?;
     // What sled repaired while it opened, and a snapshot it may have renamed into place.
     db.sync_data().map_err(OpenError::io("syncing", &path))?;
     sync_directory(&sled)?;
-    Ok((engine, db, chain))
+    Ok((engine, db, checked))
 }
 
 /// sled does not open when the disk is full. Then the ballast goes, once. The failed attempt leaves half a snapshot,

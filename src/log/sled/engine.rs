@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,13 +13,16 @@ use ::sled::{Batch, Config, Db, Tree};
 
 use super::copy::TemporaryDirectory;
 use crate::core::vocabulary::Seq;
-use crate::log::Frame;
+use crate::log::{Frame, LogError, Start};
 
 /// Bytes of one entry's value. sled puts pages past a threshold (65,516 bytes were measured) into files that it
 /// never syncs, and splits its leaves by count, at 16 entries: sixteen values of this size stay below.
 pub(super) const PART_LENGTH: usize = 3_584;
 
 const TREE: &str = "frames";
+
+/// The entry that says where the log begins. No frame begins with event 0, so it is none of theirs.
+const START_KEY: [u8; 12] = [0; 12];
 
 /// 64 MiB. The log is written in order and read in order, so a cache earns little; sled counts less than it uses.
 const CACHE_CAPACITY: u64 = 64 << 20;
@@ -29,6 +32,7 @@ pub(super) struct Engine {
     open: Option<(Db, Tree)>,
     panicked: AtomicBool,
     appended: AtomicU64,
+    start: Mutex<Start>,
     /// Let go only after sled is: the lock of the writer, or the directory of a private copy.
     _held: Held,
 }
@@ -60,7 +64,8 @@ impl Engine {
                 Err(failure) => return Err(failure),
                 Ok(open) => {
                     let (panicked, appended) = (AtomicBool::new(false), AtomicU64::new(0));
-                    return Ok(Engine { open: Some(open), panicked, appended, _held: held });
+                    let start = Mutex::new(Start::WHOLE);
+                    return Ok(Engine { open: Some(open), panicked, appended, start, _held: held });
                 }
             }
         }
@@ -108,6 +113,38 @@ impl Engine {
 
     pub(super) fn set_appended(&self, seq: Seq) {
         self.appended.store(seq.0, Ordering::Release);
+    }
+
+    /// Where the log begins. What is stored before that is on its way out.
+    pub(super) fn start(&self) -> Start {
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_start(&self, start: Start) {
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = start;
+    }
+
+    /// Reads where the log begins from what is stored.
+    pub(super) fn read_start(&self) -> Result<(), LogError> {
+        let Some(bytes) = self.guard(|_, tree| tree.get(START_KEY))? else { return Ok(()) };
+        let start = Start::decode(&bytes).map_err(|found| LogError::Damaged { at: Seq(1), found })?;
+        self.set_start(start);
+        Ok(())
+    }
+
+    /// Stores where the log begins from now on.
+    pub(super) fn put_start(&self, start: Start) -> Result<(), Failure> {
+        self.guard(|_, tree| tree.insert(START_KEY, start.encode().as_slice()).map(drop))
+    }
+
+    /// Removes at most `limit` entries of frames before the start, the oldest first. Whether there may be more.
+    pub(super) fn remove_forgotten(&self, limit: usize) -> Result<bool, Failure> {
+        let end = key(self.start().first(), 0);
+        self.guard(|_, tree| {
+            let old: Vec<_> = tree.range(key(Seq(1), 0)..end).keys().take(limit).collect::<Result<_, _>>()?;
+            old.iter().try_for_each(|name| tree.remove(name).map(drop))?;
+            Ok(old.len() == limit)
+        })
     }
 }
 

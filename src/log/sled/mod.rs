@@ -24,14 +24,20 @@ use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorFile};
 use super::directory::Directory;
-use super::{Chain, Frame, Log, LogError, LogReader, OpenError, Position};
+use super::start::{check_behind, check_forget, find_base};
+use super::{Chain, Frame, FrameError, FrameHash, Log, LogError, LogReader, OpenError, Position, Start, Visitor};
+use crate::core::vocabulary::Seq;
 use engine::{Engine, Failure};
-use reader::SledReader;
+use reader::{Frames, SledReader};
 
 pub use copy::PrivateCopy;
 
 /// How often `HEAD` follows the log, and in [`Durability::Process`] how much a power cut may take.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Entries of forgotten frames removed in one go, once a tick: some 50 ms of the writer's time. Frames are written
+/// more slowly than this over any longer time.
+const REMOVED_AT_A_TIME: usize = 20_000;
 
 /// What a barrier protects against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +79,9 @@ pub struct SledLog {
     last_tick: Option<Duration>,
     poison: Option<String>,
     was_clean: bool,
+    frames_read: u64,
+    /// There may be entries of forgotten frames left.
+    forgets: bool,
     /// Also held by the engine, which may outlive this writer for the sake of readers.
     lock: Arc<File>,
 }
@@ -84,12 +93,11 @@ impl SledLog {
     /// Every variant of [`OpenError`] but `Moving`. A log that is damaged, shorter than `HEAD` or too new stays as
     /// it is.
     pub fn open(path: impl AsRef<Path>, if_absent: IfAbsent, durability: Durability) -> Result<Self, OpenError> {
-        Self::open_visiting(path, if_absent, durability, |_| ())
+        Self::open_visiting(path, if_absent, durability, &mut |_: &Frame<'_>| ())
     }
 
-    /// Like [`open`](Self::open), and shows every frame to `visit` in passing, so that opening and replaying are one
-    /// pass. What is shown is whole and chained, but whether the log reaches its anchor is known only at the end:
-    /// on an error throw away what was made of the frames.
+    /// Like [`open`](Self::open), and shows the log to `visitor` in passing, so that opening and replaying are one
+    /// pass. If the visitor goes on from a position of its own, only the log behind that is read and checked.
     ///
     /// # Errors
     /// Like [`open`](Self::open).
@@ -97,9 +105,15 @@ impl SledLog {
         path: impl AsRef<Path>,
         if_absent: IfAbsent,
         durability: Durability,
-        visit: impl FnMut(&Frame<'_>),
+        visitor: &mut dyn Visitor,
     ) -> Result<Self, OpenError> {
-        create::open(Directory::at(path.as_ref()), if_absent, durability, visit)
+        create::open(Directory::at(path.as_ref()), if_absent, durability, visitor)
+    }
+
+    /// How many frames were read to open it.
+    #[must_use]
+    pub fn frames_read(&self) -> u64 {
+        self.frames_read
     }
 
     /// Whether the writer before this one had closed the log in order.
@@ -120,10 +134,39 @@ impl SledLog {
         self.directory.objects()
     }
 
+    /// The directory of the snapshots of this log.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        self.directory.snapshots()
+    }
+
+    /// Lets an empty log begin behind event `seq`, at which a frame with `hash` ended: what is appended has to go on
+    /// from there. The log counts as one that begins there only after [`forget`](Log::forget).
+    ///
+    /// # Errors
+    /// [`LogError::Refused`] if something was appended already.
+    pub fn begin_behind(&mut self, seq: Seq, hash: FrameHash) -> Result<(), LogError> {
+        if self.chain.position() != Position::START {
+            let found = FrameError::Gap { expected: self.chain.position().seq.next(), found: seq.next() };
+            return Err(LogError::Refused(found));
+        }
+        let start = Start { seq, hash, base: Seq::ZERO };
+        self.chain = start.chain();
+        self.engine.set_start(start);
+        self.engine.set_appended(seq);
+        Ok(())
+    }
+
     /// What `HEAD` says at this moment.
     #[must_use]
     pub fn anchor(&self) -> Anchor {
         self.head.current()
+    }
+
+    /// Writes down how far the log is synced.
+    fn anchor_synced(&mut self) -> Result<(), LogError> {
+        let db_length = self.db_length()?;
+        self.write_head(Anchor { position: self.synced, db_length, ..self.head.current() }, false)
     }
 
     fn check_poison(&self) -> Result<(), LogError> {
@@ -193,17 +236,41 @@ impl Log for SledLog {
 
     fn tick(&mut self, monotonic: Duration) -> Result<(), LogError> {
         self.check_poison()?;
-        let due = self.last_tick.is_none_or(|last| monotonic.saturating_sub(last) >= TICK);
-        if !due || (self.synced == self.durable && self.head.current().position == self.synced) {
+        if self.last_tick.is_some_and(|last| monotonic.saturating_sub(last) < TICK) {
             return Ok(());
         }
         self.last_tick = Some(monotonic);
+        if self.forgets {
+            let more = self.engine.remove_forgotten(REMOVED_AT_A_TIME);
+            self.forgets = more.map_err(|failure| self.poison(failure.into()))?;
+        }
+        if self.synced == self.durable && self.head.current().position == self.synced {
+            return Ok(());
+        }
         if self.synced != self.durable {
             self.sync()?;
             self.synced = self.durable;
         }
-        let db_length = self.db_length()?;
-        self.write_head(Anchor { position: self.synced, db_length, ..self.head.current() }, false)
+        self.anchor_synced()
+    }
+
+    fn forget(&mut self, start: Start) -> Result<(), LogError> {
+        self.check_poison()?;
+        let (last, now) = (self.durable.seq, self.engine.start());
+        check_forget(start, now, last)?;
+        // Deleting is the one thing that cannot be taken back: what is to stand for the prefix is read once more.
+        check_behind(start, Frames::new(&self.engine, start.first(), Some(last)))?;
+        find_base(start, Frames::new(&self.engine, start.base, Some(last)))?;
+        // HEAD must not name a frame that is gone.
+        self.sync()?;
+        self.synced = self.durable;
+        self.anchor_synced()?;
+        self.engine.put_start(start).map_err(|failure| self.poison(failure.into()))?;
+        self.flush()?;
+        self.sync()?;
+        self.engine.set_start(start);
+        self.forgets = true;
+        Ok(())
     }
 
     fn appended(&self) -> Position {

@@ -8,7 +8,7 @@ use ::sled::{IVec, Iter};
 use super::engine::{Engine, PART_LENGTH, key};
 use crate::core::vocabulary::Seq;
 use crate::log::frame::array;
-use crate::log::{Chain, Frame, FrameError, FrameHash, FrameHeader, LogError, LogReader, MAX_FRAME_LENGTH};
+use crate::log::{Chain, Frame, FrameError, FrameHash, FrameHeader, LogError, LogReader, MAX_FRAME_LENGTH, Start};
 
 /// A frame never has more parts than this.
 const MAX_PARTS: usize = MAX_FRAME_LENGTH.div_ceil(PART_LENGTH);
@@ -17,6 +17,10 @@ const MAX_PARTS: usize = MAX_FRAME_LENGTH.div_ceil(PART_LENGTH);
 pub(super) struct SledReader(pub(super) Arc<Engine>);
 
 impl LogReader for SledReader {
+    fn start(&self) -> Start {
+        self.0.start()
+    }
+
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
         Box::new(Frames::new(&self.0, from, Some(self.0.appended())))
     }
@@ -32,12 +36,14 @@ pub(super) struct Frames<'a> {
     state: State,
     /// The last `Seq` that has to be there; without it, the entries say where the end is.
     until: Option<Seq>,
+    /// The event that comes next.
+    from: Seq,
     chain: Chain,
     last: Option<(FrameHeader, FrameHash)>,
 }
 
 enum State {
-    Start(Seq),
+    Start,
     /// Boxed for its 280 bytes.
     Reading(Box<Iter>),
     Ended,
@@ -51,9 +57,12 @@ struct Part {
 }
 
 impl<'a> Frames<'a> {
+    /// The frames from the one that holds `from`; with 0 from where the log begins.
     pub(super) fn new(engine: &'a Engine, from: Seq, until: Option<Seq>) -> Self {
-        let chain = if from <= Seq(1) { Chain::from_start() } else { Chain::anywhere() };
-        Frames { engine, state: State::Start(from), until, chain, last: None }
+        let start = engine.start();
+        let from = if from == Seq::ZERO { start.first() } else { from };
+        let chain = if from == start.first() { start.chain() } else { Chain::anywhere() };
+        Frames { engine, state: State::Start, until, from, chain, last: None }
     }
 
     /// The chain of what was read so far.
@@ -67,11 +76,12 @@ impl<'a> Frames<'a> {
     }
 
     fn read(&mut self) -> Result<Option<Vec<u8>>, LogError> {
-        if let State::Start(from) = self.state {
-            if self.until.is_some_and(|until| until < from || until == Seq::ZERO) {
+        if let State::Start = self.state {
+            self.check_there(self.from)?;
+            if self.until.is_some_and(|until| until < self.from) {
                 return Ok(None);
             }
-            self.state = State::Reading(Box::new(self.seek(from)?));
+            self.state = State::Reading(Box::new(self.seek(self.from)?));
         }
         if self.until.is_some_and(|until| self.chain.position().seq >= until) {
             return Ok(None);
@@ -89,19 +99,29 @@ impl<'a> Frames<'a> {
             return Err(LogError::Damaged { at: base, found });
         }
         self.chain.check(&frame).map_err(|found| LogError::Damaged { at: expected, found })?;
+        // Only now is it certain that nothing was deleted while it was looked for.
+        self.check_there(self.from)?;
+        self.from = frame.last().next();
         self.last = Some((*frame.header(), frame.hash()));
         Ok(Some(bytes))
+    }
+
+    /// An event that was deleted is not one that is missing.
+    fn check_there(&self, seq: Seq) -> Result<(), LogError> {
+        let begins = self.engine.start().first();
+        if seq < begins { Err(LogError::Forgotten { begins }) } else { Ok(()) }
     }
 
     /// The entries from the frame that holds `from`: the last one that begins there or before.
     fn seek(&self, from: Seq) -> Result<Iter, LogError> {
         self.guard(|tree| {
-            let before = tree.range(..=key(from, u32::MAX)).next_back().transpose()?;
-            let first: Bound<Vec<u8>> = match before.as_ref().and_then(|(name, _)| name.first_chunk::<8>()) {
-                Some(base) => Bound::Included(base.to_vec()),
-                None => Bound::Unbounded,
+            let frames = key(Seq(1), 0)..=key(from, u32::MAX);
+            let before = tree.range(frames).next_back().transpose()?;
+            let first = match before.as_ref().and_then(|(name, _)| name.first_chunk::<8>()) {
+                Some(base) => base.to_vec(),
+                None => key(Seq(1), 0).to_vec(),
             };
-            Ok(tree.range::<Vec<u8>, _>((first, Bound::Unbounded)))
+            Ok(tree.range::<Vec<u8>, _>((Bound::Included(first), Bound::Unbounded)))
         })
     }
 
@@ -147,7 +167,9 @@ impl Iterator for Frames<'_> {
         if matches!(self.state, State::Ended) {
             return None;
         }
-        let next = self.read().transpose();
+        // The prefix may have been deleted under the reader, which is no damage.
+        let read = self.read().or_else(|error| self.check_there(self.from).and(Err(error)));
+        let next = read.transpose();
         if !matches!(next, Some(Ok(_))) {
             self.state = State::Ended;
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use lastword::codec::CodecError;
-use lastword::engine::{EngineError, StartError};
+use lastword::engine::{CommandError, EngineError, StartError};
 use lastword::log::{LogError, OpenError};
 use lastword::objects::ObjectError;
 use lastword::objects::tree::TreeError;
@@ -108,6 +108,17 @@ impl From<StartError> for Fail {
             StartError::Reducer(error) => error.into(),
             error @ StartError::Thread(_) => Fail::new(CANNOT_OPEN, error.to_string()),
         }
+    }
+}
+
+impl From<CommandError> for Fail {
+    fn from(error: CommandError) -> Fail {
+        let code = match &error {
+            CommandError::Refused(_) => USAGE,
+            CommandError::NotAccepted(_) => CANNOT_OPEN,
+            _ => DEFECT,
+        };
+        Fail::new(code, error.to_string())
     }
 }
 

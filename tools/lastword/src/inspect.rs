@@ -1,15 +1,15 @@
 //! A log as it is, for commands that look at it and change nothing.
 
-use std::cell::RefCell;
 use std::path::Path;
 
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{CollectionId, Name, Timestamp};
 use lastword::core::{Collection, State};
-use lastword::external::{Manifest, ManifestError};
+use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay::Folding;
+use lastword::snapshot::Snapshots;
 
 use crate::fail::{DEFECT, Fail, USAGE};
 
@@ -29,17 +29,12 @@ impl Inspected {
 
     /// `None` if there is no log at this path.
     pub(crate) fn open_if_there(path: &Path) -> Result<Option<Inspected>, Fail> {
-        // A copy may take several attempts, and each begins from nothing.
-        let folding = RefCell::new(Folding::default());
-        let copy = PrivateCopy::of_visiting(path, || {
-            folding.replace(Folding::default());
-            |frame| folding.borrow_mut().frame(frame)
-        });
-        let copy = match copy {
+        let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path)))
+        {
             Err(OpenError::Absent { .. }) => return Ok(None),
-            copy => copy?,
+            opened => opened?,
         };
-        let state = folding.into_inner().finish()?;
+        let state = folding.finish()?;
         let now = SystemClock::new().wall().max(state.at());
         Ok(Some(Inspected { copy, state, now }))
     }
@@ -62,5 +57,11 @@ impl Inspected {
             ManifestError::Tree(error) => error.into(),
             error => Fail::new(DEFECT, error.to_string()),
         })
+    }
+
+    /// The files that the last look saw. `None` if there was none, or what it saw cannot be read any more.
+    pub(crate) fn observed(&self, collection: &Collection) -> Option<PathSet> {
+        let objects = FileObjects::open_read_only(self.copy.objects()).ok()?;
+        load_set(&objects, collection.observed()?.set?.root).ok()
     }
 }

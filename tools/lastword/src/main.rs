@@ -5,10 +5,13 @@
 //! 5 log shorter than its anchor, 6 replay diverged. `run` ends in order and with 0 on the first SIGINT or SIGTERM (with
 //! `--once`: 1, because not everything was settled), and at once with 130 or 143 on the second.
 
+mod command;
 mod config;
 mod console;
+mod control;
 mod demo;
 mod fail;
+mod init;
 mod inspect;
 mod manifest;
 mod plan;
@@ -21,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
+use control::Verb;
 use fail::Fail;
 
 /// Keeps collections in step with the files they are built from.
@@ -36,6 +40,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented configuration to begin with; a file that is there is not overwritten
+    Init {
+        /// The file
+        #[arg(default_value = "lastword.toml")]
+        file: PathBuf,
+    },
     /// Keep the configured collections in step; SIGINT and SIGTERM end it in order, with exit code 0
     Run(run::Arguments),
     /// Show what a build would do now, without changing anything
@@ -45,7 +55,7 @@ enum Command {
     },
     /// Show the collections of a log, also while it is written
     Status {
-        /// The directory of the log
+        /// The directory of the log, or the configuration that names it
         state: PathBuf,
         /// Only this collection
         name: Option<String>,
@@ -55,7 +65,7 @@ enum Command {
     },
     /// Show the segments of a collection, also while the log is written
     Manifest {
-        /// The directory of the log
+        /// The directory of the log, or the configuration that names it
         state: PathBuf,
         /// The collection
         name: String,
@@ -63,6 +73,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at a source again, and try again what is parked or backing off
+    Refresh(command::Refresh),
+    /// Abort the task of a collection, which stays as it is until a change or a refresh
+    Cancel(command::Cancel),
+    /// Start no more attempts
+    Pause(command::Plain),
+    /// Start attempts again
+    Resume(command::Plain),
+    /// Accept what is held, such as an emptied source
+    Confirm(command::Confirm),
+    /// Forget a collection, its task and its timers
+    Drop(command::Plain),
+    /// Wait until a collection is in step: exit code 0 if it is, 1 with the cause if it will not be or not in time
+    Wait(command::Wait),
+    /// Have the running lastword read its configuration again; a bad one changes nothing
+    Reload(command::Reload),
     /// Play a day in the life of a source, on real files and with a real log
     Demo {
         /// Where to play; must be empty or absent. A new temporary directory if not given
@@ -96,10 +122,19 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<ExitCode, Fail> {
     match command {
+        Command::Init { file } => init::init(&file),
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan { config } => plan::plan(&config),
-        Command::Status { state, name, json } => status::status(&state, name.as_deref(), json),
-        Command::Manifest { state, name, json } => manifest::manifest(&state, &name, json),
+        Command::Status { state, name, json } => status::status(&command::state_of(&state)?, name.as_deref(), json),
+        Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
+        Command::Refresh(arguments) => command::refresh(&arguments),
+        Command::Cancel(arguments) => command::cancel(&arguments),
+        Command::Pause(arguments) => command::plain(Verb::Pause, &arguments),
+        Command::Resume(arguments) => command::plain(Verb::Resume, &arguments),
+        Command::Confirm(arguments) => command::confirm(&arguments),
+        Command::Drop(arguments) => command::plain(Verb::Drop, &arguments),
+        Command::Wait(arguments) => command::wait(&arguments),
+        Command::Reload(arguments) => command::reload(&arguments),
         Command::Demo { dir } => demo::demo(dir),
         Command::DemoWorker { dir } => demo::worker_process(&dir),
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::Name;
 use lastword::core::{Collection, State};
 use lastword::external::{
-    FragmentCache, Layout, LocalStore, Manifest, Plan, SegmentKey, format_of, fragments_of, look, never_interrupted,
-    plan as plan_segments,
+    FragmentCache, Layout, LocalStore, Looking, Manifest, Plan, SegmentKey, format_of, fragments_of, look,
+    never_interrupted, plan as plan_segments,
 };
 
 use crate::config::{Config, Entry};
@@ -48,7 +49,12 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
         Some((inspected, collection)) => inspected.manifest(collection).map_err(|fail| fail.to_string())?,
         None => None,
     };
-    let seen = look(&LocalStore, &entry.source, &never_interrupted).map_err(|error| error.to_string())?;
+    let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
+    // As a look does: what has not changed since the last one has its versions only in comparison with it.
+    let before = known.and_then(|(inspected, collection)| inspected.observed(collection));
+    let now = SystemClock::new().wall();
+    let looking = Looking { known: before.as_ref(), ..Looking::new(&LocalStore, &source, now) };
+    let seen = look(&looking).map_err(|error| error.to_string())?;
     let files = seen.set.len() as u64;
     let is_first = manifest.is_none();
     let (layout, segments) =
@@ -58,7 +64,7 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     let same = segments.iter().all(|segment| SegmentKey::of(&entry.layout, &segment.fragments) == segment.key);
     let cache = FragmentCache::new(if same { &segments } else { &[] });
     let columns = entry.layout.columns.as_deref();
-    let (store, cutting) = ((&LocalStore as _, &entry.source), (format, columns));
+    let (store, cutting) = ((&LocalStore as _, &source), (format, columns));
     let fragments = fragments_of(store, cutting, &seen.set, &cache, &never_interrupted, &|_| ())
         .map_err(|error| error.to_string())?;
     drop(cache);

@@ -1,16 +1,22 @@
 //! `lastword status`: what is wanted, what is applied, and what stands between the two.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{CollectionId, Fingerprint};
+use lastword::core::vocabulary::{CollectionId, Fingerprint, Name, Timestamp};
 use lastword::core::{CollectionView, Condition, Lag};
 use lastword::describe;
+use serde_json::{Value, json};
 
-use crate::console::{Table, grouped, line, note};
+use crate::console::{Table, grouped, line, note, quoted};
+use crate::control::{Connection, Gone, Request, Unmanaged};
 use crate::fail::Fail;
 use crate::inspect::Inspected;
+
+/// What the log says does not wait for a run that is slow to answer.
+const LIVE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<ExitCode, Fail> {
     let inspected = Inspected::open(state)?;
@@ -20,10 +26,20 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
     };
     let views: Vec<CollectionView> =
         ids.into_iter().filter_map(|id| CollectionView::of(&inspected.state, id, inspected.now)).collect();
+    let unmanaged = Unmanaged::read(state);
+    let live = live(state, name);
+    let rows = views.iter().map(|view| Row {
+        view,
+        gone: unmanaged.get(&view.name, view.id),
+        live: live.get(view.name.as_str()),
+    });
     let lines = if json {
-        views.iter().map(|view| describe::view_json(view, inspected.now)).collect()
+        rows.map(|row| row.json(inspected.now)).collect()
     } else {
-        table(&views).lines()
+        let headings = ["NAME", "CONDITION", ">GENERATION", ">ROWS", ">SEGMENTS", ">LAG", ">LOOKED", "CAUSE"];
+        let mut table = Table::new(&headings);
+        rows.for_each(|row| table.row(row.cells(state)));
+        table.lines()
     };
     for text in lines {
         if !line(&text)? {
@@ -36,46 +52,96 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(views: &[CollectionView]) -> Table {
-    let mut table = Table::new(&["NAME", "CONDITION", ">GENERATION", ">ROWS", ">SEGMENTS", ">LAG", "CAUSE"]);
-    for view in views {
+/// What only the running process knows, by name; nothing if none runs or none answers.
+fn live(state: &Path, name: Option<&str>) -> BTreeMap<String, Value> {
+    let look = || {
+        let name = name.and_then(|name| Name::new(name).ok());
+        Connection::open(state).ok()??.within(LIVE_WITHIN).ask(&Request::Look { name }).ok()
+    };
+    let answer = look();
+    let looks = answer.as_ref().map_or(&[][..], |answer| answer.list("looks"));
+    looks.iter().filter_map(|look| Some((look.get("name")?.as_str()?.to_owned(), look.clone()))).collect()
+}
+
+/// One collection: what the log says, and what is known besides.
+struct Row<'v> {
+    view: &'v CollectionView,
+    gone: Option<&'v Gone>,
+    live: Option<&'v Value>,
+}
+
+impl Row<'_> {
+    /// The row of the library, then `unmanaged`: the file that the collection is gone from, or null; and `live`: what
+    /// only the running process knows, or null.
+    fn json(&self, now: Timestamp) -> String {
+        let row = describe::view_json(self.view, now);
+        let members = row.strip_suffix('}').unwrap_or(&row);
+        let unmanaged = json!(self.gone.map(|gone| &gone.file));
+        let mut live = self.live.cloned();
+        if let Some(Value::Object(live)) = &mut live {
+            live.remove("name");
+        }
+        format!("{members},\"unmanaged\":{unmanaged},\"live\":{}}}", json!(live))
+    }
+
+    fn cells(&self, state: &Path) -> Vec<String> {
+        let view = self.view;
         let result = view.applied.as_ref().map(|applied| &applied.result);
         let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
-        table.row(vec![
+        let looked = self.live.and_then(|live| live.pointer("/last_look/seconds_ago")?.as_f64());
+        let looked = looked.and_then(|ago| Duration::try_from_secs_f64(ago).ok());
+        vec![
             view.name.to_string(),
             view.condition.name().to_owned(),
             view.generation.to_string(),
             number(result.and_then(|result| result.rows)),
             number(result.and_then(|result| result.segments).map(|segments| segments.kept + segments.new)),
             lag(view.lag),
-            view.held().map_or_else(
-                || cause(view),
-                |(_, fingerprint)| format!("{}{}", cause(view), how_to_confirm("CONFIG", fingerprint)),
-            ),
-        ]);
+            looked.map_or_else(|| "-".to_owned(), |ago| format!("{} ago", short(ago))),
+            self.cause(state),
+        ]
     }
-    table
+
+    fn cause(&self, state: &Path) -> String {
+        let confirm = self.view.held().map(|(_, fingerprint)| how_to_confirm(state, &self.view.name, fingerprint));
+        let count = |key: &str| self.live.and_then(|live| live.pointer(&format!("/progress/{key}"))?.as_u64());
+        let progress = count("done").zip(count("total"));
+        let progress = progress.map(|(done, total)| format!("; {} of {} done", grouped(done), grouped(total)));
+        cause(self.view, self.gone) + &progress.unwrap_or_default() + &confirm.unwrap_or_default()
+    }
 }
 
 fn lag(lag: Lag) -> String {
     match lag {
         Lag::Zero => "0s".to_owned(),
         Lag::Unknown => "unknown".to_owned(),
-        // Nobody reads more than tenths below a minute, or more than seconds above.
-        Lag::Since(lag) if lag < Duration::from_secs(60) => format!("{:.1}s", lag.as_secs_f64()),
-        Lag::Since(lag) => humantime::format_duration(Duration::from_secs(lag.as_secs())).to_string(),
+        Lag::Since(lag) => short(lag),
     }
 }
 
-/// What follows the sentence of a collection that is held.
-pub(crate) fn how_to_confirm(file: &str, fingerprint: Fingerprint) -> String {
-    format!("; confirm it with: lastword run {file} --confirm {fingerprint}")
+/// Nobody reads more than tenths below a minute, or more than seconds above.
+fn short(span: Duration) -> String {
+    match span.as_secs() {
+        0..60 => format!("{:.1}s", span.as_secs_f64()),
+        seconds => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+    }
 }
 
-/// Why a collection is not fresh, or may not be; empty for one that is.
-pub(crate) fn cause(view: &CollectionView) -> String {
+/// What follows the sentence of a collection that is held. `place`: the directory of the log, or the configuration.
+pub(crate) fn how_to_confirm(place: &Path, name: &Name, fingerprint: Fingerprint) -> String {
+    let (place, name) = (quoted(place), quoted(Path::new(name.as_str())));
+    format!("; confirm it with: lastword confirm {place} {name} {fingerprint}")
+}
+
+/// Why a collection is not fresh, or may not be; empty for one that is. `gone`: from the file.
+pub(crate) fn cause(view: &CollectionView, gone: Option<&Gone>) -> String {
     let mut causes = Vec::new();
-    if view.condition != Condition::Fresh {
+    let by_file = gone.is_some_and(|gone| gone.resumes);
+    if let Some(Gone { file, .. }) = gone {
+        let until = if by_file && view.paused { ", and paused until it comes back" } else { "" };
+        causes.push(format!("unmanaged: gone from {file}{until}"));
+    }
+    if view.condition != Condition::Fresh && !(by_file && view.condition == Condition::Paused) {
         causes.push(view.condition.to_string());
     }
     if let Some(unobservable) = &view.unobservable
@@ -83,7 +149,7 @@ pub(crate) fn cause(view: &CollectionView) -> String {
     {
         causes.push(format!("its source cannot be observed since {}: {}", unobservable.since, unobservable.cause));
     }
-    if view.paused && view.condition != Condition::Paused {
+    if view.paused && !by_file && view.condition != Condition::Paused {
         causes.push("paused by a person: no further attempt starts".to_owned());
     }
     causes.join("; ")

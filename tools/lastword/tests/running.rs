@@ -11,15 +11,10 @@ use support::{Place, lastword, program, rows, signal, text, until, wait};
 
 const FAST: &str = "quiet = \"50ms\"\n";
 
-fn fast(place: &Place) {
-    let config = std::fs::read_to_string(place.config()).unwrap();
-    place.configure(&format!("look_interval = \"100ms\"\n{config}"));
-}
-
 #[test]
 fn status_and_manifest_work_while_it_runs_and_after() {
     let place = Place::new(FAST);
-    fast(&place);
+    place.look_often();
     place.write("a.parquet", 2, 0);
     let child = program().args(["run", text(&place.config())]).spawn().unwrap();
     until("the first commit", || place.condition().as_deref() == Some("fresh"));
@@ -62,7 +57,7 @@ fn an_interrupt_ends_once_with_one() {
 #[test]
 fn case_30_killed_at_any_moment_it_goes_on() {
     let place = Place::new(FAST);
-    fast(&place);
+    place.look_often();
     place.write("a.parquet", 4, 0);
     for round in 0..4_u8 {
         let child = program().args(["run", text(&place.config())]).spawn().unwrap();
@@ -95,7 +90,7 @@ fn a_name_that_belongs_to_another_kind_is_refused() {
 #[test]
 fn a_reader_that_goes_away_ends_it_in_order() {
     let place = Place::new(FAST);
-    fast(&place);
+    place.look_often();
     place.write("a.parquet", 1, 0);
     let mut child = program().args(["run", text(&place.config())]).spawn().unwrap();
     drop(child.stdout.take());

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use clap::{Args, Parser, Subcommand};
 use glob::Pattern;
 use lastword::codec;
-use lastword::core::vocabulary::{Seq, Timestamp, micros};
+use lastword::core::vocabulary::{Name, Seq, Timestamp, micros};
 use lastword::replay::Until;
 
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
@@ -14,7 +14,7 @@ use lastword::replay::Until;
 ///
 /// STATE is the directory of a log, or a file that `export` wrote. Data goes to stdout, diagnostics to stderr.
 ///
-/// Exit codes: 0 ok; 1 a defect was found; 2 usage; 3 cannot open (absent, forbidden, busy, I/O); 4 the format is
+/// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open (absent, forbidden, busy, I/O); 4 the format is
 /// too new; 5 the log is shorter than its anchor; 6 replay diverged.
 #[derive(Debug, Parser)]
 #[command(name = "log-dump", version)]
@@ -57,6 +57,33 @@ pub(crate) enum Command {
         #[command(flatten)]
         selection: SelectionArgs,
     },
+    /// Says why a collection is as it is, or what became of one of its tasks.
+    ///
+    /// An answer in one sentence, and the events that led there, back to the last commit or the declaration. With
+    /// --json: all of these events as `dump --json` prints them, then the answer, {"kind":"why",...}, as the last line.
+    Why {
+        #[command(flatten)]
+        log: LogArgs,
+        /// The collection. One that was dropped has an answer too; a name that was never declared is exit 2.
+        #[arg(value_parser = parse_name)]
+        name: Name,
+        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC 3339.
+        #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
+        at: Option<Until>,
+        /// Why this task was aborted, given up or committed, and its completions refused.
+        #[arg(long, value_name = "N")]
+        task: Option<u64>,
+    },
+    /// Says what changed between two points of a log, or where two logs part.
+    ///
+    /// With --json: a line for every collection that differs, or for every event behind the common part, and what it
+    /// adds up to, {"kind":"diff",...}, as the last line.
+    Diff {
+        #[command(flatten)]
+        log: LogArgs,
+        #[command(flatten)]
+        between: BetweenArgs,
+    },
     /// Writes frames and objects as one portable stream (`.evlog`).
     Export {
         #[command(flatten)]
@@ -86,6 +113,26 @@ pub(crate) struct LogArgs {
     pub(crate) json: bool,
 }
 
+/// Between what.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BetweenArgs {
+    /// Another log, such as a backup: where do the two part, and what follows on each side? Exit 0 if one is the
+    /// beginning of the other, 1 if they part.
+    pub(crate) other: Option<PathBuf>,
+    /// From the state as of this event, or of the last event not later than this time (as `state --at`).
+    #[arg(
+        long, value_name = "SEQ|TIME", value_parser = parse_until,
+        required_unless_present = "other", conflicts_with = "other",
+    )]
+    pub(crate) from: Option<Until>,
+    /// To the state as of this event or time; the end of the log without it.
+    #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until, conflicts_with = "other")]
+    pub(crate) to: Option<Until>,
+    /// Collections whose name matches: `*` any characters, `?` one, `[a-z]` one of these.
+    #[arg(long, value_name = "GLOB", value_parser = parse_glob, conflicts_with = "other")]
+    pub(crate) collection: Option<Pattern>,
+}
+
 /// Which events. All conditions have to hold.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SelectionArgs {
@@ -113,6 +160,11 @@ pub(crate) struct SelectionArgs {
 }
 
 impl SelectionArgs {
+    /// All events behind this one.
+    pub(crate) fn behind(seq: Seq) -> SelectionArgs {
+        SelectionArgs { from: Some(seq.next().0), ..SelectionArgs::default() }
+    }
+
     /// The first event that may be selected.
     pub(crate) fn first(&self) -> Seq {
         Seq(self.from.unwrap_or(1).max(1))
@@ -184,6 +236,10 @@ fn parse_until(text: &str) -> Result<Until, String> {
             .map(Until::Time)
             .ok_or_else(|| "expected the number of an event, or a time in RFC 3339".to_owned()),
     }
+}
+
+fn parse_name(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|error| error.problem)
 }
 
 fn parse_type(text: &str) -> Result<u16, String> {

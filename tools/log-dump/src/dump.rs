@@ -6,7 +6,7 @@ use lastword::codec::{self, CodecError, Tag};
 use lastword::core::vocabulary::{Recorded, Timestamp};
 use lastword::describe::Describer;
 use lastword::log::{Frame, LogError, Record};
-use lastword::replay::ReplayError;
+use lastword::replay::{self, ReplayError};
 use serde::Serialize;
 
 use crate::args::{LogArgs, SelectionArgs};
@@ -33,7 +33,7 @@ pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failur
         output.line(&if log.json { line.json() } else { line.text() })
     })?;
     if log.json {
-        let (from, to) = (selection.first(), selection.end(input.last()));
+        let (from, to) = (selection.first().max(input.start().first()), selection.end(input.last()));
         output.summary(printed, from.min(to), to, input.head())?;
     }
     output.finish()?;
@@ -78,7 +78,7 @@ struct UnknownLine {
 }
 
 impl Line<'_> {
-    fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         match self {
             Line::Known(described) => described.json(),
             Line::Unknown(UnknownRecord { record, at }) => serde_json::to_string(&UnknownLine {
@@ -94,7 +94,7 @@ impl Line<'_> {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Line::Known(described) => described.to_string(),
             Line::Unknown(UnknownRecord { record, at }) => {
@@ -112,8 +112,9 @@ pub(crate) fn each(
     selection: &SelectionArgs,
     mut show: impl FnMut(&Line<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut describer = Describer::new();
-    for bytes in input.reader().frames(lastword::core::vocabulary::Seq::ZERO) {
+    // Names whose declarations were deleted are in the state that stands for them.
+    let mut describer = Describer::behind(&replay::begin(input.reader())?);
+    for bytes in input.reader().frames(input.start().first()) {
         let bytes = bytes?;
         let frame = Frame::parse(&bytes).map_err(|found| {
             let at = input.last();

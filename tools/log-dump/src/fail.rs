@@ -11,11 +11,14 @@ use lastword::objects::ObjectError;
 use lastword::objects::tree::TreeError;
 use lastword::replay::ReplayError;
 
-/// The exit codes that scripts rely on. 2, usage, is given by the parser of the arguments.
+/// The exit codes that scripts rely on. Most of 2, usage, is given by the parser of the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
+    /// Something is damaged or missing, or two logs part.
     Defect = 1,
+    /// What was asked for does not exist in this log.
+    Usage = 2,
     CannotOpen = 3,
     TooNew = 4,
     ShorterThanAnchor = 5,
@@ -76,8 +79,8 @@ impl From<ReplayError> for Failure {
         let exit = match &error {
             ReplayError::Log(error) => exit_of_log(error),
             ReplayError::Codec { error: CodecError::Unknown(_), .. } => Exit::TooNew,
-            ReplayError::Codec { error: CodecError::Payload { .. }, .. } => Exit::Defect,
-            ReplayError::Illegal(_) | ReplayError::Violation { .. } => Exit::Diverged,
+            ReplayError::Codec { error: CodecError::Payload { .. }, .. } | ReplayError::Base { .. } => Exit::Defect,
+            ReplayError::Illegal(_) | ReplayError::Violation { .. } | ReplayError::Snapshot { .. } => Exit::Diverged,
             ReplayError::Object { error, .. } => exit_of_tree(error),
         };
         Failure::new(exit, error)
@@ -113,7 +116,8 @@ fn exit_of_log(error: &LogError) -> Exit {
     match error {
         LogError::Damaged { found, .. } | LogError::Refused(found) if found.is_too_new() => Exit::TooNew,
         LogError::Damaged { .. } | LogError::Refused(_) | LogError::Engine(_) | LogError::Poisoned(_) => Exit::Defect,
-        LogError::Io { .. } => Exit::CannotOpen,
+        // What was asked for is not there any more, which is no defect.
+        LogError::Forgotten { .. } | LogError::Io { .. } => Exit::CannotOpen,
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     let mut output = Output::new();
     if log.json {
         output.object(&head)?;
-        output.summary(end.seq.0, Seq(1), end.seq.next(), end.hash)?;
+        let start = input.start();
+        output.summary(end.seq.0 - start.seq.0, start.first(), end.seq.next(), end.hash)?;
         return output.finish();
     }
     output.line(&format!("seq            {}", head.seq))?;

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::evlog::EvlogFile;
-use lastword::log::{Anchor, FrameHash, LogReader, Position, PrivateCopy};
+use lastword::log::{Anchor, FrameHash, LogReader, Position, PrivateCopy, Start};
 use lastword::objects::{FileObjects, Objects};
+use lastword::snapshot::Snapshots;
 
 use crate::fail::{Exit, Failure};
 
@@ -68,6 +69,19 @@ impl Input {
             Input::Directory { copy, .. } => Some(copy.objects()),
             Input::Stream { .. } => None,
         }
+    }
+
+    /// Its snapshots; a stream has none.
+    pub(crate) fn snapshots(&self) -> Option<Snapshots> {
+        match self {
+            Input::Directory { copy, .. } => Some(Snapshots::at(copy.snapshots())),
+            Input::Stream { .. } => None,
+        }
+    }
+
+    /// Where it begins.
+    pub(crate) fn start(&self) -> Start {
+        self.reader().start()
     }
 
     /// Where it ends.

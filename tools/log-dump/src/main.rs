@@ -2,15 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod diff;
 mod dump;
 mod fail;
 mod head;
 mod input;
 mod output;
+mod point;
 mod stat;
 mod state;
 mod transfer;
 mod verify;
+mod why;
 
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -19,6 +22,8 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use clap::Parser;
 use fail::{Exit, Failure};
+use lastword::core::vocabulary::{Seq, TaskId};
+use lastword::replay::Until;
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_panic));
@@ -42,6 +47,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Head { log } => head::run(&log),
         Command::State { log, at } => state::run(&log, at),
         Command::Stat { log, selection } => stat::run(&log, &selection),
+        Command::Why { log, name, at, task } => {
+            why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId))
+        }
+        Command::Diff { log, between } => diff::run(&log, &between),
         Command::Export { log, file } => transfer::export(&log, &file),
         Command::Import { state, file, json } => transfer::import(&state, &file, json),
     }
@@ -49,9 +58,7 @@ fn run(command: Command) -> Result<(), Failure> {
 
 /// One line on stderr. If stderr is gone too, there is nobody left to tell.
 pub(crate) fn complain(problem: &str) {
-    let printable: String =
-        problem.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
-    let _ = writeln!(std::io::stderr(), "log-dump: {printable}");
+    let _ = writeln!(std::io::stderr(), "log-dump: {}", output::printable(problem));
 }
 
 /// sled panics on some kinds of damage. The library turns that into an error that is reported like any other; what

@@ -41,3 +41,9 @@ impl Output {
         self.0.flush().map_err(|error| Failure::output(&error))
     }
 }
+
+/// A text without control characters: messages of workers and names of files come from outside and must not drive a
+/// terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}

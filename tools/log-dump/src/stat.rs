@@ -58,7 +58,8 @@ pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failur
         }
         output.object(&stat)?;
         let to = selection.end(input.last());
-        output.summary(stat.events, selection.first().min(to), to, input.head())?;
+        let from = selection.first().max(input.start().first());
+        output.summary(stat.events, from.min(to), to, input.head())?;
         return output.finish();
     }
     for (event_type, events) in &types {

@@ -1,30 +1,27 @@
 //! `state`: every collection as the log knows it.
 
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::{Seq, Timestamp};
+use lastword::core::vocabulary::Seq;
 use lastword::describe::view_json;
 use lastword::replay::{Until, state_at};
 
 use crate::args::LogArgs;
 use crate::fail::Failure;
 use crate::input::Input;
-use crate::output::Output;
+use crate::output::{Output, printable};
+use crate::point::{now_at, time_of};
 
 pub(crate) fn run(log: &LogArgs, at: Option<Until>) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
     let until = at.unwrap_or(Until::End);
     let state = state_at(input.reader(), until)?;
-    // A time that was asked for is the now that was asked for; otherwise the last event is, so that the same log
-    // always gives the same answer.
-    let now = match until {
-        Until::Time(at) => at.max(state.at()),
-        Until::Seq(_) | Until::End => state.at(),
-    };
+    let now = now_at(&state, until);
     let views: Vec<_> = state.by_name().filter_map(|(id, _)| CollectionView::of(&state, id, now)).collect();
     let mut output = Output::new();
     if log.json {
         views.iter().try_for_each(|view| output.line(&view_json(view, now)))?;
-        output.summary(state.last().0, Seq(1), state.last().next(), input.head())?;
+        let start = input.start();
+        output.summary(state.last().0 - start.seq.0, start.first(), state.last().next(), input.head())?;
         return output.finish();
     }
     output.line(&format!("at event {}, {}", state.last(), time_of(state.last(), now)))?;
@@ -32,10 +29,6 @@ pub(crate) fn run(log: &LogArgs, at: Option<Until>) -> Result<(), Failure> {
     let headings = ["collection", "kind", "generation", "wanted", "applied", "task", "rows", "lag", "condition"];
     table(&mut output, headings.map(str::to_owned), &rows)?;
     output.finish()
-}
-
-fn time_of(last: Seq, now: Timestamp) -> String {
-    if last == Seq::ZERO { "before the first".to_owned() } else { now.to_string() }
 }
 
 fn row(view: &CollectionView) -> [String; 9] {
@@ -58,11 +51,6 @@ fn row(view: &CollectionView) -> [String; 9] {
         lag,
         printable(&format!("{}: {}", view.condition.name(), view.condition)),
     ]
-}
-
-/// Messages of workers come from outside and must not drive a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.

@@ -5,7 +5,6 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use lastword::core::vocabulary::Seq;
 use lastword::evlog::{self, Totals};
 use serde::Serialize;
 
@@ -74,12 +73,13 @@ pub(crate) fn import(state: &Path, file: &Path, json: bool) -> Result<(), Failur
 
 fn report(kind: &'static str, totals: &Totals, json: bool) -> Result<(), Failure> {
     let mut output = Output::new();
-    let Totals { frames, objects, frame_bytes, object_bytes, end, .. } = *totals;
+    let Totals { frames, objects, frame_bytes, object_bytes, start, end, .. } = *totals;
+    let events = totals.events();
     if json {
-        output.object(&TransferLine { kind, frames, events: end.seq.0, objects, object_bytes, frame_bytes })?;
-        output.summary(end.seq.0, Seq(1), end.seq.next(), end.hash)?;
+        output.object(&TransferLine { kind, frames, events, objects, object_bytes, frame_bytes })?;
+        output.summary(events, start.first(), end.seq.next(), end.hash)?;
     } else {
-        output.line(&format!("{kind}: {frames} frames, {} events, {objects} objects, head {}", end.seq, end.hash))?;
+        output.line(&format!("{kind}: {frames} frames, {events} events, {objects} objects, head {}", end.hash))?;
     }
     output.finish()
 }

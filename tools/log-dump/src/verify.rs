@@ -1,7 +1,6 @@
 //! `verify`: everything that can be checked, checked.
 
-use lastword::core::vocabulary::Seq;
-use lastword::replay;
+use lastword::replay::{self, VerifiedSnapshot};
 use serde::Serialize;
 
 use crate::args::LogArgs;
@@ -26,6 +25,30 @@ struct VerifyLine {
     clean: Option<bool>,
     writer_active: bool,
     checked: Vec<&'static str>,
+    /// The first event of a log from which a prefix was deleted, and the one that holds the first part of its base.
+    base: Option<BaseLine>,
+    snapshots: Vec<SnapshotLine>,
+}
+
+#[derive(Serialize)]
+struct BaseLine {
+    begins: u64,
+    seq: u64,
+}
+
+/// A snapshot that cannot be used is no defect: the log is whole without it.
+#[derive(Serialize)]
+struct SnapshotLine {
+    seq: u64,
+    usable: bool,
+    note: Option<String>,
+}
+
+impl From<VerifiedSnapshot> for SnapshotLine {
+    fn from(snapshot: VerifiedSnapshot) -> SnapshotLine {
+        let note = snapshot.verdict.err().map(|unusable| unusable.to_string());
+        SnapshotLine { seq: snapshot.seq.0, usable: note.is_none(), note }
+    }
 }
 
 /// What a script reads if it is not all there.
@@ -50,7 +73,11 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
 fn verify(log: &LogArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
     let objects = input.objects()?;
-    let verified = replay::verify(input.reader(), objects.as_deref())?;
+    let (verified, snapshots) = match input.snapshots() {
+        Some(snapshots) => replay::verify_with_snapshots(input.reader(), objects.as_deref(), &snapshots)?,
+        None => (replay::verify(input.reader(), objects.as_deref())?, Vec::new()),
+    };
+    let start = verified.start;
     // An exported stream has no HEAD; its objects were counted when it was opened.
     let has_anchor = input.anchor().is_some();
     let line = VerifyLine {
@@ -66,17 +93,26 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
         clean: input.anchor().map(|anchor| anchor.clean),
         writer_active: input.writer_active(),
         checked: CHECKED.into_iter().filter(|what| has_anchor || *what != "anchor").collect(),
+        base: (!start.is_whole()).then_some(BaseLine { begins: start.first().0, seq: start.base.0 }),
+        snapshots: snapshots.into_iter().map(SnapshotLine::from).collect(),
     };
     let mut output = Output::new();
     if log.json {
         output.object(&line)?;
-        output.summary(line.events, Seq(1), verified.last.next(), verified.head)?;
+        output.summary(line.events, start.first(), verified.last.next(), verified.head)?;
         return output.finish();
     }
     let (frames, events, objects) = (line.frames, line.events, line.objects);
     output.line(&format!("ok: {frames} frames, {events} events, {objects} objects, {} bytes of frames", line.bytes))?;
     output.line(&format!("head     {} at event {}", line.head, line.seq))?;
     output.line(&format!("digest   {}", line.digest))?;
+    if let Some(base) = &line.base {
+        output.line(&format!("base     at event {}: the log begins with event {}", base.seq, base.begins))?;
+    }
+    for snapshot in &line.snapshots {
+        let note = snapshot.note.as_deref().unwrap_or("is the state that the events lead to");
+        output.line(&format!("snapshot {}: {note}", snapshot.seq))?;
+    }
     output.line(&format!("checked  {}", line.checked.join(", ")))?;
     output.finish()
 }

@@ -6,19 +6,30 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Output;
 
 use lastword::core::vocabulary::*;
 use lastword::log::FrameHash;
 use support::*;
 
-const READING: [&str; 5] = ["dump", "verify", "head", "state", "stat"];
+const READING: [&str; 7] = ["dump", "verify", "head", "state", "stat", "why", "diff"];
+
+/// Runs a command that reads, with what it demands.
+fn reading(path: &Path, command: &str, more: &[&str]) -> Output {
+    let demanded: &[&str] = match command {
+        "why" => &["plain"],
+        "diff" => &["--from", "0"],
+        _ => &[],
+    };
+    on(path, command, &[demanded, more].concat())
+}
 
 #[test]
 fn code_0_a_whole_log() {
     let (_dir, path) = story_log();
     for command in READING {
         for more in [&[][..], &["--json"]] {
-            let output = on(&path, command, more);
+            let output = reading(&path, command, more);
             assert_eq!((code(&output), err(&output)), (0, String::new()), "{command}");
         }
     }
@@ -31,7 +42,7 @@ fn code_1_a_damaged_head() {
     let whole = fs::read(&head).unwrap();
     fs::write(&head, vec![0; whole.len()]).unwrap();
     for command in READING {
-        assert_eq!(code(&on(&path, command, &[])), 1, "{command}");
+        assert_eq!(code(&reading(&path, command, &[])), 1, "{command}");
     }
     fs::remove_file(&head).unwrap();
     assert_eq!(code(&on(&path, "verify", &[])), 1);
@@ -140,7 +151,7 @@ fn code_3_what_cannot_be_opened() {
     let (dir, path) = story_log();
     let absent = dir.path().join("absent");
     for command in READING.into_iter().chain(["export"]) {
-        let output = on(&absent, command, &[]);
+        let output = reading(&absent, command, &[]);
         assert_eq!(code(&output), 3, "{command}: {}", err(&output));
         assert!(!absent.exists(), "{command} created it");
         assert_eq!(err(&output).lines().count(), 1);
@@ -191,7 +202,7 @@ fn code_4_a_frame_of_a_newer_format() {
     frame[body..].copy_from_slice(hash.as_bytes());
     put_behind(&path, end.seq.next(), &frame);
     for command in READING {
-        let output = on(&path, command, &[]);
+        let output = reading(&path, command, &[]);
         assert_eq!(code(&output), 4, "{command}: {}", err(&output));
     }
 }
@@ -209,8 +220,8 @@ fn code_4_an_event_of_a_newer_program() {
     assert_eq!((&newer_version["type_number"], &newer_version["type_version"]), (&48.into(), &9.into()));
     assert_eq!(newer_version["seq"], seq);
     assert!(ok(&path, "dump", &[]).contains("type 79 version 1, not known: cafe"));
-    for command in ["verify", "state", "export"] {
-        assert_eq!(code(&on(&path, command, &[])), 4, "{command}");
+    for command in ["verify", "state", "export", "why", "diff"] {
+        assert_eq!(code(&reading(&path, command, &[])), 4, "{command}");
     }
     for command in ["head", "stat"] {
         assert_eq!(code(&on(&path, command, &[])), 0, "{command}");
@@ -222,7 +233,7 @@ fn code_5_a_log_shorter_than_its_anchor() {
     let (_dir, path) = story_log();
     shorten(&path);
     for command in READING.into_iter().chain(["export"]) {
-        let output = on(&path, command, &[]);
+        let output = reading(&path, command, &[]);
         assert_eq!(code(&output), 5, "{command}: {}", err(&output));
     }
 }
@@ -232,8 +243,8 @@ fn code_6_a_replay_that_diverges() {
     let (_dir, path) = story_log();
     let nobody = CollectionId(Seq(999));
     append(&path, &[encoded(&Event::CollectionPaused { collection: nobody })]);
-    for command in ["verify", "state"] {
-        let output = on(&path, command, &[]);
+    for command in ["verify", "state", "why", "diff"] {
+        let output = reading(&path, command, &[]);
         assert_eq!(code(&output), 6, "{command}: {}", err(&output));
         assert!(err(&output).contains("collection_paused"), "{}", err(&output));
     }
@@ -246,7 +257,7 @@ fn streams_have_the_same_codes() {
     let file = dir.path().join("log.evlog");
     ok(&path, "export", &[file.to_str().unwrap()]);
     for command in READING {
-        assert_eq!(code(&on(&file, command, &["--json"])), 0, "{command}");
+        assert_eq!(code(&reading(&file, command, &["--json"])), 0, "{command}");
     }
     assert_eq!(ok(&file, "dump", &["--json"]), ok(&path, "dump", &["--json"]));
     assert_eq!(ok(&file, "state", &["--json"]), ok(&path, "state", &["--json"]));

@@ -18,9 +18,12 @@ use support::*;
 fn looking_changes_nothing() {
     let (dir, path) = story_log();
     let before = look(dir.path());
-    for command in ["dump", "verify", "head", "state", "stat", "export"] {
-        assert_eq!(code(&on(&path, command, &[])), 0, "{command}");
-        assert!(look(dir.path()) == before, "{command} changed something");
+    let why = ["why", "lineitem"];
+    let diff = ["diff", "--from", "0"];
+    let two = ["diff", path.to_str().unwrap()];
+    for command in [&["dump"][..], &["verify"], &["head"], &["state"], &["stat"], &["export"], &why, &diff, &two] {
+        assert_eq!(code(&on(&path, command[0], &command[1..])), 0, "{command:?}");
+        assert!(look(dir.path()) == before, "{command:?} changed something");
     }
 }
 

@@ -13,6 +13,11 @@ use super::{Entry, policy};
 /// The greatest whole number that every JSON implementation reads exactly: 2^53 - 1.
 const MOST_ROWS: u64 = (1 << 53) - 1;
 
+/// All keys of a collection.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    ["source", "spec", "target_rows"].into_iter().chain(policy::keys())
+}
+
 pub(super) fn read(
     name: &str,
     field: &Field<'_, '_>,
@@ -21,9 +26,7 @@ pub(super) fn read(
 ) -> Result<Entry, Wrong> {
     let name = Name::new(name).map_err(|error| field.wrong(&error.problem))?;
     let section = field.section()?;
-    let allowed: Vec<&str> =
-        ["source", "spec", "target_rows"].into_iter().chain(policy::KEYS.iter().copied()).collect();
-    section.only(&allowed)?;
+    section.only(&keys().collect::<Vec<_>>())?;
 
     let at = section.require("source", "a path or file:// URL of a directory")?;
     let source = SourceUri::parse(at.text()?).and_then(|uri| uri.resolve(base));

@@ -168,6 +168,19 @@ impl<'d, 'i> Field<'d, 'i> {
         Err(self.wrong(&format!("must be a whole number of {limit}, found {found}")))
     }
 
+    /// A whole number that may be negative.
+    pub(crate) fn integer(&self, least: i16, most: i16) -> Result<i16, Wrong> {
+        let found = match self.value {
+            DeValue::Integer(number) => match i16::from_str_radix(number.as_str(), number.radix()) {
+                Ok(whole) if (least..=most).contains(&whole) => return Ok(whole),
+                _ => number.to_string(),
+            },
+            DeValue::Float(number) => number.to_string(),
+            other => kind(other).to_owned(),
+        };
+        Err(self.wrong(&format!("must be a whole number from {least} to {most}, found {found}")))
+    }
+
     pub(crate) fn duration(&self) -> Result<Duration, Wrong> {
         const ALLOWED: &str = "must be a duration such as \"200ms\" or \"5s\"";
         match self.value {

@@ -5,18 +5,19 @@
 
 mod collection;
 mod document;
+mod limits;
 mod policy;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use lastword::core::vocabulary::{Declaration, Kind, Name, Policy, Spec};
+use lastword::core::vocabulary::{Declaration, Kind, Limits, Name, Policy, Spec};
 use lastword::external;
-use lastword::log::Durability;
 
 use crate::fail::{Fail, USAGE};
 use document::{Document, Field, Section};
+pub(crate) use settings::Settings;
 
 /// The kind of every collection of a configuration file.
 pub(crate) const KIND: &str = "external";
@@ -28,9 +29,8 @@ pub(crate) struct Config {
     pub(crate) file: PathBuf,
     /// The directory of the log.
     pub(crate) state: PathBuf,
-    pub(crate) workers: usize,
-    pub(crate) look_interval: Duration,
-    pub(crate) durability: Durability,
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
     /// In order of their names.
     pub(crate) collections: Vec<Entry>,
 }
@@ -64,23 +64,31 @@ impl Entry {
 impl Config {
     /// Reads and checks a configuration file. Relative paths in it start at the directory it lies in.
     pub(crate) fn read(file: &Path) -> Result<Config, Fail> {
-        let unreadable =
-            |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
-        let text = fs::read(file).map_err(unreadable)?;
-        let base = directory_of(file).map_err(unreadable)?;
+        let (text, base) = text_of(file)?;
         Config::parse(file, &text, &base).map_err(|error| Fail::new(USAGE, error.to_string()))
+    }
+
+    /// The directory of the log that a configuration file names, whatever else is wrong in it: who wants to pause a
+    /// collection need not mend the file first.
+    pub(crate) fn state_of(file: &Path) -> Result<PathBuf, Fail> {
+        let (text, base) = text_of(file)?;
+        let state = || {
+            let document = Document::new(file, &text)?;
+            let tables = document.parse()?;
+            directory(&state_field(&document.top(&tables))?, &base)
+        };
+        state().map_err(|error: document::Wrong| Fail::new(USAGE, error.to_string()))
     }
 
     fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
         let document = Document::new(file, text)?;
         let tables = document.parse()?;
         let top = document.top(&tables);
-        top.only(&["state", "workers", "look_interval", "durability", "defaults", "collections"])?;
-        let state = top.require("state", "the directory of the log")?;
-        let directory = directory(&state, base)?;
+        top.only(&keys().collect::<Vec<_>>())?;
+        let directory = directory(&state_field(&top)?, base)?;
         let defaults = top.section("defaults")?;
         if let Some(defaults) = &defaults {
-            defaults.only(policy::KEYS)?;
+            defaults.only(&policy::keys().collect::<Vec<_>>())?;
         }
         let mut collections = Vec::new();
         let section = top.section("collections")?;
@@ -90,20 +98,45 @@ impl Config {
         if collections.is_empty() {
             return Err(top.wrong("collections", "at least one is needed: [collections.NAME]"));
         }
-        Ok(Config {
-            file: file.to_owned(),
-            state: directory,
-            workers: workers(&top)?,
-            look_interval: look_interval(&top)?,
-            durability: durability(&top)?,
-            collections,
-        })
+        let (settings, limits) = (Settings::read(&top)?, limits::read(&top)?);
+        Ok(Config { file: file.to_owned(), state: directory, settings, limits, collections })
+    }
+
+    /// The keys that differ from those of a run that began with `self`, and that only a new start can change.
+    pub(crate) fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let state = (self.state != new.state).then_some("state");
+        state.into_iter().chain(self.settings.differences(&new.settings)).collect()
+    }
+
+    /// The names of its collections.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
+        self.collections.iter().map(|entry| entry.name.clone())
     }
 
     /// The collection of this name, if the file has it.
     pub(crate) fn get(&self, name: &Name) -> Option<&Entry> {
         self.collections.iter().find(|entry| entry.name == *name)
     }
+}
+
+/// All keys at the top.
+fn keys() -> impl Iterator<Item = &'static str> {
+    ["state"].into_iter().chain(settings::keys()).chain(["limits", "defaults", "collections"])
+}
+
+/// Every key that a file may have, wherever.
+#[cfg(test)]
+pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
+    keys().chain(limits::KEYS).chain(collection::keys())
+}
+
+fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
+    let unreadable = |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+    Ok((fs::read(file).map_err(unreadable)?, directory_of(file).map_err(unreadable)?))
+}
+
+fn state_field<'d, 'i>(top: &Section<'d, 'i>) -> Result<Field<'d, 'i>, document::Wrong> {
+    top.require("state", "the directory of the log")
 }
 
 /// The directory a file lies in, without links: the same file, reached on two ways, has to mean the same sources. The
@@ -127,35 +160,10 @@ fn directory(state: &Field<'_, '_>, base: &Path) -> Result<PathBuf, document::Wr
     Ok(base.join(text))
 }
 
-fn workers(top: &Section<'_, '_>) -> Result<usize, document::Wrong> {
-    // Attempts that read footers wait for the disk more than they compute, and two leave room on small machines.
-    const DEFAULT: usize = 2;
-    let Some(field) = top.get("workers") else { return Ok(DEFAULT) };
-    let workers = field.whole(1, 1024)?;
-    Ok(usize::try_from(workers).unwrap_or(DEFAULT))
-}
-
-fn look_interval(top: &Section<'_, '_>) -> Result<Duration, document::Wrong> {
-    const SHORTEST: Duration = Duration::from_millis(10);
-    let Some(field) = top.get("look_interval") else { return Ok(Duration::from_secs(5)) };
-    let interval = field.duration()?;
-    if (SHORTEST..=Policy::LONGEST).contains(&interval) {
-        return Ok(interval);
-    }
-    Err(field.wrong(&format!("must be 10ms to a hundred years, found {}", humantime::format_duration(interval))))
-}
-
-fn durability(top: &Section<'_, '_>) -> Result<Durability, document::Wrong> {
-    let Some(field) = top.get("durability") else { return Ok(Durability::default()) };
-    match field.text()? {
-        "power" => Ok(Durability::Power),
-        "process" => Ok(Durability::Process),
-        _ => Err(field.wrong("must be \"power\" (survives a power cut) or \"process\" (survives the end of lastword)")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn check(text: &str, expected: &str) {
@@ -188,6 +196,21 @@ mod tests {
         assert_eq!(policy.coalesce.quiet, Duration::from_millis(50));
         assert_eq!(policy.grace.0, Duration::from_secs(2));
         assert_eq!((policy.attempt_timeout.0, policy.retry.max_attempts), (None, 3));
+    }
+
+    #[test]
+    fn limits_priorities_and_resyncs_are_read() {
+        let text = format!(
+            "{START}[limits]\ntotal = 4\nkinds.external = 3\nprefixes = {{ \"tmp-\" = 1 }}\n{LINEITEM}priority = -1000\nresync = \"24h\"\n"
+        );
+        let config = Config::parse(Path::new("lake.toml"), text.as_bytes(), Path::new("/conf")).unwrap();
+        let policy = &config.collections[0].policy;
+        assert_eq!((policy.priority.0, policy.resync.0), (-1000, Some(Duration::from_secs(24 * 3600))));
+        let Limits { total, kinds, prefixes } = &config.limits;
+        assert_eq!((*total, kinds[&Kind::new(KIND).unwrap()], prefixes[&Name::new("tmp-").unwrap()]), (Some(4), 3, 1));
+        let none = format!("{START}[limits]\ntotal = \"none\"\n{LINEITEM}");
+        let config = Config::parse(Path::new("lake.toml"), none.as_bytes(), Path::new("/conf")).unwrap();
+        assert_eq!(config.limits, Limits::default());
     }
 
     #[test]
@@ -317,6 +340,23 @@ mod tests {
             &format!("{START}[defaults]\ntarget_rows = 5\n{LINEITEM}"),
             "lake.toml:3: defaults.target_rows: is unknown",
         );
+        for (line, expected) in [
+            ("total = 0", "lake.toml:3: limits.total: must be a whole number of at least 1, found 0"),
+            ("many = 1", "lake.toml:3: limits.many: is unknown; allowed are total, kinds, prefixes"),
+            ("kinds = 1", "lake.toml:3: limits.kinds: must be a table"),
+            ("kinds = { external = 0 }", "lake.toml:3: limits.kinds.external: must be a whole number of at least 1"),
+            ("prefixes = { \"\" = 1 }", "lake.toml:3: limits.prefixes.\"\": must have 1 to 200 bytes"),
+        ] {
+            check(&format!("{START}[limits]\n{line}\n{LINEITEM}"), expected);
+        }
+        for (line, expected) in [
+            ("priority = 1001", "lineitem.priority: must be a whole number from -1000 to 1000, found 1001"),
+            ("priority = -1001", "lineitem.priority: must be a whole number from -1000 to 1000, found -1001"),
+            ("priority = \"high\"", "lineitem.priority: must be a whole number from -1000 to 1000, found a string"),
+            ("resync = \"1ms\"", "lineitem.resync: must be at least 1 s, or none"),
+        ] {
+            check(&format!("{START}{LINEITEM}{line}\n"), &format!("lake.toml:5: collections.{expected}"));
+        }
         check(
             &format!("{START}[defaults]\nquiet = \"9s\"\n{LINEITEM}"),
             "lake.toml:3: defaults.quiet: must be at most max_delay",

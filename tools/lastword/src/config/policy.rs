@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
-use lastword::core::vocabulary::{EmptySource, OnChange, Policy};
+use lastword::core::vocabulary::{EmptySource, OnChange, Policy, Priority};
 use toml::de::DeValue;
 
 use super::document::{Field, Section, Wrong};
 
-/// All keys.
-pub(super) const KEYS: &[&str] = &[
-    "quiet",
-    "max_delay",
-    "grace",
-    "attempt_timeout",
-    "max_attempts",
-    "backoff_base",
-    "backoff_cap",
-    "on_change",
-    "empty_source",
+/// How a key is read into a policy.
+type Read = for<'f, 'd, 'i> fn(&'f Field<'d, 'i>, &mut Policy) -> Result<(), Wrong>;
+
+/// Every key, and what it means.
+const POLICY: &[(&str, Read)] = &[
+    ("quiet", |field, policy| span(field, &mut policy.coalesce.quiet)),
+    ("max_delay", |field, policy| span(field, &mut policy.coalesce.max_delay)),
+    ("grace", |field, policy| span(field, &mut policy.grace.0)),
+    ("attempt_timeout", |field, policy| span_or_none(field, &mut policy.attempt_timeout.0)),
+    ("max_attempts", |field, policy| count(field, &mut policy.retry.max_attempts)),
+    ("max_lost", |field, policy| count(field, &mut policy.retry.max_lost)),
+    ("backoff_base", |field, policy| span(field, &mut policy.retry.base)),
+    ("backoff_cap", |field, policy| span(field, &mut policy.retry.cap)),
+    ("on_change", |field, policy| one_of(field, &ON_CHANGE, &mut policy.on_change)),
+    ("priority", |field, policy| priority(field, &mut policy.priority)),
+    ("resync", |field, policy| span_or_none(field, &mut policy.resync.0)),
+    ("empty_source", |field, policy| one_of(field, &EMPTY_SOURCE, &mut policy.empty_source)),
 ];
 
 const ON_CHANGE: [(&str, OnChange); 3] = [
@@ -28,33 +34,19 @@ const ON_CHANGE: [(&str, OnChange); 3] = [
 
 const EMPTY_SOURCE: [(&str, EmptySource); 2] = [("hold", EmptySource::Hold), ("apply", EmptySource::Apply)];
 
+/// All keys.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    POLICY.iter().map(|(key, _)| *key)
+}
+
 /// The policy of a collection: its own keys, then the defaults of the file, then those of the library.
 pub(super) fn read(own: &Section<'_, '_>, defaults: Option<&Section<'_, '_>>) -> Result<Policy, Wrong> {
     let get = |key: &str| own.get(key).or_else(|| defaults.and_then(|defaults| defaults.get(key)));
     let mut policy = Policy::default();
-    let span = |key: &str, target: &mut Duration| -> Result<(), Wrong> {
+    for (key, read) in POLICY {
         if let Some(field) = get(key) {
-            *target = field.duration()?;
+            read(&field, &mut policy)?;
         }
-        Ok(())
-    };
-    span("quiet", &mut policy.coalesce.quiet)?;
-    span("max_delay", &mut policy.coalesce.max_delay)?;
-    span("grace", &mut policy.grace.0)?;
-    span("backoff_base", &mut policy.retry.base)?;
-    span("backoff_cap", &mut policy.retry.cap)?;
-    if let Some(field) = get("attempt_timeout") {
-        policy.attempt_timeout.0 = timeout(&field)?;
-    }
-    if let Some(field) = get("max_attempts") {
-        let attempts = field.whole(1, u64::from(u32::MAX))?;
-        policy.retry.max_attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
-    }
-    if let Some(field) = get("on_change") {
-        policy.on_change = one_of(&field, &ON_CHANGE)?;
-    }
-    if let Some(field) = get("empty_source") {
-        policy.empty_source = one_of(&field, &EMPTY_SOURCE)?;
     }
     policy.check().map_err(|error| {
         let key = key_of(&error.field);
@@ -63,21 +55,39 @@ pub(super) fn read(own: &Section<'_, '_>, defaults: Option<&Section<'_, '_>>) ->
     Ok(policy)
 }
 
-fn timeout(field: &Field<'_, '_>) -> Result<Option<Duration>, Wrong> {
-    match field.value() {
-        DeValue::String(text) if text == "none" => Ok(None),
-        _ => field.duration().map(Some),
-    }
+fn span(field: &Field<'_, '_>, target: &mut Duration) -> Result<(), Wrong> {
+    *target = field.duration()?;
+    Ok(())
+}
+
+fn span_or_none(field: &Field<'_, '_>, target: &mut Option<Duration>) -> Result<(), Wrong> {
+    *target = match field.value() {
+        DeValue::String(text) if text == "none" => None,
+        _ => Some(field.duration()?),
+    };
+    Ok(())
+}
+
+fn count(field: &Field<'_, '_>, target: &mut u32) -> Result<(), Wrong> {
+    let found = field.whole(1, u64::from(u32::MAX))?;
+    *target = u32::try_from(found).unwrap_or(u32::MAX);
+    Ok(())
+}
+
+fn priority(field: &Field<'_, '_>, target: &mut Priority) -> Result<(), Wrong> {
+    target.0 = field.integer(-Priority::HIGHEST, Priority::HIGHEST)?;
+    Ok(())
 }
 
 /// One of a few names.
-fn one_of<T: Copy>(field: &Field<'_, '_>, allowed: &[(&str, T)]) -> Result<T, Wrong> {
+fn one_of<T: Copy>(field: &Field<'_, '_>, allowed: &[(&str, T)], target: &mut T) -> Result<(), Wrong> {
     let found = match field.value() {
         DeValue::String(text) => allowed.iter().find(|(name, _)| name == text).map(|(_, meant)| *meant),
         _ => None,
     };
     let names = || allowed.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| field.wrong(&format!("must be one of {}", names())))
+    *target = found.ok_or_else(|| field.wrong(&format!("must be one of {}", names())))?;
+    Ok(())
 }
 
 /// The key behind the name that the library has for a field.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::console::{Table, bold, line, quoted};
+use crate::control::Unmanaged;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::run::{Format, Next, Session};
 use claims::Findings;
@@ -136,8 +137,9 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
     let config = Config::read(&directory.join("lake.toml"))?;
     let gate = Gate::new();
     gate.close();
-    let mut session = Session::start(&config, SlowWorker::new(gate.clone()), config.look_interval, Format::Text)?;
-    session.declare(&config)?;
+    let mut session =
+        Session::start(&config, SlowWorker::new(gate.clone()), config.settings.look_interval, Format::Text)?;
+    session.adopt(&config, &mut Unmanaged::read(&config.state))?;
     let mut said = false;
     while begun.elapsed() < LIFE {
         let heard = match session.events.next_within(Duration::from_millis(20))? {

@@ -12,6 +12,7 @@ use super::lake::Lake;
 use super::worker::{Gate, SlowWorker};
 use crate::config::Config;
 use crate::console::{bold, line};
+use crate::control::Unmanaged;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
 use crate::run::{Format, Next, Session};
 
@@ -43,8 +44,8 @@ impl Stage {
     /// Opens the log and declares the collection.
     pub(crate) fn open(&mut self) -> Result<(), Fail> {
         let worker = SlowWorker::new(self.gate.clone());
-        let session = Session::start(&self.config, worker, self.config.look_interval, Format::Text)?;
-        session.declare(&self.config)?;
+        let session = Session::start(&self.config, worker, self.config.settings.look_interval, Format::Text)?;
+        session.adopt(&self.config, &mut Unmanaged::read(&self.config.state))?;
         self.session = Some(session);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lastword::core::vocabulary::{Built, FieldError, Source, Spec};
-use lastword::external::{BuildError, Checkpoint, External, NewSegment, SegmentBuilder, SegmentId};
+use lastword::external::{BuildError, External, SegmentBuilder, SegmentJob};
 use lastword::worker::{Context, Failure, Observer, Worker};
 
 /// Longest stay at the gate: the demo is over by then, whatever happened.
@@ -94,13 +94,8 @@ impl Worker for SlowWorker {
 struct SlowBuilder;
 
 impl SegmentBuilder for SlowBuilder {
-    fn build(
-        &self,
-        _id: SegmentId,
-        _segment: &NewSegment,
-        checkpoint: Checkpoint<'_>,
-    ) -> Result<Option<Vec<u8>>, BuildError> {
-        checkpoint()?;
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        job.checkpoint()?;
         std::thread::sleep(Duration::from_millis(20));
         Ok(None)
     }

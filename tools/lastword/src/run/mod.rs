@@ -1,5 +1,6 @@
 //! `lastword run`: keeps the collections of a configuration in step, for ever or until they are settled.
 
+mod adopt;
 mod events;
 mod progress;
 mod session;
@@ -8,20 +9,24 @@ mod signals;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use lastword::core::vocabulary::Name;
+use lastword::core::vocabulary::{By, Name};
 use lastword::external::External;
 
 use crate::config::{Config, Entry};
 use crate::console::{line, note, quoted};
-use crate::fail::{DEFECT, Fail};
+use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
+use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::status::how_to_confirm;
 pub(crate) use events::{Events, Next};
 pub(crate) use session::Session;
 
+use adopt::adopt;
 use progress::Progress;
 use settle::{Settling, Verdict};
 use signals::Signals;
@@ -86,14 +91,21 @@ enum End {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
     let signals = Signals::register()?;
-    let interval = if arguments.once { config.look_interval.min(ONCE_INTERVAL) } else { config.look_interval };
-    let mut session = Session::start(&config, External::local(), interval, arguments.log)?;
-    let mut progress = Progress::new(arguments.quiet);
-    let end = begin(&session, &config, arguments)
-        .and_then(|()| follow(&mut session, &config, arguments, (&signals, &mut progress)));
-    progress.clear();
+    let interval = config.settings.look_interval;
+    let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
+    let session = Session::start(&config, External::local(), interval, arguments.log)?;
+    let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state), session.begun);
+    let mut run = Run { arguments, config, session, desk, reloads, signals, progress: Progress::new(arguments.quiet) };
+    let end = run.begin().and_then(|()| {
+        let _server = run.serve();
+        let end = run.follow();
+        // Who still waits for a reload is told that there will be none.
+        run.reloads = sync_channel(0).1;
+        end
+    });
+    run.progress.clear();
     // Whatever happened, the log is closed in order; what went wrong first is what is reported.
-    let closed = session.close(SHUTDOWN, |text| {
+    let closed = run.session.close(SHUTDOWN, |text| {
         if !arguments.quiet {
             // Nobody has to read the last lines.
             let _ = line(text);
@@ -104,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     match end {
         End::Settled(verdicts) => {
             let stuck = report(&verdicts, &arguments.config);
-            let damaged = damaged(&config)?;
+            let damaged = damaged(&run.config)?;
             Ok(if stuck || damaged { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
         }
         End::Asked if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
@@ -113,51 +125,109 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     }
 }
 
-/// Says everything that the person had to say: the configuration, then what is to be accepted or tried again.
-fn begin(session: &Session, config: &Config, arguments: &Arguments) -> Result<(), Fail> {
-    for name in session.declare(config)? {
-        let file = config.file.display();
-        note(&format!("{name} is in the log and not in {file}: unmanaged, it stays as it was declared there"));
-    }
-    arguments.confirm.iter().try_for_each(|fingerprint| session.confirm(fingerprint))?;
-    arguments.refresh.iter().try_for_each(|name| session.refresh(name))?;
-    arguments.rebuild.iter().try_for_each(|name| session.rebuild(name))
+/// A run under way.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    config: Config,
+    session: Session,
+    desk: Arc<Desk>,
+    reloads: Receiver<Reload>,
+    signals: Signals,
+    progress: Progress,
 }
 
-fn follow(
-    session: &mut Session,
-    config: &Config,
-    arguments: &Arguments,
-    (signals, progress): (&Signals, &mut Progress),
-) -> Result<End, Fail> {
-    let mut settling = arguments.once.then(|| Settling::new(config));
-    let mut polled = Instant::now();
-    loop {
-        match session.events.next_within(TURN)? {
-            Next::Event(event, text) => {
-                progress.clear();
-                if !arguments.quiet && !line(&text)? {
-                    return Ok(End::Unread);
+impl Run<'_> {
+    /// Says everything that the person had to say: the configuration, then what is to be accepted or tried again.
+    fn begin(&self) -> Result<(), Fail> {
+        let (session, arguments) = (&self.session, self.arguments);
+        session.adopt(&self.config, &mut self.desk.unmanaged())?;
+        self.desk.manages(self.config.names());
+        arguments.confirm.iter().try_for_each(|fingerprint| session.confirm(fingerprint))?;
+        arguments.refresh.iter().try_for_each(|name| session.refresh(name))?;
+        arguments.rebuild.iter().try_for_each(|name| session.rebuild(name))
+    }
+
+    /// Answers commands. A file system without sockets is no reason not to work.
+    fn serve(&self) -> Option<Server> {
+        Server::start(&self.config.state, Arc::clone(&self.desk))
+            .inspect_err(|error| note(&format!("this run takes no commands: its socket cannot be made: {error}")))
+            .ok()
+    }
+
+    fn follow(&mut self) -> Result<End, Fail> {
+        let mut settling = self.arguments.once.then(|| Settling::new(&self.config));
+        let mut polled = Instant::now();
+        loop {
+            match self.session.events.next_within(TURN)? {
+                Next::Event(event, text) => {
+                    self.progress.clear();
+                    if !self.arguments.quiet && !line(&text)? {
+                        return Ok(End::Unread);
+                    }
+                    settling.iter_mut().for_each(|settling| settling.hear(&event));
                 }
-                settling.iter_mut().for_each(|settling| settling.hear(&event));
+                Next::Nothing => {}
+                Next::Closed => return Ok(End::Died),
             }
-            Next::Nothing => {}
-            Next::Closed => return Ok(End::Died),
+            if self.signals.asked() {
+                return Ok(End::Asked);
+            }
+            self.session.events.opened().iter().for_each(|opened| self.desk.opened(*opened));
+            self.reload_if_asked();
+            let every = if self.arguments.once { TURN } else { self.progress.interval() };
+            if polled.elapsed() < every {
+                continue;
+            }
+            polled = Instant::now();
+            let Ok(list) = self.session.handle.list() else { return Ok(End::Died) };
+            let Some(ahead) = self.session.ahead() else { continue };
+            self.progress.show(&list, ahead);
+            if let Some(verdicts) = settling.as_mut().and_then(|settling| settling.judge(&list, ahead)) {
+                return Ok(End::Settled(verdicts));
+            }
         }
-        if signals.asked() {
-            return Ok(End::Asked);
+    }
+
+    fn reload_if_asked(&mut self) {
+        if self.signals.reload() {
+            // Nobody waits for the answer; `reload` says it here.
+            let _ = by(&user(), Some("SIGHUP")).and_then(|by| self.reload(&by));
         }
-        let every = if arguments.once { TURN } else { progress.interval() };
-        if polled.elapsed() < every {
-            continue;
+        while let Ok(Reload { by, answer }) = self.reloads.try_recv() {
+            // Whoever asked may be gone.
+            let _ = answer.send(self.reload(&by));
         }
-        polled = Instant::now();
-        let Ok(list) = session.handle.list() else { return Ok(End::Died) };
-        let Some(ahead) = session.ahead() else { continue };
-        progress.show(&list, ahead);
-        if let Some(verdicts) = settling.as_mut().and_then(|settling| settling.judge(&list, ahead)) {
-            return Ok(End::Settled(verdicts));
+    }
+
+    /// Reads the file again. If anything is wrong with it, everything stays as it is.
+    fn reload(&mut self, by: &By) -> Result<Answer, Fail> {
+        self.progress.clear();
+        let file = quoted(&self.config.file);
+        let adopted = self.read_again().and_then(|config| {
+            let adopted = adopt(&self.session.handle, &config, &mut self.desk.unmanaged(), by)?;
+            self.desk.manages(config.names());
+            adopted.tell(&config);
+            self.config = config;
+            Ok(adopted)
+        });
+        match &adopted {
+            Ok(_) => note(&format!("{file} was read again")),
+            Err(fail) => note(&format!("{file} was read again, and nothing was changed: {fail}")),
         }
+        adopted.map(|adopted| adopted.answer())
+    }
+
+    fn read_again(&self) -> Result<Config, Fail> {
+        if self.arguments.once {
+            return Err(Fail::new(USAGE, "a run with --once reads its file once"));
+        }
+        let config = Config::read(&self.config.file)?;
+        let fixed = self.config.needs_restart(&config);
+        if !fixed.is_empty() {
+            let (file, keys) = (self.config.file.display(), fixed.join(", "));
+            return Err(Fail::new(USAGE, format!("{file}: {keys}: can only be changed by a new start")));
+        }
+        Ok(config)
     }
 }
 
@@ -166,7 +236,7 @@ fn report(verdicts: &[(Name, Verdict)], file: &Path) -> bool {
     let mut stuck = 0;
     for (name, verdict) in verdicts {
         if let Verdict::Stuck { condition, cause, held } = verdict {
-            let confirm = held.map(|held| how_to_confirm(&quoted(file), held)).unwrap_or_default();
+            let confirm = held.map(|held| how_to_confirm(file, name, held)).unwrap_or_default();
             note(&format!("{name}: {condition}: {cause}{confirm}"));
             stuck += 1;
         }

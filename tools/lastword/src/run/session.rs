@@ -1,22 +1,26 @@
 //! A running reconciler with the collections of a configuration.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Command, Fingerprint, Kind, Name, Timestamp};
-use lastword::engine::{CommandError, Handle, MOST_IN_BATCH, Reconciler};
+use lastword::core::vocabulary::{Fingerprint, Kind, Name, Timestamp};
+use lastword::engine::{Handle, Reconciler};
 use lastword::worker::Worker;
 
+use super::adopt::adopt;
 use super::events::FIRST;
 use super::{Events, Format, Next};
 use crate::config::{Config, KIND};
+use crate::control::{Unmanaged, as_asked, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 
 pub(crate) struct Session {
     reconciler: Reconciler,
     pub(crate) handle: Handle,
     pub(crate) events: Events,
+    /// Right before the log was opened.
+    pub(crate) begun: Instant,
     /// The wall clock right after the log was opened.
     started: Timestamp,
 }
@@ -31,57 +35,55 @@ impl Session {
     ) -> Result<Session, Fail> {
         check_parent(&config.state)?;
         let kind = Kind::new(KIND).map_err(|error| Fail::new(DEFECT, error.to_string()))?;
+        let begun = Instant::now();
         let reconciler = Reconciler::open(&config.state)
             .kind(kind, worker)
-            .workers(config.workers)
+            .workers(config.settings.workers)
             .look_interval(look_interval)
-            .durability(config.durability)
+            .durability(config.settings.durability)
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .start()?;
         let started = SystemClock::new().wall();
         let handle = reconciler.handle();
-        let epoch = handle.stats().map_err(of_command)?.epoch;
+        let epoch = handle.stats()?.epoch;
         let events = Events::new(handle.watch(FIRST), epoch, format);
-        Ok(Session { reconciler, handle, events, started })
+        Ok(Session { reconciler, handle, events, begun, started })
     }
 
-    /// Declares every collection of the file, and returns the names that only the log has.
-    pub(crate) fn declare(&self, config: &Config) -> Result<Vec<Name>, Fail> {
-        for entries in config.collections.chunks(MOST_IN_BATCH) {
-            let declarations = entries.iter().map(|entry| Ok(Command::Declare(Box::new(entry.declaration()?))));
-            let verdicts = self.handle.batch(declarations.collect::<Result<_, Fail>>()?).map_err(of_command)?;
-            for (entry, verdict) in entries.iter().zip(verdicts) {
-                // What the file says by itself was checked; what is left contradicts the log.
-                verdict.map_err(|rejection| {
-                    let (file, line, name) = (config.file.display(), entry.line, &entry.name);
-                    Fail::new(USAGE, format!("{file}:{line}: collections.{name}: {rejection}"))
-                })?;
-            }
-        }
-        let names = self.handle.list().map_err(of_command)?.into_iter().map(|status| status.view.name);
-        Ok(names.filter(|name| config.get(name).is_none()).collect())
+    /// Makes the log follow the file, and says what a person has to know.
+    pub(crate) fn adopt(&self, config: &Config, unmanaged: &mut Unmanaged) -> Result<(), Fail> {
+        adopt(&self.handle, config, unmanaged, &by(&user(), None)?)?.tell(config);
+        Ok(())
     }
 
     /// Accepts what is held under a fingerprint.
     pub(crate) fn confirm(&self, text: &str) -> Result<(), Fail> {
         let fingerprint = Fingerprint::from_hex(text)
             .ok_or_else(|| Fail::new(USAGE, "--confirm: must be a fingerprint of 64 hexadecimal digits"))?;
-        let list = self.handle.list().map_err(of_command)?;
+        let list = self.handle.list()?;
         let held = list.into_iter().find(|status| status.view.held().is_some_and(|(_, held)| held == fingerprint));
         let held = held.ok_or_else(|| Fail::new(USAGE, format!("--confirm: nothing is held under {fingerprint}")))?;
-        self.handle.confirm(held.view.name, fingerprint).map(drop).map_err(of_command)
+        self.asked()?.confirm(held.view.name, fingerprint)?;
+        Ok(())
     }
 
     /// Tries a collection again.
     pub(crate) fn refresh(&self, name: &str) -> Result<(), Fail> {
         let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--refresh: {error}")))?;
-        self.handle.refresh(name).map(drop).map_err(of_command)
+        self.asked()?.refresh(name)?;
+        Ok(())
     }
 
     /// Builds a collection anew.
     pub(crate) fn rebuild(&self, name: &str) -> Result<(), Fail> {
         let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--rebuild: {error}")))?;
-        self.handle.rebuild(name).map(drop).map_err(of_command)
+        self.asked()?.rebuild(name)?;
+        Ok(())
+    }
+
+    /// The handle of the person who started this.
+    fn asked(&self) -> Result<Handle, Fail> {
+        Ok(as_asked(&self.handle, &by(&user(), None)?))
     }
 
     /// How far the engine's clock is ahead of the wall clock: it never goes back behind the last event of the log.
@@ -108,9 +110,4 @@ fn check_parent(state: &Path) -> Result<(), Fail> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-fn of_command(error: CommandError) -> Fail {
-    let code = if matches!(error, CommandError::Refused(_)) { USAGE } else { DEFECT };
-    Fail::new(code, error.to_string())
 }

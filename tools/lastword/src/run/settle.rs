@@ -13,7 +13,7 @@ use lastword::core::vocabulary::{
 };
 use lastword::core::{CollectionView, Condition, Pending};
 use lastword::engine::{CollectionStatus, LastLook};
-use lastword::external::{LocalStore, Source, look, never_interrupted};
+use lastword::external::{LocalStore, Source, Store, never_interrupted};
 
 use crate::config::Config;
 use crate::status::cause;
@@ -142,7 +142,7 @@ impl Watched {
 }
 
 fn stuck(view: &CollectionView) -> Verdict {
-    Verdict::Stuck { condition: view.condition.name(), cause: cause(view), held: held(view) }
+    Verdict::Stuck { condition: view.condition.name(), cause: cause(view, None), held: held(view) }
 }
 
 fn held(view: &CollectionView) -> Option<Fingerprint> {
@@ -152,9 +152,9 @@ fn held(view: &CollectionView) -> Option<Fingerprint> {
 /// When the last change of any file of the source has aged, by the wall clock. Times in the future are no reason to
 /// wait: such a file was changed before the clock was set back.
 fn aged_at(source: &Source) -> Option<Timestamp> {
-    let seen = look(&LocalStore, source, &never_interrupted).ok()?;
+    let listing = LocalStore.list(source, &never_interrupted).ok()?;
     let now = SystemClock::new().wall();
-    let changes = seen.set.files().iter().map(|(_, version)| version.ctime.micros());
+    let changes = listing.iter().map(|(_, stat)| stat.ctime.micros());
     let newest = changes.filter_map(|micros| u64::try_from(micros).ok()).filter(|micros| *micros <= now.0).max();
     Some(newest.map_or(Timestamp(0), |newest| Timestamp(newest).after(GRANULARITY)))
 }

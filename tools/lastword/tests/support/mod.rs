@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot help fails its test")]
 
 use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lastword::log::PrivateCopy;
 use parquet::column::writer::ColumnWriter;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
@@ -36,12 +38,34 @@ impl Place {
         fs::write(self.config(), text).unwrap();
     }
 
+    /// Has sources looked at every tenth of a second.
+    pub fn look_often(&self) {
+        let config = fs::read_to_string(self.config()).unwrap();
+        self.configure(&format!("look_interval = \"100ms\"\n{config}"));
+    }
+
     pub fn config(&self) -> PathBuf {
         self.dir.path().join("lake.toml")
     }
 
     pub fn state(&self) -> PathBuf {
         self.dir.path().join("state")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.state().join("control.sock")
+    }
+
+    /// Runs a command on the collection `lineitem`: its verb first, what else it takes behind.
+    pub fn command(&self, arguments: &[&str]) -> Ended {
+        let state = self.state();
+        let target = [arguments[0], text(&state), "lineitem"];
+        lastword(&[&target, &arguments[1..]].concat())
+    }
+
+    /// The position of the last event.
+    pub fn last_event(&self) -> u64 {
+        PrivateCopy::of(self.state()).unwrap().end().seq.0
     }
 
     pub fn lake(&self) -> PathBuf {
@@ -88,6 +112,49 @@ impl Place {
     pub fn status(&self) -> Value {
         let ended = lastword(&["status", text(&self.state()), "lineitem", "--json"]).expect_code(0);
         serde_json::from_str(&ended.stdout).unwrap()
+    }
+}
+
+/// `lastword run` on a place, until it is stopped; a test that fails takes it down.
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    /// Starts it and waits until it takes commands.
+    pub fn start(place: &Place) -> Running {
+        let child = program().args(["run", text(&place.config())]).spawn().unwrap();
+        let running = Running { child: Some(child) };
+        until("the run takes commands", || UnixStream::connect(place.socket()).is_ok());
+        running
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.child.as_ref().unwrap(), name);
+    }
+
+    /// Ends it in order, and fails if it does not end well.
+    pub fn stop(self) -> Ended {
+        self.signal("TERM");
+        self.wait().expect_code(0)
+    }
+
+    pub fn kill(self) {
+        self.signal("KILL");
+        self.wait();
+    }
+
+    fn wait(mut self) -> Ended {
+        wait(self.child.take().unwrap(), Duration::from_secs(30))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Logs to look at, and the program that looks.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod scene;
 #[path = "../../../../tests/log_support/story.rs"]
 pub mod story;
 
@@ -107,6 +108,19 @@ pub fn json(path: &Path, command: &str, more: &[&str]) -> (Vec<serde_json::Value
     let summary = lines.pop().expect("a summary");
     assert_eq!(summary["kind"], "summary");
     (lines, summary)
+}
+
+/// The lines of JSON of a command whose last line is the answer, and that answer apart.
+pub fn answer(path: &Path, command: &str, more: &[&str]) -> (Vec<serde_json::Value>, serde_json::Value) {
+    let more: Vec<&str> = more.iter().copied().chain(["--json"]).collect();
+    answer_of(&ok(path, command, &more), command)
+}
+
+pub fn answer_of(text: &str, kind: &str) -> (Vec<serde_json::Value>, serde_json::Value) {
+    let mut lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answer = lines.pop().expect("an answer");
+    assert_eq!(answer["kind"], kind);
+    (lines, answer)
 }
 
 /// Everything that can be seen of a directory: paths, modes, times of change, contents.

@@ -1,0 +1,313 @@
+//! From a state to its items. Every struct is taken apart by name and without `..`: a field that is added to one of
+//! them does not compile until it has its place here.
+
+use std::sync::Arc;
+
+use bincode::Options;
+use serde::Serialize;
+
+use super::records::*;
+use super::{Item, StateError};
+use crate::codec::options;
+use crate::codec::records::{
+    AttemptV1, FailReasonV1, HoldCauseV1, LimitV1, LimitsChangedV1, ParkCauseV1, SegmentCountsV1,
+};
+use crate::core::vocabulary::{
+    AttemptRef, Built, CollectionId, Content, Duties, FailReason, HoldCause, Limits, ParkCause, SegmentCounts, Token,
+    Word, micros,
+};
+use crate::core::{
+    Applied, Attempt, Collection, Draining, Failure, Leaving, Obligation, Obligations, Orphan, Owed, Parked, Parking,
+    Parts, Pending, Running, State, Status, Task, Unobservable, Waiting, Wanted,
+};
+
+/// Appends the items of `state` to `out`.
+///
+/// # Errors
+/// When an item is longer than the format allows, which no checked value leads to.
+pub fn encode_state(state: &State, out: &mut Vec<u8>) -> Result<(), StateError> {
+    let Parts { last, epoch, at, limits, collections, orphans, draining } = state.parts();
+    let mut items = Items { out, words: Vec::new() };
+    items.put(Item::Head, &HeadV1 { last: last.0, epoch: epoch.0, at: at.0, limits: limits_v1(limits) })?;
+    for (id, collection) in collections {
+        items.collection(*id, collection)?;
+    }
+    for (id, orphan) in orphans {
+        items.orphan(*id, orphan)?;
+    }
+    for (token, draining) in draining {
+        items.draining(*token, draining)?;
+    }
+    let (collections, orphans, draining) = (collections.len() as u64, orphans.len() as u64, draining.len() as u64);
+    items.put(Item::End, &EndV1 { collections, orphans, draining })
+}
+
+struct Items<'o> {
+    out: &'o mut Vec<u8>,
+    /// The words of the collection that comes next.
+    words: Vec<Arc<Word>>,
+}
+
+impl Items<'_> {
+    fn put<R: Serialize>(&mut self, item: Item, record: &R) -> Result<(), StateError> {
+        let refused = |error: bincode::Error| StateError(format!("{item:?}: {error}"));
+        let length = options().serialized_size(record).map_err(refused)?;
+        let length = u32::try_from(length).map_err(|_| StateError(format!("{item:?}: it has {length} bytes")))?;
+        self.out.push(item as u8);
+        self.out.extend_from_slice(&length.to_le_bytes());
+        options().serialize_into(&mut *self.out, record).map_err(refused)
+    }
+
+    fn collection(&mut self, id: CollectionId, collection: &Collection) -> Result<(), StateError> {
+        let Collection {
+            name,
+            kind,
+            versioned,
+            policy,
+            revision,
+            latest,
+            wanted,
+            generation,
+            applied,
+            pending,
+            status,
+            heard,
+            paused,
+            failures,
+            moves,
+            draining,
+            unapplied_since,
+            unobservable,
+            refreshed,
+            resync_at,
+            obligations,
+        } = collection;
+        self.words.clear();
+        let latest = self.word(latest)?;
+        let wanted = match wanted {
+            Some(Wanted { fingerprint, word }) => Some(WantedV1 { fingerprint: fingerprint.0, word: self.word(word)? }),
+            None => None,
+        };
+        let applied = applied.as_deref().map(|applied| self.applied(applied)).transpose()?;
+        let owed = obligations.as_deref().map(|obligations| self.words_of(obligations)).transpose()?;
+        let record = CollectionV1 {
+            id: id.0.0,
+            name: name.as_str(),
+            kind: kind.as_str(),
+            versioned: *versioned,
+            policy: policy.into(),
+            revision: *revision,
+            latest,
+            wanted,
+            generation: generation.0,
+            applied,
+            pending: pending.map(pending_v1),
+            status: status_v1(status),
+            heard: heard.0,
+            paused: *paused,
+            failures: *failures,
+            moves: *moves,
+            draining: *draining,
+            unapplied_since: unapplied_since.map(|at| at.0),
+            unobservable: unobservable.as_deref().map(|unobservable| {
+                let Unobservable { since, cause } = unobservable;
+                UnobservableV1 { since: since.0, cause }
+            }),
+            refreshed: refreshed.0,
+            resync_at: resync_at.map(|at| at.0),
+            obligations: obligations.as_deref().map(obligations_v1),
+        };
+        self.put(Item::Collection, &record)?;
+        owed.into_iter().flatten().try_for_each(|owed| self.put(Item::Obligation, &owed))
+    }
+
+    fn orphan(&mut self, id: CollectionId, orphan: &Orphan) -> Result<(), StateError> {
+        let Orphan { name, kind, draining, obligations } = orphan;
+        self.words.clear();
+        let owed = self.words_of(obligations)?;
+        let record = OrphanV1 {
+            id: id.0.0,
+            name: name.as_str(),
+            kind: kind.as_str(),
+            draining: *draining,
+            obligations: obligations_v1(obligations),
+        };
+        self.put(Item::Orphan, &record)?;
+        owed.into_iter().try_for_each(|owed| self.put(Item::Obligation, &owed))
+    }
+
+    fn draining(&mut self, token: Token, draining: &Draining) -> Result<(), StateError> {
+        let Draining { attempt, grace_until, leased, leaves } = draining;
+        let AttemptRef { collection, task, attempt, token: of_attempt } = *attempt;
+        if of_attempt != token {
+            return Err(StateError(format!("attempt {of_attempt} is kept as {token}")));
+        }
+        let attempt = AttemptV1 { collection: collection.0.0, task: task.0.0, attempt, token: token.into() };
+        let grace_until = grace_until.map(|until| until.0);
+        self.put(Item::Draining, &DrainingV1 { attempt, grace_until, leased: *leased, leaves: *leaves })
+    }
+
+    /// The obligations, with their words written.
+    fn words_of<'s>(&mut self, obligations: &'s Obligations) -> Result<Vec<ObligationV1<'s>>, StateError> {
+        let obligation = |obligation: &'s Obligation| {
+            let Obligation { id, since, owed, due, failures, cause } = obligation;
+            let owed = match owed {
+                Owed::Publish(applied) => OwedV1::Publish(self.applied(applied)?),
+                Owed::Discard(leaving) => {
+                    let Leaving { tokens, before, after } = &**leaving;
+                    let (before, after) = (before.as_ref().map(built_v1), after.as_ref().map(built_v1));
+                    OwedV1::Discard(LeavingV1 {
+                        tokens: tokens.iter().map(|token| (*token).into()).collect(),
+                        before,
+                        after,
+                    })
+                }
+            };
+            let (failures, cause) = (*failures, cause.as_deref());
+            Ok(ObligationV1 { id: id.0, since: since.0, owed, due: due.0, failures, cause })
+        };
+        obligations.owed.iter().map(obligation).collect()
+    }
+
+    fn applied<'s>(&mut self, applied: &'s Applied) -> Result<AppliedV1<'s>, StateError> {
+        let Applied { fingerprint, generation, task, token, seq, at, result, word } = applied;
+        Ok(AppliedV1 {
+            fingerprint: fingerprint.0,
+            generation: generation.0,
+            task: task.0.0,
+            token: (*token).into(),
+            seq: seq.0,
+            at: at.0,
+            result: built_v1(result),
+            word: self.word(word)?,
+        })
+    }
+
+    /// The place of a word among those of the collection; it is written if it has none yet.
+    fn word(&mut self, word: &Arc<Word>) -> Result<u32, StateError> {
+        let place = self.words.iter().position(|known| Arc::ptr_eq(known, word) || known == word);
+        let place = match place {
+            Some(place) => place,
+            None => {
+                let Word { source, spec, content } = &**word;
+                let content = match content {
+                    Content::Unversioned => ContentV1::Unversioned,
+                    Content::Unknown => ContentV1::Unknown,
+                    Content::Observed(observed) => ContentV1::Observed(observed.into()),
+                };
+                self.put(Item::Word, &WordV1 { source: source.as_str(), spec: spec.as_str(), content })?;
+                self.words.push(Arc::clone(word));
+                self.words.len() - 1
+            }
+        };
+        u32::try_from(place).map_err(|_| StateError("a collection has too many words".to_owned()))
+    }
+}
+
+fn limits_v1(limits: &Limits) -> LimitsChangedV1<'_> {
+    let Limits { total, kinds, prefixes } = limits;
+    LimitsChangedV1 {
+        total: *total,
+        kinds: kinds.iter().map(|(kind, most)| LimitV1 { of: kind.as_str(), most: *most }).collect(),
+        prefixes: prefixes.iter().map(|(prefix, most)| LimitV1 { of: prefix.as_str(), most: *most }).collect(),
+    }
+}
+
+fn built_v1(built: &Built) -> BuiltV1<'_> {
+    let Built { manifest, segments, rows, output } = built;
+    let segments = segments.map(|SegmentCounts { kept, new, dropped }| SegmentCountsV1 { kept, new, dropped });
+    BuiltV1 { manifest: manifest.map(|root| root.0), segments, rows: *rows, output: output.as_deref() }
+}
+
+fn pending_v1(pending: Pending) -> PendingV1 {
+    match pending {
+        Pending::Settling { since, until } => PendingV1::Settling { since: since.0, until: until.0 },
+        Pending::Waiting { since } => PendingV1::Waiting { since: since.0 },
+        Pending::Held { since, cause, fingerprint } => {
+            let cause = match cause {
+                HoldCause::Empty => HoldCauseV1::Empty,
+                HoldCause::MostGone { gone, of } => HoldCauseV1::MostGone { gone, of },
+            };
+            PendingV1::Held { since: since.0, cause, fingerprint: fingerprint.0 }
+        }
+    }
+}
+
+fn status_v1(status: &Status) -> StatusV1<'_> {
+    match status {
+        Status::Idle => StatusV1::Idle,
+        Status::Waiting(waiting) => {
+            let Waiting { task, not_before } = &**waiting;
+            StatusV1::Waiting(WaitingV1 { task: task_v1(task), not_before: not_before.0 })
+        }
+        Status::Running(running) => {
+            let Running { task, attempt } = &**running;
+            let Attempt { number, token, worker, started, deadline, lease, duties } = attempt;
+            let Duties { publish, discard } = *duties;
+            StatusV1::Running(RunningV1 {
+                task: task_v1(task),
+                number: *number,
+                token: (*token).into(),
+                worker: worker.as_str(),
+                started: started.0,
+                deadline: deadline.map(|at| at.0),
+                lease: lease.map(micros),
+                publish,
+                discard,
+            })
+        }
+        Status::Parked(parked) => {
+            let Parked { task, fingerprint, cause, since, last_failure } = &**parked;
+            let cause = match cause {
+                Parking::Failed(ParkCause::Permanent) => ParkingV1::Failed(ParkCauseV1::Permanent),
+                Parking::Failed(ParkCause::OutOfAttempts) => ParkingV1::Failed(ParkCauseV1::OutOfAttempts),
+                Parking::Failed(ParkCause::LostTooOften) => ParkingV1::Failed(ParkCauseV1::LostTooOften),
+                Parking::Cancelled => ParkingV1::Cancelled,
+            };
+            StatusV1::Parked(ParkedV1 {
+                task: task.0.0,
+                fingerprint: fingerprint.0,
+                cause,
+                since: since.0,
+                last_failure: last_failure.as_ref().map(failure_v1),
+            })
+        }
+    }
+}
+
+fn task_v1(task: &Task) -> TaskV1<'_> {
+    let Task { id, fingerprint, generation, rebuild, attempts, charged, lost, last_failure } = task;
+    TaskV1 {
+        id: id.0.0,
+        fingerprint: fingerprint.0,
+        generation: generation.0,
+        rebuild: *rebuild,
+        attempts: *attempts,
+        charged: *charged,
+        lost: *lost,
+        last_failure: last_failure.as_ref().map(failure_v1),
+    }
+}
+
+fn failure_v1(failure: &Failure) -> FailureV1<'_> {
+    let Failure { reason, message, at } = failure;
+    let reason = match reason {
+        FailReason::Failed => FailReasonV1::Failed,
+        FailReason::TimedOut => FailReasonV1::TimedOut,
+        FailReason::WorkerLost => FailReasonV1::WorkerLost,
+        FailReason::Panicked => FailReasonV1::Panicked,
+        FailReason::SourceMoved => FailReasonV1::SourceMoved,
+    };
+    FailureV1 { reason, message, at: at.0 }
+}
+
+fn obligations_v1(obligations: &Obligations) -> ObligationsV1 {
+    let Obligations { owed, leftovers, zombies, published, discards } = obligations;
+    ObligationsV1 {
+        owed: owed.len() as u64,
+        leftovers: leftovers.iter().map(|token| (*token).into()).collect(),
+        zombies: zombies.iter().map(|token| (*token).into()).collect(),
+        published: published.map(|seq| seq.0),
+        discards: *discards,
+    }
+}

@@ -1,0 +1,52 @@
+//! A whole state as bytes, for snapshots and for bases: a stream of items, each with its length, so that neither a
+//! writer nor a reader needs more than one of them at a time and no number of collections is too large.
+//!
+//! ```text
+//! item   u8 tag   u32 length   so many bytes: a bincode struct like any payload
+//! head   (word*  collection  obligation*)*   (word*  orphan  obligation*)*   draining*   end
+//! ```
+//!
+//! Collections, orphans and draining attempts come in ascending order of their ids and tokens. The words of a
+//! collection stand before it, each once, and are named by their place. Indices are left out: they follow.
+//!
+//! A base in a log has to be readable for ever, so this is as frozen as the payloads: a change is a new version.
+
+mod decode;
+mod encode;
+mod records;
+
+use std::fmt;
+
+pub use decode::decode_state;
+pub use encode::encode_state;
+
+/// The version of this encoding, which is that of the payload of `base_frame`.
+pub const STATE_VERSION: u16 = 1;
+
+/// Bytes in front of each item.
+const ITEM_HEADER_LENGTH: usize = 5;
+
+/// What kind of item comes. Numbers only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Item {
+    Head = 1,
+    Word = 2,
+    Collection = 3,
+    Obligation = 4,
+    Orphan = 5,
+    Draining = 6,
+    End = 7,
+}
+
+/// Why a state could not be encoded or decoded: what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateError(String);
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the encoded state is damaged: {}", self.0)
+    }
+}
+
+impl std::error::Error for StateError {}

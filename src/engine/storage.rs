@@ -1,0 +1,48 @@
+//! Where log and objects are, and how they are opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::StartError;
+use crate::core::State;
+use crate::log::{Durability, IfAbsent, Log, SledLog};
+use crate::objects::{FileObjects, Objects};
+use crate::replay::{self, Folding, Until};
+use crate::snapshot::Snapshots;
+
+/// Where log and objects are.
+pub(super) enum Storage {
+    Directory(PathBuf),
+    Given(Box<dyn Log>, Arc<dyn Objects>),
+}
+
+/// What a reconciler begins with.
+pub(super) struct Opened {
+    pub(super) log: Box<dyn Log>,
+    pub(super) objects: Arc<dyn Objects>,
+    pub(super) state: State,
+    pub(super) snapshots: Option<Snapshots>,
+}
+
+impl Storage {
+    /// Opens and replays.
+    pub(super) fn open(self, durability: Durability) -> Result<Opened, StartError> {
+        match self {
+            Storage::Given(log, objects) => {
+                let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
+                Ok(Opened { log, objects, state, snapshots: None })
+            }
+            Storage::Directory(path) => {
+                let snapshots = Snapshots::of_log(&path);
+                let mut replay = Folding::from_snapshots(snapshots.clone());
+                let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, &mut replay);
+                let log = log.map_err(StartError::Log)?;
+                let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
+                let (from, frames) = (replay.resumed().0, log.frames_read());
+                let state = replay.finish().map_err(StartError::Replay)?;
+                tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
+                Ok(Opened { log: Box::new(log), objects: Arc::new(objects), state, snapshots: Some(snapshots) })
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a user writes to have something built for each segment.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{
+    BuildError, Checkpoint, ExternalSpec, FileReader, Fragment, Interrupted, PathSet, Segment, SegmentId, SegmentKey,
+    Source, Store, StoreError,
+};
+use crate::core::vocabulary::{Name, Token};
+
+/// Builds segments: writes an index, a file, rows of a table for each.
+///
+/// What is made for a segment goes under the segment's id, which belongs to one attempt alone and is never given out
+/// twice. So nothing is ever overwritten, and nothing that is not committed is in the way of what is.
+pub trait SegmentBuilder: Send + Sync {
+    /// Builds one segment. What comes back is kept with it: an opaque note of at most 4 KiB on where the result is.
+    /// With [`External::parallel`](super::External::parallel) several are built at the same time.
+    ///
+    /// # Errors
+    /// As the attempt is to fail. If the source changed meanwhile, that is reported in its place. A panic counts as a
+    /// failure, and as nothing more.
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError>;
+
+    /// Whether this builder can discard. Only then are the outputs of attempts without a commit remembered, to be
+    /// taken over by a later attempt or discarded.
+    fn discards(&self) -> bool {
+        false
+    }
+
+    /// Removes what is not wanted any more. Called at least once for everything that will never be live again, so
+    /// what is gone already is no error.
+    ///
+    /// # Errors
+    /// A message for people; it is tried again later.
+    fn discard(&self, what: &Discard<'_>) -> Result<(), String> {
+        let _ = what;
+        Ok(())
+    }
+
+    /// Whether what was built for a segment is still there and whole.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people. Then it counts as not built.
+    fn verify(&self, segment: &Segment) -> Result<(), String> {
+        let _ = segment;
+        Ok(())
+    }
+}
+
+/// Builds nothing: the manifest itself is the result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBuilder;
+
+impl SegmentBuilder for NoBuilder {
+    fn build(&self, _: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        Ok(None)
+    }
+}
+
+/// One segment to be built, and everything that is known about it.
+pub struct SegmentJob<'a> {
+    /// Its name.
+    pub id: SegmentId,
+    /// What it is built from.
+    pub key: SegmentKey,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its fragments, in ascending order.
+    pub fragments: &'a [Fragment],
+    /// The collection.
+    pub collection: &'a Name,
+    /// Where the files lie.
+    pub source: &'a Source,
+    /// How they are read and built: columns, params, recipe.
+    pub spec: &'a ExternalSpec,
+    pub(super) store: &'a dyn Store,
+    pub(super) files: &'a PathSet,
+    pub(super) checkpoint: Checkpoint<'a>,
+    pub(super) tally: Tally<'a>,
+}
+
+impl SegmentJob<'_> {
+    /// The fencing token of the attempt. Hand it to every destination that can compare tokens.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.id.token
+    }
+
+    /// Goes on, or returns that the work was told to stop: `job.checkpoint()?` between steps. An attempt that does not
+    /// stop within its grace is abandoned.
+    ///
+    /// # Errors
+    /// When something newer is wanted, the attempt has timed out, the reconciler shuts down, or another segment of the
+    /// same attempt has failed.
+    pub fn checkpoint(&self) -> Result<(), Interrupted> {
+        (self.checkpoint)()
+    }
+
+    /// Says how many rows of this segment are done. It is shown, not logged.
+    pub fn progress(&self, rows: u64) {
+        self.tally.reached(rows.min(self.rows));
+    }
+
+    /// Opens the file of one of the fragments, exactly as it was listed: every read fails with
+    /// [`StoreError::Moved`] once the file has changed.
+    ///
+    /// # Errors
+    /// When it changed since, or cannot be read.
+    pub fn open(&self, fragment: &Fragment) -> Result<Box<dyn FileReader>, StoreError> {
+        let path = &fragment.path;
+        let file = self.files.get(path).ok_or_else(|| StoreError::Moved { path: path.clone() })?;
+        self.store.open(self.source, path, &file.seen)
+    }
+}
+
+/// Counts the rows that are done, of one segment and of all.
+pub(super) struct Tally<'a> {
+    pub(super) here: AtomicU64,
+    pub(super) all: &'a AtomicU64,
+    pub(super) report: &'a (dyn Fn(u64) + Sync + 'a),
+}
+
+impl Tally<'_> {
+    pub(super) fn reached(&self, rows: u64) {
+        let before = self.here.fetch_max(rows, Ordering::Relaxed);
+        if let Some(more) = rows.checked_sub(before) {
+            (self.report)(self.all.fetch_add(more, Ordering::Relaxed).saturating_add(more));
+        }
+    }
+}
+
+/// What is to be removed from the destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Discard<'a> {
+    /// Everything that was made under these tokens, finished or not, goes ...
+    pub tokens: &'a [Token],
+    /// ... except what was made for these segments: they are live.
+    pub live: &'a BTreeSet<SegmentId>,
+    /// Segments that were live and are not any more. They go as well, whatever their tokens are.
+    pub dropped: &'a [Segment],
+}
+
+impl Discard<'_> {
+    /// Whether what was made for the segment of this id goes.
+    #[must_use]
+    pub fn covers(&self, id: SegmentId) -> bool {
+        !self.live.contains(&id)
+            && (self.tokens.contains(&id.token) || self.dropped.iter().any(|segment| segment.id == id))
+    }
+}

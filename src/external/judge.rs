@@ -1,0 +1,197 @@
+//! One file at one look: is it what it was? Decided without a look at the disk of its own.
+//!
+//! A *version* is the identity of a content, made when the content was first seen. What `stat` says *now* is kept
+//! beside it, so that it can move on while the content stays. Only versions are in the digest of a set: learning a
+//! hash or seeing a moved ctime changes nothing that anybody builds from.
+//!
+//! ```text
+//! what stat says now                     the file is
+//! ------------------------------------   -------------------------------------------------------------------
+//! as last seen, proven                   what it was
+//! as last seen, racy                     hashed: as it was, or a new content under old times (a new version
+//!                                        that holds its hash); proven once the times have aged
+//! as the applied set saw it, proven      what the applied set says
+//! otherwise                              hashed, if there is a hash of a content of this size to compare with
+//!                                        (of the applied set, of the last look) or if it is racy:
+//!                                          equal     that content's version, whatever moved (chmod, rename back
+//!                                                    and forth, mtime set back, a copy of the same bytes)
+//!                                          else      a new version; it holds the hash if the file is racy
+//! ```
+//!
+//! *Racy*: changed so shortly before the look that a further change may leave no trace in its times. Such a file is
+//! hashed at every look until it has aged. That costs no more than reading for as long as the clock is coarse: two
+//! seconds. The road not taken, leaving racy files alone until they have aged, would let an attempt build from
+//! content that its version does not name.
+//!
+//! A hash that could not be had honestly (the file changed while it was read, or cannot be read at all) proves
+//! nothing: the file stays racy, and what was never hashed is a new content as soon as it is. That a build from it
+//! fails is for the build to say.
+//!
+//! What this trusts: that every write moves ctime once the clock has moved on, and that a remote file system's clock
+//! is not *behind* this machine's by more than the clock's granularity. Files from the future are held to be racy for
+//! that span after they were first seen.
+
+use super::{ContentHash, FileVersion, Interrupted, SeenFile, Stat};
+use crate::core::vocabulary::Timestamp;
+
+/// What two earlier sets say of a path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before<'a> {
+    /// The last look.
+    pub(super) known: Option<&'a SeenFile>,
+    /// What the last commit was built from.
+    pub(super) applied: Option<&'a SeenFile>,
+}
+
+/// Hashes the content of the file that was listed. `None` when it cannot be had, or is not of what was listed.
+pub(super) type Hash<'a> = dyn FnMut() -> Result<Option<ContentHash>, Interrupted> + 'a;
+
+/// What the file is that was listed as `listed`, at a look that began at `now` (wall time).
+pub(super) fn judge(
+    listed: Stat,
+    before: Before<'_>,
+    now: Timestamp,
+    hash: &mut Hash<'_>,
+) -> Result<SeenFile, Interrupted> {
+    if let Some(known) = before.known.filter(|known| known.seen == listed) {
+        return match known.racy_since {
+            None => Ok(*known),
+            Some(since) => Ok(prove(known, since, before.applied, now, hash()?)),
+        };
+    }
+    if let Some(applied) = before.applied.filter(|applied| applied.seen == listed && applied.racy_since.is_none()) {
+        return Ok(*applied);
+    }
+    let is_racy = listed.is_racy(now);
+    if !is_racy && !before.contents().any(|(_, version)| version.stat.size == listed.size) {
+        return Ok(SeenFile::of(FileVersion::of(listed)));
+    }
+    let content = hash()?;
+    let racy_since = (is_racy || content.is_none()).then_some(now);
+    let version = content
+        .and_then(|content| before.version_of(content))
+        .unwrap_or(FileVersion { stat: listed, content: content.filter(|_| is_racy) });
+    Ok(SeenFile { version, seen: listed, content, racy_since })
+}
+
+/// A racy file that looks as it did.
+fn prove(
+    known: &SeenFile,
+    since: Timestamp,
+    applied: Option<&SeenFile>,
+    now: Timestamp,
+    found: Option<ContentHash>,
+) -> SeenFile {
+    let Some(found) = found else { return *known };
+    let racy_since = known.ages_in(now).map(|_| since.min(now));
+    if known.content == Some(found) {
+        return SeenFile { racy_since, ..*known };
+    }
+    let version = Before { known: None, applied }
+        .version_of(found)
+        .unwrap_or(FileVersion { stat: known.seen, content: Some(found) });
+    SeenFile { version, seen: known.seen, content: Some(found), racy_since }
+}
+
+impl Before<'_> {
+    /// The contents whose hash is known, the applied one first: going back to it costs nothing.
+    fn contents(&self) -> impl Iterator<Item = (ContentHash, FileVersion)> {
+        [self.applied, self.known].into_iter().flatten().filter_map(|file| Some((file.content?, file.version)))
+    }
+
+    fn version_of(&self, content: ContentHash) -> Option<FileVersion> {
+        self.contents().find(|(known, _)| *known == content).map(|(_, version)| version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::external::Instant;
+
+    const OLD: Timestamp = Timestamp(1_000_000_000);
+
+    fn stat(ctime: i64) -> Stat {
+        let at = |seconds| Instant { seconds, nanoseconds: 0 };
+        Stat { size: 8, mtime: at(10), ctime: at(ctime), inode: 1 }
+    }
+
+    /// Judges, with the content that a read would find.
+    fn check(listed: Stat, known: &SeenFile, applied: Option<&SeenFile>, now: Timestamp, content: u8) -> SeenFile {
+        let before = Before { known: Some(known), applied };
+        judge(listed, before, now, &mut || Ok(Some([content; 32]))).unwrap()
+    }
+
+    fn unread(listed: Stat, before: Before<'_>) -> SeenFile {
+        judge(listed, before, OLD, &mut || panic!("it was read")).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_looks_as_it_did_is_not_read() {
+        let known = SeenFile::of(FileVersion::of(stat(20)));
+        assert_eq!(unread(stat(20), Before { known: Some(&known), applied: None }), known);
+        // Nor is a new one, a changed one without a hash to compare with, or one of another size.
+        assert_eq!(unread(stat(20), Before::default()), known);
+        let changed = SeenFile::of(FileVersion::of(stat(21)));
+        assert_eq!(unread(stat(21), Before { known: Some(&known), applied: None }), changed);
+        let hashed = SeenFile { content: Some([1; 32]), ..known };
+        let longer = Stat { size: 9, ..stat(21) };
+        let before = Before { known: Some(&hashed), applied: Some(&hashed) };
+        assert_eq!(unread(longer, before), SeenFile::of(FileVersion::of(longer)));
+        // Nor one that is back to what the applied set saw.
+        let other = SeenFile::of(FileVersion::of(stat(30)));
+        assert_eq!(unread(stat(20), Before { known: Some(&other), applied: Some(&known) }), known);
+    }
+
+    #[test]
+    fn case_18_if_times_or_inode_moved_the_content_decides() {
+        let known = SeenFile { content: Some([1; 32]), ..SeenFile::of(FileVersion::of(stat(20))) };
+        let replaced = Stat { inode: 2, ..stat(30) };
+        let same = check(replaced, &known, None, OLD, 1);
+        assert_eq!(same, SeenFile { seen: replaced, ..known });
+        // The next look compares with what was seen last.
+        assert_eq!(unread(replaced, Before { known: Some(&same), applied: None }), same);
+        let other = check(replaced, &known, None, OLD, 2);
+        assert_eq!(other.version, FileVersion::of(replaced));
+        assert_eq!(other.content, Some([2; 32]), "it is remembered");
+        // Back to the applied content, as a copy: the applied version.
+        let copied = Stat { inode: 3, ..stat(40) };
+        assert_eq!(check(copied, &other, Some(&known), OLD, 1).version, known.version);
+        assert_eq!(check(copied, &other, None, OLD, 1).version, FileVersion::of(copied));
+    }
+
+    #[test]
+    fn case_18_a_racy_file_is_hashed_until_it_has_aged() {
+        let young = Timestamp(20_500_000);
+        let new = judge(stat(20), Before::default(), young, &mut || Ok(Some([1; 32]))).unwrap();
+        assert_eq!(new.version, FileVersion { stat: stat(20), content: Some([1; 32]) });
+        assert_eq!(new.racy_since, Some(young));
+        assert_eq!(check(stat(20), &new, None, Timestamp(21_000_000), 1), new);
+        assert_eq!(check(stat(20), &new, None, OLD, 1), SeenFile { racy_since: None, ..new });
+        // Rewritten under the same times: another version, at once and after they have aged.
+        let again = check(stat(20), &new, None, Timestamp(21_000_000), 2);
+        assert_eq!(again.version, FileVersion { stat: stat(20), content: Some([2; 32]) });
+        assert_eq!(again.racy_since, Some(young));
+        let late = check(stat(20), &new, None, OLD, 2);
+        assert_eq!((late.version, late.racy_since), (again.version, None));
+        // And back again, under the same times.
+        assert_eq!(check(stat(20), &again, Some(&new), OLD, 1).version, new.version);
+    }
+
+    #[test]
+    fn a_hash_that_is_not_honest_proves_nothing() {
+        let young = Timestamp(20_500_000);
+        let refuse = &mut || Ok(None);
+        let new = judge(stat(20), Before::default(), young, refuse).unwrap();
+        assert_eq!((new.version.content, new.content, new.racy_since), (None, None, Some(young)));
+        let before = Before { known: Some(&new), applied: None };
+        assert_eq!(judge(stat(20), before, OLD, refuse).unwrap(), new, "still racy");
+        // Nobody knows what it was: what it is now is new.
+        assert_eq!(check(stat(20), &new, None, OLD, 1).version.content, Some([1; 32]));
+        // An aged file that changes while it is read is racy as well.
+        let known = SeenFile { content: Some([1; 32]), ..SeenFile::of(FileVersion::of(stat(20))) };
+        let before = Before { known: Some(&known), applied: None };
+        assert_eq!(judge(stat(30), before, OLD, refuse).unwrap().racy_since, Some(OLD));
+        assert_eq!(judge(stat(30), before, OLD, &mut || Err(Interrupted)), Err(Interrupted));
+    }
+}

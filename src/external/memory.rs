@@ -1,0 +1,172 @@
+//! What looks remember of the sets they know: stats that moved on, hashes that were learned. Volatile.
+//!
+//! A set is an object only when an event names it, and an unchanged look writes nothing. What such a look finds out
+//! beside the versions is kept here, under the collection and the object, and is written with the next set that is
+//! stored anyway. It also saves reading the known set from objects at every look. Losing it costs reading.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::content::Reading;
+use super::{MAX_FILES, PathSet, load_set};
+use crate::core::vocabulary::{Name, ObjectHash};
+use crate::objects::tree::TreeError;
+use crate::objects::{ObjectError, Objects};
+
+/// Most files of all sets together: what a single source may have, so that one bound holds for one look and for all.
+const MOST_FILES: usize = MAX_FILES;
+
+/// Most sets of one collection: known, wanted and applied, and the next.
+const MOST_SETS: usize = 4;
+
+/// The sets of all collections that were looked at.
+#[derive(Default)]
+pub(super) struct Memory {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    collections: BTreeMap<Name, Collection>,
+    files: usize,
+    /// Counts uses, so that what was not used for longest is forgotten first.
+    clock: u64,
+}
+
+#[derive(Default)]
+struct Collection {
+    /// The one used last is last.
+    sets: Vec<(ObjectHash, Arc<PathSet>)>,
+    reading: Option<Reading>,
+    used: u64,
+}
+
+impl Memory {
+    /// The set that lies under `root`, with everything that was found out since. `None` when it is missing or damaged,
+    /// which is no fault of the source.
+    ///
+    /// # Errors
+    /// When the disk refused: it may not the next time.
+    pub(super) fn recall(
+        &self,
+        name: &Name,
+        objects: &dyn Objects,
+        root: ObjectHash,
+    ) -> Result<Option<Arc<PathSet>>, TreeError> {
+        if let Some(set) = self.kept().get(name, root) {
+            return Ok(Some(set));
+        }
+        match load_set(objects, root) {
+            Ok(set) => {
+                let set = Arc::new(set);
+                self.remember(name, root, Arc::clone(&set));
+                Ok(Some(set))
+            }
+            Err(error @ TreeError::Object(ObjectError::Io(..))) => Err(error),
+            Err(error) => {
+                tracing::warn!(target: "lastword::external", collection = %name, set = %root, %error,
+                    "what an earlier look saw cannot be read: there is nothing to compare with");
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn remember(&self, name: &Name, root: ObjectHash, set: Arc<PathSet>) {
+        self.kept().put(name, root, set);
+    }
+
+    /// The file of a collection that was not read to its end.
+    pub(super) fn take_reading(&self, name: &Name) -> Option<Reading> {
+        self.kept().collections.get_mut(name).and_then(|collection| collection.reading.take())
+    }
+
+    pub(super) fn keep_reading(&self, name: &Name, reading: Option<Reading>) {
+        if let Some(collection) = self.kept().collections.get_mut(name) {
+            collection.reading = reading;
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn get(&mut self, name: &Name, root: ObjectHash) -> Option<Arc<PathSet>> {
+        self.clock += 1;
+        let collection = self.collections.get_mut(name)?;
+        collection.used = self.clock;
+        let at = collection.sets.iter().position(|(held, _)| *held == root)?;
+        let entry = collection.sets.remove(at);
+        let set = Arc::clone(&entry.1);
+        collection.sets.push(entry);
+        Some(set)
+    }
+
+    fn put(&mut self, name: &Name, root: ObjectHash, set: Arc<PathSet>) {
+        self.clock += 1;
+        let collection = self.collections.entry(name.clone()).or_default();
+        collection.used = self.clock;
+        let before = size(&collection.sets);
+        collection.sets.retain(|(held, _)| *held != root);
+        if collection.sets.len() == MOST_SETS {
+            collection.sets.remove(0);
+        }
+        collection.sets.push((root, set));
+        self.files = self.files - before + size(&collection.sets);
+        while self.files > MOST_FILES && self.forget_one(name) {}
+    }
+
+    /// Forgets the collection that was not used for longest; at last what `name` has beside its newest set.
+    fn forget_one(&mut self, name: &Name) -> bool {
+        let others = self.collections.iter().filter(|(other, _)| *other != name);
+        if let Some(oldest) = others.min_by_key(|(_, collection)| collection.used).map(|(name, _)| name.clone()) {
+            let forgotten = self.collections.remove(&oldest);
+            self.files -= forgotten.map_or(0, |collection| size(&collection.sets));
+            return true;
+        }
+        let Some(collection) = self.collections.get_mut(name).filter(|collection| collection.sets.len() > 1) else {
+            return false;
+        };
+        let (_, set) = collection.sets.remove(0);
+        self.files -= set.len();
+        true
+    }
+}
+
+fn size(sets: &[(ObjectHash, Arc<PathSet>)]) -> usize {
+    sets.iter().map(|(_, set)| set.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::external::{FileVersion, SeenFile, SourcePath};
+    use crate::objects::MemoryObjects;
+
+    fn set(files: usize) -> Arc<PathSet> {
+        let file = |n: usize| (SourcePath(n.to_be_bytes().to_vec()), SeenFile::of(FileVersion::default()));
+        Arc::new(PathSet::new((0..files).map(file)))
+    }
+
+    fn root(n: u8) -> ObjectHash {
+        ObjectHash([n; 32])
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_forgets_what_was_not_used_for_longest() {
+        let (memory, objects) = (Memory::default(), MemoryObjects::new());
+        let [a, b, c] = ["a", "b", "c"].map(|name| Name::new(name).unwrap());
+        let knows = |name: &Name, n| memory.recall(name, &objects, root(n)).unwrap().is_some();
+        memory.remember(&a, root(1), set(400_000));
+        memory.remember(&b, root(1), set(400_000));
+        assert!(knows(&a, 1));
+        memory.remember(&c, root(1), set(400_000));
+        assert!(knows(&a, 1) && !knows(&b, 1) && knows(&c, 1));
+        // One collection keeps few sets, and at least the newest.
+        (2..=7).for_each(|n| memory.remember(&c, root(n), set(1)));
+        assert!((1..=3).all(|n| !knows(&c, n)) && (4..=7).all(|n| knows(&c, n)));
+        memory.remember(&c, root(9), set(1_000_001));
+        assert!(!knows(&a, 1) && !knows(&c, 7) && knows(&c, 9));
+    }
+}

@@ -1,0 +1,135 @@
+//! The new segments of one attempt, built one by one or several at a time.
+//!
+//! Which number a segment has is decided before any is built, so the order in which they end says nothing. The first
+//! failure stops the others through their checkpoints; those that are finished by then are handed back.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::builder::Tally;
+use super::segments::MAX_OUTPUT_BYTES;
+use super::{Build, BuildError, Interrupted, NewSegment, PathSet, Progress, Segment, SegmentId, SegmentJob};
+
+/// Builds all of `jobs`, of the files of `files`. What was finished comes back even if something failed.
+pub(super) fn build_all(
+    attempt: &Build<'_>,
+    files: &PathSet,
+    jobs: Vec<NewSegment>,
+) -> (Vec<Segment>, Result<(), BuildError>) {
+    let work = Work {
+        attempt,
+        files,
+        jobs: &jobs,
+        of: jobs.iter().fold(0, |sum, job| sum.saturating_add(job.rows)),
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        rows: AtomicU64::new(0),
+        ended: Mutex::default(),
+    };
+    let helpers = attempt.parallel.min(jobs.len()).saturating_sub(1);
+    let span = tracing::Span::current();
+    thread::scope(|scope| {
+        for n in 0..helpers {
+            let help = || span.in_scope(|| work.go_on());
+            let helper = thread::Builder::new().name(format!("lastword-seg{n}"));
+            if let Err(error) = helper.spawn_scoped(scope, help) {
+                tracing::warn!(target: "lastword::external", %error, "no thread could be started: fewer at a time");
+                break;
+            }
+        }
+        work.go_on();
+    });
+    let Ended { mut outputs, failure } = work.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let segments = jobs.into_iter().enumerate().filter_map(|(at, job)| {
+        let (id, output) = outputs.remove(&at)?;
+        Some(Segment { id, key: job.key, rows: job.rows, output, fragments: job.fragments })
+    });
+    (segments.collect(), failure.map_or(Ok(()), Err))
+}
+
+struct Work<'a> {
+    attempt: &'a Build<'a>,
+    files: &'a PathSet,
+    jobs: &'a [NewSegment],
+    /// Rows of all jobs.
+    of: u64,
+    /// The first job that nobody has begun.
+    next: AtomicUsize,
+    stop: AtomicBool,
+    rows: AtomicU64,
+    ended: Mutex<Ended>,
+}
+
+#[derive(Default)]
+struct Ended {
+    /// By place in the plan.
+    outputs: BTreeMap<usize, (SegmentId, Option<Vec<u8>>)>,
+    /// The first one.
+    failure: Option<BuildError>,
+}
+
+impl Work<'_> {
+    /// Builds one after the other until there is none left or one has failed.
+    fn go_on(&self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = self.jobs.get(at) else { return };
+            let built = self.build(at, job);
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            match built {
+                Ok(output) => drop(ended.outputs.insert(at, output)),
+                Err(error) => {
+                    // Before the others are told: what they then end with is no failure of their own.
+                    ended.failure.get_or_insert(error);
+                    self.stop.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    fn build(&self, at: usize, segment: &NewSegment) -> Result<(SegmentId, Option<Vec<u8>>), BuildError> {
+        let n = u32::try_from(at)
+            .map_err(|_| BuildError::Permanent("more than 2^32 segments; raise target_rows".to_owned()))?;
+        let id = SegmentId { token: self.attempt.token, n };
+        self.checkpoint()?;
+        let report = |done| (self.attempt.progress)(Progress::Rows { done, of: self.of });
+        let job = SegmentJob {
+            id,
+            key: segment.key,
+            rows: segment.rows,
+            fragments: &segment.fragments,
+            collection: self.attempt.collection,
+            source: self.attempt.source,
+            spec: self.attempt.spec,
+            store: self.attempt.store,
+            files: self.files,
+            checkpoint: &|| self.checkpoint(),
+            tally: Tally { here: AtomicU64::new(0), all: &self.rows, report: &report },
+        };
+        let output = catch_unwind(AssertUnwindSafe(|| self.attempt.builder.build(&job)))
+            .unwrap_or_else(|panic| Err(BuildError::Panicked(panic_text(panic))))?;
+        if let Some(found) = output.as_ref().map(Vec::len).filter(|found| *found > MAX_OUTPUT_BYTES) {
+            let problem =
+                format!("the output of segment {id} has {found} bytes, at most {MAX_OUTPUT_BYTES} are allowed");
+            return Err(BuildError::Permanent(problem));
+        }
+        job.tally.reached(segment.rows);
+        Ok((id, output))
+    }
+
+    fn checkpoint(&self) -> Result<(), Interrupted> {
+        if self.stop.load(Ordering::Acquire) { Err(Interrupted) } else { (self.attempt.checkpoint)() }
+    }
+}
+
+/// What a panic said. What it carries is left alone: dropping it could panic once more.
+fn panic_text(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("a panic without a text").to_owned();
+    std::mem::forget(panic);
+    text
+}

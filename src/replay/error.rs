@@ -1,0 +1,89 @@
+//! Why a log could not be replayed.
+
+use std::fmt;
+
+use crate::codec::CodecError;
+use crate::codec::state::StateError;
+use crate::core::vocabulary::Seq;
+use crate::core::{Illegal, Violation};
+use crate::log::LogError;
+use crate::objects::tree::TreeError;
+
+/// Why a log could not be replayed.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// The log could not be read, a frame is damaged, or what was asked for was deleted
+    /// ([`LogError::Forgotten`] says where the log begins).
+    Log(LogError),
+    /// An event could not be decoded.
+    Codec {
+        /// Which one.
+        seq: Seq,
+        /// Why.
+        error: CodecError,
+    },
+    /// The base, which stands for deleted events, could not be decoded.
+    Base {
+        /// The last of these events.
+        seq: Seq,
+        /// Why.
+        error: StateError,
+    },
+    /// An event cannot follow the ones before it.
+    Illegal(Illegal),
+    /// An invariant does not hold after a frame.
+    Violation {
+        /// The last event of the frame.
+        seq: Seq,
+        /// Which invariant.
+        violation: Violation,
+    },
+    /// A snapshot holds another state than the one that the events lead to.
+    Snapshot {
+        /// The event after which it says to be the state.
+        seq: Seq,
+    },
+    /// An object that an event names cannot be read.
+    Object {
+        /// The event.
+        seq: Seq,
+        /// Why not.
+        error: TreeError,
+    },
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayError::Log(error) => error.fmt(f),
+            ReplayError::Codec { seq, error } => write!(f, "event {seq}: {error}"),
+            ReplayError::Base { seq, error } => write!(f, "the base that stands for the events up to {seq}: {error}"),
+            ReplayError::Illegal(illegal) => illegal.fmt(f),
+            ReplayError::Violation { seq, violation } => write!(f, "after event {seq}: {violation}"),
+            ReplayError::Snapshot { seq } => {
+                write!(f, "the snapshot at event {seq} is not the state that the events up to there lead to")
+            }
+            ReplayError::Object { seq, error } => write!(f, "event {seq} names an object that cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ReplayError::Log(error) => Some(error),
+            ReplayError::Codec { error, .. } => Some(error),
+            ReplayError::Base { error, .. } => Some(error),
+            ReplayError::Illegal(error) => Some(error),
+            ReplayError::Violation { violation, .. } => Some(violation),
+            ReplayError::Snapshot { .. } => None,
+            ReplayError::Object { error, .. } => Some(error),
+        }
+    }
+}
+
+impl From<LogError> for ReplayError {
+    fn from(error: LogError) -> ReplayError {
+        ReplayError::Log(error)
+    }
+}

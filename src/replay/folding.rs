@@ -1,0 +1,89 @@
+//! Replaying a log while it is opened.
+
+use super::{ReplayError, decode, state_of_base};
+use crate::core::State;
+use crate::core::vocabulary::Seq;
+use crate::log::{Base, Frame, Position, Visitor};
+use crate::snapshot::{SnapshotError, Snapshots};
+
+/// Folds a log as it is shown, so that opening and replaying are one pass: from the last snapshot that can be used, or
+/// else from where the log begins.
+#[derive(Debug, Default)]
+pub struct Folding {
+    snapshots: Option<Snapshots>,
+    state: State,
+    resumed: Seq,
+    error: Option<ReplayError>,
+}
+
+impl Folding {
+    /// Goes on from one of these snapshots if it can. One that cannot be used is passed over: it is a cache.
+    #[must_use]
+    pub fn from_snapshots(snapshots: Snapshots) -> Folding {
+        Folding { snapshots: Some(snapshots), ..Folding::default() }
+    }
+
+    /// The event of the snapshot from which it went on; 0 without one.
+    #[must_use]
+    pub fn resumed(&self) -> Seq {
+        self.resumed
+    }
+
+    /// The state that the log adds up to.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn finish(self) -> Result<State, ReplayError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
+        self.state.check().map_err(violation)?;
+        Ok(self.state)
+    }
+
+    fn fold(&mut self, frame: &Frame<'_>) -> Result<(), ReplayError> {
+        decode(frame)?.iter().try_for_each(|event| self.state.fold(event)).map_err(ReplayError::Illegal)
+    }
+}
+
+/// After an error nothing is folded any more.
+impl Visitor for Folding {
+    fn known(&mut self) -> Vec<Position> {
+        let Some(snapshots) = &self.snapshots else { return Vec::new() };
+        let all = snapshots.list().inspect_err(|error| pass_over(Seq::ZERO, error)).unwrap_or_default();
+        let position = |seq| snapshots.usable_header(seq).inspect_err(|error| pass_over(seq, error));
+        all.into_iter().filter_map(|seq| Some(position(seq).ok()?.position)).collect()
+    }
+
+    fn resume(&mut self, position: Position) -> bool {
+        let Some(snapshots) = &self.snapshots else { return false };
+        match snapshots.load(position.seq) {
+            Ok((_, state)) => {
+                (self.state, self.resumed) = (state, position.seq);
+                true
+            }
+            Err(error) => {
+                pass_over(position.seq, &error);
+                false
+            }
+        }
+    }
+
+    fn base(&mut self, base: &Base) {
+        match state_of_base(base) {
+            Ok(state) => self.state = state,
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>) {
+        if self.error.is_none() {
+            self.error = self.fold(frame).err();
+        }
+    }
+}
+
+fn pass_over(seq: Seq, error: &SnapshotError) {
+    tracing::warn!(target: "lastword::snapshot", seq = seq.0, %error, "a snapshot cannot be used");
+}

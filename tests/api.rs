@@ -1,0 +1,65 @@
+//! What users lean on without thinking: handles go to other threads, errors are errors, everything can be printed.
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use lastword::core::vocabulary::*;
+use lastword::core::{CollectionView, State, Violation};
+use lastword::engine::*;
+use lastword::worker::{Context, Failure, LookError};
+use lastword::{codec, evlog, log, objects, reducer, replay};
+
+fn shared<T: Send + Sync + 'static>() {}
+fn sent<T: Send + 'static>() {}
+fn shown<T: Debug>() {}
+fn value<T: Clone + PartialEq + Debug + Send + Sync + 'static>() {}
+fn error<T: Error + Send + Sync + 'static>() {}
+
+#[test]
+fn handles_go_to_other_threads() {
+    shared::<Handle>();
+    shared::<Context>();
+    sent::<Reconciler>();
+    sent::<Builder>();
+    sent::<Ticket>();
+    sent::<Watch>();
+    shown::<Builder>();
+}
+
+#[test]
+fn errors_are_errors() {
+    error::<FieldError>();
+    error::<Rejection>();
+    error::<CommandError>();
+    error::<SubmitError>();
+    error::<StartError>();
+    error::<EngineError>();
+    error::<WatchError>();
+    error::<Failure>();
+    error::<LookError>();
+    error::<Violation>();
+    error::<codec::CodecError>();
+    error::<log::LogError>();
+    error::<log::OpenError>();
+    error::<log::FrameError>();
+    error::<objects::ObjectError>();
+    error::<objects::tree::TreeError>();
+    error::<evlog::EvlogError>();
+    error::<evlog::ImportError>();
+    error::<replay::ReplayError>();
+    error::<reducer::ReducerError>();
+}
+
+#[test]
+fn what_is_said_is_a_value() {
+    value::<Command>();
+    value::<Declaration>();
+    value::<Event>();
+    value::<Policy>();
+    value::<Limits>();
+    value::<By>();
+    value::<Receipt>();
+    value::<State>();
+    value::<CollectionView>();
+    value::<CollectionStatus>();
+}

@@ -1,0 +1,127 @@
+//! Looks that have lost most of what is applied.
+
+use lastword::core::vocabulary::{
+    Command, Content, EmptySource, HoldCause, ObjectHash, Observation, Observed, PathSet, Policy, Seen, Subject,
+    Version,
+};
+
+use super::world::{NAME, World, at_once, name};
+
+/// A version of a source with so many files.
+fn files(version: u8, files: u64) -> Observed {
+    let set = PathSet { root: ObjectHash([version; 32]), files, bytes: files };
+    Observed { version: Version::new(&[version]).unwrap(), set: Some(set) }
+}
+
+fn see(world: &mut World, observed: Observed, gone: Option<u64>) -> Vec<&'static str> {
+    let (subject, seen) = (Subject::Name(name(NAME)), Seen::Content { observed, delta: None, gone });
+    world.say(Command::Observe(Observation { subject, began: None, seen })).unwrap()
+}
+
+/// A world in which so many files are applied.
+fn applied(of: u64, policy: Policy) -> World {
+    let mut world = World::declared(policy);
+    see(&mut world, files(1, of), Some(0));
+    let attempt = world.assign();
+    world.complete(attempt);
+    world
+}
+
+#[test]
+fn case_21_a_listing_that_has_lost_most_of_its_files_is_held() {
+    for (of, gone, held) in [
+        (100, 50, false),
+        (100, 51, true),
+        (101, 50, false),
+        (101, 51, true),
+        (20, 10, false),
+        (20, 11, true),
+        (21, 11, true),
+        (22, 11, false),
+        (12, 10, false),
+        (11, 10, false),
+        (12, 11, true),
+        (3, 2, false),
+    ] {
+        let mut world = applied(of, at_once());
+        let events = see(&mut world, files(2, of - gone), Some(gone));
+        assert_eq!(events[0] == "collection_held", held, "{gone} of {of}");
+        let cause = world.view().held().map(|(cause, _)| cause);
+        assert_eq!(cause, held.then_some(HoldCause::MostGone { gone, of }), "{gone} of {of}");
+    }
+}
+
+#[test]
+fn case_21_what_is_held_says_so_and_a_person_confirms_it() {
+    let mut world = applied(100, at_once());
+    assert_eq!(see(&mut world, files(2, 10), Some(90)), ["collection_held"]);
+    let (_, held) = world.view().held().unwrap();
+    assert_eq!(
+        world.view().condition.to_string(),
+        format!(
+            "90 of the 100 files that are applied are gone, which looks like a loss; a person has to confirm {held}"
+        )
+    );
+    assert_eq!(world.confirm(held), Ok(vec!["hold_confirmed", "task_created"]));
+    let attempt = world.assign();
+    world.complete(attempt);
+    assert_eq!(world.condition(), "fresh");
+    // The next loss is measured against what is applied now.
+    assert_eq!(see(&mut world, files(3, 0), Some(10)), ["collection_held"]);
+    assert_eq!(world.view().held().unwrap().0, HoldCause::Empty);
+}
+
+#[test]
+fn case_21_additions_still_apply_and_what_is_applied_clears_the_hold() {
+    let mut world = applied(100, at_once());
+    see(&mut world, files(2, 10), Some(90));
+    // More is added to what is left: still a loss, and another one.
+    let (_, before) = world.view().held().unwrap();
+    assert_eq!(see(&mut world, files(3, 15), Some(90)), ["collection_held"]);
+    assert_ne!(world.view().held().unwrap().1, before);
+    // The files are back, and more: a change like any other.
+    assert_eq!(see(&mut world, files(4, 105), Some(0)), ["source_observed", "task_created"]);
+    assert_eq!((world.view().held(), world.condition()), (None, "waiting_for_worker"));
+    // And back to what is applied.
+    see(&mut world, files(2, 10), Some(90));
+    assert!(world.view().held().is_some());
+    assert_eq!(see(&mut world, files(1, 100), Some(0)), ["source_observed", "task_aborted"]);
+    assert_eq!((world.view().held(), world.condition()), (None, "fresh"));
+}
+
+#[test]
+fn case_21_a_policy_may_apply_every_loss() {
+    let mut world = applied(100, Policy { empty_source: EmptySource::Apply, ..at_once() });
+    assert_eq!(see(&mut world, files(2, 1), Some(99)), ["source_observed", "task_created"]);
+}
+
+#[test]
+fn case_21_nothing_is_lost_where_nothing_is_applied_or_counted() {
+    let mut world = World::declared(at_once());
+    see(&mut world, files(1, 100), None);
+    assert_eq!(see(&mut world, files(2, 10), None), ["source_observed", "task_aborted", "task_created"]);
+    let mut world = applied(100, at_once());
+    assert_eq!(see(&mut world, files(2, 10), None), ["source_observed", "task_created"], "nobody has counted");
+}
+
+#[test]
+fn case_21_a_loss_under_a_new_spec_is_still_the_persons_to_confirm() {
+    let mut world = applied(100, at_once());
+    see(&mut world, files(2, 10), Some(90));
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed", "task_created"]);
+    assert_eq!(world.view().held().map(|(cause, _)| cause), Some(HoldCause::MostGone { gone: 90, of: 100 }));
+    let attempt = world.assign();
+    world.complete(attempt);
+    let Content::Observed(applied) = &world.view().applied.unwrap().word.content.clone() else { panic!("unobserved") };
+    assert_eq!(applied, &files(1, 100), "built from what was there before the loss");
+    assert_eq!(world.condition(), "held");
+}
+
+#[test]
+fn case_21_a_hold_survives_a_crash() {
+    let mut world = applied(100, at_once());
+    see(&mut world, files(2, 10), Some(90));
+    let before = world.view();
+    world.crash();
+    assert_eq!(world.view(), before);
+}

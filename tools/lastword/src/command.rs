@@ -1,0 +1,266 @@
+//! The commands that steer a log: carried out by the run that has it open, or on the log itself.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use lastword::core::CollectionView;
+use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, Timestamp};
+
+use crate::config::Config;
+use crate::console::{line, note, printable};
+use crate::control::{
+    APPLIED, Answer, Connection, PENDING, Reached, Request, Steer, Unmanaged, Verb, by, carry_out, fingerprint, known,
+    reach, user,
+};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
+use crate::inspect::Inspected;
+
+/// How long closing a log may take in which nothing runs.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Why; recorded with the command
+    #[arg(long, value_name = "TEXT")]
+    cause: Option<String>,
+    /// Who; cli:USER if not given
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which collection of which log.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The directory of the log, or the configuration that names it
+    state: PathBuf,
+    /// The collection
+    name: String,
+}
+
+/// `lastword refresh`.
+#[derive(Debug, Args)]
+pub(crate) struct Refresh {
+    #[command(flatten)]
+    target: Target,
+    /// Build all of it anew, whether it is fresh or not
+    #[arg(long)]
+    force: bool,
+    /// Only if no refresh was asked for since this event: repeating the command is harmless
+    #[arg(long, value_name = "EVENT")]
+    seen: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `lastword cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    target: Target,
+    /// Only if this is its task
+    #[arg(long, value_name = "N")]
+    task: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `lastword confirm`.
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    #[command(flatten)]
+    target: Target,
+    /// What is accepted, as `lastword status` shows it
+    fingerprint: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `lastword pause`, `resume` and `drop`.
+#[derive(Debug, Args)]
+pub(crate) struct Plain {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `lastword reload`.
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// The directory of the log, or the configuration that names it
+    state: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `lastword wait`.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    #[command(flatten)]
+    target: Target,
+    /// Until this generation is applied; if not given, until a look that begins now finds everything applied
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
+    /// For at most so long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The directory of the log that a person named: itself, or by a configuration.
+pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
+    let is_config = named.extension().is_some_and(|ending| ending == "toml") && !named.is_dir();
+    Ok(if is_config { Config::state_of(named)?.into() } else { named.into() })
+}
+
+pub(crate) fn refresh(arguments: &Refresh) -> Result<ExitCode, Fail> {
+    let Refresh { target, force, seen, common } = arguments;
+    steer(target, Verb::Refresh { force: *force, seen: seen.map(Seq) }, common)
+}
+
+pub(crate) fn cancel(arguments: &Cancel) -> Result<ExitCode, Fail> {
+    let Cancel { target, task, common } = arguments;
+    steer(target, Verb::Cancel { task: task.map(|task| TaskId(Seq(task))) }, common)
+}
+
+pub(crate) fn confirm(arguments: &Confirm) -> Result<ExitCode, Fail> {
+    let Confirm { target, fingerprint: text, common } = arguments;
+    steer(target, Verb::Confirm { fingerprint: fingerprint(text)? }, common)
+}
+
+pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<ExitCode, Fail> {
+    steer(target, verb, common)
+}
+
+fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
+    let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
+    let state = state_of(&target.state)?;
+    let answer = match reach(&state)? {
+        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone()))?,
+        Reached::Resting(reconciler) => {
+            let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
+            // A command that was refused is no reason not to close the log in order.
+            let closed = reconciler.shutdown(CLOSING);
+            let answer = answer?;
+            closed?;
+            answer
+        }
+    };
+    if common.json {
+        line(&answer.to_string())?;
+    } else {
+        line(&described(&steer, &answer))?;
+        answer.text("note").into_iter().for_each(note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn described(steer: &Steer, answer: &Answer) -> String {
+    let (name, verb) = (printable(steer.name.as_str()), steer.verb.name());
+    match answer.number("seq") {
+        Some(seq) => format!("{name}: {verb}: event {seq}, generation {}", answer.number("generation").unwrap_or(0)),
+        None => format!("{name}: {verb}: nothing had to be changed"),
+    }
+}
+
+pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
+    let Reload { state, common } = arguments;
+    let by = asked_by(common)?;
+    let state = state_of(state)?;
+    let nobody =
+        || Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()));
+    let answer = Connection::open(&state)?.ok_or_else(nobody)?.ask(&Request::Reload(by))?;
+    if common.json {
+        line(&answer.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = |key: &str| -> String {
+        let names: Vec<&str> = answer.list(key).iter().filter_map(|name| name.as_str()).collect();
+        if names.is_empty() { "none".to_owned() } else { printable(&names.join(", ")) }
+    };
+    let changed = answer.number("changed").unwrap_or(0);
+    line(&format!("changed: {changed}; paused: {}; resumed: {}", names("paused"), names("resumed")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
+    let name = name_of(&arguments.target.name)?;
+    let state = state_of(&arguments.target.state)?;
+    let generation = arguments.generation.map(Generation);
+    let answer = match Connection::open(&state)? {
+        Some(run) => wait_for(run, &name, generation, arguments.timeout)?,
+        None => {
+            let inspected = Inspected::open(&state)?;
+            match inspected.copy.writer_active() {
+                true => wait_for(Connection::open_soon(&state)?, &name, generation, arguments.timeout)?,
+                false => at_rest(&state, &inspected, &name, generation)?,
+            }
+        }
+    };
+    let outcome = answer.text("waited").unwrap_or_default();
+    let is_applied = outcome == APPLIED;
+    if arguments.json {
+        line(&answer.clone().without("since").to_string())?;
+    } else {
+        let (name, because) = (printable(name.as_str()), printable(answer.text("because").unwrap_or_default()));
+        let because = if because.is_empty() { "everything heard is applied".to_owned() } else { because };
+        let number = answer.number("generation").unwrap_or(0);
+        match outcome {
+            APPLIED => drop(line(&format!("{name}: applied, generation {number}"))?),
+            PENDING => {
+                note(&format!("{name}: not within {}: {because}", humantime::format_duration(arguments.timeout)))
+            }
+            "nobody_runs" => {
+                note(&format!("{name}: no lastword runs here, so there is nothing to wait for: {because}"))
+            }
+            other => note(&format!("{name}: {other}: {because}")),
+        }
+    }
+    Ok(if is_applied { ExitCode::SUCCESS } else { ExitCode::from(DEFECT) })
+}
+
+/// Asks again and again: each answer comes within seconds.
+fn wait_for(
+    mut run: Connection,
+    name: &Name,
+    generation: Option<Generation>,
+    timeout: Duration,
+) -> Result<Answer, Fail> {
+    let begun = Instant::now();
+    let mut since = None;
+    loop {
+        let answer = run.ask(&Request::Wait { name: name.clone(), generation, since })?;
+        if answer.text("waited") != Some(PENDING) || begun.elapsed() >= timeout {
+            return Ok(answer);
+        }
+        since = since.or_else(|| answer.number("since").map(Timestamp));
+    }
+}
+
+/// What the log says while nobody runs.
+fn at_rest(state: &Path, inspected: &Inspected, name: &Name, generation: Option<Generation>) -> Result<Answer, Fail> {
+    let (id, _) = inspected.find(name.as_str())?;
+    let view = CollectionView::of(&inspected.state, id, inspected.now);
+    let unmanaged = Unmanaged::read(state);
+    view.map(|view| known(&view, unmanaged.get(name, id), generation))
+        .ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))
+}
+
+fn name_of(text: &str) -> Result<Name, Fail> {
+    Name::new(text).map_err(|FieldError { problem, .. }| {
+        Fail::new(USAGE, format!("there is no collection {text:?}: a name {problem}"))
+    })
+}
+
+fn asked_by(common: &Common) -> Result<By, Fail> {
+    by(&common.actor.clone().unwrap_or_else(user), common.cause.as_deref())
+}

@@ -1,0 +1,119 @@
+//! The asking side: somebody who runs, or the log itself.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lastword::Reconciler;
+use lastword::engine::StartError;
+use lastword::log::OpenError;
+
+use super::protocol::{Answer, Request};
+use super::socket;
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
+
+/// How long a log may be taken by somebody who has no socket: a run that starts has to replay its log first, half a
+/// million events in half a second.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A command is durable within milliseconds; a disk that takes longer than this has other problems.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// The longest answer: a line about each of many collections.
+const MOST_ANSWER: u64 = 64 << 20;
+
+/// Who carries out a command.
+pub(crate) enum Reached {
+    /// A run that answers.
+    Running(Connection),
+    /// Nobody has the log open: this process has opened it, without workers.
+    Resting(Reconciler),
+}
+
+/// Finds a run, or opens the log, which has to be there.
+pub(crate) fn reach(state: &Path) -> Result<Reached, Fail> {
+    let begun = Instant::now();
+    loop {
+        if let Some(connection) = Connection::open(state)? {
+            return Ok(Reached::Running(connection));
+        }
+        match open_resting(state) {
+            Err(StartError::Log(OpenError::Busy { .. })) if begun.elapsed() < PATIENCE => {
+                thread::sleep(RETRY);
+            }
+            Err(StartError::Log(OpenError::Busy { .. })) => return Err(taken(state)),
+            opened => return Ok(Reached::Resting(opened?)),
+        }
+    }
+}
+
+/// The log is taken by somebody without a socket.
+fn taken(state: &Path) -> Fail {
+    let state = state.display();
+    Fail::new(CANNOT_OPEN, format!("{state}: another program has the log open, and takes no commands from here"))
+}
+
+fn open_resting(state: &Path) -> Result<Reconciler, StartError> {
+    // What a command acts on is not to be created by it.
+    if !state.join("HEAD").exists() {
+        return Err(StartError::Log(OpenError::Absent { path: state.to_owned() }));
+    }
+    Reconciler::open(state).workers(1).lookers(1).software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION"))).start()
+}
+
+/// A conversation with a run.
+pub(crate) struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// `None` if nobody answers.
+    pub(crate) fn open(state: &Path) -> Result<Option<Connection>, Fail> {
+        let Some(stream) = socket::connect(state)? else { return Ok(None) };
+        let timeouts =
+            stream.set_read_timeout(Some(ANSWER_WITHIN)).and_then(|()| stream.set_write_timeout(Some(ANSWER_WITHIN)));
+        timeouts.map_err(|error| Fail::new(CANNOT_OPEN, format!("the socket of the run: {error}")))?;
+        Ok(Some(Connection { stream: BufReader::new(stream) }))
+    }
+
+    /// With less patience than usual for each answer.
+    pub(crate) fn within(self, patience: Duration) -> Connection {
+        // It has been set before; if it cannot be set again, the longer one stays.
+        let _ = self.stream.get_ref().set_read_timeout(Some(patience));
+        self
+    }
+
+    /// The run that has the log open, which may still be replaying it.
+    pub(crate) fn open_soon(state: &Path) -> Result<Connection, Fail> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(connection) = Connection::open(state)? {
+                return Ok(connection);
+            }
+            thread::sleep(RETRY);
+        }
+        Err(taken(state))
+    }
+
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Fail> {
+        // If the run hung up before it heard everything, what it said instead is the better answer.
+        let sent = self.stream.get_mut().write_all(format!("{}\n", request.line()).as_bytes());
+        let mut line = Vec::new();
+        let read = (&mut self.stream).take(MOST_ANSWER).read_until(b'\n', &mut line);
+        match (sent, read) {
+            (_, Ok(_)) if line.ends_with(b"\n") => Answer::parse(&line)
+                .unwrap_or_else(|| Err(Fail::new(DEFECT, "the run answered what this program does not understand"))),
+            (Err(error), _) | (Ok(()), Err(error)) => Err(unanswered(&error.to_string())),
+            (Ok(()), Ok(_)) => Err(unanswered("it ended")),
+        }
+    }
+}
+
+fn unanswered(why: &str) -> Fail {
+    let text = format!("the run gave no answer ({why}): whether the command was logged is unknown; give it again");
+    Fail::new(CANNOT_OPEN, text)
+}

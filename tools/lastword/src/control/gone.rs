@@ -1,0 +1,145 @@
+//! What is in the log and not in the file any more: `STATE/unmanaged.json`.
+//!
+//! A collection that is gone from the file is paused, and goes on when it comes back; but not if a person had paused
+//! it. The log cannot tell the two apart for ever (a pause is a flag of the state, and its event may be retired with
+//! its prefix), so the reason is kept beside it. The list is written before the pause and after the resume: whatever
+//! is lost between the two, a collection that a person paused is never resumed, and one that is gone is paused by the
+//! next start. A list that is lost or damaged costs a `lastword resume` and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use lastword::core::vocabulary::{CollectionId, Name, Seq};
+use serde_json::{Map, Value, json};
+
+use crate::console::note;
+use crate::fail::{CANNOT_OPEN, Fail};
+
+const NAME: &str = "unmanaged.json";
+
+/// The list.
+#[derive(Clone, Debug)]
+pub(crate) struct Unmanaged {
+    path: PathBuf,
+    entries: BTreeMap<Name, Gone>,
+}
+
+/// One that is gone from its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Which incarnation; one that was dropped and declared again is another matter.
+    pub(crate) id: CollectionId,
+    /// From which file.
+    pub(crate) file: String,
+    /// It was paused because it is gone, and goes on when it comes back.
+    pub(crate) resumes: bool,
+}
+
+impl Unmanaged {
+    /// The list of a log; empty if there is none.
+    pub(crate) fn read(state: &Path) -> Unmanaged {
+        let path = state.join(NAME);
+        let entries = match fs::read(&path) {
+            Ok(bytes) => parse(&bytes).unwrap_or_else(|| {
+                note(&format!("{}: is damaged and counts as empty: what is paused stays paused", path.display()));
+                BTreeMap::new()
+            }),
+            // Unreadable is as good as absent: see the module.
+            Err(_) => BTreeMap::new(),
+        };
+        Unmanaged { path, entries }
+    }
+
+    /// What is known of a collection that is gone.
+    pub(crate) fn get(&self, name: &Name, id: CollectionId) -> Option<&Gone> {
+        self.entries.get(name).filter(|gone| gone.id == id)
+    }
+
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Puts another list in place of this one, durably.
+    pub(crate) fn replace(&mut self, entries: BTreeMap<Name, Gone>) -> Result<(), Fail> {
+        if self.entries == entries {
+            return Ok(());
+        }
+        let unwritten = |error: io::Error| Fail::new(CANNOT_OPEN, format!("{}: {error}", self.path.display()));
+        write(&self.path, &render(&entries)).map_err(unwritten)?;
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// A person pauses it: it is not to go on by itself.
+    pub(super) fn stay_paused(&mut self, name: &Name) -> Result<(), Fail> {
+        let mut entries = self.entries.clone();
+        if let Some(gone) = entries.get_mut(name) {
+            gone.resumes = false;
+        }
+        self.replace(entries)
+    }
+
+    /// It was dropped.
+    pub(super) fn forget(&mut self, name: &Name) -> Result<(), Fail> {
+        let mut entries = self.entries.clone();
+        entries.remove(name);
+        self.replace(entries)
+    }
+}
+
+fn render(entries: &BTreeMap<Name, Gone>) -> String {
+    let row = |(name, gone): (&Name, &Gone)| json!({"name": name.as_str(), "incarnation": gone.id.0.0, "file": gone.file, "resumes": gone.resumes});
+    let rows: Vec<Value> = entries.iter().map(row).collect();
+    format!("{}\n", json!({"v": 1, "collections": rows}))
+}
+
+fn parse(bytes: &[u8]) -> Option<BTreeMap<Name, Gone>> {
+    let whole: Value = serde_json::from_slice(bytes).ok()?;
+    if whole.get("v")? != 1 {
+        return None;
+    }
+    whole.get("collections")?.as_array()?.iter().map(|row| entry(row.as_object()?)).collect()
+}
+
+fn entry(row: &Map<String, Value>) -> Option<(Name, Gone)> {
+    let name = Name::new(row.get("name")?.as_str()?).ok()?;
+    let id = CollectionId(Seq(row.get("incarnation")?.as_u64()?));
+    let file = row.get("file")?.as_str()?.to_owned();
+    Some((name, Gone { id, file, resumes: row.get("resumes")?.as_bool()? }))
+}
+
+/// Whole or not at all, for the owner alone.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("json.new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_kept_and_a_damaged_one_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = Name::new("line\"item").unwrap();
+        let gone = Gone { id: CollectionId(Seq(3)), file: "/a/lake.toml".to_owned(), resumes: true };
+        let mut list = Unmanaged::read(dir.path());
+        list.replace(BTreeMap::from([(name.clone(), gone.clone())])).unwrap();
+        assert_eq!(Unmanaged::read(dir.path()).get(&name, gone.id), Some(&gone));
+        assert_eq!(Unmanaged::read(dir.path()).get(&name, CollectionId(Seq(4))), None);
+        list.stay_paused(&name).unwrap();
+        assert!(!Unmanaged::read(dir.path()).get(&name, gone.id).unwrap().resumes);
+        list.forget(&name).unwrap();
+        assert!(Unmanaged::read(dir.path()).entries.is_empty());
+        list.replace(BTreeMap::from([(name, gone)])).unwrap();
+        fs::write(dir.path().join(NAME), "{\"v\":1,\"collections\":[{}]}").unwrap();
+        assert!(Unmanaged::read(dir.path()).entries.is_empty());
+    }
+}

@@ -1,0 +1,81 @@
+//! Commands to a log that somebody may be writing: `refresh`, `cancel`, `pause`, `resume`, `confirm`, `drop`, `wait`,
+//! `reload`.
+//!
+//! ```text
+//!   lastword pause STATE NAME
+//!        |  is there a socket in STATE that somebody answers?
+//!        |-- yes --> control.sock --> a thread of `lastword run` --> Handle --> reducer, log
+//!        |-- no, and the log is free -----> a reconciler without workers --> reducer, log     (resting)
+//!        `-- no, and the log is taken ----> exit code 3: another program writes it
+//! ```
+//!
+//! **Who lives is decided by the lock of the log alone.** A run binds its socket after it has opened the log and
+//! removes it before it closes it; a socket of a process that died refuses connections, and the next run replaces it.
+//! A log that is taken without a socket is asked again for a moment: the run may still be replaying it.
+//!
+//! **Who may.** The socket is made in a directory of mode 0700, given mode 0600 there, and renamed into place: at no
+//! time can another user connect. Whoever can connect could also write the log, so nothing else is asked of them; the
+//! actor of a command is what its sender says, for the audit and not for access.
+//!
+//! **The protocol.** One JSON object per line, one answer for each, in order:
+//!
+//! ```json
+//! {"v":1,"do":"pause","name":"lineitem","actor":"cli:ann","cause":"disk is being replaced"}
+//! {"v":1,"seq":17,"collection":3,"generation":2}
+//! {"v":1,"do":"drop","name":"nation","actor":"cli:ann"}
+//! {"v":1,"error":"there is no collection \"nation\"","code":2}
+//! ```
+//!
+//! | `do` | other keys | answer |
+//! |---|---|---|
+//! | `refresh` | `name`, `force`? (build all of it anew), `seen`? (only if none was asked for since that event) | receipt |
+//! | `cancel` | `name`, `task`? (only that one) | receipt |
+//! | `pause`, `resume`, `drop` | `name` | receipt |
+//! | `confirm` | `name`, `fingerprint` | receipt |
+//! | `wait` | `name`, `generation`?, `since`? | `waited`, `generation`, `because`, `seq`, `since` |
+//! | `reload` | | `changed`, `paused`, `resumed`, `unmanaged` |
+//! | `look` | `name`? | `looks`: what only the running process knows |
+//!
+//! Commands also take `actor` and `cause`, each of 1 to 256 bytes. A receipt has `seq` (the last event that the command
+//! added, null if it changed nothing), `collection` (the incarnation), `generation`, and sometimes a `note` for people.
+//! `code` is the exit code that the tool ends with. A `wait` is answered within [`MOST_WAIT`] even if there is nothing
+//! to tell (`"waited":"pending"`), so that nobody's thread is held by one who has gone; the asker asks again, with the
+//! `since` that it was given.
+//!
+//! **Bounds.** A request has at most [`MOST_REQUEST`] bytes and [`REQUEST_WITHIN`] to arrive, [`MOST_CONNECTIONS`] are
+//! served at a time; whoever says anything else is told so and hung up on. Nothing that is said on a socket can end a
+//! run or keep it from its work.
+//!
+//! *Invariant:* nothing here decides anything. A request becomes a call of a [`Handle`](lastword::Handle), whose
+//! verdict is the answer.
+
+mod by;
+mod client;
+mod gone;
+mod protocol;
+mod server;
+mod socket;
+mod steer;
+mod waiting;
+
+use std::time::Duration;
+
+pub(crate) use by::{because_of, by, user};
+pub(crate) use client::{Connection, Reached, reach};
+pub(crate) use gone::{Gone, Unmanaged};
+pub(crate) use protocol::{Answer, Request, fingerprint};
+pub(crate) use server::{Desk, Reload, Server};
+pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
+pub(crate) use waiting::{APPLIED, PENDING, known};
+
+/// The most bytes of a request: a name, an actor and a cause, each fully escaped, with room to spare.
+pub(crate) const MOST_REQUEST: usize = 8 << 10;
+
+/// How long a connection may take to send its next request. The tool sends its requests at once.
+pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+
+/// Connections that are served at the same time: each has a thread, and more than a few people rarely wait at once.
+pub(crate) const MOST_CONNECTIONS: usize = 64;
+
+/// A `wait` is answered after this at the latest.
+pub(crate) const MOST_WAIT: Duration = Duration::from_secs(2);

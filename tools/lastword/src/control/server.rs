@@ -1,0 +1,282 @@
+//! The answering side, in `lastword run`: a thread that accepts, and one for each connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle, Scope};
+use std::time::{Duration, Instant};
+
+use lastword::Handle;
+use lastword::core::CollectionView;
+use lastword::core::vocabulary::{By, Name, Timestamp};
+use lastword::engine::CollectionStatus;
+use serde_json::{Value, json};
+
+use super::protocol::{Answer, Request};
+use super::steer::{Verb, carry_out};
+use super::waiting::Waiting;
+use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged, socket};
+use crate::fail::{CANNOT_OPEN, Fail, USAGE};
+
+/// How long an answer may take to be taken: it is a line, and who does not read it is gone.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What connections and the run have in common.
+pub(crate) struct Desk {
+    pub(crate) handle: Handle,
+    /// What is paused because it is gone from the file.
+    unmanaged: Mutex<Unmanaged>,
+    /// The names in the file.
+    managed: Mutex<BTreeSet<Name>>,
+    /// Right before the log was opened.
+    begun: Instant,
+    /// When it was opened, by the engine's clock.
+    opened: OnceLock<Timestamp>,
+    reloads: SyncSender<Reload>,
+    stopping: AtomicBool,
+}
+
+/// A wish that only the run itself can fulfil.
+pub(crate) struct Reload {
+    pub(crate) by: By,
+    pub(crate) answer: SyncSender<Result<Answer, Fail>>,
+}
+
+impl Desk {
+    /// `begun`: right before the log was opened.
+    pub(crate) fn new(handle: Handle, unmanaged: Unmanaged, begun: Instant) -> (Arc<Desk>, Receiver<Reload>) {
+        // One at a time: who comes meanwhile waits.
+        let (reloads, wishes) = sync_channel(1);
+        let desk = Desk {
+            handle,
+            unmanaged: Mutex::new(unmanaged),
+            managed: Mutex::default(),
+            begun,
+            opened: OnceLock::new(),
+            reloads,
+            stopping: AtomicBool::new(false),
+        };
+        (Arc::new(desk), wishes)
+    }
+
+    /// The list of what is gone; whoever holds it is the only one who pauses, resumes or drops.
+    pub(crate) fn unmanaged(&self) -> MutexGuard<'_, Unmanaged> {
+        // A panic between two changes leaves the list as it was before or after: both are right.
+        self.unmanaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file has these names now.
+    pub(crate) fn manages(&self, names: impl Iterator<Item = Name>) {
+        *self.managed.lock().unwrap_or_else(PoisonError::into_inner) = names.collect();
+    }
+
+    /// The engine's clock showed this when the log was opened.
+    pub(crate) fn opened(&self, at: Timestamp) {
+        let _ = self.opened.set(at);
+    }
+
+    /// A time at or after now, by the engine's clock; nothing while that is not known.
+    fn now_or_later(&self) -> Option<Timestamp> {
+        self.opened.get().map(|opened| opened.after(self.begun.elapsed()))
+    }
+
+    /// What the log does not have.
+    fn volatile(&self, status: &CollectionStatus) -> Value {
+        let now = self.now_or_later();
+        let ago = |began: Timestamp| now.map(|now| now.since(began).as_secs_f64());
+        let look = status.last_look.map(|look| {
+            json!({"began": look.started.to_string(), "succeeded": look.succeeded, "seconds_ago": ago(look.started)})
+        });
+        let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
+        json!({
+            "name": status.view.name.as_str(),
+            "last_look": look,
+            "progress": progress,
+            "workers_exhausted": status.workers_exhausted,
+        })
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn answer(&self, request: Request) -> Result<Answer, Fail> {
+        match request {
+            Request::Steer(steer) => {
+                let answer = carry_out(&self.handle, &steer, &mut self.unmanaged())?;
+                let in_file = || self.managed.lock().unwrap_or_else(PoisonError::into_inner).contains(&steer.name);
+                let note = (steer.verb == Verb::Drop && in_file())
+                    .then(|| "it is still in the configuration: the next start or reload declares it anew".to_owned());
+                Ok(answer.with_note(note))
+            }
+            Request::Wait { name, generation, since } => {
+                let since = since.or_else(|| self.now_or_later());
+                // Not known yet means in the first moments, when no look has been accepted either.
+                let since = since.unwrap_or(Timestamp(u64::MAX));
+                let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
+                let waiting = Waiting { handle: &self.handle, name: &name, generation, since };
+                let answer = waiting.wait(|| self.is_stopping(), gone)?;
+                Ok(if since.0 == u64::MAX { answer.without("since") } else { answer })
+            }
+            Request::Reload(by) => {
+                let (answer, answered) = sync_channel(1);
+                self.reloads.send(Reload { by, answer }).map_err(|_| shutting_down())?;
+                answered.recv().unwrap_or_else(|_| Err(shutting_down()))
+            }
+            Request::Look { name: Some(name) } => {
+                let found = self.handle.status(name.clone())?;
+                let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
+                Ok(Answer::new(json!({"looks": [self.volatile(&found)]})))
+            }
+            Request::Look { name: None } => {
+                let all: Vec<Value> = self.handle.list()?.iter().map(|found| self.volatile(found)).collect();
+                Ok(Answer::new(json!({"looks": all})))
+            }
+        }
+    }
+}
+
+fn shutting_down() -> Fail {
+    Fail::new(CANNOT_OPEN, "lastword is shutting down")
+}
+
+/// The socket and its threads. Dropping it hangs up on everybody and takes the socket away.
+pub(crate) struct Server {
+    desk: Arc<Desk>,
+    state: PathBuf,
+    open: Arc<Mutex<BTreeMap<u64, UnixStream>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Begins to answer. Only for who holds the lock of the log.
+    pub(crate) fn start(state: &Path, desk: Arc<Desk>) -> io::Result<Server> {
+        let listener = socket::bind(state)?;
+        let open = Arc::new(Mutex::default());
+        let (served, streams) = (Arc::clone(&desk), Arc::clone(&open));
+        let accept = move || accept(&listener, &served, &streams);
+        let thread = thread::Builder::new().name("lastword-control".to_owned()).spawn(accept)?;
+        Ok(Server { desk, state: state.to_owned(), open, thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.desk.stopping.store(true, Ordering::Release);
+        // A connection wakes the thread that accepts. Without one it is left behind, and ends with the process.
+        let woken = matches!(socket::connect(&self.state), Ok(Some(_)));
+        socket::remove(&self.state);
+        // Who waits to be asked hears the end; who is answering still can.
+        lock(&self.open).values().for_each(|stream| drop(stream.shutdown(Shutdown::Read)));
+        if let (true, Some(thread)) = (woken, self.thread.take()) {
+            // A panic in it has harmed nothing else.
+            let _ = thread.join();
+        }
+    }
+}
+
+type Open = Mutex<BTreeMap<u64, UnixStream>>;
+
+fn lock(open: &Open) -> MutexGuard<'_, BTreeMap<u64, UnixStream>> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn accept(listener: &UnixListener, desk: &Desk, open: &Open) {
+    // Without descriptors accepting fails at once, again and again.
+    const REST: Duration = Duration::from_millis(100);
+    thread::scope(|scope| {
+        for number in 0.. {
+            let accepted = listener.accept();
+            if desk.is_stopping() {
+                return;
+            }
+            let served = accepted.and_then(|(stream, _)| serve(scope, number, stream, desk, open));
+            if let Err(error) = served {
+                tracing::warn!(target: "lastword::control", %error, "a connection was not served");
+                thread::sleep(REST);
+            }
+        }
+    });
+}
+
+fn serve<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    number: u64,
+    mut stream: UnixStream,
+    desk: &'env Desk,
+    open: &'env Open,
+) -> io::Result<()> {
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    if lock(open).len() >= MOST_CONNECTIONS {
+        let busy = Fail::new(CANNOT_OPEN, format!("{MOST_CONNECTIONS} connections are open, try again"));
+        return say(&mut stream, &Answer::failed(&busy));
+    }
+    lock(open).insert(number, stream.try_clone()?);
+    // A stop that came in between has not seen this stream.
+    if desk.is_stopping() {
+        stream.shutdown(Shutdown::Read)?;
+    }
+    let converse = move || {
+        // Whoever hangs up in the middle of a word has taken the answer with them.
+        let _ = converse(&mut stream, desk);
+        lock(open).remove(&number);
+    };
+    let spawned = thread::Builder::new().name("lastword-control".to_owned()).spawn_scoped(scope, converse);
+    if spawned.is_err() {
+        lock(open).remove(&number);
+    }
+    spawned.map(drop)
+}
+
+/// Answers requests until there are none, or one that is none.
+fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
+    let mut read = Vec::new();
+    loop {
+        let line = match next_line(stream, &mut read) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(fail) => return say(stream, &Answer::failed(&fail)),
+        };
+        let request = match Request::parse(&line) {
+            Ok(request) => request,
+            // Who does not speak the protocol is not asked a second time.
+            Err(fail) => return say(stream, &Answer::failed(&fail)),
+        };
+        say(stream, &desk.answer(request).unwrap_or_else(|fail| Answer::failed(&fail)))?;
+    }
+}
+
+fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    stream.write_all(format!("{answer}\n").as_bytes())
+}
+
+/// The next line; nothing at the end, also in the middle of a line: half a command is none.
+fn next_line(stream: &mut UnixStream, read: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Fail> {
+    let begun = Instant::now();
+    loop {
+        if let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let mut line: Vec<u8> = read.drain(..=end).collect();
+            line.pop();
+            return Ok(Some(line));
+        }
+        if read.len() >= MOST_REQUEST {
+            return Err(Fail::new(USAGE, format!("a request has at most {MOST_REQUEST} bytes")));
+        }
+        let left = REQUEST_WITHIN.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(Fail::new(USAGE, format!("a request arrives within {} s", REQUEST_WITHIN.as_secs())));
+        }
+        let mut some = [0; 1024];
+        match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut some)) {
+            Ok(0) => return Ok(None),
+            Ok(count) => read.extend_from_slice(&some[..count]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => return Ok(None),
+        }
+    }
+}

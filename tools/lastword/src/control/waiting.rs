@@ -1,0 +1,127 @@
+//! Waiting for a collection: until one generation is applied, or until it is in step.
+//!
+//! With a generation the answer is the library's. Without one the question is whether everything that the source
+//! holds *now* is applied, and only a look that began after the question can say that.
+
+use std::time::{Duration, Instant};
+
+use lastword::Handle;
+use lastword::core::vocabulary::{Generation, Name, Timestamp};
+use lastword::core::{CollectionView, Condition, Pending};
+use lastword::engine::{CollectionStatus, Waited};
+use serde_json::json;
+
+use super::{Answer, Gone, MOST_WAIT};
+use crate::fail::{Fail, USAGE};
+use crate::status::cause;
+
+/// Nothing to tell yet: ask again.
+pub(crate) const PENDING: &str = "pending";
+/// What was waited for.
+pub(crate) const APPLIED: &str = "applied";
+
+/// How often a collection is looked at that has to come to rest: nobody notices a twentieth of a second.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// What somebody waits for.
+pub(super) struct Waiting<'a> {
+    pub(super) handle: &'a Handle,
+    pub(super) name: &'a Name,
+    /// Until this is applied.
+    pub(super) generation: Option<Generation>,
+    /// Without a generation: what a look saw that began earlier does not count.
+    pub(super) since: Timestamp,
+}
+
+impl Waiting<'_> {
+    /// Waits for [`MOST_WAIT`] at the longest; `stopping` ends it earlier. `gone` tells what is gone from the file.
+    pub(super) fn wait(
+        &self,
+        stopping: impl Fn() -> bool,
+        gone: impl Fn(&CollectionView) -> Option<Gone>,
+    ) -> Result<Answer, Fail> {
+        let begun = Instant::now();
+        loop {
+            let outcome = self.outcome()?;
+            if outcome != PENDING || begun.elapsed() >= MOST_WAIT || stopping() {
+                // Asked for afterwards, so that it does not say what was before.
+                let view = self.status()?.view;
+                return Ok(answer(&view, gone(&view).as_ref(), outcome, self.since));
+            }
+        }
+    }
+
+    /// The outcome, or what there is after a short while.
+    fn outcome(&self) -> Result<&'static str, Fail> {
+        let found = self.status()?;
+        if let Some(generation) = self.generation {
+            return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, SLICE)?));
+        }
+        let looked = found.last_look.filter(|look| look.started >= self.since);
+        let outcome = looked.map_or(PENDING, |look| at_rest(&found.view, look.succeeded));
+        if outcome == PENDING {
+            std::thread::sleep(SLICE);
+        }
+        Ok(outcome)
+    }
+
+    fn status(&self) -> Result<CollectionStatus, Fail> {
+        let unknown = || Fail::new(USAGE, format!("there is no collection {:?}", self.name));
+        self.handle.status(self.name.clone())?.ok_or_else(unknown)
+    }
+}
+
+/// What can be told of a log that nobody writes.
+pub(crate) fn known(view: &CollectionView, gone: Option<&Gone>, generation: Option<Generation>) -> Answer {
+    let applied = view.applied.as_ref().map(|applied| applied.generation);
+    let is_applied = generation.is_some_and(|generation| applied.is_some_and(|applied| applied >= generation));
+    let outcome = if is_applied { APPLIED } else { "nobody_runs" };
+    answer(view, gone, outcome, Timestamp(0)).without("since")
+}
+
+fn of_waited(waited: Waited) -> &'static str {
+    match waited {
+        Waited::Applied { .. } => APPLIED,
+        Waited::Superseded { .. } => "superseded",
+        Waited::Parked { .. } => "parked",
+        Waited::Held { .. } => "held",
+        Waited::Paused => "paused",
+        Waited::Dropped => "dropped",
+        Waited::TimedOut => PENDING,
+    }
+}
+
+/// What a collection has come to whose source was just looked at.
+fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
+    if view.held().is_some() && view.task.is_none() {
+        return "held";
+    }
+    let settles = matches!(view.pending, Some(Pending::Settling { .. }));
+    match &view.condition {
+        Condition::Fresh if succeeded => APPLIED,
+        Condition::Unobservable { .. } => "unobservable",
+        Condition::Parked { .. } if !settles => "parked",
+        Condition::Paused if !settles => "paused",
+        _ => PENDING,
+    }
+}
+
+fn answer(view: &CollectionView, gone: Option<&Gone>, outcome: &str, since: Timestamp) -> Answer {
+    let because = match (outcome, view.held(), &view.condition) {
+        ("superseded", _, _) => format!("generation {} is wanted by now", view.generation),
+        // A task that was parked hides that its source was emptied since.
+        ("held", Some((_, held)), Condition::Parked { .. }) => {
+            format!("{}; what its source holds now has to be confirmed by a person: {held}", cause(view, gone))
+        }
+        _ => cause(view, gone),
+    };
+    Answer::new(json!({
+        "waited": outcome,
+        "collection": view.id.0.0,
+        "condition": view.condition.name(),
+        "generation": view.generation.0,
+        "seq": view.applied.as_ref().map(|applied| applied.seq.0),
+        "because": because,
+        "since": since.0,
+    }))
+}

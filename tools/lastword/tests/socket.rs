@@ -1,0 +1,151 @@
+//! The socket of a run: who may use it, what becomes of one that was left, and that nothing said on it does harm.
+#![allow(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Place, Running, lastword, text, until};
+
+/// What a run answers to some bytes, up to where it hangs up if it does.
+fn say(place: &Place, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(place.socket()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // It may hang up before everything was said.
+    let _ = stream.write_all(bytes);
+    let mut answer = String::new();
+    let _ = BufReader::new(stream).read_line(&mut answer);
+    answer
+}
+
+fn running() -> (Place, Running) {
+    let place = Place::new("quiet = \"50ms\"\n");
+    place.look_often();
+    place.write("a.parquet", 1, 0);
+    let run = Running::start(&place);
+    (place, run)
+}
+
+#[test]
+fn nobody_else_may_connect() {
+    let (place, run) = running();
+    let found = fs::metadata(place.socket()).unwrap();
+    assert!(found.file_type().is_socket());
+    assert_eq!(found.permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::metadata(place.state()).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert!(!place.state().join("control.new").exists());
+    run.stop();
+    assert!(!place.socket().exists());
+}
+
+#[test]
+fn a_socket_that_was_left_is_replaced() {
+    let (place, run) = running();
+    run.kill();
+    assert!(place.socket().exists());
+    let ended = place.command(&["pause"]).expect_code(0);
+    assert!(ended.stdout.contains("lineitem: pause: event"), "{}", ended.stdout);
+    let run = Running::start(&place);
+    assert_eq!(fs::metadata(place.socket()).unwrap().permissions().mode() & 0o7777, 0o600);
+    place.command(&["resume"]).expect_code(0);
+    place.command(&["wait"]).expect_code(0);
+    run.stop();
+}
+
+#[test]
+fn a_second_run_does_not_take_the_socket() {
+    let (place, run) = running();
+    let second = place.once().expect_code(3);
+    assert!(second.stderr.contains("another writer"), "{}", second.stderr);
+    place.command(&["wait"]).expect_code(0);
+    run.stop();
+}
+
+#[test]
+fn a_writer_without_a_socket_is_named() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    let reconciler = lastword::Reconciler::open(place.state()).start().unwrap();
+    for arguments in [&["pause"][..], &["wait"]] {
+        let ended = place.command(arguments).expect_code(3);
+        assert!(ended.stderr.contains("another program has the log open"), "{}", ended.stderr);
+    }
+    reconciler.shutdown(Duration::from_secs(5)).unwrap();
+    place.command(&["pause"]).expect_code(0);
+}
+
+#[test]
+fn a_path_longer_than_a_socket_may_have_is_no_obstacle() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    let deep = "d".repeat(200);
+    fs::create_dir(place.dir.path().join(&deep)).unwrap();
+    place.look_often();
+    let config = fs::read_to_string(place.config()).unwrap();
+    place.configure(&config.replace("\"state\"", &format!("\"{deep}/state\"")));
+    let state = place.dir.path().join(&deep).join("state");
+    let child = support::program().args(["run", text(&place.config())]).spawn().unwrap();
+    until("the run takes commands", || state.join("control.sock").exists());
+    lastword(&["wait", text(&state), "lineitem"]).expect_code(0);
+    support::signal(&child, "TERM");
+    support::wait(child, Duration::from_secs(30)).expect_code(0);
+}
+
+#[test]
+fn garbage_is_refused_and_harms_nobody() {
+    let (place, run) = running();
+    place.command(&["wait"]).expect_code(0);
+    let before = place.last_event();
+    let binary: Vec<u8> = (0..=255).chain([b'\n']).collect();
+    let nested = format!("{}\n", "[".repeat(8000));
+    let huge = vec![b'x'; 4 << 20];
+    for bytes in
+        [&b"\n"[..], b"GET / HTTP/1.1\r\n\r\n", &binary, nested.as_bytes(), &huge, b"{\"v\":2,\"do\":\"pause\"}\n"]
+    {
+        let answer = say(&place, bytes);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["v"], &answer["code"]), (&1.into(), &2.into()), "{answer}");
+        assert!(answer["error"].is_string());
+    }
+    // Half a command is none, and who never says the other half keeps nobody waiting.
+    let mut silent = UnixStream::connect(place.socket()).unwrap();
+    silent.write_all(b"{\"v\":1,\"do\":\"pause\",\"na").unwrap();
+    let mut gone = UnixStream::connect(place.socket()).unwrap();
+    gone.write_all(b"{\"v\":1,\"do\":\"drop\",\"name\":\"lineitem\"}").unwrap();
+    drop(gone);
+    assert_eq!(place.last_event(), before);
+    place.command(&["refresh"]).expect_code(0);
+
+    // Several in one go are answered in order, and one that is refused does not end the conversation.
+    let lines = "{\"v\":1,\"do\":\"drop\",\"name\":\"nation\"}\n{\"v\":1,\"do\":\"pause\",\"name\":\"lineitem\"}\n";
+    let mut stream = UnixStream::connect(place.socket()).unwrap();
+    stream.write_all(lines.as_bytes()).unwrap();
+    let mut answers = BufReader::new(stream).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    assert_eq!(answers.next().unwrap()["code"], 2);
+    assert!(answers.next().unwrap()["seq"].is_u64());
+    drop(answers);
+
+    let ended = run.stop();
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    let mut rest = String::new();
+    silent.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "who is silent hears the end of the run, and no answer");
+}
+
+#[test]
+fn too_many_connections_are_refused_until_some_are_closed() {
+    let (place, run) = running();
+    let mut open: Vec<UnixStream> = (0..64).map(|_| UnixStream::connect(place.socket()).unwrap()).collect();
+    assert!(say(&place, b"").contains("connections are open"));
+    let ended = place.command(&["pause"]).expect_code(3);
+    assert!(ended.stderr.contains("connections are open"), "{}", ended.stderr);
+    open.truncate(10);
+    until("there is room again", || place.command(&["pause"]).code == Some(0));
+    run.stop();
+}

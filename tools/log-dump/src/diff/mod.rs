@@ -1,0 +1,26 @@
+//! `diff`: what changed between two points of a log, or where two logs part.
+
+mod logs;
+mod points;
+mod side;
+
+use lastword::replay::Until;
+
+use crate::args::{BetweenArgs, LogArgs};
+use crate::fail::Failure;
+use crate::input::Input;
+
+pub(crate) fn run(log: &LogArgs, between: &BetweenArgs) -> Result<(), Failure> {
+    let input = Input::open(&log.state)?;
+    match (&between.other, between.from) {
+        (Some(path), _) => {
+            let other = Input::open(path)?;
+            logs::run((&input, &log.state), (&other, path), log.json)
+        }
+        // The parser of the arguments demands the one or the other.
+        (None, from) => {
+            let from = from.unwrap_or(Until::End);
+            points::run(&input, from, between.to.unwrap_or(Until::End), between.collection.as_ref(), log.json)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The first reading: what became of a name, up to the point that was asked for.
+
+use std::collections::BTreeSet;
+
+use lastword::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, Timestamp};
+use lastword::core::{CollectionView, State};
+use lastword::replay::{ReplayError, Until, events};
+
+use super::Mark;
+use super::chain::Recent;
+use crate::input::Input;
+use crate::point::{is_behind, now_at};
+
+/// A name, as the log knew it at one point.
+pub(super) struct Life {
+    pub(super) state: State,
+    /// The time as of which the answer holds.
+    pub(super) now: Timestamp,
+    /// The last incarnation that has the name, or had it.
+    pub(super) incarnation: Option<Incarnation>,
+    /// All that ever had it.
+    pub(super) ids: BTreeSet<CollectionId>,
+    /// The last change of the limits, which are nobody's in particular.
+    pub(super) limits: Option<Mark>,
+    /// The last events about the name.
+    pub(super) recent: Recent,
+}
+
+/// What led one incarnation to where it is.
+pub(super) struct Incarnation {
+    pub(super) id: CollectionId,
+    /// As it is, or as it was when it was dropped.
+    pub(super) view: CollectionView,
+    /// Since when its condition is what it is, unless it became so by the mere passing of time.
+    pub(super) since: Option<Mark>,
+    /// What made its word wanted.
+    pub(super) wanted_by: Option<Mark>,
+    /// The last accepted word or look.
+    pub(super) heard: Seq,
+    pub(super) dropped: Option<Mark>,
+    last_commit: Option<Seq>,
+    commit_before: Option<Seq>,
+}
+
+impl Life {
+    /// Replays the log up to `until` and follows `name`.
+    pub(super) fn of(input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
+        let mut life = Life {
+            state: State::new(),
+            now: Timestamp::default(),
+            incarnation: None,
+            ids: BTreeSet::new(),
+            limits: None,
+            recent: Recent::default(),
+        };
+        for event in events(input.reader(), Seq::ZERO) {
+            let event = event?;
+            if is_behind(&event, until) {
+                break;
+            }
+            if event.event.collection(event.seq) == life.incarnation.as_ref().map(|incarnation| incarnation.id) {
+                life.look(event.at);
+            }
+            life.state.fold(&event).map_err(ReplayError::Illegal)?;
+            if life.follow(name, &event) {
+                life.recent.add(event.seq);
+            }
+        }
+        life.now = now_at(&life.state, until);
+        life.look(life.now);
+        Ok(life)
+    }
+
+    /// Takes note of an event, and says whether it is about the name.
+    fn follow(&mut self, name: &Name, recorded: &Recorded) -> bool {
+        if matches!(recorded.event, Event::LimitsChanged { .. }) {
+            self.limits = Some(Mark::of(recorded));
+        }
+        let Some(id) = recorded.event.collection(recorded.seq) else { return false };
+        if matches!(&recorded.event, Event::CollectionDeclared { name: declared, .. } if declared == name) {
+            self.ids.insert(id);
+            self.incarnation = Incarnation::declared(&self.state, id, recorded);
+        } else if let Some(incarnation) = self.incarnation.as_mut().filter(|incarnation| incarnation.id == id) {
+            incarnation.follow(&self.state, recorded);
+        }
+        self.ids.contains(&id)
+    }
+
+    /// How it is at `now`, without an event: a backoff may be over by then.
+    fn look(&mut self, now: Timestamp) {
+        let Some(incarnation) = &mut self.incarnation else { return };
+        let Some(view) = CollectionView::of(&self.state, incarnation.id, now) else { return };
+        if view.condition.name() != incarnation.view.condition.name() {
+            incarnation.since = None;
+        }
+        incarnation.view = view;
+    }
+}
+
+impl Incarnation {
+    fn declared(state: &State, id: CollectionId, recorded: &Recorded) -> Option<Incarnation> {
+        let view = CollectionView::of(state, id, recorded.at)?;
+        Some(Incarnation {
+            id,
+            since: Some(Mark::of(recorded)),
+            wanted_by: view.wanted.map(|_| Mark::of(recorded)),
+            view,
+            heard: recorded.seq,
+            dropped: None,
+            last_commit: None,
+            commit_before: None,
+        })
+    }
+
+    fn follow(&mut self, state: &State, recorded: &Recorded) {
+        if matches!(recorded.event, Event::CollectionDropped { .. }) {
+            self.dropped = Some(Mark::of(recorded));
+        }
+        if matches!(recorded.event, Event::TaskCompleted { .. }) {
+            self.commit_before = self.last_commit.replace(recorded.seq);
+        }
+        // Gone: how it was stays.
+        let Some(view) = CollectionView::of(state, self.id, recorded.at) else { return };
+        if view.condition.name() != self.view.condition.name() {
+            self.since = Some(Mark::of(recorded));
+        }
+        if word(&view) != word(&self.view) {
+            self.wanted_by = Some(Mark::of(recorded));
+        }
+        self.heard = state.collection(self.id).map_or(self.heard, |collection| collection.heard);
+        self.view = view;
+    }
+
+    /// Where the story begins: with the last commit, or with the one before if the last is what made it so.
+    pub(super) fn begin(&self) -> Seq {
+        let settled = self.dropped.is_none()
+            && self.view.condition.name() == "fresh"
+            && self.wanted_by.as_ref().map(|by| by.seq) <= self.last_commit;
+        let commit = if settled { self.commit_before } else { self.last_commit };
+        commit.unwrap_or(self.id.0)
+    }
+
+    /// The events that are told however many others are left out.
+    pub(super) fn turning_points(&self) -> BTreeSet<Seq> {
+        let task = self.view.task.map(|task| task.0);
+        let marks = [&self.since, &self.wanted_by, &self.dropped].into_iter().flatten().map(|mark| mark.seq);
+        marks.chain([self.begin(), self.heard]).chain(task).chain(self.last_commit).collect()
+    }
+}
+
+fn word(view: &CollectionView) -> (Generation, Option<Fingerprint>) {
+    (view.generation, view.wanted)
+}

@@ -1,0 +1,274 @@
+//! What became of a task, and of the results that its attempts offered.
+
+use std::collections::BTreeSet;
+
+use lastword::core::vocabulary::{
+    AbortReason, CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, TaskId, Timestamp,
+};
+use lastword::core::{CollectionView, State};
+use lastword::describe::{name_of_failure, name_of_rejection};
+use lastword::replay::{ReplayError, Until, events};
+use serde::Serialize;
+
+use super::chain::{Chain, Recent};
+use super::fate::{Ending, Fate, is_word};
+use super::{Extent, Mark, MarkLine, rows, unknown};
+use crate::fail::Failure;
+use crate::input::Input;
+use crate::output::{Output, printable};
+use crate::point::{is_behind, now_at};
+
+pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bool) -> Result<(), Failure> {
+    let mut reading = Reading { task: id, state: State::new(), word: None, found: None, recent: Recent::default() };
+    reading.read(input, name, until)?;
+    let last = reading.state.last();
+    let Some(found) = &reading.found else {
+        return Err(unknown(format_args!("--task {id}: no such task was created for {name:?} up to event {last}")));
+    };
+    let now = now_at(&reading.state, until);
+    let condition = CollectionView::of(&reading.state, found.collection, now).map(|view| view.condition);
+    let answer = Answer { name, found, condition: condition.as_ref().map(|condition| condition.to_string()) };
+    let ids = BTreeSet::from([found.collection]);
+    let chain = Chain {
+        ids: &ids,
+        task: Some(id),
+        first: found.created_by.as_ref().map_or(id.0, |word| word.seq),
+        last,
+        always: found.turning_points(),
+        recent: reading.recent.first(),
+    };
+    let mut output = Output::new();
+    if json {
+        let events = chain.write(input, &mut output, true)?;
+        let extent = Extent::new(events, chain.first, last, input.head());
+        let condition = condition.as_ref().map_or("dropped", |condition| condition.name());
+        output.object(&answer.line(condition, now, extent))?;
+        return output.finish();
+    }
+    answer.head(&mut output)?;
+    output.line("")?;
+    chain.write(input, &mut output, false)?;
+    output.finish()
+}
+
+/// The first reading: what became of the task.
+struct Reading {
+    task: TaskId,
+    state: State,
+    /// The last word about the collection.
+    word: Option<Mark>,
+    found: Option<Found>,
+    /// The last events of the task.
+    recent: Recent,
+}
+
+/// What became of a task.
+struct Found {
+    id: TaskId,
+    collection: CollectionId,
+    generation: Generation,
+    fingerprint: Fingerprint,
+    created: Mark,
+    /// The word that made it necessary.
+    created_by: Option<Mark>,
+    attempts: u32,
+    last_failure: Option<String>,
+    fate: Option<Fate>,
+    /// The end of its collection, which may be long after its own.
+    dropped: Option<Mark>,
+    rejections: u64,
+    last_rejection: Option<Rejected>,
+}
+
+struct Rejected {
+    mark: Mark,
+    attempt: u32,
+    reason: &'static str,
+    fingerprint: Fingerprint,
+    wanted: Option<Fingerprint>,
+}
+
+impl Reading {
+    fn read(&mut self, input: &Input, name: &Name, until: Until) -> Result<(), ReplayError> {
+        for event in events(input.reader(), Seq::ZERO) {
+            let event = event?;
+            if is_behind(&event, until) {
+                break;
+            }
+            self.state.fold(&event).map_err(ReplayError::Illegal)?;
+            self.follow(name, &event);
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, name: &Name, recorded: &Recorded) {
+        let Some(id) = recorded.event.collection(recorded.seq) else { return };
+        let ours = match &self.found {
+            Some(found) => found.collection == id,
+            None => self.state.id_of(name) == Some(id),
+        };
+        if !ours {
+            return;
+        }
+        if is_word(&recorded.event) {
+            self.word = Some(Mark::of(recorded));
+        }
+        if let (Event::CollectionDropped { .. }, Some(found)) = (&recorded.event, &mut self.found) {
+            found.dropped = Some(Mark::of(recorded));
+        }
+        if recorded.event.task(recorded.seq) != Some(self.task) {
+            return;
+        }
+        if let Event::TaskCreated { generation, fingerprint, .. } = recorded.event {
+            self.found = Some(Found {
+                id: self.task,
+                collection: id,
+                generation,
+                fingerprint,
+                created: Mark::of(recorded),
+                created_by: self.word.clone(),
+                attempts: 0,
+                last_failure: None,
+                fate: None,
+                dropped: None,
+                rejections: 0,
+                last_rejection: None,
+            });
+        }
+        if let Some(found) = &mut self.found {
+            found.follow(recorded, self.word.as_ref());
+        }
+        self.recent.add(recorded.seq);
+    }
+}
+
+impl Found {
+    fn follow(&mut self, recorded: &Recorded, word: Option<&Mark>) {
+        match &recorded.event {
+            Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
+            Event::AttemptFailed { attempt, reason, message, .. } => {
+                let (reason, line) = (name_of_failure(*reason), message.lines().next().unwrap_or_default());
+                self.last_failure = Some(format!("attempt {attempt}, event {}: {reason}: {line}", recorded.seq));
+            }
+            Event::CompletionRejected { attempt, reason, fingerprint, wanted, .. } => {
+                let (mark, reason) = (Mark::of(recorded), name_of_rejection(*reason));
+                let (attempt, fingerprint, wanted) = (*attempt, *fingerprint, *wanted);
+                self.rejections += 1;
+                self.last_rejection = Some(Rejected { mark, attempt, reason, fingerprint, wanted });
+            }
+            _ => self.fate = Fate::of(recorded, word).or(self.fate.take()),
+        }
+    }
+
+    /// The word that made it obsolete, or the end of its collection if that was its own.
+    fn obsolete_by(&self) -> Option<&Mark> {
+        match &self.fate.as_ref()?.ending {
+            Ending::Aborted(AbortReason::Dropped, _) => self.dropped.as_ref(),
+            Ending::Aborted(AbortReason::Superseded, by) => by.as_ref(),
+            Ending::Aborted(AbortReason::Cancelled, _) | Ending::Committed | Ending::Parked(_) => None,
+        }
+    }
+
+    fn turning_points(&self) -> BTreeSet<Seq> {
+        let marks = [self.created_by.as_ref(), self.fate.as_ref().map(|fate| &fate.at), self.obsolete_by()];
+        let rejected = self.last_rejection.as_ref().map(|rejected| &rejected.mark);
+        marks.into_iter().chain([rejected]).flatten().map(|mark| mark.seq).chain([self.created.seq]).collect()
+    }
+}
+
+struct Answer<'a> {
+    name: &'a Name,
+    found: &'a Found,
+    /// That of the collection; nothing if it was dropped.
+    condition: Option<String>,
+}
+
+impl Answer<'_> {
+    fn sentence(&self) -> String {
+        let found = self.found;
+        let outcome = match (&found.fate, &self.condition) {
+            (Some(fate), _) => fate.to_string(),
+            (None, Some(condition)) => format!("is live: {condition}"),
+            // Only between the two events of a drop.
+            (None, None) => "is live".to_owned(),
+        };
+        let mut sentence = format!("task {} of {} {outcome}", found.id, self.name);
+        if let Some(rejected) = &found.last_rejection {
+            let Rejected { mark, attempt, reason, fingerprint, wanted } = rejected;
+            sentence +=
+                &format!("; the result of its attempt {attempt} was rejected by event {} ({reason}): ", mark.seq);
+            sentence += &match wanted {
+                Some(wanted) if wanted != fingerprint => {
+                    format!("it was built from {fingerprint}, wanted was {wanted}")
+                }
+                Some(_) => "it was built from what was wanted, but its attempt could not commit any more".to_owned(),
+                None => format!("it was built from {fingerprint}, and what was wanted was not known or gone"),
+            };
+        }
+        sentence
+    }
+
+    fn head(&self, output: &mut Output) -> Result<(), Failure> {
+        let found = self.found;
+        output.line(&printable(&self.sentence()))?;
+        rows(
+            output,
+            &[
+                ("to build", Some(format!("{}  generation {}", found.fingerprint, found.generation))),
+                ("because", found.created_by.as_ref().map(|by| by.to_string())),
+                ("attempts", Some(found.attempts.to_string())),
+                ("failure", found.last_failure.clone()),
+                ("rejected", (found.rejections > 0).then(|| found.rejections.to_string())),
+            ],
+        )
+    }
+
+    fn line(&self, condition: &'static str, now: Timestamp, extent: Extent) -> TaskLine<'_> {
+        let found = self.found;
+        TaskLine {
+            kind: "why",
+            collection: self.name.as_str(),
+            incarnation: found.collection.0.0,
+            condition,
+            sentence: self.sentence(),
+            task: found.id.0.0,
+            outcome: found.fate.as_ref().map_or("live", Fate::name),
+            ended_by: found.fate.as_ref().map(|fate| (&fate.at).into()),
+            obsolete_by: found.obsolete_by().map(MarkLine::from),
+            created_by: found.created_by.as_ref().map(MarkLine::from),
+            generation: found.generation.0,
+            fingerprint: found.fingerprint.to_string(),
+            attempts: found.attempts,
+            rejections: found.rejections,
+            rejected: found.last_rejection.as_ref().map(|rejected| rejected.reason),
+            time: now.to_string(),
+            extent,
+        }
+    }
+}
+
+/// The last line in JSON: the answer. Every key is always there; what does not apply is `null`.
+#[derive(Serialize)]
+struct TaskLine<'a> {
+    kind: &'static str,
+    collection: &'a str,
+    incarnation: u64,
+    /// That of the collection.
+    condition: &'static str,
+    sentence: String,
+    task: u64,
+    /// `live`, `committed`, `parked`, `superseded`, `dropped` or `cancelled`.
+    outcome: &'static str,
+    ended_by: Option<MarkLine>,
+    obsolete_by: Option<MarkLine>,
+    created_by: Option<MarkLine>,
+    generation: u64,
+    fingerprint: String,
+    attempts: u32,
+    rejections: u64,
+    /// The reason of the last one.
+    rejected: Option<&'static str>,
+    time: String,
+    #[serde(flatten)]
+    extent: Extent,
+}
