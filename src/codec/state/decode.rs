@@ -156,6 +156,7 @@ impl<'a> Reader<'a> {
                 Box::new(Unobservable { since: Timestamp(since), cause: cause.into() })
             }),
             refreshed: Seq(record.refreshed),
+            rebuild: record.rebuild,
             resync_at: record.resync_at.map(Timestamp),
             obligations: record.obligations.map(|owed| self.obligations(owed, words).map(Box::new)).transpose()?,
         };

@@ -79,6 +79,7 @@ impl Items<'_> {
             unapplied_since,
             unobservable,
             refreshed,
+            rebuild,
             resync_at,
             obligations,
         } = collection;
@@ -114,6 +115,7 @@ impl Items<'_> {
                 UnobservableV1 { since: since.0, cause }
             }),
             refreshed: refreshed.0,
+            rebuild: *rebuild,
             resync_at: resync_at.map(|at| at.0),
             obligations: obligations.as_deref().map(obligations_v1),
         };

@@ -57,6 +57,7 @@ pub(super) struct CollectionV1<'a> {
     #[serde(borrow)]
     pub(super) unobservable: Option<UnobservableV1<'a>>,
     pub(super) refreshed: u64,
+    pub(super) rebuild: bool,
     pub(super) resync_at: Option<u64>,
     pub(super) obligations: Option<ObligationsV1>,
 }

@@ -60,6 +60,7 @@ impl State {
             collections,
             orphans,
             draining,
+            drains: _,
             names: _,
             ready: _,
             deadlines: _,
@@ -85,6 +86,7 @@ impl State {
         }
         for (token, draining) in &state.draining {
             state.deadlines.extend(draining.grace_until.map(|until| (until, Deadline::Grace(*token))));
+            state.drains.insert((draining.attempt.collection, *token));
         }
         for (id, obligations) in obligations_of(&state.collections, &state.orphans) {
             state.owed.extend(obligations.first().map(|first| (first.due, id)));
