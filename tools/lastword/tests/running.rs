@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lastword::log::PrivateCopy;
 use serde_json::Value;
-use support::{Place, lastword, program, rows, signal, text, until, wait};
+use support::{Place, Running, lastword, program, rows, signal, text, until, wait};
 
 const FAST: &str = "quiet = \"50ms\"\n";
 
@@ -99,4 +99,31 @@ fn a_reader_that_goes_away_ends_it_in_order() {
     let ended = wait(child, Duration::from_secs(30));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     lastword(&["status", text(&place.state())]).expect_code(0);
+}
+
+#[test]
+fn a_log_that_forgets_its_past_goes_on() {
+    use std::io::{BufRead, BufReader, Write};
+    let place = Place::new(FAST);
+    place.look_often();
+    let config = std::fs::read_to_string(place.config()).unwrap();
+    place.configure(&format!("durability = \"process\"\nsnapshot_every = 500\nretain = {{ events = 10 }}\n{config}"));
+    place.write("a.parquet", 1, 0);
+    let run = Running::start(&place);
+    place.command(&["wait"]).expect_code(0);
+    let mut stream = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+    for turn in 0..2600 {
+        let verb = if turn % 2 == 0 { "pause" } else { "resume" };
+        stream.write_all(format!("{{\"v\":1,\"do\":\"{verb}\",\"name\":\"lineitem\"}}\n").as_bytes()).unwrap();
+        assert!(answers.next().unwrap().unwrap().contains("\"seq\":"));
+    }
+    until("the past is forgotten", || PrivateCopy::of(place.state()).unwrap().reader().start().seq.0 > 0);
+    place.command(&["wait"]).expect_code(0);
+    run.stop();
+    place.write("b.parquet", 1, 0);
+    let ended = place.once().expect_code(0);
+    assert!(ended.stdout.contains(" lineitem: committed"), "names are known: {}", ended.stdout);
+    assert_eq!((rows(&place.manifest()), place.count()), (1000, 1000));
+    place.command(&["pause"]).expect_code(0);
 }

@@ -358,6 +358,17 @@ mod tests {
             check(&format!("{START}[limits]\n{line}\n{LINEITEM}"), expected);
         }
         for (line, expected) in [
+            ("parallel = 0", "parallel: must be a whole number of at least 1"),
+            ("snapshot_every = -1", "snapshot_every: must be a whole number of at least 0"),
+            ("retain = 7", "retain: must be \"all\" or such as"),
+            ("retain = {}", "retain: must name events, age or both"),
+            ("retain = { events = 0 }", "retain.events: must be a whole number of at least 1"),
+            ("retain = { age = \"long\" }", "retain.age: must be a duration"),
+            ("retain = { size = 1 }", "retain.size: is unknown; allowed are events, age"),
+        ] {
+            check(&format!("{START}{line}\n{LINEITEM}"), &format!("lake.toml:2: {expected}"));
+        }
+        for (line, expected) in [
             ("priority = 1001", "lineitem.priority: must be a whole number from -1000 to 1000, found 1001"),
             ("priority = -1001", "lineitem.priority: must be a whole number from -1000 to 1000, found -1001"),
             ("priority = \"high\"", "lineitem.priority: must be a whole number from -1000 to 1000, found a string"),

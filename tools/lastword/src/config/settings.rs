@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use lastword::core::vocabulary::Policy;
+use lastword::engine::Retention;
 use lastword::log::Durability;
+use toml::de::DeValue;
 
 use super::document::{Field, Section, Wrong};
 
@@ -21,6 +23,10 @@ pub(crate) struct Settings {
     /// How many bytes a look may read to know the content of files. 8 MiB: a hint that only times have moved is worth
     /// some milliseconds of reading, and not more.
     pub(crate) learning: u64,
+    /// After how many events a snapshot is taken; 0 for never. A second or two of replay.
+    pub(crate) snapshot_every: u64,
+    /// How much of the log is kept: all of it.
+    pub(crate) retain: Retention,
 }
 
 impl Default for Settings {
@@ -31,6 +37,8 @@ impl Default for Settings {
             durability: Durability::default(),
             parallel: 1,
             learning: 8 << 20,
+            snapshot_every: 100_000,
+            retain: Retention::default(),
         }
     }
 }
@@ -48,6 +56,8 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "durability", read: durability, same: |a, b| a.durability == b.durability },
     Setting { key: "parallel", read: parallel, same: |a, b| a.parallel == b.parallel },
     Setting { key: "learning", read: learning, same: |a, b| a.learning == b.learning },
+    Setting { key: "snapshot_every", read: snapshot_every, same: |a, b| a.snapshot_every == b.snapshot_every },
+    Setting { key: "retain", read: retain, same: |a, b| a.retain == b.retain },
 ];
 
 /// All keys.
@@ -100,6 +110,29 @@ fn look_interval(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), W
         return Err(field.wrong(&format!("must be 10ms to a hundred years, found {found}")));
     }
     settings.look_interval = found;
+    Ok(())
+}
+
+fn snapshot_every(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.snapshot_every = field.whole(0, i64::MAX.unsigned_abs())?;
+    Ok(())
+}
+
+fn retain(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.retain = match field.value() {
+        DeValue::String(text) if text == "all" => Retention::default(),
+        DeValue::Table(_) => {
+            let section = field.section()?;
+            section.only(&["events", "age"])?;
+            let events = section.get("events").map(|events| events.whole(1, i64::MAX.unsigned_abs())).transpose()?;
+            let age = section.get("age").map(|age| age.duration()).transpose()?;
+            if events.is_none() && age.is_none() {
+                return Err(field.wrong("must name events, age or both"));
+            }
+            Retention { events, age }
+        }
+        _ => return Err(field.wrong("must be \"all\" or such as { events = 1_000_000, age = \"90d\" }")),
+    };
     Ok(())
 }
 

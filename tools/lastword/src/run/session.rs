@@ -44,6 +44,8 @@ impl Session {
             .workers(config.settings.workers)
             .look_interval(look_interval)
             .durability(config.settings.durability)
+            .snapshot_every(config.settings.snapshot_every)
+            .retain(config.settings.retain)
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()?;
