@@ -57,6 +57,46 @@ pub trait Observer: Send + Sync {
     /// # Errors
     /// When the source cannot be observed. That says nothing about its content, and never counts as empty.
     fn look(&self, look: &Look<'_>) -> Result<Sight, LookError>;
+
+    /// Begins to watch a source, so that a change is looked at before the next look is due. What it hears of, and every
+    /// doubt whether it has missed something, becomes a hint; a hint only ever makes a look come sooner. Called on a
+    /// thread of the pool for looks, right before a look, while nobody watches the source: at first, after source or
+    /// spec have changed, and when the last one is no longer alive.
+    ///
+    /// `None`, or a panic: there is no watching this source now, and looks go on as they are due.
+    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+        let _ = (source, spec, hint);
+        None
+    }
+}
+
+/// Watches one source. Dropped, it stops; that must not take long.
+pub trait Watching: Send {
+    /// Whether it still hears of changes. Asked before each look; a dead one is replaced.
+    fn is_alive(&self) -> bool;
+}
+
+/// Says that a source may have changed. Clones say it of the same source.
+#[derive(Clone)]
+pub struct Hint(Arc<dyn Fn() + Send + Sync>);
+
+impl Hint {
+    /// A hint that calls `hear`. The engine makes its own; this one is for tests of observers.
+    #[must_use]
+    pub fn new(hear: impl Fn() + Send + Sync + 'static) -> Hint {
+        Hint(Arc::new(hear))
+    }
+
+    /// The source may have changed. Cheap, never blocks, from any thread; a flood of hints makes few looks.
+    pub fn give(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hint").finish_non_exhaustive()
+    }
 }
 
 /// What an [`Observer`] is asked to look at.
