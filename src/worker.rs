@@ -58,36 +58,37 @@ pub trait Observer: Send + Sync {
     /// When the source cannot be observed. That says nothing about its content, and never counts as empty.
     fn look(&self, look: &Look<'_>) -> Result<Sight, LookError>;
 
-    /// Begins to watch a source, so that a change is looked at before the next look is due. What it hears of, and every
-    /// doubt whether it has missed something, becomes a hint; a hint only ever makes a look come sooner. Called on a
-    /// thread of the pool for looks, right before a look, while nobody watches the source: at first, after source or
-    /// spec have changed, and when the last one is no longer alive.
+    /// Watches a source and gives `hint` whenever it may be worth a look. `None` where nothing can be watched, for now
+    /// or at all: looks come at intervals anyway, and only they decide. The hint may be given from any thread, and as
+    /// often as events come: a flood of hints makes few looks.
     ///
-    /// `None`, or a panic: there is no watching this source now, and looks go on as they are due.
+    /// Called on a thread of the pool for looks, right before a look, while nobody watches the source: at first, after
+    /// source or spec have changed, and when the last one is no longer alive. A panic counts as `None`.
     fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
         let _ = (source, spec, hint);
         None
     }
 }
 
-/// Watches one source. Dropped, it stops; that must not take long.
+/// A source that is watched for as long as this is held. Dropping it must not take long.
 pub trait Watching: Send {
-    /// Whether it still hears of changes. Asked before each look; a dead one is replaced.
+    /// Whether it still tells of everything that happens. Asked right before each look, on the look's thread, so it may
+    /// ask the file system; one that does not is dropped and made anew before that look, so nothing is missed.
     fn is_alive(&self) -> bool;
 }
 
-/// Says that a source may have changed. Clones say it of the same source.
+/// Tells whoever made it that a source may be worth a look.
 #[derive(Clone)]
 pub struct Hint(Arc<dyn Fn() + Send + Sync>);
 
 impl Hint {
-    /// A hint that calls `hear`. The engine makes its own; this one is for tests of observers.
+    /// A hint that calls `heard`, which must not block.
     #[must_use]
-    pub fn new(hear: impl Fn() + Send + Sync + 'static) -> Hint {
-        Hint(Arc::new(hear))
+    pub fn new(heard: impl Fn() + Send + Sync + 'static) -> Hint {
+        Hint(Arc::new(heard))
     }
 
-    /// The source may have changed. Cheap, never blocks, from any thread; a flood of hints makes few looks.
+    /// Gives the hint.
     pub fn give(&self) {
         (self.0)();
     }

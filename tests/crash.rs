@@ -17,7 +17,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::State;
 use lastword::core::vocabulary::*;
 use lastword::engine::{Reconciler, Retention};
 use lastword::external::{External, LocalStore, Looking, Manifest, SourceUri, load_set, look};

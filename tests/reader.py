@@ -207,7 +207,8 @@ def limits(p):
 
 def base(p):
     event = {"base": p.u64(), "hash": p.hash(), "part": p.u32(), "parts": p.u32()}
-    return event | {"length": len(p.bytes())}
+    data = p.bytes()
+    return event | {"length": len(data), "data": data}
 
 
 def refresh(p):
@@ -301,6 +302,7 @@ class Log:
 
     def __init__(self):
         self.seq, self.hash, self.epoch, self.time, self.frames = 0, bytes(32), 0, 0, 0
+        self.begins = 1
 
     def frame(self, data):
         """Checks a frame; returns its epoch, time and events as (seq, name, fields)."""
@@ -316,6 +318,9 @@ class Log:
         check(1 <= count <= 65536 and 1 <= base and base + count < 1 << 64, "a frame has no possible numbers")
         found = blake3(data[:-32]).digest()
         check(found == data[-32:], "the hash of a frame does not hold")
+        if self.frames == 0 and base > 1:
+            # Section 17: it begins later, if it has a base.
+            self.begins, self.seq, self.hash = base, base - 1, data[48:80]
         check(base == self.seq + 1, f"a frame begins with event {base} where {self.seq + 1} comes next")
         check(data[48:80] == self.hash, "a frame does not follow the one before it")
         check(epoch >= self.epoch and time >= self.time, "epoch or time of a frame goes back")
@@ -386,6 +391,166 @@ class Objects:
         self.unnamed.discard(name)
 
 
+# Section 17.
+
+
+class Base:
+    """Looks for the parts of the base that stands for the events up to `at`."""
+
+    def __init__(self, at, hash):
+        self.at, self.hash, self.parts, self.data, self.state = at, hash, 0, [], None
+
+    def part(self, event):
+        if self.state or (event["base"], event["hash"]) != (self.at, self.hash.hex()):
+            return False
+        if event["part"] == 0:
+            self.parts, self.data = event["parts"], []
+        if (len(self.data), self.parts) != (event["part"], event["parts"]):
+            self.parts, self.data = 0, []
+            return False
+        self.data.append(event["data"])
+        if len(self.data) < self.parts:
+            return False
+        self.state = State(b"".join(self.data))
+        check(self.state.last == self.at, "a base is the state after another event")
+        return True
+
+
+# Section 18.
+
+
+class State:
+    """What an encoded state says of names, tasks and objects."""
+
+    def __init__(self, data):
+        self.rest, self.names, self.tasks, self.objects, counts = data, {}, {}, [], [0, 0, 0]
+        tag, p = self.item()
+        check(tag == 1, "a state does not begin with its head")
+        self.last = p.u64(), p.u64(), p.u64(), limits(p)
+        self.last = self.last[0]
+        words = []
+        while tag != 7:
+            check(p.at == len(p.data), "bytes are left over in an item of a state")
+            tag, p = self.item()
+            if tag == 2:
+                words.append(self.word(p))
+            elif tag == 3:
+                self.collection(p, words)
+            elif tag == 5:
+                check(counts[2] == 0, "the items of a state are not in order")
+                self.names[p.u64()] = p.str()
+                _ = p.str(), p.u32()
+                self.obligations(p, words)
+            elif tag == 6:
+                task = self.tasks.get(attempt(p)["task"])
+                _ = p.option(p.u64), p.boolean(), p.boolean()
+                if task:
+                    task["attempts"] += 1
+            elif tag == 7:
+                check([p.u64(), p.u64(), p.u64()] == counts, "the end of a state does not say what it holds")
+            else:
+                raise Defect(f"item {tag} of a state stands in a wrong place")
+            if tag in (3, 5, 6):
+                counts[(3, 5, 6).index(tag)] += 1
+                words = []
+        check(p.at == len(p.data) and not self.rest, "bytes are left over behind a state")
+
+    def item(self):
+        check(len(self.rest) >= 5, "a state is cut short")
+        tag, length = self.rest[0], fixed("I", self.rest, 1)[0]
+        check(len(self.rest) >= 5 + length, "a state is cut short")
+        p, self.rest = Payload(self.rest[5 : 5 + length]), self.rest[5 + length :]
+        return tag, p
+
+    def word(self, p):
+        _ = p.str(), p.str()
+        content = p.variant("unversioned", "unknown", "observed")
+        return observed(p).get("path_set") if content == "observed" else None
+
+    def collection(self, p, words):
+        id = p.u64()
+        self.names[id] = p.str()
+        _ = p.str(), p.boolean(), policy(p), p.option(p.u64)
+        sets = [p.u32()]
+        p.option(lambda: (p.hash(), sets.append(p.u32())))
+        self.name(words, *sets)
+        p.u64()
+        p.option(lambda: self.applied(p, words))
+        p.option(lambda: self.pending(p))
+        self.status(p)
+        _ = p.u64(), p.boolean(), p.u32(), p.u32(), p.u32(), p.option(p.u64)
+        p.option(lambda: (p.u64(), p.str()))
+        _ = p.u64(), p.option(p.u64)
+        p.option(lambda: self.obligations(p, words))
+
+    def name(self, words, *places):
+        check(all(place < len(words) for place in places), "a word of a state is missing")
+        self.objects += [words[place] for place in places if words[place]]
+
+    def applied(self, p, words):
+        _ = p.hash(), p.u64(), p.u64(), token(p), p.u64(), p.u64()
+        manifest = self.built(p)
+        self.name(words, p.u32())
+        self.objects += manifest
+
+    def built(self, p):
+        manifest = p.option(p.hash)
+        p.option(lambda: (p.u64(), p.u64(), p.u64()))
+        _ = p.option(p.u64), p.option(p.str)
+        return [manifest] if manifest else []
+
+    def pending(self, p):
+        what, _ = p.variant("settling", "waiting", "held"), p.u64()
+        if what == "settling":
+            p.u64()
+        if what == "held":
+            if p.variant("empty", "most_gone") == "most_gone":
+                _ = p.u64(), p.u64()
+            p.hash()
+
+    def failure(self, p):
+        return p.option(lambda: (p.variant("failed", "timed_out", "worker_lost", "panicked", "source_moved"), p.str(), p.u64()))
+
+    def task(self, p, attempts):
+        id, fingerprint, generation = p.u64(), p.hash(), p.u64()
+        _ = p.boolean(), p.u32(), p.u32(), p.u32(), self.failure(p)
+        self.tasks[id] = {"generation": generation, "fingerprint": fingerprint, "live": True, "attempts": attempts}
+
+    def status(self, p):
+        what = p.variant("idle", "waiting", "running", "parked")
+        if what == "waiting":
+            self.task(p, 0)
+            p.u64()
+        if what == "running":
+            self.task(p, 1)
+            _ = p.u32(), token(p), p.str(), p.u64(), p.option(p.u64), p.option(p.u64), p.boolean(), p.boolean()
+        if what == "parked":
+            _ = p.u64(), p.hash()
+            if p.variant("failed", "cancelled") == "failed":
+                p.variant("permanent", "out_of_attempts", "lost_too_often")
+            _ = p.u64(), self.failure(p)
+
+    def obligations(self, p, words):
+        count = p.u64()
+        for _ in range(2):
+            for _ in range(p.u64()):
+                token(p)
+        _ = p.option(p.u64), p.boolean()
+        for _ in range(count):
+            tag, owed = self.item()
+            check(tag == 4, "an obligation of a state is missing")
+            _ = owed.u64(), owed.u64()
+            if owed.variant("publish", "discard") == "publish":
+                self.applied(owed, words)
+            else:
+                for _ in range(owed.u64()):
+                    token(owed)
+                for _ in range(2):
+                    self.objects += owed.option(lambda: self.built(owed)) or []
+            _ = owed.u64(), owed.u32(), owed.option(owed.str)
+            check(owed.at == len(owed.data), "bytes are left over in an item of a state")
+
+
 # Section 9.
 
 
@@ -414,6 +579,7 @@ def blocks(stream):
 
 def read(stream, out):
     log, objects, names = Log(), Objects(), Names()
+    base, waiting = None, []
     for tag, data in blocks(stream):
         if tag == b"OBJ ":
             check(len(data) >= 32, "an object has no name")
@@ -421,17 +587,29 @@ def read(stream, out):
             continue
         if tag == b"FRM ":
             epoch, time, events = log.frame(data)
+            if log.frames == 1 and log.begins > 1:
+                base = Base(log.begins - 1, data[48:80])
             for seq, event_type, fields in events:
                 for key in ("path_set", "manifest"):
                     if fields.get(key):
                         objects.name(fields[key])
-                out.write(names.line(seq, epoch, time, event_type, fields) + "\n")
+                if base and event_type == "base_frame" and base.part(fields):
+                    for root in base.state.objects:
+                        objects.name(root)
+                    names.begin(base.state)
+                waiting.append((seq, epoch, time, event_type, fields))
+            # Who they are about is not known before the base has come.
+            if base is None or base.state:
+                for event in waiting:
+                    out.write(names.line(*event) + "\n")
+                waiting = []
         check(not objects.unnamed, "an object is named by nothing that follows it")
         if tag == b"END ":
-            found = struct.pack("<QQQ", log.frames, log.seq, objects.count) + log.hash
+            check(not waiting, "the base of a stream that begins later is not in it")
+            found = struct.pack("<QQQ", log.frames, log.seq + 1 - log.begins, objects.count) + log.hash
             check(data == found, "the end block does not say what the stream holds")
-    head = log.hash.hex()
-    out.write(f'{{"kind":"summary","events":{log.seq},"from":1,"to":{log.seq + 1},"head":"{head}"}}\n')
+    head, events = log.hash.hex(), log.seq + 1 - log.begins
+    out.write(f'{{"kind":"summary","events":{events},"from":{log.begins},"to":{log.seq + 1},"head":"{head}"}}\n')
 
 
 # Section 14.
@@ -478,6 +656,9 @@ class Names:
 
     def __init__(self):
         self.collections, self.tasks = {}, {}
+
+    def begin(self, state):
+        self.collections, self.tasks = state.names, state.tasks
 
     def line(self, seq, epoch, time, event_type, fields):
         fields = {"v": 1, "seq": seq, "time": time, "type": event_type} | fields

@@ -35,6 +35,7 @@ use crossbeam_channel::bounded;
 
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
+use crate::core::State;
 use crate::core::vocabulary::{Duties, FieldError, Kind, Seq};
 use crate::log::{self, Durability, Log, LogReader};
 use crate::objects::{ObjectError, Objects};
@@ -234,7 +235,10 @@ pub struct Builder {
     software: String,
     snapshot_every: Option<u64>,
     retention: Retention,
+    replayed: Option<Replayed>,
 }
+
+type Replayed = Box<dyn FnOnce(&State) + Send>;
 
 impl Builder {
     fn new(storage: Storage) -> Builder {
@@ -251,6 +255,7 @@ impl Builder {
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
             snapshot_every: Some(EVENTS_PER_SNAPSHOT),
             retention: Retention::default(),
+            replayed: None,
         }
     }
 
@@ -327,10 +332,20 @@ impl Builder {
         self
     }
 
-    /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to.
+    /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to, when at
+    /// least a thousand events and a quarter of what is kept can go. A [`Watch`] that is further behind is told so
+    /// ([`LogError::Forgotten`](crate::log::LogError::Forgotten)).
     #[must_use]
     pub fn retain(mut self, retention: Retention) -> Builder {
         self.retention = retention;
+        self
+    }
+
+    /// Shows what the log adds up to when it was opened, before anything new. Whoever watches from the event behind that
+    /// sees all that is new, and needs nothing older: a [`Describer`](crate::describe::Describer) can begin there.
+    #[must_use]
+    pub fn replayed(mut self, show: impl FnOnce(&State) + Send + 'static) -> Builder {
+        self.replayed = Some(Box::new(show));
         self
     }
 
@@ -343,6 +358,9 @@ impl Builder {
         // A store that was handed in may hold objects of others, and ones that are to be named later.
         let is_ours = matches!(self.storage, Storage::Directory(_));
         let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
+        if let Some(show) = self.replayed {
+            show(&state);
+        }
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader) = (log.durable().seq, log.reader());
         let (objects, sweep) = if is_ours {

@@ -1,6 +1,8 @@
 //! A writer for tests, and ways to look at what it wrote.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod past;
+
 use std::path::Path;
 
 use lastword::core::vocabulary::{Epoch, Seq, Timestamp};

@@ -1,7 +1,6 @@
 //! `state`: every collection as the log knows it.
 
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::Seq;
 use lastword::describe::view_json;
 use lastword::replay::{Until, state_at};
 

@@ -100,3 +100,34 @@ fn a_stranger_notices_the_same_damage() {
     fs::write(&stream, newer).unwrap();
     assert_eq!((code(&on(&stream, "verify", &[])), code(&read(&stream))), (4, 4));
 }
+
+#[test]
+fn a_stranger_reads_a_log_that_begins_later() {
+    if !is_ready() {
+        return;
+    }
+    let (dir, path) = story_log();
+    let long = std::time::Duration::from_secs(10);
+    // Cut at the end of many frames, so that all kinds of state stand for what is gone.
+    for keep in [70, 55, 40, 30, 20, 10, 0] {
+        let reconciler = lastword::engine::Reconciler::open(&path).start().unwrap();
+        let keep = lastword::engine::Retention { events: Some(keep), age: None };
+        reconciler.handle().compact(keep).unwrap();
+        reconciler.shutdown(long).unwrap();
+        let stream = dir.path().join(format!("{:?}.evlog", keep.events));
+        ok(&path, "export", &[stream.to_str().unwrap()]);
+        let output = read(&stream);
+        assert_eq!((code(&output), err(&output)), (0, String::new()), "{keep:?}");
+        assert_eq!(out(&output), ok(&path, "dump", &["--json"]), "{keep:?}");
+    }
+    let stream = dir.path().join("whole.evlog");
+    ok(&path, "export", &[stream.to_str().unwrap()]);
+    let whole = fs::read(&stream).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&stream, damaged).unwrap();
+        let (ours, theirs) = (on(&stream, "verify", &[]), read(&stream));
+        assert_eq!((code(&ours), code(&theirs)), (1, 1), "byte {at}: {}{}", err(&ours), err(&theirs));
+    }
+}

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lastword::core::vocabulary::{Epoch, Recorded, Seq, Timestamp};
+use lastword::core::vocabulary::{Epoch, Recorded, Timestamp};
 use lastword::describe::Describer;
 use lastword::engine::{Watch, WatchError, Watched};
 
 use super::Format;
 use crate::fail::Fail;
 
-/// The first event of a log.
-pub(crate) const FIRST: Seq = Seq(1);
-
-/// Follows a log from its first event, because names are needed, and shows what this writer adds.
+/// Follows a log and shows what this writer adds.
 pub(crate) struct Events {
     watch: Watch,
     describer: Describer,
@@ -33,9 +30,9 @@ pub(crate) enum Next {
 }
 
 impl Events {
-    /// `watch` begins at [`FIRST`]; `epoch` is the one of the writer whose events are shown.
-    pub(crate) fn new(watch: Watch, epoch: Epoch, format: Format) -> Events {
-        Events { watch, describer: Describer::new(), epoch, format, opened: None }
+    /// `describer` knows everything before the first event of `watch`; `epoch` is the one of the writer whose events are shown.
+    pub(crate) fn new(watch: Watch, describer: Describer, epoch: Epoch, format: Format) -> Events {
+        Events { watch, describer, epoch, format, opened: None }
     }
 
     pub(crate) fn next_within(&mut self, timeout: Duration) -> Result<Next, Fail> {

@@ -1,15 +1,16 @@
 //! A running reconciler with the collections of a configuration.
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Fingerprint, Kind, Name, Timestamp};
+use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq, Timestamp};
+use lastword::describe::Describer;
 use lastword::engine::{Handle, Reconciler};
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
-use super::events::FIRST;
 use super::{Events, Format, Next};
 use crate::config::{Config, KIND};
 use crate::control::{Unmanaged, as_asked, by, user};
@@ -36,17 +37,22 @@ impl Session {
         check_parent(&config.state)?;
         let kind = Kind::new(KIND).map_err(|error| Fail::new(DEFECT, error.to_string()))?;
         let begun = Instant::now();
+        // Names and tasks come from what the log had led to: following it from its first event would cost all of it.
+        let (sender, replayed) = mpsc::channel();
         let reconciler = Reconciler::open(&config.state)
             .kind(kind, worker)
             .workers(config.settings.workers)
             .look_interval(look_interval)
             .durability(config.settings.durability)
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
+            .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()?;
         let started = SystemClock::new().wall();
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
-        let events = Events::new(handle.watch(FIRST), epoch, format);
+        // It was shown before the start came to its end.
+        let (next, describer) = replayed.recv().unwrap_or((Seq(1), Describer::new()));
+        let events = Events::new(handle.watch(next), describer, epoch, format);
         Ok(Session { reconciler, handle, events, begun, started })
     }
 

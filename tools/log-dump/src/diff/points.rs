@@ -8,7 +8,7 @@ use glob::Pattern;
 use lastword::core::State;
 use lastword::core::vocabulary::{AbortReason, Event, Name, Recorded, Seq, Timestamp};
 use lastword::describe::Describer;
-use lastword::replay::{ReplayError, Until, events};
+use lastword::replay::{ReplayError, Until, begin, events};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ pub(super) fn run(
     collection: Option<&Pattern>,
     json: bool,
 ) -> Result<(), Failure> {
-    let mut reading = Reading::new(collection);
+    let mut reading = Reading::new(collection, begin(input.reader())?);
     let Some(first) = reading.read(input, from, to)? else {
         return Err(Failure::new(Exit::Usage, "--from lies behind --to: name the earlier point with --from"));
     };
@@ -75,12 +75,12 @@ struct Reading<'g> {
 }
 
 impl<'g> Reading<'g> {
-    fn new(glob: Option<&'g Pattern>) -> Reading<'g> {
+    fn new(glob: Option<&'g Pattern>, begins: State) -> Reading<'g> {
         Reading {
             glob,
-            state: State::new(),
+            describer: Describer::behind(&begins),
+            state: begins,
             policies: Policies::new(),
-            describer: Describer::new(),
             counts: BTreeMap::new(),
             total: Counts::default(),
             declarations: 0,

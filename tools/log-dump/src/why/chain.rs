@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use lastword::core::vocabulary::{CollectionId, Event, Recorded, Seq, TaskId};
 use lastword::describe::Describer;
-use lastword::replay::events;
+use lastword::replay::{begin, events};
 
 use super::fate::Fates;
 use crate::fail::Failure;
@@ -50,7 +50,8 @@ impl Chain<'_> {
     /// Writes the events, and says how many there are. Lines for people have a remark where an event alone does not
     /// say why.
     pub(super) fn write(&self, input: &Input, output: &mut Output, json: bool) -> Result<u64, Failure> {
-        let (mut describer, mut fates, mut outstanding) = (Describer::new(), Fates::default(), 0_u64);
+        let (mut fates, mut outstanding) = (Fates::default(), 0_u64);
+        let mut describer = Describer::behind(&begin(input.reader())?);
         let (mut told, mut left_out) = (0, LeftOut::default());
         for event in events(input.reader(), Seq::ZERO) {
             let event = event?;

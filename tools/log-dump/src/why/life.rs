@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lastword::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, Timestamp};
 use lastword::core::{CollectionView, State};
-use lastword::replay::{ReplayError, Until, events};
+use lastword::replay::{ReplayError, Until, begin, events};
 
 use super::Mark;
 use super::chain::Recent;
@@ -46,14 +46,19 @@ impl Life {
     /// Replays the log up to `until` and follows `name`.
     pub(super) fn of(input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
         let mut life = Life {
-            state: State::new(),
+            state: begin(input.reader())?,
             now: Timestamp::default(),
             incarnation: None,
             ids: BTreeSet::new(),
             limits: None,
             recent: Recent::default(),
         };
-        for event in events(input.reader(), Seq::ZERO) {
+        // In a log that begins later the collection may have been declared before.
+        if let Some(id) = life.state.id_of(name) {
+            life.ids.insert(id);
+            life.incarnation = Incarnation::begun(&life.state, id);
+        }
+        for event in events(input.reader(), life.state.last().next()) {
             let event = event?;
             if is_behind(&event, until) {
                 break;
@@ -109,6 +114,21 @@ impl Incarnation {
             dropped: None,
             last_commit: None,
             commit_before: None,
+        })
+    }
+
+    /// What the state before the first event says of it.
+    fn begun(state: &State, id: CollectionId) -> Option<Incarnation> {
+        let view = CollectionView::of(state, id, state.at())?;
+        Some(Incarnation {
+            id,
+            since: None,
+            wanted_by: None,
+            heard: state.collection(id)?.heard,
+            dropped: None,
+            last_commit: view.applied.as_ref().map(|applied| applied.seq),
+            commit_before: None,
+            view,
         })
     }
 

@@ -7,7 +7,7 @@ use lastword::core::vocabulary::{
 };
 use lastword::core::{CollectionView, State};
 use lastword::describe::{name_of_failure, name_of_rejection};
-use lastword::replay::{ReplayError, Until, events};
+use lastword::replay::{ReplayError, Until, begin, events};
 use serde::Serialize;
 
 use super::chain::{Chain, Recent};
@@ -19,7 +19,8 @@ use crate::output::{Output, printable};
 use crate::point::{is_behind, now_at};
 
 pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bool) -> Result<(), Failure> {
-    let mut reading = Reading { task: id, state: State::new(), word: None, found: None, recent: Recent::default() };
+    let state = begin(input.reader())?;
+    let mut reading = Reading { task: id, state, word: None, found: None, recent: Recent::default() };
     reading.read(input, name, until)?;
     let last = reading.state.last();
     let Some(found) = &reading.found else {
