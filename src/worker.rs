@@ -60,17 +60,20 @@ pub trait Observer: Send + Sync {
 
     /// Watches a source and gives `hint` whenever it may be worth a look. `None` where nothing can be watched, for now
     /// or at all: looks come at intervals anyway, and only they decide. The hint may be given from any thread, and as
-    /// often as events come.
+    /// often as events come: a flood of hints makes few looks.
+    ///
+    /// Called on a thread of the pool for looks, right before a look, while nobody watches the source: at first, after
+    /// source or spec have changed, and when the last one is no longer alive. A panic counts as `None`.
     fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
         let _ = (source, spec, hint);
         None
     }
 }
 
-/// A source that is watched for as long as this is held.
+/// A source that is watched for as long as this is held. Dropping it must not take long.
 pub trait Watching: Send {
-    /// Whether it still tells of everything that happens. One that does not is to be dropped and made anew, with a look
-    /// in between: something may have been missed. May ask the file system, so it may take as long as a look.
+    /// Whether it still tells of everything that happens. Asked right before each look, on the look's thread, so it may
+    /// ask the file system; one that does not is dropped and made anew before that look, so nothing is missed.
     fn is_alive(&self) -> bool;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::feed::{Feed, Watch};
-use super::futures::{Line, Room, Ticket, Wait};
+use super::futures::{Asking, Line, Room, Ticket, Wait};
 use super::history::{CompactError, Retention};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
@@ -156,6 +156,12 @@ impl Handle {
     /// See [`CommandError`].
     pub fn refresh(&self, name: Name) -> Result<Receipt, CommandError> {
         self.ask(Command::Refresh { name, force: false, seen: None })
+    }
+
+    /// Says that a source may have changed, for callers who hear of changes by other means than an
+    /// [`Observer`](crate::worker::Observer). Leads to a look, soon and once for many hints; leaves no event.
+    pub fn hint(&self, name: Name) -> Asking<()> {
+        Asking::new(self.line(), |reply| Message::Hint { name, reply })
     }
 
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.

@@ -98,6 +98,12 @@ impl Job {
         self.assignment.applied.as_deref()
     }
 
+    /// Earlier attempts of the collection that ended without a commit and whose outputs were not discarded.
+    #[must_use]
+    pub fn leftovers(&self) -> &[Token] {
+        &self.assignment.leftovers
+    }
+
     /// When the attempt times out, however often its worker reports; `None` if it never does.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {

@@ -25,6 +25,7 @@ pub(super) enum Message {
     Digest { reply: Promise<(Seq, [u8; 32])> },
     Compact { keep: Retention, reply: Compacted },
     Lending(Lending),
+    Hint { name: Name, reply: Reply<()> },
     Shutdown { timeout: Duration },
 }
 
@@ -33,7 +34,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) enum Report {
     Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
-    Looked(Looked),
+    Looked(Box<Looked>),
     Remembered(Remembered),
 }
 

@@ -6,10 +6,12 @@ mod driven;
 mod feed;
 mod futures;
 mod handle;
+mod hints;
 mod history;
 mod job;
 mod leases;
 mod lend;
+mod looking;
 mod looks;
 mod message;
 mod pool;
@@ -52,6 +54,7 @@ pub use stats::{Counted, Stats};
 pub use waits::Waited;
 
 use feed::Feed;
+use hints::Hints;
 use history::{EVENTS_PER_SNAPSHOT, History};
 use looks::{Looks, Rhythm};
 use message::Message;
@@ -384,6 +387,7 @@ impl Builder {
         let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
         let pool = Pool::start(shop.clone(), self.workers).map_err(StartError::Thread)?;
         let rhythm = Rhythm { interval: self.look_interval, patience: self.look_timeout };
+        let hints = Hints::new(time.clone());
         let looks = Looks::start(&shop, self.lookers, rhythm).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
@@ -399,6 +403,7 @@ impl Builder {
             moved,
             pool,
             looks,
+            hints,
             leases: leases::Leases::default(),
             feed: Arc::clone(&feed),
             room: Arc::clone(&room),

@@ -10,9 +10,10 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
+use super::hints::Hints;
 use super::history::History;
 use super::leases::{Leases, Seeker};
-use super::looks::{Looked, Looks};
+use super::looks::Looks;
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
 use super::stats::Counted;
@@ -20,11 +21,11 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
-    Observation, Receipt, Recorded, Rejection, Seen, Source, Stopping, Subject, Timestamp, Token, Word,
+    AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind, Receipt,
+    Recorded, Rejection, Source, Stopping, Timestamp, Token, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
-use crate::worker::{Assignment, Failure, Sight, Signals};
+use crate::worker::{Assignment, Failure, Signals};
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
 /// does not wait long.
@@ -50,6 +51,7 @@ pub(super) struct Engine {
     pub(super) moved: Moved,
     pub(super) pool: Pool,
     pub(super) looks: Looks,
+    pub(super) hints: Hints,
     pub(super) leases: Leases,
     pub(super) feed: Arc<Feed>,
     pub(super) room: Arc<Bell<()>>,
@@ -123,13 +125,14 @@ impl Engine {
         ids.into_iter().for_each(|id| self.ask_for_look(id, now));
         while !self.is_over() {
             if self.stopping.is_none() {
-                self.looks.begin_due(self.reducer.state(), self.time.now());
+                self.looks.begin_due(self.reducer.state(), &self.hints, self.time.now());
             }
             self.sleep();
             self.wakes += 1;
             self.reducer.begin(self.time.now());
             self.take_messages()?;
             self.take_back()?;
+            self.take_hints();
             self.give_up_looks()?;
             self.reducer.deadlines()?;
             self.assign()?;
@@ -152,6 +155,7 @@ impl Engine {
         select.recv(&self.messages);
         select.recv(&self.reports);
         select.recv(&self.moved.receiver);
+        select.recv(&self.hints.woken);
         let (now, next) = (self.time.now(), self.due());
         let tick = now.after(TICK.saturating_sub(self.time.monotonic().saturating_sub(self.ticked)));
         let next = next.unwrap_or(tick).min(tick);
@@ -169,11 +173,12 @@ impl Engine {
         let (state, stops) = (self.reducer.state(), self.stopping.is_some());
         let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
         let look = self.looks.next_due().filter(|_| !stops);
+        let hint = self.hints.next_due().filter(|_| !stops);
         let lend = self.next_lend().filter(|_| !stops);
         let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
         let lease = self.leases.next_due();
         let base = self.history.is_writing().then(|| self.time.now()).filter(|_| !stops);
-        [state.next_deadline(), ready, look, lend, unclaimed, lease, base].into_iter().flatten().min()
+        [state.next_deadline(), ready, look, hint, lend, unclaimed, lease, base].into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -187,7 +192,7 @@ impl Engine {
                 Report::Returned { slot, attempt, fingerprint, outcome } => {
                     self.returned(slot, attempt, fingerprint, outcome)?;
                 }
-                Report::Looked(looked) => self.looked(&looked)?,
+                Report::Looked(looked) => self.looked(*looked)?,
                 Report::Remembered(remembered) => self.remembered(remembered),
             }
         }
@@ -257,6 +262,7 @@ impl Engine {
             }
             Message::Compact { keep, reply } => self.history.compact(keep, reply),
             Message::Lending(lending) => self.lending(lending)?,
+            Message::Hint { name, reply } => self.hint(name, reply),
             Message::Shutdown { timeout } => self.stop(timeout),
         }
         Ok(())
@@ -334,31 +340,6 @@ impl Engine {
         collection.and_then(|c| c.applied.as_ref()).is_some_and(|applied| applied.token == attempt.token)
     }
 
-    /// Says of sources that do not answer that they cannot be observed.
-    fn give_up_looks(&mut self) -> Result<(), ReducerError> {
-        while let Some(id) = self.looks.give_up(self.time.now()) {
-            let cause = format!("the look at it has not returned for {:?}", self.looks.patience()).into();
-            let (subject, seen) = (Subject::Id(id), Seen::Failed { cause });
-            // Refused only if the collection is gone.
-            let _ = self.reducer.command(&Command::Observe(Observation { subject, began: None, seen }))?;
-        }
-        Ok(())
-    }
-
-    fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
-        let seen = match &looked.seen {
-            Ok(Sight { observed, delta, gone, .. }) => {
-                Seen::Content { observed: observed.clone(), delta: *delta, gone: *gone }
-            }
-            Err(error) => Seen::Failed { cause: error.0.as_str().into() },
-        };
-        let subject = Subject::Id(looked.id);
-        let command = Command::Observe(Observation { subject, began: Some(looked.began), seen });
-        let verdict = self.reducer.command(&command)?;
-        self.looks.finished(looked, verdict.is_ok(), self.time.now());
-        Ok(())
-    }
-
     /// Gives ready tasks to idle workers, in the same frame as what made them ready.
     fn assign(&mut self) -> Result<(), ReducerError> {
         if self.stopping.is_some() {
@@ -429,13 +410,6 @@ impl Engine {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn ask_for_look(&mut self, id: CollectionId, at: Timestamp) {
-        let Some(collection) = self.reducer.state().collection(id) else { return };
-        if collection.versioned && self.observed.contains(&collection.kind) {
-            self.looks.ask(id, at);
         }
     }
 

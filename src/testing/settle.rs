@@ -8,7 +8,7 @@ use super::Harness;
 use crate::clock::{Clock, SystemClock};
 use crate::core::vocabulary::{Name, Timestamp};
 use crate::core::{Condition, Pending};
-use crate::engine::{CollectionStatus, Stats};
+use crate::engine::{CollectionStatus, LastLook, Stats};
 
 /// Moves of the clock before a test is told that this leads nowhere: with the defaults a collection that fails for
 /// ever is parked after ten, and years have passed after so many.
@@ -132,7 +132,8 @@ fn is_quiet(stats: &Stats) -> bool {
 }
 
 fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
-    let looked = status.next_look.is_none() || status.last_look.is_some_and(|look| look.started >= begun);
+    let proven = |look: LastLook| look.started >= begun && look.racy == 0;
+    let looked = status.next_look.is_none() || status.last_look.is_some_and(proven);
     let admitted = !matches!(status.view.pending, Some(Pending::Settling { .. }));
     let stands = match status.view.condition {
         Condition::Fresh

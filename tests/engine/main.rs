@@ -11,6 +11,7 @@ mod failures;
 mod floods;
 mod found;
 mod gated;
+mod hints;
 mod lent;
 mod looks;
 mod lost_replies;
