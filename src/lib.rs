@@ -16,6 +16,7 @@
 //! | [`clock`] | the only place that reads a clock |
 //! | [`describe`] | events as JSON and as lines |
 //! | `external` | collections built from Parquet files in directories (feature `external`) |
+//! | `testing` | a harness to test workers with: the real engine in memory, time by hand (feature `testing`) |
 //!
 //! # What it tells `tracing`
 //!
@@ -33,6 +34,7 @@
 // A library that keeps other people's data does not end their process: errors are values.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod bell;
 pub mod clock;
 pub mod codec;
 pub mod core;
@@ -45,6 +47,8 @@ pub mod log;
 pub mod objects;
 pub mod reducer;
 pub mod replay;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod worker;
 
 /// The format on disk: `log-format.md`, whose examples are tests.

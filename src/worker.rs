@@ -3,9 +3,10 @@
 //! A worker is told what to build by a [`Context`] and says how it went by its return value. Whether the result
 //! is committed is not for it to decide: by the time it returns something else may be wanted.
 
+mod signals;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::EngineTime;
@@ -15,6 +16,9 @@ use crate::core::vocabulary::{
 };
 use crate::core::{Applied, vocabulary::Content};
 use crate::objects::Objects;
+
+pub(crate) use signals::Signals;
+pub use signals::{Progress, Stopped};
 
 /// Builds the collections of one kind.
 pub trait Worker: Send + Sync + 'static {
@@ -139,38 +143,6 @@ pub(crate) struct Assignment {
     pub(crate) signals: Arc<Signals>,
 }
 
-/// What an attempt and the engine tell each other while it runs.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    stop: AtomicBool,
-    done: AtomicU64,
-    total: AtomicU64,
-}
-
-impl Signals {
-    pub(crate) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn progress(&self) -> Option<Progress> {
-        let total = self.total.load(Ordering::Relaxed);
-        (total > 0).then(|| Progress { done: self.done.load(Ordering::Relaxed).min(total), total })
-    }
-}
-
-/// How far an attempt has come, in units of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Units done.
-    pub done: u64,
-    /// Units in all.
-    pub total: u64,
-}
-
 /// One attempt, as its worker sees it.
 pub struct Context {
     assignment: Assignment,
@@ -284,10 +256,22 @@ impl Context {
         if self.is_stopping() { Err(Failure::Stopped) } else { Ok(()) }
     }
 
+    /// A future that resolves when the attempt is told to stop, for work that is itself a future: drive both and
+    /// stop with the first. It needs no runtime, and may outlive the context.
+    pub fn stopped(&self) -> Stopped {
+        Stopped::new(Arc::clone(&self.assignment.signals))
+    }
+
+    /// Sleeps without being deaf: until the attempt is told to stop, for at most `timeout` of the engine's time.
+    /// Says whether it was told.
+    #[must_use]
+    pub fn wait_stopped(&self, timeout: Duration) -> bool {
+        self.assignment.signals.sleep(&self.time, timeout)
+    }
+
     /// Says how far the attempt has come. It is shown, not logged.
     pub fn progress(&self, done: u64, total: u64) {
-        self.assignment.signals.done.store(done, Ordering::Relaxed);
-        self.assignment.signals.total.store(total, Ordering::Relaxed);
+        self.assignment.signals.report(done, total);
     }
 
     /// Where sets of files and manifests are kept.

@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::clock::{Clock, SystemClock};
+use crate::bell::{Bell, Seat};
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
 use crate::replay::{self, ReplayError};
@@ -21,8 +22,7 @@ const CHUNK: usize = 1024;
 
 /// The engine's side.
 pub(super) struct Feed {
-    recent: Mutex<Recent>,
-    published: Condvar,
+    recent: Bell<Recent>,
     /// Gone once the feed is closed: a reader keeps the log open, and whoever shut down wants to open it again.
     reader: Mutex<Option<Box<dyn LogReader>>>,
 }
@@ -37,29 +37,44 @@ impl Feed {
     /// A feed of a log whose last durable event is `durable`.
     pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
         let recent = Recent { events: VecDeque::new(), durable, closed: false };
-        Feed { recent: Mutex::new(recent), published: Condvar::new(), reader: Mutex::new(Some(reader)) }
+        Feed { recent: Bell::new(recent), reader: Mutex::new(Some(reader)) }
     }
 
     /// Shows events that have just become durable.
     pub(super) fn publish(&self, events: &[Arc<Recorded>]) {
         let Some(last) = events.last() else { return };
-        let mut recent = self.lock();
-        recent.durable = last.seq;
-        recent.events.extend(events.iter().cloned());
-        let surplus = recent.events.len().saturating_sub(KEPT);
-        recent.events.drain(..surplus);
-        self.published.notify_all();
+        self.recent.ring(|recent| {
+            recent.durable = last.seq;
+            recent.events.extend(events.iter().cloned());
+            let surplus = recent.events.len().saturating_sub(KEPT);
+            recent.events.drain(..surplus);
+        });
     }
 
     /// There will be no more.
     pub(super) fn close(&self) {
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.lock().closed = true;
-        self.published.notify_all();
+        self.recent.ring(|recent| recent.closed = true);
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+/// What there is for a watcher, apart from waiting.
+enum Next {
+    Event(Arc<Recorded>),
+    /// Only the log still has it; this is the last durable event.
+    InLog(Seq),
+    Closed,
+}
+
+impl Recent {
+    /// What comes at `next`; nothing if that has not happened yet.
+    fn next(&self, next: Seq) -> Option<Next> {
+        if self.durable < next {
+            return self.closed.then_some(Next::Closed);
+        }
+        let offset = self.events.front().and_then(|oldest| next.0.checked_sub(oldest.seq.0));
+        let event = offset.and_then(|offset| self.events.get(usize::try_from(offset).ok()?));
+        Some(event.map_or(Next::InLog(self.durable), |event| Next::Event(Arc::clone(event))))
     }
 }
 
@@ -116,12 +131,13 @@ pub struct Watch {
     next: Seq,
     backlog: VecDeque<Arc<Recorded>>,
     behind: bool,
+    seat: Seat,
 }
 
 impl Watch {
     pub(super) fn new(feed: Arc<Feed>, from: Seq) -> Watch {
         let reader = feed.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|reader| reader.another());
-        Watch { feed, reader, next: from.max(Seq(1)), backlog: VecDeque::new(), behind: false }
+        Watch { feed, reader, next: from.max(Seq(1)), backlog: VecDeque::new(), behind: false, seat: Seat::default() }
     }
 
     /// The next event, as soon as it is durable; waits for at most `timeout`.
@@ -132,37 +148,51 @@ impl Watch {
         if let Some(event) = self.backlog.pop_front() {
             return Ok(self.show(event));
         }
-        let waited = SystemClock::new();
-        let mut recent = self.feed.lock();
-        while recent.durable < self.next {
-            if recent.closed {
+        match self.feed.recent.wait_timeout(timeout, |recent| recent.next(self.next)) {
+            Some(next) => self.take(next),
+            None => Err(WatchError::TimedOut),
+        }
+    }
+
+    /// The next event, as soon as it is durable, without a thread that waits. One that was pending is lost with
+    /// nothing when it is dropped. While the watcher is behind, as after [`Watched::Lagged`], it reads from the log
+    /// where it is polled.
+    ///
+    /// # Errors
+    /// When nothing will come any more, or the log could not be read; never [`WatchError::TimedOut`].
+    pub async fn next_event(&mut self) -> Result<Watched, WatchError> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// [`next_event`](Watch::next_event) for whoever implements a stream on it. A pending one wakes the waker of the
+    /// last call.
+    ///
+    /// # Errors
+    /// Those of `next_event`.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Watched, WatchError>> {
+        if let Some(event) = self.backlog.pop_front() {
+            return Poll::Ready(Ok(self.show(event)));
+        }
+        let next = self.next;
+        self.feed.recent.poll(&mut self.seat, context, |recent| recent.next(next)).map(|next| self.take(next))
+    }
+
+    fn take(&mut self, next: Next) -> Result<Watched, WatchError> {
+        match next {
+            Next::Event(event) => {
+                self.behind = false;
+                Ok(self.show(event))
+            }
+            Next::Closed => {
                 self.reader = None;
-                return Err(WatchError::Closed);
+                Err(WatchError::Closed)
             }
-            let left = timeout.saturating_sub(waited.monotonic());
-            if left.is_zero() {
-                return Err(WatchError::TimedOut);
+            Next::InLog(_) if self.reader.is_none() => Err(WatchError::Closed),
+            Next::InLog(durable) if !std::mem::replace(&mut self.behind, true) => {
+                Ok(Watched::Lagged { behind: durable.0 - self.next.0 + 1 })
             }
-            recent = self.feed.published.wait_timeout(recent, left).unwrap_or_else(PoisonError::into_inner).0;
+            Next::InLog(durable) => self.read_log(durable),
         }
-        let oldest = recent.events.front().map(|event| event.seq);
-        if let Some(offset) = oldest.and_then(|oldest| self.next.0.checked_sub(oldest.0))
-            && let Some(event) = usize::try_from(offset).ok().and_then(|offset| recent.events.get(offset))
-        {
-            let event = Arc::clone(event);
-            drop(recent);
-            self.behind = false;
-            return Ok(self.show(event));
-        }
-        let durable = recent.durable;
-        drop(recent);
-        if self.reader.is_none() {
-            return Err(WatchError::Closed);
-        }
-        if !std::mem::replace(&mut self.behind, true) {
-            return Ok(Watched::Lagged { behind: durable.0 - self.next.0 + 1 });
-        }
-        self.read_log(durable)
     }
 
     fn read_log(&mut self, durable: Seq) -> Result<Watched, WatchError> {
@@ -183,6 +213,12 @@ impl Watch {
     fn show(&mut self, event: Arc<Recorded>) -> Watched {
         self.next = event.seq.next();
         Watched::Event(event)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.feed.recent.leave(&mut self.seat);
     }
 }
 

@@ -1,21 +1,23 @@
-//! What callers hold: a cheap, shareable [`Handle`], and [`Ticket`]s for what they have asked for.
+//! What callers hold: a cheap, shareable [`Handle`].
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Sender, TrySendError};
 
 use super::feed::{Feed, Watch};
+use super::futures::{Room, Ticket, Wait};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
+use super::promise::{Broken, Promise, promise};
 use super::stats::Stats;
 use super::waits::Waited;
-use crate::clock::{Clock, SystemClock};
+use crate::bell::Bell;
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
     Command, Declaration, Fingerprint, Generation, Name, Observation, Observed, Receipt, Rejection, Seen, Seq, Subject,
-    TaskId,
+    TaskId, Timestamp,
 };
 use crate::worker::Progress;
 
@@ -30,11 +32,17 @@ pub const MOST_BYTES_IN_BATCH: usize = 16 << 20;
 ///
 /// The blocking methods return when what they asked for is durable. They wait while the queue is full; `try_submit`
 /// answers [`SubmitError::Full`] instead.
+///
+/// An async runtime uses [`try_submit`](Handle::try_submit), whose [`Ticket`] is a future, [`room`](Handle::room) when
+/// the queue is full, [`applied`](Handle::applied), and [`Watch::next_event`]: none of them ever blocks its thread.
+/// They are woken by the engine and ask for no runtime in particular.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) messages: Sender<Message>,
     pub(super) feed: Arc<Feed>,
     pub(super) died: Arc<OnceLock<String>>,
+    /// Rung when messages have left the queue.
+    pub(super) room: Arc<Bell<()>>,
 }
 
 /// Why a command has no receipt.
@@ -115,51 +123,12 @@ pub struct CollectionStatus {
     pub view: CollectionView,
     /// The last look at its source, since the engine was opened, whose word was accepted.
     pub last_look: Option<LastLook>,
+    /// When its source is looked at next; nothing while a look is under way, or if nobody looks at it.
+    pub next_look: Option<Timestamp>,
     /// How far the running attempt has come.
     pub progress: Option<Progress>,
     /// The task waits, and every worker is held by an attempt that was abandoned.
     pub workers_exhausted: bool,
-}
-
-/// The answer to a command, as soon as it is durable.
-#[derive(Debug)]
-pub struct Ticket {
-    answer: Receiver<Result<Receipt, CommandError>>,
-    died: Arc<OnceLock<String>>,
-}
-
-impl Ticket {
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// When the command was refused, not accepted, or its outcome is unknown.
-    pub fn wait(self) -> Result<Receipt, CommandError> {
-        self.answer.recv().unwrap_or_else(|_| Err(unknown(&self.died)))
-    }
-
-    /// Waits for the answer for at most `timeout`; the ticket comes back if there is none yet.
-    ///
-    /// # Errors
-    /// The ticket. The inner error is that of [`wait`](Ticket::wait).
-    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<Receipt, CommandError>, Ticket> {
-        match self.answer.recv_timeout(timeout) {
-            Ok(answer) => Ok(answer),
-            Err(RecvTimeoutError::Disconnected) => Ok(Err(unknown(&self.died))),
-            Err(RecvTimeoutError::Timeout) => Err(self),
-        }
-    }
-
-    /// The answer, if there is one already.
-    ///
-    /// # Errors
-    /// The ticket. The inner error is that of [`wait`](Ticket::wait).
-    pub fn try_wait(self) -> Result<Result<Receipt, CommandError>, Ticket> {
-        match self.answer.try_recv() {
-            Ok(answer) => Ok(answer),
-            Err(TryRecvError::Disconnected) => Ok(Err(unknown(&self.died))),
-            Err(TryRecvError::Empty) => Err(self),
-        }
-    }
 }
 
 impl Handle {
@@ -277,7 +246,7 @@ impl Handle {
         }
         let (reply, answer) = Reply::new(&self.died);
         self.messages.send(Message::Batch { commands, reply }).map_err(|_| self.closed())?;
-        answer.recv().unwrap_or_else(|_| Err(unknown(&self.died)))
+        answer.wait().unwrap_or_else(|Broken| Err(unknown(&self.died)))
     }
 
     /// One collection, or `None` if nothing has that name.
@@ -317,20 +286,18 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
     pub fn wait_applied(&self, name: Name, generation: Generation, timeout: Duration) -> Result<Waited, CommandError> {
-        let (reply, answer) = bounded(1);
-        let waited = SystemClock::new();
-        let asker = Arc::new(());
-        let message = Message::Wait { name, generation, reply, asker: Arc::downgrade(&asker) };
-        match self.messages.send_timeout(message, timeout) {
-            Ok(()) => {}
-            Err(SendTimeoutError::Timeout(_)) => return Ok(Waited::TimedOut),
-            Err(SendTimeoutError::Disconnected(_)) => return Err(self.closed()),
-        }
-        match answer.recv_timeout(timeout.saturating_sub(waited.monotonic())) {
-            Ok(waited) => Ok(waited),
-            Err(RecvTimeoutError::Timeout) => Ok(Waited::TimedOut),
-            Err(RecvTimeoutError::Disconnected) => Err(self.closed()),
-        }
+        self.applied(name, generation).wait_timeout(timeout)
+    }
+
+    /// The same as a future, which never times out. Dropped, it waits no longer.
+    pub fn applied(&self, name: Name, generation: Generation) -> Wait {
+        Wait::new(self.messages.clone(), Arc::clone(&self.room), Arc::clone(&self.died), name, generation)
+    }
+
+    /// Resolves when the queue of commands has room: what to await after [`SubmitError::Full`] and before trying
+    /// again. Others may be quicker, so there may be none left by then.
+    pub fn room(&self) -> Room {
+        Room::new(self.messages.clone(), Arc::clone(&self.room))
     }
 
     /// The events from `from` on, past and future, each once and in order. Only durable ones are shown.
@@ -348,14 +315,14 @@ impl Handle {
             return Err(CommandError::NotForCallers);
         }
         let (reply, answer) = Reply::new(&self.died);
-        let ticket = Ticket { answer, died: Arc::clone(&self.died) };
+        let ticket = Ticket::new(answer, Arc::clone(&self.died));
         Ok((Message::Command { command: Box::new(command), reply }, ticket))
     }
 
-    fn query<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Result<T, CommandError> {
-        let (reply, answer) = bounded(1);
+    fn query<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
+        let (reply, answer) = promise();
         self.messages.send(message(reply)).map_err(|_| self.closed())?;
-        answer.recv().map_err(|_| self.closed())
+        answer.wait().map_err(|Broken| self.closed())
     }
 
     fn closed(&self) -> CommandError {
@@ -369,7 +336,8 @@ impl fmt::Debug for Handle {
     }
 }
 
-fn unknown(died: &OnceLock<String>) -> CommandError {
+/// What is said of a command that was taken into a batch and never answered.
+pub(super) fn unknown(died: &OnceLock<String>) -> CommandError {
     CommandError::Unknown(end_of(died))
 }
 

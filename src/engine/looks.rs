@@ -166,6 +166,11 @@ impl Looks {
         self.entries.get(&id).and_then(|entry| entry.last)
     }
 
+    /// When the source is looked at next; nothing while a look is under way, or if nobody looks.
+    pub(super) fn next(&self, id: CollectionId) -> Option<Timestamp> {
+        self.entries.get(&id).and_then(|entry| entry.due)
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len() + self.overdue.len()
     }

@@ -1,51 +1,27 @@
 //! Every reason for which the reducer wakes, apart from time.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::handle::{CollectionStatus, CommandError, end_of};
 use super::looks::Looked;
 use super::pool::{Outcome, Slot};
+use super::promise::{Answer, Promise, promise};
 use super::stats::Stats;
 use super::waits::Waited;
 use crate::core::vocabulary::{AttemptRef, Command, Fingerprint, Generation, Name, Receipt, Rejection, Seq};
 
 /// From a handle.
 pub(super) enum Message {
-    Command {
-        command: Box<Command>,
-        reply: Reply<Receipt>,
-    },
-    Batch {
-        commands: Vec<Command>,
-        reply: Reply<Vec<Result<Receipt, Rejection>>>,
-    },
-    /// `asker` is gone once nobody waits any more.
-    Wait {
-        name: Name,
-        generation: Generation,
-        reply: Sender<Waited>,
-        asker: Weak<()>,
-    },
-    Status {
-        name: Name,
-        reply: Sender<Option<Box<CollectionStatus>>>,
-    },
-    List {
-        reply: Sender<Vec<CollectionStatus>>,
-    },
-    Stats {
-        reply: Sender<Box<Stats>>,
-    },
-    Digest {
-        reply: Sender<(Seq, [u8; 32])>,
-    },
-    Shutdown {
-        timeout: Duration,
-    },
+    Command { command: Box<Command>, reply: Reply<Receipt> },
+    Batch { commands: Vec<Command>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
+    Wait { name: Name, generation: Generation, reply: Promise<Waited> },
+    Status { name: Name, reply: Promise<Option<Box<CollectionStatus>>> },
+    List { reply: Promise<Vec<CollectionStatus>> },
+    Stats { reply: Promise<Box<Stats>> },
+    Digest { reply: Promise<(Seq, [u8; 32])> },
+    Shutdown { timeout: Duration },
 }
 
 /// From the threads of the pools. There are never more reports than threads, so they have a queue of their own, in
@@ -59,29 +35,32 @@ pub(super) enum Report {
 /// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers
 /// that the command was not accepted; once it was taken into a batch, silence means that nobody knows.
 pub(super) struct Reply<T> {
-    queued: Option<Sender<Result<T, CommandError>>>,
+    queued: Option<Promise<Result<T, CommandError>>>,
     died: Arc<OnceLock<String>>,
 }
 
 impl<T> Reply<T> {
     /// A reply, and where it arrives.
-    pub(super) fn new(died: &Arc<OnceLock<String>>) -> (Reply<T>, Receiver<Result<T, CommandError>>) {
-        let (reply, answer) = bounded(1);
+    pub(super) fn new(died: &Arc<OnceLock<String>>) -> (Reply<T>, Answer<Result<T, CommandError>>) {
+        let (reply, answer) = promise();
         (Reply { queued: Some(reply), died: Arc::clone(died) }, answer)
     }
 
     /// The command is taken into a batch: what to call once that is durable.
     pub(super) fn taken(mut self) -> impl FnOnce(Result<T, CommandError>) {
         let reply = self.queued.take();
-        // Whoever no longer listens does not have to be told.
-        move |answer| drop(reply.map(|reply| reply.send(answer)))
+        move |answer| {
+            if let Some(reply) = reply {
+                reply.keep(answer);
+            }
+        }
     }
 }
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         if let Some(reply) = self.queued.take() {
-            let _ = reply.send(Err(CommandError::NotAccepted(end_of(&self.died))));
+            reply.keep(Err(CommandError::NotAccepted(end_of(&self.died))));
         }
     }
 }

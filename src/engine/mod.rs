@@ -3,10 +3,12 @@
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
 mod feed;
+mod futures;
 mod handle;
 mod looks;
 mod message;
 mod pool;
+mod promise;
 mod run;
 mod shown;
 mod stats;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
+use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{Duties, FieldError, Kind, Seq};
@@ -33,7 +36,8 @@ use crate::replay::{self, Folding, ReplayError, Until};
 use crate::worker::Worker;
 
 pub use feed::{Watch, WatchError, Watched};
-pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError, Ticket};
+pub use futures::{Room, Ticket, Wait};
+pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
@@ -337,7 +341,7 @@ impl Builder {
         let rhythm = Rhythm { interval: self.look_interval, patience: self.look_timeout };
         let looks = Looks::start(&shop, self.lookers, rhythm).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
-        let died = Arc::new(OnceLock::new());
+        let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
         let engine = Engine {
             reducer,
             ticked: time.monotonic(),
@@ -351,6 +355,7 @@ impl Builder {
             pool,
             looks,
             feed: Arc::clone(&feed),
+            room: Arc::clone(&room),
             died: Arc::clone(&died),
             batch: run::Batch::default(),
             waits: waits::Waits::default(),
@@ -358,9 +363,14 @@ impl Builder {
             wakes: 0,
             stopping: None,
         };
-        let thread = thread::Builder::new().name("lastword".to_owned()).spawn(move || engine.run());
-        let thread = Some(thread.map_err(StartError::Thread)?);
-        Ok(Reconciler { handle: Handle { messages, feed, died }, thread, sweep })
+        let queue_gone = run::QueueGone(Arc::clone(&room));
+        let run = move || {
+            // Dropped after the engine and its queue.
+            let _queue_gone = queue_gone;
+            engine.run()
+        };
+        let thread = Some(thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?);
+        Ok(Reconciler { handle: Handle { messages, feed, died, room }, thread, sweep })
     }
 
     fn check(&self) -> Result<(), FieldError> {

@@ -110,6 +110,16 @@ impl Pool {
         self.running.values().for_each(|job| job.signals.stop());
     }
 
+    /// Has every attempt that sleeps look at the clock.
+    pub(super) fn ring_all(&self) {
+        self.running.values().for_each(|job| job.signals.ring());
+    }
+
+    /// Of every attempt that sleeps, when it wakes.
+    pub(super) fn asleep(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        self.running.values().filter_map(|job| job.signals.asleep())
+    }
+
     /// Whether an attempt was told to stop.
     pub(super) fn is_stopping(&self, token: Token) -> bool {
         self.running.get(&token).is_some_and(|job| job.signals.is_stopping())
@@ -190,6 +200,13 @@ impl Pool {
         self.threads.insert(slot, sender);
         self.idle.push_back(slot);
         Ok(())
+    }
+}
+
+/// Nobody is left asleep by an engine that has ended, in whatever way.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop_all();
     }
 }
 

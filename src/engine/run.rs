@@ -14,7 +14,8 @@ use super::looks::{Looked, Looks};
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
 use super::stats::Counted;
-use super::waits::Waits;
+use super::waits::{Waited, Waits};
+use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
     AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
@@ -48,6 +49,7 @@ pub(super) struct Engine {
     pub(super) pool: Pool,
     pub(super) looks: Looks,
     pub(super) feed: Arc<Feed>,
+    pub(super) room: Arc<Bell<()>>,
     pub(super) died: Arc<OnceLock<String>>,
     pub(super) batch: Batch,
     pub(super) waits: Waits,
@@ -75,6 +77,15 @@ pub(super) struct Batch {
 pub(super) struct Stopping {
     since: SystemClock,
     timeout: Duration,
+}
+
+/// Rings once the queue is gone, so that nobody waits for room in it.
+pub(super) struct QueueGone(pub(super) Arc<Bell<()>>);
+
+impl Drop for QueueGone {
+    fn drop(&mut self) {
+        self.0.ring(|()| ());
+    }
 }
 
 impl Engine {
@@ -127,12 +138,7 @@ impl Engine {
         select.recv(&self.messages);
         select.recv(&self.reports);
         select.recv(&self.moved.receiver);
-        let now = self.time.now();
-        let state = self.reducer.state();
-        let stops = self.stopping.is_some();
-        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
-        let look = self.looks.next_due().filter(|_| !stops);
-        let next = [state.next_deadline(), ready, look].into_iter().flatten().min();
+        let (now, next) = (self.time.now(), self.due());
         let tick = now.after(TICK.saturating_sub(self.time.monotonic().saturating_sub(self.ticked)));
         let next = next.unwrap_or(tick).min(tick);
         let until_next = if next <= now { Some(Duration::ZERO) } else { self.time.sleep(next) };
@@ -144,10 +150,20 @@ impl Engine {
         }
     }
 
+    /// When the engine has something to do even if it hears of nothing.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let (state, stops) = (self.reducer.state(), self.stopping.is_some());
+        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
+        let look = self.looks.next_due().filter(|_| !stops);
+        [state.next_deadline(), ready, look].into_iter().flatten().min()
+    }
+
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
     /// from being heard.
     fn take_messages(&mut self) -> Result<(), ReducerError> {
-        while self.moved.receiver.try_recv().is_ok() {}
+        if self.moved.receiver.try_iter().count() > 0 {
+            self.pool.ring_all();
+        }
         while let Ok(report) = self.reports.try_recv() {
             match report {
                 Report::Returned { slot, attempt, fingerprint, outcome } => {
@@ -156,6 +172,12 @@ impl Engine {
                 Report::Looked(looked) => self.looked(&looked)?,
             }
         }
+        let result = self.take_commands();
+        self.room.ring(|()| ());
+        result
+    }
+
+    fn take_commands(&mut self) -> Result<(), ReducerError> {
         for _ in 0..MOST_MESSAGES {
             if self.reducer.frame_length() >= MOST_FRAME_BYTES || self.reducer.frame_events() >= MOST_FRAME_EVENTS {
                 break;
@@ -189,33 +211,30 @@ impl Engine {
                 let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
                 self.release(move || reply(Ok(verdicts)));
             }
-            Message::Wait { name, generation, reply, asker } => {
-                let id = self.reducer.state().id_of(&name);
-                match id {
-                    Some(id) => {
-                        self.waits.add(id, generation, reply, asker);
-                        self.waits.touch(id);
-                    }
-                    None => self.release(move || answer(&reply, super::waits::Waited::Dropped)),
+            Message::Wait { name, generation, reply } => match self.reducer.state().id_of(&name) {
+                Some(id) => {
+                    self.waits.add(id, generation, reply);
+                    self.waits.touch(id);
                 }
-            }
+                None => self.release(move || reply.keep(Waited::Dropped)),
+            },
             Message::Status { name, reply } => {
                 let status = self.reducer.state().id_of(&name).and_then(|id| self.status(id)).map(Box::new);
-                self.release(move || answer(&reply, status));
+                self.release(move || reply.keep(status));
             }
             Message::List { reply } => {
                 let ids = self.reducer.state().by_name().map(|(id, _)| id);
                 let list = ids.filter_map(|id| self.status(id)).collect();
-                self.release(move || answer(&reply, list));
+                self.release(move || reply.keep(list));
             }
             Message::Stats { reply } => {
                 let stats = Box::new(self.stats());
-                self.release(move || answer(&reply, stats));
+                self.release(move || reply.keep(stats));
             }
             Message::Digest { reply } => {
                 let state = self.reducer.state();
                 let digest = (state.last(), state.digest());
-                self.release(move || answer(&reply, digest));
+                self.release(move || reply.keep(digest));
             }
             Message::Shutdown { timeout } => self.stop(timeout),
         }
@@ -399,11 +418,6 @@ impl Engine {
     fn release(&mut self, release: impl FnOnce() + Send + 'static) {
         self.batch.releases.push(Box::new(release));
     }
-}
-
-/// Answers. Whoever no longer listens does not have to be told.
-fn answer<T>(reply: &Sender<T>, value: T) {
-    let _ = reply.send(value);
 }
 
 /// Every event as a `tracing` event of its own.

@@ -15,6 +15,7 @@ impl Engine {
             workers_exhausted: view.task.is_some() && token.is_none() && self.pool.is_exhausted(),
             view,
             last_look: self.looks.last(id),
+            next_look: self.looks.next(id),
             progress: token.and_then(|token| self.pool.progress(token)),
         })
     }
@@ -22,9 +23,12 @@ impl Engine {
     pub(super) fn stats(&self) -> Stats {
         let state = self.reducer.state();
         let mut stats = Stats {
+            at: self.time.now(),
             epoch: state.epoch(),
             durable: self.reducer.durable(),
             attempts: self.pool.running() as u64,
+            asleep: self.pool.asleep().count() as u64,
+            due: self.due().into_iter().chain(self.pool.asleep()).min(),
             idle_workers: self.pool.idle() as u64,
             abandoned_workers: self.pool.abandoned() as u64,
             looks: self.looks.under_way() as u64,
@@ -34,7 +38,7 @@ impl Engine {
             counted: self.counted,
             ..Stats::default()
         };
-        stats.collections(state, self.time.now());
+        stats.collections(state, stats.at);
         stats
     }
 }

@@ -9,6 +9,8 @@ use crate::core::{CollectionView, Lag, Pending, State, Status};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// When this was so: the engine's time.
+    pub at: Timestamp,
     /// The writer's epoch.
     pub epoch: Epoch,
     /// The last durable event.
@@ -31,15 +33,20 @@ pub struct Stats {
     pub lag: Duration,
     /// Attempts running or being told to stop.
     pub attempts: u64,
+    /// Those of them that sleep in [`wait_stopped`](crate::Context::wait_stopped).
+    pub asleep: u64,
     /// Idle worker threads.
     pub idle_workers: u64,
     /// Worker threads given up and not come back.
     pub abandoned_workers: u64,
     /// Looks under way.
     pub looks: u64,
+    /// When something happens by itself: a deadline, a retry, a look, an attempt that wakes. Nothing that waits for a
+    /// worker, an answer or a person is in it.
+    pub due: Option<Timestamp>,
     /// Messages in the queue of commands.
     pub queued: u64,
-    /// Callers that wait for a word to be applied. One that gave up may be counted for a while.
+    /// Callers that wait for a word to be applied.
     pub waiters: u64,
     /// How often the reducer's thread woke.
     pub wakes: u64,

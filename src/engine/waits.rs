@@ -1,10 +1,8 @@
 //! Waiting for a word: who waits for which generation, and what an answer is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Weak;
 
-use crossbeam_channel::Sender;
-
+use super::promise::Promise;
 use crate::core::vocabulary::{CollectionId, Fingerprint, Generation, HoldCause, Seq};
 use crate::core::{Collection, Parking, Pending, State, Status};
 
@@ -46,29 +44,28 @@ pub enum Waited {
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Waits {
-    waiting: BTreeMap<CollectionId, Vec<Wait>>,
+    waiting: BTreeMap<CollectionId, Vec<Waiter>>,
     touched: BTreeSet<CollectionId>,
 }
 
-struct Wait {
+struct Waiter {
     generation: Generation,
-    reply: Sender<Waited>,
-    asker: Weak<()>,
+    reply: Promise<Waited>,
 }
 
 impl Waits {
-    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Sender<Waited>, asker: Weak<()>) {
+    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Promise<Waited>) {
         let waiting = self.waiting.entry(id).or_default();
-        // Askers that timed out leave without a word. Clearing at powers of two costs little and keeps few of them.
+        // Who gave up leaves without a word. Clearing at powers of two costs little and keeps few of them.
         if waiting.len().is_power_of_two() {
-            waiting.retain(|wait| wait.asker.strong_count() > 0);
+            waiting.retain(|waiter| waiter.reply.is_heard());
         }
-        waiting.push(Wait { generation, reply, asker });
+        waiting.push(Waiter { generation, reply });
     }
 
-    /// How many wait, as far as is known.
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.values().map(Vec::len).sum()
+        self.waiting.values().flatten().filter(|waiter| waiter.reply.is_heard()).count()
     }
 
     /// Something happened to a collection.
@@ -88,14 +85,12 @@ impl Waits {
     fn settle_one(&mut self, state: &State, id: CollectionId) {
         let Some(waiting) = self.waiting.get_mut(&id) else { return };
         let collection = state.collection(id);
-        waiting.retain(|wait| match answer(collection, wait.generation) {
-            // Whoever no longer listens does not have to be told.
-            Some(waited) => {
-                let _ = wait.reply.send(waited);
-                false
+        for waiter in std::mem::take(waiting) {
+            match answer(collection, waiter.generation) {
+                Some(waited) => waiter.reply.keep(waited),
+                None => waiting.push(waiter),
             }
-            None => true,
-        });
+        }
         if waiting.is_empty() {
             self.waiting.remove(&id);
         }

@@ -18,7 +18,7 @@ fn lab_with_source() -> Lab {
 
 /// Waits until so many looks have begun and come back.
 #[track_caller]
-fn until_looks(lab: &Lab, count: usize) {
+fn until_looks(lab: &Lab, count: u64) {
     until(&format!("{count} looks"), || lab.puppet.looks() >= count && lab.handle.stats().unwrap().looks == 0);
 }
 
@@ -94,7 +94,7 @@ fn a_refresh_during_a_look_looks_again_right_after_it() {
 fn a_failing_look_is_logged_once_for_each_cause() {
     let lab = lab_with_source();
     let mut looks = 1;
-    let mut fail = |why: &str, times: usize| {
+    let mut fail = |why: &str, times: u64| {
         lab.puppet.show("s3", Err(why));
         for _ in 0..times {
             looks += 1;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lastword::core::vocabulary::*;
 use lastword::engine::{CommandError, EngineError, SubmitError, WatchError, Watched};
 use lastword::log::Keep;
+use lastword::objects::MemoryObjects;
 use lastword::replay::{self, ReplayError};
 
 use crate::support::*;
@@ -19,7 +20,7 @@ fn case_14_a_lost_reply_is_unknown_and_asking_again_gives_the_same_answer() {
         assert!(lost.to_string().contains("barrier"), "{lost}");
         assert!(lab.puppet.begun().is_empty(), "nothing leaves before it is durable");
 
-        let ended = lab.reconciler.take().unwrap().shutdown(LONG).unwrap_err();
+        let ended = lab.shutdown(LONG).unwrap_err();
         assert!(matches!(ended, EngineError::Reducer(_)), "{ended}");
         let after = lab.handle.declare(declaration("a", "{}")).unwrap_err();
         assert!(matches!(after, CommandError::NotAccepted(ref why) if why.contains("barrier")), "{after:?}");
@@ -58,7 +59,7 @@ fn a_poisoned_log_releases_nothing_and_ends_the_engine() {
         assert!(matches!(watch.next_within(LONG), Err(WatchError::Closed)), "nothing of the lost frame is shown");
         assert_eq!(lab.puppet.begun().len(), 1, "nothing of the lost frame runs");
         lab.puppet.until_returned(1);
-        assert!(lab.reconciler.take().unwrap().shutdown(LONG).is_err());
+        assert!(lab.shutdown(LONG).is_err());
 
         let lab = lab.restart();
         assert_eq!(lab.handle.status(name("a")).unwrap().is_some(), keep == Keep::All);
@@ -75,7 +76,7 @@ fn a_log_that_does_not_add_up_is_not_opened() {
     lab.applied("a", 1);
     lab.disk.damage(1, |bytes| bytes[100] ^= 1);
     assert!(matches!(replay::verify(&*lab.reader, None), Err(ReplayError::Log(_))));
-    let objects = Arc::clone(&lab.objects);
+    let objects = Arc::<MemoryObjects>::clone(lab.objects());
     assert!(lastword::engine::Reconciler::on(Box::new(lab.disk.open()), objects).start().is_err());
 }
 
@@ -128,10 +129,10 @@ fn case_49_a_ticket_ends_as_done_refused_not_accepted_or_unknown() {
         }
     };
     assert!(matches!(unknown, Err(CommandError::Unknown(_))), "{unknown:?}");
-    let _ = lab.reconciler.take().unwrap().shutdown(LONG);
+    let _ = lab.shutdown(LONG);
 
     let mut lab = lab.restart();
-    lab.reconciler.take().unwrap().shutdown(LONG).unwrap();
+    lab.shutdown(LONG).unwrap();
     assert!(matches!(lab.handle.submit(declare("c")), Err(CommandError::NotAccepted(_))));
 }
 
@@ -143,9 +144,10 @@ fn case_49_what_is_still_queued_at_the_end_was_not_accepted() {
         std::thread::spawn(move || handle.declare(declaration("held", r#"{"check":"reducer"}"#)))
     };
     lab.puppet.until_checks(1);
-    let queued = || format!("{:?}", lab.handle);
+    let handle = lab.handle.clone();
+    let queued = || format!("{handle:?}");
     let shutdown = {
-        let reconciler = lab.reconciler.take().unwrap();
+        let reconciler = lab.release().unwrap();
         std::thread::spawn(move || reconciler.shutdown(LONG))
     };
     until("the shutdown being queued", || queued().contains("queued: 1"));
@@ -161,12 +163,11 @@ fn case_49_what_is_still_queued_at_the_end_was_not_accepted() {
 
 #[test]
 fn a_watch_shows_nothing_of_a_frame_whose_barrier_failed_and_all_of_it_after_reopening() {
-    let mut lab = Lab::start();
+    let lab = Lab::start();
     let mut watch = lab.handle.watch(Seq(2));
     lab.disk.fail_next_barrier(Keep::All);
     assert!(lab.handle.declare(declaration("a", "{}")).is_err());
     assert!(matches!(watch.next_within(LONG), Err(WatchError::Closed)));
-    let _ = lab.reconciler.take();
     let lab = lab.restart();
     let mut watch = lab.handle.watch(Seq(2));
     assert!(matches!(watch.next_within(LONG), Ok(Watched::Lagged { .. })));

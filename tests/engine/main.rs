@@ -6,11 +6,13 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
 
 mod clocks;
+mod executor;
 mod failures;
 mod floods;
 mod found;
 mod looks;
 mod lost_replies;
+mod polling;
 mod restarts;
 mod secrets;
 mod steering;

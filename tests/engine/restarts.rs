@@ -93,7 +93,7 @@ fn case_35_running_tasks_stop_at_shutdown_and_resume_uncharged() {
     lab.declare("deaf", r#"{"do":"deaf","gate":"h"}"#);
     lab.puppet.until_begun(2);
     let begun = std::time::Instant::now();
-    lab.reconciler.take().unwrap().shutdown(Duration::from_millis(50)).unwrap();
+    lab.shutdown(Duration::from_millis(50)).unwrap();
     assert!(begun.elapsed() < LONG, "a deaf worker does not keep it");
     let last: Vec<_> = lab.types().split_off(lab.types().len() - 1);
     assert_eq!(last, ["attempt_ended"], "the one that listens has handed its attempt back");
@@ -116,20 +116,22 @@ fn case_35_shutdown_ends_as_soon_as_the_last_worker_has_returned() {
     let mut lab = Lab::start();
     lab.declare("a", r#"{"do":"wait","gate":"g"}"#);
     lab.puppet.until_begun(1);
-    lab.reconciler.take().unwrap().shutdown(Duration::MAX).unwrap();
+    lab.shutdown(Duration::MAX).unwrap();
     lab.puppet.until_returned(1);
     assert_eq!(lab.count("attempt_ended"), 1);
 }
 
 #[test]
 fn dropping_the_reconciler_ends_every_thread() {
+    /// The lab itself, and its settings with both kinds.
+    const LAB: usize = 3;
     let mut lab = Lab::start();
     lab.declare("a", r#"{"do":"wait","gate":"never"}"#);
     lab.handle.declare(versioned("b", "seen", "there")).unwrap();
     lab.puppet.until_begun(1);
-    assert!(lab.puppet.holders() > 1);
-    drop(lab.reconciler.take());
-    until("the end of all threads", || lab.puppet.holders() == 1);
+    assert!(lab.puppet.holders() > LAB);
+    drop(lab.release());
+    until("the end of all threads", || lab.puppet.holders() == LAB);
 }
 
 fn open(path: &Path, puppet: &Puppet) -> Reconciler {

@@ -77,7 +77,8 @@ fn case_39_a_planted_secret_appears_nowhere() {
     let dir = tempfile::tempdir().unwrap();
     let (file, used) = (dir.path().join("password"), dir.path().join("used"));
     fs::write(&file, PLANTED).unwrap();
-    let lab = Lab::with(|builder| builder.kind(kind("login"), Login { used: used.clone() }));
+    let login = used.clone();
+    let lab = Lab::with(move |builder| builder.kind(kind("login"), Login { used: login.clone() }));
     let mut told = String::new();
 
     // Whoever writes the secret itself is refused, without hearing it again.
@@ -104,7 +105,7 @@ fn case_39_a_planted_secret_appears_nowhere() {
     assert_eq!(fs::read_to_string(used).unwrap(), PLANTED, "the worker had it");
 
     told += &format!("{:?} {:?} ", lab.handle.list().unwrap(), lab.handle.stats().unwrap());
-    told += &format!("{:?} {:?} {:?} ", lab.handle, lab.reconciler, lab.events());
+    told += &format!("{:?} {:?} {:?} ", lab.handle, lab.harness, lab.events());
     assert!(!told.contains(PLANTED), "{told}");
     let log: Vec<u8> = lab.reader.frames(Seq::ZERO).flat_map(Result::unwrap).collect();
     assert!(!log.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes()));

@@ -1,16 +1,15 @@
-//! A reconciler on a disk in memory, under a clock that moves by hand, with a worker that does what its spec says.
+//! The harness that users have, with a worker that does what its spec says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
-use lastword::core::{CollectionView, State};
-use lastword::engine::{Builder, CollectionStatus, Handle, Reconciler, Waited};
-use lastword::log::{Keep, Log, LogReader, MemoryDisk};
-use lastword::objects::MemoryObjects;
-use lastword::replay::{self, Until};
+use lastword::engine::{Builder, Handle, Waited};
+use lastword::log::{Keep, LogReader, MemoryDisk};
+use lastword::testing::{Harness, Sources};
 use lastword::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
 
 /// How long a test waits for what has to come. Nothing takes nearly as long.
@@ -66,16 +65,14 @@ pub fn empty(version: &str) -> Observed {
     Observed { set: Some(set), ..observed(version) }
 }
 
+/// A harness with the puppet at work, and what tests of the engine ask of it beside that.
 pub struct Lab {
-    pub disk: MemoryDisk,
-    pub objects: Arc<MemoryObjects>,
-    pub clock: ManualClock,
+    pub harness: Harness,
     pub puppet: Puppet,
-    pub reader: Box<dyn LogReader>,
     pub handle: Handle,
-    pub reconciler: Option<Reconciler>,
-    /// Another lab goes on with the same puppet.
-    left: bool,
+    pub clock: ManualClock,
+    pub disk: MemoryDisk,
+    pub reader: Box<dyn LogReader>,
 }
 
 impl Lab {
@@ -83,55 +80,33 @@ impl Lab {
         Lab::with(|builder| builder)
     }
 
-    pub fn with(settings: impl FnOnce(Builder) -> Builder) -> Lab {
-        let clock = ManualClock::at(Timestamp(1_800_000_000_000_000));
-        Lab::on(MemoryDisk::new(), Arc::default(), clock, Puppet::new(), settings)
-    }
-
-    pub fn on(
-        disk: MemoryDisk,
-        objects: Arc<MemoryObjects>,
-        clock: ManualClock,
-        puppet: Puppet,
-        settings: impl FnOnce(Builder) -> Builder,
-    ) -> Lab {
-        let log = disk.open();
-        let reader = log.reader();
-        let builder = Reconciler::on(Box::new(log), Arc::<MemoryObjects>::clone(&objects) as _)
-            .kind(kind("puppet"), puppet.clone())
-            .kind(kind("seen"), puppet.with_eyes())
-            .clock(clock.clone());
-        let reconciler = settings(builder).start().unwrap();
-        let handle = reconciler.handle();
-        // From here on the epoch is durable.
-        handle.stats().unwrap();
-        Lab { disk, objects, clock, puppet, reader, handle, reconciler: Some(reconciler), left: false }
+    pub fn with(settings: impl Fn(Builder) -> Builder + Send + 'static) -> Lab {
+        let puppet = Puppet::new();
+        let (blind, seeing) = (puppet.clone(), puppet.with_eyes());
+        let harness = Harness::with(move |builder| {
+            settings(builder.kind(kind("puppet"), blind.clone()).kind(kind("seen"), seeing.clone()))
+        });
+        let (handle, clock, disk) = (harness.handle().clone(), harness.clock().clone(), harness.disk().clone());
+        let reader = harness.reader().another();
+        Lab { harness, puppet, handle, clock, disk, reader }
     }
 
     /// The process ends without a word, and another one begins.
-    pub fn crash(self) -> Lab {
-        self.disk.crash(Keep::None);
-        self.restart()
+    pub fn crash(mut self) -> Lab {
+        self.harness.crash_and_reopen(Keep::None);
+        self.handle = self.harness.handle().clone();
+        self
     }
 
     /// An end in order, with no time for workers, and another beginning.
     pub fn restart(mut self) -> Lab {
-        drop(self.reconciler.take());
-        self.left = true;
-        self.clock.advance(Duration::from_millis(5));
-        Lab::on(self.disk.clone(), Arc::clone(&self.objects), self.clock.clone(), self.puppet.clone(), |b| b)
+        self.harness.reopen();
+        self.handle = self.harness.handle().clone();
+        self
     }
 
     pub fn declare(&self, of: &str, json: &str) -> Receipt {
-        self.handle.declare(declaration(of, json)).unwrap()
-    }
-
-    pub fn status(&self, of: &str) -> CollectionStatus {
-        self.handle.status(name(of)).unwrap().unwrap()
-    }
-
-    pub fn view(&self, of: &str) -> CollectionView {
-        self.status(of).view
+        self.harness.declare(declaration(of, json))
     }
 
     /// Waits until a collection's condition has this name.
@@ -144,10 +119,6 @@ impl Lab {
     pub fn applied(&self, of: &str, generation: u64) {
         let waited = self.handle.wait_applied(name(of), Generation(generation), LONG).unwrap();
         assert!(matches!(waited, Waited::Applied { .. }), "{waited:?}");
-    }
-
-    pub fn events(&self) -> Vec<Recorded> {
-        replay::events(&*self.reader, Seq::ZERO).collect::<Result<_, _>>().unwrap()
     }
 
     /// The types of all events, in order.
@@ -165,25 +136,31 @@ impl Lab {
         until(&format!("{count} {type_name}"), || self.count(type_name) >= count);
     }
 
-    pub fn state(&self) -> State {
-        replay::state_at(&*self.reader, Until::End).unwrap()
-    }
-
-    /// Everything that is in the log keeps every invariant, and the live state is what it adds up to.
+    /// Waits until so many attempts sleep.
     #[track_caller]
-    pub fn verify(&self) {
-        replay::verify(&*self.reader, None).unwrap();
-        let (seq, digest) = self.handle.digest().unwrap();
-        assert_eq!(replay::state_at(&*self.reader, Until::Seq(seq)).unwrap().digest(), digest);
+    pub fn until_asleep(&self, count: u64) {
+        until(&format!("{count} asleep"), || self.stats().asleep == count);
+    }
+}
+
+impl Deref for Lab {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
+}
+
+impl DerefMut for Lab {
+    fn deref_mut(&mut self) -> &mut Harness {
+        &mut self.harness
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         // Whoever still waits on a stage that nobody watches any more.
-        if !self.left {
-            self.puppet.open("*");
-        }
+        self.puppet.open("*");
     }
 }
 
@@ -192,6 +169,7 @@ impl Drop for Lab {
 #[derive(Clone)]
 pub struct Puppet {
     stage: Arc<Stage>,
+    sources: Sources,
     eyes: bool,
 }
 
@@ -206,10 +184,7 @@ struct Acts {
     begun: Vec<Begun>,
     returned: usize,
     open: BTreeSet<String>,
-    world: BTreeMap<String, Result<Observed, String>>,
     checks: usize,
-    looks: usize,
-    looks_held: bool,
 }
 
 /// An attempt that has reached its worker.
@@ -221,15 +196,15 @@ pub struct Begun {
 
 impl Puppet {
     pub fn new() -> Puppet {
-        Puppet { stage: Arc::default(), eyes: false }
+        Puppet { stage: Arc::default(), sources: Sources::new(), eyes: false }
     }
 
     /// The same puppet, which also looks at sources.
     pub fn with_eyes(&self) -> Puppet {
-        Puppet { stage: Arc::clone(&self.stage), eyes: true }
+        Puppet { eyes: true, ..self.clone() }
     }
 
-    /// How many threads and builders still hold the stage, this one included.
+    /// How many threads, engines and settings still hold the stage, this one included.
     pub fn holders(&self) -> usize {
         Arc::strong_count(&self.stage)
     }
@@ -254,32 +229,35 @@ impl Puppet {
         until(&format!("{count} checks"), || self.acts().checks >= count);
     }
 
-    /// Opens a gate; `*` opens all, now and later.
+    /// Opens a gate; `*` opens all, now and later, and lets all looks come back.
     pub fn open(&self, gate: &str) {
-        let mut acts = self.acts();
-        acts.open.insert(gate.to_owned());
-        acts.looks_held &= gate != "*";
+        self.acts().open.insert(gate.to_owned());
         self.stage.moved.notify_all();
+        if gate == "*" {
+            self.release_looks();
+        }
     }
 
     /// What looks at a source see from now on.
     pub fn show(&self, source: &str, sight: Result<Observed, &str>) {
-        self.acts().world.insert(source.to_owned(), sight.map_err(str::to_owned));
+        match sight {
+            Ok(observed) => self.sources.show(source, observed),
+            Err(why) => self.sources.fail(source, why),
+        }
     }
 
     /// Looks that begin from now on do not come back before `release_looks`.
     pub fn hold_looks(&self) {
-        self.acts().looks_held = true;
+        self.sources.hold_looks();
     }
 
     pub fn release_looks(&self) {
-        self.acts().looks_held = false;
-        self.stage.moved.notify_all();
+        self.sources.release_looks();
     }
 
     /// How many looks have begun.
-    pub fn looks(&self) -> usize {
-        self.acts().looks
+    pub fn looks(&self) -> u64 {
+        self.sources.looks()
     }
 
     fn acts(&self) -> MutexGuard<'_, Acts> {
@@ -346,14 +324,8 @@ impl Worker for Puppet {
 
 impl Observer for Puppet {
     fn look(&self, look: &Look<'_>) -> Result<Sight, LookError> {
-        let mut acts = self.acts();
-        acts.looks += 1;
-        // What is seen is seen when the look begins.
-        let seen = acts.world.get(look.source.as_str()).cloned().unwrap_or(Err("nothing there".to_owned()));
-        while acts.looks_held {
-            acts = self.stage.moved.wait_timeout(acts, Duration::from_millis(2)).unwrap().0;
-        }
-        assert_ne!(seen, Err("panic".to_owned()), "a look that panics");
-        seen.map(|observed| Sight { observed, delta: None }).map_err(LookError)
+        let seen = self.sources.look(look);
+        assert_ne!(seen, Err(LookError("panic".to_owned())), "a look that panics");
+        seen
     }
 }

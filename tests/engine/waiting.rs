@@ -121,7 +121,7 @@ fn case_47_waiting_ends_with_the_reconciler() {
     let mut lab = Lab::start();
     lab.declare("a", r#"{"do":"wait","gate":"never"}"#);
     let waiting = waiter(&lab, "a", 1);
-    lab.reconciler.take().unwrap().shutdown(LONG).unwrap();
+    lab.shutdown(LONG).unwrap();
     assert!(matches!(waiting.join().unwrap(), Err(CommandError::NotAccepted(_))));
 }
 

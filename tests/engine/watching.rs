@@ -86,7 +86,7 @@ fn a_watch_closes_after_everything_was_seen() {
     let mut watch = lab.handle.watch(Seq(1));
     lab.declare("a", r#"{"do":"wait","gate":"never"}"#);
     lab.puppet.until_begun(1);
-    lab.reconciler.take().unwrap().shutdown(LONG).unwrap();
+    lab.shutdown(LONG).unwrap();
     let last = lab.events().last().unwrap().seq.0;
     let (_, seen) = read(&mut watch);
     assert!(seen.into_iter().eq(1..=last));

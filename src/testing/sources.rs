@@ -1,0 +1,182 @@
+//! Sources in memory, with files that tests put, remove and make unreadable.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::bell::Bell;
+use crate::core::vocabulary::{Delta, Observed, PathSet, Source, Version};
+use crate::objects::tree::{self, Change, TreeError};
+use crate::objects::{Objects, object_hash};
+use crate::worker::{Context, Failure, Look, LookError, Observer, Sight};
+
+/// Sources by their names, each a set of files. Clones are the same sources: give one to the worker as its
+/// [`Observer`] and keep one in the test.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    world: Arc<Bell<World>>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    sources: BTreeMap<String, Content>,
+    looks: u64,
+    held: bool,
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[derive(Clone, Debug)]
+enum Content {
+    Files(Files),
+    Shown(Observed),
+    Failing(String),
+}
+
+impl Sources {
+    /// No sources. One that was never set cannot be observed.
+    #[must_use]
+    pub fn new() -> Sources {
+        Sources::default()
+    }
+
+    /// From now on a source has exactly these files.
+    pub fn set<P: Into<String>, B: Into<Vec<u8>>>(&self, source: &str, files: impl IntoIterator<Item = (P, B)>) {
+        let files = files.into_iter().map(|(path, bytes)| (path.into(), bytes.into())).collect();
+        self.place(source, Content::Files(files));
+    }
+
+    /// Adds a file to a source, or changes it. A source that had no files has this one then.
+    pub fn put(&self, source: &str, path: &str, bytes: impl Into<Vec<u8>>) {
+        let bytes = bytes.into();
+        self.change(source, |files| drop(files.insert(path.to_owned(), bytes)));
+    }
+
+    /// Removes a file from a source.
+    pub fn remove(&self, source: &str, path: &str) {
+        self.change(source, |files| drop(files.remove(path)));
+    }
+
+    /// From now on a source has no files.
+    pub fn empty(&self, source: &str) {
+        self.place(source, Content::Files(Files::new()));
+    }
+
+    /// From now on a source cannot be observed or read. Its files are gone; `set` them again.
+    pub fn fail(&self, source: &str, why: &str) {
+        self.place(source, Content::Failing(why.to_owned()));
+    }
+
+    /// From now on looks at a source see this and nothing else; it has no files to read.
+    pub fn show(&self, source: &str, observed: Observed) {
+        self.place(source, Content::Shown(observed));
+    }
+
+    /// The files of a source, for the worker.
+    ///
+    /// # Errors
+    /// A transient failure if it has none to be read.
+    pub fn read(&self, source: &Source) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        match self.content(source).map_err(|error| Failure::Transient(error.0))? {
+            Content::Files(files) => Ok(files),
+            Content::Shown(_) | Content::Failing(_) => {
+                Err(Failure::Transient(format!("the source {} has no files", source.as_str())))
+            }
+        }
+    }
+
+    /// Observes again after the work: the source still holds what the attempt was told to build.
+    ///
+    /// # Errors
+    /// [`Failure::SourceMoved`], with what it holds now; a transient failure if it cannot be observed.
+    pub fn unmoved(&self, context: &Context) -> Result<(), Failure> {
+        let content = self.content(context.source()).map_err(|error| Failure::Transient(error.0))?;
+        let sight = sight(&content, context.observed(), context.objects());
+        let sight = sight.map_err(|error| Failure::Transient(error.0))?;
+        if context.observed() == Some(&sight.observed) { Ok(()) } else { Err(Failure::SourceMoved(Some(sight))) }
+    }
+
+    /// How many looks have begun.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.world.look(|world| world.looks)
+    }
+
+    /// Looks that begin from now on see what is there then, and do not come back before
+    /// [`release_looks`](Sources::release_looks).
+    pub fn hold_looks(&self) {
+        self.world.ring(|world| world.held = true);
+    }
+
+    /// Lets the looks come back that were held.
+    pub fn release_looks(&self) {
+        self.world.ring(|world| world.held = false);
+    }
+
+    fn place(&self, source: &str, content: Content) {
+        self.world.ring(|world| world.sources.insert(source.to_owned(), content));
+    }
+
+    fn change(&self, source: &str, change: impl FnOnce(&mut Files)) {
+        self.world.ring(|world| {
+            let content = world.sources.entry(source.to_owned()).or_insert_with(|| Content::Files(Files::new()));
+            if !matches!(content, Content::Files(_)) {
+                *content = Content::Files(Files::new());
+            }
+            if let Content::Files(files) = content {
+                change(files);
+            }
+        });
+    }
+
+    fn content(&self, source: &Source) -> Result<Content, LookError> {
+        match self.world.look(|world| world.sources.get(source.as_str()).cloned()) {
+            Some(Content::Failing(why)) => Err(LookError(why)),
+            Some(content) => Ok(content),
+            None => Err(LookError(format!("there is no source {}", source.as_str()))),
+        }
+    }
+}
+
+impl Observer for Sources {
+    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError> {
+        self.world.ring(|world| world.looks += 1);
+        let content = self.content(look.source);
+        self.world.wait(|world| if world.held { ControlFlow::Continue(None) } else { ControlFlow::Break(()) });
+        sight(&content?, look.known, look.objects)
+    }
+}
+
+fn sight(content: &Content, known: Option<&Observed>, objects: &dyn Objects) -> Result<Sight, LookError> {
+    let observed = match content {
+        Content::Files(files) => observe(files, objects),
+        Content::Shown(observed) => Ok(observed.clone()),
+        Content::Failing(why) => return Err(LookError(why.clone())),
+    };
+    let observed = observed.map_err(|error| LookError(error.to_string()))?;
+    Ok(Sight { delta: delta(known, &observed, objects), observed })
+}
+
+/// The set of files as a tree, path -> hash of the content; its name is the version.
+fn observe(files: &Files, objects: &dyn Objects) -> Result<Observed, TreeError> {
+    let entries = files.iter().map(|(path, bytes)| (path.clone().into_bytes(), object_hash(bytes).0.to_vec()));
+    let root = tree::build(objects, entries)?;
+    let bytes = files.values().map(|bytes| bytes.len() as u64).sum();
+    let set = PathSet { root: root.hash, files: root.entries, bytes };
+    let version = Version::new(&root.hash.0).unwrap_or_else(|error| panic!("a hash is a version: {error}"));
+    Ok(Observed { version, set: Some(set) })
+}
+
+/// What differs from what was known. A set that was shown by hand is in no store, and cannot be compared.
+fn delta(known: Option<&Observed>, now: &Observed, objects: &dyn Objects) -> Option<Delta> {
+    let (before, after) = (known?.set?, now.set?);
+    let mut delta = Delta::default();
+    for change in tree::diff(objects, before.root, after.root) {
+        match change.ok()? {
+            Change::Added { .. } => delta.added += 1,
+            Change::Removed { .. } => delta.removed += 1,
+            Change::Changed { .. } => delta.changed += 1,
+        }
+    }
+    Some(delta)
+}

@@ -1,0 +1,114 @@
+//! What an attempt and the engine tell each other while it runs.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::bell::{Bell, Seat};
+use crate::clock::EngineTime;
+use crate::core::vocabulary::Timestamp;
+
+/// How far an attempt has come, in units of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    stop: AtomicBool,
+    done: AtomicU64,
+    total: AtomicU64,
+    /// Rung when the attempt is told to stop or time was moved by hand; the value is until when its threads sleep.
+    bell: Bell<Vec<Timestamp>>,
+}
+
+impl Signals {
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Has whoever sleeps look at the clock again.
+    pub(crate) fn ring(&self) {
+        self.bell.ring(|_| ());
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn report(&self, done: u64, total: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        let total = self.total.load(Ordering::Relaxed);
+        (total > 0).then(|| Progress { done: self.done.load(Ordering::Relaxed).min(total), total })
+    }
+
+    /// When the first thread of the attempt that sleeps will wake.
+    pub(crate) fn asleep(&self) -> Option<Timestamp> {
+        self.bell.look(|sleeping| sleeping.iter().min().copied())
+    }
+
+    /// Sleeps until the attempt is told to stop, for at most `span`; says whether it was told.
+    pub(super) fn sleep(&self, time: &EngineTime, span: Duration) -> bool {
+        let until = time.now().after(span);
+        self.bell.look(|sleeping| sleeping.push(until));
+        let told = self.bell.wait(|_| match self.is_stopping() {
+            true => ControlFlow::Break(true),
+            false if time.now() >= until => ControlFlow::Break(false),
+            false => ControlFlow::Continue(time.sleep(until)),
+        });
+        self.bell.look(|sleeping| {
+            if let Some(this) = sleeping.iter().position(|at| *at == until) {
+                sleeping.swap_remove(this);
+            }
+        });
+        told
+    }
+}
+
+/// Resolves when an attempt is told to stop, see [`Context::stopped`](super::Context::stopped).
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Stopped {
+    signals: Arc<Signals>,
+    seat: Seat,
+}
+
+impl Stopped {
+    pub(super) fn new(signals: Arc<Signals>) -> Stopped {
+        Stopped { signals, seat: Seat::default() }
+    }
+}
+
+impl Future for Stopped {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Stopped { signals, seat } = self.get_mut();
+        signals.bell.poll(seat, context, |_| signals.is_stopping().then_some(()))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signals.bell.leave(&mut self.seat);
+    }
+}
+
+impl fmt::Debug for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopped").field("stopping", &self.signals.is_stopping()).finish_non_exhaustive()
+    }
+}
