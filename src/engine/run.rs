@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
+use super::couriers::Couriers;
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
 use super::looks::{Looked, Looks};
@@ -18,7 +19,7 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
+    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
     Observation, Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
@@ -48,6 +49,7 @@ pub(super) struct Engine {
     pub(super) moved: Moved,
     pub(super) pool: Pool,
     pub(super) looks: Looks,
+    pub(super) couriers: Couriers,
     pub(super) feed: Arc<Feed>,
     pub(super) room: Arc<Bell<()>>,
     pub(super) died: Arc<OnceLock<String>>,
@@ -112,13 +114,16 @@ impl Engine {
         ids.into_iter().for_each(|id| self.ask_for_look(id, now));
         while !self.is_over() {
             if self.stopping.is_none() {
-                self.looks.begin_due(self.reducer.state(), self.time.now());
+                let (state, now) = (self.reducer.state(), self.time.now());
+                self.looks.begin_due(state, now);
+                self.couriers.begin_due(state, now);
             }
             self.sleep();
             self.wakes += 1;
             self.reducer.begin(self.time.now());
             self.take_messages()?;
             self.give_up_looks()?;
+            self.give_up_errands()?;
             self.reducer.deadlines()?;
             self.assign()?;
             self.commit()?;
@@ -129,7 +134,7 @@ impl Engine {
 
     fn is_over(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        self.pool.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
+        self.pool.busy() + self.couriers.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
     }
 
     /// Sleeps until there is a message or something is due.
@@ -152,10 +157,13 @@ impl Engine {
 
     /// When the engine has something to do even if it hears of nothing.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let (state, stops) = (self.reducer.state(), self.stopping.is_some());
-        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
-        let look = self.looks.next_due().filter(|_| !stops);
-        [state.next_deadline(), ready, look].into_iter().flatten().min()
+        let state = self.reducer.state();
+        if self.stopping.is_some() {
+            return state.next_deadline();
+        }
+        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys()));
+        let errand = self.couriers.next_due(state, self.time.now());
+        [state.next_deadline(), ready, self.looks.next_due(), errand].into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -170,6 +178,7 @@ impl Engine {
                     self.returned(slot, attempt, fingerprint, outcome)?;
                 }
                 Report::Looked(looked) => self.looked(&looked)?,
+                Report::Served(returned) => self.served(returned)?,
             }
         }
         let result = self.take_commands();
@@ -201,14 +210,15 @@ impl Engine {
             return Ok(());
         }
         match message {
-            Message::Command { command, reply } => {
+            Message::Command { command, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.command(&command)?.map_err(CommandError::Refused);
+                let verdict = self.command(&command, by.as_ref())?.map_err(CommandError::Refused);
                 self.release(move || reply(verdict));
             }
-            Message::Batch { commands, reply } => {
+            Message::Batch { commands, by, reply } => {
                 let reply = reply.taken();
-                let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
+                let verdict = |command| self.command(command, by.as_ref());
+                let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
                 self.release(move || reply(Ok(verdicts)));
             }
             Message::Wait { name, generation, reply } => match self.reducer.state().id_of(&name) {
@@ -241,13 +251,13 @@ impl Engine {
         Ok(())
     }
 
-    fn command(&mut self, command: &Command) -> Result<Result<Receipt, Rejection>, ReducerError> {
+    fn command(&mut self, command: &Command, by: Option<&Arc<By>>) -> Result<Result<Receipt, Rejection>, ReducerError> {
         if let Command::Declare(declaration) = command
             && let Err(rejection) = self.check_kind(declaration)
         {
             return Ok(Err(rejection));
         }
-        self.reducer.command(command)
+        self.reducer.command_by(command, by)
     }
 
     /// Has the kind's worker check source and spec before they are declared or changed.
@@ -370,11 +380,17 @@ impl Engine {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         self.waits.touch(id);
         match &recorded.event {
-            Event::CollectionDeclared { .. }
-            | Event::SourceChanged { .. }
-            | Event::SpecChanged { .. }
-            | Event::RefreshRequested { .. } => self.ask_for_look(id, recorded.at),
-            Event::CollectionDropped { .. } => self.looks.forget(id),
+            Event::CollectionDeclared { .. } | Event::SourceChanged { .. } | Event::SpecChanged { .. } => {
+                self.ask_for_look(id, recorded.at)
+            }
+            Event::RefreshRequested { force, reason, .. } => {
+                self.ask_for_look(id, recorded.at);
+                self.verify_after(id, *force, reason);
+            }
+            Event::CollectionDropped { .. } => {
+                self.looks.forget(id);
+                self.couriers.forget(id);
+            }
             Event::TaskAborted { stopping: Some(stopping), .. } => self.pool.stop(stopping.token),
             Event::AttemptFailed { token, grace_until: Some(_), .. } => self.pool.stop(*token),
             Event::AttemptEnded { token, reason: EndReason::Abandoned, .. } => self.pool.abandon(*token),

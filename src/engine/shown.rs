@@ -13,6 +13,8 @@ impl Engine {
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
             workers_exhausted: view.task.is_some() && token.is_none() && self.pool.is_exhausted(),
+            undeliverable: self.couriers.is_undeliverable(state, id),
+            verification: self.couriers.last_verification(id).cloned(),
             view,
             last_look: self.looks.last(id),
             next_look: self.looks.next(id),
@@ -32,6 +34,8 @@ impl Engine {
             idle_workers: self.pool.idle() as u64,
             abandoned_workers: self.pool.abandoned() as u64,
             looks: self.looks.under_way() as u64,
+            deliveries: self.couriers.busy() as u64,
+            overdue_deliveries: self.couriers.overdue() as u64,
             queued: self.messages.len() as u64,
             waiters: self.waits.len() as u64,
             wakes: self.wakes,

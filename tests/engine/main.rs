@@ -6,13 +6,17 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
 
 mod clocks;
+mod delivery;
 mod executor;
 mod failures;
+#[path = "../file_destination/mod.rs"]
+mod file_destination;
 mod floods;
 mod found;
 mod looks;
 mod lost_replies;
 mod polling;
+mod press;
 mod restarts;
 mod secrets;
 mod steering;
