@@ -71,7 +71,8 @@ pub trait Worker: Send + Sync + 'static {
     /// Removes outputs that can never be live again. For kinds that discard; called on a thread of the couriers.
     ///
     /// Called at least once, so what is gone already is no error. Nothing that `after` names may be removed: parts of
-    /// what was replaced, or was begun by an earlier attempt, may have been taken over.
+    /// what was replaced, or was begun by an earlier attempt, may have been taken over. What an attempt that commits
+    /// has made and does not name in its result is not asked for: it is that attempt's own to remove.
     ///
     /// # Errors
     /// When something is left. It is called again, with backoff.

@@ -102,7 +102,7 @@ struct Job {
 
 enum Cargo {
     Publish(Box<Applied>),
-    Discard { obligation: Seq, leaving: Box<Leaving> },
+    Discard { obligation: Seq, leaving: Box<Leaving>, dropped: bool },
     Verify(Box<Applied>),
 }
 
@@ -271,7 +271,10 @@ impl Couriers {
             let errand = Errand::Deliver(Delivered { collection: id, obligation, delivery });
             let cargo = || match &first.owed {
                 Owed::Publish(commit) => Cargo::Publish(commit.clone()),
-                Owed::Discard(leaving) => Cargo::Discard { obligation, leaving: leaving.clone() },
+                Owed::Discard(leaving) => {
+                    let dropped = state.collection(id).is_none();
+                    Cargo::Discard { obligation, leaving: leaving.clone(), dropped }
+                }
             };
             self.does(kind, delivery).then(|| (errand, name, kind, cargo()))
         });
@@ -324,7 +327,17 @@ fn serve(shop: &Shop, job: &Job) -> Ending {
     };
     match &job.cargo {
         Cargo::Publish(commit) => delivered(publish(shop, &**worker, job, commit)),
-        Cargo::Discard { obligation, leaving } => delivered(discard(shop, &**worker, job, *obligation, leaving)),
+        Cargo::Discard { obligation, leaving, dropped } => delivered(worker.discard(&Discarding {
+            obligation: *obligation,
+            collection: job.errand.collection(),
+            name: &job.name,
+            kind: &job.kind,
+            tokens: &leaving.tokens,
+            before: leaving.before.as_ref(),
+            after: leaving.after.as_ref(),
+            dropped: *dropped,
+            objects: &*shop.objects,
+        })),
         Cargo::Verify(commit) => match verify(shop, &**worker, job, commit) {
             Ok(verdict) => Ending::Verified(verdict),
             Err(error) => Ending::Failed(error),
@@ -344,25 +357,6 @@ fn publish(shop: &Shop, worker: &dyn Worker, job: &Job, commit: &Applied) -> Res
         source: &commit.word.source,
         spec: &commit.word.spec,
         result: &commit.result,
-        objects: &*shop.objects,
-    })
-}
-
-fn discard(
-    shop: &Shop,
-    worker: &dyn Worker,
-    job: &Job,
-    obligation: Seq,
-    leaving: &Leaving,
-) -> Result<(), DeliveryError> {
-    worker.discard(&Discarding {
-        obligation,
-        collection: job.errand.collection(),
-        name: &job.name,
-        kind: &job.kind,
-        tokens: &leaving.tokens,
-        before: leaving.before.as_ref(),
-        after: leaving.after.as_ref(),
         objects: &*shop.objects,
     })
 }

@@ -62,9 +62,11 @@ pub struct Discarding<'a> {
     pub tokens: &'a [Token],
     /// The result that was replaced: everything of it goes, unless `after` names it.
     pub before: Option<&'a Built>,
-    /// The result that replaced it, and that stays. `None`: the collection was dropped, nothing of it stays, and
-    /// nothing may be published for it any more.
+    /// The result that is live, and that stays; nothing if nothing was committed yet, or nothing stays.
     pub after: Option<&'a Built>,
+    /// The collection was dropped: in the end nothing of it stays, and nothing may be published for it any more, not
+    /// even by a publication that hung and goes on now. If `after` is there, it is named as `before` later.
+    pub dropped: bool,
     /// Where sets of files and manifests are kept.
     pub objects: &'a dyn Objects,
 }
@@ -131,12 +133,13 @@ impl fmt::Debug for Publication<'_> {
 
 impl fmt::Debug for Discarding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Discarding { name, tokens, before, after, .. } = self;
+        let Discarding { name, tokens, before, after, dropped, .. } = self;
         f.debug_struct("Discarding")
             .field("name", name)
             .field("tokens", tokens)
             .field("before", before)
             .field("after", after)
+            .field("dropped", dropped)
             .finish_non_exhaustive()
     }
 }

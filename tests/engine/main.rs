@@ -7,6 +7,7 @@
 
 mod clocks;
 mod delivery;
+mod discards;
 mod executor;
 mod failures;
 #[path = "../file_destination/mod.rs"]
@@ -24,3 +25,4 @@ mod superseding;
 mod support;
 mod waiting;
 mod watching;
+mod zombies;

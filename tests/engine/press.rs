@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lastword::core::Owes;
 use lastword::core::vocabulary::*;
-use lastword::core::{CollectionView, Owes};
 use lastword::engine::Builder;
 use lastword::testing::{Gate, Sources};
 use lastword::worker::{
@@ -19,12 +19,15 @@ use crate::support::*;
 pub const BOTH: Duties = Duties { publish: true, discard: true };
 
 /// Builds two outputs, `a` and `b`, and does in between what the spec says: `do` is `wait` for the gate that it names,
-/// `deaf` (waits and does not listen), or `fail`; with `keep` the result has the `a` of the one before instead.
+/// `deaf` (waits and does not listen), or `fail`. With `keep` the result has the `a` of the one before instead, with
+/// `take` the output that it names; with `write` the attempt makes live by itself what it has, as no attempt should.
 #[derive(Clone)]
 pub struct Press {
     pub destination: FileDestination,
     pub sources: Sources,
     duties: Duties,
+    /// Which process this one is in, counted by openings.
+    life: u64,
     desk: Arc<Desk>,
     _home: Arc<TempDir>,
 }
@@ -35,6 +38,8 @@ struct Desk {
     reactions: Mutex<BTreeMap<(Act, String), VecDeque<Reaction>>>,
     calls: Mutex<Vec<Call>>,
     served: Mutex<usize>,
+    refused: Mutex<Vec<String>>,
+    life: Mutex<u64>,
 }
 
 /// What a courier was sent for.
@@ -74,7 +79,19 @@ impl Press {
     pub fn with(duties: Duties) -> Press {
         let home = tempfile::tempdir().unwrap();
         let (destination, sources) = (FileDestination::at(home.path()), Sources::new());
-        Press { destination, sources, duties, desk: Arc::default(), _home: Arc::new(home) }
+        Press { destination, sources, duties, life: 0, desk: Arc::default(), _home: Arc::new(home) }
+    }
+
+    /// The same press in the next process: attempts of the one before make no more outputs.
+    pub fn reborn(&self) -> Press {
+        let mut life = lock(&self.desk.life);
+        *life += 1;
+        Press { life: *life, ..self.clone() }
+    }
+
+    /// Why attempts that wrote by themselves were refused.
+    pub fn refused(&self) -> Vec<String> {
+        lock(&self.desk.refused).clone()
     }
 
     /// The gate that specs and reactions name.
@@ -106,31 +123,35 @@ impl Press {
         until(&format!("{count} calls served"), || *lock(&self.desk.served) >= count);
     }
 
-    /// The outputs that the applied result names are there.
-    #[track_caller]
-    pub fn holds(&self, view: &CollectionView) {
-        let output = view.applied.as_ref().and_then(|applied| applied.result.output.as_deref()).unwrap_or_default();
-        let there = self.destination.outputs();
-        assert!(parts(output).is_subset(&there), "{output} of {there:?}");
-    }
-
     fn attempt(&self, context: &Context) -> Result<Built, Failure> {
         let script = context.spec().to_value();
         let text = |key: &str| script.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-        let mut first = self.destination.make(context.token(), "a")?;
+        let kept = script.get("keep").and_then(|_| context.applied()?.result.output.as_deref());
+        let kept = kept.and_then(|output| parts(output).into_iter().next());
+        let taken = script.get("take").map(|_| text("take"));
+        let first = kept.or(taken).map_or_else(|| self.make(context, "a"), Ok)?;
         match text("do").as_str() {
             "wait" => self.gate(&text("gate")).pass(context)?,
             "deaf" => self.gate(&text("gate")).pass_deaf(),
             "fail" => return Err(Failure::Transient("as it was told".to_owned())),
             _ => {}
         }
-        let second = self.destination.make(context.token(), "b")?;
-        if let Some(output) = context.applied().and_then(|applied| applied.result.output.as_deref())
-            && script.get("keep").is_some()
+        let second = self.make(context, "b")?;
+        if script.get("write").is_some()
+            && let Err(refused) =
+                self.destination.write(context.name().as_str(), context.collection(), context.token(), &second)
         {
-            first = parts(output).into_iter().next().unwrap();
+            lock(&self.desk.refused).push(refused.to_string());
         }
         Ok(Built { output: Some(format!("{first} {second}").into()), ..Built::default() })
+    }
+
+    fn make(&self, context: &Context, part: &str) -> Result<String, Failure> {
+        let life = lock(&self.desk.life);
+        if *life != self.life {
+            return Err(Failure::Permanent("this process is dead".to_owned()));
+        }
+        Ok(self.destination.make(context.token(), part)?)
     }
 
     fn react<T>(
@@ -201,7 +222,7 @@ impl Drop for Served<'_> {
 /// A lab with a press.
 pub fn lab_with(press: &Press, settings: impl Fn(Builder) -> Builder + Send + 'static) -> Lab {
     let press = press.clone();
-    Lab::with(move |builder| settings(builder.kind(kind("press"), press.clone())))
+    Lab::with(move |builder| settings(builder.kind(kind("press"), press.reborn())))
 }
 
 pub fn lab(press: &Press) -> Lab {
@@ -249,6 +270,27 @@ impl Lab {
     pub fn pass_backoff(&self, of: &str) {
         let failure = self.owes(of).failure.expect("it has failed");
         self.advance(failure.retry_at.since(self.stats().at));
+    }
+
+    /// Drives the clock until no destination is owed anything.
+    #[track_caller]
+    pub fn settle_debts(&self) {
+        until("all debts settled", || {
+            // No backoff is longer.
+            self.advance(Retry::default().cap);
+            let stats = self.stats();
+            stats.undelivered + stats.attempts + stats.deliveries == 0
+        });
+    }
+
+    /// The destination holds what the last `published` event says.
+    #[track_caller]
+    pub fn is_as_published(&self, press: &Press, of: &str) {
+        let said = self.of(of, |event| match event {
+            Event::Published { token, .. } => Some(*token),
+            _ => None,
+        });
+        assert_eq!(press.destination.live(of).map(|live| live.token), said.last().copied());
     }
 
     /// The commits that were published, in the order of their events.

@@ -139,7 +139,7 @@ impl FileDestination {
         let made = |output: &String| discarding.tokens.iter().any(|token| output.starts_with(&format!("{token}.")));
         let mut leave = of(discarding.before);
         leave.extend(self.outputs().into_iter().filter(made));
-        if discarding.after.is_none() {
+        if discarding.dropped {
             self.bury(discarding)?;
         }
         for output in leave.difference(&stay) {
