@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 #![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
 
+mod by;
 mod clocks;
 mod delivery;
 mod discards;
@@ -14,6 +15,7 @@ mod failures;
 mod file_destination;
 mod floods;
 mod found;
+mod limits;
 mod looks;
 mod lost_replies;
 mod polling;
@@ -23,6 +25,7 @@ mod secrets;
 mod steering;
 mod superseding;
 mod support;
+mod verifying;
 mod waiting;
 mod watching;
 mod zombies;
