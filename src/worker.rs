@@ -57,6 +57,44 @@ pub trait Observer: Send + Sync {
     /// # Errors
     /// When the source cannot be observed. That says nothing about its content, and never counts as empty.
     fn look(&self, look: &Look<'_>) -> Result<Sight, LookError>;
+
+    /// Watches a source and gives `hint` whenever it may be worth a look. `None` where nothing can be watched, for now
+    /// or at all: looks come at intervals anyway, and only they decide. The hint may be given from any thread, and as
+    /// often as events come.
+    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+        let _ = (source, spec, hint);
+        None
+    }
+}
+
+/// A source that is watched for as long as this is held.
+pub trait Watching: Send {
+    /// Whether it still tells of everything that happens. One that does not is to be dropped and made anew, with a look
+    /// in between: something may have been missed. May ask the file system, so it may take as long as a look.
+    fn is_alive(&self) -> bool;
+}
+
+/// Tells whoever made it that a source may be worth a look.
+#[derive(Clone)]
+pub struct Hint(Arc<dyn Fn() + Send + Sync>);
+
+impl Hint {
+    /// A hint that calls `heard`, which must not block.
+    #[must_use]
+    pub fn new(heard: impl Fn() + Send + Sync + 'static) -> Hint {
+        Hint(Arc::new(heard))
+    }
+
+    /// Gives the hint.
+    pub fn give(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hint").finish_non_exhaustive()
+    }
 }
 
 /// What an [`Observer`] is asked to look at.

@@ -77,6 +77,7 @@ fn each_dependency_has_one_home() {
     only_in(&["use sled::", " ::sled::", "sled::Db", "sled::Tree", "sled::IVec", "sled::Config"], &["src/log/sled"]);
     only_in(&["crossbeam_channel"], &["src/engine"]);
     only_in(&["parquet::file", "use parquet", "parquet::basic", "parquet::schema"], &["src/external"]);
+    only_in(&["use notify", " notify::"], &["src/external"]);
     only_in(&["crc32c::"], &["src/log", "src/evlog", "src/snapshot"]);
 }
 

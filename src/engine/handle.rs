@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::feed::{Feed, Watch};
-use super::futures::{Room, Ticket, Wait};
+use super::futures::{Line, Room, Ticket, Wait};
 use super::history::{CompactError, Retention};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
@@ -255,7 +255,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn status(&self, name: Name) -> Result<Option<CollectionStatus>, CommandError> {
-        self.query(|reply| Message::Status { name, reply }).map(|status| status.map(|status| *status))
+        self.question(|reply| Message::Status { name, reply }).map(|status| status.map(|status| *status))
     }
 
     /// All collections, by name.
@@ -263,7 +263,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn list(&self) -> Result<Vec<CollectionStatus>, CommandError> {
-        self.query(|reply| Message::List { reply })
+        self.question(|reply| Message::List { reply })
     }
 
     /// Counters.
@@ -271,7 +271,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn stats(&self) -> Result<Stats, CommandError> {
-        self.query(|reply| Message::Stats { reply }).map(|stats| *stats)
+        self.question(|reply| Message::Stats { reply }).map(|stats| *stats)
     }
 
     /// The last event, and the digest of the state there: equal to that of a replay of the log up to it.
@@ -279,7 +279,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
-        self.query(|reply| Message::Digest { reply })
+        self.question(|reply| Message::Digest { reply })
     }
 
     /// Lets the log go but for what `keep` asks for, and waits until that is done: what the deleted events had led to
@@ -303,19 +303,23 @@ impl Handle {
 
     /// The same as a future, which never times out. Dropped, it waits no longer.
     pub fn applied(&self, name: Name, generation: Generation) -> Wait {
-        Wait::new(self.messages.clone(), Arc::clone(&self.room), Arc::clone(&self.died), name, generation)
+        Wait::new(self.line(), name, generation)
     }
 
     /// Resolves when the queue of commands has room: what to await after [`SubmitError::Full`] and before trying
     /// again. Others may be quicker, so there may be none left by then.
     pub fn room(&self) -> Room {
-        Room::new(self.messages.clone(), Arc::clone(&self.room))
+        Room::new(self.line())
     }
 
     /// The events from `from` on, past and future, each once and in order. Only durable ones are shown.
     #[must_use]
     pub fn watch(&self, from: Seq) -> Watch {
         Watch::new(Arc::clone(&self.feed), from)
+    }
+
+    pub(super) fn line(&self) -> Line {
+        Line { messages: self.messages.clone(), room: Arc::clone(&self.room), died: Arc::clone(&self.died) }
     }
 
     fn ask(&self, command: Command) -> Result<Receipt, CommandError> {
@@ -331,7 +335,7 @@ impl Handle {
         Ok((Message::Command { command: Box::new(command), reply }, ticket))
     }
 
-    fn query<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
+    fn question<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
         let (reply, answer) = promise();
         self.messages.send(message(reply)).map_err(|_| self.closed())?;
         answer.wait().map_err(|Broken| self.closed())

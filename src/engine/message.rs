@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::handle::{CollectionStatus, CommandError, end_of};
 use super::history::{Compacted, Remembered, Retention};
+use super::lend::Lending;
 use super::looks::Looked;
 use super::pool::{Outcome, Slot};
 use super::promise::{Answer, Promise, promise};
@@ -23,6 +24,7 @@ pub(super) enum Message {
     Stats { reply: Promise<Box<Stats>> },
     Digest { reply: Promise<(Seq, [u8; 32])> },
     Compact { keep: Retention, reply: Compacted },
+    Lending(Lending),
     Shutdown { timeout: Duration },
 }
 
@@ -47,6 +49,20 @@ impl<T> Reply<T> {
     pub(super) fn new(died: &Arc<OnceLock<String>>) -> (Reply<T>, Answer<Result<T, CommandError>>) {
         let (reply, answer) = promise();
         (Reply { queued: Some(reply), died: Arc::clone(died) }, answer)
+    }
+
+    /// Whether somebody still listens.
+    pub(super) fn is_heard(&self) -> bool {
+        self.queued.as_ref().is_some_and(Promise::is_heard)
+    }
+
+    /// Answers, or gives the answer back if nobody listens any more.
+    pub(super) fn offer(mut self, answer: T) -> Result<(), T> {
+        let Some(reply) = self.queued.take() else { return Err(answer) };
+        match reply.offer(Ok(answer)) {
+            Err(Ok(answer)) => Err(answer),
+            Ok(()) | Err(Err(_)) => Ok(()),
+        }
     }
 
     /// The command is taken into a batch: what to call once that is durable.

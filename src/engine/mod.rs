@@ -2,10 +2,14 @@
 //!
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
+mod driven;
 mod feed;
 mod futures;
 mod handle;
 mod history;
+mod job;
+mod leases;
+mod lend;
 mod looks;
 mod message;
 mod pool;
@@ -37,10 +41,12 @@ use crate::reducer::{Reducer, ReducerError};
 use crate::replay::ReplayError;
 use crate::worker::Worker;
 
+pub use driven::NextAssignment;
 pub use feed::{Watch, WatchError, Watched};
-pub use futures::{Room, Ticket, Wait};
+pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 pub use history::{CompactError, Retention};
+pub use job::{Heartbeat, Job, Standing, Verdict};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
@@ -393,6 +399,7 @@ impl Builder {
             moved,
             pool,
             looks,
+            leases: leases::Leases::default(),
             feed: Arc::clone(&feed),
             room: Arc::clone(&room),
             died: Arc::clone(&died),

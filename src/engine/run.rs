@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
 use super::history::History;
+use super::leases::{Leases, Seeker};
 use super::looks::{Looked, Looks};
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
@@ -20,7 +21,7 @@ use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
     AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
-    Observation, Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
+    Observation, Receipt, Recorded, Rejection, Seen, Source, Stopping, Subject, Timestamp, Token, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::{Assignment, Failure, Sight, Signals};
@@ -49,6 +50,7 @@ pub(super) struct Engine {
     pub(super) moved: Moved,
     pub(super) pool: Pool,
     pub(super) looks: Looks,
+    pub(super) leases: Leases,
     pub(super) feed: Arc<Feed>,
     pub(super) room: Arc<Bell<()>>,
     pub(super) died: Arc<OnceLock<String>>,
@@ -57,7 +59,7 @@ pub(super) struct Engine {
     pub(super) counted: Counted,
     pub(super) ticked: Duration,
     pub(super) wakes: u64,
-    pub(super) stopping: Option<Stopping>,
+    pub(super) stopping: Option<Ending>,
     pub(super) history: History,
 }
 
@@ -73,10 +75,11 @@ pub(super) struct Moved {
 pub(super) struct Batch {
     releases: Vec<Box<dyn FnOnce() + Send>>,
     assigned: Vec<(Slot, CollectionId)>,
+    pub(super) lent: Vec<(Seeker, CollectionId)>,
 }
 
 /// A shutdown under way. Its bound is real time: a manual clock must not keep a process from ending.
-pub(super) struct Stopping {
+pub(super) struct Ending {
     since: SystemClock,
     timeout: Duration,
 }
@@ -114,6 +117,7 @@ impl Engine {
 
     fn run_to_the_end(&mut self) -> Result<(), ReducerError> {
         self.commit()?;
+        self.resume_leases();
         let now = self.time.now();
         let ids: Vec<CollectionId> = self.reducer.state().collections().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.ask_for_look(id, now));
@@ -125,6 +129,7 @@ impl Engine {
             self.wakes += 1;
             self.reducer.begin(self.time.now());
             self.take_messages()?;
+            self.take_back()?;
             self.give_up_looks()?;
             self.reducer.deadlines()?;
             self.assign()?;
@@ -164,8 +169,11 @@ impl Engine {
         let (state, stops) = (self.reducer.state(), self.stopping.is_some());
         let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
         let look = self.looks.next_due().filter(|_| !stops);
+        let lend = self.next_lend().filter(|_| !stops);
+        let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
+        let lease = self.leases.next_due();
         let base = self.history.is_writing().then(|| self.time.now()).filter(|_| !stops);
-        [state.next_deadline(), ready, look, base].into_iter().flatten().min()
+        [state.next_deadline(), ready, look, lend, unclaimed, lease, base].into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -248,6 +256,7 @@ impl Engine {
                 self.release(move || reply.keep(digest));
             }
             Message::Compact { keep, reply } => self.history.compact(keep, reply),
+            Message::Lending(lending) => self.lending(lending)?,
             Message::Shutdown { timeout } => self.stop(timeout),
         }
         Ok(())
@@ -280,8 +289,10 @@ impl Engine {
     }
 
     fn stop(&mut self, timeout: Duration) {
-        self.stopping = Some(Stopping { since: SystemClock::new(), timeout });
+        self.stopping = Some(Ending { since: SystemClock::new(), timeout });
         self.pool.stop_all();
+        // Whoever waits for work waits in vain; dropped, it is told so.
+        drop(self.leases.take_seekers());
     }
 
     /// A worker has come back.
@@ -292,15 +303,7 @@ impl Engine {
         fingerprint: Fingerprint,
         outcome: Outcome,
     ) -> Result<(), ReducerError> {
-        let id = attempt.collection;
-        let outcome = match outcome {
-            // A later look has found what is wanted unchanged, which is no event; its word counts more.
-            Outcome::Failed(Failure::SourceMoved(Some(_))) if self.looks.looked_since(id, attempt.token.seq) => {
-                self.ask_for_look(id, self.time.now());
-                Outcome::Failed(Failure::SourceMoved(None))
-            }
-            outcome => outcome,
-        };
+        let outcome = self.newest_word(attempt, outcome);
         let was_told = self.pool.is_stopping(attempt.token);
         let command = report(attempt, fingerprint, outcome, was_told);
         // Neither is ever refused: a completion that may not commit is recorded as rejected.
@@ -312,6 +315,18 @@ impl Engine {
         }
         self.pool.returned(slot, attempt.token);
         Ok(())
+    }
+
+    /// A later look that has found what is wanted unchanged is no event; its word counts more all the same.
+    pub(super) fn newest_word(&mut self, attempt: AttemptRef, outcome: Outcome) -> Outcome {
+        let id = attempt.collection;
+        match outcome {
+            Outcome::Failed(Failure::SourceMoved(Some(_))) if self.looks.looked_since(id, attempt.token.seq) => {
+                self.ask_for_look(id, self.time.now());
+                Outcome::Failed(Failure::SourceMoved(None))
+            }
+            outcome => outcome,
+        }
     }
 
     fn is_applied(&self, attempt: AttemptRef) -> bool {
@@ -354,7 +369,7 @@ impl Engine {
             self.pool.take(slot);
             self.batch.assigned.push((slot, collection));
         }
-        Ok(())
+        self.lend_out()
     }
 
     /// Makes the batch durable, and only then lets anybody see it.
@@ -373,6 +388,9 @@ impl Engine {
         for (slot, id) in std::mem::take(&mut self.batch.assigned) {
             self.dispatch(slot, id);
         }
+        for (seeker, id) in std::mem::take(&mut self.batch.lent) {
+            self.hand_over(seeker, id);
+        }
         self.feed.publish(&events);
         self.waits.settle(self.reducer.state());
         self.batch.releases.drain(..).for_each(|release| release());
@@ -389,9 +407,27 @@ impl Engine {
             | Event::SpecChanged { .. }
             | Event::RefreshRequested { .. } => self.ask_for_look(id, recorded.at),
             Event::CollectionDropped { .. } => self.looks.forget(id),
-            Event::TaskAborted { stopping: Some(stopping), .. } => self.pool.stop(stopping.token),
-            Event::AttemptFailed { token, grace_until: Some(_), .. } => self.pool.stop(*token),
-            Event::AttemptEnded { token, reason: EndReason::Abandoned, .. } => self.pool.abandon(*token),
+            Event::TaskStarted { task, attempt, lease: Some(lease), .. } => {
+                let token = Token { epoch: recorded.epoch, seq: recorded.seq };
+                let attempt = AttemptRef { collection: id, task: *task, attempt: *attempt, token };
+                self.leases.begin(attempt, *lease, recorded.at);
+            }
+            Event::TaskAborted { stopping: Some(Stopping { token, .. }), .. }
+            | Event::AttemptFailed { token, grace_until: Some(_), .. } => {
+                self.pool.stop(*token);
+                self.leases.stop(*token);
+            }
+            Event::AttemptEnded { task, attempt, token, reason, .. } => {
+                if *reason == EndReason::Abandoned {
+                    self.pool.abandon(*token);
+                }
+                let attempt = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
+                if let Some(begun) = self.leases.end(*token)
+                    && !self.is_applied(attempt)
+                {
+                    self.counted.wasted_work += recorded.at.since(begun);
+                }
+            }
             _ => {}
         }
     }
@@ -404,9 +440,16 @@ impl Engine {
     }
 
     fn dispatch(&mut self, slot: Slot, id: CollectionId) {
-        let Some(collection) = self.reducer.state().collection(id) else { return };
-        let (Some(running), Some(wanted)) = (collection.status.running(), &collection.wanted) else { return };
-        let assignment = Assignment {
+        if let Some(assignment) = self.assignment(id) {
+            self.pool.dispatch(slot, assignment, self.time.now());
+        }
+    }
+
+    /// What the running attempt of a collection has to know.
+    pub(super) fn assignment(&self, id: CollectionId) -> Option<Assignment> {
+        let collection = self.reducer.state().collection(id)?;
+        let (running, wanted) = (collection.status.running()?, collection.wanted.as_ref()?);
+        Some(Assignment {
             attempt: running.attempt_of(id),
             name: collection.name.clone(),
             kind: collection.kind.clone(),
@@ -417,9 +460,8 @@ impl Engine {
             // A rebuild that was asked for takes nothing over.
             leftovers: if running.task.rebuild { Box::default() } else { collection.leftovers().into() },
             deadline: running.attempt.deadline,
-            signals: Arc::new(Signals::default()),
-        };
-        self.pool.dispatch(slot, assignment, self.time.now());
+            signals: self.leases.signals(running.attempt.token).map_or_else(Arc::<Signals>::default, Arc::clone),
+        })
     }
 
     fn tick(&mut self) -> Result<(), ReducerError> {
@@ -431,7 +473,7 @@ impl Engine {
         Ok(())
     }
 
-    fn release(&mut self, release: impl FnOnce() + Send + 'static) {
+    pub(super) fn release(&mut self, release: impl FnOnce() + Send + 'static) {
         self.batch.releases.push(Box::new(release));
     }
 }

@@ -39,6 +39,10 @@ pub struct Stats {
     pub attempts: u64,
     /// Those of them that sleep in [`wait_stopped`](crate::Context::wait_stopped).
     pub asleep: u64,
+    /// Attempts lent to workers outside, running or told to stop.
+    pub lent: u64,
+    /// Workers outside that wait for an assignment.
+    pub seekers: u64,
     /// Idle worker threads.
     pub idle_workers: u64,
     /// Worker threads given up and not come back.

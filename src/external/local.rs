@@ -73,6 +73,10 @@ impl Store for LocalStore {
         opened.check()?;
         Ok(Box::new(opened))
     }
+
+    fn directory<'s>(&self, source: &'s Source) -> Option<&'s Path> {
+        Some(source.path())
+    }
 }
 
 struct Opened {
@@ -233,7 +237,7 @@ fn check_root(root: &Path) -> Result<Metadata, StoreError> {
 }
 
 /// Writers mark what is not finished or not data: hidden files, `_SUCCESS`, `_temporary/`, `part-0.parquet.tmp`.
-fn is_data(name: &OsStr) -> bool {
+pub(super) fn is_data(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !(name.starts_with(b".") || name.starts_with(b"_") || name.ends_with(b".tmp"))
 }

@@ -35,6 +35,8 @@ mod store;
 mod takeover;
 mod thrift;
 mod version;
+#[cfg(feature = "notify")]
+mod watch;
 mod wire;
 mod worker;
 

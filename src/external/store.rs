@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use super::{Checkpoint, Source, SourcePath, Stat};
 
@@ -37,6 +38,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Moved`] when it is gone or `stat` says something else; others when it cannot be read.
     fn open(&self, source: &Source, path: &SourcePath, listed: &Stat) -> Result<Box<dyn FileReader>, StoreError>;
+
+    /// The directory of the local file system where the source lies, to be watched; `None` if it lies elsewhere.
+    fn directory<'s>(&self, source: &'s Source) -> Option<&'s Path> {
+        let _ = source;
+        None
+    }
 }
 
 /// What a store lists.

@@ -243,6 +243,24 @@ impl Observer for External {
         self.memory.keep_reading(asked.name, reading);
         Ok(sight)
     }
+
+    /// Watches the directory of the source, in a store that has directories.
+    #[cfg(feature = "notify")]
+    fn watch(
+        &self,
+        source: &Source,
+        spec: &Spec,
+        hint: crate::worker::Hint,
+    ) -> Option<Box<dyn crate::worker::Watching>> {
+        let spec = ExternalSpec::parse(spec.as_str()).ok()?;
+        let source = source_of(source, &spec).ok()?;
+        let directory = self.store.directory(&source)?;
+        let unwatched = |error: &notify::Error| {
+            tracing::warn!(target: "lastword::external", source = source.url(), %error,
+                "the source is not watched: looks come at intervals only");
+        };
+        super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
+    }
 }
 
 /// What a look says beside what it saw.

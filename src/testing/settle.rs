@@ -59,7 +59,7 @@ impl Harness {
     ///
     /// # Panics
     /// When that does not come within the harness's patience of real time, as with an attempt that waits for a
-    /// [`Gate`](super::Gate) or does not listen; when it never comes however far the clock is moved, as with a source
+    /// [`Gate`](super::Gate), does not listen, or is lent to a worker outside that does not report; when it never comes however far the clock is moved, as with a source
     /// that moves under every attempt; when the engine ends. It says who was doing what then.
     #[track_caller]
     pub fn run_until_settled(&self) -> Settled {
@@ -110,8 +110,9 @@ impl Harness {
             lines += &format!("{}: {}\n", status.view.name, status.view.condition);
         }
         format!(
-            "{} attempts run ({} of them asleep, {} abandoned), {} looks are under way, {} commands wait\n{lines}",
-            stats.attempts, stats.asleep, stats.abandoned_workers, stats.looks, stats.queued
+            "{} attempts run ({} of them asleep, {} abandoned), {} are lent out, {} looks are under way, {} commands wait\n\
+             {lines}",
+            stats.attempts, stats.asleep, stats.abandoned_workers, stats.lent, stats.looks, stats.queued
         )
     }
 }
@@ -127,7 +128,7 @@ impl Moment {
 /// changes nothing then.
 fn is_quiet(stats: &Stats) -> bool {
     let awake = stats.attempts.saturating_sub(stats.asleep + stats.abandoned_workers);
-    awake == 0 && stats.looks == 0 && stats.queued == 0 && stats.due.is_none_or(|due| due > stats.at)
+    awake == 0 && stats.lent == 0 && stats.looks == 0 && stats.queued == 0 && stats.due.is_none_or(|due| due > stats.at)
 }
 
 fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {

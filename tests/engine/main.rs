@@ -10,6 +10,8 @@ mod executor;
 mod failures;
 mod floods;
 mod found;
+mod gated;
+mod lent;
 mod looks;
 mod lost_replies;
 mod polling;

@@ -88,8 +88,6 @@ impl Row<'_> {
         let view = self.view;
         let result = view.applied.as_ref().map(|applied| &applied.result);
         let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
-        let looked = self.live.and_then(|live| live.pointer("/last_look/seconds_ago")?.as_f64());
-        let looked = looked.and_then(|ago| Duration::try_from_secs_f64(ago).ok());
         vec![
             view.name.to_string(),
             view.condition.name().to_owned(),
@@ -97,9 +95,18 @@ impl Row<'_> {
             number(result.and_then(|result| result.rows)),
             number(result.and_then(|result| result.segments).map(|segments| segments.kept + segments.new)),
             lag(view.lag),
-            looked.map_or_else(|| "-".to_owned(), |ago| format!("{} ago", short(ago))),
+            self.looked().unwrap_or_else(|| "-".to_owned()),
             self.cause(state),
         ]
+    }
+
+    /// When the last look at the source began, and how many files could have changed again without being seen.
+    fn looked(&self) -> Option<String> {
+        let look = self.live?.get("last_look")?;
+        let ago = Duration::try_from_secs_f64(look.get("seconds_ago")?.as_f64()?).ok()?;
+        let racy = look.get("racy").and_then(Value::as_u64).unwrap_or(0);
+        let racy = if racy > 0 { format!(", {} racy", grouped(racy)) } else { String::new() };
+        Some(format!("{} ago{racy}", short(ago)))
     }
 
     fn cause(&self, state: &Path) -> String {

@@ -233,6 +233,14 @@ mod tests {
                 "lake.toml:2: look_interval: must be a duration such as \"200ms\"",
             ),
             (
+                "state = \"s\"\nparallel = 0\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: parallel: must be",
+            ),
+            (
+                "state = \"s\"\nlearning = -1\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: learning: must be",
+            ),
+            (
                 "state = \"s\"\ndurability = \"none\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
                 "lake.toml:2: durability: must be \"power\"",
             ),

@@ -16,11 +16,22 @@ pub(crate) struct Settings {
     /// How often each source is looked at: a listing is cheap, and nobody waits much longer for news.
     pub(crate) look_interval: Duration,
     pub(crate) durability: Durability,
+    /// How many segments of one build are built at the same time.
+    pub(crate) parallel: usize,
+    /// How many bytes a look may read to know the content of files. 8 MiB: a hint that only times have moved is worth
+    /// some milliseconds of reading, and not more.
+    pub(crate) learning: u64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { workers: 2, look_interval: Duration::from_secs(5), durability: Durability::default() }
+        Settings {
+            workers: 2,
+            look_interval: Duration::from_secs(5),
+            durability: Durability::default(),
+            parallel: 1,
+            learning: 8 << 20,
+        }
     }
 }
 
@@ -35,6 +46,8 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "workers", read: workers, same: |a, b| a.workers == b.workers },
     Setting { key: "look_interval", read: look_interval, same: |a, b| a.look_interval == b.look_interval },
     Setting { key: "durability", read: durability, same: |a, b| a.durability == b.durability },
+    Setting { key: "parallel", read: parallel, same: |a, b| a.parallel == b.parallel },
+    Setting { key: "learning", read: learning, same: |a, b| a.learning == b.learning },
 ];
 
 /// All keys.
@@ -60,8 +73,22 @@ impl Settings {
 }
 
 fn workers(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
-    let found = field.whole(1, 1024)?;
-    settings.workers = usize::try_from(found).unwrap_or(usize::MAX);
+    settings.workers = threads(field)?;
+    Ok(())
+}
+
+fn parallel(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.parallel = threads(field)?;
+    Ok(())
+}
+
+/// More would be a mistake and not a wish.
+fn threads(field: &Field<'_, '_>) -> Result<usize, Wrong> {
+    Ok(usize::try_from(field.whole(1, 1024)?).unwrap_or(usize::MAX))
+}
+
+fn learning(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.learning = field.whole(0, i64::MAX.unsigned_abs())?;
     Ok(())
 }
 

@@ -90,7 +90,12 @@ impl Desk {
         let now = self.now_or_later();
         let ago = |began: Timestamp| now.map(|now| now.since(began).as_secs_f64());
         let look = status.last_look.map(|look| {
-            json!({"began": look.started.to_string(), "succeeded": look.succeeded, "seconds_ago": ago(look.started)})
+            json!({
+                "began": look.started.to_string(),
+                "seconds_ago": ago(look.started),
+                "succeeded": look.succeeded,
+                "racy": look.racy,
+            })
         });
         let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
         json!({

@@ -93,7 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let signals = Signals::register()?;
     let interval = config.settings.look_interval;
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
-    let session = Session::start(&config, External::local(), interval, arguments.log)?;
+    let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
+    let session = Session::start(&config, worker, interval, arguments.log)?;
     let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state), session.begun);
     let mut run = Run { arguments, config, session, desk, reloads, signals, progress: Progress::new(arguments.quiet) };
     let end = run.begin().and_then(|()| {
