@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    BuildError, Checkpoint, ExternalSpec, FileReader, Fragment, Interrupted, PathSet, Segment, SegmentId, SegmentKey,
-    Source, Store, StoreError,
+    BuildError, Checkpoint, ExternalSpec, FileReader, Fragment, Interrupted, Manifest, PathSet, Segment, SegmentId,
+    SegmentKey, Source, Store, StoreError,
 };
 use crate::core::vocabulary::{Name, Token};
+use crate::worker::Publication;
 
 /// Builds segments: writes an index, a file, rows of a table for each.
 ///
@@ -36,6 +37,21 @@ pub trait SegmentBuilder: Send + Sync {
     fn discard(&self, what: &Discard<'_>) -> Result<(), String> {
         let _ = what;
         Ok(())
+    }
+
+    /// Whether this builder publishes commits. Without it the manifest is all that readers need.
+    fn publishes(&self) -> bool {
+        false
+    }
+
+    /// Makes the segments of a commit visible to readers, all at once. Called at least once for every commit, in their
+    /// order; a destination that compares tokens refuses one with a lower token than it has seen.
+    ///
+    /// # Errors
+    /// A message for people; it is tried again later.
+    fn publish(&self, publication: &Publication<'_>, manifest: &Manifest) -> Result<(), String> {
+        let _ = manifest;
+        Err(format!("the builder of {} says that it publishes, and cannot", publication.name))
     }
 
     /// Whether what was built for a segment is still there and whole.

@@ -7,15 +7,19 @@ use super::look::look_on;
 use super::memory::Memory;
 use super::takeover::Leftovers;
 use super::{
-    Build, BuildError, BuildFailed, Difference, ExternalSpec, LocalStore, Looking, NoBuilder, Outcome, Progress,
-    Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted, store_set, verify,
+    Build, BuildError, BuildFailed, Difference, ExternalSpec, LocalStore, Looking, Manifest, NoBuilder, Outcome,
+    Progress, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted, store_set,
+    verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Token, Version,
+    Built, Delta, Duties, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
-use crate::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker, observed_of};
+use crate::worker::{
+    Context, DeliveryError, Discarding, Failure, Look, LookError, Observer, Publication, Sight, Verdict, Verification,
+    Worker, observed_of,
+};
 
 /// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
 /// minute learns a terabyte in about six weeks and costs a disk nothing that anybody notices; what a chmod or a copy
@@ -217,6 +221,35 @@ impl Worker for External {
 
     fn observer(&self) -> Option<&dyn Observer> {
         Some(self)
+    }
+
+    fn duties(&self) -> Duties {
+        Duties { publish: self.builder.publishes(), discard: self.builder.discards() }
+    }
+
+    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+        let root = publication.result.manifest.ok_or_else(|| DeliveryError("the commit has no manifest".to_owned()))?;
+        let manifest = Manifest::read(publication.objects, root).map_err(|error| DeliveryError(error.to_string()))?;
+        self.builder.publish(publication, &manifest).map_err(DeliveryError)
+    }
+
+    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+        let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
+        let Discarding { objects, tokens, before, after, .. } = *discarding;
+        External::discard(self, objects, tokens, manifest(before), manifest(after)).map_err(DeliveryError)
+    }
+
+    fn verifies(&self) -> bool {
+        true
+    }
+
+    fn verify(&self, verification: &Verification<'_>) -> Result<Verdict, DeliveryError> {
+        let Some(manifest) = verification.result.manifest else { return Ok(Verdict::Intact) };
+        match External::verify(self, verification.objects, manifest) {
+            Ok(()) => Ok(Verdict::Intact),
+            Err(VerifyError::Drift(found)) => Ok(Verdict::Drifted(found)),
+            Err(VerifyError::Unknown(why)) => Err(DeliveryError(why)),
+        }
     }
 }
 
