@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 
+use super::couriers::LastVerification;
 use super::feed::{Feed, Watch};
 use super::futures::{Asking, Line, Room, Ticket, Wait};
 use super::history::{CompactError, Retention};
@@ -17,8 +18,8 @@ use super::waits::Waited;
 use crate::bell::Bell;
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
-    Command, Declaration, Fingerprint, Generation, Name, Observation, Observed, Receipt, Rejection, Seen, Seq, Subject,
-    TaskId, Timestamp,
+    By, Command, Declaration, Fingerprint, Generation, Limits, Name, Observation, Observed, Receipt, Rejection, Seen,
+    Seq, Subject, TaskId, Timestamp,
 };
 use crate::worker::Progress;
 
@@ -44,6 +45,8 @@ pub struct Handle {
     pub(super) died: Arc<OnceLock<String>>,
     /// Rung when messages have left the queue.
     pub(super) room: Arc<Bell<()>>,
+    /// Who gives the commands, and why.
+    pub(super) by: Option<Arc<By>>,
 }
 
 /// Why a command has no receipt.
@@ -130,9 +133,20 @@ pub struct CollectionStatus {
     pub progress: Option<Progress>,
     /// The task waits, and every worker is held by an attempt that was abandoned.
     pub workers_exhausted: bool,
+    /// It owes its destination something, and no worker here meets it.
+    pub undeliverable: bool,
+    /// The last verification of what it has applied, since the engine was opened.
+    pub verification: Option<LastVerification>,
 }
 
 impl Handle {
+    /// A handle whose commands are recorded as given by this actor, for this cause: with every event that they lead
+    /// to at once. What the engine does later by itself, attempts and retries for example, is nobody's.
+    #[must_use]
+    pub fn by(&self, by: By) -> Handle {
+        Handle { by: Some(Arc::new(by)), ..self.clone() }
+    }
+
     /// Says what a collection is to be built from.
     ///
     /// # Errors
@@ -170,6 +184,15 @@ impl Handle {
     /// See [`CommandError`].
     pub fn rebuild(&self, name: Name) -> Result<Receipt, CommandError> {
         self.ask(Command::Refresh { name, force: true, seen: None })
+    }
+
+    /// The same as [`refresh`](Handle::refresh) or, with `force`, [`rebuild`](Handle::rebuild), unless one was asked
+    /// for after the event `seen`: so it is harmless to repeat it when its answer was lost.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn refresh_since(&self, name: Name, seen: Seq, force: bool) -> Result<Receipt, CommandError> {
+        self.ask(Command::Refresh { name, force, seen: Some(seen) })
     }
 
     /// Aborts the live task and parks it; with `task`, only if that is the live one.
@@ -212,6 +235,15 @@ impl Handle {
         self.ask(Command::Drop { name })
     }
 
+    /// Says how many attempts may hold a worker at the same time, in place of what was said before. What is running
+    /// goes on.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn limit(&self, limits: Limits) -> Result<Receipt, CommandError> {
+        self.ask(Command::Limit(limits))
+    }
+
     /// Queues a command, waiting while the queue is full. Its answer comes with the ticket.
     ///
     /// # Errors
@@ -252,7 +284,8 @@ impl Handle {
             return Err(CommandError::BatchTooLarge { bytes });
         }
         let (reply, answer) = Reply::new(&self.died);
-        self.messages.send(Message::Batch { commands, reply }).map_err(|_| self.closed())?;
+        let by = self.by.clone();
+        self.messages.send(Message::Batch { commands, by, reply }).map_err(|_| self.closed())?;
         answer.wait().unwrap_or_else(|Broken| Err(unknown(&self.died)))
     }
 
@@ -338,7 +371,7 @@ impl Handle {
         }
         let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket::new(answer, Arc::clone(&self.died));
-        Ok((Message::Command { command: Box::new(command), reply }, ticket))
+        Ok((Message::Command { command: Box::new(command), by: self.by.clone(), reply }, ticket))
     }
 
     fn question<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {

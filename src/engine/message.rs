@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::couriers::Returned;
 use super::handle::{CollectionStatus, CommandError, end_of};
 use super::history::{Compacted, Remembered, Retention};
 use super::lend::Lending;
@@ -12,12 +13,12 @@ use super::pool::{Outcome, Slot};
 use super::promise::{Answer, Promise, promise};
 use super::stats::Stats;
 use super::waits::Waited;
-use crate::core::vocabulary::{AttemptRef, Command, Fingerprint, Generation, Name, Receipt, Rejection, Seq};
+use crate::core::vocabulary::{AttemptRef, By, Command, Fingerprint, Generation, Name, Receipt, Rejection, Seq};
 
 /// From a handle.
 pub(super) enum Message {
-    Command { command: Box<Command>, reply: Reply<Receipt> },
-    Batch { commands: Vec<Command>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
+    Command { command: Box<Command>, by: Option<Arc<By>>, reply: Reply<Receipt> },
+    Batch { commands: Vec<Command>, by: Option<Arc<By>>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
     Wait { name: Name, generation: Generation, reply: Promise<Waited> },
     Status { name: Name, reply: Promise<Option<Box<CollectionStatus>>> },
     List { reply: Promise<Vec<CollectionStatus>> },
@@ -36,6 +37,7 @@ pub(super) enum Report {
     Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
     Looked(Box<Looked>),
     Remembered(Remembered),
+    Served(Returned),
 }
 
 /// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers

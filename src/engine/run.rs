@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
+use super::couriers::Couriers;
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
 use super::hints::Hints;
@@ -21,8 +22,8 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind, Receipt,
-    Recorded, Rejection, Source, Stopping, Timestamp, Token, Word,
+    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
+    Receipt, Recorded, Rejection, Source, Stopping, Timestamp, Token, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::{Assignment, Failure, Signals};
@@ -53,6 +54,7 @@ pub(super) struct Engine {
     pub(super) looks: Looks,
     pub(super) hints: Hints,
     pub(super) leases: Leases,
+    pub(super) couriers: Couriers,
     pub(super) feed: Arc<Feed>,
     pub(super) room: Arc<Bell<()>>,
     pub(super) died: Arc<OnceLock<String>>,
@@ -125,7 +127,9 @@ impl Engine {
         ids.into_iter().for_each(|id| self.ask_for_look(id, now));
         while !self.is_over() {
             if self.stopping.is_none() {
-                self.looks.begin_due(self.reducer.state(), &self.hints, self.time.now());
+                let (state, now) = (self.reducer.state(), self.time.now());
+                self.looks.begin_due(state, &self.hints, now);
+                self.couriers.begin_due(state, now);
             }
             self.sleep();
             self.wakes += 1;
@@ -134,6 +138,7 @@ impl Engine {
             self.take_back()?;
             self.take_hints();
             self.give_up_looks()?;
+            self.give_up_errands()?;
             self.reducer.deadlines()?;
             self.assign()?;
             self.write_base()?;
@@ -146,7 +151,7 @@ impl Engine {
 
     fn is_over(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        self.pool.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
+        self.pool.busy() + self.couriers.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
     }
 
     /// Sleeps until there is a message or something is due.
@@ -170,15 +175,19 @@ impl Engine {
 
     /// When the engine has something to do even if it hears of nothing.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let (state, stops) = (self.reducer.state(), self.stopping.is_some());
-        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
-        let look = self.looks.next_due().filter(|_| !stops);
-        let hint = self.hints.next_due().filter(|_| !stops);
-        let lend = self.next_lend().filter(|_| !stops);
-        let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
+        let state = self.reducer.state();
         let lease = self.leases.next_due();
-        let base = self.history.is_writing().then(|| self.time.now()).filter(|_| !stops);
-        [state.next_deadline(), ready, look, hint, lend, unclaimed, lease, base].into_iter().flatten().min()
+        if self.stopping.is_some() {
+            let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
+            return [state.next_deadline(), unclaimed, lease].into_iter().flatten().min();
+        }
+        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys()));
+        let (look, hint, lend) = (self.looks.next_due(), self.hints.next_due(), self.next_lend());
+        let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
+        let base = self.history.is_writing().then(|| self.time.now());
+        let errand = self.couriers.next_due(state, self.time.now());
+        let all = [state.next_deadline(), ready, look, hint, lend, unclaimed, lease, base, errand];
+        all.into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -194,6 +203,7 @@ impl Engine {
                 }
                 Report::Looked(looked) => self.looked(*looked)?,
                 Report::Remembered(remembered) => self.remembered(remembered),
+                Report::Served(returned) => self.served(returned)?,
             }
         }
         let result = self.take_commands();
@@ -225,14 +235,15 @@ impl Engine {
             return Ok(());
         }
         match message {
-            Message::Command { command, reply } => {
+            Message::Command { command, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.command(&command)?.map_err(CommandError::Refused);
+                let verdict = self.command(&command, by.as_ref())?.map_err(CommandError::Refused);
                 self.release(move || reply(verdict));
             }
-            Message::Batch { commands, reply } => {
+            Message::Batch { commands, by, reply } => {
                 let reply = reply.taken();
-                let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
+                let verdict = |command| self.command(command, by.as_ref());
+                let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
                 self.release(move || reply(Ok(verdicts)));
             }
             Message::Wait { name, generation, reply } => match self.reducer.state().id_of(&name) {
@@ -268,13 +279,13 @@ impl Engine {
         Ok(())
     }
 
-    fn command(&mut self, command: &Command) -> Result<Result<Receipt, Rejection>, ReducerError> {
+    fn command(&mut self, command: &Command, by: Option<&Arc<By>>) -> Result<Result<Receipt, Rejection>, ReducerError> {
         if let Command::Declare(declaration) = command
             && let Err(rejection) = self.check_kind(declaration)
         {
             return Ok(Err(rejection));
         }
-        self.reducer.command(command)
+        self.reducer.command_by(command, by)
     }
 
     /// Has the kind's worker check source and spec before they are declared or changed.
@@ -383,11 +394,17 @@ impl Engine {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         self.waits.touch(id);
         match &recorded.event {
-            Event::CollectionDeclared { .. }
-            | Event::SourceChanged { .. }
-            | Event::SpecChanged { .. }
-            | Event::RefreshRequested { .. } => self.ask_for_look(id, recorded.at),
-            Event::CollectionDropped { .. } => self.looks.forget(id),
+            Event::CollectionDeclared { .. } | Event::SourceChanged { .. } | Event::SpecChanged { .. } => {
+                self.ask_for_look(id, recorded.at);
+            }
+            Event::RefreshRequested { force, reason, .. } => {
+                self.ask_for_look(id, recorded.at);
+                self.verify_after(id, *force, reason);
+            }
+            Event::CollectionDropped { .. } => {
+                self.looks.forget(id);
+                self.couriers.forget(id);
+            }
             Event::TaskStarted { task, attempt, lease: Some(lease), .. } => {
                 let token = Token { epoch: recorded.epoch, seq: recorded.seq };
                 let attempt = AttemptRef { collection: id, task: *task, attempt: *attempt, token };

@@ -16,6 +16,8 @@ impl Engine {
                 && token.is_none()
                 && self.duties.contains_key(&view.kind)
                 && self.pool.is_exhausted(),
+            undeliverable: self.couriers.is_undeliverable(state, id),
+            verification: self.couriers.last_verification(id).cloned(),
             view,
             last_look: self.looks.last(id),
             next_look: self.looks.next(id),
@@ -39,6 +41,8 @@ impl Engine {
             idle_workers: self.pool.idle() as u64,
             abandoned_workers: self.pool.abandoned() as u64,
             looks: self.looks.under_way() as u64,
+            deliveries: self.couriers.busy() as u64,
+            overdue_deliveries: self.couriers.overdue() as u64,
             queued: self.messages.len() as u64,
             waiters: self.waits.len() as u64,
             wakes: self.wakes,

@@ -143,6 +143,7 @@ impl<'a> Reader<'a> {
             latest: word_at(words, record.latest)?,
             wanted,
             generation: Generation(record.generation),
+            rebuild: record.rebuild,
             applied: record.applied.map(|applied| applied_of(applied, words).map(Box::new)).transpose()?,
             pending: record.pending.map(pending_of),
             status: status_of(record.status)?,
@@ -156,7 +157,6 @@ impl<'a> Reader<'a> {
                 Box::new(Unobservable { since: Timestamp(since), cause: cause.into() })
             }),
             refreshed: Seq(record.refreshed),
-            rebuild: record.rebuild,
             resync_at: record.resync_at.map(Timestamp),
             obligations: record.obligations.map(|owed| self.obligations(owed, words).map(Box::new)).transpose()?,
         };

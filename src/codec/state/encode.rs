@@ -68,6 +68,7 @@ impl Items<'_> {
             latest,
             wanted,
             generation,
+            rebuild,
             applied,
             pending,
             status,
@@ -79,7 +80,6 @@ impl Items<'_> {
             unapplied_since,
             unobservable,
             refreshed,
-            rebuild,
             resync_at,
             obligations,
         } = collection;
@@ -101,6 +101,7 @@ impl Items<'_> {
             latest,
             wanted,
             generation: generation.0,
+            rebuild: *rebuild,
             applied,
             pending: pending.map(pending_v1),
             status: status_v1(status),
@@ -115,7 +116,6 @@ impl Items<'_> {
                 UnobservableV1 { since: since.0, cause }
             }),
             refreshed: refreshed.0,
-            rebuild: *rebuild,
             resync_at: resync_at.map(|at| at.0),
             obligations: obligations.as_deref().map(obligations_v1),
         };

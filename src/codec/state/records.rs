@@ -43,6 +43,7 @@ pub(super) struct CollectionV1<'a> {
     pub(super) latest: u32,
     pub(super) wanted: Option<WantedV1>,
     pub(super) generation: u64,
+    pub(super) rebuild: bool,
     #[serde(borrow)]
     pub(super) applied: Option<AppliedV1<'a>>,
     pub(super) pending: Option<PendingV1>,
@@ -57,7 +58,6 @@ pub(super) struct CollectionV1<'a> {
     #[serde(borrow)]
     pub(super) unobservable: Option<UnobservableV1<'a>>,
     pub(super) refreshed: u64,
-    pub(super) rebuild: bool,
     pub(super) resync_at: Option<u64>,
     pub(super) obligations: Option<ObligationsV1>,
 }

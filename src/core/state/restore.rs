@@ -60,10 +60,10 @@ impl State {
             collections,
             orphans,
             draining,
-            drains: _,
             names: _,
             ready: _,
             deadlines: _,
+            drains: _,
             owed: _,
             haunted: _,
         } = self;
@@ -85,8 +85,8 @@ impl State {
             state.deadlines.extend(deadlines_of(*id, collection).into_iter().flatten());
         }
         for (token, draining) in &state.draining {
-            state.deadlines.extend(draining.grace_until.map(|until| (until, Deadline::Grace(*token))));
             state.drains.insert((draining.attempt.collection, *token));
+            state.deadlines.extend(draining.grace_until.map(|until| (until, Deadline::Grace(*token))));
         }
         for (id, obligations) in obligations_of(&state.collections, &state.orphans) {
             state.owed.extend(obligations.first().map(|first| (first.due, id)));
