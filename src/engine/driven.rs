@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::futures::{Asked, Asking};
 use super::handle::{CommandError, Handle, unknown};
-use super::job::{Heartbeat, Job, Standing, Verdict};
+use super::job::{Decision, Heartbeat, Job, Standing};
 use super::leases::Seeker;
 use super::lend::Lending;
 use super::message::{Message, Reply};
@@ -56,20 +56,23 @@ impl Handle {
 
     /// Offers the result of an attempt. Repeating a completion that was committed is answered as the first one was,
     /// while nothing newer is committed.
-    pub fn complete(&self, attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> Asking<Verdict> {
+    pub fn complete(&self, attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> Asking<Decision> {
         let completion = Box::new(Completion { attempt, fingerprint, result });
-        self.lending(|reply| Lending::Complete { completion, reply })
+        let by = self.by.clone();
+        self.lending(|reply| Lending::Complete { completion, by, reply })
     }
 
     /// Says that an attempt has failed, and whether trying again may help.
     pub fn fail(&self, attempt: AttemptRef, failure: Failure) -> Asking<Receipt> {
-        self.lending(|reply| Lending::Fail { attempt, failure, reply })
+        let by = self.by.clone();
+        self.lending(|reply| Lending::Fail { attempt, failure, by, reply })
     }
 
     /// Lets go of an attempt without a result: because it was told to stop, or to let somebody else have it. Nothing is
     /// charged.
     pub fn drop_attempt(&self, attempt: AttemptRef) -> Asking<Receipt> {
-        self.lending(|reply| Lending::LetGo { attempt, reply })
+        let by = self.by.clone();
+        self.lending(|reply| Lending::LetGo { attempt, by, reply })
     }
 
     /// What an attempt is now, for whoever has lost the thread.
@@ -118,7 +121,8 @@ impl Drop for NextAssignment {
         if let Some(Ok(job)) = self.asked.close() {
             let line = self.asked.line();
             let (reply, _) = Reply::new(&line.died);
-            let _ = line.messages.try_send(Message::Lending(Lending::LetGo { attempt: job.attempt(), reply }));
+            let _ =
+                line.messages.try_send(Message::Lending(Lending::LetGo { attempt: job.attempt(), by: None, reply }));
         }
     }
 }

@@ -179,7 +179,7 @@ pub enum Standing {
 
 /// What became of a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// It is committed, by this completion or by an earlier one of the same attempt.
     Committed {
         /// The event that committed it.

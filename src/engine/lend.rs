@@ -1,16 +1,17 @@
 //! The reducer's side of kinds that the caller drives: who gets which attempt, and what is made of the reports.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::CommandError;
-use super::job::{Heartbeat, Job, Standing, Verdict};
+use super::job::{Decision, Heartbeat, Job, Standing};
 use super::leases::{LONGEST_LEASE, SHORTEST_LEASE, Seeker};
 use super::message::Reply;
 use super::pool::{Outcome, report};
 use super::run::Engine;
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Completion, Event, FieldError, Fingerprint, Receipt, RejectReason, Rejection,
-    Timestamp,
+    AttemptRef, By, CollectionId, Command, Completion, Event, FieldError, Fingerprint, Receipt, RejectReason,
+    Rejection, Timestamp,
 };
 use crate::reducer::ReducerError;
 use crate::worker::Failure;
@@ -20,9 +21,9 @@ pub(super) enum Lending {
     Seek(Seeker),
     Beat { attempt: AttemptRef, reply: Reply<Heartbeat> },
     Query { attempt: AttemptRef, reply: Reply<Standing> },
-    Complete { completion: Box<Completion>, reply: Reply<Verdict> },
-    Fail { attempt: AttemptRef, failure: Failure, reply: Reply<Receipt> },
-    LetGo { attempt: AttemptRef, reply: Reply<Receipt> },
+    Complete { completion: Box<Completion>, by: Option<Arc<By>>, reply: Reply<Decision> },
+    Fail { attempt: AttemptRef, failure: Failure, by: Option<Arc<By>>, reply: Reply<Receipt> },
+    LetGo { attempt: AttemptRef, by: Option<Arc<By>>, reply: Reply<Receipt> },
 }
 
 /// Leases that run out in one batch. Each adds at most four events.
@@ -46,19 +47,19 @@ impl Engine {
                 let (reply, standing) = (reply.taken(), self.standing(attempt));
                 self.release(move || reply(Ok(standing)));
             }
-            Lending::Complete { completion, reply } => {
+            Lending::Complete { completion, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.complete(*completion)?;
+                let decision = self.complete(*completion, by.as_ref())?;
+                self.release(move || reply(decision));
+            }
+            Lending::Fail { attempt, failure, by, reply } => {
+                let reply = reply.taken();
+                let verdict = self.fail(attempt, failure, by.as_ref())?;
                 self.release(move || reply(verdict));
             }
-            Lending::Fail { attempt, failure, reply } => {
+            Lending::LetGo { attempt, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.fail(attempt, failure)?;
-                self.release(move || reply(verdict));
-            }
-            Lending::LetGo { attempt, reply } => {
-                let reply = reply.taken();
-                let verdict = self.end_lent(attempt, &Command::Stopped { attempt })?;
+                let verdict = self.end_lent(attempt, &Command::Stopped { attempt }, by.as_ref())?;
                 self.release(move || reply(verdict));
             }
         }
@@ -118,49 +119,55 @@ impl Engine {
         Err(CommandError::Refused(Rejection::Field(FieldError::new("attempt", problem))))
     }
 
-    fn complete(&mut self, completion: Completion) -> Result<Result<Verdict, CommandError>, ReducerError> {
-        let attempt = completion.attempt;
-        if let Err(error) = self.check_lent(attempt) {
+    fn complete(
+        &mut self,
+        completion: Completion,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<Decision, CommandError>, ReducerError> {
+        let (attempt, before) = (completion.attempt, self.reducer.decided().len());
+        if let Err(error) = self.end_lent(attempt, &Command::Complete(Box::new(completion)), by)? {
             return Ok(Err(error));
         }
-        let before = self.reducer.decided().len();
-        if let Err(rejection) = self.reducer.command(&Command::Complete(Box::new(completion)))? {
-            return Ok(Err(CommandError::Refused(rejection)));
-        }
         let told = self.reducer.decided().get(before..).unwrap_or_default();
-        let verdict = told.iter().find_map(|recorded| match recorded.event {
-            Event::TaskCompleted { .. } => Some(Verdict::Committed { seq: recorded.seq }),
-            Event::CompletionRejected { reason, .. } => Some(Verdict::Rejected { reason }),
+        let decision = told.iter().find_map(|recorded| match recorded.event {
+            Event::TaskCompleted { .. } => Some(Decision::Committed { seq: recorded.seq }),
+            Event::CompletionRejected { reason, .. } => Some(Decision::Rejected { reason }),
             _ => None,
         });
-        // Repeating what was committed is answered as it was the first time.
-        let verdict = match (verdict, self.standing(attempt)) {
-            (Some(Verdict::Rejected { reason: RejectReason::Duplicate }), Standing::Committed { seq }) => {
-                Some(Verdict::Committed { seq })
+        let decision = match (decision, self.standing(attempt)) {
+            // Repeating what was committed is answered as it was the first time.
+            (Some(Decision::Rejected { reason: RejectReason::Duplicate }), Standing::Committed { seq }) => {
+                Some(Decision::Committed { seq })
             }
-            (verdict, _) => verdict,
+            (decision, _) => decision,
         };
         // A completion that is not refused is committed or rejected.
-        Ok(verdict.ok_or_else(|| CommandError::Unknown("the completion left no event".to_owned())))
+        Ok(decision.ok_or_else(|| CommandError::Unknown("the completion left no event".to_owned())))
     }
 
-    fn fail(&mut self, attempt: AttemptRef, failure: Failure) -> Result<Result<Receipt, CommandError>, ReducerError> {
+    fn fail(
+        &mut self,
+        attempt: AttemptRef,
+        failure: Failure,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<Receipt, CommandError>, ReducerError> {
         let was_told = matches!(self.standing(attempt), Standing::Stopping { .. });
         let outcome = self.newest_word(attempt, Outcome::Failed(failure));
         // Only a result would need its fingerprint.
         let command = report(attempt, Fingerprint([0; 32]), outcome, was_told);
-        self.end_lent(attempt, &command)
+        self.end_lent(attempt, &command, by)
     }
 
     fn end_lent(
         &mut self,
         attempt: AttemptRef,
         command: &Command,
+        by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
         if let Err(error) = self.check_lent(attempt) {
             return Ok(Err(error));
         }
-        Ok(self.reducer.command(command)?.map_err(CommandError::Refused))
+        Ok(self.reducer.command_by(command, by)?.map_err(CommandError::Refused))
     }
 
     /// Takes back what was lent to those who have left or fallen silent.

@@ -51,7 +51,7 @@ pub use feed::{Watch, WatchError, Watched};
 pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 pub use history::{CompactError, Retention};
-pub use job::{Heartbeat, Job, Standing, Verdict};
+pub use job::{Decision, Heartbeat, Job, Standing};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;

@@ -63,7 +63,7 @@ fn every_way_to_give_a_command_says_who_gave_it() {
     lab.handle.drop_collection(name("a")).unwrap();
     let hers = Some("ann".to_owned());
     for type_name in ["collection_paused", "collection_resumed", "refresh_requested", "limits_changed"] {
-        assert_eq!(actors(&lab, type_name), [hers.clone()], "{type_name}");
+        assert_eq!(actors(&lab, type_name), std::slice::from_ref(&hers), "{type_name}");
     }
     assert_eq!(actors(&lab, "collection_declared"), [hers.clone(), hers.clone()]);
     assert_eq!(actors(&lab, "collection_dropped"), [hers, None]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lastword::core::Condition;
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, Handle, Heartbeat, Job, Reconciler, Standing, Verdict, Waited};
+use lastword::engine::{CommandError, Decision, Handle, Heartbeat, Job, Reconciler, Standing, Waited};
 use lastword::log::{Keep, Log};
 use lastword::objects::MemoryObjects;
 use lastword::worker::{Failure, Sight};
@@ -33,7 +33,7 @@ fn built(output: &str) -> Built {
     Built { output: Some(output.into()), ..Built::default() }
 }
 
-fn complete(handle: &Handle, job: &Job, output: &str) -> Verdict {
+fn complete(handle: &Handle, job: &Job, output: &str) -> Decision {
     handle.complete(job.attempt(), job.fingerprint(), built(output)).wait().unwrap()
 }
 
@@ -63,7 +63,7 @@ fn a_job_says_everything_and_its_result_commits() {
 
     let verdict = complete(&lab.handle, &job, "done");
     let applied = lab.view("a").applied.unwrap();
-    assert_eq!(verdict, Verdict::Committed { seq: applied.seq });
+    assert_eq!(verdict, Decision::Committed { seq: applied.seq });
     assert_eq!((applied.token, output(&lab, "a").as_deref()), (job.token(), Some("done")));
     assert_eq!(lab.stats().lent, 0);
     lab.handle.observe(name("a"), observed("8")).unwrap();
@@ -83,9 +83,9 @@ fn case_14_repeating_a_completion_is_answered_as_the_first_one_was() {
         assert!(matches!(lost, Err(CommandError::Unknown(_))), "{lost:?}");
         // Whatever became of it: asking again under the next process commits it, or says that it is committed.
         lab = lab.restart();
-        let Verdict::Committed { seq } = complete(&lab.handle, &job, "done") else { panic!("rejected") };
+        let Decision::Committed { seq } = complete(&lab.handle, &job, "done") else { panic!("rejected") };
         assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(Standing::Committed { seq }));
-        assert_eq!(complete(&lab.handle, &job, "done"), Verdict::Committed { seq });
+        assert_eq!(complete(&lab.handle, &job, "done"), Decision::Committed { seq });
         assert_eq!(lab.count("task_completed"), 1);
         lab.verify();
     }
@@ -101,9 +101,9 @@ fn case_04_an_earlier_attempt_of_the_same_task_commits_nothing() {
     lab.advance(Duration::from_secs(31));
     let second = next(&lab.handle, "w2");
     assert!(second.token() > first.token());
-    assert_eq!(complete(&lab.handle, &first, "late"), Verdict::Rejected { reason: RejectReason::NotLive });
+    assert_eq!(complete(&lab.handle, &first, "late"), Decision::Rejected { reason: RejectReason::NotLive });
     assert_eq!(lab.handle.query(first.attempt()).wait(), Ok(Standing::Gone));
-    assert!(matches!(complete(&lab.handle, &second, "good"), Verdict::Committed { .. }));
+    assert!(matches!(complete(&lab.handle, &second, "good"), Decision::Committed { .. }));
     assert_eq!(output(&lab, "a").unwrap(), "good");
     lab.verify();
 }
@@ -132,9 +132,9 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
     let heir = next(&lab.handle, "w2");
     assert!(heir.token() > zombie.token());
     assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(Heartbeat::Gone));
-    assert_eq!(complete(&lab.handle, &zombie, "late"), Verdict::Rejected { reason: RejectReason::NotLive });
+    assert_eq!(complete(&lab.handle, &zombie, "late"), Decision::Rejected { reason: RejectReason::NotLive });
     assert_eq!(lab.handle.heartbeat(heir.attempt()).wait().map(|beat| matches!(beat, Heartbeat::Go { .. })), Ok(true));
-    assert!(matches!(complete(&lab.handle, &heir, "good"), Verdict::Committed { .. }));
+    assert!(matches!(complete(&lab.handle, &heir, "good"), Decision::Committed { .. }));
     let ends: Vec<_> = lab
         .events()
         .into_iter()
@@ -164,7 +164,7 @@ fn case_30_a_lent_attempt_survives_the_end_of_the_engine_and_completes_afterward
         assert_eq!(beat, Heartbeat::Go { until: lab.stats().at.after(LEASE) });
         lab.advance(Duration::from_millis(10));
         assert_eq!(lab.handle.heartbeat(silent.attempt()).wait(), Ok(Heartbeat::Gone));
-        assert!(matches!(complete(&lab.handle, &job, "done"), Verdict::Committed { .. }));
+        assert!(matches!(complete(&lab.handle, &job, "done"), Decision::Committed { .. }));
         assert_eq!(lab.count("task_started"), 2, "nothing was started twice");
         lab.verify();
     }
@@ -187,8 +187,8 @@ fn case_01_a_change_during_a_lent_attempt_reaches_its_worker_by_heartbeat_and_in
     lab.handle.drop_attempt(old.attempt()).wait().unwrap();
     let new = next(&lab.handle, "w1");
     assert_eq!(new.generation(), Generation(2));
-    assert_eq!(complete(&lab.handle, &old, "old"), Verdict::Rejected { reason: RejectReason::Stale });
-    assert!(matches!(complete(&lab.handle, &new, "new"), Verdict::Committed { .. }));
+    assert_eq!(complete(&lab.handle, &old, "old"), Decision::Rejected { reason: RejectReason::Stale });
+    assert!(matches!(complete(&lab.handle, &new, "new"), Decision::Committed { .. }));
     assert_eq!(output(&lab, "a").unwrap(), "new");
     assert_eq!(lab.stats().counted.superseded, 1);
     lab.verify();
@@ -207,8 +207,8 @@ fn case_05_a_deaf_worker_outside_is_abandoned_after_its_grace() {
     lab.advance(Duration::from_secs(5));
     let new = next(&lab.handle, "w2");
     assert_eq!(lab.handle.heartbeat(deaf.attempt()).wait(), Ok(Heartbeat::Gone));
-    assert_eq!(complete(&lab.handle, &deaf, "deaf"), Verdict::Rejected { reason: RejectReason::Stale });
-    assert!(matches!(complete(&lab.handle, &new, "new"), Verdict::Committed { .. }));
+    assert_eq!(complete(&lab.handle, &deaf, "deaf"), Decision::Rejected { reason: RejectReason::Stale });
+    assert!(matches!(complete(&lab.handle, &new, "new"), Decision::Committed { .. }));
     assert_eq!(lab.stats().lent, 0);
     lab.verify();
 }
@@ -220,7 +220,7 @@ fn case_34_a_lent_attempt_of_a_dropped_collection_is_told_to_stop() {
     let job = next(&lab.handle, "w");
     lab.handle.drop_collection(name("a")).unwrap();
     assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(Heartbeat::Stop { .. })));
-    assert_eq!(complete(&lab.handle, &job, "late"), Verdict::Rejected { reason: RejectReason::UnknownCollection });
+    assert_eq!(complete(&lab.handle, &job, "late"), Decision::Rejected { reason: RejectReason::UnknownCollection });
     assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(Standing::Gone));
     assert_eq!((lab.state().all_draining().count(), lab.stats().lent), (0, 0));
     lab.verify();
@@ -273,6 +273,18 @@ fn failures_of_every_kind_are_heard() {
 }
 
 #[test]
+fn a_report_is_recorded_as_given_by_its_actor() {
+    let lab = Lab::start();
+    lab.harness.declare(lent("a", "{}"));
+    let job = next(&lab.handle, "w");
+    let by = By::new(Some("bridge"), Some("child 7")).unwrap();
+    let handle = lab.handle.by(by.clone());
+    assert!(matches!(complete(&handle, &job, "x"), Decision::Committed { .. }));
+    let completed = lab.events().into_iter().find(|recorded| recorded.event.type_name() == "task_completed").unwrap();
+    assert_eq!(completed.by.as_deref(), Some(&by));
+}
+
+#[test]
 fn two_workers_share_the_work_and_nothing_is_done_twice() {
     const MANY: usize = 40;
     let lab = Lab::start();
@@ -283,7 +295,7 @@ fn two_workers_share_the_work_and_nothing_is_done_twice() {
                 let mut done = 0;
                 while let Some(job) = handle.next_assignment(&[kind("lent")], &worker(by), LEASE, LONG).unwrap_or(None)
                 {
-                    assert!(matches!(complete(&handle, &job, by), Verdict::Committed { .. }));
+                    assert!(matches!(complete(&handle, &job, by), Decision::Committed { .. }));
                     done += 1;
                 }
                 done
@@ -316,7 +328,7 @@ fn many_assignments_are_awaited_on_one_thread() {
         let job = job.as_ref().unwrap();
         lab.handle.complete(job.attempt(), job.fingerprint(), built("x"))
     }));
-    assert!(verdicts.iter().all(|verdict| matches!(verdict, Ok(Verdict::Committed { .. }))));
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Ok(Decision::Committed { .. }))));
     lab.verify();
 }
 
@@ -340,7 +352,7 @@ fn who_has_left_is_handed_nothing() {
     drop(late);
     let job = next(&lab.handle, "w");
     assert_eq!((job.attempt().attempt, lab.view("a").failures), (2, 0));
-    assert!(matches!(complete(&lab.handle, &job, "x"), Verdict::Committed { .. }));
+    assert!(matches!(complete(&lab.handle, &job, "x"), Decision::Committed { .. }));
     assert_eq!(lab.stats().lent, 0);
     lab.verify();
 }
@@ -361,7 +373,7 @@ fn who_leaves_before_the_attempt_is_durable_has_it_handed_back() {
     ticket.wait().unwrap();
     let job = next(&handle, "w");
     assert_eq!(job.attempt().attempt, 2);
-    assert!(matches!(complete(&handle, &job, "x"), Verdict::Committed { .. }));
+    assert!(matches!(complete(&handle, &job, "x"), Decision::Committed { .. }));
     assert_eq!(handle.stats().unwrap().lent, 0);
 }
 

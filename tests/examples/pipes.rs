@@ -14,7 +14,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::{
     Built, Declaration, Event, FailReason, Generation, Kind, Name, Seq, Source, Spec, WorkerName,
 };
-use lastword::engine::{Handle, Heartbeat, Reconciler, Verdict, Waited, Watched};
+use lastword::engine::{Decision, Handle, Heartbeat, Reconciler, Waited, Watched};
 use lastword::worker::Failure;
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn serve(
             if let Some(output) = word["built"].as_str() {
                 let built = Built { output: Some(output.into()), ..Built::default() };
                 let verdict = handle.complete(job.attempt(), job.fingerprint(), built).wait()?;
-                assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
+                assert!(matches!(verdict, Decision::Committed { .. }), "{verdict:?}");
                 break;
             }
             if let Some(message) = word["failed"].as_str() {

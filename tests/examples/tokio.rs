@@ -9,7 +9,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::{
     Built, Command, Declaration, Event, Generation, Kind, Name, Receipt, Source, Spec, WorkerName,
 };
-use lastword::engine::{Handle, Heartbeat, Job, Reconciler, SubmitError, Verdict, Waited, Watched};
+use lastword::engine::{Decision, Handle, Heartbeat, Job, Reconciler, SubmitError, Waited, Watched};
 
 /// How long a worker may be silent.
 const LEASE: Duration = Duration::from_secs(3);
@@ -64,7 +64,7 @@ async fn work(handle: Handle, number: u32) -> (u32, u32) {
         tokio::select! {
             result = crawl(&job) => {
                 let verdict = handle.complete(attempt, job.fingerprint(), result).await;
-                built += u32::from(matches!(verdict, Ok(Verdict::Committed { .. })));
+                built += u32::from(matches!(verdict, Ok(Decision::Committed { .. })));
             }
             () = job.stopped() => {
                 stopped += 1;
