@@ -109,6 +109,21 @@ fn golden_bytes_of_every_event() {
 }
 
 #[test]
+fn golden_bytes_of_attributed_events() {
+    let mut expected = String::from("```text\n");
+    let event = Event::CollectionPaused { collection: CollectionId(Seq(4)) };
+    for by in samples::askers() {
+        let mut payload = Vec::new();
+        let tag = codec::encode(&event, Some(&by), &mut payload).unwrap();
+        writeln!(expected, "{} {} {}", tag.event_type, tag.version, name_of(tag.event_type)).unwrap();
+        writeln!(expected, "  bytes {}\n  means {event:?} by {:?}, {:?}", hex(&payload), by.actor(), by.cause())
+            .unwrap();
+    }
+    expected.push_str("```\n");
+    hold("attributed", &expected);
+}
+
+#[test]
 fn golden_bytes_decode_and_every_type_has_some() {
     let document = document();
     let mut seen = BTreeSet::new();

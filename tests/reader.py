@@ -7,6 +7,7 @@ package `blake3`. A defect ends it with exit code 1 and one line on stderr, a fo
 
 import struct
 import sys
+import unicodedata
 from datetime import datetime, timedelta, timezone
 
 from blake3 import blake3
@@ -279,7 +280,11 @@ EVENTS = {
 
 def by(p):
     who = {"actor": p.option(p.str), "cause": p.option(p.str)}
-    check(any(who.values()), "an event says neither who asked for it nor why")
+    said = [text for text in who.values() if text is not None]
+    check(said, "an event says neither who asked for it nor why")
+    for text in said:
+        check(1 <= len(text.encode()) <= 256, "who asked for an event, or why, has not 1 to 256 bytes")
+        check(not any(unicodedata.category(c) == "Cc" for c in text), "who asked for an event holds control characters")
     return who
 
 

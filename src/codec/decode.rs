@@ -24,11 +24,10 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<(Event, Option<By>), CodecErro
         return Ok((event(tag, payload)?, None));
     }
     let reader = Reader { tag, payload };
-    let by: ByV1<'_> = options().allow_trailing_bytes().deserialize(payload).map_err(|e| reader.damaged(&e))?;
-    let length = options().serialized_size(&by).map_err(|e| reader.damaged(&e))?;
-    let rest = usize::try_from(length).ok().and_then(|length| payload.get(length..));
-    let rest = rest.ok_or_else(|| reader.damaged(&"it ends within who asked for it"))?;
-    let by = reader.check(By::recorded(by.actor, by.cause))?;
+    // Read as a stream, which knows where it has come to: a number need not have its shortest form.
+    let mut rest = payload;
+    let by: ReadByV1 = options().deserialize_from(&mut rest).map_err(|e| reader.damaged(&e))?;
+    let by = reader.check(By::recorded(by.actor.as_deref(), by.cause.as_deref()))?;
     Ok((event(Tag { version: tag.version & !ATTRIBUTED, ..tag }, rest)?, Some(by)))
 }
 

@@ -48,12 +48,17 @@ pub(super) struct LimitV1<'a> {
 }
 
 /// Before the payload of a record whose version has its highest bit set.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(super) struct ByV1<'a> {
-    #[serde(borrow)]
     pub(super) actor: Option<&'a str>,
-    #[serde(borrow)]
     pub(super) cause: Option<&'a str>,
+}
+
+/// The same, as it is read.
+#[derive(Deserialize)]
+pub(super) struct ReadByV1 {
+    pub(super) actor: Option<String>,
+    pub(super) cause: Option<String>,
 }
 
 /// Type 16, version 1.

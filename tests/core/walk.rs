@@ -5,19 +5,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lastword::core::CollectionView;
 use lastword::core::vocabulary::{
-    AttemptRef, AttemptTimeout, Built, Coalesce, Command, Declaration, EmptySource, FailureClass, FailureReport,
-    Fingerprint, Grace, Observation, OnChange, Policy, Retry, Seen, Seq, Source, Spec, Subject, TaskId,
+    Assign, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, Delivered, Delivery, Duties,
+    EmptySource, FailureClass, FailureReport, Fingerprint, Grace, Limits, Observation, OnChange, Policy, Priority,
+    Resync, Retry, Seen, Seq, Source, Spec, Subject, TaskId, WorkerName,
 };
+use lastword::core::{CollectionView, Owed};
 
+use super::ledger::Ledger;
+use super::roster::Roster;
 use super::witness::Witness;
-use super::world::{World, assign, completion, content, kind, millis, name, secs};
+use super::world::{BOTH, World, completion, content, kind, millis, name, observed, secs};
 
-/// Together about 300,000 commands: what a debug build does in a few seconds.
-const WALKS: u64 = 150;
+/// Together about 200,000 commands: what a debug build does in a few seconds.
+const WALKS: u64 = 100;
 const STEPS: u64 = 2000;
-const NAMES: [&str; 3] = ["a", "b", "c"];
+const NAMES: [&str; 3] = ["a", "ab", "c"];
 /// Attempts whose workers may still say something, dead ones included.
 const MOST_VOICES: usize = 12;
 
@@ -37,8 +40,8 @@ fn walk() {
             *met.entry(recorded.event.type_name()).or_insert(0_u64) += 1;
         }
     }
-    // Everything but the loss of data, which no command decides.
-    assert!(only.is_some() || (met.len() == 21 && met.values().all(|times| *times > WALKS)), "met too little: {met:?}");
+    // Everything but the loss of data and the parts of a base, which no command decides.
+    assert!(only.is_some() || (met.len() == 25 && met.values().all(|times| *times > WALKS)), "met too little: {met:?}");
 }
 
 struct Walk {
@@ -46,6 +49,8 @@ struct Walk {
     dice: Dice,
     world: World,
     witness: Witness,
+    ledger: Ledger,
+    roster: Roster,
     voices: Vec<AttemptRef>,
 }
 
@@ -62,29 +67,44 @@ impl Drop for Walk {
 impl Walk {
     fn new(seed: u64) -> Walk {
         let (dice, world) = (Dice(seed), World::new());
-        let mut walk = Walk { seed, dice, world, witness: Witness::default(), voices: Vec::new() };
-        walk.witness.see(&walk.world);
+        let (witness, ledger, roster) = (Witness::default(), Ledger::default(), Roster::default());
+        let mut walk = Walk { seed, dice, world, witness, ledger, roster, voices: Vec::new() };
+        walk.look();
         walk
     }
 
     /// Says something, and looks at everything that came of it.
     fn say(&mut self, command: Command) -> bool {
+        match &command {
+            Command::Complete(completion) => self.ledger.write(completion.attempt, &self.world.state),
+            Command::Open { .. } => self.ledger.write_all(&self.world.state),
+            _ => {}
+        }
         let said = self.world.say(command.clone());
         if said.is_ok() {
             self.witness.hear(&command, &self.world);
         }
-        self.witness.see(&self.world);
+        self.look();
         said.is_ok()
+    }
+
+    fn look(&mut self) {
+        self.witness.see(&self.world);
+        self.ledger.see(&self.world);
+        self.roster.see(&self.world);
     }
 
     fn step(&mut self) {
         match self.dice.below(100) {
-            0..10 => self.declare(),
-            10..26 => self.observe(),
-            26..48 => self.assign(),
-            48..66 => self.answer(),
-            66..80 => self.pass_time(),
-            80..94 => self.steer(),
+            0..9 => self.declare(),
+            9..23 => self.observe(),
+            23..45 => self.assign(),
+            45..62 => self.answer(),
+            62..73 => self.pass_time(),
+            73..85 => self.steer(),
+            85..92 => self.deliver(),
+            92 => self.drift(),
+            93 => self.limit(),
             94..96 => drop(self.say(Command::Open { software: "test".into() })),
             96 => self.babble(),
             97 => self.world.assert_replays(),
@@ -130,7 +150,9 @@ impl Walk {
         let attempt_timeout = AttemptTimeout(self.dice.pick(&[None, Some(secs(1)), Some(secs(3600))]));
         let on_change = self.dice.pick(&[OnChange::Supersede, OnChange::FinishThenLatest, OnChange::Reject]);
         let empty_source = self.dice.pick(&[EmptySource::Hold, EmptySource::Apply]);
-        Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout, ..Policy::default() }
+        let priority = Priority(self.dice.pick(&[-1000, -1, 0, 0, 1, 1000]));
+        let resync = Resync(self.dice.pick(&[None, Some(secs(1)), Some(secs(3600))]));
+        Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout, priority, resync }
     }
 
     fn observation(&mut self) -> Observation {
@@ -144,7 +166,10 @@ impl Walk {
         let began = self.dice.pick(&[None, Some(last), Some(late)]);
         let seen = match self.dice.below(6) {
             0 => Seen::Failed { cause: self.dice.pick(&["gone", "forbidden"]).into() },
-            _ => content(self.dice.pick(&[0, 1, 2])),
+            _ => {
+                let (version, gone) = (self.dice.pick(&[0, 1, 2]), self.dice.pick(&[None, Some(0), Some(11)]));
+                Seen::Content { observed: observed(version), delta: None, gone }
+            }
         };
         Observation { subject, began, seen }
     }
@@ -156,13 +181,86 @@ impl Walk {
 
     fn assign(&mut self) {
         let ready = self.world.state.first_ready([&kind()], self.world.now);
+        assert_eq!(ready, self.roster.next(self.world.now), "of those that may start, the best is next");
         let any = self.any_name();
         let tried = if self.dice.below(8) == 0 { self.world.state.id_of(&any) } else { ready };
         let Some(collection) = tried else { return };
-        let worker = self.dice.pick(&["w1", "w2", "w3"]);
-        let started = self.say(assign(worker, collection));
+        let started = self.start(collection);
         assert!(started || ready != Some(collection), "what is first in the queue and cannot start blocks it");
         self.voices.extend(self.witness.last_started());
+    }
+
+    /// The duties of "a" and "ab" are always the same; those of "c" change with the weather.
+    fn start(&mut self, collection: CollectionId) -> bool {
+        let worker = WorkerName::new(self.dice.pick(&["w1", "w2", "w3"])).unwrap();
+        let lease = self.dice.pick(&[None, None, None, Some(secs(30))]);
+        let any = Duties { publish: self.dice.below(2) == 0, discard: self.dice.below(2) == 0 };
+        let duties = match self.world.state.collection(collection).map(|c| c.name.as_str()) {
+            Some("a") => BOTH,
+            Some("ab") => Duties { publish: false, discard: true },
+            Some(_) | None => any,
+        };
+        self.say(Command::Assign(Assign { worker, collection, lease, duties }))
+    }
+
+    /// Whoever delivers has done it, even if it says that it has not.
+    fn deliver(&mut self) {
+        let owing: Vec<_> = self.world.state.owing(self.world.now).collect();
+        if owing.is_empty() {
+            return;
+        }
+        let id = self.dice.pick(&owing);
+        let delivered = self.perform(id);
+        let message = "down".into();
+        let other = self.any_name();
+        let other = self.world.state.id_of(&other).unwrap_or(CollectionId(Seq(1)));
+        let command = match self.dice.below(8) {
+            0..5 => Command::Delivered(delivered),
+            5 => Command::DeliveryFailed { delivered, message },
+            6 => Command::Delivered(Delivered { obligation: Seq(delivered.obligation.0 + 1), ..delivered }),
+            _ => Command::Delivered(Delivered { collection: other, ..delivered }),
+        };
+        // One event may have made two collections owe something.
+        let (Command::Delivered(said) | Command::DeliveryFailed { delivered: said, .. }) = &command else { return };
+        let is_fine = self
+            .world
+            .state
+            .first_obligation(said.collection)
+            .is_some_and(|(_, _, first)| (first.id, first.delivery()) == (said.obligation, said.delivery));
+        if is_fine {
+            self.perform(said.collection);
+        }
+        assert_eq!(self.say(command.clone()), is_fine, "{command:?}");
+    }
+
+    fn perform(&mut self, id: CollectionId) -> Delivered {
+        let (_, _, first) = self.world.state.first_obligation(id).unwrap();
+        if let Owed::Discard(leaving) = &first.owed {
+            self.ledger.discard(id, leaving);
+        }
+        assert_eq!(first.delivery() == Delivery::Discard, matches!(first.owed, Owed::Discard(_)));
+        Delivered { collection: id, obligation: first.id, delivery: first.delivery() }
+    }
+
+    fn first_owing(&self) -> Option<CollectionId> {
+        self.world.state.owing(self.world.now).next()
+    }
+
+    fn drift(&mut self) {
+        let name = self.any_name();
+        let Some(collection) = self.world.state.id_of(&name) else { return };
+        let applied = self.world.state.collection(collection).and_then(|c| c.applied.as_ref()).map(|a| a.seq);
+        let commit = self.dice.pick(&[applied.unwrap_or(Seq(1)), Seq(1)]);
+        assert!(self.say(Command::Drifted { collection, commit, message: "gone".into() }));
+    }
+
+    fn limit(&mut self) {
+        let most = |dice: &mut Dice| dice.pick(&[None, Some(1), Some(2), Some(3)]);
+        let total = most(&mut self.dice);
+        let kinds = most(&mut self.dice).map(|most| (kind(), most)).into_iter().collect();
+        let prefixes = ["a", "ab", "c"].map(|prefix| Some((name(prefix), most(&mut self.dice)?)));
+        let prefixes = prefixes.into_iter().flatten().collect();
+        self.say(Command::Limit(Limits { total, kinds, prefixes }));
     }
 
     /// A worker says something: the running one, one that was told to stop, or one that ended long ago.
@@ -170,11 +268,13 @@ impl Walk {
         if self.voices.is_empty() {
             return;
         }
-        let at = usize::try_from(self.dice.below(self.voices.len() as u64)).unwrap();
-        let attempt = self.voices[at];
+        let open = self.witness.open();
+        let among = if open.is_empty() || self.dice.below(2) == 0 { &self.voices } else { &open };
+        let attempt = self.dice.pick(among);
         let message = "no luck".into();
-        let command = match self.dice.below(10) {
-            0..5 => completion(attempt, self.world.fingerprint_of(attempt), Built::default()),
+        let result = self.ledger.result(attempt, &self.world.state, || self.dice.below(2) == 0);
+        let command = match self.dice.below(11) {
+            0..5 => completion(attempt, self.world.fingerprint_of(attempt), result),
             5 => Command::Stopped { attempt },
             6 => Command::Fail { attempt, failure: FailureReport { class: FailureClass::Permanent, message } },
             7 => Command::Fail { attempt, failure: FailureReport { class: FailureClass::Transient, message } },
@@ -183,7 +283,8 @@ impl Walk {
                 let class = FailureClass::SourceMoved(self.dice.pick(&[None, Some(Box::new(seen))]));
                 Command::Fail { attempt, failure: FailureReport { class, message } }
             }
-            _ => completion(attempt, Fingerprint([7; 32]), Built::default()),
+            9 => Command::Lost { attempt },
+            _ => completion(attempt, Fingerprint([7; 32]), result),
         };
         // Some say it twice.
         if self.dice.below(3) == 0 {
@@ -202,7 +303,9 @@ impl Walk {
             AttemptRef { token: first.token, ..last },
         ]);
         self.say(Command::Stopped { attempt });
-        self.say(completion(attempt, self.world.fingerprint_of(last), Built::default()));
+        let result = self.ledger.result(attempt, &self.world.state, || true);
+        self.say(Command::Lost { attempt });
+        self.say(completion(attempt, self.world.fingerprint_of(last), result));
     }
 
     fn forget_voices(&mut self) {
@@ -233,7 +336,12 @@ impl Walk {
         let held = self.world.state.id_of(&name).and_then(|id| self.view(id)?.held());
         let task = self.dice.pick(&[None, self.voices.last().map(|voice| voice.task), Some(TaskId(Seq(1)))]);
         let command = match self.dice.below(14) {
-            0..3 => Command::Refresh { name, force: self.dice.below(3) == 0, seen: None },
+            0..3 => {
+                let last = self.world.state.last();
+                let earlier = Seq(last.0 - self.dice.below(last.0.min(40)));
+                let seen = self.dice.pick(&[None, Some(last), Some(earlier)]);
+                Command::Refresh { name, force: self.dice.below(3) == 0, seen }
+            }
             3 => Command::Cancel { name, task },
             4..6 => Command::Pause { name },
             6..9 => Command::Resume { name },
@@ -255,20 +363,32 @@ impl Walk {
     fn come_to_rest(&mut self) {
         for text in NAMES {
             self.say(Command::Resume { name: name(text) });
+            // A resync would come due for ever.
+            let policy = self.world.state.id_of(&name(text)).and_then(|id| self.world.state.collection(id));
+            if let Some(policy) = policy.map(|c| Policy { resync: Resync(None), ..c.policy.clone() }) {
+                assert!(self.say(Command::Declare(Declaration::new(name(text)).policy(policy).into())));
+            }
         }
         for _ in 0..1000 {
             for attempt in self.witness.open() {
-                self.say(completion(attempt, self.world.fingerprint_of(attempt), Built::default()));
+                let result = self.ledger.result(attempt, &self.world.state, || true);
+                self.say(completion(attempt, self.world.fingerprint_of(attempt), result));
             }
             self.do_what_is_due();
             while let Some(collection) = self.world.state.first_ready([&kind()], self.world.now) {
-                assert!(self.say(assign("w1", collection)), "what is ready can start");
+                assert!(self.start(collection), "what is ready can start");
                 if self.world.state.collection(collection).is_some_and(|c| c.status.attempt().is_none()) {
                     break;
                 }
             }
+            while let Some(id) = self.first_owing() {
+                let delivered = self.perform(id);
+                assert!(self.say(Command::Delivered(delivered)), "what is owed first can be met");
+            }
             if self.witness.open().is_empty() {
-                let next = [self.world.state.next_deadline(), self.world.state.next_ready([&kind()])];
+                let state = &self.world.state;
+                let owed = state.next_owed(self.world.now);
+                let next = [state.next_deadline(), state.next_ready([&kind()]), owed];
                 let Some(next) = next.into_iter().flatten().min() else { break };
                 self.world.now = self.world.now.max(next);
             }
@@ -284,6 +404,8 @@ impl Walk {
                 "fresh" => is_applied,
                 // Never observed, or everything heard was applied before.
                 "unobservable" => is_applied || view.latest.is_none(),
+                // What is applied was to be built anew.
+                "parked" if is_applied => collection.rebuild,
                 _ => !is_applied,
             };
             assert!(shown, "LatestNotLost: {collection:#?}");
@@ -300,9 +422,16 @@ impl Walk {
                 began: None,
                 seen: content(2),
             }));
+            let held = self.world.state.id_of(&name(text)).and_then(|id| self.view(id)?.held());
+            if let Some((_, fingerprint)) = held {
+                assert!(self.say(Command::Confirm { name: name(text), fingerprint }));
+            }
             self.say(Command::Refresh { name: name(text), force: false, seen: None });
         }
+        // Also what was given up has its end.
+        assert!(self.say(Command::Open { software: "test".into() }));
         self.come_to_rest();
+        self.ledger.is_settled();
         for (_, collection) in self.world.state.collections() {
             assert!(collection.is_fresh(), "LatestNotLost: {collection:#?}");
         }

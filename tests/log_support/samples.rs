@@ -152,6 +152,12 @@ pub fn samples() -> Vec<Event> {
     events
 }
 
+/// Who asks, and why, in every form.
+pub fn askers() -> Vec<By> {
+    let of = |actor, cause| By::new(actor, cause).unwrap();
+    vec![of(Some("ann"), None), of(None, Some("the nightly run")), of(Some("grün"), Some("ticket 7"))]
+}
+
 fn refreshed(collection: CollectionId, force: bool, reason: RefreshReason, resync_at: Option<Timestamp>) -> Event {
     Event::RefreshRequested { collection, force, reason, resync_at }
 }
