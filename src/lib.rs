@@ -28,6 +28,7 @@
 //! | `lastword::attempt` | a span around each attempt (info) | `collection`, `task`, `attempt` |
 //! | `lastword::pool` | abandoned attempts, threads that could not be started | `collection`, `task`, `attempt` |
 //! | `lastword::snapshot` | snapshots taken (debug), not taken or not usable, logs not compacted (warn) | `seq`, `error` |
+//! | `lastword::delivery` | a span around each publication, discard and verification (info); verifications that could not be made (warn) | `collection`, `kind`, `commit`, `error` |
 //! | `lastword::sweep` | orphaned objects collected (debug), or why not (warn) | `removed`, `error` |
 //! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |

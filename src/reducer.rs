@@ -127,6 +127,12 @@ impl Reducer {
         self.recorded.len()
     }
 
+    /// The events of this batch so far, which nobody may be shown before the next commit.
+    #[must_use]
+    pub fn decided(&self) -> &[Recorded] {
+        &self.recorded
+    }
+
     /// The last event that is durable.
     #[must_use]
     pub fn durable(&self) -> Seq {

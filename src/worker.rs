@@ -3,6 +3,7 @@
 //! A worker is told what to build by a [`Context`] and says how it went by its return value. Whether the result
 //! is committed is not for it to decide: by the time it returns something else may be wanted.
 
+pub mod destination;
 mod signals;
 
 use std::fmt;
@@ -11,12 +12,13 @@ use std::time::Duration;
 
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Delta, FieldError, Fingerprint, Generation, Kind, Name, Observed, Source, Spec,
-    Timestamp, Token, Version, Word,
+    AttemptRef, Built, CollectionId, Delta, Duties, FieldError, Fingerprint, Generation, Kind, Name, Observed, Source,
+    Spec, Timestamp, Token, Version, Word,
 };
 use crate::core::{Applied, vocabulary::Content};
 use crate::objects::Objects;
 
+pub use destination::{DeliveryError, Discarding, Publication, Verdict, Verification};
 pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
 
@@ -47,6 +49,52 @@ pub trait Worker: Send + Sync + 'static {
     fn observer(&self) -> Option<&dyn Observer> {
         None
     }
+
+    /// What this kind does beside building. Asked once, when the reconciler starts, and noted with every attempt: an
+    /// attempt that began without a duty leaves nothing to be done for it.
+    fn duties(&self) -> Duties {
+        Duties::default()
+    }
+
+    /// Makes a commit visible at its destination. For kinds that publish; called on a thread of the couriers.
+    ///
+    /// Called at least once for every commit, in their order, and again with backoff until it has succeeded; what comes
+    /// after it waits. The destination has to compare tokens, see [`destination`].
+    ///
+    /// # Errors
+    /// When the destination was not changed, or that is not known. A panic counts as an error, and a call that takes
+    /// longer than the engine's patience as well, even if it succeeds in the end.
+    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+        Err(DeliveryError(format!("the kind {} says that it publishes, and cannot", publication.kind)))
+    }
+
+    /// Removes outputs that can never be live again. For kinds that discard; called on a thread of the couriers.
+    ///
+    /// Called at least once, so what is gone already is no error. Nothing that `after` names may be removed: parts of
+    /// what was replaced, or was begun by an earlier attempt, may have been taken over. What an attempt that commits
+    /// has made and does not name in its result is not asked for: it is that attempt's own to remove.
+    ///
+    /// # Errors
+    /// When something is left. It is called again, with backoff.
+    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+        Err(DeliveryError(format!("the kind {} says that it discards, and cannot", discarding.kind)))
+    }
+
+    /// Whether [`verify`](Worker::verify) is to be called. Asked once, when the reconciler starts.
+    fn verifies(&self) -> bool {
+        false
+    }
+
+    /// Says whether what was committed is still there. Called after a refresh and a resync (see
+    /// [`Resync`](crate::core::vocabulary::Resync)), once everything is published, on a thread of the couriers. What
+    /// has drifted is built anew.
+    ///
+    /// # Errors
+    /// When that cannot be found out, which says nothing about what is there. It is shown with the collection's status,
+    /// and not tried again before the next refresh or resync.
+    fn verify(&self, verification: &Verification<'_>) -> Result<Verdict, DeliveryError> {
+        Err(DeliveryError(format!("the kind {} says that it verifies, and cannot", verification.kind)))
+    }
 }
 
 /// Looks at the sources of one kind.
@@ -60,17 +108,20 @@ pub trait Observer: Send + Sync {
 
     /// Watches a source and gives `hint` whenever it may be worth a look. `None` where nothing can be watched, for now
     /// or at all: looks come at intervals anyway, and only they decide. The hint may be given from any thread, and as
-    /// often as events come.
+    /// often as events come: a flood of hints makes few looks.
+    ///
+    /// Called on a thread of the pool for looks, right before a look, while nobody watches the source: at first, after
+    /// source or spec have changed, and when the last one is no longer alive. A panic counts as `None`.
     fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
         let _ = (source, spec, hint);
         None
     }
 }
 
-/// A source that is watched for as long as this is held.
+/// A source that is watched for as long as this is held. Dropping it must not take long.
 pub trait Watching: Send {
-    /// Whether it still tells of everything that happens. One that does not is to be dropped and made anew, with a look
-    /// in between: something may have been missed. May ask the file system, so it may take as long as a look.
+    /// Whether it still tells of everything that happens. Asked right before each look, on the look's thread, so it may
+    /// ask the file system; one that does not is dropped and made anew before that look, so nothing is missed.
     fn is_alive(&self) -> bool;
 }
 

@@ -474,7 +474,7 @@ class State:
         sets = [p.u32()]
         p.option(lambda: (p.hash(), sets.append(p.u32())))
         self.name(words, *sets)
-        p.u64()
+        _ = p.u64(), p.boolean()
         p.option(lambda: self.applied(p, words))
         p.option(lambda: self.pending(p))
         self.status(p)

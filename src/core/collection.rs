@@ -32,6 +32,8 @@ pub struct Collection {
     pub generation: Generation,
     /// The last commit.
     pub applied: Option<Box<Applied>>,
+    /// What is applied is to be replaced by something built anew, on nothing of it. The next commit ends that.
+    pub rebuild: bool,
     /// Why the last word heard is not the one admitted.
     pub pending: Option<Pending>,
     /// What its task is doing.
@@ -153,6 +155,7 @@ impl Collection {
             wanted: None,
             generation: Generation(1),
             applied: None,
+            rebuild: false,
             pending: None,
             status: Status::Idle,
             heard: recorded.seq,

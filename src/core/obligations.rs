@@ -150,7 +150,9 @@ impl Obligations {
         let replaced = |before: &Built| {
             after.is_none_or(|after| before.manifest != after.manifest || before.output != after.output)
         };
-        let before = before.filter(replaced).filter(|before| before.manifest.is_some() || before.output.is_some());
+        // A result that names nothing can still be live under the collection's name, until that is gone.
+        let names = |before: &Built| after.is_none() || before.manifest.is_some() || before.output.is_some();
+        let before = before.filter(replaced).filter(names);
         let mut tokens = std::mem::take(&mut self.leftovers);
         tokens.extend(&self.zombies);
         if before.is_some() || !tokens.is_empty() {

@@ -36,6 +36,8 @@ pub struct State {
     names: BTreeMap<Name, CollectionId>,
     ready: Ready,
     deadlines: BTreeSet<(Timestamp, Deadline)>,
+    /// The draining attempts of each collection.
+    drains: BTreeSet<(CollectionId, Token)>,
     /// When the first obligation of each collection is due.
     owed: BTreeSet<(Timestamp, CollectionId)>,
     /// Collections with abandoned attempts.
@@ -170,6 +172,12 @@ impl State {
     /// All attempts that were told to stop and have not been seen to end.
     pub fn all_draining(&self) -> impl Iterator<Item = (Token, &Draining)> {
         self.draining.iter().map(|(token, draining)| (*token, draining))
+    }
+
+    /// The attempts of one collection that were told to stop and have not been seen to end.
+    pub fn draining_of(&self, id: CollectionId) -> impl Iterator<Item = &Draining> {
+        let tokens = self.drains.range((id, Token::LOWEST)..).take_while(move |(of, _)| *of == id);
+        tokens.filter_map(|(_, token)| self.draining.get(token))
     }
 
     /// The attempts that are running, in the order of their collections.

@@ -226,7 +226,8 @@ impl Status {
                 Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. },
                 Wait(mut waiting),
             ) => {
-                waiting.not_before = at;
+                // It does not lose the place that it has waited for.
+                waiting.not_before = waiting.not_before.min(at);
                 Ok(Wait(waiting))
             }
             (Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. }, Shelved(_)) => {

@@ -297,7 +297,8 @@ impl Condition {
             return Condition::Paused;
         }
         let until = waiting.not_before;
-        let draining = draining_until(state, id, collection);
+        // When the last of the attempts that have to stop first is abandoned.
+        let draining = state.draining_of(id).filter_map(|draining| draining.grace_until).max();
         match draining {
             Some(grace) if grace >= until => Condition::Draining { until: grace },
             _ if until > now && collection.moves > 0 => Condition::Moving { until },
@@ -329,15 +330,6 @@ impl Condition {
             Condition::Paused => "paused",
         }
     }
-}
-
-/// When the last of the attempts that have to stop first is abandoned.
-fn draining_until(state: &State, id: CollectionId, collection: &Collection) -> Option<Timestamp> {
-    if collection.draining == 0 {
-        return None;
-    }
-    let of_this = state.all_draining().filter(|(_, draining)| draining.attempt.collection == id);
-    of_this.filter_map(|(_, draining)| draining.grace_until).max()
 }
 
 /// One readable sentence.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
 use super::handle::{CommandError, end_of, unknown};
-use super::message::Message;
+use super::message::{Message, Reply};
 use super::promise::{Answer, Broken, promise};
 use super::waits::Waited;
 use crate::bell::{Bell, Seat};
@@ -69,82 +69,77 @@ impl Future for Ticket {
     }
 }
 
-/// Waits until a generation of a collection is applied or it is clear that it will not be for now; see
-/// [`Handle::applied`](super::Handle::applied).
-#[must_use = "a future does nothing unless it is polled"]
-pub struct Wait {
-    messages: Sender<Message>,
-    room: Arc<Bell<()>>,
+/// What a question needs of a handle.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) messages: Sender<Message>,
+    pub(super) room: Arc<Bell<()>>,
+    pub(super) died: Arc<OnceLock<String>>,
+}
+
+/// A question to the engine: it waits for room in the queue, then for the answer.
+pub(super) struct Asked<T> {
+    line: Line,
     seat: Seat,
-    died: Arc<OnceLock<String>>,
     /// The question, while there is no room for it in the queue.
     unsent: Option<Message>,
-    answer: Answer<Waited>,
+    answer: Answer<T>,
 }
 
-impl Wait {
-    pub(super) fn new(
-        messages: Sender<Message>,
-        room: Arc<Bell<()>>,
-        died: Arc<OnceLock<String>>,
-        name: Name,
-        generation: Generation,
-    ) -> Wait {
-        let (reply, answer) = promise();
-        let unsent = Some(Message::Wait { name, generation, reply });
-        let mut wait = Wait { messages, room, seat: Seat::default(), died, unsent, answer };
-        send(&wait.messages, &mut wait.unsent);
-        wait
+impl<T> Asked<T> {
+    /// Asks at once if there is room.
+    pub(super) fn new(line: Line, question: Message, answer: Answer<T>) -> Asked<T> {
+        let mut asked = Asked { line, seat: Seat::default(), unsent: Some(question), answer };
+        send(&asked.line.messages, &mut asked.unsent);
+        asked
     }
 
-    /// Waits for at most `timeout`; [`Waited::TimedOut`] is no end, and waiting may go on.
-    ///
-    /// # Errors
-    /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
-    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Waited, CommandError> {
-        let waited = SystemClock::new();
+    pub(super) fn wait(&mut self) -> Result<T, Broken> {
         if let Some(question) = self.unsent.take() {
             // A queue that is gone drops the question, and with it the promise of an answer.
-            if let Err(SendTimeoutError::Timeout(question)) = self.messages.send_timeout(question, timeout) {
-                self.unsent = Some(question);
-                return Ok(Waited::TimedOut);
-            }
+            let _ = self.line.messages.send(question);
         }
-        let left = timeout.saturating_sub(waited.monotonic());
-        self.answer.wait_timeout(left).map_or(Ok(Waited::TimedOut), |answer| self.told(answer))
+        self.answer.wait()
     }
 
-    fn told(&self, answer: Result<Waited, Broken>) -> Result<Waited, CommandError> {
-        answer.map_err(|Broken| CommandError::NotAccepted(end_of(&self.died)))
+    /// `None` if there is none in time.
+    pub(super) fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T, Broken>> {
+        let waited = SystemClock::new();
+        if let Some(question) = self.unsent.take()
+            && let Err(SendTimeoutError::Timeout(question)) = self.line.messages.send_timeout(question, timeout)
+        {
+            self.unsent = Some(question);
+            return None;
+        }
+        self.answer.wait_timeout(timeout.saturating_sub(waited.monotonic()))
     }
-}
 
-/// Never [`Waited::TimedOut`].
-impl Future for Wait {
-    type Output = Result<Waited, CommandError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let wait = self.get_mut();
-        if wait.unsent.is_some() {
-            let Wait { room, seat, messages, unsent, .. } = wait;
-            let sent = room.poll(seat, context, |()| send(messages, unsent).then_some(()));
+    pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T, Broken>> {
+        let Asked { line, seat, unsent, answer } = self;
+        if unsent.is_some() {
+            let sent = line.room.poll(seat, context, |()| send(&line.messages, unsent).then_some(()));
             if sent.is_pending() {
                 return Poll::Pending;
             }
         }
-        wait.answer.poll(context).map(|answer| wait.told(answer))
+        answer.poll(context)
+    }
+
+    /// Takes the question back, or gives out an answer that has come by now.
+    pub(super) fn close(&mut self) -> Option<T> {
+        let answer = self.answer.close();
+        self.unsent = None;
+        answer
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 }
 
-impl Drop for Wait {
+impl<T> Drop for Asked<T> {
     fn drop(&mut self) {
-        self.room.leave(&mut self.seat);
-    }
-}
-
-impl fmt::Debug for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("queued", &self.unsent.is_none()).finish_non_exhaustive()
+        self.line.room.leave(&mut self.seat);
     }
 }
 
@@ -159,18 +154,100 @@ fn send(messages: &Sender<Message>, unsent: &mut Option<Message>) -> bool {
     unsent.is_none()
 }
 
+/// The answer to a question: a future, which [`wait`](Asking::wait) turns into a call. The question is asked when
+/// this is made if the queue has room, and else when it is polled.
+#[must_use = "without room in the queue it is not asked before it is polled or waited for"]
+pub struct Asking<T> {
+    asked: Asked<Result<T, CommandError>>,
+}
+
+impl<T> Asking<T> {
+    pub(super) fn new(line: Line, question: impl FnOnce(Reply<T>) -> Message) -> Asking<T> {
+        let (reply, answer) = Reply::new(&line.died);
+        Asking { asked: Asked::new(line, question(reply), answer) }
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// When what was asked was refused, not accepted, or its outcome is unknown.
+    pub fn wait(mut self) -> Result<T, CommandError> {
+        let answer = self.asked.wait();
+        self.told(answer)
+    }
+
+    fn told(&self, answer: Result<Result<T, CommandError>, Broken>) -> Result<T, CommandError> {
+        answer.unwrap_or_else(|Broken| Err(unknown(&self.asked.line.died)))
+    }
+}
+
+/// Not to be polled again once it has answered: it would say that the outcome is unknown.
+impl<T> Future for Asking<T> {
+    type Output = Result<T, CommandError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.asked.poll(context).map(|answer| self.told(answer))
+    }
+}
+
+impl<T> fmt::Debug for Asking<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").field("queued", &self.asked.unsent.is_none()).finish_non_exhaustive()
+    }
+}
+
+/// Waits until a generation of a collection is applied or it is clear that it will not be for now; see
+/// [`Handle::applied`](super::Handle::applied).
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Wait {
+    asked: Asked<Waited>,
+}
+
+impl Wait {
+    pub(super) fn new(line: Line, name: Name, generation: Generation) -> Wait {
+        let (reply, answer) = promise();
+        Wait { asked: Asked::new(line, Message::Wait { name, generation, reply }, answer) }
+    }
+
+    /// Waits for at most `timeout`; [`Waited::TimedOut`] is no end, and waiting may go on.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Waited, CommandError> {
+        self.asked.wait_timeout(timeout).map_or(Ok(Waited::TimedOut), |answer| self.told(answer))
+    }
+
+    fn told(&self, answer: Result<Waited, Broken>) -> Result<Waited, CommandError> {
+        answer.map_err(|Broken| CommandError::NotAccepted(end_of(&self.asked.line.died)))
+    }
+}
+
+/// Never [`Waited::TimedOut`].
+impl Future for Wait {
+    type Output = Result<Waited, CommandError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.asked.poll(context).map(|answer| self.told(answer))
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("queued", &self.asked.unsent.is_none()).finish_non_exhaustive()
+    }
+}
+
 /// Resolves when the queue of commands has room, or the reconciler has ended; see
 /// [`Handle::room`](super::Handle::room).
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Room {
-    messages: Sender<Message>,
-    room: Arc<Bell<()>>,
+    line: Line,
     seat: Seat,
 }
 
 impl Room {
-    pub(super) fn new(messages: Sender<Message>, room: Arc<Bell<()>>) -> Room {
-        Room { messages, room, seat: Seat::default() }
+    pub(super) fn new(line: Line) -> Room {
+        Room { line, seat: Seat::default() }
     }
 }
 
@@ -178,19 +255,19 @@ impl Future for Room {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Room { messages, room, seat } = self.get_mut();
-        room.poll(seat, context, |()| (!messages.is_full()).then_some(()))
+        let Room { line, seat } = self.get_mut();
+        line.room.poll(seat, context, |()| (!line.messages.is_full()).then_some(()))
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.room.leave(&mut self.seat);
+        self.line.room.leave(&mut self.seat);
     }
 }
 
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Room").field("full", &self.messages.is_full()).finish_non_exhaustive()
+        f.debug_struct("Room").field("full", &self.line.messages.is_full()).finish_non_exhaustive()
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 
+use super::couriers::LastVerification;
 use super::feed::{Feed, Watch};
-use super::futures::{Room, Ticket, Wait};
+use super::futures::{Asking, Line, Room, Ticket, Wait};
 use super::history::{CompactError, Retention};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
@@ -17,8 +18,8 @@ use super::waits::Waited;
 use crate::bell::Bell;
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
-    Command, Declaration, Fingerprint, Generation, Name, Observation, Observed, Receipt, Rejection, Seen, Seq, Subject,
-    TaskId, Timestamp,
+    By, Command, Declaration, Fingerprint, Generation, Limits, Name, Observation, Observed, Receipt, Rejection, Seen,
+    Seq, Subject, TaskId, Timestamp,
 };
 use crate::worker::Progress;
 
@@ -44,6 +45,8 @@ pub struct Handle {
     pub(super) died: Arc<OnceLock<String>>,
     /// Rung when messages have left the queue.
     pub(super) room: Arc<Bell<()>>,
+    /// Who gives the commands, and why.
+    pub(super) by: Option<Arc<By>>,
 }
 
 /// Why a command has no receipt.
@@ -130,9 +133,20 @@ pub struct CollectionStatus {
     pub progress: Option<Progress>,
     /// The task waits, and every worker is held by an attempt that was abandoned.
     pub workers_exhausted: bool,
+    /// It owes its destination something, and no worker here meets it.
+    pub undeliverable: bool,
+    /// The last verification of what it has applied, since the engine was opened.
+    pub verification: Option<LastVerification>,
 }
 
 impl Handle {
+    /// A handle whose commands are recorded as given by this actor, for this cause: with every event that they lead
+    /// to at once. What the engine does later by itself, attempts and retries for example, is nobody's.
+    #[must_use]
+    pub fn by(&self, by: By) -> Handle {
+        Handle { by: Some(Arc::new(by)), ..self.clone() }
+    }
+
     /// Says what a collection is to be built from.
     ///
     /// # Errors
@@ -158,12 +172,27 @@ impl Handle {
         self.ask(Command::Refresh { name, force: false, seen: None })
     }
 
+    /// Says that a source may have changed, for callers who hear of changes by other means than an
+    /// [`Observer`](crate::worker::Observer). Leads to a look, soon and once for many hints; leaves no event.
+    pub fn hint(&self, name: Name) -> Asking<()> {
+        Asking::new(self.line(), |reply| Message::Hint { name, reply })
+    }
+
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
     ///
     /// # Errors
     /// See [`CommandError`].
     pub fn rebuild(&self, name: Name) -> Result<Receipt, CommandError> {
         self.ask(Command::Refresh { name, force: true, seen: None })
+    }
+
+    /// The same as [`refresh`](Handle::refresh) or, with `force`, [`rebuild`](Handle::rebuild), unless one was asked
+    /// for after the event `seen`: so it is harmless to repeat it when its answer was lost.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn refresh_since(&self, name: Name, seen: Seq, force: bool) -> Result<Receipt, CommandError> {
+        self.ask(Command::Refresh { name, force, seen: Some(seen) })
     }
 
     /// Aborts the live task and parks it; with `task`, only if that is the live one.
@@ -206,6 +235,15 @@ impl Handle {
         self.ask(Command::Drop { name })
     }
 
+    /// Says how many attempts may hold a worker at the same time, in place of what was said before. What is running
+    /// goes on.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn limit(&self, limits: Limits) -> Result<Receipt, CommandError> {
+        self.ask(Command::Limit(limits))
+    }
+
     /// Queues a command, waiting while the queue is full. Its answer comes with the ticket.
     ///
     /// # Errors
@@ -246,7 +284,8 @@ impl Handle {
             return Err(CommandError::BatchTooLarge { bytes });
         }
         let (reply, answer) = Reply::new(&self.died);
-        self.messages.send(Message::Batch { commands, reply }).map_err(|_| self.closed())?;
+        let by = self.by.clone();
+        self.messages.send(Message::Batch { commands, by, reply }).map_err(|_| self.closed())?;
         answer.wait().unwrap_or_else(|Broken| Err(unknown(&self.died)))
     }
 
@@ -255,7 +294,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn status(&self, name: Name) -> Result<Option<CollectionStatus>, CommandError> {
-        self.query(|reply| Message::Status { name, reply }).map(|status| status.map(|status| *status))
+        self.question(|reply| Message::Status { name, reply }).map(|status| status.map(|status| *status))
     }
 
     /// All collections, by name.
@@ -263,7 +302,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn list(&self) -> Result<Vec<CollectionStatus>, CommandError> {
-        self.query(|reply| Message::List { reply })
+        self.question(|reply| Message::List { reply })
     }
 
     /// Counters.
@@ -271,7 +310,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn stats(&self) -> Result<Stats, CommandError> {
-        self.query(|reply| Message::Stats { reply }).map(|stats| *stats)
+        self.question(|reply| Message::Stats { reply }).map(|stats| *stats)
     }
 
     /// The last event, and the digest of the state there: equal to that of a replay of the log up to it.
@@ -279,7 +318,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
-        self.query(|reply| Message::Digest { reply })
+        self.question(|reply| Message::Digest { reply })
     }
 
     /// Lets the log go but for what `keep` asks for, and waits until that is done: what the deleted events had led to
@@ -303,19 +342,23 @@ impl Handle {
 
     /// The same as a future, which never times out. Dropped, it waits no longer.
     pub fn applied(&self, name: Name, generation: Generation) -> Wait {
-        Wait::new(self.messages.clone(), Arc::clone(&self.room), Arc::clone(&self.died), name, generation)
+        Wait::new(self.line(), name, generation)
     }
 
     /// Resolves when the queue of commands has room: what to await after [`SubmitError::Full`] and before trying
     /// again. Others may be quicker, so there may be none left by then.
     pub fn room(&self) -> Room {
-        Room::new(self.messages.clone(), Arc::clone(&self.room))
+        Room::new(self.line())
     }
 
     /// The events from `from` on, past and future, each once and in order. Only durable ones are shown.
     #[must_use]
     pub fn watch(&self, from: Seq) -> Watch {
         Watch::new(Arc::clone(&self.feed), from)
+    }
+
+    pub(super) fn line(&self) -> Line {
+        Line { messages: self.messages.clone(), room: Arc::clone(&self.room), died: Arc::clone(&self.died) }
     }
 
     fn ask(&self, command: Command) -> Result<Receipt, CommandError> {
@@ -328,10 +371,10 @@ impl Handle {
         }
         let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket::new(answer, Arc::clone(&self.died));
-        Ok((Message::Command { command: Box::new(command), reply }, ticket))
+        Ok((Message::Command { command: Box::new(command), by: self.by.clone(), reply }, ticket))
     }
 
-    fn query<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
+    fn question<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
         let (reply, answer) = promise();
         self.messages.send(message(reply)).map_err(|_| self.closed())?;
         answer.wait().map_err(|Broken| self.closed())

@@ -4,6 +4,7 @@
 //! command like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::hints::Hints;
 use super::message::Report;
 use super::pool::{Shop, panic_text};
 use crate::core::vocabulary::{CollectionId, Kind, Name, Observed, Seq, Source, Spec, Timestamp, micros};
 use crate::core::{Collection, State};
-use crate::worker::{Look, LookError, Sight, observed_of};
+use crate::worker::{Hint, Look, LookError, Observer, Sight, Watching, observed_of};
 
 /// One look, with everything it needs to know.
 pub(super) struct LookJob {
@@ -29,16 +31,32 @@ pub(super) struct LookJob {
     applied: Option<Observed>,
     began: Seq,
     started: Timestamp,
+    hint: Hint,
+    watched: Option<Watched>,
+}
+
+/// Who watches a source between looks. It goes with each look to the thread that looks, and comes back with what was
+/// seen.
+struct Watched {
+    source: Source,
+    spec: Spec,
+    watching: Box<dyn Watching>,
 }
 
 /// A finished look.
-#[derive(Debug)]
 pub(super) struct Looked {
     pub(super) id: CollectionId,
     /// The position of the log when it began.
     pub(super) began: Seq,
     pub(super) started: Timestamp,
     pub(super) seen: Result<Sight, LookError>,
+    watched: Option<Watched>,
+}
+
+impl fmt::Debug for Looked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Looked").field("id", &self.id).field("seen", &self.seen).finish_non_exhaustive()
+    }
 }
 
 /// How often a source is looked at, and how long a look may take.
@@ -59,6 +77,7 @@ pub struct LastLook {
     pub racy: u64,
 }
 
+#[derive(Default)]
 struct Entry {
     /// When the next look is due; nothing while one is under way.
     due: Option<Timestamp>,
@@ -68,6 +87,7 @@ struct Entry {
     /// The position of the log when the last look began whose word was accepted.
     began: Option<Seq>,
     count: u64,
+    watched: Option<Watched>,
 }
 
 pub(super) struct Looks {
@@ -133,8 +153,7 @@ impl Looks {
 
     /// The source is to be looked at now, or right after the look that is under way.
     pub(super) fn ask(&mut self, id: CollectionId, now: Timestamp) {
-        let entry =
-            self.entries.entry(id).or_insert(Entry { due: None, again: false, last: None, began: None, count: 0 });
+        let entry = self.entries.entry(id).or_default();
         if entry.due.is_none() && entry.count > 0 {
             entry.again = true;
         } else {
@@ -144,18 +163,21 @@ impl Looks {
 
     /// The collection is gone.
     pub(super) fn forget(&mut self, id: CollectionId) {
-        if let Some(due) = self.entries.remove(&id).and_then(|entry| entry.due) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(due) = entry.due {
             self.due.remove(&(due, id));
         }
+        end(entry.watched);
     }
 
     /// A look has come back; `accepted` says whether its word counts.
-    pub(super) fn finished(&mut self, looked: &Looked, accepted: bool, now: Timestamp) {
+    pub(super) fn finished(&mut self, looked: Looked, accepted: bool, now: Timestamp) {
         if !self.overdue.remove(&looked.id) {
             self.under_way.remove(&looked.id);
         }
         let interval = self.rhythm.interval;
-        let Some(entry) = self.entries.get_mut(&looked.id) else { return };
+        let Some(entry) = self.entries.get_mut(&looked.id) else { return end(looked.watched) };
+        entry.watched = looked.watched;
         if accepted {
             let racy = looked.seen.as_ref().map_or(0, |sight| sight.racy);
             entry.last = Some(LastLook { started: looked.started, succeeded: looked.seen.is_ok(), racy });
@@ -194,7 +216,7 @@ impl Looks {
     }
 
     /// Begins every look that is due, as far as there are threads.
-    pub(super) fn begin_due(&mut self, state: &State, now: Timestamp) {
+    pub(super) fn begin_due(&mut self, state: &State, hints: &Hints, now: Timestamp) {
         while self.next_begin().is_some_and(|due| due <= now) {
             let Some((_, id)) = self.due.pop_first() else { return };
             let Some(entry) = self.entries.get_mut(&id) else { continue };
@@ -203,7 +225,8 @@ impl Looks {
             let Some(collection) = state.collection(id) else { continue };
             self.under_way.insert(id, now.after(self.rhythm.patience));
             // There is room: no more looks are under way than there are threads.
-            let _ = self.jobs.send(job(id, collection, state.last(), now));
+            let watch = (hints.hint(id), entry.watched.take());
+            let _ = self.jobs.send(job(id, collection, state.last(), now, watch));
         }
     }
 
@@ -215,7 +238,13 @@ impl Looks {
     }
 }
 
-fn job(id: CollectionId, collection: &Collection, began: Seq, started: Timestamp) -> LookJob {
+fn job(
+    id: CollectionId,
+    collection: &Collection,
+    began: Seq,
+    started: Timestamp,
+    (hint, watched): (Hint, Option<Watched>),
+) -> LookJob {
     LookJob {
         id,
         kind: collection.kind.clone(),
@@ -226,7 +255,14 @@ fn job(id: CollectionId, collection: &Collection, began: Seq, started: Timestamp
         applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.word)).cloned(),
         began,
         started,
+        hint,
+        watched,
     }
+}
+
+/// Ends a watch. What it does when it is dropped is code of others.
+fn end(watched: Option<Watched>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(watched))).map_err(panic_text);
 }
 
 /// The interval, give or take a tenth: collections that were declared together are not looked at together for ever.
@@ -240,19 +276,39 @@ fn jittered(interval: Duration, id: CollectionId, count: u64) -> Duration {
 
 /// The life of a thread that looks.
 fn look(shop: &Shop, jobs: &Receiver<LookJob>) {
-    for job in jobs {
-        let seen = catch_unwind(AssertUnwindSafe(|| see(shop, &job)))
+    for mut job in jobs {
+        let worker = shop.kinds.get(&job.kind).map(Arc::clone);
+        let observer = worker.as_deref().and_then(|worker| worker.observer());
+        // Whoever watches before looking misses nothing in between.
+        let watched = job.watched.take();
+        let watched = observer.and_then(|observer| watch(observer, &job, watched));
+        let seen = catch_unwind(AssertUnwindSafe(|| see(shop, observer, &job)))
             .unwrap_or_else(|panic| Err(LookError(format!("the look panicked: {}", panic_text(panic)))));
-        let looked = Looked { id: job.id, began: job.began, started: job.started, seen };
-        if shop.reports.send(Report::Looked(looked)).is_err() {
+        let looked = Looked { id: job.id, began: job.began, started: job.started, seen, watched };
+        if shop.reports.send(Report::Looked(Box::new(looked))).is_err() {
             return;
         }
     }
 }
 
-fn see(shop: &Shop, job: &LookJob) -> Result<Sight, LookError> {
-    let worker = shop.kinds.get(&job.kind).map(Arc::clone);
-    let observer = worker.as_deref().and_then(|worker| worker.observer());
+/// Keeps the one who watches while it is alive and watches the right source, and replaces it otherwise.
+fn watch(observer: &dyn Observer, job: &LookJob, watched: Option<Watched>) -> Option<Watched> {
+    let again = || {
+        let is_right = |watched: &Watched| (&watched.source, &watched.spec) == (&job.source, &job.spec);
+        let kept = watched.filter(|watched| is_right(watched) && watched.watching.is_alive());
+        kept.or_else(|| {
+            let watching = observer.watch(&job.source, &job.spec, job.hint.clone())?;
+            Some(Watched { source: job.source.clone(), spec: job.spec.clone(), watching })
+        })
+    };
+    catch_unwind(AssertUnwindSafe(again)).unwrap_or_else(|panic| {
+        let panic = panic_text(panic);
+        tracing::warn!(target: "lastword::pool", collection = %job.name, panic, "its source is not watched");
+        None
+    })
+}
+
+fn see(shop: &Shop, observer: Option<&dyn Observer>, job: &LookJob) -> Result<Sight, LookError> {
     let observer = observer.ok_or_else(|| LookError(format!("nobody looks at sources of the kind {:?}", job.kind)))?;
     observer.look(&Look {
         name: &job.name,

@@ -4,25 +4,29 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::couriers::Returned;
 use super::handle::{CollectionStatus, CommandError, end_of};
 use super::history::{Compacted, Remembered, Retention};
+use super::lend::Lending;
 use super::looks::Looked;
 use super::pool::{Outcome, Slot};
 use super::promise::{Answer, Promise, promise};
 use super::stats::Stats;
 use super::waits::Waited;
-use crate::core::vocabulary::{AttemptRef, Command, Fingerprint, Generation, Name, Receipt, Rejection, Seq};
+use crate::core::vocabulary::{AttemptRef, By, Command, Fingerprint, Generation, Name, Receipt, Rejection, Seq};
 
 /// From a handle.
 pub(super) enum Message {
-    Command { command: Box<Command>, reply: Reply<Receipt> },
-    Batch { commands: Vec<Command>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
+    Command { command: Box<Command>, by: Option<Arc<By>>, reply: Reply<Receipt> },
+    Batch { commands: Vec<Command>, by: Option<Arc<By>>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
     Wait { name: Name, generation: Generation, reply: Promise<Waited> },
     Status { name: Name, reply: Promise<Option<Box<CollectionStatus>>> },
     List { reply: Promise<Vec<CollectionStatus>> },
     Stats { reply: Promise<Box<Stats>> },
     Digest { reply: Promise<(Seq, [u8; 32])> },
     Compact { keep: Retention, reply: Compacted },
+    Lending(Lending),
+    Hint { name: Name, reply: Reply<()> },
     Shutdown { timeout: Duration },
 }
 
@@ -31,8 +35,9 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) enum Report {
     Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
-    Looked(Looked),
+    Looked(Box<Looked>),
     Remembered(Remembered),
+    Served(Returned),
 }
 
 /// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers
@@ -47,6 +52,20 @@ impl<T> Reply<T> {
     pub(super) fn new(died: &Arc<OnceLock<String>>) -> (Reply<T>, Answer<Result<T, CommandError>>) {
         let (reply, answer) = promise();
         (Reply { queued: Some(reply), died: Arc::clone(died) }, answer)
+    }
+
+    /// Whether somebody still listens.
+    pub(super) fn is_heard(&self) -> bool {
+        self.queued.as_ref().is_some_and(Promise::is_heard)
+    }
+
+    /// Answers, or gives the answer back if nobody listens any more.
+    pub(super) fn offer(mut self, answer: T) -> Result<(), T> {
+        let Some(reply) = self.queued.take() else { return Err(answer) };
+        match reply.offer(Ok(answer)) {
+            Err(Ok(answer)) => Err(answer),
+            Ok(()) | Err(Err(_)) => Ok(()),
+        }
     }
 
     /// The command is taken into a batch: what to call once that is durable.

@@ -2,10 +2,18 @@
 //!
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
+mod couriers;
+mod deliver;
+mod driven;
 mod feed;
 mod futures;
 mod handle;
+mod hints;
 mod history;
+mod job;
+mod leases;
+mod lend;
+mod looking;
 mod looks;
 mod message;
 mod pool;
@@ -30,22 +38,27 @@ use crossbeam_channel::bounded;
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
-use crate::core::vocabulary::{Duties, FieldError, Kind, Seq};
+use crate::core::vocabulary::{FieldError, Kind, Limits, Seq};
 use crate::log::{self, Durability, Log, LogReader};
 use crate::objects::{ObjectError, Objects};
 use crate::reducer::{Reducer, ReducerError};
 use crate::replay::ReplayError;
 use crate::worker::Worker;
 
+pub use couriers::LastVerification;
+pub use driven::NextAssignment;
 pub use feed::{Watch, WatchError, Watched};
-pub use futures::{Room, Ticket, Wait};
+pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 pub use history::{CompactError, Retention};
+pub use job::{Heartbeat, Job, Standing, Verdict};
 pub use looks::LastLook;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
 
+use couriers::{Couriers, Terms};
 use feed::Feed;
+use hints::Hints;
 use history::{EVENTS_PER_SNAPSHOT, History};
 use looks::{Looks, Rhythm};
 use message::Message;
@@ -220,6 +233,8 @@ pub struct Builder {
     lookers: usize,
     look_interval: Duration,
     look_timeout: Duration,
+    terms: Terms,
+    limits: Option<Limits>,
     durability: Durability,
     clock: Arc<dyn Clock>,
     queue: usize,
@@ -240,6 +255,8 @@ impl Builder {
             lookers: 2,
             look_interval: Duration::from_secs(5),
             look_timeout: Duration::from_secs(60),
+            terms: Terms::default(),
+            limits: None,
             durability: Durability::default(),
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
@@ -362,23 +379,26 @@ impl Builder {
         } else {
             (objects, None)
         };
-        let reducer =
+        let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+        self.limits.map_or(Ok(()), |limits| deliver::limit(&mut reducer, limits))?;
 
         let (messages, queue) = bounded(self.queue);
-        // Room for every thread of both pools, the replaced ones included, and for the second reader of the log, so that
-        // none ever waits to report.
-        let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 1);
+        // Room for every thread of the three pools, the replaced ones included, and for the second reader of the log, so
+        // that none ever waits to report.
+        let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 2 * self.terms.couriers + 1);
         let remember = (self.snapshot_every, self.retention);
         let history = History::new(reader.another(), snapshots, remember, reports.clone());
         let moved = wake_on_moved(&*self.clock);
-        let duties = self.kinds.keys().map(|kind| (kind.clone(), Duties::default())).collect();
+        let duties = couriers::duties(&self.kinds);
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
         let observed = self.kinds.iter().filter(has_observer).map(|(kind, _)| kind.clone()).collect();
         let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
         let pool = Pool::start(shop.clone(), self.workers).map_err(StartError::Thread)?;
         let rhythm = Rhythm { interval: self.look_interval, patience: self.look_timeout };
+        let hints = Hints::new(time.clone());
         let looks = Looks::start(&shop, self.lookers, rhythm).map_err(StartError::Thread)?;
+        let couriers = Couriers::start(&shop, self.terms).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
         let engine = Engine {
@@ -393,6 +413,9 @@ impl Builder {
             moved,
             pool,
             looks,
+            hints,
+            leases: leases::Leases::default(),
+            couriers,
             feed: Arc::clone(&feed),
             room: Arc::clone(&room),
             died: Arc::clone(&died),
@@ -410,13 +433,14 @@ impl Builder {
             engine.run()
         };
         let thread = Some(thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?);
-        Ok(Reconciler { handle: Handle { messages, feed, died, room }, thread, sweep })
+        Ok(Reconciler { handle: Handle { messages, feed, died, room, by: None }, thread, sweep })
     }
 
     fn check(&self) -> Result<(), FieldError> {
         // Threads beyond this are a mistake in a configuration, not a wish.
         const MOST_THREADS: usize = 1024;
-        for (field, threads) in [("workers", self.workers), ("lookers", self.lookers)] {
+        let pools = [("workers", self.workers), ("lookers", self.lookers), ("couriers", self.terms.couriers)];
+        for (field, threads) in pools {
             if threads == 0 || threads > MOST_THREADS {
                 return Err(FieldError::new(field, format!("must be 1 to {MOST_THREADS}, found {threads}")));
             }
@@ -443,7 +467,7 @@ impl Builder {
                 format!("must be at least 10 ms, found {:?}", self.look_interval),
             ));
         }
-        Ok(())
+        self.check_delivery()
     }
 }
 

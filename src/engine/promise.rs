@@ -33,7 +33,7 @@ pub(super) struct Answer<T> {
 enum Slot<T> {
     Open,
     Kept(T),
-    /// There is no answer, or it was taken.
+    /// There is no answer, it was taken, or nobody wants it any more.
     Empty,
 }
 
@@ -44,7 +44,19 @@ pub(super) struct Broken;
 impl<T> Promise<T> {
     /// Answers. Whoever no longer listens does not have to be told.
     pub(super) fn keep(self, answer: T) {
-        self.bell.ring(|slot| *slot = Slot::Kept(answer));
+        let _ = self.offer(answer);
+    }
+
+    /// Answers, or gives the answer back if nobody listens any more. In between there is nothing: what is kept is
+    /// taken, or comes back from [`Answer::close`].
+    pub(super) fn offer(self, answer: T) -> Result<(), T> {
+        self.bell.ring(|slot| match slot {
+            Slot::Open => {
+                *slot = Slot::Kept(answer);
+                Ok(())
+            }
+            Slot::Kept(_) | Slot::Empty => Err(answer),
+        })
     }
 
     /// Whether somebody still listens.
@@ -89,6 +101,15 @@ impl<T> Answer<T> {
         self.bell.look(Slot::take)
     }
 
+    /// Listens no longer. Gives out what was kept by then.
+    pub(super) fn close(&mut self) -> Option<T> {
+        self.bell.leave(&mut self.seat);
+        self.bell.look(|slot| match std::mem::replace(slot, Slot::Empty) {
+            Slot::Kept(answer) => Some(answer),
+            Slot::Open | Slot::Empty => None,
+        })
+    }
+
     pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T, Broken>> {
         self.bell.poll(&mut self.seat, context, Slot::take)
     }
@@ -97,7 +118,7 @@ impl<T> Answer<T> {
 /// Its waker goes at once, however long the promise is still held.
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
-        self.bell.leave(&mut self.seat);
+        drop(self.close());
     }
 }
 
@@ -129,6 +150,15 @@ mod tests {
         let (promise, answer) = promise::<u32>();
         drop(answer);
         assert!(!promise.is_heard());
-        promise.keep(1);
+        assert_eq!(promise.offer(1), Err(1));
+    }
+
+    #[test]
+    fn an_answer_that_comes_between_giving_up_and_leaving_is_not_lost() {
+        let (promise, mut answer) = promise();
+        assert_eq!(answer.wait_timeout(Duration::ZERO), None);
+        assert_eq!(promise.offer(7), Ok(()));
+        assert_eq!(answer.close(), Some(7));
+        assert_eq!(answer.close(), None);
     }
 }

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
+use super::couriers::Couriers;
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
+use super::hints::Hints;
 use super::history::History;
-use super::looks::{Looked, Looks};
+use super::leases::{Leases, Seeker};
+use super::looks::Looks;
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
 use super::stats::Counted;
@@ -19,11 +22,11 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
-    Observation, Receipt, Recorded, Rejection, Seen, Source, Subject, Timestamp, Word,
+    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
+    Receipt, Recorded, Rejection, Source, Stopping, Timestamp, Token, Word,
 };
 use crate::reducer::{Reducer, ReducerError};
-use crate::worker::{Assignment, Failure, Sight, Signals};
+use crate::worker::{Assignment, Failure, Signals};
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
 /// does not wait long.
@@ -49,6 +52,9 @@ pub(super) struct Engine {
     pub(super) moved: Moved,
     pub(super) pool: Pool,
     pub(super) looks: Looks,
+    pub(super) hints: Hints,
+    pub(super) leases: Leases,
+    pub(super) couriers: Couriers,
     pub(super) feed: Arc<Feed>,
     pub(super) room: Arc<Bell<()>>,
     pub(super) died: Arc<OnceLock<String>>,
@@ -57,7 +63,7 @@ pub(super) struct Engine {
     pub(super) counted: Counted,
     pub(super) ticked: Duration,
     pub(super) wakes: u64,
-    pub(super) stopping: Option<Stopping>,
+    pub(super) stopping: Option<Ending>,
     pub(super) history: History,
 }
 
@@ -73,10 +79,11 @@ pub(super) struct Moved {
 pub(super) struct Batch {
     releases: Vec<Box<dyn FnOnce() + Send>>,
     assigned: Vec<(Slot, CollectionId)>,
+    pub(super) lent: Vec<(Seeker, CollectionId)>,
 }
 
 /// A shutdown under way. Its bound is real time: a manual clock must not keep a process from ending.
-pub(super) struct Stopping {
+pub(super) struct Ending {
     since: SystemClock,
     timeout: Duration,
 }
@@ -114,18 +121,24 @@ impl Engine {
 
     fn run_to_the_end(&mut self) -> Result<(), ReducerError> {
         self.commit()?;
+        self.resume_leases();
         let now = self.time.now();
         let ids: Vec<CollectionId> = self.reducer.state().collections().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.ask_for_look(id, now));
         while !self.is_over() {
             if self.stopping.is_none() {
-                self.looks.begin_due(self.reducer.state(), self.time.now());
+                let (state, now) = (self.reducer.state(), self.time.now());
+                self.looks.begin_due(state, &self.hints, now);
+                self.couriers.begin_due(state, now);
             }
             self.sleep();
             self.wakes += 1;
             self.reducer.begin(self.time.now());
             self.take_messages()?;
+            self.take_back()?;
+            self.take_hints();
             self.give_up_looks()?;
+            self.give_up_errands()?;
             self.reducer.deadlines()?;
             self.assign()?;
             self.write_base()?;
@@ -138,7 +151,7 @@ impl Engine {
 
     fn is_over(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        self.pool.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
+        self.pool.busy() + self.couriers.busy() == 0 || stopping.since.monotonic() >= stopping.timeout
     }
 
     /// Sleeps until there is a message or something is due.
@@ -147,6 +160,7 @@ impl Engine {
         select.recv(&self.messages);
         select.recv(&self.reports);
         select.recv(&self.moved.receiver);
+        select.recv(&self.hints.woken);
         let (now, next) = (self.time.now(), self.due());
         let tick = now.after(TICK.saturating_sub(self.time.monotonic().saturating_sub(self.ticked)));
         let next = next.unwrap_or(tick).min(tick);
@@ -161,11 +175,19 @@ impl Engine {
 
     /// When the engine has something to do even if it hears of nothing.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let (state, stops) = (self.reducer.state(), self.stopping.is_some());
-        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys())).filter(|_| !stops);
-        let look = self.looks.next_due().filter(|_| !stops);
-        let base = self.history.is_writing().then(|| self.time.now()).filter(|_| !stops);
-        [state.next_deadline(), ready, look, base].into_iter().flatten().min()
+        let state = self.reducer.state();
+        let lease = self.leases.next_due();
+        if self.stopping.is_some() {
+            let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
+            return [state.next_deadline(), unclaimed, lease].into_iter().flatten().min();
+        }
+        let ready = self.pool.first_idle().and_then(|_| state.next_ready(self.duties.keys()));
+        let (look, hint, lend) = (self.looks.next_due(), self.hints.next_due(), self.next_lend());
+        let unclaimed = self.leases.has_unclaimed().then(|| self.time.now());
+        let base = self.history.is_writing().then(|| self.time.now());
+        let errand = self.couriers.next_due(state, self.time.now());
+        let all = [state.next_deadline(), ready, look, hint, lend, unclaimed, lease, base, errand];
+        all.into_iter().flatten().min()
     }
 
     /// Takes what has arrived into one batch: reports first, so that a flood of commands does not keep a completion
@@ -179,8 +201,9 @@ impl Engine {
                 Report::Returned { slot, attempt, fingerprint, outcome } => {
                     self.returned(slot, attempt, fingerprint, outcome)?;
                 }
-                Report::Looked(looked) => self.looked(&looked)?,
+                Report::Looked(looked) => self.looked(*looked)?,
                 Report::Remembered(remembered) => self.remembered(remembered),
+                Report::Served(returned) => self.served(returned)?,
             }
         }
         let result = self.take_commands();
@@ -212,14 +235,15 @@ impl Engine {
             return Ok(());
         }
         match message {
-            Message::Command { command, reply } => {
+            Message::Command { command, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.command(&command)?.map_err(CommandError::Refused);
+                let verdict = self.command(&command, by.as_ref())?.map_err(CommandError::Refused);
                 self.release(move || reply(verdict));
             }
-            Message::Batch { commands, reply } => {
+            Message::Batch { commands, by, reply } => {
                 let reply = reply.taken();
-                let verdicts = commands.iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
+                let verdict = |command| self.command(command, by.as_ref());
+                let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
                 self.release(move || reply(Ok(verdicts)));
             }
             Message::Wait { name, generation, reply } => match self.reducer.state().id_of(&name) {
@@ -248,18 +272,20 @@ impl Engine {
                 self.release(move || reply.keep(digest));
             }
             Message::Compact { keep, reply } => self.history.compact(keep, reply),
+            Message::Lending(lending) => self.lending(lending)?,
+            Message::Hint { name, reply } => self.hint(name, reply),
             Message::Shutdown { timeout } => self.stop(timeout),
         }
         Ok(())
     }
 
-    fn command(&mut self, command: &Command) -> Result<Result<Receipt, Rejection>, ReducerError> {
+    fn command(&mut self, command: &Command, by: Option<&Arc<By>>) -> Result<Result<Receipt, Rejection>, ReducerError> {
         if let Command::Declare(declaration) = command
             && let Err(rejection) = self.check_kind(declaration)
         {
             return Ok(Err(rejection));
         }
-        self.reducer.command(command)
+        self.reducer.command_by(command, by)
     }
 
     /// Has the kind's worker check source and spec before they are declared or changed.
@@ -280,8 +306,10 @@ impl Engine {
     }
 
     fn stop(&mut self, timeout: Duration) {
-        self.stopping = Some(Stopping { since: SystemClock::new(), timeout });
+        self.stopping = Some(Ending { since: SystemClock::new(), timeout });
         self.pool.stop_all();
+        // Whoever waits for work waits in vain; dropped, it is told so.
+        drop(self.leases.take_seekers());
     }
 
     /// A worker has come back.
@@ -292,15 +320,7 @@ impl Engine {
         fingerprint: Fingerprint,
         outcome: Outcome,
     ) -> Result<(), ReducerError> {
-        let id = attempt.collection;
-        let outcome = match outcome {
-            // A later look has found what is wanted unchanged, which is no event; its word counts more.
-            Outcome::Failed(Failure::SourceMoved(Some(_))) if self.looks.looked_since(id, attempt.token.seq) => {
-                self.ask_for_look(id, self.time.now());
-                Outcome::Failed(Failure::SourceMoved(None))
-            }
-            outcome => outcome,
-        };
+        let outcome = self.newest_word(attempt, outcome);
         let was_told = self.pool.is_stopping(attempt.token);
         let command = report(attempt, fingerprint, outcome, was_told);
         // Neither is ever refused: a completion that may not commit is recorded as rejected.
@@ -314,34 +334,21 @@ impl Engine {
         Ok(())
     }
 
+    /// A later look that has found what is wanted unchanged is no event; its word counts more all the same.
+    pub(super) fn newest_word(&mut self, attempt: AttemptRef, outcome: Outcome) -> Outcome {
+        let id = attempt.collection;
+        match outcome {
+            Outcome::Failed(Failure::SourceMoved(Some(_))) if self.looks.looked_since(id, attempt.token.seq) => {
+                self.ask_for_look(id, self.time.now());
+                Outcome::Failed(Failure::SourceMoved(None))
+            }
+            outcome => outcome,
+        }
+    }
+
     fn is_applied(&self, attempt: AttemptRef) -> bool {
         let collection = self.reducer.state().collection(attempt.collection);
         collection.and_then(|c| c.applied.as_ref()).is_some_and(|applied| applied.token == attempt.token)
-    }
-
-    /// Says of sources that do not answer that they cannot be observed.
-    fn give_up_looks(&mut self) -> Result<(), ReducerError> {
-        while let Some(id) = self.looks.give_up(self.time.now()) {
-            let cause = format!("the look at it has not returned for {:?}", self.looks.patience()).into();
-            let (subject, seen) = (Subject::Id(id), Seen::Failed { cause });
-            // Refused only if the collection is gone.
-            let _ = self.reducer.command(&Command::Observe(Observation { subject, began: None, seen }))?;
-        }
-        Ok(())
-    }
-
-    fn looked(&mut self, looked: &Looked) -> Result<(), ReducerError> {
-        let seen = match &looked.seen {
-            Ok(Sight { observed, delta, gone, .. }) => {
-                Seen::Content { observed: observed.clone(), delta: *delta, gone: *gone }
-            }
-            Err(error) => Seen::Failed { cause: error.0.as_str().into() },
-        };
-        let subject = Subject::Id(looked.id);
-        let command = Command::Observe(Observation { subject, began: Some(looked.began), seen });
-        let verdict = self.reducer.command(&command)?;
-        self.looks.finished(looked, verdict.is_ok(), self.time.now());
-        Ok(())
     }
 
     /// Gives ready tasks to idle workers, in the same frame as what made them ready.
@@ -354,7 +361,7 @@ impl Engine {
             self.pool.take(slot);
             self.batch.assigned.push((slot, collection));
         }
-        Ok(())
+        self.lend_out()
     }
 
     /// Makes the batch durable, and only then lets anybody see it.
@@ -373,6 +380,9 @@ impl Engine {
         for (slot, id) in std::mem::take(&mut self.batch.assigned) {
             self.dispatch(slot, id);
         }
+        for (seeker, id) in std::mem::take(&mut self.batch.lent) {
+            self.hand_over(seeker, id);
+        }
         self.feed.publish(&events);
         self.waits.settle(self.reducer.state());
         self.batch.releases.drain(..).for_each(|release| release());
@@ -384,29 +394,53 @@ impl Engine {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         self.waits.touch(id);
         match &recorded.event {
-            Event::CollectionDeclared { .. }
-            | Event::SourceChanged { .. }
-            | Event::SpecChanged { .. }
-            | Event::RefreshRequested { .. } => self.ask_for_look(id, recorded.at),
-            Event::CollectionDropped { .. } => self.looks.forget(id),
-            Event::TaskAborted { stopping: Some(stopping), .. } => self.pool.stop(stopping.token),
-            Event::AttemptFailed { token, grace_until: Some(_), .. } => self.pool.stop(*token),
-            Event::AttemptEnded { token, reason: EndReason::Abandoned, .. } => self.pool.abandon(*token),
+            Event::CollectionDeclared { .. } | Event::SourceChanged { .. } | Event::SpecChanged { .. } => {
+                self.ask_for_look(id, recorded.at);
+            }
+            Event::RefreshRequested { force, reason, .. } => {
+                self.ask_for_look(id, recorded.at);
+                self.verify_after(id, *force, reason);
+            }
+            Event::CollectionDropped { .. } => {
+                self.looks.forget(id);
+                self.couriers.forget(id);
+            }
+            Event::TaskStarted { task, attempt, lease: Some(lease), .. } => {
+                let token = Token { epoch: recorded.epoch, seq: recorded.seq };
+                let attempt = AttemptRef { collection: id, task: *task, attempt: *attempt, token };
+                self.leases.begin(attempt, *lease, recorded.at);
+            }
+            Event::TaskAborted { stopping: Some(Stopping { token, .. }), .. }
+            | Event::AttemptFailed { token, grace_until: Some(_), .. } => {
+                self.pool.stop(*token);
+                self.leases.stop(*token);
+            }
+            Event::AttemptEnded { task, attempt, token, reason, .. } => {
+                if *reason == EndReason::Abandoned {
+                    self.pool.abandon(*token);
+                }
+                let attempt = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
+                if let Some(begun) = self.leases.end(*token)
+                    && !self.is_applied(attempt)
+                {
+                    self.counted.wasted_work += recorded.at.since(begun);
+                }
+            }
             _ => {}
         }
     }
 
-    fn ask_for_look(&mut self, id: CollectionId, at: Timestamp) {
-        let Some(collection) = self.reducer.state().collection(id) else { return };
-        if collection.versioned && self.observed.contains(&collection.kind) {
-            self.looks.ask(id, at);
+    fn dispatch(&mut self, slot: Slot, id: CollectionId) {
+        if let Some(assignment) = self.assignment(id) {
+            self.pool.dispatch(slot, assignment, self.time.now());
         }
     }
 
-    fn dispatch(&mut self, slot: Slot, id: CollectionId) {
-        let Some(collection) = self.reducer.state().collection(id) else { return };
-        let (Some(running), Some(wanted)) = (collection.status.running(), &collection.wanted) else { return };
-        let assignment = Assignment {
+    /// What the running attempt of a collection has to know.
+    pub(super) fn assignment(&self, id: CollectionId) -> Option<Assignment> {
+        let collection = self.reducer.state().collection(id)?;
+        let (running, wanted) = (collection.status.running()?, collection.wanted.as_ref()?);
+        Some(Assignment {
             attempt: running.attempt_of(id),
             name: collection.name.clone(),
             kind: collection.kind.clone(),
@@ -417,9 +451,8 @@ impl Engine {
             // A rebuild that was asked for takes nothing over.
             leftovers: if running.task.rebuild { Box::default() } else { collection.leftovers().into() },
             deadline: running.attempt.deadline,
-            signals: Arc::new(Signals::default()),
-        };
-        self.pool.dispatch(slot, assignment, self.time.now());
+            signals: self.leases.signals(running.attempt.token).map_or_else(Arc::<Signals>::default, Arc::clone),
+        })
     }
 
     fn tick(&mut self) -> Result<(), ReducerError> {
@@ -431,7 +464,7 @@ impl Engine {
         Ok(())
     }
 
-    fn release(&mut self, release: impl FnOnce() + Send + 'static) {
+    pub(super) fn release(&mut self, release: impl FnOnce() + Send + 'static) {
         self.batch.releases.push(Box::new(release));
     }
 }

@@ -12,11 +12,16 @@ impl Engine {
         let view = CollectionView::of(state, id, self.time.now())?;
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
-            workers_exhausted: view.task.is_some() && token.is_none() && self.pool.is_exhausted(),
+            workers_exhausted: view.task.is_some()
+                && token.is_none()
+                && self.duties.contains_key(&view.kind)
+                && self.pool.is_exhausted(),
+            undeliverable: self.couriers.is_undeliverable(state, id),
+            verification: self.couriers.last_verification(id).cloned(),
             view,
             last_look: self.looks.last(id),
             next_look: self.looks.next(id),
-            progress: token.and_then(|token| self.pool.progress(token)),
+            progress: token.and_then(|token| self.pool.progress(token).or_else(|| self.leases.progress(token))),
         })
     }
 
@@ -31,9 +36,13 @@ impl Engine {
             attempts: self.pool.running() as u64,
             asleep: self.pool.asleep().count() as u64,
             due: self.due().into_iter().chain(self.pool.asleep()).min(),
+            lent: self.leases.len() as u64,
+            seekers: self.leases.seekers().count() as u64,
             idle_workers: self.pool.idle() as u64,
             abandoned_workers: self.pool.abandoned() as u64,
             looks: self.looks.under_way() as u64,
+            deliveries: self.couriers.busy() as u64,
+            overdue_deliveries: self.couriers.overdue() as u64,
             queued: self.messages.len() as u64,
             waiters: self.waits.len() as u64,
             wakes: self.wakes,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::vocabulary::{Epoch, Event, RejectReason, Seq, Timestamp};
+use crate::core::vocabulary::{Epoch, Event, RefreshReason, RejectReason, Seq, Timestamp};
 use crate::core::{CollectionView, Lag, Pending, State, Status};
 
 /// What the engine has done since it was opened, and what it is doing now.
@@ -39,13 +39,23 @@ pub struct Stats {
     pub attempts: u64,
     /// Those of them that sleep in [`wait_stopped`](crate::Context::wait_stopped).
     pub asleep: u64,
+    /// Attempts lent to workers outside, running or told to stop.
+    pub lent: u64,
+    /// Workers outside that wait for an assignment.
+    pub seekers: u64,
     /// Idle worker threads.
     pub idle_workers: u64,
     /// Worker threads given up and not come back.
     pub abandoned_workers: u64,
     /// Looks under way.
     pub looks: u64,
-    /// When something happens by itself: a deadline, a retry, a look, an attempt that wakes. Nothing that waits for a
+    /// Obligations towards destinations that are not met yet, those of dropped collections included.
+    pub undelivered: u64,
+    /// Publications, discards and verifications under way.
+    pub deliveries: u64,
+    /// Those that took longer than allowed and have not come back.
+    pub overdue_deliveries: u64,
+    /// When something happens by itself: a deadline, a retry, a look, an errand, an attempt that wakes. Nothing that waits for a
     /// worker, an answer or a person is in it.
     pub due: Option<Timestamp>,
     /// Messages in the queue of commands.
@@ -94,6 +104,16 @@ pub struct Counted {
     pub snapshots_failed: u64,
     /// How often a prefix of the log was let go.
     pub compactions: u64,
+    /// Commits published.
+    pub published: u64,
+    /// Times that something owed to a destination could not be met, published or discarded.
+    pub publish_failed: u64,
+    /// Obligations to discard that were met.
+    pub discarded: u64,
+    /// Verifications of what was committed, whatever they found.
+    pub verifications: u64,
+    /// Those of them that found it drifted, and led to a rebuild.
+    pub drifts: u64,
     /// Time that workers spent on attempts which committed nothing.
     pub wasted_work: Duration,
 }
@@ -112,7 +132,9 @@ impl Stats {
             if let Some(Lag::Since(lag)) = CollectionView::of(state, id, now).map(|view| view.lag) {
                 self.lag = self.lag.max(lag);
             }
+            self.undelivered += collection.obligations.as_deref().map_or(0, |owes| owes.owed.len() as u64);
         }
+        self.undelivered += state.orphans().map(|(_, orphan)| orphan.obligations.owed.len() as u64).sum::<u64>();
     }
 }
 
@@ -124,6 +146,10 @@ impl Counted {
             Event::TaskCompleted { .. } => self.committed += 1,
             Event::AttemptFailed { .. } => self.failed += 1,
             Event::TaskAborted { reason: crate::core::vocabulary::AbortReason::Superseded, .. } => self.superseded += 1,
+            Event::Published { .. } => self.published += 1,
+            Event::PublishFailed { .. } => self.publish_failed += 1,
+            Event::Discarded { .. } => self.discarded += 1,
+            Event::RefreshRequested { reason: RefreshReason::Drift(_), .. } => self.drifts += 1,
             Event::CompletionRejected { reason, .. } => match reason {
                 RejectReason::Stale => self.rejected_stale += 1,
                 RejectReason::NotLive => self.rejected_not_live += 1,

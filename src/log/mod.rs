@@ -104,10 +104,9 @@ pub trait LogReader: Send + Sync {
     fn start(&self) -> Start;
 
     /// The frames from the one that holds `from` (or the first after it), in order, as stored; with 0 from where the
-    /// log begins. What comes back
-    /// is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the iteration
-    /// ends with the last frame appended when it got there, and after the first error. An event that was deleted,
-    /// before the iteration or during it, is [`LogError::Forgotten`].
+    /// log begins. What comes back is whole (length, CRC and hash hold) and chained to its predecessor within this
+    /// iteration; the iteration ends with the last frame appended when it got there, and after the first error. An event
+    /// that was deleted, before the iteration or during it, is [`LogError::Forgotten`].
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_>;
 
     /// Another reader of the same log.

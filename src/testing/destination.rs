@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::core::vocabulary::Token;
-use crate::worker::Failure;
+use crate::worker::{DeliveryError, Failure};
 
 /// Values by key. A write with a lower token than the newest that a key has seen is refused, so that a zombie can do
 /// no harm; every write is remembered, the refused ones too. Clones are the same destination.
@@ -60,6 +60,12 @@ impl From<Refused> for Failure {
     /// Only an attempt that may not commit any more is refused.
     fn from(refused: Refused) -> Failure {
         Failure::Transient(refused.to_string())
+    }
+}
+
+impl From<Refused> for DeliveryError {
+    fn from(refused: Refused) -> DeliveryError {
+        DeliveryError(refused.to_string())
     }
 }
 

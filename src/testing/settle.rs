@@ -7,12 +7,16 @@ use std::time::Duration;
 use super::Harness;
 use crate::clock::{Clock, SystemClock};
 use crate::core::vocabulary::{Name, Timestamp};
-use crate::core::{Condition, Pending};
-use crate::engine::{CollectionStatus, Stats};
+use crate::core::{Condition, Owes, Pending};
+use crate::engine::{CollectionStatus, LastLook, Stats};
 
 /// Moves of the clock before a test is told that this leads nowhere: with the defaults a collection that fails for
 /// ever is parked after ten, and years have passed after so many.
 const MOST_MOVES: u32 = 10_000;
+
+/// A delivery is never given up; to a test, one that has failed so often in a row, as often as an attempt may with the
+/// defaults, is a cause that stands.
+const FAILS_FOR_GOOD: u32 = 10;
 
 /// What stands once everything has settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +58,12 @@ struct Moment {
 
 impl Harness {
     /// Drives the clock from due time to due time until every collection is *settled*: a look that began after this
-    /// call agrees with what is applied, or a cause stands that nothing but a change, a person or a worker of its
+    /// call agrees with what is applied, and its destination with that, or a cause stands that nothing but a change, a person or a worker of its
     /// kind removes.
     ///
     /// # Panics
     /// When that does not come within the harness's patience of real time, as with an attempt that waits for a
-    /// [`Gate`](super::Gate) or does not listen; when it never comes however far the clock is moved, as with a source
+    /// [`Gate`](super::Gate), does not listen, or is lent to a worker outside that does not report; when it never comes however far the clock is moved, as with a source
     /// that moves under every attempt; when the engine ends. It says who was doing what then.
     #[track_caller]
     pub fn run_until_settled(&self) -> Settled {
@@ -110,8 +114,15 @@ impl Harness {
             lines += &format!("{}: {}\n", status.view.name, status.view.condition);
         }
         format!(
-            "{} attempts run ({} of them asleep, {} abandoned), {} looks are under way, {} commands wait\n{lines}",
-            stats.attempts, stats.asleep, stats.abandoned_workers, stats.looks, stats.queued
+            "{} attempts run ({} of them asleep, {} abandoned), {} are lent out, {} looks and {} errands are under way, {} \
+             commands wait\n{lines}",
+            stats.attempts,
+            stats.asleep,
+            stats.abandoned_workers,
+            stats.lent,
+            stats.looks,
+            stats.deliveries,
+            stats.queued
         )
     }
 }
@@ -127,11 +138,17 @@ impl Moment {
 /// changes nothing then.
 fn is_quiet(stats: &Stats) -> bool {
     let awake = stats.attempts.saturating_sub(stats.asleep + stats.abandoned_workers);
-    awake == 0 && stats.looks == 0 && stats.queued == 0 && stats.due.is_none_or(|due| due > stats.at)
+    awake == 0
+        && stats.lent == 0
+        && stats.looks == 0
+        && stats.deliveries == 0
+        && stats.queued == 0
+        && stats.due.is_none_or(|due| due > stats.at)
 }
 
 fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
-    let looked = status.next_look.is_none() || status.last_look.is_some_and(|look| look.started >= begun);
+    let proven = |look: LastLook| look.started >= begun && look.racy == 0;
+    let looked = status.next_look.is_none() || status.last_look.is_some_and(proven);
     let admitted = !matches!(status.view.pending, Some(Pending::Settling { .. }));
     let stands = match status.view.condition {
         Condition::Fresh
@@ -148,5 +165,7 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::BackingOff { .. }
         | Condition::Moving { .. } => false,
     };
-    looked && admitted && stands
+    let given_up = |owes: &Owes| owes.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
+    let is_met = |owes: &Owes| owes.unpublished + owes.undiscarded == 0 || status.undeliverable || given_up(owes);
+    looked && admitted && stands && status.view.owes.as_ref().is_none_or(is_met)
 }

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::bell::Bell;
-use crate::core::vocabulary::{Delta, Observed, PathSet, Source, Version};
+use crate::core::vocabulary::{Delta, Observed, PathSet, Source, Spec, Version};
 use crate::objects::tree::{self, Change, TreeError};
 use crate::objects::{Objects, object_hash};
-use crate::worker::{Context, Failure, Look, LookError, Observer, Sight};
+use crate::worker::{Context, Failure, Hint, Look, LookError, Observer, Sight, Watching};
 
 /// Sources by their names, each a set of files. Clones are the same sources: give one to the worker as its
 /// [`Observer`] and keep one in the test.
@@ -22,6 +22,10 @@ struct World {
     sources: BTreeMap<String, Content>,
     looks: u64,
     held: bool,
+    watchable: bool,
+    /// Who watches which source. One that is dropped takes itself out.
+    watchers: BTreeMap<u64, (String, Hint)>,
+    watches: u64,
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -38,6 +42,36 @@ impl Sources {
     #[must_use]
     pub fn new() -> Sources {
         Sources::default()
+    }
+
+    /// From now on the sources can be watched: each change is hinted at, whichever way it is made.
+    pub fn announce_changes(&self) {
+        self.world.ring(|world| world.watchable = true);
+    }
+
+    /// Whoever watches hears of no change any more, without being told so; they have to be replaced. As when the system
+    /// ends a watch.
+    pub fn break_watches(&self) {
+        let broken = self.world.ring(|world| std::mem::take(&mut world.watchers));
+        drop(broken);
+    }
+
+    /// Hints at a change where there may be none, as after an overflow.
+    pub fn hint(&self, source: &str) {
+        let watchers = self.world.look(|world| world.watchers.clone());
+        watchers.into_values().filter(|(of, _)| of == source).for_each(|(_, hint)| hint.give());
+    }
+
+    /// How many watch now.
+    #[must_use]
+    pub fn watching(&self) -> usize {
+        self.world.look(|world| world.watchers.len())
+    }
+
+    /// How many have ever begun to watch.
+    #[must_use]
+    pub fn watches(&self) -> u64 {
+        self.world.look(|world| world.watches)
     }
 
     /// From now on a source has exactly these files.
@@ -119,6 +153,7 @@ impl Sources {
 
     fn place(&self, source: &str, content: Content) {
         self.world.ring(|world| world.sources.insert(source.to_owned(), content));
+        self.hint(source);
     }
 
     fn change(&self, source: &str, change: impl FnOnce(&mut Files)) {
@@ -131,6 +166,7 @@ impl Sources {
                 change(files);
             }
         });
+        self.hint(source);
     }
 
     fn content(&self, source: &Source) -> Result<Content, LookError> {
@@ -148,6 +184,36 @@ impl Observer for Sources {
         let content = self.content(look.source);
         self.world.wait(|world| if world.held { ControlFlow::Continue(None) } else { ControlFlow::Break(()) });
         sight(&content?, look.known, look.objects)
+    }
+
+    fn watch(&self, source: &Source, _: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+        let number = self.world.ring(|world| {
+            if !world.watchable {
+                return None;
+            }
+            world.watches += 1;
+            world.watchers.insert(world.watches, (source.as_str().to_owned(), hint));
+            Some(world.watches)
+        });
+        number.map(|number| Box::new(SourceWatch { sources: self.clone(), number }) as Box<dyn Watching>)
+    }
+}
+
+struct SourceWatch {
+    sources: Sources,
+    number: u64,
+}
+
+impl Watching for SourceWatch {
+    fn is_alive(&self) -> bool {
+        self.sources.world.look(|world| world.watchers.contains_key(&self.number))
+    }
+}
+
+impl Drop for SourceWatch {
+    fn drop(&mut self) {
+        let hint = self.sources.world.ring(|world| world.watchers.remove(&self.number));
+        drop(hint);
     }
 }
 

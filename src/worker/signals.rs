@@ -87,7 +87,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub(super) fn new(signals: Arc<Signals>) -> Stopped {
+    pub(crate) fn new(signals: Arc<Signals>) -> Stopped {
         Stopped { signals, seat: Seat::default() }
     }
 }

@@ -95,6 +95,15 @@ fn nobody_loses_the_attempt_of_another() {
 }
 
 #[test]
+fn an_attempt_of_this_process_has_no_lease_that_could_run_out() {
+    let (mut world, attempt) = World::started(at_once());
+    assert_eq!(lost(&mut world, attempt), NOTHING);
+    world.observe(2);
+    assert_eq!(lost(&mut world, attempt), NOTHING);
+    assert_eq!(world.stopped(attempt), ["attempt_ended"]);
+}
+
+#[test]
 fn a_lease_that_runs_out_ends_also_what_was_told_to_stop() {
     let (mut world, attempt) = leased(at_once());
     world.observe(2);

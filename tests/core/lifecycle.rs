@@ -1,11 +1,12 @@
 //! What people ask for, and what time does.
 
-use lastword::core::Condition;
 use lastword::core::vocabulary::{
-    AttemptTimeout, Coalesce, Command, Deadline, Event, FailureClass, Kind, Policy, Rejection, Retry, Timestamp,
+    Assign, AttemptTimeout, Coalesce, Command, Deadline, Delivered, Delivery, Duties, Event, FailureClass, Kind,
+    Policy, Rejection, Retry, Timestamp,
 };
+use lastword::core::{Condition, Owed};
 
-use super::world::{NAME, World, at_once, declaration, name, secs};
+use super::world::{NAME, World, assign, at_once, declaration, name, secs};
 
 #[test]
 fn case_30_nothing_happens_before_a_writer_has_opened_the_log() {
@@ -167,4 +168,23 @@ fn case_37_nothing_is_due_before_its_time() {
     let deadline = world.state.first_due(next).unwrap();
     assert_eq!(world.due(deadline), Err(Rejection::NotDue));
     assert!(matches!(world.last(), Event::SourceObserved { .. }));
+}
+
+#[test]
+fn case_46_a_drop_is_told_to_the_destination_even_if_the_result_names_nothing() {
+    let mut world = World::declared(at_once());
+    world.observe(1);
+    let id = world.view().id;
+    let duties = Duties { publish: true, discard: true };
+    let Command::Assign(assign) = assign("w1", id) else { unreachable!() };
+    world.say(Command::Assign(Assign { duties, ..assign })).unwrap();
+    let attempt = world.running();
+    world.complete(attempt);
+    let publish =
+        Delivered { collection: id, obligation: world.view().applied.unwrap().seq, delivery: Delivery::Publish };
+    world.say(Command::Delivered(publish)).unwrap();
+    world.drop_it();
+    let (_, orphan) = world.state.orphans().next().unwrap();
+    let Owed::Discard(leaving) = &orphan.obligations.first().unwrap().owed else { panic!("it is to be discarded") };
+    assert!(leaving.before.is_some() && leaving.after.is_none() && leaving.tokens.is_empty());
 }

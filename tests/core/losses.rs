@@ -105,6 +105,18 @@ fn case_21_nothing_is_lost_where_nothing_is_applied_or_counted() {
 }
 
 #[test]
+fn case_21_another_source_has_lost_nothing_of_this_one() {
+    let mut world = applied(100, at_once());
+    world.resource("s2");
+    // Declared by a person, and other files lie there: none of those that are applied.
+    assert_eq!(see(&mut world, files(2, 50), Some(100)), ["source_observed", "task_created"]);
+    // It is empty: that is more often a mistake than a wish, wherever it is.
+    let mut world = applied(100, at_once());
+    world.resource("s2");
+    assert_eq!(see(&mut world, files(0, 0), Some(100)), ["collection_held"]);
+}
+
+#[test]
 fn case_21_a_loss_under_a_new_spec_is_still_the_persons_to_confirm() {
     let mut world = applied(100, at_once());
     see(&mut world, files(2, 10), Some(90));

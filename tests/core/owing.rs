@@ -189,12 +189,12 @@ fn case_46_once_nothing_is_to_be_built_leftovers_are_discarded_at_once() {
     assert_eq!((world.condition(), owed(&world)), ("fresh", vec![]), "it has not stopped yet");
     world.stopped(old);
     let discard = format!("discard {} but not {}", old.token, applied.token);
-    assert_eq!(owed(&world), [discard.clone()]);
+    assert_eq!(owed(&world), [discard.as_str()]);
     // What was left earlier goes when the reason to keep it does.
     world.observe(2);
     let next = world.assign();
     world.stopped(next);
-    assert_eq!(owed(&world), [discard.clone()]);
+    assert_eq!(owed(&world), [discard.as_str()]);
     world.observe(1);
     assert_eq!(owed(&world), [discard, format!("discard {} but not {}", next.token, applied.token)]);
 }
@@ -288,7 +288,7 @@ fn case_46_a_zombie_whose_process_is_gone_is_discarded_for_the_last_time() {
     world.observe(2);
     let old = first.token;
     let discard = format!("discard {zombie} but not {old}");
-    assert_eq!(owed(&world), [discard.clone()]);
+    assert_eq!(owed(&world), [discard.as_str()]);
     world.crash();
     // It was owed before: were it left to be taken over, the next attempt's commit would be discarded with it.
     assert_eq!(world.collection().leftovers(), []);
@@ -395,7 +395,7 @@ fn case_46_a_zombie_that_outlives_its_collection_is_discarded_until_it_is_gone()
         world.drop_it();
         assert_eq!(world.advance(secs(5)), ["attempt_ended"]);
         let discard = format!("discard {}", zombie.token);
-        assert_eq!(owed_of(&world, id), [discard.clone()]);
+        assert_eq!(owed_of(&world, id), [discard.as_str()]);
         deliver(&mut world, id);
         assert_eq!(world.state.orphans().count(), 1, "it may still be making some");
         let _ = if comes_back { world.complete(zombie) } else { world.crash() };
@@ -403,6 +403,21 @@ fn case_46_a_zombie_that_outlives_its_collection_is_discarded_until_it_is_gone()
         deliver(&mut world, id);
         assert_eq!(world.state.orphans().count(), 0);
     }
+}
+
+#[test]
+fn case_46_a_drop_discards_also_what_an_earlier_version_of_the_kind_has_left() {
+    let mut world = with(DISCARDING);
+    world.observe(1);
+    let old = world.assign();
+    world.stopped(old);
+    world.duties = Duties::default();
+    let attempt = world.assign();
+    world.stopped(attempt);
+    world.drop_it();
+    assert_eq!(owed_of(&world, attempt.collection), [format!("discard {}", old.token)]);
+    deliver(&mut world, attempt.collection);
+    assert_eq!(world.state.orphans().count(), 0, "nothing is kept for ever");
 }
 
 #[test]

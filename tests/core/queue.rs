@@ -108,6 +108,17 @@ fn a_priority_does_not_cut_a_backoff_short() {
 }
 
 #[test]
+fn a_refresh_does_not_put_back_what_waits() {
+    let mut world = World::new();
+    let a = waiting(&mut world, NAME, &kind(), at_once());
+    world.now = world.now.after(secs(10));
+    waiting(&mut world, "b", &kind(), at_once());
+    world.now = world.now.after(secs(10));
+    assert_eq!(world.refresh(), ["refresh_requested"]);
+    assert_eq!(first(&world), Some(a));
+}
+
+#[test]
 fn a_policy_out_of_range_is_refused_by_field() {
     let mut world = World::new();
     for level in [-1001, 1001, i16::MIN, i16::MAX] {

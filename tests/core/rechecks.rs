@@ -66,6 +66,28 @@ fn a_resync_of_an_unversioned_collection_builds_it_anew() {
 }
 
 #[test]
+fn a_resync_leaves_alone_what_is_paused_parked_or_behind() {
+    let mut world = unversioned(resyncing());
+    world.pause();
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"]);
+    assert_eq!(world.condition(), "fresh");
+    world.resume();
+    world.advance(secs(1100));
+    let attempt = world.assign();
+    world.fail(attempt, FailureClass::Permanent);
+    assert_eq!((world.condition(), world.collection().is_fresh()), ("parked", true), "the rebuild was given up");
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"], "and stays so");
+    assert_eq!(world.condition(), "parked");
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed", "task_created"]);
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"]);
+
+    let mut world = World::fresh(resyncing());
+    world.observe(0);
+    assert_eq!(world.advance(secs(1100)), ["refresh_requested"]);
+    assert_eq!(world.condition(), "held");
+}
+
+#[test]
 fn a_resync_does_not_cut_a_backoff_short_nor_forgive_failures() {
     let mut world = World::fresh(Policy { resync: Resync(Some(secs(1))), ..at_once() });
     world.observe(2);
@@ -126,6 +148,28 @@ fn a_resync_of_less_than_a_second_is_refused_by_field() {
 }
 
 #[test]
+fn what_has_drifted_is_built_anew() {
+    let mut world = World::fresh(at_once());
+    assert_eq!(drift(&mut world), Ok(vec!["refresh_requested", "task_created"]));
+    let Event::RefreshRequested { reason: RefreshReason::Drift(message), force: true, .. } = world.back(2) else {
+        panic!("{:?}", world.back(2))
+    };
+    assert_eq!((&**message, rebuilds(&world)), ("no such index", true));
+    assert_eq!(drift(&mut world), Ok(vec![]), "that is known");
+    let attempt = world.assign();
+    assert_eq!(drift(&mut world), Ok(vec![]));
+    let commit = world.view().applied.unwrap().seq;
+    world.complete(attempt);
+    let collection = world.view().id;
+    let late = Command::Drifted { collection, commit, message: "no such index".into() };
+    assert_eq!(world.say(late), Ok(vec![]), "it was replaced meanwhile");
+    assert_eq!(world.condition(), "fresh");
+    world.drop_it();
+    let gone = Command::Drifted { collection, commit, message: "no such index".into() };
+    assert_eq!(world.say(gone), Err(Rejection::UnknownIncarnation(collection)));
+}
+
+#[test]
 fn a_drift_supersedes_a_task_that_builds_on_what_is_gone() {
     let mut world = World::fresh(at_once());
     world.observe(2);
@@ -133,6 +177,56 @@ fn a_drift_supersedes_a_task_that_builds_on_what_is_gone() {
     assert_eq!(drift(&mut world), Ok(vec!["refresh_requested", "task_aborted", "task_created"]));
     assert!(rebuilds(&world));
     assert_eq!(world.complete(attempt), ["completion_rejected", "attempt_ended"]);
+}
+
+#[test]
+fn there_and_back_during_a_rebuild_is_a_rebuild() {
+    let mut world = World::fresh(at_once());
+    drift(&mut world).unwrap();
+    world.observe(2);
+    assert_eq!(world.observe(1), ["source_observed", "task_aborted", "task_created"]);
+    assert!(rebuilds(&world));
+    let attempt = world.assign();
+    world.complete(attempt);
+    assert_eq!(world.condition(), "fresh");
+}
+
+#[test]
+fn a_rebuild_that_was_given_up_is_taken_up_again_as_one() {
+    let mut world = World::fresh(at_once());
+    drift(&mut world).unwrap();
+    let attempt = world.assign();
+    world.fail(attempt, FailureClass::Permanent);
+    assert_eq!(world.refresh(), ["refresh_requested", "task_created"]);
+    assert!(rebuilds(&world));
+}
+
+#[test]
+fn a_rebuild_that_is_superseded_is_still_a_rebuild() {
+    let mut world = World::fresh(at_once());
+    drift(&mut world).unwrap();
+    assert_eq!(world.observe(2), ["source_observed", "task_aborted", "task_created"]);
+    assert!(rebuilds(&world), "what it would build on is gone");
+    let attempt = world.assign();
+    world.complete(attempt);
+    assert_eq!(world.observe(1), ["source_observed", "task_created"]);
+    assert!(!rebuilds(&world), "it was built anew");
+}
+
+#[test]
+fn a_drift_that_is_told_again_does_not_keep_a_failing_rebuild_from_backing_off() {
+    let mut world = World::fresh(at_once());
+    drift(&mut world).unwrap();
+    for failures in 1..=9 {
+        let attempt = world.assign();
+        assert_eq!(world.fail(attempt, FailureClass::Transient), ["attempt_failed", "attempt_ended"]);
+        assert_eq!(drift(&mut world), Ok(vec![]));
+        assert_eq!(world.view().failures, failures);
+        world.advance(secs(30));
+    }
+    let attempt = world.assign();
+    world.fail(attempt, FailureClass::Transient);
+    assert_eq!((world.condition(), drift(&mut world)), ("parked", Ok(vec![])), "a person has to look");
 }
 
 #[test]
@@ -187,4 +281,21 @@ fn a_refresh_seen_before_a_drop_is_not_taken_for_one_of_the_new_incarnation() {
     world.say(Command::Declare(declaration(NAME, at_once()).into())).unwrap();
     assert_eq!(world.say(Command::Refresh { name: name(NAME), force: false, seen }), Ok(vec!["refresh_requested"]));
     assert_eq!(world.view().spec, Spec::default());
+}
+
+#[test]
+fn a_rebuild_survives_that_nothing_is_known_of_the_source() {
+    let mut world = World::fresh(at_once());
+    drift(&mut world).unwrap();
+    assert_eq!(world.resource("s2"), ["source_changed", "task_aborted"]);
+    assert_eq!(world.resource("s1"), ["source_changed"]);
+    assert_eq!(world.observe(1), ["source_observed", "task_created"], "applied, and not there");
+    assert!(rebuilds(&world));
+
+    let mut world = World::fresh(at_once());
+    world.resource("s2");
+    assert_eq!(rebuild(&mut world), ["refresh_requested"], "of what, is not known yet");
+    world.resource("s1");
+    assert_eq!(world.observe(1), ["source_observed", "task_created"]);
+    assert!(rebuilds(&world));
 }

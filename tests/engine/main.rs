@@ -5,18 +5,30 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 #![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
 
+mod by;
 mod clocks;
+mod delivery;
+mod discards;
 mod executor;
 mod failures;
+#[path = "../file_destination/mod.rs"]
+mod file_destination;
 mod floods;
 mod found;
+mod gated;
+mod hints;
+mod lent;
+mod limits;
 mod looks;
 mod lost_replies;
 mod polling;
+mod press;
 mod restarts;
 mod secrets;
 mod steering;
 mod superseding;
 mod support;
+mod verifying;
 mod waiting;
 mod watching;
+mod zombies;

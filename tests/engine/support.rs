@@ -10,7 +10,7 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{Builder, Handle, Waited};
 use lastword::log::{Keep, LogReader, MemoryDisk};
 use lastword::testing::{Harness, Sources};
-use lastword::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
+use lastword::worker::{Context, Failure, Hint, Look, LookError, Observer, Sight, Watching, Worker};
 
 /// How long a test waits for what has to come. Nothing takes nearly as long.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -169,7 +169,7 @@ impl Drop for Lab {
 #[derive(Clone)]
 pub struct Puppet {
     stage: Arc<Stage>,
-    sources: Sources,
+    pub sources: Sources,
     eyes: bool,
 }
 
@@ -327,5 +327,10 @@ impl Observer for Puppet {
         let seen = self.sources.look(look);
         assert_ne!(seen, Err(LookError("panic".to_owned())), "a look that panics");
         seen
+    }
+
+    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+        assert!(!source.as_str().contains("panics"), "a watch that panics");
+        self.sources.watch(source, spec, hint)
     }
 }

@@ -1,13 +1,14 @@
 //! Watches: every durable event once, in order, and nothing before it is durable.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 use lastword::engine::{Reconciler, Watch, WatchError, Watched};
-use lastword::log::{Frame, Log, LogError, LogReader, MemoryLog, Position, Start};
+use lastword::log::Log;
 use lastword::objects::MemoryObjects;
 
+use crate::gated::Gated;
 use crate::support::*;
 
 /// Reads until nothing more comes; how often it was told to have lagged, and what it saw.
@@ -96,56 +97,16 @@ fn a_watch_closes_after_everything_was_seen() {
     assert!(matches!(lab.handle.watch(Seq(last + 1)).next_within(LONG), Err(WatchError::Closed)));
 }
 
-/// A log whose barriers wait while the gate is shut.
-struct Gated {
-    log: Box<MemoryLog>,
-    gate: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl Log for Gated {
-    fn append(&mut self, frame: &Frame<'_>) -> Result<(), LogError> {
-        self.log.append(frame)
-    }
-
-    fn barrier(&mut self) -> Result<(), LogError> {
-        let (open, changed) = &*self.gate;
-        let guard = changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap();
-        drop(guard);
-        self.log.barrier()
-    }
-
-    fn appended(&self) -> Position {
-        self.log.appended()
-    }
-
-    fn durable(&self) -> Position {
-        self.log.durable()
-    }
-
-    fn reader(&self) -> Box<dyn LogReader> {
-        self.log.reader()
-    }
-
-    fn forget(&mut self, start: Start) -> Result<(), LogError> {
-        self.log.forget(start)
-    }
-
-    fn close(self: Box<Self>) -> Result<(), LogError> {
-        self.log.close()
-    }
-}
-
 #[test]
 fn nothing_is_shown_answered_or_run_before_it_is_durable() {
-    let gate = Arc::new((Mutex::new(true), Condvar::new()));
-    let log = Gated { log: Box::default(), gate: Arc::clone(&gate) };
+    let (log, gate) = Gated::new();
     let (reader, puppet) = (log.reader(), Puppet::new());
     let builder = Reconciler::on(Box::new(log), Arc::new(MemoryObjects::new()));
     let reconciler = builder.kind(kind("puppet"), puppet.clone()).start().unwrap();
     let handle = reconciler.handle();
     let mut watch = handle.watch(handle.stats().unwrap().durable.next());
 
-    *gate.0.lock().unwrap() = false;
+    gate.shut();
     let ticket = handle.submit(Command::Declare(Box::new(declaration("a", "{}")))).unwrap();
     let frames = || reader.frames(Seq::ZERO).count();
     until("the frame being appended", || frames() == 2);
@@ -158,8 +119,7 @@ fn nothing_is_shown_answered_or_run_before_it_is_durable() {
     assert!(!query.is_finished());
     assert!(puppet.begun().is_empty());
 
-    *gate.0.lock().unwrap() = true;
-    gate.1.notify_all();
+    gate.open();
     assert!(ticket.wait().is_ok());
     assert!(query.join().unwrap());
     assert!(matches!(watch.next_within(LONG), Ok(Watched::Event(_))));

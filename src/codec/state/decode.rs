@@ -143,6 +143,7 @@ impl<'a> Reader<'a> {
             latest: word_at(words, record.latest)?,
             wanted,
             generation: Generation(record.generation),
+            rebuild: record.rebuild,
             applied: record.applied.map(|applied| applied_of(applied, words).map(Box::new)).transpose()?,
             pending: record.pending.map(pending_of),
             status: status_of(record.status)?,

@@ -43,6 +43,7 @@ pub(super) struct CollectionV1<'a> {
     pub(super) latest: u32,
     pub(super) wanted: Option<WantedV1>,
     pub(super) generation: u64,
+    pub(super) rebuild: bool,
     #[serde(borrow)]
     pub(super) applied: Option<AppliedV1<'a>>,
     pub(super) pending: Option<PendingV1>,

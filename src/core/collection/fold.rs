@@ -56,9 +56,9 @@ impl Collection {
     pub(in crate::core) fn dropped(&mut self, seq: Seq, at: Timestamp) -> Obligations {
         let mut obligations = self.obligations.take().map(|obligations| *obligations).unwrap_or_default();
         obligations.publish_no_more();
-        if obligations.discards {
-            obligations.discard((seq, at), self.applied.take().map(|applied| applied.result), None);
-        }
+        // What attempts have left is discarded also if the kind discards nothing any more: it was promised then.
+        let applied = self.applied.take().filter(|_| obligations.discards);
+        obligations.discard((seq, at), applied.map(|applied| applied.result), None);
         obligations
     }
 
@@ -156,8 +156,9 @@ impl Collection {
         match &recorded.event {
             Event::CollectionPaused { .. } => self.paused = true,
             Event::CollectionResumed { .. } => self.paused = false,
-            Event::RefreshRequested { reason, resync_at, .. } => {
+            Event::RefreshRequested { force, reason, resync_at, .. } => {
                 self.resync_at = *resync_at;
+                self.rebuild |= *force;
                 match reason {
                     RefreshReason::Asked => {
                         self.refreshed = recorded.seq;
@@ -167,9 +168,12 @@ impl Collection {
                     RefreshReason::Resync => {}
                 }
             }
-            Event::TaskCreated { fingerprint, generation, .. } => {
+            Event::TaskCreated { fingerprint, generation, rebuild, .. } => {
                 if self.wanted_fingerprint() != Some(*fingerprint) || self.generation != *generation {
                     return Err("it is not what is wanted");
+                }
+                if *rebuild != self.rebuild {
+                    return Err("whether it builds anew is not what was asked for");
                 }
             }
             Event::TaskStarted { duties, .. } => {
@@ -197,6 +201,7 @@ impl Collection {
                 });
                 self.owe(&applied, duties);
                 self.applied = Some(applied);
+                self.rebuild = false;
                 self.resync_at = *resync_at;
                 (self.failures, self.moves) = (0, 0);
                 // The first word that is not applied is now the one that is pending, if any.

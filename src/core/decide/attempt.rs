@@ -137,6 +137,17 @@ pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -
     Ok(())
 }
 
+/// The worker of a leased attempt was silent for longer than its lease. Without a lease nothing has run out: the process
+/// that runs the attempt is this one.
+pub(super) fn silent(state: &State, attempt: AttemptRef, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+    let live = state.collection(attempt.collection).and_then(|collection| running(collection, attempt));
+    let drains = state.draining(attempt.token).is_some_and(|draining| draining.leased);
+    if drains || live.is_some_and(|running| running.attempt.lease.is_some()) {
+        lost(state, attempt, "its worker was silent for longer than its lease", at, events);
+    }
+    Ok(())
+}
+
 /// The process that ran an attempt is gone, or was silent for so long that it counts as gone.
 pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timestamp, events: &mut Events) {
     let collection = state.collection(attempt.collection);

@@ -38,7 +38,8 @@ pub(super) fn failed(
     Ok(())
 }
 
-/// What was committed is gone: it is built anew, unless it was replaced meanwhile or is being built anew.
+/// What was committed is gone: it is built anew, unless it was replaced meanwhile or is to be built anew already. Whoever
+/// tells it again does not wake what has failed.
 pub(super) fn drifted(
     state: &State,
     id: CollectionId,
@@ -48,7 +49,7 @@ pub(super) fn drifted(
     events: &mut Events,
 ) -> Result<(), Rejection> {
     let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
-    if collection.applied.as_ref().is_some_and(|applied| applied.seq == commit) {
+    if collection.applied.as_ref().is_some_and(|applied| applied.seq == commit) && !collection.rebuild {
         let message = clip(message, FailureReport::MOST_MESSAGE).into();
         rebuild(id, collection, RefreshReason::Drift(message), at, events);
     }

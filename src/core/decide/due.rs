@@ -6,6 +6,7 @@ use super::follow::Scene;
 use super::steer::{rebuild, request};
 use crate::core::collection::Pending;
 use crate::core::state::State;
+use crate::core::status::Status;
 use crate::core::vocabulary::{
     Admission, CollectionId, Deadline, EndReason, Event, FailReason, RefreshReason, Rejection, Timestamp, Token,
 };
@@ -57,13 +58,13 @@ fn abandoned(state: &State, token: Token, at: Timestamp, events: &mut Events) {
 }
 
 /// A versioned collection is looked at, and what it committed is checked; of the source of an unversioned one nobody can
-/// say whether it has changed, so it is built anew. What is behind anyway, or paused, is left alone.
+/// say whether it has changed, so it is built anew. What is behind anyway, or given up, or paused, is left alone.
 fn resync(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
     let Some(collection) = state.collection(id) else { return };
     if collection.resync_at.is_none_or(|due| due > at) {
         return;
     }
-    let rests = collection.is_fresh() && collection.status.live().is_none() && !collection.paused;
+    let rests = collection.is_fresh() && matches!(collection.status, Status::Idle) && !collection.paused;
     if rests && !collection.versioned {
         rebuild(id, collection, RefreshReason::Resync, at, events);
     } else {

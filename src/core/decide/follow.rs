@@ -15,6 +15,8 @@ pub(super) struct Scene<'c> {
     pub(super) collection: &'c Collection,
     pub(super) live: Option<Live>,
     pub(super) applied: Option<Fingerprint>,
+    /// What is applied is to be built anew.
+    rebuild: bool,
     pub(super) at: Timestamp,
 }
 
@@ -33,7 +35,8 @@ pub(super) struct Live {
 impl<'c> Scene<'c> {
     /// The collection as the state has it.
     pub(super) fn of(id: CollectionId, collection: &'c Collection, at: Timestamp) -> Scene<'c> {
-        Scene { id, collection, live: Live::of(collection, at), applied: collection.applied_fingerprint(), at }
+        let (live, applied) = (Live::of(collection, at), collection.applied_fingerprint());
+        Scene { id, collection, live, applied, rebuild: collection.rebuild, at }
     }
 
     /// After the live task has ended.
@@ -43,7 +46,7 @@ impl<'c> Scene<'c> {
 
     /// After the live task was committed.
     pub(super) fn committed(self, fingerprint: Fingerprint) -> Scene<'c> {
-        Scene { live: None, applied: Some(fingerprint), ..self }
+        Scene { live: None, applied: Some(fingerprint), rebuild: false, ..self }
     }
 
     /// After the source moved under the attempt of the live task.
@@ -74,7 +77,7 @@ impl<'c> Scene<'c> {
     }
 
     /// Makes the task follow: aborts the live one if it builds something else than `wanted`, and creates one if
-    /// `wanted` is neither applied nor being built nor parked.
+    /// `wanted` is neither applied, unless that is to be built anew, nor being built nor parked.
     pub(super) fn follow(&self, wanted: Option<Fingerprint>, generation: Generation, events: &mut Events) {
         if self.live.is_some_and(|live| Some(live.fingerprint) == wanted) {
             return;
@@ -82,14 +85,15 @@ impl<'c> Scene<'c> {
         self.abort(AbortReason::Superseded, events);
         let Some(fingerprint) = wanted else { return };
         let parked = matches!(&self.collection.status, Status::Parked(parked) if parked.fingerprint == fingerprint);
-        if parked || self.applied == Some(fingerprint) {
+        if parked || (self.applied == Some(fingerprint) && !self.rebuild) {
             return;
         }
         // A change starts one attempt at once, unless the source has just moved under the last: then it backs off,
         // or a source that is rewritten without pause would be read without pause.
         let resting_until = self.live.and_then(|live| live.resting_until);
         let not_before = resting_until.map_or(self.at, |until| until.max(self.at));
-        events.push(Event::TaskCreated { collection: self.id, generation, fingerprint, not_before, rebuild: false });
+        let (collection, rebuild) = (self.id, self.rebuild);
+        events.push(Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild });
     }
 
     /// Admits an observation: it is wanted from here on, and the task follows.

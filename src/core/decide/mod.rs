@@ -81,10 +81,7 @@ pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Even
         Command::Complete(completion) => attempt::complete(state, completion, at, events),
         Command::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
         Command::Stopped { attempt } => attempt::stopped(state, *attempt, events),
-        Command::Lost { attempt } => {
-            attempt::lost(state, *attempt, "its worker was silent for longer than its lease", at, events);
-            Ok(())
-        }
+        Command::Lost { attempt } => attempt::silent(state, *attempt, at, events),
         Command::Delivered(delivered) => deliver::delivered(state, *delivered, events),
         Command::DeliveryFailed { delivered, message } => deliver::failed(state, *delivered, message, at, events),
         Command::Drifted { collection, commit, message } => {

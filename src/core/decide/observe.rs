@@ -2,7 +2,7 @@
 
 use super::follow::Scene;
 use super::{Events, clip, named};
-use crate::core::collection::{Collection, Pending};
+use crate::core::collection::{Applied, Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
     Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
@@ -121,11 +121,13 @@ fn still(scene: &Scene<'_>, fingerprint: Fingerprint) -> Verdict {
 }
 
 /// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
-/// files that come and go are how sources live.
+/// files that come and go are how sources live, and another source has its own files.
 fn loss(collection: &Collection, observed: &Observed, gone: Option<u64>) -> Option<HoldCause> {
     const FEW: u64 = 10;
     let files = observed.set?.files;
     let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
+    let same_source = |applied: &Applied| applied.word.source == collection.latest.source;
+    let gone = gone.filter(|_| collection.applied.as_deref().is_some_and(same_source));
     match (collection.policy.empty_source, gone.unwrap_or(0)) {
         (EmptySource::Apply, _) => None,
         (EmptySource::Hold, _) if files == 0 => Some(HoldCause::Empty),

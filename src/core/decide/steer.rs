@@ -28,13 +28,14 @@ pub(super) fn refresh(
     }
     request(id, collection, false, RefreshReason::Asked, at, events);
     if let (Some(fingerprint), Status::Parked(_)) = (collection.wanted_fingerprint(), &collection.status) {
-        let (generation, rebuild) = (collection.generation, false);
+        let (generation, rebuild) = (collection.generation, collection.rebuild);
         events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at, rebuild });
     }
     Ok(())
 }
 
-/// What is wanted is built anew, unless that is what is being done.
+/// What is wanted is built anew, unless that is what is being done. If nobody knows yet what is wanted, that is built
+/// anew once it is known.
 pub(super) fn rebuild(
     id: CollectionId,
     collection: &Collection,

@@ -44,8 +44,7 @@ impl State {
         {
             return violated("EpochFenced", "an attempt of another epoch is running");
         }
-        let draining = self.draining.values().filter(|draining| draining.attempt.collection == id).count();
-        if draining != collection.draining as usize {
+        if self.draining_of(id).count() != collection.draining as usize {
             return violated("SameFold", "draining attempts are miscounted");
         }
         if let Some(obligations) = collection.obligations.as_deref()
@@ -96,8 +95,11 @@ impl State {
         if (&owed, &haunted) != (&self.owed, &self.haunted) {
             return miscounted("the index of obligations is not what follows from the rest");
         }
-        let draining = |id: &CollectionId| self.draining.values().filter(|d| d.attempt.collection == *id).count();
-        if self.orphans.iter().any(|(id, orphan)| draining(id) != orphan.draining as usize) {
+        let drains: BTreeSet<_> = self.draining.iter().map(|(token, d)| (d.attempt.collection, *token)).collect();
+        if drains != self.drains {
+            return miscounted("the index of draining attempts is not what follows from the rest");
+        }
+        if self.orphans.iter().any(|(id, orphan)| self.draining_of(*id).count() != orphan.draining as usize) {
             return miscounted("the draining attempts of a dropped collection are miscounted");
         }
         Ok(())
@@ -118,7 +120,7 @@ impl State {
             return violated("LastWord", "the live task builds something that is not wanted");
         }
         match &collection.status {
-            Status::Idle if wanted.is_some() && wanted != collection.applied_fingerprint() => {
+            Status::Idle if wanted.is_some() && (wanted != collection.applied_fingerprint() || collection.rebuild) => {
                 return violated("NothingWaitsSilently", "what is wanted is not applied and has no task");
             }
             Status::Parked(parked) if Some(parked.fingerprint) != wanted => {

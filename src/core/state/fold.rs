@@ -173,6 +173,7 @@ impl State {
         if let Some(until) = draining.grace_until {
             self.deadlines.insert((until, Deadline::Grace(token)));
         }
+        self.drains.insert((draining.attempt.collection, token));
         self.draining.insert(token, draining);
     }
 
@@ -181,6 +182,7 @@ impl State {
         if draining.attempt != ended {
             return Err("the token is another attempt's");
         }
+        self.drains.remove(&(ended.collection, ended.token));
         if let Some(until) = draining.grace_until {
             self.deadlines.remove(&(until, Deadline::Grace(ended.token)));
         }

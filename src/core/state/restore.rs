@@ -63,6 +63,7 @@ impl State {
             names: _,
             ready: _,
             deadlines: _,
+            drains: _,
             owed: _,
             haunted: _,
         } = self;
@@ -84,6 +85,7 @@ impl State {
             state.deadlines.extend(deadlines_of(*id, collection).into_iter().flatten());
         }
         for (token, draining) in &state.draining {
+            state.drains.insert((draining.attempt.collection, *token));
             state.deadlines.extend(draining.grace_until.map(|until| (until, Deadline::Grace(*token))));
         }
         for (id, obligations) in obligations_of(&state.collections, &state.orphans) {

@@ -72,6 +72,11 @@ pub struct Token {
     pub seq: Seq,
 }
 
+impl Token {
+    /// Below every token that is given out.
+    pub(crate) const LOWEST: Token = Token { epoch: Epoch(0), seq: Seq::ZERO };
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.epoch, self.seq)

@@ -1,0 +1,108 @@
+//! Hints that a source may have changed. A hint decides nothing and leaves no event: it makes a look come sooner.
+//!
+//! Hints come in floods: a program that writes a thousand files gives a thousand. They are gathered here, by whoever
+//! gives them, and the engine hears of the first alone.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::clock::EngineTime;
+use crate::core::vocabulary::{CollectionId, Timestamp};
+use crate::worker::Hint;
+
+/// A look begins this long after the last hint: most programs that write several files leave no longer gaps, and nobody
+/// notices so short a wait.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// And at the latest this long after the first: a source that never rests is looked at once in a second.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Hints that have not led to a look yet.
+pub(super) struct Hints {
+    heard: Arc<Heard>,
+    /// Has something in it after the first hint of a collection.
+    pub(super) woken: Receiver<()>,
+}
+
+struct Heard {
+    hints: Mutex<BTreeMap<CollectionId, Span>>,
+    wake: Sender<()>,
+    time: EngineTime,
+}
+
+/// The first and the last hint of a collection.
+#[derive(Clone, Copy)]
+struct Span {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Span {
+    fn due(self) -> Timestamp {
+        self.last.after(QUIET).min(self.first.after(LONGEST))
+    }
+}
+
+impl Hints {
+    pub(super) fn new(time: EngineTime) -> Hints {
+        let (wake, woken) = bounded(1);
+        Hints { heard: Arc::new(Heard { hints: Mutex::default(), wake, time }), woken }
+    }
+
+    /// What tells of this collection.
+    pub(super) fn hint(&self, id: CollectionId) -> Hint {
+        let heard = Arc::downgrade(&self.heard);
+        // A watcher may outlive the engine for a moment.
+        Hint::new(move || {
+            if let Some(heard) = heard.upgrade() {
+                heard.hear(id);
+            }
+        })
+    }
+
+    pub(super) fn hear(&self, id: CollectionId) {
+        self.heard.hear(id);
+    }
+
+    /// When the first of them has waited for long enough.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.heard.lock().values().map(|span| span.due()).min()
+    }
+
+    /// The collections whose hints have waited for long enough.
+    pub(super) fn take_due(&self, now: Timestamp) -> Vec<CollectionId> {
+        // The engine is awake: what is heard from here on wakes it again.
+        let _ = self.woken.try_recv();
+        let (mut due, mut hints) = (Vec::new(), self.heard.lock());
+        hints.retain(|id, span| {
+            let waits = span.due() > now;
+            if !waits {
+                due.push(*id);
+            }
+            waits
+        });
+        due
+    }
+}
+
+impl Heard {
+    fn hear(&self, id: CollectionId) {
+        let now = self.time.now();
+        let mut hints = self.lock();
+        let is_first = !hints.contains_key(&id);
+        hints.entry(id).or_insert(Span { first: now, last: now }).last = now;
+        drop(hints);
+        if is_first {
+            // One wake is enough, whosever hint it was.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    /// Every change is one insert.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CollectionId, Span>> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

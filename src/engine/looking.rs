@@ -1,0 +1,73 @@
+//! The reducer's side of looks: when they are asked for, and what is made of what they saw.
+
+use super::looks::Looked;
+use super::message::Reply;
+use super::run::Engine;
+use crate::core::vocabulary::{
+    CollectionId, Command, FieldError, Name, Observation, Rejection, Seen, Subject, Timestamp,
+};
+use crate::reducer::ReducerError;
+use crate::worker::Sight;
+
+impl Engine {
+    pub(super) fn ask_for_look(&mut self, id: CollectionId, at: Timestamp) {
+        if self.is_looked_at(id) {
+            self.looks.ask(id, at);
+        }
+    }
+
+    fn is_looked_at(&self, id: CollectionId) -> bool {
+        let collection = self.reducer.state().collection(id);
+        collection.is_some_and(|collection| collection.versioned && self.observed.contains(&collection.kind))
+    }
+
+    /// Turns hints into looks.
+    pub(super) fn take_hints(&mut self) {
+        let now = self.time.now();
+        for id in self.hints.take_due(now) {
+            self.ask_for_look(id, now);
+        }
+    }
+
+    /// Somebody has heard that a source may have changed.
+    pub(super) fn hint(&mut self, name: Name, reply: Reply<()>) {
+        let reply = reply.taken();
+        let verdict = match self.reducer.state().id_of(&name) {
+            None => Err(Rejection::UnknownCollection(name)),
+            Some(id) if self.is_looked_at(id) => {
+                self.hints.hear(id);
+                Ok(())
+            }
+            Some(_) => {
+                let problem = "must be of a versioned collection whose kind has an observer";
+                Err(Rejection::Field(FieldError::new("name", problem)))
+            }
+        };
+        self.release(move || reply(verdict.map_err(Into::into)));
+    }
+
+    /// Says of sources that do not answer that they cannot be observed.
+    pub(super) fn give_up_looks(&mut self) -> Result<(), ReducerError> {
+        while let Some(id) = self.looks.give_up(self.time.now()) {
+            let cause = format!("the look at it has not returned for {:?}", self.looks.patience()).into();
+            let (subject, seen) = (Subject::Id(id), Seen::Failed { cause });
+            // Refused only if the collection is gone.
+            let _ = self.reducer.command(&Command::Observe(Observation { subject, began: None, seen }))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn looked(&mut self, looked: Looked) -> Result<(), ReducerError> {
+        let seen = match &looked.seen {
+            Ok(Sight { observed, delta, gone, .. }) => {
+                Seen::Content { observed: observed.clone(), delta: *delta, gone: *gone }
+            }
+            Err(error) => Seen::Failed { cause: error.0.as_str().into() },
+        };
+        let subject = Subject::Id(looked.id);
+        let command = Command::Observe(Observation { subject, began: Some(looked.began), seen });
+        let verdict = self.reducer.command(&command)?;
+        self.looks.finished(looked, verdict.is_ok(), self.time.now());
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What a kind does for its destination beside building: publish what was committed, discard what can never be live
+//! again, verify that what was committed is still there.
+//!
+//! What is to be published and discarded stays in the log until it was done. Each is done *at least once*: after a
+//! crash, or when an answer came too late, the same thing is asked for again. So both have to be idempotent, and a
+//! destination has to compare tokens:
+//!
+//! * It remembers the highest [`Token`] under which it was written, and refuses a write with a lower one. Whatever an
+//!   abandoned attempt or a publication that hung does later, it then does no harm. An equal token is the same
+//!   publication once more, and is to succeed.
+//! * What readers see is changed by [`publish`](super::Worker::publish) alone. An attempt puts what it makes where nobody
+//!   looks: whether it may commit is not known before its end.
+//! * Commits of one collection are published one after the other, in their order, and what a commit replaced is
+//!   discarded only after that commit was published. Between collections there is no order. A name that was dropped
+//!   and declared again is another collection with another id; of the two the higher id is the newer.
+
+use std::fmt;
+
+use crate::core::vocabulary::{Built, CollectionId, Fingerprint, Generation, Kind, Name, Seq, Source, Spec, Token};
+use crate::objects::Objects;
+
+/// A commit that is to be handed to its destination, see [`Worker::publish`](super::Worker::publish).
+#[non_exhaustive]
+pub struct Publication<'a> {
+    /// The collection.
+    pub collection: CollectionId,
+    /// Its name.
+    pub name: &'a Name,
+    /// Its kind.
+    pub kind: &'a Kind,
+    /// The event that committed it.
+    pub commit: Seq,
+    /// The token of the attempt that built it: higher than that of every earlier commit.
+    pub token: Token,
+    /// What it was built from, as one number.
+    pub fingerprint: Fingerprint,
+    /// The generation that it brought.
+    pub generation: Generation,
+    /// The source it was built from.
+    pub source: &'a Source,
+    /// How it was built.
+    pub spec: &'a Spec,
+    /// What was built.
+    pub result: &'a Built,
+    /// Where sets of files and manifests are kept.
+    pub objects: &'a dyn Objects,
+}
+
+/// Outputs that can never be live again, see [`Worker::discard`](super::Worker::discard).
+#[non_exhaustive]
+pub struct Discarding<'a> {
+    /// The event that made them obsolete.
+    pub obligation: Seq,
+    /// The collection.
+    pub collection: CollectionId,
+    /// The name that it has, or had.
+    pub name: &'a Name,
+    /// Its kind.
+    pub kind: &'a Kind,
+    /// Attempts that ended without a commit: everything that they made goes, unless `after` names it. An attempt that
+    /// was abandoned may still be making more, and is named again when that is over.
+    pub tokens: &'a [Token],
+    /// The result that was replaced: everything of it goes, unless `after` names it.
+    pub before: Option<&'a Built>,
+    /// The result that is live, and that stays; nothing if nothing was committed yet, or nothing stays.
+    pub after: Option<&'a Built>,
+    /// The collection was dropped: in the end nothing of it stays, and nothing may be published for it any more, not
+    /// even by a publication that hung and goes on now. If `after` is there, it is named as `before` later.
+    pub dropped: bool,
+    /// Where sets of files and manifests are kept.
+    pub objects: &'a dyn Objects,
+}
+
+/// A commit that is to be found again, see [`Worker::verify`](super::Worker::verify).
+#[non_exhaustive]
+pub struct Verification<'a> {
+    /// The collection.
+    pub collection: CollectionId,
+    /// Its name.
+    pub name: &'a Name,
+    /// Its kind.
+    pub kind: &'a Kind,
+    /// The event that committed it.
+    pub commit: Seq,
+    /// The token it was committed, and published, under.
+    pub token: Token,
+    /// What it was built from, as one number.
+    pub fingerprint: Fingerprint,
+    /// What was built.
+    pub result: &'a Built,
+    /// Where sets of files and manifests are kept.
+    pub objects: &'a dyn Objects,
+}
+
+/// What a verification has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything is as it was committed.
+    Intact,
+    /// Something is missing or differs: what, for people. At most 2,048 bytes of it are kept.
+    Drifted(String),
+}
+
+/// Why a destination could not be served: for people. At most 2,048 bytes of it are logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryError(pub String);
+
+impl fmt::Display for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DeliveryError {}
+
+impl From<std::io::Error> for DeliveryError {
+    fn from(error: std::io::Error) -> DeliveryError {
+        DeliveryError(error.to_string())
+    }
+}
+
+impl fmt::Debug for Publication<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Publication { name, commit, token, result, .. } = self;
+        f.debug_struct("Publication")
+            .field("name", name)
+            .field("commit", commit)
+            .field("token", token)
+            .field("result", result)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Discarding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Discarding { name, tokens, before, after, dropped, .. } = self;
+        f.debug_struct("Discarding")
+            .field("name", name)
+            .field("tokens", tokens)
+            .field("before", before)
+            .field("after", after)
+            .field("dropped", dropped)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Verification<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verification { name, commit, token, result, .. } = self;
+        f.debug_struct("Verification")
+            .field("name", name)
+            .field("commit", commit)
+            .field("token", token)
+            .field("result", result)
+            .finish_non_exhaustive()
+    }
+}
