@@ -189,7 +189,7 @@ fn who_asked_and_why_is_recorded_with_what_it_led_to() {
 #[test]
 fn a_wait_has_the_source_looked_at() {
     let place = Place::new("quiet = \"50ms\"\n");
-    place.set("look_interval = \"1h\"\n");
+    place.set("look_interval = \"1h\"\nwatch = false\n");
     place.write("a.parquet", 1, 0);
     let run = Running::start(&place);
     for round in 0..3 {

@@ -6,6 +6,7 @@ mod progress;
 mod session;
 mod settle;
 mod signals;
+mod unwatched;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use lastword::core::vocabulary::{By, Name};
-use lastword::external::External;
+use lastword::external::{External, LocalStore};
 
 use crate::config::{Config, Entry};
 use crate::console::{line, note, quoted};
@@ -30,6 +31,7 @@ use adopt::adopt;
 use progress::Progress;
 use settle::{Settling, Verdict};
 use signals::Signals;
+use unwatched::Unwatched;
 
 /// How long running attempts may take to stop at the end. What has not stopped by then is tried again at the next
 /// start.
@@ -94,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let interval = config.settings.look_interval;
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
+    let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
     let session = Session::start(&config, worker, interval, arguments.log)?;
     let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state));
     let mut run = Run { arguments, config, session, desk, reloads, signals, progress: Progress::new(arguments.quiet) };
