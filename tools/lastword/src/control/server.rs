@@ -88,7 +88,7 @@ impl Desk {
     }
 
     /// The engine's time, and a look soon that begins after it.
-    fn from_now_on(&self, name: &Name) -> Result<Timestamp, Fail> {
+    fn look_after_now(&self, name: &Name) -> Result<Timestamp, Fail> {
         let now = self.handle.stats()?.at;
         match self.handle.hint(name.clone()).wait() {
             // Nobody looks at it: then only its log can say how it is.
@@ -113,7 +113,7 @@ impl Desk {
             Request::Wait { name, generation, since } => {
                 let since = match since {
                     Some(since) => since,
-                    None => self.from_now_on(&name)?,
+                    None => self.look_after_now(&name)?,
                 };
                 let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
                 let waiting = Waiting { handle: &self.handle, name: &name, generation, since };
