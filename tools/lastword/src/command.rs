@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,8 +13,8 @@ use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, 
 use crate::config::Config;
 use crate::console::{line, note, printable};
 use crate::control::{
-    APPLIED, Answer, Connection, PENDING, Reached, Request, Steer, Unmanaged, Verb, by, carry_out, fingerprint, known,
-    reach, user,
+    APPLIED, Answer, Connection, PATIENCE, PENDING, RETRY, Reached, Request, Steer, Unmanaged, Verb, by, carry_out,
+    fingerprint, known, reach, taken, user,
 };
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
@@ -196,16 +197,7 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
     let name = name_of(&arguments.target.name)?;
     let state = state_of(&arguments.target.state)?;
     let generation = arguments.generation.map(Generation);
-    let answer = match Connection::open(&state)? {
-        Some(run) => wait_for(run, &name, generation, arguments.timeout)?,
-        None => {
-            let inspected = Inspected::open(&state)?;
-            match inspected.copy.writer_active() {
-                true => wait_for(Connection::open_soon(&state)?, &name, generation, arguments.timeout)?,
-                false => at_rest(&state, &inspected, &name, generation)?,
-            }
-        }
-    };
+    let answer = wait_for(&state, &name, generation, arguments.timeout)?;
     let outcome = answer.text("waited").unwrap_or_default();
     let is_applied = outcome == APPLIED;
     if arguments.json {
@@ -228,21 +220,50 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
     Ok(if is_applied { ExitCode::SUCCESS } else { ExitCode::from(DEFECT) })
 }
 
-/// Asks again and again: each answer comes within seconds.
-fn wait_for(
-    mut run: Connection,
-    name: &Name,
-    generation: Option<Generation>,
-    timeout: Duration,
-) -> Result<Answer, Fail> {
-    let begun = Instant::now();
-    let mut since = None;
+/// Asks again and again: each answer comes within seconds. When the run ends meanwhile, the next one is asked, or the log
+/// itself if there is none.
+fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: Duration) -> Result<Answer, Fail> {
+    let (begun, mut since) = (Instant::now(), None);
     loop {
-        let answer = run.ask(&Request::Wait { name: name.clone(), generation, since })?;
-        if answer.text("waited") != Some(PENDING) || begun.elapsed() >= timeout {
-            return Ok(answer);
+        let mut run = match reach_to_wait(state)? {
+            Waitable::Running(run) => run,
+            Waitable::Resting(inspected) => return at_rest(state, &inspected, name, generation),
+        };
+        loop {
+            let answer = run.ask(&Request::Wait { name: name.clone(), generation, since });
+            let is_late = begun.elapsed() >= timeout;
+            if run.is_lost && !is_late {
+                thread::sleep(RETRY);
+                break;
+            }
+            let answer = answer?;
+            if answer.text("waited") != Some(PENDING) || is_late {
+                return Ok(answer);
+            }
+            since = since.or_else(|| answer.number("since").map(Timestamp));
         }
-        since = since.or_else(|| answer.number("since").map(Timestamp));
+    }
+}
+
+/// Who can say how a collection is.
+enum Waitable {
+    Running(Connection),
+    Resting(Box<Inspected>),
+}
+
+fn reach_to_wait(state: &Path) -> Result<Waitable, Fail> {
+    let begun = Instant::now();
+    loop {
+        if let Some(run) = Connection::open(state)? {
+            return Ok(Waitable::Running(run));
+        }
+        let inspected = Inspected::open(state)?;
+        match inspected.copy.writer_active() {
+            false => return Ok(Waitable::Resting(Box::new(inspected))),
+            // A run that starts, or one that ends.
+            true if begun.elapsed() < PATIENCE => thread::sleep(RETRY),
+            true => return Err(taken(state)),
+        }
     }
 }
 

@@ -73,4 +73,13 @@ mod tests {
             assert!(text.lines().any(named), "{key} is not in the file");
         }
     }
+
+    #[test]
+    fn the_readme_names_every_key() {
+        let readme = include_str!("../../../README.md");
+        for key in every_key().filter(|key| !matches!(*key, "collections" | "defaults")) {
+            let names = [format!("`{key}`"), format!("`{key} = "), format!("`{key}."), format!("\n{key} = ")];
+            assert!(names.iter().any(|name| readme.contains(name)), "{key} is not in the README");
+        }
+    }
 }

@@ -37,6 +37,9 @@ fn a_run_takes_every_command() {
     let receipt = json(&paused);
     assert_eq!((&receipt["v"], receipt["seq"].as_u64()), (&1.into(), Some(place.last_event())));
     assert_eq!((&receipt["generation"], receipt["collection"].is_u64()), (&1.into(), true), "{receipt}");
+    let by = place.last_of("collection_paused")["by"].clone();
+    assert!(by["actor"].as_str().unwrap().starts_with("cli"), "{by}");
+    assert_eq!(by["cause"], "the disk is replaced");
     let again = place.command(&["pause"]).expect_code(0);
     assert!(again.stdout.contains("nothing had to be changed"), "{}", again.stdout);
     place.write("b.parquet", 2, 1);
@@ -85,6 +88,7 @@ fn a_resting_log_takes_commands_and_nothing_runs() {
     place.write("b.parquet", 2, 1);
     let receipt = json(&place.command(&["pause", "--json"]).expect_code(0));
     assert!(receipt["seq"].is_u64(), "{receipt}");
+    assert_eq!(place.last_of("collection_paused")["by"]["cause"], Value::Null);
     assert_eq!((place.status()["paused"].clone(), rows(&place.manifest())), (true.into(), 1000));
     expect_said(place.once(), 1, "lineitem: paused");
     place.command(&["resume"]).expect_code(0);
@@ -162,6 +166,38 @@ fn a_wait_means_what_the_source_holds_now() {
     expect_said(place.command(&["wait"]), 1, "no lastword runs here");
     place.command(&["wait", "--generation", "1"]).expect_code(0);
     expect_said(place.command(&["wait", "--generation", "99"]), 1, "no lastword runs here");
+}
+
+#[test]
+fn who_asked_and_why_is_recorded_with_what_it_led_to() {
+    let place = place();
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let declared = place.last_of("collection_declared")["by"].clone();
+    assert_eq!(declared["cause"], format!("declared in {}", text(&place.config())), "{declared}");
+    lastword(&["run", text(&place.config()), "--once", "--refresh", "lineitem"]).expect_code(0);
+    assert!(place.last_of("refresh_requested")["by"]["actor"].as_str().unwrap().starts_with("cli"));
+    for (verb, event) in
+        [("pause", "collection_paused"), ("resume", "collection_resumed"), ("refresh", "refresh_requested")]
+    {
+        place.command(&[verb, "--actor", "ann", "--cause", verb]).expect_code(0);
+        let by = place.last_of(event)["by"].clone();
+        assert_eq!((&by["actor"], &by["cause"]), (&"ann".into(), &verb.into()), "{by}");
+    }
+}
+
+#[test]
+fn a_wait_has_the_source_looked_at() {
+    let place = Place::new("quiet = \"50ms\"\n");
+    place.set("look_interval = \"1h\"\nwatch = false\n");
+    place.write("a.parquet", 1, 0);
+    let run = Running::start(&place);
+    for round in 0..3 {
+        place.command(&["wait"]).expect_code(0);
+        assert_eq!((rows(&place.manifest()), place.count()), (500 * (round + 1), 500 * (round + 1)));
+        place.write(format!("b{round}.parquet"), 1, 7);
+    }
+    run.stop();
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod support;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use support::{Ended, Place, lastword, paths, rows, segments, text};
@@ -146,6 +147,25 @@ fn a_source_that_was_never_there_ends_too() {
     assert!(ended.stderr.contains("does not exist"), "{}", ended.stderr);
     assert_eq!(place.manifest()["applied"], Value::Null);
     assert_eq!(place.status()["condition"], "unobservable");
+}
+
+#[test]
+fn a_source_that_is_touched_all_the_time_ends_too() {
+    let place = Place::new("");
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let touched = fs::File::options().write(true).open(place.lake().join("a.parquet")).unwrap();
+    let (done, asked) = std::sync::mpsc::channel::<()>();
+    let touching = std::thread::spawn(move || {
+        while asked.recv_timeout(Duration::from_millis(100)).is_err_and(|why| why == RecvTimeoutError::Timeout) {
+            touched.set_modified(SystemTime::now()).unwrap();
+        }
+    });
+    let ended = place.once();
+    drop(done);
+    touching.join().unwrap();
+    ended.expect_code(0);
+    assert_eq!(rows(&place.manifest()), place.count());
 }
 
 #[test]

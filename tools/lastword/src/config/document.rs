@@ -181,6 +181,13 @@ impl<'d, 'i> Field<'d, 'i> {
         Err(self.wrong(&format!("must be a whole number from {least} to {most}, found {found}")))
     }
 
+    pub(crate) fn boolean(&self) -> Result<bool, Wrong> {
+        match self.value {
+            DeValue::Boolean(found) => Ok(*found),
+            other => Err(self.wrong(&format!("must be true or false, found {}", kind(other)))),
+        }
+    }
+
     pub(crate) fn duration(&self) -> Result<Duration, Wrong> {
         const ALLOWED: &str = "must be a duration such as \"200ms\" or \"5s\"";
         match self.value {

@@ -244,6 +244,10 @@ mod tests {
                 "state = \"s\"\ndurability = \"none\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
                 "lake.toml:2: durability: must be \"power\"",
             ),
+            (
+                "state = \"s\"\nwatch = \"no\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
+                "lake.toml:2: watch: must be true or false, found a string",
+            ),
         ] {
             check(text, expected);
         }

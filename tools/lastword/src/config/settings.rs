@@ -18,6 +18,9 @@ pub(crate) struct Settings {
     /// How often each source is looked at: a listing is cheap, and nobody waits much longer for news.
     pub(crate) look_interval: Duration,
     pub(crate) durability: Durability,
+    /// Whether directories are watched, so that looks come at once: it costs the kernel a watch per directory and
+    /// nobody anything else.
+    pub(crate) watch: bool,
     /// How many segments of one build are built at the same time.
     pub(crate) parallel: usize,
     /// How many bytes a look may read to know the content of files. 8 MiB: a hint that only times have moved is worth
@@ -34,6 +37,7 @@ impl Default for Settings {
         Settings {
             workers: 2,
             look_interval: Duration::from_secs(5),
+            watch: true,
             durability: Durability::default(),
             parallel: 1,
             learning: 8 << 20,
@@ -53,6 +57,7 @@ struct Setting {
 const SETTINGS: &[Setting] = &[
     Setting { key: "workers", read: workers, same: |a, b| a.workers == b.workers },
     Setting { key: "look_interval", read: look_interval, same: |a, b| a.look_interval == b.look_interval },
+    Setting { key: "watch", read: watch, same: |a, b| a.watch == b.watch },
     Setting { key: "durability", read: durability, same: |a, b| a.durability == b.durability },
     Setting { key: "parallel", read: parallel, same: |a, b| a.parallel == b.parallel },
     Setting { key: "learning", read: learning, same: |a, b| a.learning == b.learning },
@@ -110,6 +115,11 @@ fn look_interval(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), W
         return Err(field.wrong(&format!("must be 10ms to a hundred years, found {found}")));
     }
     settings.look_interval = found;
+    Ok(())
+}
+
+fn watch(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.watch = field.boolean()?;
     Ok(())
 }
 

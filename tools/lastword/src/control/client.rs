@@ -15,10 +15,11 @@ use super::socket;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
 
 /// How long a log may be taken by somebody who has no socket: a run that starts has to replay its log first, half a
-/// million events in half a second.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// million events in half a second, and one that ends has taken its socket away and writes its last events.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
-const RETRY: Duration = Duration::from_millis(50);
+/// Between two tries: nobody notices a twentieth of a second.
+pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
 /// A command is durable within milliseconds; a disk that takes longer than this has other problems.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ pub(crate) fn reach(state: &Path) -> Result<Reached, Fail> {
 }
 
 /// The log is taken by somebody without a socket.
-fn taken(state: &Path) -> Fail {
+pub(crate) fn taken(state: &Path) -> Fail {
     let state = state.display();
     Fail::new(CANNOT_OPEN, format!("{state}: another program has the log open, and takes no commands from here"))
 }
@@ -68,6 +69,8 @@ fn open_resting(state: &Path) -> Result<Reconciler, StartError> {
 /// A conversation with a run.
 pub(crate) struct Connection {
     stream: BufReader<UnixStream>,
+    /// A request was not answered: the run is gone.
+    pub(crate) is_lost: bool,
 }
 
 impl Connection {
@@ -77,7 +80,7 @@ impl Connection {
         let timeouts =
             stream.set_read_timeout(Some(ANSWER_WITHIN)).and_then(|()| stream.set_write_timeout(Some(ANSWER_WITHIN)));
         timeouts.map_err(|error| Fail::new(CANNOT_OPEN, format!("the socket of the run: {error}")))?;
-        Ok(Some(Connection { stream: BufReader::new(stream) }))
+        Ok(Some(Connection { stream: BufReader::new(stream), is_lost: false }))
     }
 
     /// With less patience than usual for each answer.
@@ -87,26 +90,19 @@ impl Connection {
         self
     }
 
-    /// The run that has the log open, which may still be replaying it.
-    pub(crate) fn open_soon(state: &Path) -> Result<Connection, Fail> {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if let Some(connection) = Connection::open(state)? {
-                return Ok(connection);
-            }
-            thread::sleep(RETRY);
-        }
-        Err(taken(state))
-    }
-
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Fail> {
+        // Until there is an answer.
+        self.is_lost = true;
         // If the run hung up before it heard everything, what it said instead is the better answer.
         let sent = self.stream.get_mut().write_all(format!("{}\n", request.line()).as_bytes());
         let mut line = Vec::new();
         let read = (&mut self.stream).take(MOST_ANSWER).read_until(b'\n', &mut line);
         match (sent, read) {
-            (_, Ok(_)) if line.ends_with(b"\n") => Answer::parse(&line)
-                .unwrap_or_else(|| Err(Fail::new(DEFECT, "the run answered what this program does not understand"))),
+            (_, Ok(_)) if line.ends_with(b"\n") => {
+                self.is_lost = false;
+                let garbage = || Err(Fail::new(DEFECT, "the run answered what this program does not understand"));
+                Answer::parse(&line).unwrap_or_else(garbage)
+            }
             (Err(error), _) | (Ok(()), Err(error)) => Err(unanswered(&error.to_string())),
             (Ok(()), Ok(_)) => Err(unanswered("it ended")),
         }

@@ -61,7 +61,7 @@ mod waiting;
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, Reached, reach};
+pub(crate) use client::{Connection, PATIENCE, RETRY, Reached, reach, taken};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::{Answer, Request, fingerprint};
 pub(crate) use server::{Desk, Reload, Server};

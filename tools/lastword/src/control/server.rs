@@ -7,14 +7,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
 use lastword::Handle;
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::{By, Name, Timestamp};
-use lastword::engine::CollectionStatus;
+use lastword::core::vocabulary::{By, Name, Rejection, Timestamp};
+use lastword::engine::{CollectionStatus, CommandError};
 use serde_json::{Value, json};
 
 use super::protocol::{Answer, Request};
@@ -33,10 +33,6 @@ pub(crate) struct Desk {
     unmanaged: Mutex<Unmanaged>,
     /// The names in the file.
     managed: Mutex<BTreeSet<Name>>,
-    /// Right before the log was opened.
-    begun: Instant,
-    /// When it was opened, by the engine's clock.
-    opened: OnceLock<Timestamp>,
     reloads: SyncSender<Reload>,
     stopping: AtomicBool,
 }
@@ -48,16 +44,13 @@ pub(crate) struct Reload {
 }
 
 impl Desk {
-    /// `begun`: right before the log was opened.
-    pub(crate) fn new(handle: Handle, unmanaged: Unmanaged, begun: Instant) -> (Arc<Desk>, Receiver<Reload>) {
+    pub(crate) fn new(handle: Handle, unmanaged: Unmanaged) -> (Arc<Desk>, Receiver<Reload>) {
         // One at a time: who comes meanwhile waits.
         let (reloads, wishes) = sync_channel(1);
         let desk = Desk {
             handle,
             unmanaged: Mutex::new(unmanaged),
             managed: Mutex::default(),
-            begun,
-            opened: OnceLock::new(),
             reloads,
             stopping: AtomicBool::new(false),
         };
@@ -75,24 +68,12 @@ impl Desk {
         *self.managed.lock().unwrap_or_else(PoisonError::into_inner) = names.collect();
     }
 
-    /// The engine's clock showed this when the log was opened.
-    pub(crate) fn opened(&self, at: Timestamp) {
-        let _ = self.opened.set(at);
-    }
-
-    /// A time at or after now, by the engine's clock; nothing while that is not known.
-    fn now_or_later(&self) -> Option<Timestamp> {
-        self.opened.get().map(|opened| opened.after(self.begun.elapsed()))
-    }
-
     /// What the log does not have.
-    fn volatile(&self, status: &CollectionStatus) -> Value {
-        let now = self.now_or_later();
-        let ago = |began: Timestamp| now.map(|now| now.since(began).as_secs_f64());
+    fn volatile(status: &CollectionStatus, now: Timestamp) -> Value {
         let look = status.last_look.map(|look| {
             json!({
                 "began": look.started.to_string(),
-                "seconds_ago": ago(look.started),
+                "seconds_ago": now.since(look.started).as_secs_f64(),
                 "succeeded": look.succeeded,
                 "racy": look.racy,
             })
@@ -104,6 +85,16 @@ impl Desk {
             "progress": progress,
             "workers_exhausted": status.workers_exhausted,
         })
+    }
+
+    /// The engine's time, and a look soon that begins after it.
+    fn look_after_now(&self, name: &Name) -> Result<Timestamp, Fail> {
+        let now = self.handle.stats()?.at;
+        match self.handle.hint(name.clone()).wait() {
+            // Nobody looks at it: then only its log can say how it is.
+            Ok(()) | Err(CommandError::Refused(Rejection::Field(_))) => Ok(now),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn is_stopping(&self) -> bool {
@@ -120,13 +111,13 @@ impl Desk {
                 Ok(answer.with_note(note))
             }
             Request::Wait { name, generation, since } => {
-                let since = since.or_else(|| self.now_or_later());
-                // Not known yet means in the first moments, when no look has been accepted either.
-                let since = since.unwrap_or(Timestamp(u64::MAX));
+                let since = match since {
+                    Some(since) => since,
+                    None => self.look_after_now(&name)?,
+                };
                 let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
                 let waiting = Waiting { handle: &self.handle, name: &name, generation, since };
-                let answer = waiting.wait(|| self.is_stopping(), gone)?;
-                Ok(if since.0 == u64::MAX { answer.without("since") } else { answer })
+                waiting.wait(|| self.is_stopping(), gone)
             }
             Request::Reload(by) => {
                 let (answer, answered) = sync_channel(1);
@@ -136,10 +127,12 @@ impl Desk {
             Request::Look { name: Some(name) } => {
                 let found = self.handle.status(name.clone())?;
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
-                Ok(Answer::new(json!({"looks": [self.volatile(&found)]})))
+                let now = self.handle.stats()?.at;
+                Ok(Answer::new(json!({"looks": [Desk::volatile(&found, now)]})))
             }
             Request::Look { name: None } => {
-                let all: Vec<Value> = self.handle.list()?.iter().map(|found| self.volatile(found)).collect();
+                let (list, now) = (self.handle.list()?, self.handle.stats()?.at);
+                let all: Vec<Value> = list.iter().map(|found| Desk::volatile(found, now)).collect();
                 Ok(Answer::new(json!({"looks": all})))
             }
         }

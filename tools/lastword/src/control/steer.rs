@@ -54,7 +54,7 @@ pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanage
 /// The one place where who asks and why enters the library.
 pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
     tracing::info!(target: "lastword::control", actor = by.actor(), cause = by.cause(), "asked");
-    handle.clone()
+    handle.by(by.clone())
 }
 
 impl Steer {

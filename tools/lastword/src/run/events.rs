@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lastword::core::vocabulary::{Epoch, Recorded, Timestamp};
+use lastword::core::vocabulary::{Epoch, Recorded};
 use lastword::describe::Describer;
 use lastword::engine::{Watch, WatchError, Watched};
 
@@ -16,7 +16,6 @@ pub(crate) struct Events {
     describer: Describer,
     epoch: Epoch,
     format: Format,
-    opened: Option<Timestamp>,
 }
 
 /// What came next.
@@ -32,7 +31,7 @@ pub(crate) enum Next {
 impl Events {
     /// `describer` knows everything before the first event of `watch`; `epoch` is the one of the writer whose events are shown.
     pub(crate) fn new(watch: Watch, describer: Describer, epoch: Epoch, format: Format) -> Events {
-        Events { watch, describer, epoch, format, opened: None }
+        Events { watch, describer, epoch, format }
     }
 
     pub(crate) fn next_within(&mut self, timeout: Duration) -> Result<Next, Fail> {
@@ -48,7 +47,6 @@ impl Events {
             };
             let described = self.describer.describe(&event);
             if event.epoch == self.epoch {
-                self.opened.get_or_insert(event.at);
                 let text = match self.format {
                     Format::Text => described.to_string(),
                     Format::Json => described.json(),
@@ -59,10 +57,5 @@ impl Events {
                 return Ok(Next::Nothing);
             }
         }
-    }
-
-    /// When this writer opened the log, by the engine's clock; `None` while that was not shown yet.
-    pub(crate) fn opened(&self) -> Option<Timestamp> {
-        self.opened
     }
 }

@@ -6,6 +6,7 @@ mod progress;
 mod session;
 mod settle;
 mod signals;
+mod unwatched;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use lastword::core::vocabulary::{By, Name};
-use lastword::external::External;
+use lastword::external::{External, LocalStore};
 
 use crate::config::{Config, Entry};
 use crate::console::{line, note, quoted};
@@ -30,6 +31,7 @@ use adopt::adopt;
 use progress::Progress;
 use settle::{Settling, Verdict};
 use signals::Signals;
+use unwatched::Unwatched;
 
 /// How long running attempts may take to stop at the end. What has not stopped by then is tried again at the next
 /// start.
@@ -94,8 +96,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let interval = config.settings.look_interval;
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
+    let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
     let session = Session::start(&config, worker, interval, arguments.log)?;
-    let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state), session.begun);
+    let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state));
     let mut run = Run { arguments, config, session, desk, reloads, signals, progress: Progress::new(arguments.quiet) };
     let end = run.begin().and_then(|()| {
         let _server = run.serve();
@@ -173,7 +176,6 @@ impl Run<'_> {
             if self.signals.asked() {
                 return Ok(End::Asked);
             }
-            self.session.events.opened().iter().for_each(|opened| self.desk.opened(*opened));
             self.reload_if_asked();
             let every = if self.arguments.once { TURN } else { self.progress.interval() };
             if polled.elapsed() < every {
@@ -181,9 +183,9 @@ impl Run<'_> {
             }
             polled = Instant::now();
             let Ok(list) = self.session.handle.list() else { return Ok(End::Died) };
-            let Some(ahead) = self.session.ahead() else { continue };
-            self.progress.show(&list, ahead);
-            if let Some(verdicts) = settling.as_mut().and_then(|settling| settling.judge(&list, ahead)) {
+            let Ok(stats) = self.session.handle.stats() else { return Ok(End::Died) };
+            self.progress.show(&list, stats.at);
+            if let Some(verdicts) = settling.as_mut().and_then(|settling| settling.judge(&list)) {
                 return Ok(End::Settled(verdicts));
             }
         }

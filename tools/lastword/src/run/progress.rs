@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use lastword::clock::{Clock, SystemClock};
 use lastword::core::Condition;
+use lastword::core::vocabulary::Timestamp;
 use lastword::engine::CollectionStatus;
 
 use crate::console::{grouped, note, printable};
@@ -48,8 +48,8 @@ impl Progress {
         }
     }
 
-    /// Shows what is running. `ahead`: the engine's clock before the wall clock.
-    pub(crate) fn show(&mut self, list: &[CollectionStatus], ahead: Duration) {
+    /// Shows what is running. `now`: the engine's time.
+    pub(crate) fn show(&mut self, list: &[CollectionStatus], now: Timestamp) {
         match &mut self.how {
             How::Off => {}
             How::InPlace { last, .. } => {
@@ -58,13 +58,13 @@ impl Progress {
                 }
                 *last = Some(Instant::now());
                 self.clear();
-                let lines: Vec<String> = list.iter().filter_map(|status| describe(status, ahead)).collect();
+                let lines: Vec<String> = list.iter().filter_map(|status| describe(status, now)).collect();
                 self.draw(&lines);
             }
             How::NowAndThen { last } => {
                 if last.elapsed() >= ELSEWHERE {
                     *last = Instant::now();
-                    list.iter().filter_map(|status| describe(status, ahead)).for_each(|line| note(&line));
+                    list.iter().filter_map(|status| describe(status, now)).for_each(|line| note(&line));
                 }
             }
         }
@@ -97,10 +97,9 @@ impl Progress {
     }
 }
 
-fn describe(status: &CollectionStatus, ahead: Duration) -> Option<String> {
+fn describe(status: &CollectionStatus, now: Timestamp) -> Option<String> {
     let Condition::Running { attempt, since, .. } = &status.view.condition else { return None };
     let name: String = printable(status.view.name.as_str()).chars().take(NAME).collect();
-    let now = SystemClock::new().wall().after(ahead);
     let mut line = format!("{name}: attempt {attempt} runs for {} s", now.since(*since).as_secs());
     if let Some(progress) = status.progress {
         let _ = write!(line, ", {} of {} done", grouped(progress.done), grouped(progress.total));

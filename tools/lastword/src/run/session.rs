@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq, Timestamp};
+use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
 use lastword::describe::Describer;
 use lastword::engine::{Handle, Reconciler};
 use lastword::worker::Worker;
@@ -20,10 +19,6 @@ pub(crate) struct Session {
     reconciler: Reconciler,
     pub(crate) handle: Handle,
     pub(crate) events: Events,
-    /// Right before the log was opened.
-    pub(crate) begun: Instant,
-    /// The wall clock right after the log was opened.
-    started: Timestamp,
 }
 
 impl Session {
@@ -36,7 +31,6 @@ impl Session {
     ) -> Result<Session, Fail> {
         check_parent(&config.state)?;
         let kind = Kind::new(KIND).map_err(|error| Fail::new(DEFECT, error.to_string()))?;
-        let begun = Instant::now();
         // Names and tasks come from what the log had led to: following it from its first event would cost all of it.
         let (sender, replayed) = mpsc::channel();
         let reconciler = Reconciler::open(&config.state)
@@ -49,13 +43,12 @@ impl Session {
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()?;
-        let started = SystemClock::new().wall();
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.
         let (next, describer) = replayed.recv().unwrap_or((Seq(1), Describer::new()));
         let events = Events::new(handle.watch(next), describer, epoch, format);
-        Ok(Session { reconciler, handle, events, begun, started })
+        Ok(Session { reconciler, handle, events })
     }
 
     /// Makes the log follow the file, and says what a person has to know.
@@ -92,12 +85,6 @@ impl Session {
     /// The handle of the person who started this.
     fn asked(&self) -> Result<Handle, Fail> {
         Ok(as_asked(&self.handle, &by(&user(), None)?))
-    }
-
-    /// How far the engine's clock is ahead of the wall clock: it never goes back behind the last event of the log.
-    /// `None` while that is not known yet.
-    pub(crate) fn ahead(&self) -> Option<Duration> {
-        self.events.opened().map(|opened| opened.since(self.started))
     }
 
     /// Shuts down and shows what that adds to the log.

@@ -9,7 +9,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lastword::core::vocabulary::Seq;
+use lastword::describe::Describer;
 use lastword::log::PrivateCopy;
+use lastword::replay;
 use parquet::column::writer::ColumnWriter;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
@@ -40,8 +43,13 @@ impl Place {
 
     /// Has sources looked at every tenth of a second.
     pub fn look_often(&self) {
+        self.set("look_interval = \"100ms\"\n");
+    }
+
+    /// Puts lines at the top of the configuration.
+    pub fn set(&self, lines: &str) {
         let config = fs::read_to_string(self.config()).unwrap();
-        self.configure(&format!("look_interval = \"100ms\"\n{config}"));
+        self.configure(&format!("{lines}{config}"));
     }
 
     pub fn config(&self) -> PathBuf {
@@ -66,6 +74,16 @@ impl Place {
     /// The position of the last event.
     pub fn last_event(&self) -> u64 {
         PrivateCopy::of(self.state()).unwrap().end().seq.0
+    }
+
+    /// The last event of this type, as `log-dump dump --json` shows it.
+    pub fn last_of(&self, event_type: &str) -> Value {
+        let copy = PrivateCopy::of(self.state()).unwrap();
+        let reader = copy.reader();
+        let mut describer = Describer::behind(&replay::begin(&*reader).unwrap());
+        let events = replay::events(&*reader, Seq::ZERO).map(|event| describer.describe(&event.unwrap()).json());
+        let events = events.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        events.filter(|event| event["type"] == event_type).last().unwrap()
     }
 
     pub fn lake(&self) -> PathBuf {
