@@ -61,12 +61,12 @@ fn every_way_to_give_a_command_says_who_gave_it() {
     ann.drop_collection(name("b")).unwrap();
     // The handle she was given is as it was.
     lab.handle.drop_collection(name("a")).unwrap();
-    let hers = Some("ann".to_owned());
+    let hers = || Some("ann".to_owned());
     for type_name in ["collection_paused", "collection_resumed", "refresh_requested", "limits_changed"] {
-        assert_eq!(actors(&lab, type_name), [hers.clone()], "{type_name}");
+        assert_eq!(actors(&lab, type_name), [hers()], "{type_name}");
     }
-    assert_eq!(actors(&lab, "collection_declared"), [hers.clone(), hers.clone()]);
-    assert_eq!(actors(&lab, "collection_dropped"), [hers, None]);
+    assert_eq!(actors(&lab, "collection_declared"), [hers(), hers()]);
+    assert_eq!(actors(&lab, "collection_dropped"), [hers(), None]);
     // After a crash it is as it was.
     let lab = lab.crash();
     assert_eq!(actors(&lab, "limits_changed").len(), 1);

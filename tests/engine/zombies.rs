@@ -45,7 +45,7 @@ impl Worker for Stubborn {
         let (name, token) = (context.name().as_str(), context.token());
         let output = self.destination.make(token, "out")?;
         let n = context.spec().to_value().get("n").and_then(serde_json::Value::as_u64).unwrap();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             while !context.is_stopping() {
                 std::thread::sleep(Duration::from_millis(1));
             }
