@@ -1,13 +1,16 @@
 //! A real process on a real directory is killed at random moments. What it had acknowledged is in the log, the log
-//! verifies, and after the last restart the collection is what its source is.
+//! verifies, and after the last restart the collection is what its source is, and destinations are what is applied.
 //!
 //! `CRASH_ROUNDS=n` sets the number of kills (30), `CRASH_SEED=n` repeats a run as far as the machine lets it.
 #![cfg(feature = "external")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
+#![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
 
+#[allow(dead_code, reason = "each test that has destinations uses a part of it")]
+mod file_destination;
 mod parquet_files;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -18,13 +21,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::*;
-use lastword::engine::{Reconciler, Retention};
+use lastword::engine::{Handle, Reconciler, Retention};
 use lastword::external::{External, LocalStore, Looking, Manifest, SourceUri, load_set, look};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{self, Verified};
 use lastword::snapshot::Snapshots;
-use lastword::worker::{Context, Failure, Worker};
+use lastword::worker::{Context, DeliveryError, Discarding, Failure, Publication, Worker};
+
+use file_destination::{FileDestination, parts};
 
 const CHILD: &str = "LASTWORD_CRASH_CHILD";
 const LONG: Duration = Duration::from_secs(60);
@@ -45,19 +50,38 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
 }
 
-/// Builds nothing, at once.
-struct Echo;
+/// Builds one output, at once, for a destination that compares tokens.
+struct Echo(FileDestination);
 
 impl Worker for Echo {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
-        Ok(Built { output: Some(context.spec().as_str().into()), ..Built::default() })
+        Ok(Built { output: Some(self.0.make(context.token(), "out")?.into()), ..Built::default() })
+    }
+
+    fn duties(&self) -> Duties {
+        Duties { publish: true, discard: true }
+    }
+
+    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+        self.0.publish(publication)
+    }
+
+    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+        self.0.discard(discarding)
     }
 }
+
+/// What `Echo` has made lies beside the log.
+fn destination(state: &Path) -> FileDestination {
+    FileDestination::at(&state.with_file_name("destination"))
+}
+
+const ECHOES: [&str; 3] = ["echo0", "echo1", "echo2"];
 
 fn open(state: &Path) -> Reconciler {
     Reconciler::open(state)
         .kind(Kind::new("external").unwrap(), External::local())
-        .kind(Kind::new("echo").unwrap(), Echo)
+        .kind(Kind::new("echo").unwrap(), Echo(destination(state)))
         .look_interval(Duration::from_millis(30))
         // So often that kills come while snapshots are written and the past is let go.
         .snapshot_every(60)
@@ -153,8 +177,8 @@ fn change(lake: &Path, dice: &mut Dice) {
 }
 
 /// Looks at what a process left behind, without changing it.
-fn verify(state: &Path, acks: &Acks) -> Option<Verified> {
-    let copy = match PrivateCopy::of(state) {
+fn verify(state_dir: &Path, acks: &Acks) -> Option<Verified> {
+    let copy = match PrivateCopy::of(state_dir) {
         Err(OpenError::Absent { .. }) if acks.is_empty() => return None,
         copy => copy.unwrap(),
     };
@@ -170,13 +194,33 @@ fn verify(state: &Path, acks: &Acks) -> Option<Verified> {
         snapshot.verdict.unwrap_or_else(|unusable| panic!("the snapshot at {}: {unusable}", snapshot.seq));
     }
     let mut state = replay::begin(&*reader).unwrap();
+    let destination = destination(state_dir);
+    let mut tokens = BTreeMap::<_, (Option<Token>, BTreeSet<Token>)>::new();
     for event in replay::events(&*reader, Seq::ZERO) {
         let event = event.unwrap();
         state.fold(&event).unwrap();
+        match event.event {
+            Event::TaskCompleted { collection, token, .. } => {
+                tokens.entry(collection).or_default().1.insert(token);
+            }
+            Event::Published { collection, token, .. } => tokens.entry(collection).or_default().0 = Some(token),
+            _ => {}
+        }
         if let Some(n) = acks.get(&event.seq) {
             let id = state.id_of(&Name::new(&format!("echo{}", n % 3)).unwrap()).unwrap();
             assert_eq!(state.collection(id).unwrap().latest.spec, echo_spec(*n), "acknowledged at {}", event.seq);
         }
+    }
+    for name in ECHOES {
+        let Some(id) = state.id_of(&Name::new(name).unwrap()) else { continue };
+        let (published, committed) = tokens.remove(&id).unwrap_or_default();
+        let live = destination.live(name);
+        let token = live.as_ref().map(|live| live.token);
+        // It may be ahead of the log by what was published and not noted any more; never behind, never anything else.
+        assert!(published <= token, "{name}: {published:?} was published, and live is {token:?}");
+        assert!(token.is_none_or(|token| committed.contains(&token)), "{name}: {token:?} is live and no commit");
+        let outputs = destination.live_outputs(name);
+        assert!(outputs.is_subset(&destination.outputs()), "{name}: {outputs:?} is live and gone");
     }
     let last = acks.last_key_value().map_or(Seq::ZERO, |(seq, _)| *seq);
     assert!(last <= verified.last, "event {last} was acknowledged and the log ends at {}", verified.last);
@@ -226,6 +270,17 @@ fn case_11_what_was_acknowledged_survives_a_kill_at_any_moment() {
     verify(&state, &acks).unwrap();
 }
 
+fn destinations_hold_what_is_applied(state: &Path, handle: &Handle) {
+    let (destination, mut all) = (destination(state), BTreeSet::new());
+    for name in ECHOES {
+        let applied = handle.status(Name::new(name).unwrap()).unwrap().unwrap().view.applied.unwrap();
+        let live = destination.live(name).unwrap();
+        assert_eq!((live.token, live.output.as_deref()), (applied.token, applied.result.output.as_deref()));
+        all.extend(parts(live.output.as_deref().unwrap()));
+    }
+    assert_eq!(destination.outputs(), all, "what is not live is discarded, and nothing else");
+}
+
 /// Opens once more, waits until everything is settled, and compares the result with the source.
 fn settle(state: &Path, lake: &Path) {
     let name = Name::new("lake").unwrap();
@@ -245,6 +300,11 @@ fn settle(state: &Path, lake: &Path) {
         let name = status.view.name.clone();
         handle.wait_applied(name, status.view.generation, LONG).unwrap();
     }
+    while handle.stats().unwrap().undelivered > 0 {
+        assert!(begun.elapsed() < LONG, "{:?}", handle.list());
+        thread::sleep(Duration::from_millis(10));
+    }
+    destinations_hold_what_is_applied(state, &handle);
     let (seq, digest) = handle.digest().unwrap();
     reconciler.shutdown(LONG).unwrap();
 
