@@ -388,7 +388,7 @@ impl Builder {
         // that none ever waits to report.
         let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 2 * self.terms.couriers + 1);
         let remember = (self.snapshot_every, self.retention);
-        let history = History::new(reader.another(), snapshots, remember, reports.clone());
+        let history = History::new(reader.another(), durable, snapshots, remember, reports.clone());
         let moved = wake_on_moved(&*self.clock);
         let duties = couriers::duties(&self.kinds);
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
