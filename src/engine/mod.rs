@@ -401,6 +401,7 @@ impl Builder {
         let couriers = Couriers::start(&shop, self.terms).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
+        let queue_left = queue.clone();
         let engine = Engine {
             reducer,
             ticked: time.monotonic(),
@@ -426,7 +427,7 @@ impl Builder {
             stopping: None,
             history,
         };
-        let queue_gone = run::QueueGone(Arc::clone(&room));
+        let queue_gone = run::QueueGone { room: Arc::clone(&room), messages: queue_left };
         let run = move || {
             // Dropped after the engine and its queue.
             let _queue_gone = queue_gone;
