@@ -329,7 +329,7 @@ impl Builder {
         // that none ever waits to report.
         let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 2 * self.terms.couriers + 1);
         let remember = (self.snapshot_every, self.retention);
-        let history = History::new(reader.another(), snapshots, remember, reports.clone());
+        let history = History::new(reader.another(), durable, snapshots, remember, reports.clone());
         let moved = wake_on_moved(&*self.clock);
         let duties = couriers::duties(&self.kinds);
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
@@ -342,6 +342,7 @@ impl Builder {
         let couriers = Couriers::start(&shop, self.terms).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
+        let queue_left = queue.clone();
         let engine = Engine {
             reducer,
             ticked: time.monotonic(),
@@ -367,7 +368,7 @@ impl Builder {
             stopping: None,
             history,
         };
-        let queue_gone = run::QueueGone(Arc::clone(&room));
+        let queue_gone = run::QueueGone { room: Arc::clone(&room), messages: queue_left };
         let run = move || {
             // Dropped after the engine and its queue.
             let _queue_gone = queue_gone;
