@@ -15,7 +15,8 @@
 //! MODEL=large cargo test --release -p lastword --test model -- --nocapture # more than 10 million points
 //! ```
 //!
-//! LARGE RESULT
+//! The large one, last run on 2026-11-23 on 2 cores that others shared: 10,705,832 points in 9 parts, 500 s, 0.5 GB; nothing
+//! was found, and all that is to be met was met.
 //!
 //! What fails is told act by act with the events of each. There is no seed: the same command finds the same again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a test's way to report")]
@@ -53,12 +54,12 @@ const fn both(world: usize, interferences: u8) -> Part {
 }
 
 const FAST: [Pinned; 9] = [
-    (one(0, 0, 2), 7_523),
+    (one(0, 0, 2), 7_522),
     (one(0, 1, 2), 8_485),
-    (one(1, 0, 2), 12_229),
-    (one(1, 1, 2), 6_152),
-    (one(2, 0, 2), 8_483),
-    (one(2, 1, 2), 4_125),
+    (one(1, 0, 2), 12_228),
+    (one(1, 1, 2), 6_151),
+    (one(2, 0, 2), 8_482),
+    (one(2, 1, 2), 4_124),
     (both(0, 1), 39_885),
     (both(1, 1), 19_207),
     (both(2, 1), 28_261),
@@ -71,9 +72,9 @@ const LARGE: [Pinned; 9] = [
     (one(1, 1, 3), 124_491),
     (one(2, 0, 3), 196_418),
     (one(2, 1, 3), 68_529),
-    (both(0, 2), 0),
-    (both(1, 2), 0),
-    (both(2, 2), 0),
+    (both(0, 2), 5_067_830),
+    (both(1, 2), 1_972_239),
+    (both(2, 2), 2_615_852),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use lastword::core::vocabulary::{
 };
 
 use super::point::Broken;
-use super::world::{Heard, Said, duties, index_of};
+use super::world::{Heard, Said, World, duties, index_of};
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Oracle {
@@ -40,6 +40,8 @@ pub(crate) struct Known {
     unpublished: Vec<Commit>,
     published: Watched<Seq>,
     generation: u64,
+    /// Attempts of the live task.
+    attempts: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,7 +59,7 @@ fn hold(holds: bool, invariant: &'static str, found: &'static str) -> Verdict {
 
 impl Oracle {
     /// Looks at an event and at the state that was made of it.
-    pub(crate) fn see(&mut self, recorded: &Recorded, state: &State, limit: Option<u32>) -> Verdict {
+    pub(crate) fn see(&mut self, recorded: &Recorded, state: &State, world: &World) -> Verdict {
         let Some(id) = recorded.event.collection(recorded.seq) else { return Ok(()) };
         if let Event::CollectionDeclared { name, source, spec, .. } = &recorded.event {
             let said = Said { source: Said::source_of(source), spec: Said::spec_of(spec) };
@@ -73,17 +75,18 @@ impl Oracle {
                 unpublished: Vec::new(),
                 published: Watched(Seq::ZERO),
                 generation: 1,
+                attempts: 0,
             };
             self.known.insert(id, known);
         }
         if let Some(known) = self.known.get_mut(&id) {
-            known.see_word(recorded)?;
+            known.see_word(recorded, world)?;
             known.see_commit(recorded)?;
             if let Some(collection) = state.collection(id) {
                 known.compare_commit(collection.applied.as_deref())?;
             }
         }
-        self.see_task(id, recorded, limit)?;
+        self.see_task(id, recorded, world.total())?;
         if matches!(recorded.event, Event::CollectionDropped { .. }) {
             self.known.remove(&id);
         }
@@ -94,7 +97,10 @@ impl Oracle {
         let mut known = self.known.get_mut(&id);
         let live = known.as_ref().and_then(|known| known.live);
         let mut over = |task: TaskId| match &mut known {
-            Some(known) => hold(known.live.take() == Some(task), "OneLive", "the end of a task that is not live"),
+            Some(known) => {
+                known.attempts = 0;
+                hold(known.live.take() == Some(task), "OneLive", "the end of a task that is not live")
+            }
             None => hold(false, "OneLive", "a task of a collection that is gone"),
         };
         match recorded.event {
@@ -106,7 +112,11 @@ impl Oracle {
             }
             Event::TaskStarted { collection, task, attempt, .. } => {
                 hold(live == Some(task), "OneLive", "an attempt of a task that is not live")?;
-                hold(known.is_some_and(|known| !known.paused), "NothingWaitsSilently", "an attempt during a pause")?;
+                if let Some(known) = known {
+                    hold(!known.paused, "NothingWaitsSilently", "an attempt during a pause")?;
+                    known.attempts += 1;
+                    hold(known.attempts == attempt, "OneLive", "an attempt with the number of another one")?;
+                }
                 let token = Token { epoch: recorded.epoch, seq: recorded.seq };
                 hold(self.last_token.0.replace(token) < Some(token), "EpochFenced", "a token that is not a new one")?;
                 let alone = self.open.values().all(|open| open.collection != collection);
@@ -163,8 +173,9 @@ impl Oracle {
 }
 
 impl Known {
-    fn see_word(&mut self, recorded: &Recorded) -> Verdict {
+    fn see_word(&mut self, recorded: &Recorded, world: &World) -> Verdict {
         let mut admitted = None;
+        let before = self.wanted.fingerprint();
         match &recorded.event {
             Event::SourceChanged { source, admission, .. } => {
                 let source = Said::source_of(source);
@@ -190,6 +201,8 @@ impl Known {
                 self.heard.version = Some(observed.version.as_bytes()[0]);
                 self.held = false;
                 admitted = Some(*admission);
+                let is_loss = world.holds(self.collection) && self.heard.is_empty() && !self.returns();
+                hold(!is_loss, "LatestNotLost", "a loss is admitted that nobody has confirmed")?;
             }
             Event::CollectionHeld { observed, .. } => {
                 self.heard.version = Some(observed.version.as_bytes()[0]);
@@ -204,13 +217,22 @@ impl Known {
             Event::CollectionResumed { .. } => self.paused = false,
             _ => return Ok(()),
         }
-        if let Some(Admission::Admitted { wanted, generation }) = admitted {
+        if let Some(Admission::Admitted { wanted, .. }) = admitted {
             self.wanted = self.heard;
             hold(self.wanted.fingerprint() == wanted, "LastWord", "an event admits what was not said")?;
-            hold(self.generation <= generation.0, "LatestNotLost", "a generation goes back")?;
-            self.generation = generation.0;
         }
+        let generation = generation_of(&recorded.event).unwrap_or(self.generation);
+        let is_change = before.is_some() && before != self.wanted.fingerprint();
+        let has_grown = if is_change { self.generation < generation } else { self.generation <= generation };
+        hold(has_grown, "LatestNotLost", "a change of what is wanted has no generation of its own")?;
+        self.generation = generation;
         Ok(())
+    }
+
+    /// Nothing is lost by coming back to what is wanted or applied.
+    fn returns(&self) -> bool {
+        let heard = self.heard.fingerprint();
+        heard == self.wanted.fingerprint() || heard == self.applied.map(|applied| applied.fingerprint)
     }
 
     fn see_commit(&mut self, recorded: &Recorded) -> Verdict {
@@ -242,5 +264,15 @@ impl Known {
 
     pub(crate) fn owes(&self) -> bool {
         !self.unpublished.is_empty()
+    }
+}
+
+fn generation_of(event: &Event) -> Option<u64> {
+    match event {
+        Event::SourceChanged { admission: Admission::Admitted { generation, .. }, .. }
+        | Event::SpecChanged { admission: Admission::Admitted { generation, .. }, .. }
+        | Event::SourceObserved { admission: Admission::Admitted { generation, .. }, .. }
+        | Event::HoldConfirmed { generation, .. } => Some(generation.0),
+        _ => None,
     }
 }

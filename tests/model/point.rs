@@ -96,7 +96,7 @@ impl Point {
         let end = End { content: 1, look: None, heard, heard_at: Seq::ZERO };
         let mut oracle = Oracle::default();
         for recorded in origin.log.events() {
-            oracle.see(&recorded, &origin.state, None).unwrap();
+            oracle.see(&recorded, &origin.state, &WORLDS[world]).unwrap();
         }
         let mut point = Point {
             world,
@@ -165,8 +165,7 @@ impl Point {
                 self.fail("Legal", illegal);
                 return Ok(said);
             }
-            let limit = WORLDS[self.world].total();
-            let verdict = self.oracle.see(&recorded, &self.state, limit);
+            let verdict = self.oracle.see(&recorded, &self.state, &WORLDS[self.world]);
             self.break_on(verdict);
             self.log = self.log.with(Arc::clone(&recorded));
             said.push(recorded);
