@@ -217,7 +217,16 @@ impl Point {
         let (Some(id), Some(collection)) = (self.id(index), self.collection(index)) else { return false };
         let Status::Waiting(waiting) = &collection.status else { return false };
         let alone = self.oracle.open.values().all(|open| open.collection != id);
-        alone && !collection.paused && self.has_passed(backs_off(collection), waiting.not_before) && self.has_room()
+        alone
+            && !self.waits_for_a_person(index)
+            && self.has_passed(backs_off(collection), waiting.not_before)
+            && self.has_room()
+    }
+
+    /// It is paused, or what its task was to build is gone, and what is there instead is held.
+    fn waits_for_a_person(&self, index: usize) -> bool {
+        let has_moved = self.collection(index).is_some_and(|collection| collection.moves > 0);
+        self.known(index).is_some_and(|known| known.paused || (known.held && has_moved))
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -256,7 +265,7 @@ impl Point {
     /// When the time comes of what waits for nothing else.
     fn later(&self, index: usize) -> [Option<Timestamp>; 2] {
         let not_before = self.collection(index).and_then(|collection| match &collection.status {
-            Status::Waiting(waiting) if !collection.paused && collection.draining == 0 => {
+            Status::Waiting(waiting) if !self.waits_for_a_person(index) && collection.draining == 0 => {
                 Some(waiting.not_before).filter(|due| !self.has_passed(backs_off(collection), *due))
             }
             Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,

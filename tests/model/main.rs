@@ -53,14 +53,13 @@ const fn both(world: usize, interferences: u8) -> Part {
     Part { world, only: None, interferences }
 }
 
-const FAST: [Pinned; 9] = [
-    (one(0, 0, 2), 7_522),
+const FAST: [Pinned; 8] = [
+    (one(0, 0, 2), 7_501),
     (one(0, 1, 2), 8_485),
-    (one(1, 0, 2), 12_228),
-    (one(1, 1, 2), 6_151),
-    (one(2, 0, 2), 8_482),
-    (one(2, 1, 2), 4_124),
-    (both(0, 1), 39_885),
+    (one(1, 0, 2), 12_207),
+    (one(1, 1, 2), 6_124),
+    (one(2, 0, 2), 8_451),
+    (one(2, 1, 2), 4_106),
     (both(1, 1), 19_207),
     (both(2, 1), 28_261),
 ];
@@ -86,7 +85,7 @@ fn every_history_of_a_small_world() {
     };
     let mut unmet: BTreeSet<&str> = encounters().iter().map(|property| property.name).collect();
     let mut surprises = String::new();
-    for (part, points) in if is_large { LARGE } else { FAST } {
+    for &(part, points) in if is_large { &LARGE[..] } else { &FAST[..] } {
         let start = Instant::now();
         let (found, met) = if is_large { deep(part, points) } else { wide(part, points) };
         println!("{part:?}: {found} points, {:.1} s", start.elapsed().as_secs_f64());
