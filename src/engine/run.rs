@@ -88,15 +88,6 @@ pub(super) struct Ending {
     timeout: Duration,
 }
 
-/// Rings once the queue is gone, so that nobody waits for room in it.
-pub(super) struct QueueGone(pub(super) Arc<Bell<()>>);
-
-impl Drop for QueueGone {
-    fn drop(&mut self) {
-        self.0.ring(|()| ());
-    }
-}
-
 impl Engine {
     /// Runs until it is told to shut down or the log fails.
     pub(super) fn run(mut self) -> Result<(), ReducerError> {
@@ -115,7 +106,7 @@ impl Engine {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
             let _ = self.died.set(error.to_string());
         }
-        // What is still queued is dropped with the queue, and answers for itself.
+        // What is still queued is dropped by [`QueueGone`](super::queue::QueueGone), and answers for itself.
         result
     }
 
