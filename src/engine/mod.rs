@@ -20,6 +20,8 @@ mod pool;
 mod promise;
 mod queue;
 mod run;
+#[cfg(all(test, lastword_shuttle))]
+mod schedules;
 mod shown;
 mod stats;
 mod storage;
