@@ -333,8 +333,22 @@ impl Engine {
                 self.ask_for_look(id, self.time.now());
                 Outcome::Failed(Failure::SourceMoved(None))
             }
+            Outcome::Failed(Failure::SourceMoved(Some(sight)))
+                if sight.gone.is_none() && self.is_unmeasured(attempt) =>
+            {
+                self.ask_for_look(id, self.time.now());
+                Outcome::Failed(Failure::SourceMoved(None))
+            }
             outcome => outcome,
         }
+    }
+
+    /// Whether the attempt was told nothing of what is applied, and so cannot say what of it is gone, while a look can:
+    /// what may be a loss must not be admitted unmeasured.
+    fn is_unmeasured(&self, attempt: AttemptRef) -> bool {
+        let collection = self.reducer.state().collection(attempt.collection);
+        let rebuilds = collection.filter(|collection| collection.applied.is_some()).and_then(|c| c.status.live());
+        rebuilds.is_some_and(|task| task.rebuild) && self.is_looked_at(attempt.collection)
     }
 
     fn is_applied(&self, attempt: AttemptRef) -> bool {
