@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, SendError, SendTimeoutError, Sender, TrySendEr
 use super::message::Message;
 use crate::bell::Bell;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::interrupt;
 
 /// The side of those who ask.
 #[derive(Clone)]
@@ -88,7 +89,9 @@ impl Queue {
 
 impl Left {
     fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::SeqCst)
+        let is_over = self.is_over.load(Ordering::SeqCst);
+        interrupt();
+        is_over
     }
 
     /// Each message that goes lets one in that waited for room, and its sender comes here as well.
