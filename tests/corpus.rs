@@ -39,7 +39,11 @@ fn replay(target: &str) {
     for input in inputs {
         let bytes = fs::read(&input).unwrap();
         let ended = std::panic::catch_unwind(|| targets::run(target, &bytes));
-        assert!(ended.is_ok(), "again: cargo test --test corpus --features external {target}; input {}", input.display());
+        assert!(
+            ended.is_ok(),
+            "again: cargo test --test corpus --features external {target}; input {}",
+            input.display()
+        );
     }
 }
 

@@ -45,9 +45,9 @@ fn payloads() -> Vec<Seed> {
     }
     let plain = by_type.values().map(|event| payload(event, None));
     let attributed = by_type.values().take(3).map(|event| payload(event, asker.as_ref()));
-    let inputs = plain.chain(attributed).map(|(tag, payload)| {
-        [&tag.event_type.to_le_bytes(), &tag.version.to_le_bytes(), payload.as_slice()].concat()
-    });
+    let inputs = plain
+        .chain(attributed)
+        .map(|(tag, payload)| [&tag.event_type.to_le_bytes(), &tag.version.to_le_bytes(), payload.as_slice()].concat());
     numbered("payload", inputs)
 }
 
@@ -89,7 +89,8 @@ fn log() -> Vec<Seed> {
 fn trees() -> Vec<Seed> {
     let seen = |n: u64| SeenFile::of(version(n));
     let set = |count| PathSet::new((0..count).map(|n| (SourcePath(format!("{n:03}").into_bytes()), seen(n))));
-    let fragment = |n: u64| Fragment { path: SourcePath(vec![b'a']), version: version(1), start: n * 10, end: n * 10 + 10 };
+    let fragment =
+        |n: u64| Fragment { path: SourcePath(vec![b'a']), version: version(1), start: n * 10, end: n * 10 + 10 };
     let segment = |n: u32| Segment {
         id: SegmentId { token: Token { epoch: Epoch(1), seq: Seq(2) }, n },
         key: SegmentKey([3; 32]),
@@ -97,7 +98,8 @@ fn trees() -> Vec<Seed> {
         output: (n % 2 == 0).then(|| b"out".to_vec()),
         fragments: vec![fragment(u64::from(n))],
     };
-    let manifest = |count| Manifest { layout: Layout { target_rows: 1000 }, segments: (0..count).map(segment).collect() };
+    let manifest =
+        |count| Manifest { layout: Layout { target_rows: 1000 }, segments: (0..count).map(segment).collect() };
     let sets = [0, 2, 200].map(|count| listed(|objects| store_set(objects, &set(count), None).unwrap().root));
     let manifests = [0, 3, 150].map(|count| listed(|objects| manifest(count).write(objects).unwrap().hash));
     [numbered("path_set", sets), numbered("manifest", manifests)].concat()
@@ -149,7 +151,10 @@ fn footers() -> Vec<Seed> {
 fn configurations() -> Vec<Seed> {
     let init = include_str!("../../tools/lastword/src/init.toml").to_owned();
     let all: String = init.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
-    let nested = format!("state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {{ format = \"parquet\", params = {{ a = [{{ b = 1 }}, -0x7f, 1e3, true] }} }}\n{}", "quiet = \"5ms\"\npriority = -3\n");
+    let nested = format!(
+        "state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {{ format = \"parquet\", params = {{ a = [{{ b = 1 }}, -0x7f, 1e3, true] }} }}\n{}",
+        "quiet = \"5ms\"\npriority = -3\n"
+    );
     let limits = "state = \"s\"\nretain = { events = 7, age = \"90d\" }\n[limits]\ntotal = \"none\"\nkinds.external = 3\nprefixes = { \"tmp-\" = 1 }\n".to_owned();
     numbered("configuration", [init, all, nested, limits])
 }
