@@ -93,7 +93,8 @@ fn lying() -> Files {
     let not_utf8 =
         Footer::of(5).with(vec![footer::Element { name: b"\xff\xfe".to_vec(), ..column("") }], vec![Group::even(5, 1)]);
     let children = Footer { root_children: Some(-1), ..Footer::of(5).one(5) };
-    let too_many = Footer { root_children: Some(1_000_000), ..Footer::of(5).one(5) };
+    let million = Footer { root_children: Some(1_000_000), ..Footer::of(5).one(5) };
+    let two_billion = Footer { root_children: Some(i64::from(i32::MAX)), ..Footer::of(5).one(5) };
     vec![
         ("negative rows", negative.file(), Refused("row group 0 has -5 rows")),
         ("negative rows behind others", hidden.file(), Refused("row group 1 has -5 rows")),
@@ -128,7 +129,8 @@ fn lying() -> Files {
         ("a column without a chunk", missing.file(), Refused("is corrupt")),
         ("a name that is not UTF-8", not_utf8.file(), Refused("is corrupt")),
         ("fewer than no columns", children.file(), Refused("is corrupt")),
-        ("a million columns of which one is there", too_many.file(), Refused("is corrupt")),
+        ("a million columns of which one is there", million.file(), Refused("claims more fields than it has")),
+        ("two billion columns of which one is there", two_billion.file(), Refused("claims more fields than it has")),
     ]
 }
 
