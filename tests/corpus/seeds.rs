@@ -95,7 +95,7 @@ fn trees() -> Vec<Seed> {
         id: SegmentId { token: Token { epoch: Epoch(1), seq: Seq(2) }, n },
         key: SegmentKey([3; 32]),
         rows: 10,
-        output: (n % 2 == 0).then(|| b"out".to_vec()),
+        output: n.is_multiple_of(2).then(|| b"out".to_vec()),
         fragments: vec![fragment(u64::from(n))],
     };
     let manifest =

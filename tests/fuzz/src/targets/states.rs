@@ -5,12 +5,12 @@ use lastword::core::CollectionView;
 use lastword::describe::view_json;
 use lastword::snapshot::{SNAPSHOT_HEADER_LENGTH, SnapshotHeader};
 
-use super::memory::bounded;
+use super::memory::{bounded, bounded_by_serde};
 
 /// An encoded state.
 pub fn state(input: &[u8]) {
     // A collection of some 60 bytes takes 600 and its places in the indices.
-    let Ok(state) = bounded(input, 256, || decode_state(input)) else { return };
+    let Ok(state) = bounded_by_serde(input, 256, || decode_state(input)) else { return };
     let sound = state.check().is_ok();
     let mut encoded = Vec::new();
     encode_state(&state, &mut encoded).unwrap();

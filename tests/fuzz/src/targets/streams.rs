@@ -6,7 +6,7 @@ use lastword::objects::{MemoryObjects, Objects};
 
 use super::array;
 use super::frames;
-use super::memory::bounded;
+use super::memory::bounded_by_serde;
 
 /// The input as it is, and with the hashes and the chain of its blocks made right.
 pub fn evlog(input: &[u8]) {
@@ -16,7 +16,7 @@ pub fn evlog(input: &[u8]) {
 
 fn check(bytes: &[u8]) {
     // Events decoded, a base as a state, the names of objects: as in the targets of those, and a block of bytes twice.
-    let read = bounded(bytes, 512, || {
+    let read = bounded_by_serde(bytes, 512, || {
         let mut reader = Reader::new(bytes)?;
         reader.by_ref().try_for_each(|item| item.map(drop))?;
         Ok::<_, EvlogError>(reader.totals())
