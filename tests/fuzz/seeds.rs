@@ -43,7 +43,8 @@ fn payloads() -> Vec<Seed> {
     for event in samples::samples() {
         by_type.entry(payload(&event, None).0.event_type).or_insert(event);
     }
-    let plain = by_type.values().map(|event| payload(event, None));
+    let hostile = Event::WriterOpened { software: "x\u{1b}[2J\n\u{9b}31m".into() };
+    let plain = by_type.values().chain([&hostile]).map(|event| payload(event, None));
     let attributed = by_type.values().take(3).map(|event| payload(event, asker.as_ref()));
     let inputs = plain
         .chain(attributed)
@@ -102,6 +103,11 @@ fn trees() -> Vec<Seed> {
         |count| Manifest { layout: Layout { target_rows: 1000 }, segments: (0..count).map(segment).collect() };
     let sets = [0, 2, 200].map(|count| listed(|objects| store_set(objects, &set(count), None).unwrap().root));
     let manifests = [0, 3, 150].map(|count| listed(|objects| manifest(count).write(objects).unwrap().hash));
+    // A segment that claims 200,000 fragments and has one.
+    let mut claiming = manifests[1].clone();
+    let at = claiming.windows(9).position(|window| window == b"\x01\0\0\0\x01\0\0\0a").unwrap();
+    claiming[at..at + 4].copy_from_slice(&200_000_u32.to_le_bytes());
+    let manifests = manifests.into_iter().chain([claiming]);
     [numbered("path_set", sets), numbered("manifest", manifests)].concat()
 }
 
