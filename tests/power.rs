@@ -28,7 +28,8 @@ use disk::cut::{FATES, Fate, Image, cut, identity};
 use disk::image::Place;
 use disk::life::{Life, live};
 use disk::model::{Disk, Step};
-use disk::{Dice, fast_directory, has_strace, recording, trace};
+use disk::trace::{self, Call};
+use disk::{Dice, fast_directory, has_strace, recording};
 use lastword::core::vocabulary::Seq;
 
 const CHILD: &str = "LASTWORD_POWER_CHILD";
@@ -105,6 +106,10 @@ impl Recording {
         self.0.join(format!("{life}.trace"))
     }
 
+    fn calls(&self) -> Vec<Vec<Call>> {
+        trace::read_all(&(0..LIVES.len()).map(|life| self.trace(life)).collect::<Vec<_>>())
+    }
+
     fn root(&self) -> PathBuf {
         fs::read_to_string(self.0.join("root")).unwrap().into()
     }
@@ -144,9 +149,9 @@ fn chances() -> u64 {
 /// Everything that was told, in the end: a state that is found is held against it whenever it was told.
 fn told_in_the_end(recorded: &Recording) -> Told {
     let (mut disk, mut told) = (Disk::new(&recorded.root()), Told::default());
-    for life in 0..LIVES.len() {
+    for calls in recorded.calls() {
         disk.begin_process();
-        for call in trace::read(&recorded.trace(life)) {
+        for call in calls {
             if let Step::Told(text) = disk.take(&call) {
                 told.take(&text);
             }
@@ -194,9 +199,9 @@ fn walk(
     required: &mut HashMap<[u8; 32], (Seq, String)>,
 ) -> Counts {
     let (mut disk, mut told, mut counts) = (Disk::new(&recorded.root()), Told::default(), Counts::default());
-    for life in 0..LIVES.len() {
+    for calls in recorded.calls() {
         disk.begin_process();
-        for call in trace::read(&recorded.trace(life)) {
+        for call in calls {
             counts.calls += 1;
             match disk.take(&call) {
                 Step::Nothing => continue,

@@ -16,14 +16,22 @@ pub struct Call {
     pub injected: bool,
 }
 
-/// The calls of a recording, sorted by the moment from which they count: see [`Call::moment`].
-pub fn read(trace: &Path) -> Vec<Call> {
+/// The calls of processes that ran one after the other, each sorted by the moment from which they count: see
+/// [`Call::moment`]. Their lines are numbered through.
+pub fn read_all(traces: &[PathBuf]) -> Vec<Vec<Call>> {
+    let mut lines = 0;
+    traces.iter().map(|trace| read(trace, &mut lines)).collect()
+}
+
+fn read(trace: &Path, lines: &mut usize) -> Vec<Call> {
     let bytes = std::fs::read(trace).unwrap();
     // Hex, so ASCII; and what a process wrote into strace's own messages is none of ours.
     let text = String::from_utf8(bytes).unwrap();
     let mut unfinished: HashMap<&str, (usize, &str)> = HashMap::new();
     let mut calls = Vec::new();
-    for (at, line) in text.lines().enumerate() {
+    for line in text.lines() {
+        *lines += 1;
+        let at = *lines;
         let (thread, rest) = line.split_once(' ').unwrap_or_else(|| panic!("line {at}: {line:.200}"));
         let rest = rest.trim_start();
         if rest.starts_with("+++") || rest.starts_with("---") {
