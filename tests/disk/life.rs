@@ -73,8 +73,13 @@ fn try_to_live(state: &Path, life: &Life) -> Result<(), Trouble> {
         .map_err(Trouble::Start)?;
     let living = Living { handle: reconciler.handle(), clock, content };
     let ended = living.through(life);
-    if let Err(Trouble::Command(error)) = &ended {
-        assert!(matches!(error, CommandError::Unknown(_) | CommandError::NotAccepted(_)), "{error:?}");
+    let is_dead = match &ended {
+        Err(Trouble::Command(CommandError::Unknown(_) | CommandError::NotAccepted(_))) => true,
+        Err(Trouble::Compact(CompactError::Closed)) => true,
+        Err(Trouble::Command(error)) => panic!("{error:?}"),
+        _ => false,
+    };
+    if is_dead {
         // Dead is dead: whatever is asked from now on is not acknowledged.
         let again = living.handle.declare(small(life.first));
         assert!(matches!(again, Err(CommandError::NotAccepted(_))), "{again:?}");
@@ -84,7 +89,11 @@ fn try_to_live(state: &Path, life: &Life) -> Result<(), Trouble> {
         assert!(shutdown.is_err(), "a reconciler that died was shut down in order");
         return ended;
     }
-    ended?;
+    if let Err(trouble) = ended {
+        // It waits for something, and works: it can be shut down, or dies of the same.
+        let _ = reconciler.shutdown(LONG);
+        return Err(trouble);
+    }
     if !life.shuts_down {
         // Gone without a word, as after SIGKILL: nothing is dropped.
         tell("gone");
@@ -112,8 +121,12 @@ impl Living {
             }
             if n % life.forgets_every == life.forgets_every - 1 {
                 let keep = Retention { events: Some(40), age: None };
-                let first = self.handle.compact(keep).map_err(Trouble::Compact)?;
-                acknowledge(first);
+                match self.handle.compact(keep) {
+                    Ok(first) => acknowledge(first),
+                    // Nothing is lost by that, and the next one may succeed.
+                    Err(CompactError::Failed(_)) => {}
+                    Err(closed) => return Err(Trouble::Compact(closed)),
+                }
             }
             if n % 5 == 0 {
                 let (seq, digest) = self.handle.digest().map_err(Trouble::Command)?;

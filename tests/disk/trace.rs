@@ -9,6 +9,7 @@ pub struct Call {
     /// The lines at which it was entered and left. Other calls with lines between ran at the same time.
     pub begin: usize,
     pub end: usize,
+    pub thread: u32,
     pub name: String,
     pub arguments: Vec<String>,
     pub result: i64,
@@ -43,9 +44,9 @@ fn read(trace: &Path, lines: &mut usize) -> Vec<Call> {
             let (_, tail) = tail.split_once(" resumed>").unwrap();
             let (begin, head) = unfinished.remove(thread).unwrap();
             // The end of a call may come with more arguments, or only with the result.
-            calls.extend(parse(&format!("{head}{tail}"), begin, at));
+            calls.extend(parse(thread, &format!("{head}{tail}"), (begin, at)));
         } else {
-            calls.extend(parse(rest, at, at));
+            calls.extend(parse(thread, rest, (at, at)));
         }
     }
     // A thread that the end of the process interrupted: the call may have come to pass, which a cut right here covers.
@@ -53,7 +54,7 @@ fn read(trace: &Path, lines: &mut usize) -> Vec<Call> {
     calls
 }
 
-fn parse(text: &str, begin: usize, end: usize) -> Option<Call> {
+fn parse(thread: &str, text: &str, (begin, end): (usize, usize)) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
     // The result is the last thing that looks like one: ") = 5</path>" or ")   = -1 EIO (...) (INJECTED)".
     let (arguments, result) = rest.rsplit_once(" = ").unwrap_or_else(|| panic!("line {end}: {text:.200}"));
@@ -62,6 +63,7 @@ fn parse(text: &str, begin: usize, end: usize) -> Option<Call> {
     Some(Call {
         begin,
         end,
+        thread: thread.parse().unwrap(),
         name: name.to_owned(),
         arguments: arguments.split(", ").map(str::to_owned).collect(),
         // "?": the process ended in it.
@@ -80,6 +82,12 @@ impl Call {
 
     pub fn failed(&self) -> bool {
         self.result < 0
+    }
+
+    /// Whether it is about something below `root`.
+    pub fn concerns(&self, root: &Path) -> bool {
+        let root: String = root.to_str().unwrap().bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        self.arguments.iter().any(|argument| argument.contains(&root))
     }
 
     /// The descriptor, and its path as strace saw it. Nothing for what is no file.
