@@ -17,6 +17,7 @@
 //! | [`clock`] | the only place that reads a clock |
 //! | [`describe`] | events as JSON and as lines |
 //! | [`promises`] | what happens when ...: a page per promise, with its tests; no code |
+//! | [`settings`] | every setting, its default and why it is the default; no code |
 //! | `external` | collections built from Parquet files in directories (feature `external`) |
 //! | `testing` | a harness to test workers with: the real engine in memory, time by hand (feature `testing`) |
 //!
@@ -60,6 +61,9 @@ pub mod worker;
 /// The format on disk: `log-format.md`, whose examples are tests.
 #[doc = include_str!("../log-format.md")]
 pub mod format {}
+
+#[doc = include_str!("settings.md")]
+pub mod settings {}
 
 pub use engine::{Handle, Reconciler};
 pub use worker::{Context, Failure, Worker};

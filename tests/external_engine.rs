@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
-use lastword::core::vocabulary::{Coalesce, Declaration, Kind, Name, Policy, Seq, Source, Spec};
+use lastword::core::vocabulary::{Coalesce, Content, Declaration, HoldCause, Kind, Name, Policy, Seq, Source, Spec};
 use lastword::engine::{CollectionStatus, Handle, LastLook, Reconciler};
 use lastword::external::{BuildError, External, SegmentBuilder, SegmentJob};
 use parquet_files::write;
@@ -168,4 +168,40 @@ fn case_18_a_rename_back_and_forth_ends_the_work_and_rebuilds_nothing() {
     lake.look();
     assert_eq!(lake.applied(), first);
     lake.end();
+}
+
+/// A rebuild is told nothing of what is applied, so that it builds on nothing of it; but what it finds to have changed is
+/// held against that all the same.
+#[test]
+fn case_21_a_loss_that_a_rebuild_runs_into_is_held() {
+    let door = Door::default();
+    let lake = Lake::new(External::with_builder(door.clone()), Duration::from_secs(10));
+    (0..20).for_each(|n| write(&lake.path(&format!("{n}.parquet")), &[10], n));
+    lake.look();
+    let first = lake.status_that(|status| status.view.condition.name() == "fresh" && files(status) == 21);
+    let first = first.view.applied.unwrap().seq;
+    *door.waiting.0.lock().unwrap() = 0;
+    door.closed.store(true, Ordering::Release);
+    lake.handle.rebuild(lake.name.clone()).unwrap();
+    door.is_waited_at();
+    // The look that a rebuild asks for is over; none comes by itself.
+    let before = lake.look_that(|_| true).started;
+    lake.clock.advance(Duration::from_secs(10));
+    lake.handle.refresh(lake.name.clone()).unwrap();
+    lake.look_that(|look| look.started > before);
+    (0..18).for_each(|n| fs::remove_file(lake.path(&format!("{n}.parquet"))).unwrap());
+    door.closed.store(false, Ordering::Release);
+    let settled = lake.status_that(|status| {
+        status.view.held().is_some() || status.view.applied.as_ref().is_some_and(|applied| applied.seq > first)
+    });
+    let (cause, _) = settled.view.held().expect("most of what is applied is gone");
+    assert_eq!(cause, HoldCause::MostGone { gone: 18, of: 21 });
+    lake.end();
+}
+
+/// The files of what is applied.
+fn files(status: &CollectionStatus) -> u64 {
+    let applied = status.view.applied.as_ref().unwrap();
+    let Content::Observed(observed) = &applied.word.content else { panic!("unobserved") };
+    observed.set.unwrap().files
 }

@@ -608,9 +608,9 @@ def read(stream, out):
                 for event in waiting:
                     out.write(names.line(*event) + "\n")
                 waiting = []
+        check(tag != b"END " or not waiting, "the base of a stream that begins later is not in it")
         check(not objects.unnamed, "an object is named by nothing that follows it")
         if tag == b"END ":
-            check(not waiting, "the base of a stream that begins later is not in it")
             found = struct.pack("<QQQ", log.frames, log.seq + 1 - log.begins, objects.count) + log.hash
             check(data == found, "the end block does not say what the stream holds")
     head, events = log.hash.hex(), log.seq + 1 - log.begins

@@ -442,3 +442,34 @@ fn a_shutdown_without_time_closes_the_log_all_the_same() {
     assert!(PrivateCopy::of(dir.path()).unwrap().anchor().clean);
     assert_eq!(open_with_snapshots(dir.path()).state, replayed(dir.path()));
 }
+
+/// Yesterday's backup of the log is put back, and the snapshots of today stay beside it: they are of another log, and
+/// neither end the engine nor push the good ones out.
+#[test]
+fn case_43_snapshots_from_behind_the_end_of_a_restored_log_harm_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, backup) = (dir.path().join("state"), dir.path().join("backup"));
+    let round = |rounds| {
+        let reconciler = builder(&state).snapshot_every(20).start().unwrap();
+        declare(&reconciler.handle(), rounds);
+        settle(&reconciler.handle());
+        let digest = reconciler.handle().digest();
+        reconciler.shutdown(LONG).unwrap();
+        digest.unwrap()
+    };
+    round(0..2);
+    copy_tree(&state, &backup);
+    round(2..30);
+    let (today, _) = round(30..60);
+    for part in ["sled", "objects"] {
+        fs::remove_dir_all(state.join(part)).unwrap();
+        copy_tree(&backup.join(part), &state.join(part));
+    }
+    fs::copy(backup.join("HEAD"), state.join("HEAD")).unwrap();
+
+    let live = round(60..63);
+    assert!(live.0 < today);
+    assert_eq!((replayed(&state).last(), replayed(&state).digest()), live);
+    assert_eq!(Snapshots::of_log(&state).list().unwrap()[0], live.0, "the last one is of this log");
+    assert_eq!(open_with_snapshots(&state).resumed, live.0);
+}

@@ -18,6 +18,13 @@ use crate::core::vocabulary::{
 /// The version of the JSON form. Keys are only ever added within one.
 const FORM: u32 = 1;
 
+/// A policy as the JSON object that `policy` is in `collection_declared` and `policy_changed`, without a line break.
+#[must_use]
+pub fn policy_json(policy: &Policy) -> String {
+    // Like an event: nothing in it can fail to be written.
+    serde_json::to_string(&PolicyLine::from(policy)).unwrap_or_default()
+}
+
 impl Described<'_> {
     /// The event as one JSON object, without a line break.
     #[must_use]

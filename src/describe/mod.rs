@@ -16,7 +16,7 @@ use crate::core::vocabulary::{
     ParkCause, Recorded, RejectReason, TaskId,
 };
 
-pub use json::Summary;
+pub use json::{Summary, policy_json};
 pub use view::{name_of_parked, view_json};
 
 /// Remembers what events refer to.

@@ -51,6 +51,11 @@ impl Feed {
         });
     }
 
+    /// Whether there will be no more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.recent.look(|recent| recent.closed)
+    }
+
     /// There will be no more.
     pub(super) fn close(&self) {
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;

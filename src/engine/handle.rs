@@ -369,6 +369,9 @@ impl Handle {
         if !is_for_callers(&command) {
             return Err(CommandError::NotForCallers);
         }
+        if self.feed.is_closed() {
+            return Err(self.closed());
+        }
         let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket::new(answer, Arc::clone(&self.died));
         Ok((Message::Command { command: Box::new(command), by: self.by.clone(), reply }, ticket))

@@ -125,12 +125,19 @@ struct Base {
 impl History {
     pub(super) fn new(
         reader: Box<dyn LogReader>,
+        durable: Seq,
         snapshots: Option<Snapshots>,
         (every, retention): (Option<u64>, Retention),
         reports: Sender<Report>,
     ) -> History {
+        // Behind the end of the log lie those of another one: of the log before a backup was restored, or before a power
+        // cut took the tail. They are of no use, and would pass for the last ones.
+        let forgotten = snapshots.as_ref().map(|snapshots| snapshots.forget_behind(durable));
+        if let Some(Err(error)) = forgotten {
+            tracing::warn!(target: "lastword::snapshot", %error, "snapshots of another log were not removed");
+        }
         let all = snapshots.as_ref().and_then(|snapshots| snapshots.list().ok()).unwrap_or_default();
-        let last_snapshot = all.first().copied().unwrap_or_default();
+        let last_snapshot = all.into_iter().find(|seq| *seq <= durable).unwrap_or_default();
         let last_base = reader.start().seq;
         History {
             snapshots,

@@ -16,7 +16,7 @@ impl Engine {
         }
     }
 
-    fn is_looked_at(&self, id: CollectionId) -> bool {
+    pub(super) fn is_looked_at(&self, id: CollectionId) -> bool {
         let collection = self.reducer.state().collection(id);
         collection.is_some_and(|collection| collection.versioned && self.observed.contains(&collection.kind))
     }

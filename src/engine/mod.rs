@@ -5,6 +5,7 @@
 mod couriers;
 mod deliver;
 mod driven;
+mod error;
 mod feed;
 mod futures;
 mod handle;
@@ -39,14 +40,14 @@ use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{FieldError, Kind, Limits, Seq};
-use crate::log::{self, Durability, Log, LogReader};
-use crate::objects::{ObjectError, Objects};
+use crate::log::{Durability, Log, LogReader};
+use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
-use crate::replay::ReplayError;
 use crate::worker::Worker;
 
 pub use couriers::LastVerification;
 pub use driven::NextAssignment;
+pub use error::{EngineError, StartError};
 pub use feed::{Watch, WatchError, Watched};
 pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
@@ -162,70 +163,8 @@ impl Drop for Reconciler {
     }
 }
 
-/// Why a reconciler ended.
-#[derive(Debug)]
-pub enum EngineError {
-    /// Its reducer died.
-    Reducer(ReducerError),
-    /// Its thread panicked. A bug.
-    Panicked(String),
-}
-
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EngineError::Reducer(error) => error.fmt(f),
-            EngineError::Panicked(text) => write!(f, "a bug in lastword: the engine panicked: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for EngineError {}
-
-/// Why a reconciler could not be started.
-#[derive(Debug)]
-pub enum StartError {
-    /// A setting is out of range.
-    Setting(FieldError),
-    /// The log could not be opened.
-    Log(log::OpenError),
-    /// The log was opened and does not add up.
-    Replay(ReplayError),
-    /// The store of objects could not be opened.
-    Objects(ObjectError),
-    /// The new epoch could not begin.
-    Reducer(ReducerError),
-    /// A thread could not be started.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Setting(error) => error.fmt(f),
-            StartError::Log(error) => error.fmt(f),
-            StartError::Replay(error) => write!(f, "the log does not add up: {error}"),
-            StartError::Objects(error) => error.fmt(f),
-            StartError::Reducer(error) => error.fmt(f),
-            StartError::Thread(error) => write!(f, "a thread could not be started: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            StartError::Setting(error) => Some(error),
-            StartError::Log(error) => Some(error),
-            StartError::Replay(error) => Some(error),
-            StartError::Objects(error) => Some(error),
-            StartError::Reducer(error) => Some(error),
-            StartError::Thread(error) => Some(error),
-        }
-    }
-}
-
-/// Settings of a reconciler that is about to start.
+/// Settings of a reconciler that is about to start. All of them, with their defaults and reasons, are in
+/// [`settings`](crate::settings).
 pub struct Builder {
     storage: Storage,
     kinds: Kinds,
@@ -274,14 +213,16 @@ impl Builder {
         self
     }
 
-    /// How many attempts run at the same time. Default 2.
+    /// How many attempts run at the same time. Default 2: most wait for a disk or a network more than they compute, and
+    /// two leave room on small machines.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = workers;
         self
     }
 
-    /// How many sources are looked at at the same time. Default 2.
+    /// How many sources are looked at at the same time. Default 2: one that answers slowly leaves a thread for the
+    /// others.
     #[must_use]
     pub fn lookers(mut self, lookers: usize) -> Builder {
         self.lookers = lookers;
@@ -318,7 +259,7 @@ impl Builder {
         self
     }
 
-    /// How many commands may wait. Default 4,096.
+    /// How many commands may wait. Default 4,096: as many as one batch may have.
     #[must_use]
     pub fn queue(mut self, commands: usize) -> Builder {
         self.queue = commands;
@@ -388,7 +329,7 @@ impl Builder {
         // that none ever waits to report.
         let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 2 * self.terms.couriers + 1);
         let remember = (self.snapshot_every, self.retention);
-        let history = History::new(reader.another(), snapshots, remember, reports.clone());
+        let history = History::new(reader.another(), durable, snapshots, remember, reports.clone());
         let moved = wake_on_moved(&*self.clock);
         let duties = couriers::duties(&self.kinds);
         let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| worker.observer().is_some();
@@ -401,6 +342,7 @@ impl Builder {
         let couriers = Couriers::start(&shop, self.terms).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
+        let queue_left = queue.clone();
         let engine = Engine {
             reducer,
             ticked: time.monotonic(),
@@ -426,7 +368,7 @@ impl Builder {
             stopping: None,
             history,
         };
-        let queue_gone = run::QueueGone(Arc::clone(&room));
+        let queue_gone = run::QueueGone { room: Arc::clone(&room), messages: queue_left };
         let run = move || {
             // Dropped after the engine and its queue.
             let _queue_gone = queue_gone;
@@ -471,14 +413,41 @@ impl Builder {
     }
 }
 
+/// The settings by the names of their methods.
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without `..`, so that a new setting does not compile before it is shown.
+        let Builder {
+            storage: _,
+            kinds,
+            workers,
+            lookers,
+            look_interval,
+            look_timeout,
+            terms,
+            limits,
+            durability,
+            clock: _,
+            queue,
+            software,
+            snapshot_every,
+            retention,
+            replayed: _,
+        } = self;
         f.debug_struct("Builder")
-            .field("kinds", &self.kinds.keys())
-            .field("workers", &self.workers)
-            .field("lookers", &self.lookers)
-            .field("look_interval", &self.look_interval)
-            .field("durability", &self.durability)
+            .field("kind", &kinds.keys())
+            .field("workers", workers)
+            .field("lookers", lookers)
+            .field("look_interval", look_interval)
+            .field("look_timeout", look_timeout)
+            .field("couriers", &terms.couriers)
+            .field("delivery_timeout", &terms.patience)
+            .field("limits", limits)
+            .field("durability", durability)
+            .field("queue", queue)
+            .field("software", software)
+            .field("snapshot_every", &snapshot_every.unwrap_or(0))
+            .field("retain", retention)
             .finish_non_exhaustive()
     }
 }

@@ -88,12 +88,24 @@ pub(super) struct Ending {
     timeout: Duration,
 }
 
-/// Rings once the queue is gone, so that nobody waits for room in it.
-pub(super) struct QueueGone(pub(super) Arc<Bell<()>>);
+/// Rings once nobody takes from the queue, so that nobody waits for room in it, and has what is in it answer for itself.
+///
+/// A bounded channel whose receiver is dropped keeps its messages for as long as it has a sender, and with them the
+/// promises of whoever waits. So somebody goes on taking, and drops, until the last handle is gone.
+pub(super) struct QueueGone {
+    pub(super) room: Arc<Bell<()>>,
+    pub(super) messages: Receiver<Message>,
+}
 
 impl Drop for QueueGone {
     fn drop(&mut self) {
-        self.0.ring(|()| ());
+        self.messages.try_iter().for_each(drop);
+        let messages = self.messages.clone();
+        let drain = move || messages.iter().for_each(drop);
+        if let Err(error) = std::thread::Builder::new().name("lastword-ended".to_owned()).spawn(drain) {
+            tracing::error!(target: "lastword::engine", %error, "what is asked from now on may find no answer");
+        }
+        self.room.ring(|()| ());
     }
 }
 
@@ -342,8 +354,22 @@ impl Engine {
                 self.ask_for_look(id, self.time.now());
                 Outcome::Failed(Failure::SourceMoved(None))
             }
+            Outcome::Failed(Failure::SourceMoved(Some(sight)))
+                if sight.gone.is_none() && self.is_unmeasured(attempt) =>
+            {
+                self.ask_for_look(id, self.time.now());
+                Outcome::Failed(Failure::SourceMoved(None))
+            }
             outcome => outcome,
         }
+    }
+
+    /// Whether the attempt was told nothing of what is applied, and so cannot say what of it is gone, while a look can:
+    /// what may be a loss must not be admitted unmeasured.
+    fn is_unmeasured(&self, attempt: AttemptRef) -> bool {
+        let collection = self.reducer.state().collection(attempt.collection);
+        let rebuilds = collection.filter(|collection| collection.applied.is_some()).and_then(|c| c.status.live());
+        rebuilds.is_some_and(|task| task.rebuild) && self.is_looked_at(attempt.collection)
     }
 
     fn is_applied(&self, attempt: AttemptRef) -> bool {

@@ -1,5 +1,6 @@
 //! Carries the functions of this module to the engine: an [`External`] worker looks at sources and runs attempts.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ use crate::worker::{
 /// of a file that is not known yet costs is one build of its segments.
 const LEARNING: u64 = 8 << 20;
 
-/// Builds collections from directories of files. The name of its kind is the user's choice; `external` is usual.
+/// Builds collections from directories of files. The name of its kind is the user's choice; `external` is usual. Its
+/// settings, with their defaults and reasons, are in [`settings`](crate::settings).
 pub struct External {
     store: Box<dyn Store>,
     builder: Box<dyn SegmentBuilder>,
@@ -163,6 +165,15 @@ impl External {
             // The engine counts panics, and catches this one as it would have caught the builder's.
             BuildError::Panicked(message) => std::panic::resume_unwind(Box::new(message)),
         }
+    }
+}
+
+/// The settings by the names of their methods.
+impl fmt::Debug for External {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without `..`, so that a new setting does not compile before it is shown.
+        let External { store: _, builder: _, learning, parallel, memory: _, leftovers: _ } = self;
+        f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
     }
 }
 

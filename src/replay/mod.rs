@@ -61,21 +61,27 @@ pub fn begin(reader: &dyn LogReader) -> Result<State, ReplayError> {
     log::base_of(reader)?.map_or_else(|| Ok(State::new()), |base| state_of_base(&base))
 }
 
-/// The state after the events up to `until`.
+/// The same, for whoever asks about `until` alone.
 ///
 /// # Errors
-/// When the log cannot be read up to there, does not add up, or begins later ([`LogError::Forgotten`]).
-pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
+/// When the base of the log cannot be read, or `until` lies before it ([`LogError::Forgotten`]).
+pub fn begin_before(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
     let start = reader.start();
-    let mut state = begin(reader)?;
+    let state = begin(reader)?;
     let is_gone = match until {
         Until::End => false,
         Until::Seq(last) => last < start.seq,
         Until::Time(at) => !start.is_whole() && at < state.at(),
     };
-    if is_gone {
-        return Err(LogError::Forgotten { begins: start.first() }.into());
-    }
+    if is_gone { Err(LogError::Forgotten { begins: start.first() }.into()) } else { Ok(state) }
+}
+
+/// The state after the events up to `until`.
+///
+/// # Errors
+/// When the log cannot be read up to there, does not add up, or begins later ([`LogError::Forgotten`]).
+pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
+    let mut state = begin_before(reader, until)?;
     // Not "from where it begins": should the log be cut meanwhile, that is told.
     for event in events(reader, state.last().next()) {
         let event = event?;

@@ -88,6 +88,17 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Removes those behind `last`, the last event of the log: another one led to them.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed or a file not be removed.
+    pub fn forget_behind(&self, last: Seq) -> Result<(), SnapshotError> {
+        for seq in self.list()?.into_iter().filter(|seq| *seq > last) {
+            fs::remove_file(self.path(seq))?;
+        }
+        Ok(())
+    }
+
     fn remove_unfinished(&self) -> io::Result<()> {
         for name in self.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             fs::remove_file(self.0.join(name))?;

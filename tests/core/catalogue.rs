@@ -154,6 +154,15 @@ fn case_07_a_source_that_moves_without_pause_backs_off_and_commits_when_it_rests
 }
 
 #[test]
+fn case_07_a_single_move_costs_no_rest() {
+    let (mut world, attempt) = World::started(at_once());
+    world.fail(attempt, moved_to(2));
+    assert_eq!(world.condition(), "waiting_for_worker");
+    let Status::Waiting(waiting) = &world.collection().status else { panic!("no task waits") };
+    assert_eq!(waiting.not_before, world.now);
+}
+
+#[test]
 fn case_07_moves_of_which_nothing_is_known_back_off_too() {
     let (mut world, mut attempt) = World::started(at_once());
     for _ in 0..60 {
@@ -168,6 +177,8 @@ fn case_07_moves_of_which_nothing_is_known_back_off_too() {
 #[test]
 fn case_07_a_look_does_not_cut_the_rest_of_a_moving_source_short() {
     let (mut world, attempt) = World::started(at_once());
+    world.fail(attempt, moved_to(1));
+    let attempt = world.assign();
     world.fail(attempt, moved_to(2));
     let Status::Waiting(waiting) = &world.collection().status else { panic!("no task waits") };
     let resting_until = waiting.not_before;

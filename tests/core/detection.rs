@@ -294,14 +294,30 @@ fn case_42_nothing_is_built_from_the_old_observation_under_the_new_source() {
 }
 
 #[test]
-fn a_source_that_moves_settles_like_any_other() {
+fn case_07_a_source_that_moves_once_settles_and_is_built_at_once() {
     let (mut world, attempt) = World::started(Policy::default());
     assert_eq!(world.fail(attempt, moved_to(2)), ["attempt_failed", "attempt_ended", "source_observed"]);
     assert_eq!(world.condition(), "moving");
+    // What it was to build is gone: it is not tried again while the new content settles.
+    assert_eq!(world.advance(millis(199)), Vec::<&str>::new());
+    assert_eq!(world.condition(), "moving");
+    assert_eq!(world.advance(millis(1)), ["source_observed", "task_aborted", "task_created"]);
+    assert_eq!(world.condition(), "waiting_for_worker");
+}
+
+#[test]
+fn case_07_a_source_that_moves_again_goes_on_resting_when_it_has_settled() {
+    let (mut world, mut attempt) = World::started(Policy::default());
+    for version in 2..9 {
+        world.fail(attempt, moved_to(version));
+        world.advance(secs(30));
+        attempt = world.assign();
+    }
+    assert_eq!(world.fail(attempt, moved_to(9)), ["attempt_failed", "attempt_ended", "source_observed"]);
     let Condition::Moving { until } = world.view().condition else { panic!("not moving") };
-    let admitted = world.advance(millis(200));
-    assert_eq!(admitted, ["source_observed", "task_aborted", "task_created"]);
-    assert!(until <= world.now || world.view().condition == Condition::Moving { until }, "it goes on resting");
+    assert!(until > world.now.after(millis(200)), "seven moves in a row");
+    assert_eq!(world.advance(millis(200)), ["source_observed", "task_aborted", "task_created"]);
+    assert_eq!(world.view().condition, Condition::Moving { until });
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Looks that have lost most of what is applied.
 
 use lastword::core::vocabulary::{
-    Command, Content, EmptySource, HoldCause, ObjectHash, Observation, Observed, PathSet, Policy, Seen, Subject,
-    Version,
+    Command, Content, EmptySource, HoldCause, ObjectHash, Observation, Observed, PathSet, Policy, Rejection, Seen,
+    Subject, Version,
 };
 
 use super::world::{NAME, World, at_once, name};
@@ -136,4 +136,31 @@ fn case_21_a_hold_survives_a_crash() {
     let before = world.view();
     world.crash();
     assert_eq!(world.view(), before);
+}
+
+/// The look counted against what was applied when it began, and something else is by now: what it says is gone is of
+/// another set.
+#[test]
+fn case_21_a_look_that_began_before_a_commit_does_not_say_what_of_it_is_gone() {
+    // Five files are applied; a hundred were seen since, and are built while a look is on its way.
+    let begun = || {
+        let mut world = applied(5, at_once());
+        see(&mut world, files(2, 100), Some(0));
+        let attempt = world.assign();
+        let began = world.state.last();
+        world.complete(attempt);
+        (world, began)
+    };
+    let say = |world: &mut World, began, gone| {
+        let (subject, seen) = (Subject::Name(name(NAME)), Seen::Content { observed: files(3, 5), delta: None, gone });
+        world.say(Command::Observe(Observation { subject, began: Some(began), seen }))
+    };
+    let (mut world, began) = begun();
+    assert!(matches!(say(&mut world, began, Some(0)), Err(Rejection::LookTooOld { .. })));
+    // Looked at again, it is a loss of most of what is applied.
+    let now = world.state.last();
+    assert_eq!(say(&mut world, now, Some(95)), Ok(vec!["collection_held"]));
+    // Who counts nothing is not asked against what.
+    let (mut world, began) = begun();
+    assert_eq!(say(&mut world, began, None), Ok(vec!["source_observed", "task_created"]));
 }

@@ -56,7 +56,7 @@ fn case_07_what_has_moved_away_is_not_waited_for() {
     assert_eq!(world.observe(2), ["source_observed"]);
     let events = world.fail(attempt, moved_to(2));
     assert_eq!(events, ["attempt_failed", "attempt_ended", "source_observed", "task_aborted", "task_created"]);
-    assert_eq!(world.condition(), "moving");
+    assert_eq!(world.condition(), "waiting_for_worker");
 }
 
 #[test]

@@ -84,6 +84,8 @@ fn of_two_obstacles_the_one_that_stands_longer_is_shown() {
 fn moving() {
     let (mut world, attempt) = World::started(at_once());
     world.fail(attempt, moved_to(2));
+    let attempt = world.assign();
+    world.fail(attempt, moved_to(3));
     let view = world.view();
     assert_eq!(view.condition.name(), "moving");
     let sentence = view.condition.to_string();

@@ -174,3 +174,32 @@ fn a_watch_shows_nothing_of_a_frame_whose_barrier_failed_and_all_of_it_after_reo
     let Ok(Watched::Event(event)) = watch.next_within(LONG) else { panic!("no event") };
     assert_eq!((event.seq, event.event.type_name()), (Seq(2), "collection_declared"));
 }
+
+/// A channel keeps what is in it for as long as it has a sender, and every handle is one.
+#[test]
+fn case_49_what_is_still_queued_when_the_engine_ends_is_answered() {
+    for _ in 0..20 {
+        let mut lab = Lab::start();
+        let handle = lab.handle.clone();
+        let (begun, flowing) = std::sync::mpsc::channel();
+        let flood = std::thread::spawn(move || {
+            let mut tickets = Vec::new();
+            while let Ok(ticket) = handle.submit(Command::Pause { name: name("a") }) {
+                tickets.push(ticket);
+                if tickets.len() == 5_000 {
+                    begun.send(()).unwrap();
+                }
+            }
+            // The handle lives on while they are waited for.
+            for (n, ticket) in tickets.into_iter().enumerate() {
+                let answer = ticket.wait_timeout(LONG).unwrap_or_else(|_| panic!("ticket {n} waits for ever"));
+                let refused = matches!(answer, Err(CommandError::Refused(_) | CommandError::NotAccepted(_)));
+                assert!(refused, "{answer:?}");
+            }
+            drop(handle);
+        });
+        flowing.recv().unwrap();
+        lab.shutdown(LONG).unwrap();
+        flood.join().unwrap();
+    }
+}

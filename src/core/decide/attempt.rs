@@ -111,8 +111,11 @@ pub(super) fn fail(
             park(scene, attempt.task, ParkCause::Permanent, events);
         }
         FailureClass::SourceMoved(observation) => {
-            let moves = collection.moves.saturating_add(1);
-            let retry_at = retry_at(&collection.policy.retry, attempt.task.0, moves, at);
+            // One change during a run is what this is for: it has only to settle. Where it does not stop, it costs rest.
+            let retry_at = match collection.moves {
+                0 => at.after(collection.policy.coalesce.quiet),
+                moves => retry_at(&collection.policy.retry, attempt.task.0, moves, at),
+            };
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
             let scene = scene.moved(retry_at);

@@ -6,7 +6,7 @@ use crate::core::collection::{Applied, Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
     Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
-    Seen, Subject, Timestamp,
+    Seen, Seq, Subject, Timestamp,
 };
 
 pub(super) fn observe(
@@ -24,13 +24,17 @@ pub(super) fn observe(
     Ok(())
 }
 
-/// Refuses a look that cannot count: the collection is unversioned, or a newer word was accepted since it began.
+/// Refuses a look that cannot count: the collection is unversioned, or a newer word was accepted since it began. Nor does
+/// one count that says what is gone, and was begun when something else was applied.
 pub(super) fn check_look(collection: &Collection, observation: &Observation) -> Result<(), Rejection> {
     if !collection.versioned {
         return Err(Rejection::NotVersioned(collection.name.clone()));
     }
+    let is_measured = matches!(observation.seen, Seen::Content { gone: Some(_), .. });
+    let applied = collection.applied.as_ref().filter(|_| is_measured).map_or(Seq::ZERO, |applied| applied.seq);
+    let heard = collection.heard.max(applied);
     match observation.began {
-        Some(began) if began < collection.heard => Err(Rejection::LookTooOld { began, heard: collection.heard }),
+        Some(began) if began < heard => Err(Rejection::LookTooOld { began, heard }),
         Some(_) | None => Ok(()),
     }
 }

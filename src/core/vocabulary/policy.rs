@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{FieldError, micros};
 
-/// The policies of one collection.
+/// The policies of one collection. All of them, with their defaults and reasons side by side, are in the module
+/// `settings` of the crate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// What a change does to the task that it makes obsolete.
@@ -13,7 +14,7 @@ pub struct Policy {
     pub grace: Grace,
     /// When a changed observation is admitted.
     pub coalesce: Coalesce,
-    /// What an observation of no files at all means.
+    /// What an observation means by which all files, or most of them, are lost.
     pub empty_source: EmptySource,
     /// What happens after a failed attempt.
     pub retry: Retry,

@@ -74,12 +74,38 @@ mod tests {
         }
     }
 
+    /// The rows of the page `settings` that name a key of the file: the key, and its default.
+    fn page() -> Vec<(&'static str, &'static str)> {
+        let mut section = "";
+        let mut rows = Vec::new();
+        for line in include_str!("../../../src/settings.md").lines() {
+            section = line.strip_prefix("# ").unwrap_or(section);
+            let cells: Vec<&str> =
+                line.trim_matches('|').split('|').map(|cell| cell.trim_matches(['`', ' '])).collect();
+            let place = if section == "Of the file alone" { 0 } else { 1 };
+            let is_row = line.starts_with("| `") && cells.len() == 4 - usize::from(place == 0);
+            if is_row && !cells[place].is_empty() {
+                rows.push((cells[place], cells[place + 1]));
+            }
+        }
+        rows
+    }
+
     #[test]
-    fn the_readme_names_every_key() {
-        let readme = include_str!("../../../README.md");
-        for key in every_key().filter(|key| !matches!(*key, "collections" | "defaults")) {
-            let names = [format!("`{key}`"), format!("`{key} = "), format!("`{key}."), format!("\n{key} = ")];
-            assert!(names.iter().any(|name| readme.contains(name)), "{key} is not in the README");
+    fn the_page_of_settings_has_every_key_with_its_default() {
+        let page = page();
+        let text = in_force(TEXT);
+        let keys: Vec<&str> = every_key().filter(|key| !matches!(*key, "collections" | "defaults")).collect();
+        assert_eq!(page.len(), keys.len(), "{page:?} are not {keys:?}");
+        for key in keys {
+            let (_, shown) = page.iter().find(|(named, _)| *named == key).unwrap_or_else(|| panic!("{key} is missing"));
+            let plain = |text: &str| text.trim_matches('"').replace('_', "");
+            let given = text.lines().find_map(|line| line.strip_prefix(&format!("{key} = "))).map(plain);
+            match *shown {
+                "required" => assert!(given.is_some(), "{key} is not in the file"),
+                "none" if key == "limits" => assert!(text.contains("[limits]")),
+                shown => assert_eq!(Some(plain(shown)), given, "{key}"),
+            }
         }
     }
 }

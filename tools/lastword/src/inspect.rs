@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{CollectionId, Name, Timestamp};
+use lastword::core::vocabulary::{CollectionId, Name, Observed, Timestamp};
 use lastword::core::{Collection, State};
 use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
@@ -59,9 +59,9 @@ impl Inspected {
         })
     }
 
-    /// The files that the last look saw. `None` if there was none, or what it saw cannot be read any more.
-    pub(crate) fn observed(&self, collection: &Collection) -> Option<PathSet> {
+    /// The files of a look. `None` if there was none, or what it saw cannot be read any more.
+    pub(crate) fn files(&self, observed: Option<&Observed>) -> Option<PathSet> {
         let objects = FileObjects::open_read_only(self.copy.objects()).ok()?;
-        load_set(&objects, collection.observed()?.set?.root).ok()
+        load_set(&objects, observed?.set?.root).ok()
     }
 }

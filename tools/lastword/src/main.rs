@@ -11,6 +11,7 @@ mod console;
 mod control;
 mod demo;
 mod fail;
+mod foresee;
 mod init;
 mod inspect;
 mod manifest;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::Name;
+use lastword::core::vocabulary::{HoldCause, Name};
 use lastword::core::{Collection, State};
 use lastword::external::{
     FragmentCache, Layout, LocalStore, Looking, Manifest, Plan, SegmentKey, format_of, fragments_of, look,
@@ -14,6 +14,7 @@ use lastword::external::{
 use crate::config::{Config, Entry};
 use crate::console::{Table, grouped, line, note};
 use crate::fail::{DEFECT, Fail};
+use crate::foresee::held;
 use crate::inspect::Inspected;
 
 pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
@@ -40,7 +41,7 @@ pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
 struct Planned {
     files: u64,
     plan: Plan,
-    note: &'static str,
+    note: String,
 }
 
 fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, String> {
@@ -51,9 +52,11 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     };
     let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
     // As a look does: what has not changed since the last one has its versions only in comparison with it.
-    let before = known.and_then(|(inspected, collection)| inspected.observed(collection));
+    let before = known.and_then(|(inspected, collection)| inspected.files(collection.observed()));
+    let applied = known.and_then(|(inspected, collection)| inspected.files(collection.applied_observed()));
     let now = SystemClock::new().wall();
-    let looking = Looking { known: before.as_ref(), ..Looking::new(&LocalStore, &source, now) };
+    let looking =
+        Looking { known: before.as_ref(), applied: applied.as_ref(), ..Looking::new(&LocalStore, &source, now) };
     let seen = look(&looking).map_err(|error| error.to_string())?;
     let files = seen.set.len() as u64;
     let is_first = manifest.is_none();
@@ -70,13 +73,18 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     drop(cache);
     let changes_layout = layout.is_some_and(|layout| layout != Layout::of(&entry.layout));
     let plan = plan_segments(layout, segments, &entry.layout, fragments);
-    let note = match known.map(|(_, collection)| collection) {
-        _ if files == 0 => "its source is empty: held until a person confirms it",
-        None => "not declared yet",
-        Some(_) if is_first => "first build",
-        Some(_) if changes_layout => "another layout: packed anew",
-        Some(_) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build",
-        Some(_) => "",
+    let state = inspected.map_or_else(State::new, |inspected| inspected.state.clone());
+    let note = match (held(state, entry, &seen, now)?, known) {
+        (Some(HoldCause::Empty), _) => "its source is empty: held until a person confirms it".to_owned(),
+        (Some(HoldCause::MostGone { gone, of }), _) => {
+            format!("{gone} of {of} applied files are gone: held until a person confirms it")
+        }
+        (Some(_), _) => "held until a person confirms it".to_owned(),
+        (None, None) => "not declared yet".to_owned(),
+        (None, Some(_)) if is_first => "first build".to_owned(),
+        (None, Some(_)) if changes_layout => "another layout: packed anew".to_owned(),
+        (None, Some(_)) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build".to_owned(),
+        (None, Some(_)) => String::new(),
     };
     Ok(Planned { files, plan, note })
 }
@@ -93,7 +101,7 @@ impl Planned {
         [name.to_string(), grouped(self.files), grouped(self.plan.rows())]
             .into_iter()
             .chain(counts)
-            .chain([grouped(to_build), self.note.to_owned()])
+            .chain([grouped(to_build), self.note.clone()])
             .collect()
     }
 }

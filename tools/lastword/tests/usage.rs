@@ -111,6 +111,20 @@ fn a_plan_says_what_a_build_would_do_and_changes_nothing() {
     assert_eq!(row(&ended), words("lineitem 3 5,000 4 1 0 1,000"), "{}", ended.stdout);
     assert_eq!(place.manifest(), before);
 
+    // What a run would hold is foreseen, unless the file says that a loss is a change like any other.
+    (0..20).for_each(|n| place.write(format!("d{n}.parquet"), 1, n));
+    place.once().expect_code(0);
+    (0..20).for_each(|n| std::fs::remove_file(place.lake().join(format!("d{n}.parquet"))).unwrap());
+    let ended = plan().expect_code(0);
+    assert!(ended.stdout.contains("20 of 23 applied files are gone: held until"), "{}", ended.stdout);
+    ["a", "b", "c"].iter().for_each(|n| std::fs::remove_file(place.lake().join(format!("{n}.parquet"))).unwrap());
+    let ended = plan().expect_code(0);
+    assert!(ended.stdout.contains("its source is empty: held until"), "{}", ended.stdout);
+    let config = std::fs::read_to_string(place.config()).unwrap();
+    place.configure(&format!("{config}empty_source = \"apply\"\n"));
+    let ended = plan().expect_code(0);
+    assert!(!ended.stdout.contains("held"), "{}", ended.stdout);
+
     place.spoil("bad.parquet", std::time::Duration::ZERO);
     let ended = plan().expect_code(1);
     assert!(ended.stderr.contains("lineitem: bad.parquet is corrupt"), "{}", ended.stderr);

@@ -138,7 +138,7 @@ pub(crate) struct BetweenArgs {
 pub(crate) struct SelectionArgs {
     /// From this event on.
     #[arg(long, value_name = "SEQ")]
-    from: Option<u64>,
+    pub(crate) from: Option<u64>,
     /// Up to but without this event.
     #[arg(long, value_name = "SEQ")]
     to: Option<u64>,

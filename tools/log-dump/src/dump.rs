@@ -37,6 +37,10 @@ pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failur
         output.summary(printed, from.min(to), to, input.head())?;
     }
     output.finish()?;
+    let begins = input.start().first();
+    if selection.from.is_some_and(|from| from < begins.0) {
+        crate::complain(&format!("history begins with event {begins}: what came before was let go"));
+    }
     if unknown > 0 {
         crate::complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
     }

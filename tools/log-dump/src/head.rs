@@ -12,6 +12,8 @@ use crate::output::Output;
 #[derive(Serialize)]
 struct HeadLine {
     kind: &'static str,
+    /// The first event that is there, or will be.
+    begins: u64,
     seq: u64,
     hash: String,
     epoch: u64,
@@ -27,6 +29,7 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     let (end, anchor) = (input.end(), input.anchor());
     let head = HeadLine {
         kind: "head",
+        begins: input.start().first().0,
         seq: end.seq.0,
         hash: end.hash.to_string(),
         epoch: end.epoch.0,
@@ -44,6 +47,9 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
         return output.finish();
     }
     output.line(&format!("seq            {}", head.seq))?;
+    if !input.start().is_whole() {
+        output.line(&format!("begins with    {}", head.begins))?;
+    }
     output.line(&format!("hash           {}", head.hash))?;
     output.line(&format!("epoch          {}", head.epoch))?;
     output.line(&format!("time           {}", head.time.as_deref().unwrap_or("-")))?;

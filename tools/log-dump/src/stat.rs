@@ -113,11 +113,11 @@ fn count_types(
 
 fn count_frames(input: &Input) -> Result<StatLine, Failure> {
     let mut stat = StatLine { events_per_frame_min: u64::MAX, ..StatLine::default() };
-    let mut events = 0_u64;
-    for bytes in input.reader().frames(Seq::ZERO) {
+    let (first, mut events) = (input.start().first(), 0_u64);
+    for bytes in input.reader().frames(first) {
         let bytes = bytes?;
-        let frame =
-            Frame::parse(&bytes).map_err(|found| Failure::from(LogError::Damaged { at: Seq(events).next(), found }))?;
+        let frame = Frame::parse(&bytes)
+            .map_err(|found| Failure::from(LogError::Damaged { at: Seq(first.0 + events), found }))?;
         let count = u64::from(frame.header().count);
         events += count;
         stat.frames += 1;

@@ -75,6 +75,67 @@ fn a_stranger_reads_the_same() {
     assert!(summary.starts_with("{\"kind\":\"summary\""));
 }
 
+/// The story is full of everything that a state may hold: running attempts, dropped collections that still owe, holds.
+#[test]
+fn a_stranger_knows_every_name_out_of_a_base() {
+    if !is_ready() {
+        return;
+    }
+    let (dir, whole) = story_log();
+    let copy = lastword::log::PrivateCopy::of(&whole).unwrap();
+    let ends = ends(copy.reader().as_ref());
+    drop(copy);
+    assert!(ends.len() > 30, "{}", ends.len());
+    let mut behind = 0;
+    for (n, (at, _)) in ends.iter().enumerate().rev().step_by(4) {
+        let (path, stream) = (dir.path().join(format!("state-{at}")), dir.path().join(format!("{at}.evlog")));
+        copy_tree(&whole, &path);
+        shorten(&path, *at, 1 + u32::try_from(n).unwrap() % 3);
+        ok(&path, "verify", &[]);
+        ok(&path, "export", &[stream.to_str().unwrap()]);
+        let (told, output) = (ok(&path, "dump", &["--json"]), read(&stream));
+        assert_eq!((code(&output), err(&output)), (0, String::new()), "behind event {at}");
+        assert_eq!(out(&output), told, "behind event {at}");
+        assert_eq!(ok(&stream, "dump", &["--json"]), told);
+        assert!(told.contains(&format!("\"from\":{},", at.next())), "{told}");
+        let declared = told.matches("\"type\":\"collection_declared\"").count();
+        behind += usize::from(told.matches("\"collection\":").count() > declared);
+    }
+    assert!(behind > 5, "names come out of the base");
+}
+
+#[test]
+fn a_stranger_misses_a_base_like_anybody() {
+    if !is_ready() {
+        return;
+    }
+    let (dir, path) = story_log();
+    let stream = dir.path().join("log.evlog");
+    let end = ends(lastword::log::PrivateCopy::of(&path).unwrap().reader().as_ref())[20].0;
+    shorten(&path, end, 2);
+    ok(&path, "export", &[stream.to_str().unwrap()]);
+    let whole = fs::read(&stream).unwrap();
+    let mut blocks = vec![&whole[16..]];
+    while let Some(rest) = blocks.pop().filter(|rest| !rest.is_empty()) {
+        let length = 8 + u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        blocks.extend([&rest[..length], &rest[length..]]);
+    }
+    // The last two blocks are the frame with the second part, which is its only event, and the end.
+    let (end, frame) = (blocks.pop().unwrap(), blocks.pop().unwrap());
+    assert_eq!((&frame[..4], &end[..4]), (&b"FRM "[..], &b"END "[..]));
+    let before = blocks.iter().rfind(|block| block.starts_with(b"FRM ")).unwrap();
+    let mut cut = [&whole[..16], &blocks.concat(), &end[..8]].concat();
+    for (count, less) in [(8, 1), (16, 1), (24, 0)] {
+        let count = u64::from_le_bytes(end[count..count + 8].try_into().unwrap());
+        cut.extend((count - less).to_le_bytes());
+    }
+    cut.extend(&before[before.len() - 32..]);
+    fs::write(&stream, cut).unwrap();
+    let (ours, theirs) = (on(&stream, "verify", &[]), read(&stream));
+    assert_eq!((code(&ours), code(&theirs)), (1, 1), "{}{}", err(&ours), err(&theirs));
+    assert!(err(&theirs).contains("the base of a stream that begins later is not in it"), "{}", err(&theirs));
+}
+
 #[test]
 fn a_stranger_notices_the_same_damage() {
     if !is_ready() {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
-use lastword::log::{Frame, FrameHash, LogError};
+use lastword::log::{Frame, FrameHash, LogError, Start};
 use serde::Serialize;
 
 use crate::args::SelectionArgs;
@@ -48,12 +48,25 @@ pub(super) fn run(left: (&Input, &Path), right: (&Input, &Path), json: bool) -> 
 struct Common {
     seq: Seq,
     hash: FrameHash,
-    time: Timestamp,
+    /// Nothing if its frame was deleted in both.
+    time: Option<Timestamp>,
 }
 
+/// The last frame that both have. Of a log that begins later, the hash of the frame before is known.
 fn last_common(left: &Input, right: &Input) -> Result<Common, Failure> {
-    let mut common = Common { seq: Seq::ZERO, hash: FrameHash::ZERO, time: Timestamp::default() };
-    for pair in frames(left).zip(frames(right)) {
+    let (later, earlier) = if left.start().seq >= right.start().seq { (left, right) } else { (right, left) };
+    let start = later.start();
+    let mut common = Common { seq: start.seq, hash: start.hash, time: None };
+    if earlier.start().seq < start.seq {
+        common = match frames(earlier, start.seq).next().transpose()? {
+            Some(frame) if (frame.seq, frame.hash) == (start.seq, start.hash) => frame,
+            Some(_) => return Err(apart(Exit::Defect, "they part before", start)),
+            None => return Err(apart(Exit::Usage, "one of them ends before", start)),
+        };
+    } else if earlier.start().hash != start.hash {
+        return Err(apart(Exit::Defect, "they part before", start));
+    }
+    for pair in frames(later, start.first()).zip(frames(earlier, start.first())) {
         let (ours, theirs) = (pair.0?, pair.1?);
         if ours.hash != theirs.hash {
             break;
@@ -63,12 +76,16 @@ fn last_common(left: &Input, right: &Input) -> Result<Common, Failure> {
     Ok(common)
 }
 
-fn frames(input: &Input) -> impl Iterator<Item = Result<Common, Failure>> + '_ {
-    input.reader().frames(Seq::ZERO).map(|bytes| {
+fn apart(exit: Exit, how: &str, start: Start) -> Failure {
+    Failure::new(exit, format_args!("{how} event {}, with which history begins in the other", start.first()))
+}
+
+fn frames(input: &Input, from: Seq) -> impl Iterator<Item = Result<Common, Failure>> + '_ {
+    input.reader().frames(from).map(|bytes| {
         let bytes = bytes?;
         let damaged = |found| Failure::from(LogError::Damaged { at: input.last(), found });
         let frame = Frame::parse(&bytes).map_err(damaged)?;
-        Ok(Common { seq: frame.last(), hash: frame.hash(), time: frame.header().time })
+        Ok(Common { seq: frame.last(), hash: frame.hash(), time: Some(frame.header().time) })
     })
 }
 
@@ -125,7 +142,10 @@ fn head(output: &mut Output, common: &Common, sides: &[Side<'_>; 2], verdict: Ve
     })?;
     match seq {
         Seq::ZERO => output.line("common  nothing")?,
-        seq => output.line(&format!("common  up to event {seq}, {time}, frame {hash}"))?,
+        seq => {
+            let time = time.map_or_else(String::new, |time| format!(" {time},"));
+            output.line(&format!("common  up to event {seq},{time} frame {hash}"))?;
+        }
     }
     for (side, sign) in sides.iter().zip(['<', '>']) {
         let end = side.input.end();
@@ -175,7 +195,7 @@ impl DiffLine {
             verdict: verdict.name(),
             common_seq: common.seq.0,
             common_hash: any.then(|| common.hash.to_string()),
-            common_time: any.then(|| common.time.to_string()),
+            common_time: common.time.map(|time| time.to_string()),
             left,
             right,
         }

@@ -8,11 +8,11 @@ use glob::Pattern;
 use lastword::core::State;
 use lastword::core::vocabulary::{AbortReason, Event, Name, Recorded, Seq, Timestamp};
 use lastword::describe::Describer;
-use lastword::replay::{ReplayError, Until, begin, events};
+use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::side::{At, Change, Policies, Side, changes, side};
+use super::side::{At, Change, Side, changes, side};
 use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::{Output, printable};
@@ -28,7 +28,7 @@ pub(super) fn run(
     collection: Option<&Pattern>,
     json: bool,
 ) -> Result<(), Failure> {
-    let mut reading = Reading::new(collection, begin(input.reader())?);
+    let mut reading = Reading::new(begin_before(input.reader(), from)?, collection);
     let Some(first) = reading.read(input, from, to)? else {
         return Err(Failure::new(Exit::Usage, "--from lies behind --to: name the earlier point with --from"));
     };
@@ -64,7 +64,6 @@ struct Point {
 struct Reading<'g> {
     glob: Option<&'g Pattern>,
     state: State,
-    policies: Policies,
     describer: Describer,
     /// Of collections that are there at one of the two points.
     counts: BTreeMap<Name, Counts>,
@@ -75,12 +74,11 @@ struct Reading<'g> {
 }
 
 impl<'g> Reading<'g> {
-    fn new(glob: Option<&'g Pattern>, begins: State) -> Reading<'g> {
+    fn new(begin: State, glob: Option<&'g Pattern>) -> Reading<'g> {
         Reading {
             glob,
-            describer: Describer::behind(&begins),
-            state: begins,
-            policies: Policies::new(),
+            describer: Describer::behind(&begin),
+            state: begin,
             counts: BTreeMap::new(),
             total: Counts::default(),
             declarations: 0,
@@ -91,7 +89,7 @@ impl<'g> Reading<'g> {
     /// Reads up to `to`, and gives the collections as they are at `from`; nothing if that comes later.
     fn read(&mut self, input: &Input, from: Until, to: Until) -> Result<Option<Point>, ReplayError> {
         let mut first = None;
-        for event in events(input.reader(), Seq::ZERO) {
+        for event in events(input.reader(), self.state.last().next()) {
             let event = event?;
             if first.is_none() && is_behind(&event, from) {
                 first = Some(self.point(from));
@@ -99,7 +97,7 @@ impl<'g> Reading<'g> {
             if is_behind(&event, to) {
                 return Ok(first);
             }
-            let name = self.describe(&event);
+            let name = self.describer.describe(&event).name().cloned().filter(|name| self.holds(name));
             self.state.fold(&event).map_err(ReplayError::Illegal)?;
             if let Some(first) = &first {
                 self.count(&event, name, first);
@@ -110,27 +108,11 @@ impl<'g> Reading<'g> {
 
     fn point(&self, until: Until) -> Point {
         let time = now_at(&self.state, until);
-        Point { seq: self.state.last(), time, side: side(&self.state, time, &self.policies, |name| self.holds(name)) }
+        Point { seq: self.state.last(), time, side: side(&self.state, time, |name| self.holds(name)) }
     }
 
     fn holds(&self, name: &Name) -> bool {
         self.glob.is_none_or(|glob| glob.matches(name.as_str()))
-    }
-
-    /// The name that an event is about, if it is one of those that are compared.
-    fn describe(&mut self, event: &Recorded) -> Option<Name> {
-        let described = self.describer.describe(event);
-        if let (Event::CollectionDeclared { .. } | Event::PolicyChanged { .. }, Some(id)) =
-            (&event.event, event.event.collection(event.seq))
-        {
-            let line: Value = serde_json::from_str(&described.json()).unwrap_or_default();
-            self.policies.insert(id, line["policy"].clone());
-        }
-        if let Event::CollectionDropped { collection } = &event.event {
-            self.policies.remove(collection);
-        }
-        let name = described.name().cloned();
-        name.filter(|name| self.holds(name))
     }
 
     fn count(&mut self, event: &Recorded, name: Option<Name>, first: &Point) {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lastword::core::vocabulary::{CollectionId, Fingerprint, Name, Timestamp};
+use lastword::core::vocabulary::{CollectionId, Fingerprint, Name, Policy, Timestamp};
 use lastword::core::{CollectionView, State};
+use lastword::describe::policy_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-/// The policies of collections, as `policy_changed` prints them.
-pub(super) type Policies = BTreeMap<CollectionId, Value>;
 
 /// The collections at a point.
 pub(super) type Side = BTreeMap<Name, At>;
@@ -21,18 +19,18 @@ pub(super) struct At {
 }
 
 /// The collections of `state` for which `holds`.
-pub(super) fn side(state: &State, now: Timestamp, policies: &Policies, holds: impl Fn(&Name) -> bool) -> Side {
+pub(super) fn side(state: &State, now: Timestamp, holds: impl Fn(&Name) -> bool) -> Side {
     let matching = state.by_name().filter(|(_, collection)| holds(&collection.name));
     matching
         .filter_map(|(id, collection)| {
             let view = CollectionView::of(state, id, now)?;
-            Some((collection.name.clone(), At::of(&view, policies.get(&id))))
+            Some((collection.name.clone(), At::of(&view, &collection.policy)))
         })
         .collect()
 }
 
 impl At {
-    fn of(view: &CollectionView, policy: Option<&Value>) -> At {
+    fn of(view: &CollectionView, policy: &Policy) -> At {
         let hex = |fingerprint: Option<Fingerprint>| fingerprint.map(|fingerprint| fingerprint.to_string());
         let applied = view.applied.as_ref();
         let mut fields = Map::new();
@@ -43,7 +41,7 @@ impl At {
         // A canonical spec is JSON.
         field("spec", view.spec.to_value());
         field("versioned", view.versioned.into());
-        field("policy", policy.cloned().unwrap_or_default());
+        field("policy", serde_json::from_str(&policy_json(policy)).unwrap_or_default());
         field("generation", view.generation.0.into());
         field("latest", hex(view.latest).into());
         field("wanted", hex(view.wanted).into());

@@ -1,12 +1,12 @@
 //! Why a collection is as it is.
 
-use lastword::core::vocabulary::{Fingerprint, Name, Scope, Timestamp};
+use lastword::core::vocabulary::{Fingerprint, Name, Scope, Seq, Timestamp};
 use lastword::core::{Collection, CollectionView, Condition, DeliveryFailure, Lag, Owes, Pending, State};
 use lastword::replay::Until;
 use serde::Serialize;
 
 use super::chain::Chain;
-use super::life::{Incarnation, Life};
+use super::life::{Incarnation, Life, Since};
 use super::{Extent, MarkLine, rows, unknown};
 use crate::fail::Failure;
 use crate::input::Input;
@@ -19,13 +19,19 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, json: bool) -> Resul
     let life = Life::of(input, name, until)?;
     let Some(incarnation) = &life.incarnation else {
         let last = life.state.last();
-        return Err(unknown(format_args!("NAME {name:?}: no such collection was declared up to event {last}")));
+        let known = if life.begins > Seq(1) {
+            format!(" from event {} on, where history begins", life.begins)
+        } else {
+            String::new()
+        };
+        return Err(unknown(format_args!("NAME {name:?}: no such collection was declared{known} up to event {last}")));
     };
     let chain = Chain {
         ids: &life.ids,
         task: None,
         first: incarnation.begin(),
         last: life.state.last(),
+        begins: life.begins,
         always: incarnation.turning_points(),
         recent: life.recent.first(),
     };
@@ -33,13 +39,16 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, json: bool) -> Resul
     let sentence = sentence(&life, incarnation);
     if json {
         let events = chain.write(input, &mut output, true)?;
-        let extent = Extent::new(events, chain.first, chain.last, input.head());
+        let extent = Extent::new(events, &chain, input.head());
         output.object(&WhyLine::of(&life, incarnation, sentence, extent))?;
         return output.finish();
     }
     head(&mut output, &life, incarnation, &sentence)?;
     let begin = if incarnation.begin() == incarnation.id.0 { "since its declaration" } else { "since a commit" };
-    output.line(&format!("\n{begin}, event {}:", chain.first))?;
+    output.line(&match chain.history_begins() {
+        Some(begins) => format!("\n{begin}, event {}; history begins with event {begins}:", chain.first),
+        None => format!("\n{begin}, event {}:", chain.first),
+    })?;
     chain.write(input, &mut output, false)?;
     output.finish()
 }
@@ -57,11 +66,18 @@ fn sentence(life: &Life, incarnation: &Incarnation) -> String {
     }
     let condition = &view.condition;
     let mut parts = vec![format!("{name} is {}: {condition}", condition.name().replace('_', " "))];
-    parts.extend(incarnation.since.as_ref().map(|since| format!("since {since}")));
+    match &incarnation.since {
+        Since::Event(mark) => parts.push(format!("since {mark}")),
+        Since::Time => {}
+        Since::Forgotten => parts.push(format!("since before event {}, with which history begins", life.begins)),
+    }
     match condition {
         Condition::WaitingForWorker => parts.push(busy(&life.state, &Scope::Kind(view.kind.clone()))),
         Condition::Limit { scope, .. } => {
-            parts.extend(life.limits.as_ref().map(|limits| format!("the limits are those of {limits}")));
+            parts.push(match &life.limits {
+                Some(limits) => format!("the limits are those of {limits}"),
+                None => "the limits were set before history begins".to_owned(),
+            });
             parts.push(busy(&life.state, scope));
         }
         _ => {}
@@ -139,7 +155,8 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
     let by = |fingerprint: Option<Fingerprint>, by: String| {
         fingerprint.map_or_else(|| "unknown".to_owned(), |fingerprint| format!("{fingerprint}  {by}"))
     };
-    let wanted_by = incarnation.wanted_by.as_ref().map_or_else(String::new, |mark| format!(", {mark}"));
+    let wanted_by = incarnation.wanted_by.as_ref();
+    let wanted_by = wanted_by.map_or_else(|| "before history begins".to_owned(), |mark| mark.to_string());
     let applied = view.applied.as_ref().map_or_else(
         || "nothing yet".to_owned(),
         |applied| {
@@ -154,7 +171,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
             ("kind", Some(format!("{}, incarnation {}", view.kind, view.id))),
             ("source", Some(view.source.to_string())),
             ("latest", Some(by(view.latest, format!("heard by event {}", incarnation.heard)))),
-            ("wanted", Some(by(view.wanted, format!("generation {}{wanted_by}", view.generation)))),
+            ("wanted", Some(by(view.wanted, format!("generation {}, {wanted_by}", view.generation)))),
             ("applied", Some(applied)),
             ("task", view.task.map(|task| format!("{task}, {} attempts so far", view.attempts))),
             ("failures", (view.failures > 0).then(|| format!("{} in a row", view.failures))),
@@ -216,7 +233,7 @@ impl<'a> WhyLine<'a> {
             incarnation: view.id.0.0,
             condition: dropped.as_ref().map_or(view.condition.name(), |_| "dropped"),
             sentence,
-            since: dropped.as_ref().or(incarnation.since.as_ref()).map(MarkLine::from),
+            since: dropped.as_ref().or(incarnation.since.mark()).map(MarkLine::from),
             generation: view.generation.0,
             latest: hex(view.latest),
             latest_seq: incarnation.heard.0,

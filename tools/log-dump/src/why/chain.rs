@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use lastword::core::State;
 use lastword::core::vocabulary::{CollectionId, Event, Recorded, Seq, TaskId};
 use lastword::describe::Describer;
 use lastword::replay::{begin, events};
@@ -38,8 +39,11 @@ pub(super) struct Chain<'a> {
     pub(super) ids: &'a BTreeSet<CollectionId>,
     /// Only the events of this task, and those named in `always`.
     pub(super) task: Option<TaskId>,
+    /// Where the story begins, which may be before the first event that is still there.
     pub(super) first: Seq,
     pub(super) last: Seq,
+    /// The first event that is there.
+    pub(super) begins: Seq,
     /// What is told in any case.
     pub(super) always: BTreeSet<Seq>,
     /// From here on people are shown all of it.
@@ -47,13 +51,19 @@ pub(super) struct Chain<'a> {
 }
 
 impl Chain<'_> {
+    /// Where history begins, if that cuts the story off.
+    pub(super) fn history_begins(&self) -> Option<Seq> {
+        (self.first < self.begins).then_some(self.begins)
+    }
+
     /// Writes the events, and says how many there are. Lines for people have a remark where an event alone does not
     /// say why.
     pub(super) fn write(&self, input: &Input, output: &mut Output, json: bool) -> Result<u64, Failure> {
-        let (mut fates, mut outstanding) = (Fates::default(), 0_u64);
-        let mut describer = Describer::behind(&begin(input.reader())?);
+        let state = begin(input.reader())?;
+        let (mut describer, mut fates) = (Describer::behind(&state), Fates::default());
+        let mut outstanding = self.outstanding(&state);
         let (mut told, mut left_out) = (0, LeftOut::default());
-        for event in events(input.reader(), Seq::ZERO) {
+        for event in events(input.reader(), state.last().next()) {
             let event = event?;
             if event.seq > self.last {
                 break;
@@ -91,6 +101,16 @@ impl Chain<'_> {
             Event::DataLossAccepted { .. } => true,
             _ => ours && (self.is_of_task(event) || self.always.contains(&event.seq)),
         }
+    }
+
+    /// How many attempts of the name, or of the task, have not ended in `state`.
+    fn outstanding(&self, state: &State) -> u64 {
+        let running = state.running().map(|(_, attempt)| attempt);
+        let attempts = running.chain(state.all_draining().map(|(_, draining)| draining.attempt));
+        let ours = attempts.filter(|attempt| {
+            self.ids.contains(&attempt.collection) && self.task.is_none_or(|task| attempt.task == task)
+        });
+        ours.count() as u64
     }
 
     /// How many attempts of the name, or of the task, have started and not ended.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lastword::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, Timestamp};
 use lastword::core::{CollectionView, State};
-use lastword::replay::{ReplayError, Until, begin, events};
+use lastword::replay::{ReplayError, Until, begin_before, events};
 
 use super::Mark;
 use super::chain::Recent;
@@ -24,6 +24,17 @@ pub(super) struct Life {
     pub(super) limits: Option<Mark>,
     /// The last events about the name.
     pub(super) recent: Recent,
+    /// The first event that is there.
+    pub(super) begins: Seq,
+}
+
+/// Since when a condition is what it is.
+pub(super) enum Since {
+    Event(Mark),
+    /// It became so by the mere passing of time.
+    Time,
+    /// Since before history begins.
+    Forgotten,
 }
 
 /// What led one incarnation to where it is.
@@ -31,9 +42,8 @@ pub(super) struct Incarnation {
     pub(super) id: CollectionId,
     /// As it is, or as it was when it was dropped.
     pub(super) view: CollectionView,
-    /// Since when its condition is what it is, unless it became so by the mere passing of time.
-    pub(super) since: Option<Mark>,
-    /// What made its word wanted.
+    pub(super) since: Since,
+    /// What made its word wanted, unless that was before history begins.
     pub(super) wanted_by: Option<Mark>,
     /// The last accepted word or look.
     pub(super) heard: Seq,
@@ -45,20 +55,8 @@ pub(super) struct Incarnation {
 impl Life {
     /// Replays the log up to `until` and follows `name`.
     pub(super) fn of(input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
-        let mut life = Life {
-            state: begin(input.reader())?,
-            now: Timestamp::default(),
-            incarnation: None,
-            ids: BTreeSet::new(),
-            limits: None,
-            recent: Recent::default(),
-        };
-        // In a log that begins later the collection may have been declared before.
-        if let Some(id) = life.state.id_of(name) {
-            life.ids.insert(id);
-            life.incarnation = Incarnation::begun(&life.state, id);
-        }
-        for event in events(input.reader(), life.state.last().next()) {
+        let mut life = Life::behind(begin_before(input.reader(), until)?, name);
+        for event in events(input.reader(), life.begins) {
             let event = event?;
             if is_behind(&event, until) {
                 break;
@@ -74,6 +72,20 @@ impl Life {
         life.now = now_at(&life.state, until);
         life.look(life.now);
         Ok(life)
+    }
+
+    /// What is known of `name` where history begins.
+    fn behind(state: State, name: &Name) -> Life {
+        let (id, dropped) = (state.id_of(name), state.orphans().filter(|(_, orphan)| orphan.name == *name));
+        Life {
+            now: state.at(),
+            incarnation: id.and_then(|id| Incarnation::behind(&state, id)),
+            ids: dropped.map(|(id, _)| id).chain(id).collect(),
+            limits: None,
+            recent: Recent::default(),
+            begins: state.last().next(),
+            state,
+        }
     }
 
     /// Takes note of an event, and says whether it is about the name.
@@ -96,7 +108,7 @@ impl Life {
         let Some(incarnation) = &mut self.incarnation else { return };
         let Some(view) = CollectionView::of(&self.state, incarnation.id, now) else { return };
         if view.condition.name() != incarnation.view.condition.name() {
-            incarnation.since = None;
+            incarnation.since = Since::Time;
         }
         incarnation.view = view;
     }
@@ -107,7 +119,7 @@ impl Incarnation {
         let view = CollectionView::of(state, id, recorded.at)?;
         Some(Incarnation {
             id,
-            since: Some(Mark::of(recorded)),
+            since: Since::Event(Mark::of(recorded)),
             wanted_by: view.wanted.map(|_| Mark::of(recorded)),
             view,
             heard: recorded.seq,
@@ -117,19 +129,13 @@ impl Incarnation {
         })
     }
 
-    /// What the state before the first event says of it.
-    fn begun(state: &State, id: CollectionId) -> Option<Incarnation> {
+    /// One that was declared before history begins, with what `state` still knows.
+    fn behind(state: &State, id: CollectionId) -> Option<Incarnation> {
         let view = CollectionView::of(state, id, state.at())?;
-        Some(Incarnation {
-            id,
-            since: None,
-            wanted_by: None,
-            heard: state.collection(id)?.heard,
-            dropped: None,
-            last_commit: view.applied.as_ref().map(|applied| applied.seq),
-            commit_before: None,
-            view,
-        })
+        let heard = state.collection(id)?.heard;
+        let last_commit = view.applied.as_ref().map(|applied| applied.seq);
+        let (since, wanted_by, dropped, commit_before) = (Since::Forgotten, None, None, None);
+        Some(Incarnation { id, view, since, wanted_by, heard, dropped, last_commit, commit_before })
     }
 
     fn follow(&mut self, state: &State, recorded: &Recorded) {
@@ -142,7 +148,7 @@ impl Incarnation {
         // Gone: how it was stays.
         let Some(view) = CollectionView::of(state, self.id, recorded.at) else { return };
         if view.condition.name() != self.view.condition.name() {
-            self.since = Some(Mark::of(recorded));
+            self.since = Since::Event(Mark::of(recorded));
         }
         if word(&view) != word(&self.view) {
             self.wanted_by = Some(Mark::of(recorded));
@@ -163,8 +169,18 @@ impl Incarnation {
     /// The events that are told however many others are left out.
     pub(super) fn turning_points(&self) -> BTreeSet<Seq> {
         let task = self.view.task.map(|task| task.0);
-        let marks = [&self.since, &self.wanted_by, &self.dropped].into_iter().flatten().map(|mark| mark.seq);
+        let marks = [self.since.mark(), self.wanted_by.as_ref(), self.dropped.as_ref()];
+        let marks = marks.into_iter().flatten().map(|mark| mark.seq);
         marks.chain([self.begin(), self.heard]).chain(task).chain(self.last_commit).collect()
+    }
+}
+
+impl Since {
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        match self {
+            Since::Event(mark) => Some(mark),
+            Since::Time | Since::Forgotten => None,
+        }
     }
 }
 

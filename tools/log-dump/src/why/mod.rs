@@ -18,10 +18,11 @@ use lastword::log::FrameHash;
 use lastword::replay::Until;
 use serde::Serialize;
 
+use self::chain::Chain;
 use crate::args::LogArgs;
 use crate::fail::{Exit, Failure};
 use crate::input::Input;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
@@ -90,12 +91,20 @@ struct Extent {
     events: u64,
     from: u64,
     to: u64,
+    /// The first event of the log, if the story began before it.
+    history_begins: Option<u64>,
     head: String,
 }
 
 impl Extent {
-    fn new(events: u64, from: Seq, last: Seq, head: FrameHash) -> Extent {
-        Extent { events, from: from.0, to: last.next().0, head: head.to_string() }
+    fn new(events: u64, chain: &Chain<'_>, head: FrameHash) -> Extent {
+        Extent {
+            events,
+            from: chain.first.max(chain.begins).0,
+            to: chain.last.next().0,
+            history_begins: chain.history_begins().map(|begins| begins.0),
+            head: head.to_string(),
+        }
     }
 }
 
@@ -106,7 +115,5 @@ fn unknown(problem: impl fmt::Display) -> Failure {
 /// The rows of the answer that do apply, one below the other.
 fn rows(output: &mut Output, rows: &[(&str, Option<String>)]) -> Result<(), Failure> {
     let given = rows.iter().filter_map(|(heading, text)| Some((heading, text.as_ref()?)));
-    given
-        .into_iter()
-        .try_for_each(|(heading, text)| output.line(&crate::output::printable(&format!("{heading:<10}{text}"))))
+    given.into_iter().try_for_each(|(heading, text)| output.line(&printable(&format!("{heading:<10}{text}"))))
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use lastword::core::vocabulary::{
     AbortReason, CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, TaskId, Timestamp,
 };
-use lastword::core::{CollectionView, State};
+use lastword::core::{Applied, CollectionView, State, Status, Task};
 use lastword::describe::{name_of_failure, name_of_rejection};
-use lastword::replay::{ReplayError, Until, begin, events};
+use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 
 use super::chain::{Chain, Recent};
@@ -19,12 +19,17 @@ use crate::output::{Output, printable};
 use crate::point::{is_behind, now_at};
 
 pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bool) -> Result<(), Failure> {
-    let state = begin(input.reader())?;
-    let mut reading = Reading { task: id, state, word: None, found: None, recent: Recent::default() };
+    let mut reading = Reading::behind(begin_before(input.reader(), until)?, name, id);
     reading.read(input, name, until)?;
     let last = reading.state.last();
     let Some(found) = &reading.found else {
-        return Err(unknown(format_args!("--task {id}: no such task was created for {name:?} up to event {last}")));
+        let begins = reading.begins;
+        let problem = if id.0 < begins {
+            format!("it is older than event {begins}, with which history begins, and neither live nor committed last")
+        } else {
+            format!("no such task was created for {name:?} up to event {last}")
+        };
+        return Err(unknown(format_args!("--task {id}: {problem}")));
     };
     let now = now_at(&reading.state, until);
     let condition = CollectionView::of(&reading.state, found.collection, now).map(|view| view.condition);
@@ -35,19 +40,22 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bo
         task: Some(id),
         first: found.created_by.as_ref().map_or(id.0, |word| word.seq),
         last,
+        begins: reading.begins,
         always: found.turning_points(),
         recent: reading.recent.first(),
     };
     let mut output = Output::new();
     if json {
         let events = chain.write(input, &mut output, true)?;
-        let extent = Extent::new(events, chain.first, last, input.head());
+        let extent = Extent::new(events, &chain, input.head());
         let condition = condition.as_ref().map_or("dropped", |condition| condition.name());
         output.object(&answer.line(condition, now, extent))?;
         return output.finish();
     }
     answer.head(&mut output)?;
-    output.line("")?;
+    output.line(
+        &chain.history_begins().map_or_else(String::new, |begins| format!("\nhistory begins with event {begins}:")),
+    )?;
     chain.write(input, &mut output, false)?;
     output.finish()
 }
@@ -61,6 +69,8 @@ struct Reading {
     found: Option<Found>,
     /// The last events of the task.
     recent: Recent,
+    /// The first event that is there.
+    begins: Seq,
 }
 
 /// What became of a task.
@@ -69,8 +79,7 @@ struct Found {
     collection: CollectionId,
     generation: Generation,
     fingerprint: Fingerprint,
-    created: Mark,
-    /// The word that made it necessary.
+    /// The word that made it necessary, unless that was before history begins.
     created_by: Option<Mark>,
     attempts: u32,
     last_failure: Option<String>,
@@ -90,8 +99,25 @@ struct Rejected {
 }
 
 impl Reading {
+    /// What is known of the task where history begins: if it is live, how far it has come, and if its result is what
+    /// is applied, that. Of others nothing is left.
+    fn behind(state: State, name: &Name, task: TaskId) -> Reading {
+        let known = state.id_of(name).and_then(|id| Some((id, state.collection(id)?)));
+        let found = known.and_then(|(id, collection)| {
+            let live = match &collection.status {
+                Status::Waiting(waiting) => Some(&waiting.task),
+                Status::Running(running) => Some(&running.task),
+                Status::Idle | Status::Parked(_) => None,
+            };
+            let live = live.filter(|live| live.id == task).map(|live| Found::live(id, live));
+            let applied = collection.applied.as_ref().filter(|applied| applied.task == task);
+            live.or_else(|| applied.map(|applied| Found::committed(id, applied)))
+        });
+        Reading { task, begins: state.last().next(), state, word: None, found, recent: Recent::default() }
+    }
+
     fn read(&mut self, input: &Input, name: &Name, until: Until) -> Result<(), ReplayError> {
-        for event in events(input.reader(), Seq::ZERO) {
+        for event in events(input.reader(), self.begins) {
             let event = event?;
             if is_behind(&event, until) {
                 break;
@@ -121,20 +147,8 @@ impl Reading {
             return;
         }
         if let Event::TaskCreated { generation, fingerprint, .. } = recorded.event {
-            self.found = Some(Found {
-                id: self.task,
-                collection: id,
-                generation,
-                fingerprint,
-                created: Mark::of(recorded),
-                created_by: self.word.clone(),
-                attempts: 0,
-                last_failure: None,
-                fate: None,
-                dropped: None,
-                rejections: 0,
-                last_rejection: None,
-            });
+            let created_by = self.word.clone();
+            self.found = Some(Found { created_by, ..Found::new(self.task, id, generation, fingerprint) });
         }
         if let Some(found) = &mut self.found {
             found.follow(recorded, self.word.as_ref());
@@ -144,6 +158,37 @@ impl Reading {
 }
 
 impl Found {
+    fn new(id: TaskId, collection: CollectionId, generation: Generation, fingerprint: Fingerprint) -> Found {
+        Found {
+            id,
+            collection,
+            generation,
+            fingerprint,
+            created_by: None,
+            attempts: 0,
+            last_failure: None,
+            fate: None,
+            dropped: None,
+            rejections: 0,
+            last_rejection: None,
+        }
+    }
+
+    fn live(collection: CollectionId, task: &Task) -> Found {
+        let failure = task.last_failure.as_ref().map(|failure| {
+            let line = failure.message.lines().next().unwrap_or_default();
+            format!("before history begins: {}: {line}", name_of_failure(failure.reason))
+        });
+        let found = Found::new(task.id, collection, task.generation, task.fingerprint);
+        Found { attempts: task.attempts, last_failure: failure, ..found }
+    }
+
+    fn committed(collection: CollectionId, applied: &Applied) -> Found {
+        let at = Mark { seq: applied.seq, at: applied.at, event: "task_completed", by: None };
+        let found = Found::new(applied.task, collection, applied.generation, applied.fingerprint);
+        Found { fate: Some(Fate { at, ending: Ending::Committed }), ..found }
+    }
+
     fn follow(&mut self, recorded: &Recorded, word: Option<&Mark>) {
         match &recorded.event {
             Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
@@ -173,7 +218,7 @@ impl Found {
     fn turning_points(&self) -> BTreeSet<Seq> {
         let marks = [self.created_by.as_ref(), self.fate.as_ref().map(|fate| &fate.at), self.obsolete_by()];
         let rejected = self.last_rejection.as_ref().map(|rejected| &rejected.mark);
-        marks.into_iter().chain([rejected]).flatten().map(|mark| mark.seq).chain([self.created.seq]).collect()
+        marks.into_iter().chain([rejected]).flatten().map(|mark| mark.seq).chain([self.id.0]).collect()
     }
 }
 

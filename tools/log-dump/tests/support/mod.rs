@@ -11,9 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use lastword::codec;
+use lastword::codec::state::encode_state;
 use lastword::core::vocabulary::{Event, Seq, Timestamp};
-use lastword::log::{Durability, FrameBuilder, IfAbsent, Log, SledLog};
+use lastword::log::{
+    Durability, Frame, FrameBuilder, FrameHash, IfAbsent, Log, LogReader, PrivateCopy, SledLog, Start,
+};
 use lastword::objects::FileObjects;
+use lastword::replay::{self, Until};
 use tempfile::TempDir;
 
 /// A directory with the log of the story in `state`.
@@ -55,6 +59,29 @@ fn append_to(log: &mut SledLog, records: &[(u16, u16, Vec<u8>)]) {
     log.barrier().unwrap();
 }
 
+/// Lets everything up to `at`, the end of a frame, go from a closed log, with a base in so many parts. A reconciler
+/// does the same at moments of its own.
+pub fn shorten(path: &Path, at: Seq, parts: u32) {
+    let mut log = Box::new(open(path));
+    let reader = log.reader();
+    let mut body = Vec::new();
+    encode_state(&replay::state_at(reader.as_ref(), Until::Seq(at)).unwrap(), &mut body).unwrap();
+    let hash = ends(reader.as_ref()).into_iter().find(|end| end.0 == at).expect("a frame ends there").1;
+    let first = log.appended().seq.next();
+    let length = body.len().div_ceil(parts as usize);
+    for (part, bytes) in (0..).zip(body.chunks(length)) {
+        append_to(&mut log, &[encoded(&Event::BaseFrame { at, hash: hash.0, part, parts, bytes: bytes.into() })]);
+    }
+    log.forget(Start { seq: at, hash, base: first }).unwrap();
+    log.close().unwrap();
+}
+
+/// Where frames end.
+pub fn ends(reader: &dyn LogReader) -> Vec<(Seq, FrameHash)> {
+    let end = |bytes: Vec<u8>| Frame::parse(&bytes).map(|frame| (frame.last(), frame.hash())).unwrap();
+    reader.frames(Seq::ZERO).map(|bytes| end(bytes.unwrap())).collect()
+}
+
 pub fn encoded(event: &Event) -> (u16, u16, Vec<u8>) {
     let mut payload = Vec::new();
     let tag = codec::encode(event, None, &mut payload).unwrap();
@@ -63,7 +90,7 @@ pub fn encoded(event: &Event) -> (u16, u16, Vec<u8>) {
 
 /// The last event of a closed log.
 pub fn last(path: &Path) -> Seq {
-    lastword::log::PrivateCopy::of(path).unwrap().end().seq
+    PrivateCopy::of(path).unwrap().end().seq
 }
 
 pub fn program() -> Command {

@@ -1,0 +1,41 @@
+//! What the log would make of a look: the core decides, on a state that nobody keeps.
+
+use lastword::core::vocabulary::{
+    Command, Epoch, HoldCause, Observation, Observed, PathSet, Recorded, Seen, Subject, Timestamp, Version,
+};
+use lastword::core::{Events, Pending, State, decide};
+use lastword::external::{Look, store_set};
+use lastword::objects::MemoryObjects;
+
+use crate::config::Entry;
+
+/// Why a run would hold what was seen, if it would; `state` is what the log adds up to.
+pub(crate) fn held(state: State, entry: &Entry, seen: &Look, at: Timestamp) -> Result<Option<HoldCause>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let stored = store_set(&MemoryObjects::new(), &seen.set, None).map_err(|error| text(&error))?;
+    let version = Version::new(&seen.version).map_err(|error| text(&error))?;
+    let set = PathSet { root: stored.root, files: stored.files, bytes: stored.bytes };
+    let observed = Observed { version, set: Some(set) };
+    let declaration = entry.declaration().map_err(|error| text(&error))?;
+    let observation = Observation {
+        subject: Subject::Name(entry.name.clone()),
+        began: None,
+        seen: Seen::Content { observed, delta: None, gone: seen.gone },
+    };
+    let open = Command::Open { software: "plan".into() };
+    let commands = [open, Command::Declare(Box::new(declaration)), Command::Observe(observation)];
+    let (mut state, mut events) = (state, Events::new());
+    let epoch = Epoch(state.epoch().0.saturating_add(1));
+    for command in &commands {
+        decide(&state, command, at, &mut events).map_err(|rejection| text(&rejection))?;
+        for (seq, event) in events.drain() {
+            let recorded = Recorded { seq, at, epoch, by: None, event };
+            state.fold(&recorded).map_err(|illegal| text(&illegal))?;
+        }
+    }
+    let pending = state.id_of(&entry.name).and_then(|id| state.collection(id)).and_then(|found| found.pending);
+    Ok(match pending {
+        Some(Pending::Held { cause, .. }) => Some(cause),
+        Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None => None,
+    })
+}
