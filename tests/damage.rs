@@ -3,8 +3,9 @@
 //! state; never another state, never the end of the process, never a wait without end.
 //!
 //! After a clean close that holds to the last event. After an unclean end it holds up to `HEAD`: what comes behind may
-//! be gone, but what is there is what was there, up to the end of some frame. Objects are looked at when they are
-//! needed and by `verify`, so damage to them may be found by that alone; a damaged snapshot is passed over.
+//! be gone, but what is there is what was there, up to the end of some frame. Objects, and what lies before a snapshot,
+//! are looked at when they are needed and by `verify`, so damage to them may be found by that alone; the state is right
+//! all the same. A damaged snapshot is passed over.
 //!
 //! tests/log_damage.rs has the log alone; here it is the whole directory, opened like the engine does. Damaging happens
 //! in children, because an abort would end a test: whatever happens to one, its last line says what it tried.

@@ -30,7 +30,7 @@ pub enum Verdict {
     Same,
     /// It opens and ends earlier, behind `HEAD`, after an unclean end.
     Shorter,
-    /// It opens, and verifying says which object is damaged.
+    /// It opens with the right state, and verifying says what is damaged: an object, or what lies before a snapshot.
     Verified,
 }
 
@@ -67,10 +67,12 @@ pub fn judge(state: &Path, truth: &Truth, damage: &Damage, inspects: bool) -> Re
     let snapshots = Snapshots::of_log(state);
     let mut folding = Folding::from_snapshots(snapshots.clone());
     let opened = SledLog::open_visiting(state, IfAbsent::Create, Durability::Process, &mut folding);
+    // Opened by a snapshot, only what lies behind that was looked at; the rest is for tools, which look at all of it.
+    let resumed = folding.resumed() > Seq::ZERO;
     let log = match (opened, inspected) {
         (Err(_), Some(Ok(_))) => return Err("a tool reads what the writer refuses".to_owned()),
         (Err(_), _) => return Ok(Verdict::Refused),
-        (Ok(_), Some(Err(error))) => return Err(format!("it opens, and a tool is told: {error}")),
+        (Ok(_), Some(Err(error))) if !resumed => return Err(format!("it opens, and a tool is told: {error}")),
         (Ok(log), _) => log,
     };
     let folded = folding.finish().map_err(|error| format!("it opens and does not add up: {error}"))?;
@@ -84,27 +86,27 @@ pub fn judge(state: &Path, truth: &Truth, damage: &Damage, inspects: bool) -> Re
     if truth.clean && end != truth.end {
         return Err(format!("silent loss: it was closed at {} and ends at {}", truth.end.seq, end.seq));
     }
-    let verified = verify(state, &*log.reader(), &snapshots, digest, damage)?;
+    let of_objects = damage.file().is_some_and(|file| file.starts_with("objects"));
+    let verified = verify(state, &*log.reader(), &snapshots, digest, resumed || of_objects)?;
     match (verified, end == truth.end) {
         (Verdict::Same, false) => Ok(Verdict::Shorter),
-        // Every entry was looked at to open it: whatever is done to one shows.
+        // Every entry was looked at by now: whatever is done to one shows.
         (Verdict::Same, true) if damage.is_of_entries() => Err("it opens as if nothing had happened".to_owned()),
         (verdict, _) => Ok(verdict),
     }
 }
 
-/// Objects and snapshots. Objects may be damaged only if that is what was done.
+/// Everything. Something may be found here only if opening had no reason to look at it.
 fn verify(
     state: &Path,
     reader: &dyn LogReader,
     snapshots: &Snapshots,
     digest: [u8; 32],
-    damage: &Damage,
+    may_find: bool,
 ) -> Result<Verdict, String> {
-    let of_objects = damage.file().is_some_and(|file| file.starts_with("objects"));
     let objects = FileObjects::open(state.join("objects")).map_err(|error| format!("objects: {error}"))?;
     match replay::verify_with_snapshots(reader, Some(&objects), snapshots) {
-        Err(ReplayError::Object { .. }) if of_objects => Ok(Verdict::Verified),
+        Err(ReplayError::Object { .. } | ReplayError::Log(_)) if may_find => Ok(Verdict::Verified),
         Err(error) => Err(format!("it opens and does not verify: {error}")),
         Ok((verified, _)) if verified.digest != digest => Err("SameFold: replay says otherwise".to_owned()),
         Ok(_) => Ok(Verdict::Same),
