@@ -218,6 +218,13 @@ impl Collection {
         }
     }
 
+    /// Whether what its task was to build is gone, and what is there instead waits for a person: until somebody
+    /// decides, or the source goes back, an attempt could only fail.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        self.moves > 0 && matches!(self.pending, Some(Pending::Held { .. }))
+    }
+
     /// Whether everything heard is applied.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

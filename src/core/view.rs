@@ -296,6 +296,9 @@ impl Condition {
         if collection.paused {
             return Condition::Paused;
         }
+        if let Some(Pending::Held { cause, fingerprint, .. }) = collection.pending.filter(|_| collection.is_held_up()) {
+            return Condition::Held { cause, fingerprint };
+        }
         let until = waiting.not_before;
         // When the last of the attempts that have to stop first is abandoned.
         let draining = state.draining_of(id).filter_map(|draining| draining.grace_until).max();

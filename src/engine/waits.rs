@@ -109,6 +109,9 @@ fn answer(collection: Option<&Collection>, generation: Generation) -> Option<Wai
     match (&collection.status, collection.pending) {
         (Status::Parked(parked), _) => Some(Waited::Parked { cause: parked.cause }),
         (Status::Idle, Some(Pending::Held { cause, fingerprint, .. })) => Some(Waited::Held { cause, fingerprint }),
+        (Status::Waiting(_), Some(Pending::Held { cause, fingerprint, .. })) if collection.is_held_up() => {
+            Some(Waited::Held { cause, fingerprint })
+        }
         (Status::Idle | Status::Waiting(_), _) if collection.paused => Some(Waited::Paused),
         (Status::Idle | Status::Waiting(_) | Status::Running(_), _) => None,
     }

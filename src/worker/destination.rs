@@ -7,12 +7,13 @@
 //!
 //! * It remembers the highest [`Token`] under which it was written, and refuses a write with a lower one. Whatever an
 //!   abandoned attempt or a publication that hung does later, it then does no harm. An equal token is the same
-//!   publication once more, and is to succeed.
+//!   publication once more, and is to succeed. So is a publication with a lower token, without changing anything: what
+//!   is there is newer. A log that was restored from a backup may still owe it, and what comes after it waits.
 //! * What readers see is changed by [`publish`](super::Worker::publish) alone. An attempt puts what it makes where nobody
 //!   looks: whether it may commit is not known before its end.
 //! * Commits of one collection are published one after the other, in their order, and what a commit replaced is
 //!   discarded only after that commit was published. Between collections there is no order. A name that was dropped
-//!   and declared again is another collection with another id; of the two the higher id is the newer.
+//!   and declared again is another collection with another id, and with higher tokens.
 
 use std::fmt;
 

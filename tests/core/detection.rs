@@ -50,6 +50,41 @@ fn case_21_a_task_goes_on_while_a_loss_is_held() {
 }
 
 #[test]
+fn case_21_a_task_whose_source_is_gone_waits_with_the_loss_for_a_person() {
+    let held_up = || {
+        let (mut world, attempt) = World::started(Policy::default());
+        assert_eq!(world.fail(attempt, moved_to(0)), ["attempt_failed", "attempt_ended", "collection_held"]);
+        // However long it takes: an attempt could only fail, and nothing else says that somebody has to decide.
+        for _ in 0..3 {
+            assert_eq!(world.advance(secs(3600)), Vec::<&str>::new());
+            assert_eq!(
+                (world.condition(), world.state.first_ready([&crate::world::kind()], world.now)),
+                ("held", None)
+            );
+        }
+        world
+    };
+    let mut world = held_up();
+    let (_, held) = world.view().held().unwrap();
+    assert_eq!(world.confirm(held), Ok(vec!["hold_confirmed", "task_aborted", "task_created"]));
+    let attempt = world.assign();
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
+    assert_eq!(world.condition(), "fresh");
+    // Or what it was to build comes back.
+    let mut world = held_up();
+    assert_eq!(world.observe(1), ["source_observed"]);
+    let attempt = world.assign();
+    assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
+    assert_eq!(world.condition(), "fresh");
+    // Or somebody asks for another try, which is one.
+    let mut world = held_up();
+    world.refresh();
+    let attempt = world.assign();
+    world.fail(attempt, moved_to(0));
+    assert_eq!(world.condition(), "held");
+}
+
+#[test]
 fn case_22_an_emptied_source_that_is_confirmed_converges() {
     let mut world = World::fresh(Policy::default());
     world.observe(0);

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lastword::core::vocabulary::{CollectionId, Event, Kind, Limits, Name, RefreshReason, TaskId, Timestamp, Token};
+use lastword::core::Pending;
+use lastword::core::vocabulary::{
+    CollectionId, Event, FailReason, Kind, Limits, Name, RefreshReason, TaskId, Timestamp, Token,
+};
 
 use super::world::World;
 
@@ -20,6 +23,9 @@ struct Member {
     priority: i16,
     paused: bool,
     dropped: bool,
+    /// The source moved under the last attempt, and what it holds now waits for a person.
+    moved: bool,
+    held: bool,
     waits: Option<(TaskId, Timestamp)>,
     running: Option<(TaskId, Token)>,
 }
@@ -34,7 +40,9 @@ impl Roster {
             if let Event::CollectionDeclared { name, kind, policy, .. } = &recorded.event {
                 let (name, kind, priority) = (name.clone(), kind.clone(), policy.priority.0);
                 let (paused, dropped, waits, running) = (false, false, None, None);
-                self.of.insert(id, Member { name, kind, priority, paused, dropped, waits, running });
+                let (moved, held) = (false, false);
+                let member = Member { name, kind, priority, paused, dropped, moved, held, waits, running };
+                self.of.insert(id, member);
             }
             let Some(member) = self.of.get_mut(&id) else { continue };
             match &recorded.event {
@@ -43,6 +51,7 @@ impl Roster {
                 Event::CollectionResumed { .. } => member.paused = false,
                 Event::CollectionDropped { .. } => member.dropped = true,
                 Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. } => {
+                    member.moved = false;
                     member.waits = member.waits.map(|(task, from)| (task, from.min(recorded.at)));
                 }
                 Event::TaskCreated { not_before, .. } => member.waits = Some((TaskId(recorded.seq), *not_before)),
@@ -53,10 +62,14 @@ impl Roster {
                     self.open.insert(token, id);
                     self.assert_within_limits(id);
                 }
-                Event::AttemptFailed { task, retry_at, .. } => {
+                Event::TaskCompleted { .. } => {
+                    (member.running, member.waits, member.moved) = (None, None, false);
+                }
+                Event::AttemptFailed { task, reason, retry_at, .. } => {
+                    member.moved = *reason == FailReason::SourceMoved;
                     (member.running, member.waits) = (None, Some((*task, *retry_at)));
                 }
-                Event::TaskAborted { .. } | Event::TaskCompleted { .. } | Event::TaskParked { .. } => {
+                Event::TaskAborted { .. } | Event::TaskParked { .. } => {
                     (member.running, member.waits) = (None, None);
                 }
                 Event::AttemptEnded { token, .. } => {
@@ -68,6 +81,11 @@ impl Roster {
                 _ => {}
             }
         }
+        // Whether something is held is for other tests to check.
+        for (id, collection) in world.state.collections() {
+            let held = matches!(collection.pending, Some(Pending::Held { .. }));
+            self.of.entry(id).and_modify(|member| member.held = held);
+        }
         self.seen = world.record.len();
     }
 
@@ -75,6 +93,7 @@ impl Roster {
     pub(crate) fn next(&self, now: Timestamp) -> Option<CollectionId> {
         let busy: BTreeSet<CollectionId> = self.open.values().copied().collect();
         let ready = self.of.iter().filter(|(id, member)| !member.paused && !member.dropped && !busy.contains(id));
+        let ready = ready.filter(|(_, member)| !(member.moved && member.held));
         let ranked = ready.filter_map(|(id, member)| {
             let (task, from) = member.waits.filter(|(_, from)| *from <= now)?;
             let free = self.scopes(member).into_iter().all(|(most, count)| count < most);

@@ -8,6 +8,7 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{Reconciler, WatchError, Watched};
 use lastword::log::PrivateCopy;
 
+use crate::press::*;
 use crate::support::*;
 
 #[test]
@@ -206,6 +207,50 @@ fn case_43_a_restored_backup_is_behind_and_catches_up_with_its_source() {
     let tokens: Vec<Token> = of_a.map(|begun| begun.attempt.token).collect();
     assert_eq!(tokens.len(), 3);
     assert!(tokens.is_sorted_by(|a, b| a < b), "what was built since the backup has a lower token: {tokens:?}");
+}
+
+#[test]
+fn case_43_a_restored_backup_that_owes_a_publication_gets_past_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, backup) = (dir.path().join("state"), dir.path().join("backup"));
+    let press = Press::new();
+    let start = || Reconciler::open(&state).kind(kind("press"), press.reborn()).start().unwrap();
+    let commit = |reconciler: &Reconciler, json: &str| {
+        let receipt = reconciler.handle().declare(printed("a", json)).unwrap();
+        reconciler.handle().wait_applied(name("a"), receipt.generation, LONG).unwrap();
+    };
+    let until_met = |reconciler: &Reconciler| {
+        let owes = || reconciler.handle().status(name("a")).unwrap()?.view.owes;
+        until("a owing nothing", || owes().is_some_and(|owes| owes.unpublished + owes.undiscarded == 0));
+    };
+    let live = || press.destination.live("a").unwrap().token;
+
+    let gate = press.gate("door");
+    press.next(Act::Publish, "a", Reaction::Wait(gate.clone()));
+    let reconciler = start();
+    commit(&reconciler, r#"{"n":1}"#);
+    press.until_calls(Act::Publish, "a", 1);
+    // It would wait for the courier.
+    reconciler.shutdown(Duration::ZERO).unwrap();
+    copy_tree(&state, &backup);
+    gate.open();
+
+    let reconciler = start();
+    commit(&reconciler, r#"{"n":2}"#);
+    until_met(&reconciler);
+    reconciler.shutdown(LONG).unwrap();
+    let newest = live();
+
+    std::fs::remove_dir_all(&state).unwrap();
+    copy_tree(&backup, &state);
+    let reconciler = start();
+    until_met(&reconciler);
+    assert_eq!(live(), newest, "what is newer stays");
+    commit(&reconciler, r#"{"n":3}"#);
+    until_met(&reconciler);
+    assert!(live() > newest);
+    assert!(press.destination.live_outputs("a").is_subset(&press.destination.outputs()));
+    reconciler.shutdown(LONG).unwrap();
 }
 
 fn copy_tree(from: &Path, to: &Path) {

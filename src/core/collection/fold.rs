@@ -183,6 +183,9 @@ impl Collection {
                 if self.paused {
                     return Err("the collection is paused");
                 }
+                if self.is_held_up() {
+                    return Err("what it was to build is gone, and what is there waits for a person");
+                }
                 if self.draining > 0 {
                     return Err("an attempt of an ended task has not stopped yet");
                 }
