@@ -198,11 +198,14 @@ impl Known {
                 }
             }
             Event::SourceObserved { observed, admission, .. } => {
-                self.heard.version = Some(observed.version.as_bytes()[0]);
+                let version = Some(observed.version.as_bytes()[0]);
+                // What waited and is admitted now was heard before, and confirmed if it had to be.
+                let is_new = self.held || self.heard.version != version;
+                self.heard.version = version;
                 self.held = false;
                 admitted = Some(*admission);
                 let is_loss = world.holds(self.collection) && self.heard.is_empty() && !self.returns();
-                hold(!is_loss, "LatestNotLost", "a loss is admitted that nobody has confirmed")?;
+                hold(!(is_new && is_loss), "LatestNotLost", "a loss is admitted that nobody has confirmed")?;
             }
             Event::CollectionHeld { observed, .. } => {
                 self.heard.version = Some(observed.version.as_bytes()[0]);

@@ -171,7 +171,8 @@ impl Point {
             said.push(recorded);
         }
         if let Err(violation) = self.state.check() {
-            self.fail(violation.invariant, violation);
+            let found = format_args!("of collection {}, {}", violation.collection, violation.found).to_string();
+            self.fail(violation.invariant, found);
         }
         let verdict = self.oracle.compare(&self.state);
         self.break_on(verdict);
