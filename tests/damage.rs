@@ -10,7 +10,7 @@
 //! tests/log_damage.rs has the log alone; here it is the whole directory, opened like the engine does. Damaging happens
 //! in children, because an abort would end a test: whatever happens to one, its last line says what it tried.
 //!
-//! `DAMAGE_SAMPLES=n` sets the number of samples of each directory (700), `DAMAGE_SEED=n` chooses others,
+//! `DAMAGE_SAMPLES=n` sets the number of samples of each directory (1200), `DAMAGE_SEED=n` chooses others,
 //! `DAMAGE_EXHAUSTIVE=1` flips a bit of every byte and cuts at every length (hours). A failure keeps its directory and
 //! prints the command that repeats it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use damage_support::{Damage, Truth, Verdict, judge};
 use disk::{Dice, fast_directory};
-use lastword::log::{Durability, IfAbsent, Log, SledLog};
+use lastword::log::{Durability, IfAbsent, Log, PrivateCopy, SledLog};
 use lastword::objects::FileObjects;
 use lastword::replay;
 use lastword::snapshot::Snapshots;
@@ -56,7 +57,8 @@ fn child() {
     let whole = home.join("whole");
     let truth = Truth::of(&whole);
     let place = fast_directory();
-    for (number, line) in fs::read_to_string(env::var_os("LASTWORD_DAMAGE_JOBS").unwrap()).unwrap().lines().enumerate() {
+    for (number, line) in fs::read_to_string(env::var_os("LASTWORD_DAMAGE_JOBS").unwrap()).unwrap().lines().enumerate()
+    {
         say(&format!("trying {line}"));
         let state = place.path().join(number.to_string());
         copy_tree(&whole, &state);
@@ -92,14 +94,14 @@ fn one_session(state: &Path) {
 /// The same, and a second session, so that the engine has a snapshot of its own.
 fn two_sessions(state: &Path) {
     one_session(state);
-    add_frames(state, 30, None).close().unwrap();
+    add_frames(state, 0..30, None).close().unwrap();
     take_snapshot(state);
 }
 
 /// A second session that ended without a close, half of it behind `HEAD`.
 fn unclean(state: &Path) {
     one_session(state);
-    drop(add_frames(state, 30, Some(15)));
+    drop(add_frames(state, 0..30, Some(15)));
 }
 
 fn take_snapshot(state: &Path) {
@@ -110,13 +112,13 @@ fn take_snapshot(state: &Path) {
     Snapshots::of_log(state).store(&folded, position, lastword::core::vocabulary::Seq(1)).unwrap();
 }
 
-/// Commits declarations. `HEAD` follows after so many of them.
-fn add_frames(state: &Path, frames: u64, tick_at: Option<u64>) -> lastword::reducer::Reducer {
+/// Commits these declarations. `HEAD` follows after one of them.
+fn add_frames(state: &Path, which: Range<u64>, tick_at: Option<u64>) -> lastword::reducer::Reducer {
     let log = SledLog::open(state, IfAbsent::Refuse, Durability::Process).unwrap();
     let folded = replay::state_at(log.reader().as_ref(), replay::Until::End).unwrap();
     let at = folded.at();
     let mut reducer = lastword::reducer::Reducer::open(Box::new(log), folded, "damage", at, at).unwrap();
-    for n in 0..frames {
+    for n in which {
         let declared = reducer.command(&lastword::core::vocabulary::Command::Declare(Box::new(disk::life::small(n))));
         declared.unwrap().unwrap();
         reducer.commit(at).unwrap();
@@ -140,6 +142,57 @@ fn a_directory_of_two_sessions_is_the_same_or_refused() {
 #[test]
 fn a_directory_after_an_unclean_end_reaches_its_head_or_is_refused() {
     try_damages("unclean", &unclean);
+}
+
+/// A whole older directory is a log like any other: only who noted how far it had come can tell. The number tells that
+/// it is older, and once it has gone on by itself the hash tells that it is another one.
+#[test]
+fn an_older_directory_is_told_by_a_noted_head() {
+    if env::var_os(CHILD).is_some() {
+        return;
+    }
+    let home = fast_directory();
+    let (state, older) = (home.path().join("state"), home.path().join("older"));
+    one_session(&state);
+    copy_tree(&state, &older);
+    add_frames(&state, 0..3, None).close().unwrap();
+    let verified = |state: &Path| {
+        let copy = PrivateCopy::of(state).unwrap();
+        let objects = FileObjects::open_read_only(copy.objects()).unwrap();
+        let verified = replay::verify(&*copy.reader(), Some(&objects)).unwrap();
+        (verified.last, verified.head)
+    };
+    let noted = verified(&state);
+    assert!(verified(&older).0 < noted.0);
+
+    // As many events, and others.
+    add_frames(&older, 3..6, None).close().unwrap();
+    let (last, head) = verified(&older);
+    assert!(last == noted.0 && head != noted.1, "another history has the head that was noted");
+}
+
+/// Snapshots of another day are a cache that does not fit, or still fits.
+#[test]
+fn snapshots_of_another_day_change_nothing() {
+    if env::var_os(CHILD).is_some() {
+        return;
+    }
+    let home = fast_directory();
+    let [newer, older] = ["newer", "older"].map(|name| home.path().join(name));
+    one_session(&newer);
+    copy_tree(&newer, &older);
+    add_frames(&newer, 0..20, None).close().unwrap();
+    let truths = [&newer, &older].map(|state| Truth::of(state));
+    take_snapshot(&newer);
+    for (state, other, truth) in [(&newer, &older, &truths[0]), (&older, &newer, &truths[1])] {
+        let mixed = home.path().join("mixed");
+        copy_tree(state, &mixed);
+        fs::remove_dir_all(mixed.join("snapshots")).unwrap();
+        copy_tree(&other.join("snapshots"), &mixed.join("snapshots"));
+        let damage = Damage::Lose { path: "snapshots".into() };
+        assert_eq!(judge(&mixed, truth, &damage, true), Ok(Verdict::Same));
+        fs::remove_dir_all(&mixed).unwrap();
+    }
 }
 
 /// Makes the directory, tries its damages in two children at a time, and counts what came of them.
@@ -186,7 +239,7 @@ fn try_damages(test: &str, make: &dyn Fn(&Path)) {
 }
 
 fn choose(whole: &Path) -> Vec<String> {
-    let samples = number("DAMAGE_SAMPLES").unwrap_or(700);
+    let samples = number("DAMAGE_SAMPLES").unwrap_or(1200);
     let mut dice = Dice(number("DAMAGE_SEED").unwrap_or(1));
     let exhaustive = env::var_os("DAMAGE_EXHAUSTIVE").is_some();
     let damages = if exhaustive { Damage::all(whole) } else { Damage::some(whole, samples, &mut dice) };

@@ -1,7 +1,8 @@
 //! Looks, holds, coalescing, generations.
 
 use lastword::core::vocabulary::{
-    Coalesce, Command, FailureClass, Fingerprint, Generation, Observation, Policy, Rejection, Seen, Seq, Subject,
+    Coalesce, Command, FailureClass, Fingerprint, Generation, Observation, OnChange, Policy, Rejection, Seen, Seq,
+    Subject,
 };
 use lastword::core::{Condition, Lag, Pending};
 
@@ -418,4 +419,22 @@ fn an_unversioned_collection_follows_source_and_spec_only() {
     assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
     assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed", "task_created"]);
     assert_eq!(world.resource("s1"), ["source_changed", "task_aborted", "task_created"]);
+}
+
+#[test]
+fn case_42_what_moved_under_the_old_source_says_nothing_of_the_new_one() {
+    let policy = Policy { on_change: OnChange::FinishThenLatest, ..at_once() };
+    let (mut world, attempt) = World::started(policy.clone());
+    assert_eq!(world.resource("s2"), ["source_changed"]);
+    assert_eq!(world.observe(1), ["source_observed"]);
+    world.fail(attempt, moved_to(0));
+    assert_eq!(world.collection().observed(), Some(&observed(1)), "nobody has seen s2 empty");
+    let attempt = world.assign();
+    world.complete(attempt);
+    assert_eq!(world.condition(), "fresh");
+    // Nor is it the first that is seen of the new one.
+    let (mut world, attempt) = World::started(policy);
+    world.resource("s2");
+    world.fail(attempt, moved_to(2));
+    assert_eq!((world.view().latest, world.condition()), (None, "awaiting_observation"));
 }

@@ -186,11 +186,14 @@ impl Witness {
                 self.hear_content(id, observation);
             }
             Command::Fail { attempt, failure } => {
-                // Only a running attempt is believed, and not if its look is too old: the events tell.
+                // Only a running attempt is believed, and not if its look is too old or was at another source: the
+                // events tell.
                 let FailureClass::SourceMoved(Some(observation)) = &failure.class else { return };
+                let Seen::Content { observed: said, .. } = &observation.seen else { return };
                 let tail = &world.record[self.seen..];
-                let believed = tail.iter().any(|recorded| {
-                    matches!(recorded.event, Event::SourceObserved { .. } | Event::CollectionHeld { .. })
+                let believed = tail.iter().any(|recorded| match &recorded.event {
+                    Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => observed == said,
+                    _ => false,
                 });
                 if believed {
                     self.hear_content(Some(attempt.collection), observation);

@@ -30,13 +30,16 @@ pub enum Verdict {
     Same,
     /// It opens and ends earlier, behind `HEAD`, after an unclean end.
     Shorter,
+    /// It opens, and its last frame was made anew by somebody, behind `HEAD`, after an unclean end. Only the next frame or
+    /// `HEAD` could tell, and there is neither.
+    BehindHead,
     /// It opens with the right state, and verifying says what is damaged: an object, or what lies before a snapshot.
     Verified,
 }
 
 impl Verdict {
     pub fn parse(text: &str) -> Verdict {
-        let all = [Verdict::Refused, Verdict::Same, Verdict::Shorter, Verdict::Verified];
+        let all = [Verdict::Refused, Verdict::Same, Verdict::Shorter, Verdict::BehindHead, Verdict::Verified];
         all.into_iter().find(|verdict| format!("{verdict:?}") == text).unwrap()
     }
 }
@@ -79,6 +82,10 @@ pub fn judge(state: &Path, truth: &Truth, damage: &Damage, inspects: bool) -> Re
     let (end, digest) = (log.appended(), folded.digest());
     if end.seq < truth.head {
         return Err(format!("silent loss: HEAD named {}, and the log ends at {}", truth.head, end.seq));
+    }
+    let is_behind_head = !truth.clean && end.seq == truth.end.seq && truth.head < end.seq;
+    if is_behind_head && matches!(damage, Damage::Reseal { .. }) && !truth.knows(end, digest) {
+        return Ok(Verdict::BehindHead);
     }
     if !truth.knows(end, digest) {
         return Err(format!("a silently wrong state at {}", end.seq));

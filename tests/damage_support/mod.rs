@@ -94,7 +94,8 @@ impl Damage {
     fn of_entries(whole: &Path) -> Vec<Damage> {
         let copy = tempfile::tempdir().unwrap();
         crate::log_support::copy_tree(whole, copy.path());
-        let lengths: Vec<usize> = with_entries(copy.path(), |_, entries| entries.iter().map(|(_, v)| v.len()).collect());
+        let lengths: Vec<usize> =
+            with_entries(copy.path(), |_, entries| entries.iter().map(|(_, v)| v.len()).collect());
         let count = lengths.len();
         let mut all = Vec::new();
         for (entry, length) in lengths.into_iter().enumerate() {

@@ -85,7 +85,11 @@ pub fn check(state: &Path, told: &Told, how: Thoroughness) -> Result<Found, Stri
     let reader = log.reader();
     let last = log.appended().seq;
     if log.durable().seq != last || folded.last() != last {
-        return Err(format!("durable is {} and folded is {}, and {last} is appended", log.durable().seq, folded.last()));
+        return Err(format!(
+            "durable is {} and folded is {}, and {last} is appended",
+            log.durable().seq,
+            folded.last()
+        ));
     }
     let found = Found { last, digest: replayed(&*reader, told, &folded)? };
     if how >= Thoroughness::Verifies {

@@ -80,11 +80,8 @@ pub fn cut(disk: &Disk, fate: Fate) -> Image {
     // Half of the chances keep all names, as a journal would.
     let by_chance = matches!(fate, Fate::Chance(_)) && dice.coin();
     let journals = matches!(fate, Fate::Chance(_)) && !by_chance;
-    let names: Vec<&Renaming> = disk
-        .names
-        .iter()
-        .filter(|_| keeps_all_names || journals || by_chance && dice.coin())
-        .collect();
+    let names: Vec<&Renaming> =
+        disk.names.iter().filter(|_| keeps_all_names || journals || by_chance && dice.coin()).collect();
     let all: usize = disk.inodes.iter().map(|inode| inode.pending.len()).sum();
     let last = disk.inodes.iter().flat_map(|inode| &inode.pending).map(|write| write.id).max();
     let first = disk.inodes.iter().flat_map(|inode| &inode.pending).map(|write| write.id).min();
@@ -158,7 +155,9 @@ impl Content {
     fn keep(&mut self, write: &Write, left: Left) {
         // A length is changed or not.
         let left = match (&write.change, left) {
-            (Change::Length(_), Left::Sectors(_) | Left::Length | Left::FirstSectors | Left::LastSectors) => Left::Whole,
+            (Change::Length(_), Left::Sectors(_) | Left::Length | Left::FirstSectors | Left::LastSectors) => {
+                Left::Whole
+            }
             (_, left) => left,
         };
         let how = match left {

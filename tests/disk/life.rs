@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::*;
-use lastword::engine::{
-    CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, Waited,
-};
+use lastword::engine::{CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, Waited};
 use lastword::objects::{Objects, tree};
 use lastword::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
 
@@ -28,6 +26,8 @@ pub struct Life {
     pub first: u64,
     /// How many declarations of small collections.
     pub declarations: u64,
+    /// How many large ones before that: 60 KB each in the log.
+    pub fillers: u64,
     /// Files of the source of the large one.
     pub files: u64,
     /// Segments of its manifest.
@@ -111,6 +111,9 @@ struct Living {
 impl Living {
     fn through(&self, life: &Life) -> Result<(), Trouble> {
         self.declare(large(life))?;
+        for n in 0..life.fillers {
+            self.declare(filler(n))?;
+        }
         for n in life.first..life.first + life.declarations {
             self.declare(small(n))?;
             if n % 3 == 0 {
@@ -190,7 +193,15 @@ pub fn kind(name: &str) -> Kind {
 
 /// Every eleventh has a spec that takes several parts of a frame.
 pub fn small(n: u64) -> Declaration {
-    let mut noise = vec![0; if n % 11 == 5 { 5_000 } else { 3 }];
+    noisy(n, if n % 11 == 5 { 5_000 } else { 3 })
+}
+
+fn filler(n: u64) -> Declaration {
+    noisy(n, 30_000)
+}
+
+fn noisy(n: u64, bytes: usize) -> Declaration {
+    let mut noise = vec![0; bytes];
     blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut noise);
     let noise: String = noise.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut declaration = Declaration::new(Name::new(&format!("c{}", n % 7)).unwrap());
@@ -231,7 +242,8 @@ struct Lake {
 impl Lake {
     fn tree(objects: &dyn Objects, entries: u64, content: u64) -> Result<tree::Root, String> {
         let value = |n: u64| if n % 101 == content % 101 { content } else { 0 };
-        let entries = (0..entries).map(|n| (format!("part-{n:06}").into_bytes(), [value(n); 8].map(|v| v as u8).to_vec()));
+        let entries =
+            (0..entries).map(|n| (format!("part-{n:06}").into_bytes(), [value(n); 8].map(|v| v as u8).to_vec()));
         tree::build(objects, entries).map_err(|error| error.to_string())
     }
 }

@@ -42,12 +42,8 @@ pub fn recording(trace: &Path) -> Command {
 /// Where images are made: in memory if that is possible.
 pub fn fast_directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        if let Ok(dir) = tempfile::tempdir_in(memory) {
-            return dir;
-        }
-    }
-    tempfile::tempdir().unwrap()
+    let fast = memory.is_dir().then(|| tempfile::tempdir_in(memory).ok()).flatten();
+    fast.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 /// SplitMix64: the same numbers for the same seed.

@@ -63,6 +63,8 @@ pub enum Change {
 pub struct Renaming {
     pub id: u64,
     end: usize,
+    /// A sync that should have covered it has failed.
+    lost: bool,
     pub removed: Option<(Ino, OsString)>,
     pub added: Option<(Ino, OsString, Ino)>,
 }
@@ -125,8 +127,11 @@ impl Disk {
     fn failed(&mut self, call: &Call) -> Step {
         let is_sync = matches!(call.name.as_str(), "fsync" | "fdatasync");
         if let (true, Some(open)) = (is_sync, self.descriptors.get(&call.descriptor(0).0)) {
-            let covered = self.inodes[open.ino].pending.iter_mut().filter(|write| write.end < call.begin);
+            let directory = open.ino;
+            let covered = self.inodes[directory].pending.iter_mut().filter(|write| write.end < call.begin);
             covered.for_each(|write| write.lost = true);
+            let covered = self.names.iter_mut().filter(|change| change.end < call.begin && change.concerns(directory));
+            covered.for_each(|change| change.lost = true);
         }
         Step::Nothing
     }
@@ -257,7 +262,11 @@ impl Disk {
     fn sync(&mut self, call: &Call) -> Step {
         let Some(number) = self.open_at(call, 0) else { return Step::Nothing };
         let ino = self.descriptors[&number].ino;
-        if self.inodes[ino].is_directory { self.sync_names(ino, call.begin) } else { self.sync_data(ino, call.begin) }
+        if self.inodes[ino].is_directory {
+            self.sync_names(ino, call.begin)
+        } else {
+            self.sync_data(ino, call.begin)
+        }
         Step::Changed
     }
 
@@ -274,12 +283,8 @@ impl Disk {
     }
 
     fn sync_names(&mut self, directory: Ino, begun: usize) {
-        let concerns = |change: &Renaming| {
-            let removed = change.removed.as_ref().is_some_and(|(parent, _)| *parent == directory);
-            removed || change.added.as_ref().is_some_and(|(parent, ..)| *parent == directory)
-        };
-        let (covered, mut rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.names).into_iter().partition(|change| change.end < begun && concerns(change));
+        let is_covered = |change: &Renaming| change.end < begun && !change.lost && change.concerns(directory);
+        let (covered, mut rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.names).into_iter().partition(is_covered);
         for change in covered {
             if let Some((parent, name)) = &change.removed {
                 self.inodes[*parent].entries.remove(name);
@@ -324,7 +329,7 @@ impl Disk {
         end: usize,
     ) -> Step {
         let id = self.id();
-        self.names.push(Renaming { id, end, removed, added });
+        self.names.push(Renaming { id, end, lost: false, removed, added });
         Step::Changed
     }
 
@@ -338,6 +343,13 @@ impl Disk {
     fn id(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+}
+
+impl Renaming {
+    fn concerns(&self, directory: Ino) -> bool {
+        let removed = self.removed.as_ref().is_some_and(|(parent, _)| *parent == directory);
+        removed || self.added.as_ref().is_some_and(|(parent, ..)| *parent == directory)
     }
 }
 

@@ -24,6 +24,27 @@ pub fn read_all(traces: &[PathBuf]) -> Vec<Vec<Call>> {
     traces.iter().map(|trace| read(trace, &mut lines)).collect()
 }
 
+/// What strace says of a thread that the end of its process took away from it.
+const DETACHED: &str = " <detached ...>";
+
+/// Whether the process ended within a call about something below `root`. Whether that came to pass nobody knows, so what
+/// follows cannot be understood.
+pub fn ends_within_a_call(trace: &Path, root: &Path) -> bool {
+    let (text, root) = (std::fs::read_to_string(trace).unwrap(), hex(root));
+    let mut open: HashMap<&str, bool> = HashMap::new();
+    for line in text.lines() {
+        let (thread, rest) = line.split_once(' ').unwrap();
+        let is_open = rest.ends_with("<unfinished ...>") || rest.contains(DETACHED) || rest.ends_with("= ?");
+        let is_ours = rest.contains(&root) || rest.contains("resumed>") && open.get(thread) == Some(&true);
+        open.insert(thread, is_open && is_ours);
+    }
+    open.into_values().any(|open| open)
+}
+
+fn hex(path: &Path) -> String {
+    path.to_str().unwrap().bytes().map(|byte| format!("\\x{byte:02x}")).collect()
+}
+
 fn read(trace: &Path, lines: &mut usize) -> Vec<Call> {
     let bytes = std::fs::read(trace).unwrap();
     // Hex, so ASCII; and what a process wrote into strace's own messages is none of ours.
@@ -35,7 +56,7 @@ fn read(trace: &Path, lines: &mut usize) -> Vec<Call> {
         let at = *lines;
         let (thread, rest) = line.split_once(' ').unwrap_or_else(|| panic!("line {at}: {line:.200}"));
         let rest = rest.trim_start();
-        if rest.starts_with("+++") || rest.starts_with("---") {
+        if rest.starts_with("+++") || rest.starts_with("---") || rest.contains(DETACHED) {
             continue;
         }
         if let Some(head) = rest.strip_suffix(" <unfinished ...>") {
@@ -86,7 +107,7 @@ impl Call {
 
     /// Whether it is about something below `root`.
     pub fn concerns(&self, root: &Path) -> bool {
-        let root: String = root.to_str().unwrap().bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        let root = hex(root);
         self.arguments.iter().any(|argument| argument.contains(&root))
     }
 

@@ -119,7 +119,10 @@ pub(super) fn fail(
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
             let scene = scene.moved(retry_at);
-            match observation.as_ref().filter(|seen| check_look(collection, seen).is_ok()) {
+            match observation
+                .as_ref()
+                .filter(|seen| speaks_of_latest(collection) && check_look(collection, seen).is_ok())
+            {
                 Some(observation) => see(&scene, &observation.seen, events),
                 // What waited for the end of the task need not wait for what can no longer be built.
                 None => scene.admit_waiting(events),
@@ -127,6 +130,13 @@ pub(super) fn fail(
         }
     }
     Ok(())
+}
+
+/// Whether what an attempt sees of its source says anything of the last word: not if source or spec were declared anew,
+/// and that waits for the end of its task. It looked where the word before had sent it.
+fn speaks_of_latest(collection: &Collection) -> bool {
+    let looked_at = collection.wanted.as_ref().map(|wanted| (&wanted.word.source, &wanted.word.spec));
+    looked_at == Some((&collection.latest.source, &collection.latest.spec))
 }
 
 /// The worker let go of its attempt without a result. If the attempt is still the live one, it is handed back and
