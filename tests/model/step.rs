@@ -153,12 +153,17 @@ impl Point {
             return false;
         };
         let Some(heard) = self.ends[collection].heard else { return false };
-        let found = version(heard.said.source, self.ends[collection].content);
-        let news = (heard.version != Some(found)).then(|| {
+        // It looked where its own word had sent it. That is not always the last one that was said.
+        let wanted = self.state.collection(attempt.collection).and_then(|collection| collection.wanted.as_ref());
+        let Some(own) = wanted.map(|wanted| Heard::of(&wanted.word)) else { return false };
+        let is_last = own.said == heard.said;
+        let known = if is_last { heard } else { own };
+        let found = version(own.said.source, self.ends[collection].content);
+        let news = (known.version != Some(found)).then(|| {
             let subject = Subject::Name(name(collection).clone());
             Box::new(Observation { subject, began: None, seen: seen(found) })
         });
-        if news.is_some() {
+        if news.is_some() && is_last {
             // It is believed, whatever becomes of it.
             self.ends[collection].heard = Some(Heard { version: Some(found), ..heard });
             self.ends[collection].heard_at = self.state.last().next();
