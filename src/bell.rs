@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A value, and who waits for it to change.
 #[derive(Debug, Default)]

@@ -54,6 +54,7 @@ pub mod promises;
 pub mod reducer;
 pub mod replay;
 pub mod snapshot;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod worker;

@@ -628,7 +628,7 @@ KEYS = (
 ).split()
 TIMES = {"time", "not_before", "deadline", "retry_at", "grace_until", "until", "resync_at"}
 ESCAPES = {0x22: '\\"', 0x5C: "\\\\", 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
-ESCAPES = {code: f"\\u{code:04x}" for code in range(32)} | ESCAPES
+ESCAPES = {code: f"\\u{code:04x}" for code in [*range(32), *range(127, 160)]} | ESCAPES
 OF_A_TASK = "task_created task_started task_aborted task_completed attempt_failed attempt_ended task_parked".split()
 
 

@@ -280,6 +280,7 @@ fn nothing_to_let_go_is_no_error_and_a_closed_reconciler_says_so() {
     let handle = reconciler.handle();
     declare(&handle, 0..3);
     assert_eq!(handle.compact(keep(1_000_000)), Ok(Seq(1)));
+    assert_eq!(handle.compact(Retention::default()), Ok(Seq(1)), "who asks for neither keeps all");
     assert_eq!(handle.compact(Retention { events: None, age: Some(Duration::from_secs(86_400)) }), Ok(Seq(1)));
     reconciler.shutdown(LONG).unwrap();
     assert_eq!(handle.compact(NOTHING), Err(CompactError::Closed));

@@ -256,6 +256,8 @@ fn one_of_another_version_another_log_or_another_event_is_ignored() {
     let opened = open_with_snapshots(&state);
     assert_eq!((opened.resumed, opened.state == replayed(&state)), (Seq(0), true), "of another log");
     let copy = PrivateCopy::of(&state).unwrap();
+    let folded = fold_until(&*copy.reader(), Some(&snapshots), WHOLE, GO_ON).unwrap();
+    assert_eq!((folded.from, folded.state == replayed(&state)), (Seq(0), true), "by the second reader either");
     let verdicts = replay::verify_with_snapshots(&*copy.reader(), None, &snapshots).unwrap().1;
     assert!(matches!(&verdicts[..], [one] if one.seq == foreign.position.seq
         && matches!(one.verdict, Err(Unusable::OfAnotherLog))));

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Described, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
-    name_of_rejection,
+    name_of_rejection, plain_json,
 };
 use crate::core::vocabulary::{
     Admission, Delta, EmptySource, Event, Fingerprint, Generation, HoldCause, Limits, Name, Observed, OnChange, Policy,
@@ -30,7 +30,7 @@ impl Described<'_> {
     #[must_use]
     pub fn json(&self) -> String {
         // Nothing in the object can fail to be written: no maps with keys that are not text, no floats.
-        serde_json::to_string(&self.line()).unwrap_or_default()
+        plain_json(serde_json::to_string(&self.line()).unwrap_or_default())
     }
 
     fn line(&self) -> Line<'_> {

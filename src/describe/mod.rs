@@ -6,6 +6,7 @@
 
 mod begin;
 mod json;
+mod plain;
 mod sentence;
 mod view;
 
@@ -17,6 +18,7 @@ use crate::core::vocabulary::{
 };
 
 pub use json::{Summary, policy_json};
+pub use plain::plain_json;
 pub use view::{name_of_parked, view_json};
 
 /// Remembers what events refer to.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::json::raw;
-use super::{name_of_delivery, name_of_failure, name_of_hold, name_of_parking};
+use super::{name_of_delivery, name_of_failure, name_of_hold, name_of_parking, plain_json};
 use crate::core::vocabulary::{Fingerprint, Timestamp};
 use crate::core::{CollectionView, Condition, DeliveryFailure, Failure, Lag, Parking, Pending};
 
@@ -39,7 +39,7 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, Failure, Lag, Park
 #[must_use]
 pub fn view_json(view: &CollectionView, now: Timestamp) -> String {
     // Nothing in the object can fail to be written: a lag is a finite number.
-    serde_json::to_string(&Row::of(view, now)).unwrap_or_default()
+    plain_json(serde_json::to_string(&Row::of(view, now)).unwrap_or_default())
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,9 +13,11 @@ use crate::bell::{Bell, Seat};
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
 use crate::replay::{self, ReplayError};
+use crate::sync::Mutex;
 
-/// Events kept in memory: a few seconds of a busy engine, some megabytes.
-const KEPT: usize = 16 * 1024;
+/// Events kept in memory: a few seconds of a busy engine, some megabytes. Where schedules are explored, so few that a
+/// handful is too many.
+const KEPT: usize = if cfg!(lastword_shuttle) { 2 } else { 16 * 1024 };
 
 /// Events read from the log at a time by a watcher that fell behind.
 const CHUNK: usize = 1024;
@@ -49,11 +51,6 @@ impl Feed {
             let surplus = recent.events.len().saturating_sub(KEPT);
             recent.events.drain(..surplus);
         });
-    }
-
-    /// Whether there will be no more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.recent.look(|recent| recent.closed)
     }
 
     /// There will be no more.

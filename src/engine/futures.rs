@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{SendTimeoutError, TrySendError};
 
 use super::handle::{CommandError, end_of, unknown};
 use super::message::{Message, Reply};
 use super::promise::{Answer, Broken, promise};
+use super::queue::Queue;
 use super::waits::Waited;
 use crate::bell::{Bell, Seat};
 use crate::clock::{Clock, SystemClock};
@@ -72,7 +73,7 @@ impl Future for Ticket {
 /// What a question needs of a handle.
 #[derive(Clone)]
 pub(super) struct Line {
-    pub(super) messages: Sender<Message>,
+    pub(super) messages: Queue,
     pub(super) room: Arc<Bell<()>>,
     pub(super) died: Arc<OnceLock<String>>,
 }
@@ -145,7 +146,7 @@ impl<T> Drop for Asked<T> {
 
 /// Sends the question if there is room for it. Says whether that is settled: a queue that is gone drops it, and with
 /// it the promise of an answer.
-fn send(messages: &Sender<Message>, unsent: &mut Option<Message>) -> bool {
+fn send(messages: &Queue, unsent: &mut Option<Message>) -> bool {
     if let Some(question) = unsent.take()
         && let Err(TrySendError::Full(question)) = messages.try_send(question)
     {

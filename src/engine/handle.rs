@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::TrySendError;
 
 use super::couriers::LastVerification;
 use super::feed::{Feed, Watch};
@@ -13,6 +13,7 @@ use super::history::{CompactError, Retention};
 use super::looks::LastLook;
 use super::message::{Message, Reply};
 use super::promise::{Broken, Promise, promise};
+use super::queue::Queue;
 use super::stats::Stats;
 use super::waits::Waited;
 use crate::bell::Bell;
@@ -40,7 +41,7 @@ pub const MOST_BYTES_IN_BATCH: usize = 16 << 20;
 /// They are woken by the engine and ask for no runtime in particular.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) messages: Sender<Message>,
+    pub(super) messages: Queue,
     pub(super) feed: Arc<Feed>,
     pub(super) died: Arc<OnceLock<String>>,
     /// Rung when messages have left the queue.
@@ -368,9 +369,6 @@ impl Handle {
     fn message(&self, command: Command) -> Result<(Message, Ticket), CommandError> {
         if !is_for_callers(&command) {
             return Err(CommandError::NotForCallers);
-        }
-        if self.feed.is_closed() {
-            return Err(self.closed());
         }
         let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket::new(answer, Arc::clone(&self.died));

@@ -19,7 +19,10 @@ mod looks;
 mod message;
 mod pool;
 mod promise;
+mod queue;
 mod run;
+#[cfg(all(test, lastword_shuttle))]
+mod schedules;
 mod shown;
 mod stats;
 mod storage;
@@ -64,6 +67,7 @@ use history::{EVENTS_PER_SNAPSHOT, History};
 use looks::{Looks, Rhythm};
 use message::Message;
 use pool::{Kinds, Pool, Shop};
+use queue::Queue;
 use run::Engine;
 use storage::{Opened, Storage};
 use sweep::Sweepable;
@@ -324,7 +328,7 @@ impl Builder {
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         self.limits.map_or(Ok(()), |limits| deliver::limit(&mut reducer, limits))?;
 
-        let (messages, queue) = bounded(self.queue);
+        let (messages, queue) = Queue::bounded(self.queue);
         // Room for every thread of the three pools, the replaced ones included, and for the second reader of the log, so
         // that none ever waits to report.
         let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 2 * self.terms.couriers + 1);
@@ -342,7 +346,6 @@ impl Builder {
         let couriers = Couriers::start(&shop, self.terms).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
-        let queue_left = queue.clone();
         let engine = Engine {
             reducer,
             ticked: time.monotonic(),
@@ -368,7 +371,7 @@ impl Builder {
             stopping: None,
             history,
         };
-        let queue_gone = run::QueueGone { room: Arc::clone(&room), messages: queue_left };
+        let queue_gone = messages.gone(&room);
         let run = move || {
             // Dropped after the engine and its queue.
             let _queue_gone = queue_gone;

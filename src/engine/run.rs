@@ -88,27 +88,6 @@ pub(super) struct Ending {
     timeout: Duration,
 }
 
-/// Rings once nobody takes from the queue, so that nobody waits for room in it, and has what is in it answer for itself.
-///
-/// A bounded channel whose receiver is dropped keeps its messages for as long as it has a sender, and with them the
-/// promises of whoever waits. So somebody goes on taking, and drops, until the last handle is gone.
-pub(super) struct QueueGone {
-    pub(super) room: Arc<Bell<()>>,
-    pub(super) messages: Receiver<Message>,
-}
-
-impl Drop for QueueGone {
-    fn drop(&mut self) {
-        self.messages.try_iter().for_each(drop);
-        let messages = self.messages.clone();
-        let drain = move || messages.iter().for_each(drop);
-        if let Err(error) = std::thread::Builder::new().name("lastword-ended".to_owned()).spawn(drain) {
-            tracing::error!(target: "lastword::engine", %error, "what is asked from now on may find no answer");
-        }
-        self.room.ring(|()| ());
-    }
-}
-
 impl Engine {
     /// Runs until it is told to shut down or the log fails.
     pub(super) fn run(mut self) -> Result<(), ReducerError> {
@@ -127,7 +106,7 @@ impl Engine {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
             let _ = self.died.set(error.to_string());
         }
-        // What is still queued is dropped with the queue, and answers for itself.
+        // What is still queued is dropped by [`QueueGone`](super::queue::QueueGone), and answers for itself.
         result
     }
 

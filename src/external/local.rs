@@ -12,6 +12,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,10 @@ impl Store for LocalStore {
     }
 
     fn stat(&self, source: &Source, path: &SourcePath) -> Result<Stat, StoreError> {
+        // No listing has such a path; one that came out of somebody's log may.
+        if !path.is_below() {
+            return Err(StoreError::Moved { path: path.clone() });
+        }
         let full = full_path(source, path);
         match if source.follows_links() { fs::metadata(full) } else { fs::symlink_metadata(full) } {
             Ok(found) if found.is_file() => Ok(stat_of(&found)),
@@ -132,6 +137,8 @@ enum Walked {
 struct Directory {
     relative: Vec<u8>,
     depth: usize,
+    /// Device and inode, as the listing of its parent found them.
+    identity: (u64, u64),
     /// Device and inode of itself and the directories it lies in; kept only if links are followed.
     trail: Vec<(u64, u64)>,
 }
@@ -140,14 +147,19 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
     let root = source.path();
     let found = check_root(root)?;
     let (mut files, mut directories) = (Vec::new(), 1);
-    let trail = if source.follows_links() { vec![(found.dev(), found.ino())] } else { Vec::new() };
-    let mut pending = vec![Directory { relative: Vec::new(), depth: 0, trail }];
+    let identity = (found.dev(), found.ino());
+    let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
+    let mut pending = vec![Directory { relative: Vec::new(), depth: 0, identity, trail }];
     while let Some(directory) = pending.pop() {
         checkpoint()?;
         let full = join(root, &directory.relative);
-        let entries = match fs::read_dir(&full) {
-            Ok(entries) => entries,
-            // Also when a link took its place: a directory that is none any more has vanished.
+        let opened = Opening::of(&full, directory.identity).and_then(|opened| match opened {
+            Some(opened) => fs::read_dir(&opened.path).map(|entries| Some((opened, entries))),
+            None => Ok(None),
+        });
+        let (opened, entries) = match opened {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Walked::Vanished(shown(&full))),
             Err(error) if gone(&error) => return Ok(Walked::Vanished(shown(&full))),
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
@@ -161,9 +173,8 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
             if relative.len() > MAX_PATH_BYTES {
                 return Err(limit(&path, format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes")));
             }
-            let Some(found) = metadata(&path, source.follows_links())? else {
-                return Ok(Walked::Vanished(shown(&path)));
-            };
+            let found = metadata(&opened.path.join(&name), &path, source.follows_links())?;
+            let Some(found) = found else { return Ok(Walked::Vanished(shown(&path))) };
             if found.is_dir() {
                 if directory.depth == MAX_DEPTH {
                     return Err(limit(&path, format!("directories lie at most {MAX_DEPTH} deep in a source")));
@@ -176,7 +187,8 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
                     return Err(limit(root, format!("a source has at most {MAX_FILES} directories")));
                 }
                 directories += 1;
-                pending.push(Directory { relative, depth: directory.depth + 1, trail });
+                let identity = (found.dev(), found.ino());
+                pending.push(Directory { relative, depth: directory.depth + 1, identity, trail });
             } else if found.is_file() {
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
@@ -190,9 +202,34 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
     Ok(Walked::Whole(files))
 }
 
-/// What lies under a name that a directory has; `None` if it is gone by now.
-fn metadata(path: &Path, follows_links: bool) -> Result<Option<Metadata>, StoreError> {
-    let unreadable = |source| StoreError::Unreadable { what: shown(path), source };
+/// A directory that is open. What is asked below `path` is asked of it, whatever has taken its place in the source
+/// since: whoever may write there could otherwise put a link in its place between two steps of the walk, and have
+/// files listed that lie elsewhere.
+struct Opening {
+    /// Keeps the directory open, and with it `path` meaning what it does.
+    _held: File,
+    path: PathBuf,
+}
+
+impl Opening {
+    /// Opens the directory at `full`; nothing if it is not the one that was listed.
+    fn of(full: &Path, identity: (u64, u64)) -> io::Result<Option<Opening>> {
+        let held = OpenOptions::new().read(true).custom_flags(DO_NOT_WAIT).open(full)?;
+        let found = held.metadata()?;
+        if !found.is_dir() || (found.dev(), found.ino()) != identity {
+            return Ok(None);
+        }
+        let through = Path::new("/proc/self/fd").join(held.as_raw_fd().to_string());
+        // Without /proc the window stays open, as narrow as it is.
+        let path = if through.exists() { through } else { full.to_owned() };
+        Ok(Some(Opening { _held: held, path }))
+    }
+}
+
+/// What lies under a name that a directory has; `None` if it is gone by now. It is asked for at `path`, and `named` is
+/// what it is called.
+fn metadata(path: &Path, named: &Path, follows_links: bool) -> Result<Option<Metadata>, StoreError> {
+    let unreadable = |source| StoreError::Unreadable { what: shown(named), source };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if gone(&error) => return Ok(None),

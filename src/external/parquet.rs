@@ -34,7 +34,7 @@ impl Format for Parquet {
         check_footer(&footer).map_err(corrupt)?;
         let metadata = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(&footer)))
             .map_err(|_| corrupt("its footer made the decoder panic"))?
-            .map_err(|error| corrupt(format!("its footer cannot be decoded: {error}")))?;
+            .map_err(|error| corrupt(format!("its footer cannot be decoded: {}", shown(&error.to_string()))))?;
         let ranges = row_groups(&metadata, data_end)?;
         // A file without rows is not read, so what columns it has does not matter.
         if !ranges.is_empty() {
@@ -145,9 +145,16 @@ fn check_columns(schema: &SchemaDescriptor, columns: &[String]) -> Result<(), Fo
     }
 }
 
-/// Names come out of files: they are shown on one line, and not at any length.
-fn shown(name: &str) -> String {
-    name.chars().take(128).flat_map(char::escape_debug).collect()
+/// Names come out of files, and errors of the decoder repeat them: they are shown on one line, and not at any length.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(192) {
+        match c {
+            '\'' | '"' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
 }
 
 fn corrupt(problem: impl Into<String>) -> FormatError {

@@ -19,6 +19,11 @@ impl SourcePath {
     pub fn decode(text: &str) -> Option<SourcePath> {
         percent_decode(text).map(SourcePath)
     }
+
+    /// Whether it leads below its source and nowhere else: no part of it is empty, `.` or `..`.
+    pub(super) fn is_below(&self) -> bool {
+        self.0.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
+    }
 }
 
 /// For people: as [`SourcePath::encode`], with control characters encoded as well. A name with a newline or an

@@ -98,12 +98,20 @@ impl Kind {
 /// of its children.
 #[derive(Default)]
 struct Schema {
+    /// How many elements there are. All but the first are the child of one of them.
+    elements: u64,
+    /// How many children they claim so far. The decoder reserves memory for the children of each.
+    claimed: u64,
     /// Children still to come, outermost first. Bounded by `MAX_SCHEMA_DEPTH`.
     open: Vec<u64>,
 }
 
 impl Schema {
     fn element(&mut self, children: u64) -> Result<(), &'static str> {
+        self.claimed = self.claimed.saturating_add(children);
+        if self.claimed >= self.elements.max(1) {
+            return Err("its schema claims more fields than it has");
+        }
         while self.open.last() == Some(&0) {
             self.open.pop();
         }
@@ -190,6 +198,9 @@ impl Walk<'_> {
         if count > self.rest.len() as u64 {
             return Err("a list in its footer claims more elements than there are bytes");
         }
+        if inner == Kind::SchemaElement {
+            self.schema.elements = count;
+        }
         let each = if ty == STRUCT { inner.cost() } else { OTHER_COST };
         self.cost = self.cost.saturating_add(count.saturating_mul(each));
         if self.cost > MAX_DECODED_BYTES {
@@ -273,6 +284,18 @@ mod tests {
         wide.extend(vec![0; 1_000]);
         wide.push(0);
         assert_eq!(check_footer(&with_list(2, 1_001, &wide)), Ok(()));
+    }
+
+    #[test]
+    fn case_25_a_schema_has_the_fields_that_it_claims() {
+        // One element with 2^31 - 1 children: the decoder would reserve 16 GiB for them.
+        let lone = [5 << 4 | I32, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0];
+        assert_eq!(check_footer(&with_list(2, 1, &lone)), Err("its schema claims more fields than it has"));
+        assert_eq!(
+            check_footer(&with_list(2, 1, &[5 << 4 | I32, 2, 0, 0])),
+            Err("its schema claims more fields than it has")
+        );
+        assert_eq!(check_footer(&with_list(2, 2, &[5 << 4 | I32, 2, 0, 0, 0])), Ok(()));
     }
 
     #[test]

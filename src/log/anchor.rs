@@ -44,6 +44,8 @@ const CRC_AT: usize = 72;
 const SLOT_LENGTH: usize = 76;
 /// Two slots never share a block of the disk, so that a torn write cannot touch both.
 const SLOT_DISTANCE: u64 = 4096;
+/// The most bytes of a whole file.
+pub(super) const FILE_LENGTH: u64 = 2 * SLOT_DISTANCE;
 
 /// What `HEAD` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +104,7 @@ impl std::error::Error for AnchorError {}
 /// The bytes of a whole `HEAD` file with `anchor` in its first slot.
 pub(super) fn first_file(anchor: &Anchor) -> Vec<u8> {
     let mut bytes = encode(anchor).to_vec();
-    bytes.resize(2 * SLOT_DISTANCE as usize, 0);
+    bytes.resize(FILE_LENGTH as usize, 0);
     bytes
 }
 

@@ -14,13 +14,13 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::anchor::{Anchor, AnchorError, decode_file, first_file};
+use super::anchor::{Anchor, AnchorError, FILE_LENGTH, decode_file, first_file};
 use super::error::OpenError;
 
 /// 1 MiB. When it opens, sled fills up the segment it stopped in, up to 512 KiB, and writes a snapshot of some bytes
@@ -175,7 +175,12 @@ impl Directory {
 
     pub(super) fn read_head(&self) -> Result<Anchor, OpenError> {
         let path = self.head();
-        match fs::read(&path) {
+        // Two slots are all that is read of it, however long somebody made it.
+        let read = |file: File| {
+            let mut bytes = Vec::new();
+            file.take(FILE_LENGTH).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        match File::open(&path).and_then(read) {
             Ok(bytes) => decode_file(&bytes).map_err(|found| OpenError::Anchor { path, found }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(OpenError::Anchor { path, found: AnchorError::Missing })

@@ -208,11 +208,13 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), ObjectError> {
     file.sync_all().map_err(failed("sync", path))
 }
 
-/// Makes one directory and says whether it was missing. Its name is not durable yet.
+/// Makes one directory and says whether it was missing. Its name is not durable yet. A link to a directory is none:
+/// what is stored and swept here would be stored and swept where it leads.
 fn make_dir(path: &Path) -> Result<bool, ObjectError> {
+    let is_there = || fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_there() => Ok(false),
         Err(error) => Err(failed("create the directory", path)(error)),
     }
 }

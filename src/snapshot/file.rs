@@ -9,7 +9,7 @@
 //! ```
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -167,6 +167,10 @@ pub(super) fn read(path: &Path) -> Result<(SnapshotHeader, Vec<u8>), SnapshotErr
 }
 
 fn open(path: &Path) -> Result<(File, SnapshotHeader), SnapshotError> {
+    // Before it is opened: a FIFO would wait for a writer that never comes.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(SnapshotError::Damaged("it is not a file"));
+    }
     let mut file = File::open(path)?;
     let found = file.metadata()?.len();
     let mut bytes = [0; SNAPSHOT_HEADER_LENGTH];

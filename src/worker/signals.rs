@@ -5,13 +5,13 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::bell::{Bell, Seat};
 use crate::clock::EngineTime;
 use crate::core::vocabulary::Timestamp;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How far an attempt has come, in units of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

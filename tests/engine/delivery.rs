@@ -294,7 +294,7 @@ fn a_shutdown_waits_for_couriers_and_not_for_ever() {
     press.until_calls(Act::Publish, "a", 1);
     let reconciler = lab.release().unwrap();
     let ending = std::thread::spawn(move || reconciler.shutdown(LONG));
-    until("the shutdown", || lab.handle.declare(printed("b", "{}")).is_err());
+    until("the shutdown", || lab.handle.status(name("b")).is_err());
     gate.open();
     ending.join().unwrap().unwrap();
     assert_eq!(lab.published("a"), lab.commits("a"));

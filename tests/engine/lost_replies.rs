@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, EngineError, SubmitError, WatchError, Watched};
+use lastword::engine::{CommandError, EngineError, Handle, SubmitError, WatchError, Watched};
 use lastword::log::Keep;
 use lastword::objects::MemoryObjects;
 use lastword::replay::{self, ReplayError};
@@ -159,6 +159,21 @@ fn case_49_what_is_still_queued_at_the_end_was_not_accepted() {
         assert!(matches!(answer, Err(CommandError::NotAccepted(_))), "{answer:?}");
     }
     shutdown.join().unwrap().unwrap();
+}
+
+#[test]
+fn case_49_who_asks_while_the_engine_comes_to_its_end_is_answered() {
+    for _ in 0..30 {
+        let mut lab = Lab::start();
+        let ask = |handle: Handle| {
+            let end = std::iter::repeat_with(|| handle.status(name("a"))).find_map(Result::err);
+            assert!(matches!(end, Some(CommandError::NotAccepted(_))), "{end:?}");
+        };
+        let asking: Vec<_> = (0..8).map(|_| lab.handle.clone()).map(|h| std::thread::spawn(move || ask(h))).collect();
+        lab.shutdown(LONG).unwrap();
+        until("an answer for everybody", || asking.iter().all(|thread| thread.is_finished()));
+        asking.into_iter().for_each(|thread| thread.join().unwrap());
+    }
 }
 
 #[test]

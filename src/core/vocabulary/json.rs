@@ -1,4 +1,4 @@
-//! JSON, read strictly: no key twice, no number that canonical form would change.
+//! JSON, read strictly: no key twice, and no number that canonical form would change.
 
 use std::fmt;
 
@@ -14,12 +14,11 @@ const MOST_EXACT: u64 = (1 << 53) - 1;
 pub(super) fn parse_strict(json: &str) -> Result<Value, FieldError> {
     let Strict(value) =
         serde_json::from_str(json).map_err(|error| FieldError::new("spec", format!("must be JSON: {error}")))?;
-    check_numbers("spec", &value)?;
     Ok(value)
 }
 
 /// Refuses whole numbers that lose digits as IEEE 754 doubles.
-fn check_numbers(path: &str, value: &Value) -> Result<(), FieldError> {
+pub(super) fn check_numbers(path: &str, value: &Value) -> Result<(), FieldError> {
     match value {
         Value::Number(number) => {
             // Canonical form writes 1e16 as a whole number, so how a number was spelled makes no difference.

@@ -9,21 +9,38 @@ pub(super) fn refuse_secrets(path: &str, value: &Value) -> Result<(), FieldError
     match value {
         Value::Object(members) => members.iter().try_for_each(|(key, member)| {
             let path = format!("{path}.{key}");
-            let named = member.as_str().is_some_and(|text| text.starts_with("env:") || text.starts_with("file:"));
+            let named = member.as_str().is_some_and(names_a_place);
             if names_a_secret(key) && !named && !member.is_null() {
                 return Err(FieldError::new(path, "must name where the secret is kept, as \"env:NAME\" or \"file:PATH\"; the secret itself would stay in the log"));
             }
             refuse_secrets(&path, member)
         }),
         Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| refuse_secrets(&format!("{path}[{at}]"), item)),
-        Value::String(text) => refuse_credential(path, text),
+        Value::String(text) => refuse_credential(path, text).and_then(|()| refuse_pairs(path, text)),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 
+/// Refuses a text that gives a credential as `name=value`, as connection strings do.
+fn refuse_pairs(path: &str, text: &str) -> Result<(), FieldError> {
+    let pairs = text.split(|c: char| c.is_whitespace() || c.is_control() || [';', '&', ',', '?'].contains(&c));
+    let gives = |(key, value): (&str, &str)| names_a_secret(key) && !value.is_empty() && !names_a_place(value);
+    if pairs.filter_map(|pair| pair.split_once('=')).any(gives) {
+        let problem = "must not hold a credential (password=...); name where it is kept under a key of its own, as \"env:NAME\" or \"file:PATH\"";
+        return Err(FieldError::new(path, problem));
+    }
+    Ok(())
+}
+
+/// Whether a value only names where a secret is kept.
+fn names_a_place(value: &str) -> bool {
+    value.starts_with("env:") || value.starts_with("file:")
+}
+
 /// Whether a key is one under which credentials are commonly given.
 fn names_a_secret(key: &str) -> bool {
-    const PARTS: [&str; 12] = [
+    // Not every key that ends with "token": a tokenizer has many that are no secret.
+    const PARTS: [&str; 18] = [
         "password",
         "passwd",
         "passphrase",
@@ -35,6 +52,12 @@ fn names_a_secret(key: &str) -> bool {
         "accountkey",
         "sessiontoken",
         "authtoken",
+        "accesstoken",
+        "refreshtoken",
+        "bearertoken",
+        "securitytoken",
+        "apitoken",
+        "sastoken",
         "signature",
     ];
     const WHOLE: [&str; 7] = ["token", "pwd", "sas", "auth", "authorization", "bearer", "sig"];

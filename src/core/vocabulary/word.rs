@@ -75,8 +75,10 @@ impl Spec {
     /// credential in plain text, or is too long.
     pub fn parse(json: &str) -> Result<Spec, FieldError> {
         let value = super::json::parse_strict(json)?;
-        refuse_secrets("spec", &value)?;
+        // The length first: what follows names the place of every value, which in an endless spec has no end.
         let spec = Spec::canonical(&value)?;
+        super::json::check_numbers("spec", &value)?;
+        refuse_secrets("spec", &value)?;
         // What is logged now has to be readable for ever.
         Spec::recorded(spec.as_str())?;
         Ok(spec)

@@ -42,6 +42,20 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
+/// Says what is wrong with the arguments, which it repeats as they may be shown, and ends the program.
+pub(crate) fn usage(error: &clap::Error) -> ! {
+    if error.use_stderr() {
+        // With all that is in the arguments: without, they could not be found in it.
+        let given = error.render().ansi().to_string();
+        let arguments: Vec<_> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let wild = arguments.iter().filter(|argument| argument.contains(char::is_control));
+        let shown = wild.fold(given, |given, argument| given.replace(argument.as_str(), &printable(argument)));
+        shown.lines().for_each(note);
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
 /// `text` in bold if standard output is a terminal whose user does not object.
 pub(crate) fn bold(text: &str) -> String {
     let plain = !io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

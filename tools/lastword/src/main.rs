@@ -22,6 +22,7 @@ mod status;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::Styles;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -30,7 +31,7 @@ use fail::Fail;
 
 /// Keeps collections in step with the files they are built from.
 #[derive(Debug, Parser)]
-#[command(name = "lastword", version, propagate_version = true)]
+#[command(name = "lastword", version, propagate_version = true, styles = Styles::plain())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -105,7 +106,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| console::usage(&error));
     let level = match arguments.verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lastword::core::Collection;
+use lastword::describe::plain_json;
 use lastword::external::{Manifest, Segment, SourcePath, manifest_json};
 
 use crate::console::{Table, grouped, line, printable};
@@ -22,7 +23,7 @@ pub(crate) fn manifest(state: &Path, name: &str, json: bool) -> Result<ExitCode,
     if json {
         let segments = manifest.as_ref().map_or(&[][..], |manifest| &manifest.segments);
         let applied = collection.applied_fingerprint();
-        line(&manifest_json(collection.name.as_str(), applied, segments).to_string())?;
+        line(&plain_json(manifest_json(collection.name.as_str(), applied, segments).to_string()))?;
     } else {
         for text in describe(collection, manifest.as_ref()) {
             if !line(&text)? {

@@ -34,7 +34,7 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
         live: live.get(view.name.as_str()),
     });
     let lines = if json {
-        rows.map(|row| row.json(inspected.now)).collect()
+        rows.map(|row| describe::plain_json(row.json(inspected.now))).collect()
     } else {
         let headings = ["NAME", "CONDITION", ">GENERATION", ">ROWS", ">SEGMENTS", ">LAG", ">LOOKED", "CAUSE"];
         let mut table = Table::new(&headings);

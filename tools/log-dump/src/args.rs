@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
+use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand};
 use glob::Pattern;
 use lastword::codec;
@@ -17,7 +18,7 @@ use lastword::replay::Until;
 /// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open (absent, forbidden, busy, I/O); 4 the format is
 /// too new; 5 the log is shorter than its anchor; 6 replay diverged.
 #[derive(Debug, Parser)]
-#[command(name = "log-dump", version)]
+#[command(name = "log-dump", version, styles = Styles::plain())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

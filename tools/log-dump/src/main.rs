@@ -27,7 +27,7 @@ use lastword::replay::Until;
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_panic));
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
     let ended = panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
     match ended {
         Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
@@ -59,6 +59,22 @@ fn run(command: Command) -> Result<(), Failure> {
 /// One line on stderr. If stderr is gone too, there is nobody left to tell.
 pub(crate) fn complain(problem: &str) {
     let _ = writeln!(std::io::stderr(), "log-dump: {}", output::printable(problem));
+}
+
+/// Says what is wrong with the arguments, which it repeats as they may be shown, and ends the program.
+fn usage(error: &clap::Error) -> ! {
+    if error.use_stderr() {
+        // With all that is in the arguments: without, they could not be found in it.
+        let given = error.render().ansi().to_string();
+        let arguments: Vec<_> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let wild = arguments.iter().filter(|argument| argument.contains(char::is_control));
+        let shown = wild.fold(given, |given, argument| given.replace(argument.as_str(), &output::printable(argument)));
+        for line in shown.lines() {
+            let _ = writeln!(std::io::stderr(), "{}", output::printable(line));
+        }
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// sled panics on some kinds of damage. The library turns that into an error that is reported like any other; what

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use lastword::core::vocabulary::Seq;
-use lastword::describe::Summary;
+use lastword::describe::{Summary, plain_json};
 use lastword::log::FrameHash;
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ impl Output {
     /// One JSON object as a line.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         // What is serialized here are structs of numbers and texts, which cannot fail.
-        self.line(&serde_json::to_string(object).unwrap_or_default())
+        self.line(&plain_json(serde_json::to_string(object).unwrap_or_default()))
     }
 
     /// The last line of everything in JSON: `events` of those from `from` up to but without `to`, in a log whose last

@@ -80,7 +80,8 @@ impl Config {
         state().map_err(|error: document::Wrong| Fail::new(USAGE, error.to_string()))
     }
 
-    fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
+    /// Checks the bytes of a configuration file; relative paths in it start at `base`.
+    pub(crate) fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
         let document = Document::new(file, text)?;
         let tables = document.parse()?;
         let top = document.top(&tables);

@@ -42,7 +42,7 @@ impl Unmanaged {
     /// The list of a log; empty if there is none.
     pub(crate) fn read(state: &Path) -> Unmanaged {
         let path = state.join(NAME);
-        let entries = match fs::read(&path) {
+        let entries = match read(&path) {
             Ok(bytes) => parse(&bytes).unwrap_or_else(|| {
                 note(&format!("{}: is damaged and counts as empty: what is paused stays paused", path.display()));
                 BTreeMap::new()
@@ -111,10 +111,23 @@ fn entry(row: &Map<String, Value>) -> Option<(Name, Gone)> {
     Some((name, Gone { id, file, resumes: row.get("resumes")?.as_bool()? }))
 }
 
+/// What is no file is not opened: a link leads elsewhere, and a FIFO waits for a writer that never comes.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    fs::read(path)
+}
+
 /// Whole or not at all, for the owner alone.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("json.new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    // What a crash left. Not written over: were it a link, that would write over what it leads to.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lastword::core::vocabulary::{By, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp};
+use lastword::describe::plain_json;
 use serde_json::{Map, Value, json};
 
 use super::by::by;
@@ -256,7 +257,7 @@ impl Answer {
 /// One line of JSON.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Value::Object(self.0.clone()).to_string())
+        f.write_str(&plain_json(Value::Object(self.0.clone()).to_string()))
     }
 }
 

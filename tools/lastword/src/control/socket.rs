@@ -43,6 +43,11 @@ pub(super) fn remove(state: &Path) {
 /// A connection, if somebody answers.
 pub(super) fn connect(state: &Path) -> Result<Option<UnixStream>, Fail> {
     use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
+    // A run makes a socket here. Through a link a command would go to whoever the link leads to.
+    if fs::symlink_metadata(state.join(NAME)).is_ok_and(|found| found.is_symlink()) {
+        let path = state.join(NAME);
+        return Err(Fail::new(CANNOT_OPEN, format!("{}: must not be a symbolic link", path.display())));
+    }
     match by_short_path(state, NAME, UnixStream::connect) {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if matches!(error.kind(), NotFound | NotADirectory | ConnectionRefused) => Ok(None),

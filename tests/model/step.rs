@@ -1,0 +1,233 @@
+//! What comes of what happens: each act is one command to the core, and its consequences outside.
+
+use std::sync::OnceLock;
+
+use lastword::core::vocabulary::{
+    Assign, AttemptRef, Built, Command, Completion, Deadline, Declaration, Delivered, Delivery, FailureClass,
+    FailureReport, Fingerprint, Observation, Seen, Subject,
+};
+
+use super::act::{Act, Tried};
+use super::met::{self, Met};
+use super::point::{Look, Point, Voice};
+use super::world::{COLLECTIONS, EMPTY, Heard, LEASED, Said, WORLDS, duties, lease, name, seen, version, worker};
+
+impl Point {
+    /// Whether it makes any difference: what is refused without a trace does not.
+    pub(crate) fn act(&mut self, act: Act) -> bool {
+        (self.just, self.verdict) = (met::Seen::default(), OnceLock::new());
+        self.left -= u8::from(act.costs());
+        let happened = self.happen(act);
+        self.forget();
+        self.compare_words();
+        happened || self.broken.is_some()
+    }
+
+    fn happen(&mut self, act: Act) -> bool {
+        match act {
+            Act::Look(collection) => self.look(collection),
+            Act::Tell(collection) => self.tell(collection),
+            Act::Assign(worker, collection) => self.assign(worker, collection),
+            Act::Complete(Tried(attempt)) | Act::CompleteLate(Tried(attempt)) | Act::Repeat(Tried(attempt)) => {
+                let fingerprint = self.voice(attempt).fingerprint;
+                self.complete(attempt, fingerprint)
+            }
+            Act::Confuse(Tried(attempt)) => {
+                // What nobody ever wanted.
+                let wrong = Heard { said: Said { source: 1, spec: 1 }, version: Some(version(0, EMPTY)) };
+                self.complete(attempt, wrong.fingerprint().unwrap())
+            }
+            Act::Stop(Tried(attempt)) | Act::HandBack(Tried(attempt)) => {
+                self.voices.retain(|voice| voice.attempt != attempt);
+                self.must(&Command::Stopped { attempt })
+            }
+            Act::Publish(collection) => self.publish(collection, true),
+            Act::FailPublish(collection) => self.publish(collection, false),
+            Act::Due => self.due(),
+            Act::Wait(until) | Act::Overrun(until) => {
+                self.now = self.now.after(until);
+                true
+            }
+            Act::Change(collection, content) => {
+                self.ends[collection].content = content;
+                true
+            }
+            Act::FailLook(collection) => {
+                let seen = Seen::Failed { cause: "gone".into() };
+                let subject = Subject::Name(name(collection).clone());
+                self.must(&Command::Observe(Observation { subject, began: None, seen }))
+            }
+            Act::Respec(collection) => self.change(collection, |said| said.spec = 1 - said.spec),
+            Act::Resource(collection) => self.change(collection, |said| said.source = 1 - said.source),
+            Act::Pause(collection) => self.must(&Command::Pause { name: name(collection).clone() }),
+            Act::Resume(collection) => self.must(&Command::Resume { name: name(collection).clone() }),
+            Act::Cancel(collection) => self.must(&Command::Cancel { name: name(collection).clone(), task: None }),
+            Act::Refresh(collection) => self.refresh(collection, false),
+            Act::Rebuild(collection) => self.refresh(collection, true),
+            Act::Confirm(collection) => self.confirm(collection),
+            Act::Drop(collection) => {
+                self.ends[collection].heard = None;
+                self.must(&Command::Drop { name: name(collection).clone() })
+            }
+            Act::Declare(collection) => {
+                let said = Said::default();
+                let command = WORLDS[self.world].declare(collection, said);
+                let Ok(events) = self.say(&command) else { return false };
+                self.hear(collection, Heard { said, version: None }, &events);
+                true
+            }
+            Act::FailTransient(Tried(attempt)) => self.fail_attempt(attempt, FailureClass::Transient),
+            Act::FailForGood(Tried(attempt)) => self.fail_attempt(attempt, FailureClass::Permanent),
+            Act::FailMoved(Tried(attempt)) => self.move_under(attempt),
+            Act::LoseLease(Tried(attempt)) => self.must(&Command::Lost { attempt }),
+            Act::Crash => {
+                // What runs in a process of its own lives on, and so does what is owed.
+                self.voices.retain(|voice| voice.worker == LEASED);
+                self.ends.iter_mut().for_each(|end| end.look = None);
+                self.crash();
+                true
+            }
+        }
+    }
+
+    /// Says what cannot be refused.
+    fn must(&mut self, command: &Command) -> bool {
+        if let Err(refused) = self.say(command) {
+            self.fail("NothingWaitsSilently", format_args!("{command:?} is refused: {refused}"));
+        }
+        true
+    }
+
+    fn look(&mut self, collection: usize) -> bool {
+        let (Some(of), Some(heard)) = (self.id(collection), self.ends[collection].heard) else { return false };
+        let version = version(heard.said.source, self.ends[collection].content);
+        self.ends[collection].look = Some(Look { of, began: self.state.last(), version });
+        true
+    }
+
+    fn tell(&mut self, collection: usize) -> bool {
+        let Some(look) = self.ends[collection].look.take() else { return false };
+        let (subject, began) = (Subject::Id(look.of), Some(look.began));
+        let seen = seen(look.version);
+        match self.say(&Command::Observe(Observation { subject, began, seen })) {
+            Err(_) => self.just.meet(Met::LookTooOld),
+            Ok(_) if look.began < self.ends[collection].heard_at => {
+                self.fail("LatestNotLost", "a look that is older than the last word is believed");
+            }
+            Ok(events) => {
+                if let Some(heard) = self.ends[collection].heard {
+                    self.hear(collection, Heard { version: Some(look.version), ..heard }, &events);
+                }
+            }
+        }
+        true
+    }
+
+    fn assign(&mut self, by: usize, index: usize) -> bool {
+        let Some(collection) = self.id(index) else { return false };
+        let assign = Assign { worker: worker(by), collection, lease: lease(by), duties: duties(index) };
+        self.must(&Command::Assign(assign));
+        let Some(running) = self.collection(index).and_then(|collection| collection.status.running()) else {
+            self.fail("NothingWaitsSilently", "a task that can start does not");
+            return true;
+        };
+        let (attempt, fingerprint) = (running.attempt_of(collection), running.task.fingerprint);
+        self.voices.push(Voice { worker: by, attempt, fingerprint, has_spoken: false });
+        true
+    }
+
+    fn complete(&mut self, attempt: AttemptRef, fingerprint: Fingerprint) -> bool {
+        let result = Built { output: None, rows: Some(1), ..Built::default() };
+        self.voices.iter_mut().filter(|voice| voice.attempt == attempt).for_each(|voice| voice.has_spoken = true);
+        self.must(&Command::Complete(Completion { attempt, fingerprint, result }.into()))
+    }
+
+    fn fail_attempt(&mut self, attempt: AttemptRef, class: FailureClass) -> bool {
+        self.voices.retain(|voice| voice.attempt != attempt);
+        self.must(&Command::Fail { attempt, failure: FailureReport { class, message: "no luck".into() } })
+    }
+
+    /// The worker says what it found instead, if it is something else than was heard.
+    fn move_under(&mut self, attempt: AttemptRef) -> bool {
+        let Some(collection) = COLLECTIONS.into_iter().find(|index| self.id(*index) == Some(attempt.collection)) else {
+            return false;
+        };
+        let Some(heard) = self.ends[collection].heard else { return false };
+        let found = version(heard.said.source, self.ends[collection].content);
+        let news = (heard.version != Some(found)).then(|| {
+            let subject = Subject::Name(name(collection).clone());
+            Box::new(Observation { subject, began: None, seen: seen(found) })
+        });
+        if news.is_some() {
+            // It is believed, whatever becomes of it.
+            self.ends[collection].heard = Some(Heard { version: Some(found), ..heard });
+            self.ends[collection].heard_at = self.state.last().next();
+        }
+        self.fail_attempt(attempt, FailureClass::SourceMoved(news))
+    }
+
+    fn publish(&mut self, index: usize, well: bool) -> bool {
+        let (Some(collection), Some(owed)) = (self.id(index), self.publication(index)) else { return false };
+        let delivered = Delivered { collection, obligation: owed.id, delivery: Delivery::Publish };
+        self.must(&if well {
+            Command::Delivered(delivered)
+        } else {
+            Command::DeliveryFailed { delivered, message: "down".into() }
+        })
+    }
+
+    fn due(&mut self) -> bool {
+        let Some(deadline) = self.state.first_due(self.now) else { return false };
+        if matches!(deadline, Deadline::Settled(_)) {
+            self.just.meet(Met::Settled);
+        }
+        self.must(&Command::Due(deadline))
+    }
+
+    fn change(&mut self, collection: usize, change: impl Fn(&mut Said)) -> bool {
+        let Some(heard) = self.ends[collection].heard else { return false };
+        let mut said = heard.said;
+        change(&mut said);
+        let mut declaration = Declaration::new(name(collection).clone());
+        let new_source = said.source != heard.said.source;
+        declaration.source = new_source.then(|| said.source());
+        declaration.spec = (said.spec != heard.said.spec).then(|| said.spec());
+        let Ok(events) = self.say(&Command::Declare(declaration.into())) else { return false };
+        let version = heard.version.filter(|_| !new_source);
+        self.hear(collection, Heard { said, version }, &events);
+        true
+    }
+
+    fn refresh(&mut self, collection: usize, force: bool) -> bool {
+        self.must(&Command::Refresh { name: name(collection).clone(), force, seen: None })
+    }
+
+    fn confirm(&mut self, collection: usize) -> bool {
+        let Some(heard) = self.ends[collection].heard else { return false };
+        let Some(fingerprint) = heard.fingerprint() else { return false };
+        let Ok(events) = self.say(&Command::Confirm { name: name(collection).clone(), fingerprint }) else {
+            self.fail("NothingWaitsSilently", "what is held cannot be confirmed");
+            return true;
+        };
+        self.hear(collection, heard, &events);
+        true
+    }
+
+    fn voice(&self, attempt: AttemptRef) -> Voice {
+        *self.voices.iter().find(|voice| voice.attempt == attempt).unwrap()
+    }
+
+    /// Drops voices that make no difference any more: whoever has spoken repeats only what it said last, and nothing
+    /// once nothing more may go wrong.
+    fn forget(&mut self) {
+        let last = |index: usize, voices: &[Voice]| {
+            let of = voices[index].attempt.collection;
+            voices[index + 1..].iter().all(|later| later.attempt.collection != of || !later.has_spoken)
+        };
+        let kept = (0..self.voices.len()).filter(|index| {
+            let voice = &self.voices[*index];
+            !voice.has_spoken || self.is_open(voice) || (self.left > 0 && last(*index, &self.voices))
+        });
+        self.voices = kept.map(|index| self.voices[index]).collect();
+    }
+}
