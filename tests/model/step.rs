@@ -10,7 +10,7 @@ use lastword::core::vocabulary::{
 use super::act::{Act, Tried};
 use super::met::{self, Met};
 use super::point::{Look, Point, Voice};
-use super::world::{EMPTY, Heard, LEASED, Said, WORLDS, duties, lease, name, seen, version, worker};
+use super::world::{COLLECTIONS, EMPTY, Heard, LEASED, Said, WORLDS, duties, lease, name, seen, version, worker};
 
 impl Point {
     /// Whether it makes any difference: what is refused without a trace does not.
@@ -147,20 +147,26 @@ impl Point {
         self.must(&Command::Fail { attempt, failure: FailureReport { class, message: "no luck".into() } })
     }
 
-    /// The worker says what it found instead, there where the word that it builds had sent it. If another one was declared
-    /// since and waits, that says nothing of it.
+    /// The worker says what it found instead, if it is something else than was heard.
     fn move_under(&mut self, attempt: AttemptRef) -> bool {
-        let collection = self.collections().find(|index| self.id(*index) == Some(attempt.collection));
-        let Some((index, known)) = collection.and_then(|index| Some((index, self.known(index)?))) else { return false };
-        let (built, latest) = (known.wanted, known.heard);
-        let found = version(built.said.source, self.ends[index].content);
-        let news = (built.version != Some(found)).then(|| {
-            let subject = Subject::Name(name(index).clone());
+        let Some(collection) = COLLECTIONS.into_iter().find(|index| self.id(*index) == Some(attempt.collection)) else {
+            return false;
+        };
+        let Some(heard) = self.ends[collection].heard else { return false };
+        // It looked where its own word had sent it. That is not always the last one that was said.
+        let wanted = self.state.collection(attempt.collection).and_then(|collection| collection.wanted.as_ref());
+        let Some(own) = wanted.map(|wanted| Heard::of(&wanted.word)) else { return false };
+        let is_last = own.said == heard.said;
+        let known = if is_last { heard } else { own };
+        let found = version(own.said.source, self.ends[collection].content);
+        let news = (known.version != Some(found)).then(|| {
+            let subject = Subject::Name(name(collection).clone());
             Box::new(Observation { subject, began: None, seen: seen(found) })
         });
-        if news.is_some() && built.said == latest.said {
-            self.ends[index].heard = Some(Heard { version: Some(found), ..latest });
-            self.ends[index].heard_at = self.state.last().next();
+        if news.is_some() && is_last {
+            // It is believed, whatever becomes of it.
+            self.ends[collection].heard = Some(Heard { version: Some(found), ..heard });
+            self.ends[collection].heard_at = self.state.last().next();
         }
         self.fail_attempt(attempt, FailureClass::SourceMoved(news))
     }

@@ -1,0 +1,158 @@
+//! Collections of files: the real look, plan, balance and build, over a lake in memory and a format that is nothing but
+//! row groups.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lastword::core::vocabulary::{
+    Built, Command, Completion, Content, Delta, FailureClass, Observed, PathSet, Seen, SegmentCounts, Version,
+};
+use lastword::external::{
+    self, Build, BuildError, ExternalSpec, Interrupted, Look, Manifest, RowRange, Segment, SegmentId, SourceUri,
+    StoredSet, build, load_set, never_interrupted, store_set,
+};
+use lastword::objects::Objects;
+
+use super::couriers::contents;
+use super::lake::{Rows, ranges};
+use super::sim::Sim;
+use super::witness::Seen as Witnessed;
+use super::workers::Job;
+
+impl Sim {
+    /// Builds a collection of files, as the worker of external collections does.
+    pub(crate) fn build(&mut self, job: &Job) -> Command {
+        let (text, token) = (job.word.source.as_str().to_owned(), job.attempt.token);
+        let source = SourceUri::parse(&text).unwrap().resolve("".as_ref()).unwrap();
+        let spec = ExternalSpec::parse(job.word.spec.as_str()).unwrap();
+        let Content::Observed(wanted) = &job.word.content else { panic!("{text} is built unobserved") };
+        let set = |observed: &Observed| load_set(&*self.objects, observed.set.unwrap().root).unwrap();
+        let applied = job.applied.as_deref().and_then(|applied| match &applied.word.content {
+            Content::Observed(observed) => Some(set(observed)),
+            Content::Unversioned | Content::Unknown => None,
+        });
+        let known = set(wanted);
+        let of_tokens = job.leftovers.iter().filter_map(|token| self.workers.leftovers.get(token));
+        let leftovers: Vec<Segment> = of_tokens.flatten().cloned().collect();
+        if !self.is_calm && self.dice.chance(150) {
+            self.lake.ambush(&text, self.clock.wall, self.clock.stretch, &mut self.dice);
+        }
+        let interrupted = !self.is_calm && self.dice.chance(20);
+        let (lake, shelf, wall) = (self.lake.clone(), self.destination.shelf.clone(), self.clock.wall);
+        let attempt = Build {
+            collection: &job.name,
+            store: &lake,
+            format: &Rows,
+            objects: &*self.objects,
+            source: &source,
+            spec: &spec,
+            wanted: wanted.version.as_bytes().try_into().unwrap(),
+            known: Some(&known),
+            applied: applied.as_ref(),
+            previous: job.applied.as_ref().and_then(|applied| applied.result.manifest),
+            token,
+            builder: &shelf,
+            parallel: 1,
+            leftovers: &leftovers,
+            checkpoint: &|| if interrupted { Err(Interrupted) } else { never_interrupted() },
+            progress: &|_| (),
+            now: &|| wall,
+        };
+        let built = catch_unwind(AssertUnwindSafe(|| build(&attempt)));
+        self.lake.end_ambush();
+        let (outcome, left) = match built.unwrap_or_else(|_| panic!("a plan has panicked")) {
+            Ok(outcome) => (Ok(outcome.clone()), outcome.built),
+            Err(failed) => (Err(failed.error), failed.built),
+        };
+        self.workers.leftovers.insert(token, left);
+        match outcome {
+            Ok(outcome) => {
+                let segments = Some(SegmentCounts { kept: outcome.kept, new: outcome.new, dropped: outcome.dropped });
+                let result =
+                    Built { manifest: Some(outcome.manifest), segments, rows: Some(outcome.rows), output: None };
+                self.assert_taken_over(&result, job);
+                let (attempt, fingerprint) = (job.attempt, job.fingerprint);
+                Command::Complete(Box::new(Completion { attempt, fingerprint, result }))
+            }
+            Err(BuildError::Moved { look }) => {
+                let seen = self.store(&look, Some(&known));
+                self.moved(job, seen)
+            }
+            Err(BuildError::Interrupted) => Command::Stopped { attempt: job.attempt },
+            Err(BuildError::Transient(text)) => self.fails(job, FailureClass::Transient, &text),
+            Err(BuildError::Permanent(text)) => {
+                assert!(!text.contains("a bug"), "{text}");
+                self.fails(job, FailureClass::Permanent, &text)
+            }
+            Err(BuildError::Panicked(text)) => panic!("{text}"),
+        }
+    }
+
+    fn store(&self, look: &Look, known: Option<&external::PathSet>) -> Seen {
+        let StoredSet { root, files, bytes, difference } = store_set(&*self.objects, &look.set, known).unwrap();
+        let set = Some(PathSet { root, files, bytes });
+        let observed = Observed { version: Version::new(&look.version).unwrap(), set };
+        let external::Difference { added, removed, changed } = difference;
+        Seen::Content { observed, delta: Some(Delta { added, removed, changed }), gone: look.gone }
+    }
+
+    /// A segment is this attempt's own, or was committed before, or is a leftover that was offered.
+    fn assert_taken_over(&self, result: &Built, job: &Job) {
+        let manifest = Manifest::read(&*self.objects, result.manifest.unwrap()).unwrap();
+        let before = job.applied.as_ref().and_then(|applied| applied.result.manifest);
+        let before = before.map(|root| Manifest::read(&*self.objects, root).unwrap().segments).unwrap_or_default();
+        for segment in &manifest.segments {
+            let token = segment.id.token;
+            let own = token == job.attempt.token || job.leftovers.contains(&token);
+            assert!(own || before.contains(segment), "segment {} came from nowhere", segment.id);
+        }
+    }
+
+    /// The segments of every commit that stands.
+    pub(crate) fn live_segments(&self) -> BTreeSet<SegmentId> {
+        let roots = self.witness.of.values().filter_map(|seen| seen.applied.as_ref()?.result.manifest);
+        let manifests = roots.map(|root| Manifest::read(&*self.objects, root).unwrap());
+        manifests.flat_map(|manifest| manifest.segments).map(|segment| segment.id).collect()
+    }
+
+    /// What is applied are the files that are there now: every row once, and built from these very bytes.
+    pub(crate) fn assert_built_from_files(&self, seen: &Witnessed) {
+        let files = self.lake.files(&seen.latest.source);
+        let root = seen.applied.as_ref().and_then(|applied| applied.result.manifest).unwrap();
+        let manifest = Manifest::read(&*self.objects, root).unwrap();
+        let mut built = BTreeSet::new();
+        for segment in &manifest.segments {
+            let parts = segment.fragments.iter().map(|fragment| {
+                let bytes = files.get(&fragment.path).map_or(&[][..], Vec::as_slice);
+                (fragment.path.encode(), fragment.start, fragment.end, bytes)
+            });
+            assert_eq!(segment.output, Some(contents(parts)), "a segment of {} was built from other bytes", seen.name);
+            for fragment in &segment.fragments {
+                let range = RowRange { start: fragment.start, end: fragment.end };
+                assert!(built.insert((fragment.path.clone(), range)), "a fragment is in two segments");
+            }
+        }
+        let all = |(path, bytes): (&_, &Vec<u8>)| {
+            let path: &external::SourcePath = path;
+            let ranges = ranges(bytes).unwrap();
+            ranges.into_iter().map(|range| (path.clone(), range)).collect::<Vec<_>>()
+        };
+        let there: BTreeSet<_> = files.iter().flat_map(all).collect();
+        assert_eq!(built, there, "{} does not hold the rows of its files", seen.name);
+        self.assert_balanced(seen, &manifest);
+    }
+
+    /// Nothing below the target is left alone for long: never more small segments than a plan tolerates.
+    fn assert_balanced(&self, seen: &Witnessed, manifest: &Manifest) {
+        let spec = ExternalSpec::parse(&seen.latest.spec).unwrap();
+        assert_eq!(manifest.layout.target_rows, spec.target_rows, "{} is laid out for another target", seen.name);
+        for segment in manifest.segments.iter().filter(|segment| segment.fragments.len() > 1) {
+            assert!(segment.rows < 2 * spec.target_rows, "segment {} reaches twice the target", segment.id);
+        }
+    }
+
+    /// The objects that the log names are all there.
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+}

@@ -1,0 +1,177 @@
+//! Looks at sources: at most one per collection, on their way for a while, refused if something newer was said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lastword::core::vocabulary::{
+    CollectionId, Command, Event, Observation, Observed, PathSet, Recorded, Seen, Seq, Subject, Version,
+};
+use lastword::objects::{Objects, tree};
+use lastword::worker::{Look, Worker};
+
+use super::queue::Happening;
+use super::sim::{Number, Sim};
+
+/// The files of a source that is a number and not 0: more than the ten that may come and go.
+const FILES: u64 = 12;
+
+/// Contents that such a source may have.
+pub(crate) const NUMBERS: u8 = 5;
+
+/// How long a look that failed waits for the next.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// What one process knows of its looks.
+#[derive(Default)]
+pub(crate) struct Looks {
+    of: BTreeMap<CollectionId, Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// One is due or under way.
+    is_busy: bool,
+    /// Another one is to follow it.
+    again: bool,
+    /// Where the last accepted one began.
+    began: Option<Seq>,
+}
+
+impl Number {
+    /// What a look sees, if `sets` are the files behind each content.
+    fn seen(&self, sets: &[PathSet]) -> Seen {
+        let Number { content, trouble } = *self;
+        if let Some(cause) = trouble {
+            return Seen::Failed { cause: cause.into() };
+        }
+        let set = Some(sets[usize::from(content)]);
+        let observed = Observed { version: Version::new(&[content]).unwrap(), set };
+        // Content 1 has lost most of what any other has.
+        Seen::Content { observed, delta: None, gone: Some(if content == 1 { 11 } else { 0 }) }
+    }
+}
+
+/// The files behind each number: real objects, since the log names them.
+pub(crate) fn sets_of_numbers(objects: &dyn Objects) -> Vec<PathSet> {
+    let set = |content: u8| {
+        let files = if content == 0 { 0 } else { FILES };
+        let entries = (0..files).map(|file| (vec![u8::try_from(file).unwrap()], vec![content]));
+        PathSet { root: tree::build(objects, entries).unwrap().hash, files, bytes: files }
+    };
+    (0..NUMBERS).map(set).collect()
+}
+
+impl Sim {
+    /// The source is to be looked at soon.
+    pub(crate) fn ask_for_look(&mut self, id: CollectionId) {
+        if self.collection(id).is_none_or(|collection| !collection.versioned) {
+            return;
+        }
+        let entry = self.looks.of.entry(id).or_default();
+        if std::mem::replace(&mut entry.is_busy, true) {
+            entry.again = true;
+            return;
+        }
+        let soon = self.dice.millis(0, 100);
+        self.after(soon, Happening::LookDue(id));
+    }
+
+    /// A look begins. It sees the source now or when it comes back.
+    pub(crate) fn look_due(&mut self, id: CollectionId) {
+        if self.collection(id).is_none() {
+            self.looks.of.remove(&id);
+            return;
+        }
+        let began = self.reducer().durable();
+        let seen = if self.dice.chance(600) { Some(self.look(id)) } else { None };
+        let takes = self.dice.millis(0, 2000);
+        self.after(takes, Happening::Looked { id, began, seen });
+    }
+
+    /// A look comes back.
+    pub(crate) fn looked(&mut self, id: CollectionId, began: Seq, seen: Option<(Seen, Option<Duration>)>) {
+        if self.collection(id).is_none() {
+            self.looks.of.remove(&id);
+            return;
+        }
+        let (seen, look_again) = seen.unwrap_or_else(|| self.look(id));
+        let failed = matches!(seen, Seen::Failed { .. });
+        let observation = Observation { subject: Subject::Id(id), began: Some(began), seen };
+        let accepted = self.say(Command::Observe(observation.clone()));
+        if self.dice.chance(self.weather.twice) {
+            let late = self.dice.millis(0, 10_000);
+            self.after(late, Happening::Says(Box::new(Command::Observe(observation))));
+        }
+        let entry = self.looks.of.entry(id).or_default();
+        entry.is_busy = false;
+        let again = std::mem::take(&mut entry.again) || !accepted;
+        if accepted {
+            entry.began = Some(began);
+        }
+        let later = look_again.or(failed.then_some(AFTER_FAILURE));
+        if again {
+            self.ask_for_look(id);
+        } else if let Some(span) = later {
+            self.looks.of.entry(id).or_default().is_busy = true;
+            self.after(span, Happening::LookDue(id));
+        }
+    }
+
+    /// What a look that began at `seq` or later has said counts more than what a worker saw before.
+    pub(crate) fn looked_since(&self, id: CollectionId, seq: Seq) -> bool {
+        self.looks.of.get(&id).and_then(|entry| entry.began).is_some_and(|began| began >= seq)
+    }
+
+    /// What a source that is a number holds now.
+    pub(crate) fn see_number(&self, source: &str) -> Seen {
+        self.number(source).seen(&self.sets)
+    }
+
+    /// Looks now, as the kind of the collection does.
+    pub(crate) fn look(&mut self, id: CollectionId) -> (Seen, Option<Duration>) {
+        let collection = self.collection(id).unwrap();
+        let source = collection.latest.source.clone();
+        if !Sim::is_files(&collection.kind) {
+            return (self.see_number(source.as_str()), None);
+        }
+        let (name, spec) = (collection.name.clone(), collection.latest.spec.clone());
+        let (known, applied) = (collection.observed().cloned(), collection.applied_observed().cloned());
+        if !self.is_calm && self.dice.chance(100) {
+            self.lake.ambush(source.as_str(), self.clock.wall, self.clock.stretch, &mut self.dice);
+        }
+        let sight = self.external.observer().unwrap().look(&Look {
+            name: &name,
+            source: &source,
+            spec: &spec,
+            known: known.as_ref(),
+            applied: applied.as_ref(),
+            objects: &*self.objects,
+            wall: self.clock.wall,
+        });
+        self.lake.end_ambush();
+        match sight {
+            Ok(sight) => {
+                let seen = Seen::Content { observed: sight.observed, delta: sight.delta, gone: sight.gone };
+                (seen, sight.look_again)
+            }
+            Err(error) => (Seen::Failed { cause: error.0.into() }, None),
+        }
+    }
+
+    /// After these the engine looks at once.
+    pub(crate) fn follow_look(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::CollectionDeclared { .. } => self.ask_for_look(CollectionId(recorded.seq)),
+            Event::SourceChanged { collection, .. } | Event::SpecChanged { collection, .. } => {
+                self.ask_for_look(*collection);
+            }
+            Event::RefreshRequested { collection, force, .. } => {
+                self.ask_for_look(*collection);
+                if !force {
+                    self.ask_to_verify(*collection);
+                }
+            }
+            _ => {}
+        }
+    }
+}
