@@ -12,6 +12,7 @@ use std::time::Duration;
 use ::sled::{Batch, Config, Db, Tree};
 
 use super::copy::TemporaryDirectory;
+use super::nudge::Nudge;
 use crate::core::vocabulary::Seq;
 use crate::log::{Frame, LogError, Start};
 
@@ -30,6 +31,7 @@ const CACHE_CAPACITY: u64 = 64 << 20;
 /// An open sled directory. It stays open as long as the writer or a reader needs it.
 pub(super) struct Engine {
     open: Option<(Db, Tree)>,
+    nudge: Option<Nudge>,
     panicked: AtomicBool,
     appended: AtomicU64,
     start: Mutex<Start>,
@@ -65,7 +67,10 @@ impl Engine {
                 Ok(open) => {
                     let (panicked, appended) = (AtomicBool::new(false), AtomicU64::new(0));
                     let start = Mutex::new(Start::WHOLE);
-                    return Ok(Engine { open: Some(open), panicked, appended, start, _held: held });
+                    let db = open.0.clone();
+                    let nudge = Nudge::new(move || drop(catch(|| db.flush())))
+                        .map_err(|error| Failure::of(&format!("no thread to watch over it: {error}")))?;
+                    return Ok(Engine { open: Some(open), nudge: Some(nudge), panicked, appended, start, _held: held });
                 }
             }
         }
@@ -98,6 +103,7 @@ impl Engine {
         let Some((db, tree)) = self.open.as_ref().filter(|_| !self.panicked.load(Ordering::Acquire)) else {
             return Err(Failure::of("it panicked earlier"));
         };
+        let _call = self.nudge.as_ref().map(Nudge::call);
         catch(|| work(db, tree)).inspect_err(|failure| {
             if failure.is_panic() {
                 self.panicked.store(true, Ordering::Release);
@@ -152,6 +158,7 @@ impl Engine {
 /// ever for a thread that is gone, so then it is left alone: the directory stays locked until this process ends.
 impl Drop for Engine {
     fn drop(&mut self) {
+        drop(self.nudge.take());
         let open = self.open.take();
         if self.panicked.load(Ordering::Acquire) {
             std::mem::forget(open);

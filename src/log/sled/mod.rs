@@ -16,6 +16,7 @@
 mod copy;
 mod create;
 mod engine;
+mod nudge;
 mod reader;
 
 use std::fmt;
