@@ -1,0 +1,108 @@
+//! Resident bytes of an idle collection: applied, nothing to do; a name of 40 characters, a source of 60. What a process
+//! of its own takes that opens the log, less what one takes that only opens sled and reads all of it: sled's cache is
+//! bounded, whatever the number of collections.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lastword::Reconciler;
+use lastword::snapshot::Snapshots;
+use serde::{Deserialize, Serialize};
+
+use super::scale::grouped;
+use crate::Result;
+use crate::args::Suite;
+use crate::bench::Bench;
+use crate::child::{Question, ask};
+use crate::contestants::cycling::{nothing, open_pool, wait_until_idle};
+use crate::contestants::frames::open_sled;
+use crate::load::as_f64;
+use crate::ratio::Better;
+use crate::report::{Measure, Series, Target};
+
+/// What a process holds while it is measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Holding {
+    /// An open reconciler.
+    Reconciler(PathBuf),
+    /// sled, with everything read once.
+    Sled(PathBuf),
+    /// The state of the last snapshot, and nothing else.
+    State(PathBuf),
+}
+
+pub(crate) fn run(bench: &mut Bench) -> Result<()> {
+    let collections = bench.size(20_000, 1_000_000);
+    let path = bench.place.path("memory");
+    let lastword = open_pool(&path)?;
+    lastword.fill_kind(collections, &nothing()?)?;
+    wait_until_idle(&lastword.handle())?;
+    lastword.close()?;
+
+    let resident = |holding| ask::<u64>(&Question::Resident(holding));
+    let sled = resident(Holding::Sled(path.clone()))?;
+    let open = resident(Holding::Reconciler(path.clone()))?.saturating_sub(sled);
+    let state = resident(Holding::State(path))?;
+    let each = |bytes| Series::once("lastword", as_f64(bytes) / as_f64(collections));
+    let bound = Series::once("the bound", 400.0);
+    let target = Target { ratio: 1.0, text: "<= 400 B" };
+    for (what, bytes) in [("reconciler", open), ("state alone", state)] {
+        let case = format!("{} idle, {what}", grouped(collections));
+        let measure = Measure { suite: Suite::Memory, case: &case, unit: "B", better: Better::Less };
+        bench.report.row(measure, &each(bytes), &bound, Some(target));
+    }
+    let measure = Measure { suite: Suite::Memory, case: "sled", unit: "MiB", better: Better::Less };
+    let mebibytes = |bytes| as_f64(bytes) / as_f64(1 << 20);
+    let capacity = Series::once("the capacity it is given", mebibytes(64 << 20));
+    bench.report.row(measure, &Series::once("lastword", mebibytes(sled)), &capacity, None);
+    Ok(())
+}
+
+/// How many bytes more are resident with it than before. For a process of its own.
+pub(crate) fn resident(holding: &Holding) -> Result<u64> {
+    let before = resident_now()?;
+    let after = match holding {
+        Holding::Reconciler(path) => with_reconciler(path)?,
+        Holding::Sled(path) => with_sled(path)?,
+        Holding::State(path) => with_state(path)?,
+    };
+    Ok(after.saturating_sub(before))
+}
+
+fn with_reconciler(path: &Path) -> Result<u64> {
+    let reconciler = Reconciler::open(path).start()?;
+    // An answer: it has come to rest.
+    let stats = reconciler.handle().stats()?;
+    if stats.live > 0 {
+        return Err(format!("{} collections are not idle", stats.live).into());
+    }
+    let resident = resident_now()?;
+    reconciler.shutdown(std::time::Duration::from_secs(60))?;
+    Ok(resident)
+}
+
+fn with_sled(path: &Path) -> Result<u64> {
+    let db = open_sled(&path.join("sled"))?;
+    let tree = db.open_tree("frames")?;
+    for entry in &tree {
+        std::hint::black_box(entry?);
+    }
+    resident_now()
+}
+
+fn with_state(path: &Path) -> Result<u64> {
+    let snapshots = Snapshots::of_log(path);
+    let last = *snapshots.list()?.first().ok_or("no snapshot was taken")?;
+    let state = snapshots.load(last)?;
+    let resident = resident_now()?;
+    drop(state);
+    Ok(resident)
+}
+
+/// What Linux says.
+fn resident_now() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes * 1024)
+}
