@@ -33,7 +33,9 @@ pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
     pub(crate) fn new() -> Result<Latencies> {
-        Ok(Latencies(Histogram::new(3)?))
+        /// Ten minutes: no answer that took longer is waited for.
+        const LONGEST_NANOS: u64 = 600_000_000_000;
+        Ok(Latencies(Histogram::new_with_bounds(1, LONGEST_NANOS, 3)?))
     }
 
     pub(crate) fn add(&mut self, latency: Duration) {
@@ -46,8 +48,7 @@ impl Latencies {
 
     /// In microseconds; `quantile` is 0.99 for the 99th percentile.
     pub(crate) fn micros(&self, quantile: f64) -> f64 {
-        let nanos = u32::try_from(self.0.value_at_quantile(quantile)).unwrap_or(u32::MAX);
-        f64::from(nanos) / 1e3
+        as_f64(self.0.value_at_quantile(quantile)) / 1e3
     }
 
     pub(crate) fn count(&self) -> u64 {

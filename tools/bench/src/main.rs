@@ -28,11 +28,22 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 type Result<T> = std::result::Result<T, Failure>;
 
+/// An error with everything that it leans on: some say little by themselves.
+fn explain(error: &Failure) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: {error}");
+            eprintln!("bench: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
@@ -48,7 +59,7 @@ fn run(args: Args) -> Result<()> {
     let mut bench = Bench { quick: args.quick, place, report };
     let suites = if args.suites.is_empty() { args::Suite::ALL.to_vec() } else { args.suites };
     for suite in suites {
-        suites::run(suite, &mut bench).map_err(|error| format!("{suite}: {error}"))?;
+        suites::run(suite, &mut bench).map_err(|error| format!("{suite}: {}", explain(&error)))?;
         bench.place.clear()?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::{Result, explain};
 
 /// How long a server may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ impl Server {
                 return Err(format!("{} ended with {status}: {}", self.name, last_line(log)).into());
             }
             if began.elapsed() > PATIENCE {
-                return Err(format!("{} does not answer: {error}: {}", self.name, last_line(log)).into());
+                return Err(format!("{} does not answer: {}: {}", self.name, explain(&error), last_line(log)).into());
             }
             thread::sleep(Duration::from_millis(50));
         }

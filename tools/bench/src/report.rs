@@ -117,7 +117,7 @@ fn print_heading(last: &mut Option<Suite>, suite: Suite) {
         *last = Some(suite);
         println!("\n{suite}");
         println!(
-            "  {:<30} {:>11} {:<12} {:<24} {:>11} {:>9} {:<17}  target",
+            "  {:<37} {:>11} {:<12} {:<24} {:>11} {:>9} {:<17}  target",
             "case", "lastword", "unit", "peer", "value", "ratio", " (spread)"
         );
     }
@@ -131,7 +131,7 @@ fn print_row(row: &Row<'_>) {
         (None, _) => String::new(),
     };
     println!(
-        "  {:<30} {:>11} {:<12} {:<24} {:>11} {:>9} {spread:<17}  {verdict}",
+        "  {:<37} {:>11} {:<12} {:<24} {:>11} {:>9} {spread:<17}  {verdict}",
         row.case,
         short(row.lastword),
         row.unit,

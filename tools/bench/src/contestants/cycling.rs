@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Built, CollectionId, Command, Declaration, Event, Kind, Name, Source, WorkerName};
-use lastword::engine::{Asking, Decision, NextAssignment, Watch, WatchError, Watched};
+use lastword::engine::{Asking, Builder, Decision, NextAssignment, Watch, WatchError, Watched};
 use lastword::{Context, Failure, Handle, Reconciler, Worker};
 
 use super::frames::Shape;
@@ -39,13 +39,14 @@ pub(crate) enum Workers {
 
 /// A reconciler whose collections are built by nobody in no time.
 pub(crate) struct Cycling {
-    lastword: Lastword,
+    // Before what it drives, which would only refuse it otherwise.
+    driver: Option<Driver>,
     watch: Watch,
-    /// The next collections to declare, and the number of their next change.
+    lastword: Lastword,
+    /// Those that are not on their way; the first of them is declared next.
     ready: VecDeque<CollectionId>,
     keys: HashMap<CollectionId, u64>,
     changes: u64,
-    driver: Option<Driver>,
 }
 
 struct Nothing;
@@ -62,14 +63,14 @@ pub(crate) fn nothing() -> Result<Kind> {
 }
 
 /// A reconciler with a pool of workers who do nothing.
-pub(crate) fn open_pool(path: &Path) -> Result<Lastword> {
-    Lastword::start(Reconciler::open(path).kind(nothing()?, Nothing).workers(THREADS))
+pub(crate) fn open_pool(path: &Path, set: impl Fn(Builder) -> Builder) -> Result<Lastword> {
+    Lastword::start(set(Reconciler::open(path)).kind(nothing()?, Nothing).workers(THREADS))
 }
 
 impl Cycling {
     pub(crate) fn open(path: &Path, collections: u64, workers: Workers) -> Result<Cycling> {
         let (lastword, driver) = match workers {
-            Workers::Pool => (open_pool(path)?, None),
+            Workers::Pool => (open_pool(path, |builder| builder)?, None),
             Workers::Driven => {
                 let lastword = Lastword::open(path)?;
                 let driver = Driver::start(lastword.handle());
@@ -86,7 +87,7 @@ impl Cycling {
         let mut ready: Vec<_> = keys.keys().copied().collect();
         ready.sort_unstable();
         let watch = lastword.handle().watch(lastword.handle().stats()?.durable.next());
-        Ok(Cycling { lastword, watch, ready: ready.into(), keys, changes: 0, driver })
+        Ok(Cycling { driver, watch, lastword, ready: ready.into(), keys, changes: 0 })
     }
 
     /// As fast as it goes.

@@ -46,6 +46,21 @@ begin
     insert into task (collection, generation, source, status) values (the_id, the_generation, new_source, 'waiting');
     return the_generation;
 end $$;
+
+-- Locks in the order in which a declaration does: collection, then task. Several at a time, in the order of their ids.
+create function complete(taken bigint[]) returns bigint language plpgsql as $$
+declare
+    done bigint;
+begin
+    perform from collection where id in (select collection from task where id = any(taken)) order by id for update;
+    with completed as (
+        update task set status = 'completed' where id = any(taken) and status = 'running'
+            returning collection, generation
+    )
+    update collection set applied = completed.generation from completed where collection.id = completed.collection;
+    get diagnostics done = row_count;
+    return done;
+end $$;
 ";
 
 const FILL: &str = "
@@ -74,7 +89,9 @@ impl Postgres {
         let (names, sources): (Vec<String>, Vec<String>) =
             (0..collections).map(|key| (workload::name(key), workload::source(key, 0))).unzip();
         connection.execute(FILL, &[&names, &sources])?;
-        connection.batch_execute("vacuum analyze; checkpoint")?;
+        // Apart: several statements in one call are one transaction, and a vacuum refuses to be in one.
+        connection.batch_execute("vacuum analyze")?;
+        connection.batch_execute("checkpoint")?;
         Ok(Postgres { _server: server, sockets, turns: AtomicU64::new(0) })
     }
 

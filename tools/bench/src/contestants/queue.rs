@@ -20,11 +20,7 @@ update task set status = 'running' where id in (
     select id from task where status = 'waiting' order by id for update skip locked limit $1
 ) returning id";
 
-const COMPLETE: &str = "
-with completed as (
-    update task set status = 'completed' where id = any($1) and status = 'running' returning collection, generation
-)
-update collection set applied = completed.generation from completed where collection.id = completed.collection";
+const COMPLETE: &str = "select complete($1)";
 
 /// How many ask, how many work, and how many tasks a worker takes at a time.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +82,8 @@ fn work(connection: &mut Connection, batch: i64, stop: &AtomicBool) -> Result<u6
             thread::sleep(Duration::from_millis(1));
             continue;
         }
-        done += connection.execute(&complete, &[&taken])?;
+        let completed: i64 = connection.query_one(&complete, &[&taken])?.try_get(0)?;
+        done += completed.unsigned_abs();
     }
     Ok(done)
 }

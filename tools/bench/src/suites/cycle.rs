@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::contestants::cycling::{Cycling, Workers};
@@ -17,13 +16,14 @@ use crate::contestants::queue::{Crew, cycles};
 use crate::load::Measured;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
+use crate::{Result, explain};
 
 const COLLECTIONS: u64 = 10_000;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let postgres = Postgres::start(&bench.place, COLLECTIONS);
     if let Err(error) = &postgres {
-        bench.report.skipped(Suite::Cycle, "PostgreSQL", &error.to_string());
+        bench.report.skipped(Suite::Cycle, "PostgreSQL", &explain(error));
     }
     let postgres = postgres.ok();
     let mut pool = Cycling::open(&bench.place.path("cycle-pool"), COLLECTIONS, Workers::Pool)?;
@@ -69,7 +69,7 @@ fn best_crew(postgres: &Postgres, bench: &Bench) -> Result<Crew> {
 }
 
 fn half_load(bench: &mut Bench, (case, cycling): (&str, &mut Cycling), rate: f64) -> Result<()> {
-    let mut sled = BareSled::new(bench.place.path(case));
+    let mut sled = BareSled::new(bench.place.path("cycle-sled"));
     let (mut ours, mut barrier) = (Series::new("lastword"), Series::new("barrier (bare sled)"));
     // Percentiles want more than a turn.
     let span: Duration = bench.turn() * 2;

@@ -5,7 +5,6 @@
 //! write what lastword has written in the same round: as many bytes in a frame, and in one of 64 clients as many
 //! declarations to a frame.
 
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::contestants::Peer;
@@ -18,6 +17,7 @@ use crate::load::{Client, Measured, drive};
 use crate::ratio::Better;
 use crate::report::{Measure, Report, Series, Target};
 use crate::workload::Changes;
+use crate::{Result, explain};
 
 const COLLECTIONS: u64 = 10_000;
 
@@ -78,7 +78,7 @@ impl Field {
         for (name, peer) in [("PostgreSQL", postgres), ("SQLite", sqlite), ("Restate", restate)] {
             match peer {
                 Ok(peer) => peers.push((peer, Changes::over(COLLECTIONS))),
-                Err(error) => report.skipped(Suite::Declare, name, &error.to_string()),
+                Err(error) => report.skipped(Suite::Declare, name, &explain(&error)),
             }
         }
         let baselines: [Box<dyn Frames>; 2] = [Box::new(raw), Box::new(sled)];

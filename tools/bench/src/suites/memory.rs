@@ -16,6 +16,7 @@ use crate::bench::Bench;
 use crate::child::{Question, ask};
 use crate::contestants::cycling::{nothing, open_pool, wait_until_idle};
 use crate::contestants::frames::open_sled;
+use crate::contestants::lastword::one_snapshot_at_the_end;
 use crate::load::as_f64;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
@@ -34,7 +35,7 @@ pub(crate) enum Holding {
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let collections = bench.size(20_000, 1_000_000);
     let path = bench.place.path("memory");
-    let lastword = open_pool(&path)?;
+    let lastword = open_pool(&path, |builder| one_snapshot_at_the_end(builder, collections))?;
     lastword.fill_kind(collections, &nothing()?)?;
     wait_until_idle(&lastword.handle())?;
     lastword.close()?;

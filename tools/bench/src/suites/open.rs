@@ -15,8 +15,8 @@ use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::child::{Question, ask};
-use crate::contestants::lastword::Lastword;
-use crate::load::drive;
+use crate::contestants::lastword::{Lastword, one_snapshot_at_the_end};
+use crate::load::{Latencies, drive};
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
 use crate::workload::Changes;
@@ -24,12 +24,14 @@ use crate::workload::Changes;
 /// Clients that wait for answers while snapshots are taken.
 const CLIENTS: usize = 16;
 
+/// After so many turns without a snapshot something is wrong.
+const MOST_TURNS: usize = 100;
+
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let collections = bench.size(50_000, 1_000_000);
     let path = bench.place.path("open");
-    let lastword = Lastword::open(&path)?;
+    let lastword = Lastword::start(one_snapshot_at_the_end(Reconciler::open(&path), collections))?;
     lastword.fill(collections)?;
-    // Takes a snapshot at its end.
     lastword.close()?;
     let named = grouped(collections);
     with_snapshot(bench, &path, &named)?;
@@ -88,18 +90,30 @@ fn without_snapshot(bench: &mut Bench, path: &Path, collections: &str) -> Result
     Ok(())
 }
 
-/// The slowest hundredth of the answers, with snapshots in every turn and without any.
+/// The slowest hundredth of the answers, with snapshots all along and without any.
 fn while_snapshots_are_taken(bench: &mut Bench, path: &Path, collections: u64) -> Result<()> {
-    /// So few that several are taken in a turn.
-    const EVENTS: u64 = 10_000;
+    /// So few that the next one begins as soon as one is taken.
+    const EVENTS: u64 = 1_000;
     let changes = Changes::over(collections);
     let (mut with, mut without) = (Series::new("lastword"), Series::new("no snapshots"));
-    let mut taken = 0;
+    let (mut taken, mut turns) = (0, 0);
     for _ in 0..bench.rounds() {
         for (every, series) in [(EVENTS, &mut with), (0, &mut without)] {
             let lastword = Lastword::start(Reconciler::open(path).snapshot_every(every))?;
-            let measured = drive(&mut lastword.clients(CLIENTS), &changes, bench.turn() * 2)?;
-            series.values.push(measured.latencies.micros(0.99));
+            let mut clients = lastword.clients(CLIENTS);
+            let mut latencies = Latencies::new()?;
+            for turn in 1.. {
+                latencies.merge(&drive(&mut clients, &changes, bench.turn())?.latencies)?;
+                // Until one was taken from beginning to end; then as long without any.
+                if every == 0 && turn == turns || every > 0 && lastword.counted()?.snapshots > 0 {
+                    turns = turn;
+                    break;
+                }
+                if turn == MOST_TURNS {
+                    return Err(format!("no snapshot was taken in {MOST_TURNS} turns").into());
+                }
+            }
+            series.values.push(latencies.micros(0.99));
             taken += lastword.counted()?.snapshots;
             lastword.close()?;
         }

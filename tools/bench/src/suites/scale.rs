@@ -28,7 +28,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     }
     // The numbers of changes go on: what was declared once would be no change.
     let changes: Vec<Changes> = sizes.iter().map(|size| Changes::over(*size)).collect();
-    measure(bench, "without snapshots", &paths, &changes, |builder| builder.snapshot_every(0))?;
+    measure(bench, "no snapshots", &paths, &changes, |builder| builder.snapshot_every(0))?;
     measure(bench, "default", &paths, &changes, |builder| builder)
 }
 
