@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -109,6 +111,32 @@ fn a_resting_log_takes_commands_and_nothing_runs() {
     place.command(&["drop"]).expect_code(0);
     lastword(&["status", text(&place.state()), "lineitem"]).expect_code(2);
     assert!(!place.socket().exists());
+}
+
+#[test]
+fn a_refused_command_leaves_a_resting_log_as_it_is() {
+    let place = place();
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let before = contents(&place.state());
+    expect_said(lastword(&["refresh", text(&place.state()), "nation"]), 2, "there is no collection \"nation\"");
+    expect_said(place.command(&["cancel"]), 2, "there is no live task");
+    expect_said(place.command(&["confirm", &"0".repeat(64)]), 2, "nothing is held");
+    assert_eq!(contents(&place.state()), before);
+    place.command(&["pause"]).expect_code(0);
+    assert_ne!(contents(&place.state()), before);
+}
+
+/// All files below a directory.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => drop(found.insert(path.clone(), fs::read(path).unwrap())),
+        }
+    }
+    found
 }
 
 #[test]
