@@ -65,6 +65,10 @@ fn case_38_a_bad_reload_names_what_is_wrong_and_changes_nothing() {
         ("state = ".to_owned(), "lake.toml:1: "),
         ([TOP, &other, "quiet = \"soon\"\n"].concat(), "lake.toml:8: collections.lineitem.quiet: must be a duration"),
         ([TOP, &other, "colour = 1\n"].concat(), "lake.toml:8: collections.lineitem.colour: is unknown"),
+        (
+            [TOP, &other, "[limits]\nkinds.extern = 1\n"].concat(),
+            "lake.toml:9: limits.kinds.extern: is unknown; allowed are external",
+        ),
         (TOP.to_owned(), "collections: at least one is needed"),
         (["workers = 7\n", TOP, &other].concat(), "lake.toml: workers: can only be changed by a new start"),
         (

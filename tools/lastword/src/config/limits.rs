@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lastword::core::vocabulary::{FieldError, Kind, Limits, Name};
 use toml::de::DeValue;
 
+use super::KIND;
 use super::document::{Field, Section, Wrong};
 
 /// All keys.
@@ -18,6 +19,8 @@ pub(super) fn read(top: &Section<'_, '_>) -> Result<Limits, Wrong> {
         Some(field) => Some(most(&field)?),
         None => None,
     };
+    // One kind is all that a file can have; a limit of another would hold nothing back.
+    section.section("kinds")?.map_or(Ok(()), |kinds| kinds.only(&[KIND]))?;
     let limits = Limits {
         total,
         kinds: table(&section, "kinds", Kind::new)?,

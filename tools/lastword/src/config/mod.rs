@@ -358,6 +358,7 @@ mod tests {
             ("many = 1", "lake.toml:3: limits.many: is unknown; allowed are total, kinds, prefixes"),
             ("kinds = 1", "lake.toml:3: limits.kinds: must be a table"),
             ("kinds = { external = 0 }", "lake.toml:3: limits.kinds.external: must be a whole number of at least 1"),
+            ("kinds = { extern = 2 }", "lake.toml:3: limits.kinds.extern: is unknown; allowed are external"),
             ("prefixes = { \"\" = 1 }", "lake.toml:3: limits.prefixes.\"\": must have 1 to 200 bytes"),
         ] {
             check(&format!("{START}[limits]\n{line}\n{LINEITEM}"), expected);
