@@ -371,7 +371,8 @@ impl fmt::Display for Condition {
             }
             Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
             Condition::Limit { scope, most } => {
-                write!(f, "waits because at most {most} attempts may run for {scope}")
+                f.write_str("waits because ")?;
+                scope.write_most(*most, f)
             }
             Condition::Parked { cause, failure } => {
                 f.write_str(match cause {

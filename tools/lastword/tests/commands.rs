@@ -188,12 +188,15 @@ fn a_wait_means_what_the_source_holds_now() {
     assert!(live["last_look"]["seconds_ago"].is_f64(), "{live}");
     let answer = place.command(&["wait", "--generation", "99", "--timeout", "1ms", "--json"]).expect_code(1);
     assert_eq!(json(&answer)["waited"], "pending");
-    expect_said(place.command(&["wait", "--generation", "99", "--timeout", "1ms"]), 1, "lineitem: not within 1ms");
+    let late = "lineitem: not within 1ms: there is no generation 99 yet, the newest is ";
+    expect_said(place.command(&["wait", "--generation", "99", "--timeout", "1ms"]), 1, late);
     run.stop();
     assert_eq!(place.status()["live"], Value::Null);
     expect_said(place.command(&["wait"]), 1, "no lastword runs here");
     place.command(&["wait", "--generation", "1"]).expect_code(0);
-    expect_said(place.command(&["wait", "--generation", "99"]), 1, "no lastword runs here");
+    let resting =
+        "no lastword runs here, so there is nothing to wait for: there is no generation 99 yet, the newest is ";
+    expect_said(place.command(&["wait", "--generation", "99"]), 1, resting);
 }
 
 #[test]

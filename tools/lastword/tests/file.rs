@@ -242,3 +242,14 @@ fn a_run_with_once_pauses_what_is_gone_too_and_reads_its_file_once() {
     let ended = place.once().expect_code(0);
     assert!(ended.stderr.contains("is damaged") && is_paused(&place, "nation"), "{}", ended.stderr);
 }
+
+#[test]
+fn the_hint_how_to_drop_what_is_gone_is_as_a_shell_takes_it() {
+    let place = place();
+    place.configure(&[TOP, LINEITEM, &NATION.replace("nation]", "\"the nation's\"]")].concat());
+    place.once().expect_code(0);
+    place.configure(&[TOP, LINEITEM].concat());
+    let told = place.once().expect_code(0).stderr;
+    let hint = format!(r"lastword drop {} 'the nation'\''s' drops it", text(&place.state()));
+    assert!(told.contains(&hint), "{told}");
+}
