@@ -1,5 +1,6 @@
 //! From a stream to frames and objects, each checked before it is handed out.
 
+use std::fmt;
 use std::io::Read;
 
 use super::write::of_replay;
@@ -23,7 +24,7 @@ pub struct Reader<R> {
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Reading,
     Failed,
@@ -37,6 +38,27 @@ pub enum Item {
     Object(Vec<u8>),
     /// A frame, which continues the one before. Everything that its events name came before it.
     Frame(Vec<u8>),
+}
+
+impl<R> fmt::Debug for Reader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("offset", &self.offset)
+            .field("totals", &self.totals)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bytes are left out: a frame may be 64 MiB.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, bytes) = match self {
+            Item::Object(bytes) => ("Object", bytes),
+            Item::Frame(bytes) => ("Frame", bytes),
+        };
+        write!(f, "{name}({} bytes)", bytes.len())
+    }
 }
 
 impl<R: Read> Reader<R> {
