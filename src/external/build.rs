@@ -95,6 +95,7 @@ pub enum Progress {
 
 /// What an attempt made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The new manifest, durable.
     pub manifest: ObjectHash,
@@ -140,6 +141,7 @@ pub enum BuildError {
 
 /// A failed attempt, and what it had finished by then: a later attempt may take it over.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct BuildFailed {
     /// How it failed.
     pub error: BuildError,
