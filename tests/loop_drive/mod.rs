@@ -13,12 +13,11 @@
 //! next write to the drive, and stay there. Nothing of `disk` is flushed by that; what only its page cache has is not in
 //! the copy. Freezing `bench` stops the medium in the same way.
 //!
-//! Everything is mounted in a mount namespace of its own. It ends with the last process in it, and takes mounts and
-//! loop devices with it, also if a test is killed.
+//! Everything is mounted in a mount namespace of its own, as is the memory that all of it is in. The namespace ends with
+//! the last process in it and takes its mounts and loop devices with it, also if a test is killed.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -31,9 +30,9 @@ use super::disk::Dice;
 /// Set to the name of the test that has a namespace of its own.
 const ALONE: &str = "LASTWORD_LOOP_ALONE";
 
-/// Some four times what three lives write.
+/// Some four times what three lives leave.
 const DISK: &str = "32M";
-/// Each image and a third more, for journals and inodes.
+/// Each has room for the one before, and for a journal of its own.
 const DRIVE: &str = "48M";
 const BENCH: &str = "64M";
 
@@ -66,15 +65,15 @@ pub fn is_alone(test: &str) -> bool {
     false
 }
 
-fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+fn run(program: &str, words: &[&str], paths: &[&Path]) {
+    let output = Command::new(program).args(words).args(paths).stdin(Stdio::null()).output().unwrap();
     let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{program}: {}: {text}{error}", output.status);
+    assert!(output.status.success(), "{program} {words:?} {paths:?}: {}: {text}{error}", output.status);
 }
 
-/// Makes the same file again. `sparse`: `always`, or `never` where every block is to be there.
-pub fn copy(from: &Path, to: &Path, sparse: &str) {
-    run("cp", [format!("--sparse={sparse}").as_ref(), from.as_os_str(), to.as_os_str()]);
+/// Makes the same file again, without blocks for what is zero.
+pub fn copy(from: &Path, to: &Path) {
+    run("cp", &["--sparse=always"], &[from, to]);
 }
 
 /// How the log's file system is made and mounted. ext4 renames as if files were synced before unless it is told not to
@@ -106,24 +105,24 @@ impl Ext4 {
 }
 
 fn make(image: &Path, size: &str, blocks: &str) {
-    run("truncate", ["-s".as_ref(), size.as_ref(), image.as_os_str()]);
+    run("truncate", &["-s", size], &[image]);
     // Everything at once: nothing of it is to be written later, when nobody asked for anything.
-    run(
-        "mkfs.ext4",
-        ["-q", "-F", "-b", blocks, "-E", "lazy_itable_init=0,lazy_journal_init=0"]
-            .map(OsStr::new)
-            .into_iter()
-            .chain([image.as_os_str()]),
-    );
+    run("mkfs.ext4", &["-q", "-F", "-b", blocks, "-E", "lazy_itable_init=0,lazy_journal_init=0"], &[image]);
 }
 
-/// A mounted image, until it is dropped.
+/// A mounted file system, until it is dropped.
 pub struct Mount(PathBuf);
 
 impl Mount {
-    pub fn new(image: &Path, at: PathBuf, options: &str) -> Mount {
+    fn image(image: &Path, at: PathBuf, options: &str) -> Mount {
         fs::create_dir_all(&at).unwrap();
-        run("mount", ["-o".as_ref(), format!("loop,{options}").as_ref(), image.as_os_str(), at.as_os_str()]);
+        run("mount", &["-o", &format!("loop,{options}")], &[image, &at]);
+        Mount(at)
+    }
+
+    fn memory(at: PathBuf) -> Mount {
+        // A limit, and far more than is ever in use.
+        run("mount", &["-t", "tmpfs", "-o", "size=2g", "none"], &[&at]);
         Mount(at)
     }
 
@@ -143,6 +142,24 @@ impl Drop for Mount {
             thread::sleep(Duration::from_millis(20));
         }
         let _ = unmount(&["--lazy"]);
+    }
+}
+
+/// A directory in memory that no other process sees.
+pub struct Home {
+    mount: Mount,
+    // Not before it is unmounted.
+    _directory: tempfile::TempDir,
+}
+
+impl Home {
+    pub fn new() -> Home {
+        let directory = tempfile::tempdir().unwrap();
+        Home { mount: Mount::memory(directory.path().to_owned()), _directory: directory }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.mount.path()
     }
 }
 
@@ -189,13 +206,13 @@ impl Drive {
     pub fn with(image: &Path, ext4: Ext4, home: &Path) -> Drive {
         fs::create_dir_all(home).unwrap();
         make(&home.join("bench.img"), BENCH, "4096");
-        let bench = Mount::new(&home.join("bench.img"), home.join("bench"), "noatime");
+        let bench = Mount::image(&home.join("bench.img"), home.join("bench"), "noatime");
         make(&bench.path().join("drive.img"), DRIVE, "4096");
-        let drive = Mount::new(&bench.path().join("drive.img"), home.join("drive"), "noatime");
+        let drive = Mount::image(&bench.path().join("drive.img"), home.join("drive"), "noatime");
         // Every block has its place before, so that the drive only overwrites, as drives do.
-        copy(image, &drive.path().join("disk.img"), "never");
-        run("sync", ["--file-system".as_ref(), drive.path().as_os_str()]);
-        let disk = Mount::new(&drive.path().join("disk.img"), home.join("disk"), ext4.options);
+        run("cp", &["--sparse=never"], &[image, &drive.path().join("disk.img")]);
+        run("sync", &["--file-system"], &[drive.path()]);
+        let disk = Mount::image(&drive.path().join("disk.img"), home.join("disk"), ext4.options);
         Drive { disk, drive, bench, home: home.to_owned() }
     }
 
@@ -224,8 +241,8 @@ impl Drive {
         };
         assert!((0..3).any(|_| cut()), "the drive cannot be read without its medium");
         if cache != Cache::Kept {
-            let drive = Mount::new(&medium_copy, self.home.join("drive.found"), "noatime");
-            copy(&drive.path().join("disk.img"), image, "always");
+            let drive = Mount::image(&medium_copy, self.home.join("drive.found"), "noatime");
+            copy(&drive.path().join("disk.img"), image);
         }
         if let Cache::Partly(seed) = cache {
             mix(image, &taken, &again, Dice(seed));
@@ -236,7 +253,7 @@ impl Drive {
     pub fn stop(self, image: &Path) {
         let Drive { disk, drive, bench, .. } = self;
         drop(disk);
-        copy(&drive.path().join("disk.img"), image, "always");
+        copy(&drive.path().join("disk.img"), image);
         drop((drive, bench));
     }
 }
@@ -263,8 +280,8 @@ fn mix(image: &Path, taken: &Path, again: &Path, mut dice: Dice) {
 /// whole. If it is not, what was copied was never on a drive.
 pub fn find(image: &Path, ext4: Ext4, home: &Path) -> Mount {
     let found = home.join("found.img");
-    copy(image, &found, "always");
-    drop(Mount::new(&found, home.join("found"), ext4.options));
-    run("e2fsck", ["-fn".as_ref(), found.as_os_str()]);
-    Mount::new(&found, home.join("found"), ext4.options)
+    copy(image, &found);
+    drop(Mount::image(&found, home.join("found"), ext4.options));
+    run("e2fsck", &["-fn"], &[&found]);
+    Mount::image(&found, home.join("found"), ext4.options)
 }
