@@ -9,16 +9,16 @@
 //! run on: also in the middle of an fsync or of a commit of the journal. (Stopping the process instead would let every
 //! sync that it is in come to its end first; copying a drive that runs would mix blocks from before and after a flush,
 //! which no drive holds; and freezing the log's own file system would write everything down.) While it is stopped
-//! nothing becomes durable, so whatever was told when the copy is complete has to be in it. A third of the images each
-//! are what the drive was given; what of it had been flushed, as in a drive that loses its cache; and that with some
-//! sectors of the rest. `what_was_not_synced_does_not_survive` shows that they lose what they should.
+//! nothing becomes durable, so whatever was told when the copy is complete has to be in it. A quarter of the images
+//! are what the drive was given, a quarter what of it had been flushed, as in a drive that loses its cache, and half of them
+//! that with some sectors of the rest. `what_was_not_synced_does_not_survive` shows that they lose what they should.
 //!
 //! **What it cannot show.** Moments are chosen, not all tried, and losses are those of one journaling file system. A
 //! drive that says it has flushed and has not, or returns other bytes than it was given, is not among these.
 //!
 //! A life ends by itself, by `kill -9` (what the page cache has then reaches the drive), or with one of the power cuts, and
 //! the next life goes on with what it left. It runs where there are root and loop devices (`LASTWORD_REQUIRE_LOOP=1`: it
-//! has to). `LOOP_IMAGES=n` sets the number of images (12), `LOOP_SEED=n` repeats a run as far as the machine lets it. An
+//! has to). `LOOP_IMAGES=n` sets the number of images (18), `LOOP_SEED=n` repeats a run as far as the machine lets it. An
 //! image that is wrong is kept, and the command that opens it again printed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 
@@ -39,7 +39,7 @@ use disk::Dice;
 use disk::check::{Found, Thoroughness, Told, check};
 use disk::life::{Life, live};
 use lastword::core::vocabulary::Seq;
-use loop_drive::{Cache, Drive, Ext4, FILE_SYSTEMS, Home, copy, find, is_alone};
+use loop_drive::{Cache, Drive, Ext4, FILE_SYSTEMS, Home, copy, find, is_alone, mount};
 
 const CHILD: &str = "LASTWORD_LOOP_CHILD";
 
@@ -93,12 +93,15 @@ impl Living {
         Living { process, told, begun: Instant::now() }
     }
 
-    /// Waits until so much was told, or until it has ended; then the dice say how far it gets into what follows.
+    /// Waits until so much was told, or until it has ended. That is when a loss would show best; or the dice say how far
+    /// it gets into what follows.
     fn wait_for(&mut self, lines: u64, dice: &mut Dice) {
         while told_in(&self.told).lines().count() < lines as usize && !self.has_ended() {
             thread::sleep(Duration::from_micros(200));
         }
-        thread::sleep(Duration::from_micros(dice.below(30_000)));
+        if dice.below(3) == 0 {
+            thread::sleep(Duration::from_micros(dice.below(30_000)));
+        }
     }
 
     fn has_ended(&mut self) -> bool {
@@ -159,7 +162,8 @@ enum End {
 struct Image {
     path: PathBuf,
     ext4: Ext4,
-    what: String,
+    /// How the power was cut; it was not if the file system was unmounted.
+    cut: Option<(u64, Cache)>,
     /// Everything that was told before.
     told: String,
 }
@@ -168,7 +172,7 @@ impl Image {
     /// Mounts and opens it. `told` is what was told before and after, about the same log.
     fn judge(&self, told: &str, home: &Path) -> Result<Found, String> {
         let told = Told { acknowledged: take(&self.told).acknowledged, ..take(told) };
-        let disk = find(&self.path, self.ext4, home);
+        let disk = mount(&self.path, self.ext4, home);
         let found = check(&disk.path().join("state"), &told, Thoroughness::GoesOn)?;
         found.hold_against(&told)?;
         Ok(found)
@@ -190,7 +194,7 @@ impl Image {
     fn kept(kept: &Path) -> (Image, String) {
         let text = |name: &str| fs::read_to_string(kept.join(name)).unwrap();
         let ext4 = FILE_SYSTEMS[text("ext4").parse::<usize>().unwrap()];
-        let image = Image { path: kept.join("image"), ext4, what: "kept".to_owned(), told: text("told") };
+        let image = Image { path: kept.join("image"), ext4, cut: None, told: text("told") };
         (image, text("told.in.the.end"))
     }
 }
@@ -259,13 +263,19 @@ impl Round {
         match end {
             // What becomes of that drive from then on nobody sees.
             End::PowerCut => {}
-            _ => images.push(Image { path, ext4: self.ext4, what: "unmounted".to_owned(), told: told.clone() }),
+            _ => images.push(Image { path, ext4: self.ext4, cut: None, told: told.clone() }),
         }
         for image in &images {
+            if let Some((_, cache)) = image.cut {
+                find(cache, &image.path, &home);
+            }
             let found = catch_unwind(AssertUnwindSafe(|| image.judge(&told, &home)));
             let found = found.unwrap_or_else(|_| Err("it panicked".to_owned()));
-            let found = found
-                .map_err(|wrong| format!("life {life} ({end:?}), {}: {wrong}\n  {}", image.what, image.keep(&told)))?;
+            let found = found.map_err(|wrong| match image.cut {
+                Some((lines, cache)) => format!("power cut after {lines} lines, {cache:?}: {wrong}"),
+                None => format!("unmounted: {wrong}"),
+            });
+            let found = found.map_err(|wrong| format!("life {life} ({end:?}), {wrong}\n  {}", image.keep(&told)))?;
             let acknowledged = take(&image.told).acknowledged;
             counts.images += 1;
             counts.begun += u64::from(acknowledged > Seq::ZERO);
@@ -273,7 +283,7 @@ impl Round {
             counts.acknowledged += acknowledged.0;
         }
         counts.kills += u64::from(matches!(end, End::Killed));
-        counts.cuts += images.iter().filter(|image| image.what != "unmounted").count() as u64;
+        counts.cuts += images.iter().filter(|image| image.cut.is_some()).count() as u64;
         let last = images.pop().unwrap();
         (self.image, self.told) = (last.path, last.told);
         Ok(())
@@ -281,13 +291,16 @@ impl Round {
 
     /// Cuts the power some time after `lines` were told.
     fn cut(&mut self, drive: &Drive, living: &mut Living, lines: u64) -> Image {
-        let cache = [Cache::Kept, Cache::Lost, Cache::Partly(self.dice.next())][self.dice.below(3) as usize];
-        living.wait_for(lines, &mut self.dice);
-        let path = living.told.with_extension(format!("{lines}.{}.img", self.dice.next()));
+        let cache = match self.dice.below(4) {
+            0 => Cache::Kept,
+            1 => Cache::Lost,
+            _ => Cache::Partly(self.dice.next()),
+        };
+        let told = living.told.clone();
+        let path = told.with_extension(format!("{lines}.{}.img", self.dice.next()));
         let notes = path.with_extension("told");
-        drive.cut(cache, &path, &living.told, &notes);
-        let what = format!("power cut after {lines} lines, cache {cache:?}");
-        Image { path, ext4: self.ext4, what, told: self.told.clone() + &told_in(&notes) }
+        drive.cut(cache, &path, &told, &notes, || living.wait_for(lines, &mut self.dice));
+        Image { path, ext4: self.ext4, cut: Some((lines, cache)), told: self.told.clone() + &told_in(&notes) }
     }
 }
 
@@ -302,7 +315,7 @@ fn whenever_the_power_goes_a_real_file_system_has_everything_acknowledged() {
         return;
     }
     let (since, mut counts) = (Instant::now(), Counts::default());
-    let (seed, images) = (number("LOOP_SEED").unwrap_or(1), number("LOOP_IMAGES").unwrap_or(12));
+    let (seed, images) = (number("LOOP_SEED").unwrap_or(1), number("LOOP_IMAGES").unwrap_or(18));
     let mut round = Round::begin(seed, 0);
     let mut lives = 0;
     while counts.images < images {
@@ -346,10 +359,11 @@ fn what_was_not_synced_does_not_survive() {
         assert!(direct.status().unwrap().success());
         File::create(drive.disk().join("written")).unwrap().write_all(&[3; 8192]).unwrap();
         synced.write_all_at(&[2; 4096], 4096).unwrap();
-        let find = |cache| {
+        let survives = |cache| {
             let image = home.path().join("image");
-            drive.cut(cache, &image, &told, &home.path().join("notes"));
-            let found = find(&image, ext4, home.path());
+            drive.cut(cache, &image, &told, &home.path().join("notes"), || ());
+            find(cache, &image, home.path());
+            let found = mount(&image, ext4, home.path());
             let content = fs::read(found.path().join("synced")).unwrap();
             assert!(content.len() == 8192 && content[4096..] == [1; 4096], "{ext4:?}, {cache:?}");
             assert!(!found.path().join("written").exists(), "{ext4:?}, {cache:?}");
@@ -357,9 +371,9 @@ fn what_was_not_synced_does_not_survive() {
         };
         // How many of the eight sectors that were given to the drive it has then. A drive that is stopped without its
         // medium writes to that first, so this comes last.
-        assert_eq!(find(Cache::Lost), 0, "{ext4:?}");
-        let some: Vec<u32> = (0..4).map(|seed| find(Cache::Partly(seed))).collect();
+        assert_eq!(survives(Cache::Lost), 0, "{ext4:?}");
+        let some: Vec<u32> = (0..4).map(|seed| survives(Cache::Partly(seed))).collect();
         assert!(some.iter().any(|sectors| (1..8).contains(sectors)), "{ext4:?}: {some:?}");
-        assert_eq!(find(Cache::Kept), 8, "{ext4:?}");
+        assert_eq!(survives(Cache::Kept), 8, "{ext4:?}");
     }
 }

@@ -19,6 +19,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -117,7 +118,18 @@ impl Mount {
     fn image(image: &Path, at: PathBuf, options: &str) -> Mount {
         fs::create_dir_all(&at).unwrap();
         run("mount", &["-o", &format!("loop,{options}")], &[image, &at]);
-        Mount(at)
+        let mount = Mount(at);
+        // What it wants to be zero it has to write. A request for zeroes takes the range out of the cache of what is below,
+        // and that is where it has to be read from.
+        fs::write(Path::new("/sys/fs/ext4").join(mount.device()).join("extent_max_zeroout_kb"), "0").unwrap();
+        mount
+    }
+
+    /// Its loop device: `loop0`.
+    fn device(&self) -> String {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == self.0.to_str()).unwrap();
+        line.split(' ').next().unwrap().trim_start_matches("/dev/").to_owned()
     }
 
     fn memory(at: PathBuf) -> Mount {
@@ -182,15 +194,15 @@ pub struct Drive {
     disk: Mount,
     drive: Mount,
     bench: Mount,
-    home: PathBuf,
 }
 
 /// Nothing may stop this between freezing and thawing, so it is a process of its own that ignores the signals of a
-/// terminal. What it reads of a drive whose medium stands still has to be in the cache, or it would wait for the medium:
-/// it is read before, and should the cache have lost it again, it is thawed after some seconds and `LATE` says so. `cmp`
-/// shows that what was copied did not move meanwhile.
+/// terminal, and waits for a line that says when. What it reads of a drive whose medium stands still has to be in the
+/// cache, or it would wait for the medium: it is read before, and should the cache have lost it again, the medium is thawed
+/// after some seconds, and that it was late is said. `cmp` shows that what was copied did not move meanwhile.
 const CUT: &str = "trap '' HUP INT TERM; frozen=$1 from=$2 to=$3 cached=$4 taken=$5 again=$6 told=$7 notes=$8 late=$9
     cat \"$cached\" >/dev/null
+    read -r || exit 1
     fsfreeze -f \"$frozen\" || exit 1
     (sleep 5; fsfreeze -u \"$frozen\") >/dev/null 2>&1 & watchdog=$!
     cp --sparse=always \"$from\" \"$to\" && cp --sparse=always \"$cached\" \"$taken\" &&
@@ -213,7 +225,7 @@ impl Drive {
         run("cp", &["--sparse=never"], &[image, &drive.path().join("disk.img")]);
         run("sync", &["--file-system"], &[drive.path()]);
         let disk = Mount::image(&drive.path().join("disk.img"), home.join("disk"), ext4.options);
-        Drive { disk, drive, bench, home: home.to_owned() }
+        Drive { disk, drive, bench }
     }
 
     /// The directory for the log.
@@ -221,41 +233,70 @@ impl Drive {
         self.disk.path()
     }
 
-    /// Cuts the power and goes on as if nothing had been. `image` becomes what the drive would have had, and `notes` a
-    /// copy of the file `told`, taken while nothing can reach the drive: what is told there was there before.
-    pub fn cut(&self, cache: Cache, image: &Path, told: &Path, notes: &Path) {
+    /// Cuts the power once `moment` is over, and goes on as if nothing had been. [`find`] makes of `image` what the drive
+    /// would have had. `notes` becomes a copy of the file `told`, taken while nothing can reach the drive: what is told
+    /// there was there before.
+    pub fn cut(&self, cache: Cache, image: &Path, told: &Path, notes: &Path, mut moment: impl FnMut()) {
         let (given, medium) = (self.drive.path().join("disk.img"), self.bench.path().join("drive.img"));
-        let (medium_copy, taken) = (self.home.join("drive.copy"), self.home.join("taken.copy"));
-        let again = self.home.join("again.copy");
+        let Copies { medium: to, taken, again } = Copies::of(image);
         let (frozen, from, to) = match cache {
             Cache::Kept => (&self.drive, &given, image),
-            Cache::Lost | Cache::Partly(_) => (&self.bench, &medium, medium_copy.as_path()),
+            Cache::Lost | Cache::Partly(_) => (&self.bench, &medium, to.as_path()),
         };
-        let cut = || {
+        let mut cut = || {
             let mut bash = Command::new("bash");
             bash.args(["-c", CUT, "cut"]).args([frozen.path(), from, to, &given, &taken, &again, told, notes]);
-            let output = bash.arg(LATE.to_string()).stdin(Stdio::null()).output().unwrap();
+            bash.arg(LATE.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut bash = bash.spawn().unwrap();
+            moment();
+            bash.stdin.take().unwrap().write_all(b"now\n").unwrap();
+            let output = bash.wait_with_output().unwrap();
             let is_late = output.status.code() == Some(LATE);
             assert!(is_late || output.status.success(), "cut: {}", String::from_utf8_lossy(&output.stderr));
             !is_late
         };
         assert!((0..3).any(|_| cut()), "the drive cannot be read without its medium");
-        if cache != Cache::Kept {
-            let drive = Mount::image(&medium_copy, self.home.join("drive.found"), "noatime");
-            copy(&drive.path().join("disk.img"), image);
-        }
-        if let Cache::Partly(seed) = cache {
-            mix(image, &taken, &again, Dice(seed));
-        }
     }
 
     /// Unmounts everything in order. `image` becomes what the drive has then.
     pub fn stop(self, image: &Path) {
-        let Drive { disk, drive, bench, .. } = self;
+        let Drive { disk, drive, bench } = self;
         drop(disk);
         copy(&drive.path().join("disk.img"), image);
         drop((drive, bench));
     }
+}
+
+/// What a cut leaves beside its image.
+struct Copies {
+    /// The medium as it was.
+    medium: PathBuf,
+    /// What the drive had been given, twice.
+    taken: PathBuf,
+    again: PathBuf,
+}
+
+impl Copies {
+    fn of(image: &Path) -> Copies {
+        let [medium, taken, again] = ["medium", "taken", "again"].map(|name| image.with_extension(name));
+        Copies { medium, taken, again }
+    }
+}
+
+/// Makes the image of a cut.
+pub fn find(cache: Cache, image: &Path, home: &Path) {
+    let Copies { medium, taken, again } = Copies::of(image);
+    if cache != Cache::Kept {
+        let drive = Mount::image(&medium, home.join("medium"), "noatime");
+        copy(&drive.path().join("disk.img"), image);
+        drop(drive);
+        fs::remove_file(&medium).unwrap();
+    }
+    if let Cache::Partly(seed) = cache {
+        mix(image, &taken, &again, Dice(seed));
+    }
+    fs::remove_file(&taken).unwrap();
+    fs::remove_file(&again).unwrap();
 }
 
 /// Writes some of the sectors in which `taken` differs into `image`.
@@ -278,7 +319,7 @@ fn mix(image: &Path, taken: &Path, again: &Path, mut dice: Dice) {
 
 /// The file system that is found in a copy of `image` once the power is back: its journal is replayed, and then it is
 /// whole. If it is not, what was copied was never on a drive.
-pub fn find(image: &Path, ext4: Ext4, home: &Path) -> Mount {
+pub fn mount(image: &Path, ext4: Ext4, home: &Path) -> Mount {
     let found = home.join("found.img");
     copy(image, &found);
     drop(Mount::image(&found, home.join("found"), ext4.options));
