@@ -43,21 +43,22 @@ use loop_drive::{Cache, Drive, Ext4, FILE_SYSTEMS, Home, copy, find, is_alone, m
 
 const CHILD: &str = "LASTWORD_LOOP_CHILD";
 
-/// Each life is this one, with declarations of its own. All that a log can do is in it.
+/// Each life is this one, with declarations of its own. All that a log can do is in it, and not so often that one thing or
+/// the other is always being synced: any sync has the drive flush everything.
 const LIFE: Life = Life {
     first: 0,
-    declarations: 60,
+    declarations: 80,
     fillers: 0,
     files: 40,
     segments: 200,
-    changes_every: 20,
-    forgets_every: 30,
-    snapshot_every: 30,
+    changes_every: 30,
+    forgets_every: 40,
+    snapshot_every: 60,
     shuts_down: true,
 };
 
 /// A life tells about as many lines.
-const LINES: u64 = 100;
+const LINES: u64 = 125;
 /// So many lives on one file system.
 const LIVES: u64 = 3;
 /// Far more than a life takes.
