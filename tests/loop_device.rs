@@ -344,38 +344,43 @@ fn what_was_not_synced_does_not_survive() {
     if !is_alone("what_was_not_synced_does_not_survive") {
         return;
     }
-    let home = Home::new();
     for ext4 in FILE_SYSTEMS {
-        let (empty, told) = (home.path().join("empty.img"), home.path().join("told"));
-        ext4.make(&empty);
-        fs::write(&told, "").unwrap();
-        let drive = Drive::with(&empty, ext4, &home.path().join("drive"));
-        let synced = File::create(drive.disk().join("synced")).unwrap();
-        synced.write_all_at(&[1; 8192], 0).unwrap();
-        synced.sync_all().unwrap();
-        File::open(drive.disk()).unwrap().sync_all().unwrap();
-        // Straight to the drive, which is not told to flush.
-        let mut direct = Command::new("dd");
-        direct.args(["if=/dev/zero", "bs=4096", "count=1", "conv=notrunc", "oflag=direct", "status=none"]);
-        direct.arg(format!("of={}", drive.disk().join("synced").display()));
-        assert!(direct.status().unwrap().success());
-        File::create(drive.disk().join("written")).unwrap().write_all(&[3; 8192]).unwrap();
-        synced.write_all_at(&[2; 4096], 4096).unwrap();
-        let survives = |cache| {
-            let image = home.path().join("image");
-            drive.cut(cache, &image, &told, &home.path().join("notes"), || ());
-            find(cache, &image, home.path());
-            let found = mount(&image, ext4, home.path());
-            let content = fs::read(found.path().join("synced")).unwrap();
-            assert!(content.len() == 8192 && content[4096..] == [1; 4096], "{ext4:?}, {cache:?}");
-            assert!(!found.path().join("written").exists(), "{ext4:?}, {cache:?}");
-            content[..4096].chunks(512).map(|sector| u32::from(sector == [0; 512])).sum::<u32>()
-        };
-        // How many of the eight sectors that were given to the drive it has then. A drive that is stopped without its
-        // medium writes to that first, so this comes last.
-        assert_eq!(survives(Cache::Lost), 0, "{ext4:?}");
-        let some: Vec<u32> = (0..4).map(|seed| survives(Cache::Partly(seed))).collect();
-        assert!(some.iter().any(|sectors| (1..8).contains(sectors)), "{ext4:?}: {some:?}");
-        assert_eq!(survives(Cache::Kept), 8, "{ext4:?}");
+        // Somebody else may have this machine sync everything meanwhile.
+        assert!((0..3).any(|_| loses_what_it_should(ext4)), "{ext4:?}");
     }
+}
+
+fn loses_what_it_should(ext4: Ext4) -> bool {
+    let home = Home::new();
+    let (empty, told) = (home.path().join("empty.img"), home.path().join("told"));
+    ext4.make(&empty);
+    fs::write(&told, "").unwrap();
+    let drive = Drive::with(&empty, ext4, &home.path().join("drive"));
+    let synced = File::create(drive.disk().join("synced")).unwrap();
+    synced.write_all_at(&[1; 8192], 0).unwrap();
+    synced.sync_all().unwrap();
+    File::open(drive.disk()).unwrap().sync_all().unwrap();
+    // Straight to the drive, which is not told to flush.
+    let mut direct = Command::new("dd");
+    direct.args(["if=/dev/zero", "bs=4096", "count=1", "conv=notrunc", "oflag=direct", "status=none"]);
+    direct.arg(format!("of={}", drive.disk().join("synced").display()));
+    assert!(direct.status().unwrap().success());
+    // And to the page cache of the file system.
+    File::create(drive.disk().join("written")).unwrap().write_all(&[3; 8192]).unwrap();
+    synced.write_all_at(&[2; 4096], 4096).unwrap();
+    // How many of the eight sectors that were given to the drive are there, and nothing else that was not synced.
+    let survives = |cache| {
+        let image = home.path().join("image");
+        drive.cut(cache, &image, &told, &home.path().join("notes"), || ());
+        find(cache, &image, home.path());
+        let found = mount(&image, ext4, home.path());
+        let content = fs::read(found.path().join("synced")).unwrap();
+        let sectors = content[..4096].chunks(512).filter(|sector| **sector == [0; 512]).count();
+        println!("{cache:?}: {sectors} of 8 sectors");
+        (content[4096..] == [1; 4096] && !found.path().join("written").exists()).then_some(sectors)
+    };
+    // A drive that is stopped without its medium writes to that first, so this comes last.
+    survives(Cache::Lost) == Some(0)
+        && (0..4).any(|seed| matches!(survives(Cache::Partly(seed)), Some(1..8)))
+        && survives(Cache::Kept) == Some(8)
 }
