@@ -18,9 +18,12 @@
 //! show a loss. A drive that says it has flushed and has not, or returns other bytes than it was given, is not among these.
 //!
 //! A life ends by itself, by `kill -9` (what the page cache has then reaches the drive), or with one of the power cuts, and
-//! the next life goes on with what it left. It runs where there are root and loop devices (`LASTWORD_REQUIRE_LOOP=1`: it
-//! has to). `LOOP_IMAGES=n` sets the number of images (12), `LOOP_SEED=n` repeats a run as far as the machine lets it. An
-//! image that is wrong is kept, and the command that opens it again printed.
+//! the next life goes on with what it left.
+//!
+//! It needs root and loop devices, so it has to be asked for:
+//! `cargo test -p lastword --all-features --test loop_device -- --ignored`. `LOOP_IMAGES=n` sets the number of images (12),
+//! `LOOP_SEED=n` repeats a run as far as the machine lets it. An image that is wrong is kept, and the command that opens it
+//! again printed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 
 mod disk;
@@ -188,7 +191,7 @@ impl Image {
         fs::write(kept.join("ext4"), self.ext4.number().to_string()).unwrap();
         fs::write(kept.join("told"), &self.told).unwrap();
         fs::write(kept.join("told.in.the.end"), told).unwrap();
-        let command = "cargo test -p lastword --all-features --test loop_device";
+        let command = "cargo test -p lastword --all-features --test loop_device -- --ignored";
         format!("repeat: LOOP_IMAGE={} {command} whenever_the_power_goes", kept.display())
     }
 
@@ -307,6 +310,7 @@ impl Round {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn whenever_the_power_goes_a_real_file_system_has_everything_acknowledged() {
     if !is_alone("whenever_the_power_goes_a_real_file_system_has_everything_acknowledged") {
         return;
@@ -340,6 +344,7 @@ fn whenever_the_power_goes_a_real_file_system_has_everything_acknowledged() {
 
 /// The proof that something can be lost: what was only written, and with the cache what was not flushed.
 #[test]
+#[ignore = "needs root and loop devices"]
 fn what_was_not_synced_does_not_survive() {
     if !is_alone("what_was_not_synced_does_not_survive") {
         return;

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use support::{Place, Running, lastword, program, rows, text, until};
 const FAST: &str = "quiet = \"50ms\"\n";
 
 /// Pauses and resumes in turn until nobody answers; the receipts that came.
-fn bombard(place: &Place, actor: usize) -> Vec<u64> {
+fn bombard(place: &Place, actor: usize, answered: &AtomicBool) -> Vec<u64> {
     let Ok(mut stream) = UnixStream::connect(place.socket()) else { return Vec::new() };
     let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut acknowledged = Vec::new();
@@ -31,6 +32,7 @@ fn bombard(place: &Place, actor: usize) -> Vec<u64> {
         let Some(Ok(answer)) = answers.next() else { break };
         let answer: Value = serde_json::from_str(&answer).unwrap();
         acknowledged.extend(answer["seq"].as_u64());
+        answered.store(!acknowledged.is_empty(), Ordering::Release);
     }
     acknowledged
 }
@@ -42,9 +44,11 @@ fn case_30_what_was_acknowledged_is_there_after_a_kill() {
     place.write("a.parquet", 1, 0);
     for round in 0..4_u64 {
         let run = Running::start(&place);
+        let answered = AtomicBool::new(false);
         let receipts: Vec<(usize, u64)> = thread::scope(|scope| {
-            let place = &place;
-            let people: Vec<_> = (0..6).map(|actor| scope.spawn(move || bombard(place, actor))).collect();
+            let (place, answered) = (&place, &answered);
+            let people: Vec<_> = (0..6).map(|actor| scope.spawn(move || bombard(place, actor, answered))).collect();
+            until("somebody is answered", || answered.load(Ordering::Acquire));
             thread::sleep(Duration::from_millis(50 + 70 * round));
             run.kill();
             let heard = people.into_iter().map(|person| person.join().unwrap()).enumerate();
