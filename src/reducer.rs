@@ -37,6 +37,7 @@ pub struct Reducer {
 
 /// Why a reducer died.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ReducerError {
     /// It had died before.
     Dead,

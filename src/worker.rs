@@ -167,6 +167,21 @@ pub struct Look<'a> {
     pub wall: Timestamp,
 }
 
+impl fmt::Debug for Look<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without `..`, so that a new field does not compile before it is shown.
+        let Look { name, source, spec, known, applied, objects: _, wall } = self;
+        f.debug_struct("Look")
+            .field("name", name)
+            .field("source", source)
+            .field("spec", spec)
+            .field("known", known)
+            .field("applied", applied)
+            .field("wall", wall)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {

@@ -23,7 +23,18 @@ fn handles_go_to_other_threads() {
     sent::<Builder>();
     sent::<Ticket>();
     sent::<Watch>();
+}
+
+/// The lint holds that everything can be printed; what it prints has to be short.
+#[test]
+fn what_holds_much_is_printed_in_short() {
     shown::<Builder>();
+    shown::<log::PrivateCopy>();
+    shown::<objects::tree::Entries<'_>>();
+    shown::<objects::tree::TreeWriter<'_>>();
+    shown::<evlog::Reader<std::fs::File>>();
+    let item = evlog::Item::Object(vec![7; 1 << 20]);
+    assert_eq!(format!("{item:?}"), "Object(1048576 bytes)");
 }
 
 #[test]

@@ -119,7 +119,22 @@ fn arbitrary_bytes_end_in_an_error_and_take_no_memory() {
     let crc = crc32c::crc32c(&newer[..12]);
     newer[12..16].copy_from_slice(&crc.to_le_bytes());
     assert!(read(&newer).unwrap_err().is_too_new());
-    assert!(matches!(read(b"PK\x03\x04 a file of another kind"), Err(EvlogError::Magic { .. })));
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_from_a_damaged_stream() {
+    let (bytes, _) = stream();
+    for other in [&b"PK\x03\x04 a file of another kind"[..], b"PK", b"", b"LWSTREAMS\0\0\0\0\0\0\0"] {
+        assert!(read(other).is_err_and(|error| error.is_no_stream()), "{other:?}");
+    }
+    for at in 0..4 {
+        let mut damaged = bytes.clone();
+        damaged[at] = !damaged[at];
+        assert!(matches!(read(&damaged), Err(EvlogError::Header)), "byte {at}");
+    }
+    for length in [1, 4, 15] {
+        assert!(read(&bytes[..length]).is_err_and(|error| !error.is_no_stream()), "{length} bytes");
+    }
 }
 
 #[test]

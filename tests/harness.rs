@@ -210,7 +210,7 @@ fn an_attempt_that_never_returns_does_not_keep_a_test_for_ever() {
     harness.set_patience(Duration::from_millis(300));
     worker.gate.until_reached(&harness, 1);
     let text = said(|| drop(harness.run_until_settled()));
-    assert!(text.contains("1 attempts run") && text.contains("notes: attempt 1 runs on w"), "{text}");
+    assert!(text.contains("at work: 1 attempt (0 asleep, ") && text.contains("notes: attempt 1 runs on w"), "{text}");
     // Once it is abandoned it keeps nobody.
     harness.set_patience(Duration::from_secs(60));
     harness.handle().cancel(Name::new("notes").unwrap(), None).unwrap();

@@ -3,16 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests report like tests")]
 #![cfg(feature = "testing")]
 
-use std::fmt::{Debug, Write as _};
+mod trace_listener;
+
+use std::fmt::Write as _;
 use std::fs;
-use std::sync::{Mutex, PoisonError};
 
 use lastword::core::vocabulary::*;
 use lastword::describe::{Describer, view_json};
 use lastword::testing::Harness;
 use lastword::worker::{Context, Failure, Worker};
-use tracing::field::{Field, Visit};
-use tracing::{Metadata, Subscriber, span};
 
 /// Where `*` is the secret itself.
 const SPECS: [&str; 44] = [
@@ -88,43 +87,6 @@ fn planted(n: usize) -> String {
     format!("hunter{n:02}swordfish")
 }
 
-static TRACED: Mutex<String> = Mutex::new(String::new());
-
-struct Listening;
-
-struct Written<'a>(&'a mut String);
-
-impl Visit for Written<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let _ = write!(self.0, "{field}={value:?} ");
-    }
-}
-
-impl Subscriber for Listening {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 /// Reads the secret that its spec names, uses it, and fails the first time.
 struct Login;
 
@@ -149,7 +111,7 @@ fn declaration(name: &str, source: &str, spec: Spec) -> Declaration {
 
 #[test]
 fn case_39_sixty_four_planted_secrets_are_found_nowhere() {
-    tracing::subscriber::set_global_default(Listening).unwrap();
+    trace_listener::listen();
     let harness = Harness::with(|builder| builder.kind(Kind::new("login").unwrap(), Login));
     let (mut told, mut n) = (String::new(), 0);
     let mut next = |template: &str| {
@@ -192,7 +154,7 @@ fn case_39_sixty_four_planted_secrets_are_found_nowhere() {
     }
     let _ = write!(told, "{:?} {:?} {:?}", harness.handle(), harness.stats(), harness.state().digest());
     let log: Vec<u8> = harness.reader().frames(Seq::ZERO).flat_map(Result::unwrap).collect();
-    let traced = TRACED.lock().unwrap_or_else(PoisonError::into_inner);
+    let traced = trace_listener::heard();
     assert!(told.contains("refused") && traced.contains("task_completed"), "it was listened to");
     for secret in (0..n).map(planted) {
         assert!(!told.contains(&secret), "{secret} was told");

@@ -225,6 +225,24 @@ impl Collection {
         self.moves > 0 && matches!(self.pending, Some(Pending::Held { .. }))
     }
 
+    /// Whether a task that waits may start an attempt, as far as the collection itself is concerned: its time, limits
+    /// and workers are asked elsewhere.
+    ///
+    /// # Errors
+    /// What has to happen first.
+    pub(super) fn may_start(&self) -> Result<(), &'static str> {
+        if self.paused {
+            return Err("the collection is paused");
+        }
+        if self.is_held_up() {
+            return Err("what it was to build is gone, and what is there waits for a person");
+        }
+        if self.draining > 0 {
+            return Err("an attempt of an ended task has not stopped yet");
+        }
+        Ok(())
+    }
+
     /// Whether everything heard is applied.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

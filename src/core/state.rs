@@ -73,6 +73,7 @@ pub struct Orphan {
 /// An event that cannot follow the ones before it. Before an append that is a bug of the program; in replay it
 /// means that the log is damaged, or was written by a program that decided differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Illegal {
     /// The event's position.
     pub seq: Seq,

@@ -16,6 +16,7 @@ use super::vocabulary::{
 
 /// One collection at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CollectionView {
     /// Its incarnation.
     pub id: CollectionId,
@@ -63,6 +64,7 @@ pub struct CollectionView {
 
 /// What a collection owes its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Owes {
     /// The event of the last commit that was published.
     pub published: Option<Seq>,
@@ -78,6 +80,7 @@ pub struct Owes {
 
 /// How an obligation could not be met.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeliveryFailure {
     /// What was tried.
     pub delivery: Delivery,
@@ -371,7 +374,8 @@ impl fmt::Display for Condition {
             }
             Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
             Condition::Limit { scope, most } => {
-                write!(f, "waits because at most {most} attempts may run for {scope}")
+                f.write_str("waits because ")?;
+                scope.write_most(*most, f)
             }
             Condition::Parked { cause, failure } => {
                 f.write_str(match cause {

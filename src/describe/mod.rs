@@ -5,6 +5,7 @@
 //! names, so that every line can be read by itself.
 
 mod begin;
+mod counted;
 mod json;
 mod plain;
 mod sentence;
@@ -17,6 +18,7 @@ use crate::core::vocabulary::{
     ParkCause, Recorded, RejectReason, TaskId,
 };
 
+pub use counted::counted;
 pub use json::{Summary, policy_json};
 pub use plain::plain_json;
 pub use view::{name_of_parked, view_json};

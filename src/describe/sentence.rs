@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Described, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
+    Described, counted, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
     name_of_rejection,
 };
 use crate::core::vocabulary::{
@@ -41,7 +41,8 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
             write!(f, "loss of everything after event {last} accepted: {found}")
         }
         Event::BaseFrame { at, part, parts, bytes, .. } => {
-            write!(f, "part {} of {parts} of what stands for events up to {at}, {} bytes", part + 1, bytes.len())
+            let length = counted(bytes.len() as u64, "byte");
+            write!(f, "part {} of {parts} of what stands for events up to {at}, {length}", part + 1)
         }
         Event::LimitsChanged { limits } => write_limits(f, limits),
         Event::CollectionDeclared { kind, source, spec, .. } => {
@@ -98,7 +99,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
                 let (kept, new, dropped) = (segments.kept, segments.new, segments.dropped);
                 write!(f, ", segments: {kept} kept, {new} new, {dropped} dropped")?;
             }
-            result.rows.map_or(Ok(()), |rows| write!(f, ", {rows} rows"))
+            result.rows.map_or(Ok(()), |rows| write!(f, ", {}", counted(rows, "row")))
         }
         Event::AttemptFailed { task, attempt, reason, message, retry_at, .. } => {
             let reason = name_of_failure(*reason);
@@ -159,7 +160,7 @@ fn write_admission(f: &mut fmt::Formatter<'_>, at: Timestamp, admission: Admissi
 
 fn write_sight(f: &mut fmt::Formatter<'_>, observed: &Observed, delta: Option<Delta>) -> fmt::Result {
     if let Some(set) = observed.set {
-        write!(f, ": {} files, {} bytes", set.files, set.bytes)?;
+        write!(f, ": {}, {}", counted(set.files, "file"), counted(set.bytes, "byte"))?;
     }
     if let Some(Delta { added, removed, changed }) = delta {
         write!(f, " (+{added} -{removed} ~{changed})")?;

@@ -56,6 +56,7 @@ pub(super) struct Returned {
 
 /// The last verification of what a collection has applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LastVerification {
     /// When its end was heard.
     pub at: Timestamp,

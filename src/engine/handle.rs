@@ -123,6 +123,7 @@ impl std::error::Error for SubmitError {}
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CollectionStatus {
     /// What the log says of it.
     pub view: CollectionView,

@@ -60,6 +60,7 @@ impl Retention {
 
 /// Why a log was not compacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CompactError {
     /// The reconciler has shut down.
     Closed,

@@ -68,6 +68,7 @@ pub(super) struct Rhythm {
 
 /// The last look at a source whose word was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LastLook {
     /// When it began.
     pub started: Timestamp,

@@ -108,8 +108,9 @@ fn answer(collection: Option<&Collection>, generation: Generation) -> Option<Wai
     }
     match (&collection.status, collection.pending) {
         (Status::Parked(parked), _) => Some(Waited::Parked { cause: parked.cause }),
-        (Status::Idle, Some(Pending::Held { cause, fingerprint, .. })) => Some(Waited::Held { cause, fingerprint }),
-        (Status::Waiting(_), Some(Pending::Held { cause, fingerprint, .. })) if collection.is_held_up() => {
+        (Status::Idle | Status::Waiting(_), Some(Pending::Held { cause, fingerprint, .. }))
+            if collection.status.live().is_none() || collection.is_held_up() =>
+        {
             Some(Waited::Held { cause, fingerprint })
         }
         (Status::Idle | Status::Waiting(_), _) if collection.paused => Some(Waited::Paused),

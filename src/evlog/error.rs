@@ -29,7 +29,7 @@ pub enum EvlogError {
     Input(io::Error),
     /// It does not begin like a stream.
     Magic {
-        /// The first four bytes.
+        /// The first four bytes; zeros where there are fewer.
         found: [u8; 4],
     },
     /// Its header is damaged.
@@ -106,6 +106,12 @@ pub enum EvlogError {
 }
 
 impl EvlogError {
+    /// Whether nothing of a stream was there: an empty file, or one of another kind. That is no damage.
+    #[must_use]
+    pub fn is_no_stream(&self) -> bool {
+        matches!(self, EvlogError::Magic { .. } | EvlogError::Truncated { offset: 0 })
+    }
+
     /// Whether a newer program may be able to read this: it is whole, and not damaged.
     #[must_use]
     pub fn is_too_new(&self) -> bool {

@@ -54,6 +54,7 @@ fn most(tag: [u8; 4]) -> Option<usize> {
 
 /// What a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Frames.
     pub frames: u64,

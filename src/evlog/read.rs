@@ -1,5 +1,6 @@
 //! From a stream to frames and objects, each checked before it is handed out.
 
+use std::fmt;
 use std::io::Read;
 
 use super::write::of_replay;
@@ -23,7 +24,7 @@ pub struct Reader<R> {
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Reading,
     Failed,
@@ -37,6 +38,27 @@ pub enum Item {
     Object(Vec<u8>),
     /// A frame, which continues the one before. Everything that its events name came before it.
     Frame(Vec<u8>),
+}
+
+impl<R> fmt::Debug for Reader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("offset", &self.offset)
+            .field("totals", &self.totals)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bytes are left out: a frame may be 64 MiB.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, bytes) = match self {
+            Item::Object(bytes) => ("Object", bytes),
+            Item::Frame(bytes) => ("Frame", bytes),
+        };
+        write!(f, "{name}({} bytes)", bytes.len())
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -54,7 +76,11 @@ impl<R: Read> Reader<R> {
             totals: Totals::NONE,
             state: State::Reading,
         };
-        let header = reader.pull(HEADER_LENGTH)?;
+        let header = reader.pull_up_to(HEADER_LENGTH)?;
+        check_magic(&header)?;
+        if header.len() < HEADER_LENGTH {
+            return Err(EvlogError::Truncated { offset: reader.offset });
+        }
         check_header(&header)?;
         Ok(reader)
     }
@@ -154,12 +180,19 @@ impl<R: Read> Reader<R> {
         self.gathering.unnamed().map_or(Ok(()), |name| Err(EvlogError::ObjectUnnamed { name }))
     }
 
-    /// The next `count` bytes. Memory grows with what is really there, whatever a block says of its length.
+    /// The next `count` bytes.
     fn pull(&mut self, count: usize) -> Result<Vec<u8>, EvlogError> {
+        let bytes = self.pull_up_to(count)?;
+        if bytes.len() == count { Ok(bytes) } else { Err(EvlogError::Truncated { offset: self.offset }) }
+    }
+
+    /// The next `count` bytes, or what is left. Memory grows with what is really there, whatever a block says of its
+    /// length.
+    fn pull_up_to(&mut self, count: usize) -> Result<Vec<u8>, EvlogError> {
         let mut bytes = Vec::new();
         let taken = self.input.by_ref().take(count as u64).read_to_end(&mut bytes).map_err(EvlogError::Input)?;
         self.offset += taken as u64;
-        if taken == count { Ok(bytes) } else { Err(EvlogError::Truncated { offset: self.offset }) }
+        Ok(bytes)
     }
 }
 
@@ -180,14 +213,25 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
-/// The magic is looked at before the CRC, to tell a file of another kind from a damaged one; the version behind it,
-/// to tell a damaged one from a newer one.
-fn check_header(header: &[u8]) -> Result<(), EvlogError> {
-    if array(header, 0) != MAGIC {
-        return Err(EvlogError::Magic { found: array(header, 0) });
+/// Looked at before everything else, to tell a file of another kind from a damaged stream: where only the magic is wrong,
+/// and the CRC is that of a header with the right one, it is the magic that was damaged. `header` may be cut short.
+fn check_magic(header: &[u8]) -> Result<(), EvlogError> {
+    let (begin, rest) = header.split_at(header.len().min(MAGIC.len()));
+    if MAGIC.starts_with(begin) {
+        return Ok(());
     }
-    let (checked, crc) = header.split_at(12);
-    if crc32c::crc32c(checked).to_le_bytes() != crc {
+    let mended = [&MAGIC, rest].concat();
+    if mended.len() == HEADER_LENGTH && has_its_crc(&mended) {
+        return Err(EvlogError::Header);
+    }
+    let mut found = [0; MAGIC.len()];
+    found.iter_mut().zip(begin).for_each(|(found, byte)| *found = *byte);
+    Err(EvlogError::Magic { found })
+}
+
+/// The CRC is looked at before the version, to tell a damaged header from a newer one.
+fn check_header(header: &[u8]) -> Result<(), EvlogError> {
+    if !has_its_crc(header) {
         return Err(EvlogError::Header);
     }
     let version = u16::from_le_bytes(array(header, 4));
@@ -195,6 +239,10 @@ fn check_header(header: &[u8]) -> Result<(), EvlogError> {
         return Err(EvlogError::TooNew { version });
     }
     if version == 0 || header[6..12] != [0; 6] { Err(EvlogError::Header) } else { Ok(()) }
+}
+
+fn has_its_crc(header: &[u8]) -> bool {
+    crc32c::crc32c(&header[..12]) == u32::from_le_bytes(array(header, 12))
 }
 
 /// `N` bytes at `at`; zeros if they are not there, which every caller has excluded.

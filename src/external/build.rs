@@ -60,6 +60,20 @@ pub struct Build<'a> {
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
 }
 
+/// Sets of files are left out: they may be long.
+impl fmt::Debug for Build<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Build")
+            .field("collection", self.collection)
+            .field("source", self.source)
+            .field("spec", self.spec)
+            .field("previous", &self.previous)
+            .field("token", &self.token)
+            .field("parallel", &self.parallel)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How far an attempt is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -81,6 +95,7 @@ pub enum Progress {
 
 /// What an attempt made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The new manifest, durable.
     pub manifest: ObjectHash,
@@ -126,6 +141,7 @@ pub enum BuildError {
 
 /// A failed attempt, and what it had finished by then: a later attempt may take it over.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct BuildFailed {
     /// How it failed.
     pub error: BuildError,

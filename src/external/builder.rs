@@ -1,6 +1,7 @@
 //! What a user writes to have something built for each segment.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
@@ -94,6 +95,21 @@ pub struct SegmentJob<'a> {
     pub(super) files: &'a PathSet,
     pub(super) checkpoint: Checkpoint<'a>,
     pub(super) tally: Tally<'a>,
+}
+
+/// The set of all files is left out: it may be long.
+impl fmt::Debug for SegmentJob<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentJob")
+            .field("id", &self.id)
+            .field("key", &self.key)
+            .field("rows", &self.rows)
+            .field("fragments", &self.fragments)
+            .field("collection", self.collection)
+            .field("source", self.source)
+            .field("spec", self.spec)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SegmentJob<'_> {

@@ -68,6 +68,7 @@ pub fn verify(builder: &dyn SegmentBuilder, objects: &dyn Objects, manifest: Obj
 
 /// What verifying found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// What was committed is not there any more, or not what it was.
     Drift(String),

@@ -34,6 +34,7 @@ pub fn format_of(name: &str) -> Option<&'static dyn Format> {
 
 /// Why a file could not be cut. Does not name the file: the caller knows it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum FormatError {
     /// The file is not a whole file of its format.
     Corrupt(String),

@@ -95,6 +95,7 @@ pub fn fragments_of(
 
 /// Why the fragments of a source are not known.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum FragmentError {
     /// One file could not be cut.
     File {

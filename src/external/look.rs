@@ -1,5 +1,6 @@
 //! One look at a source, and how what was seen is stored.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::content::{Reading, hash_file, learn};
@@ -36,6 +37,17 @@ impl<'a> Looking<'a> {
     pub fn new(store: &'a dyn Store, source: &'a Source, now: Timestamp) -> Looking<'a> {
         let checkpoint = &never_interrupted;
         Looking { store, source, known: None, applied: None, now, learning: 0, checkpoint }
+    }
+}
+
+/// Sets of files are left out: they may be long.
+impl fmt::Debug for Looking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Looking")
+            .field("source", self.source)
+            .field("now", &self.now)
+            .field("learning", &self.learning)
+            .finish_non_exhaustive()
     }
 }
 

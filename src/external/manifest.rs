@@ -164,6 +164,7 @@ fn segment_json(segment: &Segment) -> Value {
 
 /// Why a manifest could not be read.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// Its objects could not be read.
     Tree(TreeError),

@@ -68,6 +68,7 @@ pub trait FileReader {
 
 /// Why a store could not answer. `what` is a path, already fit to be shown.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The source does not exist.
     Missing {

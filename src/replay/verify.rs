@@ -12,6 +12,7 @@ use crate::snapshot::{SnapshotError, SnapshotHeader, Snapshots};
 
 /// What a verification has gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verified {
     /// Where the log begins; a base that stands for deleted events was decoded and keeps the invariants.
     pub start: Start,
@@ -34,6 +35,7 @@ pub struct Verified {
 /// What was found of one snapshot. None of it is a defect of the log: a snapshot that cannot be used is a cache that
 /// is not there.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct VerifiedSnapshot {
     /// The event after which it says to be the state.
     pub seq: Seq,
@@ -43,6 +45,7 @@ pub struct VerifiedSnapshot {
 
 /// Why a snapshot is not used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Unusable {
     /// The file cannot be read, is damaged, or was made by another version of fold.
     File(SnapshotError),

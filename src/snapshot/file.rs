@@ -43,6 +43,7 @@ pub struct SnapshotHeader {
 
 /// Why a file is not a snapshot that can be used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum SnapshotError {
     /// The operating system refused.
     Io(io::Error),

@@ -32,6 +32,7 @@ pub struct Folded {
 
 /// Why no snapshot was taken.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TakeError {
     /// The log could not be replayed.
     Replay(ReplayError),

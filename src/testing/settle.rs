@@ -8,6 +8,7 @@ use super::Harness;
 use crate::clock::{Clock, SystemClock};
 use crate::core::vocabulary::{Name, Timestamp};
 use crate::core::{Condition, Owes, Pending};
+use crate::describe::counted;
 use crate::engine::{CollectionStatus, LastLook, Stats};
 
 /// Moves of the clock before a test is told that this leads nowhere: with the defaults a collection that fails for
@@ -114,15 +115,14 @@ impl Harness {
             lines += &format!("{}: {}\n", status.view.name, status.view.condition);
         }
         format!(
-            "{} attempts run ({} of them asleep, {} abandoned), {} are lent out, {} looks and {} errands are under way, {} \
-             commands wait\n{lines}",
-            stats.attempts,
+            "at work: {} ({} asleep, {} abandoned), {} lent out, {}, {}; {} in the queue\n{lines}",
+            counted(stats.attempts, "attempt"),
             stats.asleep,
             stats.abandoned_workers,
             stats.lent,
-            stats.looks,
-            stats.deliveries,
-            stats.queued
+            counted(stats.looks, "look"),
+            counted(stats.deliveries, "errand"),
+            counted(stats.queued, "command"),
         )
     }
 }

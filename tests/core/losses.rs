@@ -1,8 +1,8 @@
 //! Looks that have lost most of what is applied.
 
 use lastword::core::vocabulary::{
-    Command, Content, EmptySource, HoldCause, ObjectHash, Observation, Observed, PathSet, Policy, Rejection, Seen,
-    Subject, Version,
+    Command, Content, EmptySource, HoldCause, ObjectHash, Observation, Observed, OnChange, PathSet, Policy, Rejection,
+    Seen, Subject, Version,
 };
 
 use super::world::{NAME, World, at_once, name};
@@ -114,6 +114,17 @@ fn case_21_another_source_has_lost_nothing_of_this_one() {
     let mut world = applied(100, at_once());
     world.resource("s2");
     assert_eq!(see(&mut world, files(0, 0), Some(100)), ["collection_held"]);
+}
+
+#[test]
+fn case_22_what_the_old_source_held_is_not_built_under_a_new_one_that_is_held() {
+    let mut world = applied(100, Policy { on_change: OnChange::FinishThenLatest, ..at_once() });
+    see(&mut world, files(2, 100), Some(0));
+    world.assign();
+    assert_eq!(world.resource("s2"), ["source_changed"]);
+    assert_eq!(see(&mut world, files(0, 0), Some(100)), ["collection_held"]);
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed", "task_aborted"]);
+    assert_eq!(world.collection().wanted_fingerprint(), None);
 }
 
 #[test]

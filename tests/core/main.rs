@@ -13,6 +13,7 @@ mod policies;
 mod queue;
 mod rechecks;
 mod roster;
+mod states;
 mod table;
 mod views;
 mod walk;

@@ -154,6 +154,8 @@ fn no_more_attempts_run_than_the_total_allows() {
     let view = lastword::core::CollectionView::of(&world.state, ids[2], world.now).unwrap();
     assert_eq!(view.condition, Condition::Limit { scope: Scope::Total, most: 2 });
     assert_eq!(view.condition.to_string(), "waits because at most 2 attempts may run for all collections");
+    let one = Rejection::LimitReached { scope: Scope::Kind(kind()), most: 1 };
+    assert_eq!(one.to_string(), "at most 1 attempt may run for collections of kind k");
     let (_, attempt) = world.state.running().next().unwrap();
     world.stopped(attempt);
     assert_eq!(world.state.next_ready([&kind()]), Some(world.now));

@@ -60,7 +60,7 @@ fn no_more_attempts_run_than_a_total_allows() {
     is_limited(&lab, "a5", Scope::Total, 2);
     for n in 0..6 {
         lab.puppet.until_begun((n + 2).min(6));
-        assert_eq!(lab.puppet.begun()[n].name, format!("a{n}"));
+        assert_eq!(lab.puppet.given_out()[n], format!("a{n}"));
         lab.puppet.open(&format!("a{n}"));
         lab.applied(&format!("a{n}"), 1);
     }
@@ -76,8 +76,7 @@ fn limits_of_kinds_and_prefixes_hold_together_and_block_nobody_else() {
     }
     // Behind the two prefixes that are full, b1 is next; then the kind is full.
     lab.puppet.until_begun(3);
-    let begun: Vec<String> = lab.puppet.begun().into_iter().map(|begun| begun.name).collect();
-    assert_eq!(begun, ["ab1", "ac1", "b1"]);
+    assert_eq!(lab.puppet.given_out(), ["ab1", "ac1", "b1"]);
     is_limited(&lab, "b2", Scope::Kind(kind("puppet")), 3);
     // Another kind is not concerned.
     lab.puppet.show("s3", Ok(observed("1")));
@@ -85,7 +84,7 @@ fn limits_of_kinds_and_prefixes_hold_together_and_block_nobody_else() {
     lab.applied("z", 1);
     lab.puppet.open("b1");
     lab.puppet.until_begun(5);
-    assert_eq!(lab.puppet.begun()[4].name, "b2");
+    assert_eq!(lab.puppet.given_out()[4], "b2");
     lab.puppet.open("b2");
     lab.applied("b2", 1);
     is_limited(&lab, "ac2", Scope::Prefix(name("a")), 2);
@@ -93,7 +92,7 @@ fn limits_of_kinds_and_prefixes_hold_together_and_block_nobody_else() {
     is_limited(&lab, "ab2", Scope::Prefix(name("a")), 2);
     lab.puppet.open("ac1");
     lab.puppet.until_begun(6);
-    assert_eq!(lab.puppet.begun()[5].name, "ac2", "ab is full still");
+    assert_eq!(lab.puppet.given_out()[5], "ac2", "ab is full still");
     lab.puppet.open("*");
     for of in ["ab1", "ab2", "ac1", "ac2"] {
         lab.applied(of, 1);
@@ -138,8 +137,7 @@ fn under_a_limit_the_higher_priority_goes_first_and_waiting_raises_it() {
     for of in ["patient", "higher", "highest", "low"] {
         lab.applied(of, 1);
     }
-    let begun: Vec<String> = lab.puppet.begun().into_iter().map(|begun| begun.name).collect();
-    assert_eq!(begun, ["now", "highest", "patient", "higher", "low"]);
+    assert_eq!(lab.puppet.given_out(), ["now", "highest", "patient", "higher", "low"]);
     lab.verify();
 }
 

@@ -28,6 +28,8 @@ mod secrets;
 mod steering;
 mod superseding;
 mod support;
+#[path = "../trace_listener/mod.rs"]
+mod trace_listener;
 mod verifying;
 mod waiting;
 mod watching;

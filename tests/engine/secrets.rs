@@ -1,56 +1,15 @@
 //! Secrets are named, resolved in the worker, and seen nowhere else.
 
-use std::fmt::Debug;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use lastword::core::vocabulary::*;
 use lastword::worker::{Context, Failure, Worker};
-use tracing::field::{Field, Visit};
-use tracing::{Metadata, Subscriber, span};
 
 use crate::support::*;
+use crate::trace_listener;
 
 const PLANTED: &str = "hunter2-swordfish";
-
-/// Everything that any thread of this process traces.
-static TRACED: Mutex<String> = Mutex::new(String::new());
-
-struct Listening;
-
-struct Written<'a>(&'a mut String);
-
-impl Visit for Written<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.push_str(&format!("{field}={value:?} "));
-    }
-}
-
-impl Subscriber for Listening {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Written(&mut TRACED.lock().unwrap_or_else(PoisonError::into_inner)));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// Logs in with the password that its spec names, and fails the first time.
 struct Login {
@@ -73,7 +32,7 @@ impl Worker for Login {
 
 #[test]
 fn case_39_a_planted_secret_appears_nowhere() {
-    tracing::subscriber::set_global_default(Listening).unwrap();
+    trace_listener::listen();
     let dir = tempfile::tempdir().unwrap();
     let (file, used) = (dir.path().join("password"), dir.path().join("used"));
     fs::write(&file, PLANTED).unwrap();
@@ -109,6 +68,6 @@ fn case_39_a_planted_secret_appears_nowhere() {
     assert!(!told.contains(PLANTED), "{told}");
     let log: Vec<u8> = lab.reader.frames(Seq::ZERO).flat_map(Result::unwrap).collect();
     assert!(!log.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes()));
-    let traced = TRACED.lock().unwrap_or_else(PoisonError::into_inner);
+    let traced = trace_listener::heard();
     assert!(traced.contains("task_completed") && !traced.contains(PLANTED));
 }

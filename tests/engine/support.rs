@@ -213,6 +213,14 @@ impl Puppet {
         self.acts().begun.clone()
     }
 
+    /// Whose attempts have begun, in the order in which they were given out: two threads that were given work at the same
+    /// time begin in any order.
+    pub fn given_out(&self) -> Vec<String> {
+        let mut begun = self.begun();
+        begun.sort_by_key(|begun| begun.attempt.token);
+        begun.into_iter().map(|begun| begun.name).collect()
+    }
+
     #[track_caller]
     pub fn until_begun(&self, count: usize) {
         until(&format!("{count} attempts"), || self.acts().begun.len() >= count);

@@ -180,15 +180,7 @@ impl Collection {
                 if self.obligations.is_some() || duties.any() {
                     self.obligations.get_or_insert_default().discards = duties.discard;
                 }
-                if self.paused {
-                    return Err("the collection is paused");
-                }
-                if self.is_held_up() {
-                    return Err("what it was to build is gone, and what is there waits for a person");
-                }
-                if self.draining > 0 {
-                    return Err("an attempt of an ended task has not stopped yet");
-                }
+                self.may_start()?;
             }
             Event::TaskCompleted { task, token, fingerprint, result, resync_at, .. } => {
                 let wanted = self.wanted.as_ref().filter(|wanted| wanted.fingerprint == *fingerprint);

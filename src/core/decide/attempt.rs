@@ -17,7 +17,7 @@ pub(super) fn assign(state: &State, assign: &Assign, at: Timestamp, events: &mut
     let Assign { ref worker, collection: id, lease, duties } = *assign;
     let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
     let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
-    if collection.paused || collection.is_held_up() || collection.draining > 0 || waiting.not_before > at {
+    if collection.may_start().is_err() || waiting.not_before > at {
         return Err(Rejection::NotReady(id));
     }
     if let Some((scope, most)) = state.limit_reached(id) {

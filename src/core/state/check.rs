@@ -11,6 +11,7 @@ use crate::core::vocabulary::{CollectionId, Deadline, Seq};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Violation {
     /// Which invariant.
     pub invariant: &'static str,

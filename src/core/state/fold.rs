@@ -266,16 +266,14 @@ impl State {
 /// The place of the collection's task among those that may start, unless something else has to happen first.
 pub(super) fn place_of(id: CollectionId, collection: &Collection) -> Option<Place<'_>> {
     match &collection.status {
-        Status::Waiting(waiting) if !collection.paused && !collection.is_held_up() && collection.draining == 0 => {
-            Some(Place {
-                kind: &collection.kind,
-                name: &collection.name,
-                priority: collection.policy.priority,
-                not_before: waiting.not_before,
-                task: waiting.task.id,
-                id,
-            })
-        }
+        Status::Waiting(waiting) if collection.may_start().is_ok() => Some(Place {
+            kind: &collection.kind,
+            name: &collection.name,
+            priority: collection.policy.priority,
+            not_before: waiting.not_before,
+            task: waiting.task.id,
+            id,
+        }),
         Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
     }
 }

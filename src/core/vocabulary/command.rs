@@ -327,6 +327,7 @@ pub enum Deadline {
 
 /// What an accepted command left behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The last event that the command added, if it added any: without one, nothing changed.
     pub seq: Option<Seq>,

@@ -29,6 +29,14 @@ pub enum Scope {
     Prefix(Name),
 }
 
+impl Scope {
+    /// Writes how many attempts it allows, `most`.
+    pub(crate) fn write_most(&self, most: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attempts = if most == 1 { "attempt" } else { "attempts" };
+        write!(f, "at most {most} {attempts} may run for {self}")
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -40,6 +40,35 @@ pub(super) fn check_text(field: &str, text: &str, most: usize) -> Result<(), Fie
     Ok(())
 }
 
+/// The traits by which text is read into a checked type, and out of it. `$check` is its constructor.
+macro_rules! text_traits {
+    ($name:ident, $check:ident) => {
+        impl std::str::FromStr for $name {
+            type Err = FieldError;
+
+            fn from_str(text: &str) -> Result<Self, FieldError> {
+                $name::$check(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = FieldError;
+
+            fn try_from(text: &str) -> Result<Self, FieldError> {
+                $name::$check(text)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+    };
+}
+
+pub(super) use text_traits;
+
 /// Declares a checked text type.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $field:literal, $most:literal) => {
@@ -66,6 +95,8 @@ macro_rules! text_type {
                 &self.0
             }
         }
+
+        text_traits!($name, new);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,4 +125,31 @@ text_type! {
 text_type! {
     /// The incarnation of a worker, as `task_started` names it.
     WorkerName, "worker", 64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::str::FromStr;
+
+    use super::super::{Source, Spec};
+    use super::*;
+
+    fn check<T>(good: &str, bad: &str)
+    where
+        T: FromStr<Err = FieldError> + for<'t> TryFrom<&'t str, Error = FieldError> + AsRef<str> + Debug + PartialEq,
+    {
+        let read: T = good.parse().unwrap();
+        assert_eq!((read.as_ref(), T::try_from(good).as_ref()), (good, Ok(&read)));
+        assert_eq!(bad.parse::<T>().unwrap_err(), T::try_from(bad).unwrap_err());
+    }
+
+    #[test]
+    fn checked_texts_are_read_by_the_traits_of_every_text() {
+        check::<Name>("line item", "");
+        check::<Kind>("external", "a\nb");
+        check::<WorkerName>("w1", "");
+        check::<Source>("lake/", "https://me:hunter2@host/");
+        check::<Spec>(r#"{"a":1}"#, "[]");
+    }
 }

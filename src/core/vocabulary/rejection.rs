@@ -87,7 +87,7 @@ impl fmt::Display for Rejection {
             Rejection::NotHeld { held: Some(held) } => write!(f, "what is held is {held}"),
             Rejection::NotHeld { held: None } => f.write_str("nothing is held"),
             Rejection::NotReady(id) => write!(f, "collection {id} has no task that may start now"),
-            Rejection::LimitReached { scope, most } => write!(f, "at most {most} attempts may run for {scope}"),
+            Rejection::LimitReached { scope, most } => scope.write_most(*most, f),
             Rejection::NotOwed(id) => write!(f, "this is not what collection {id} owes first"),
             Rejection::NotDue => f.write_str("this deadline is not due"),
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::names::check_text;
+use super::names::{check_text, text_traits};
 use super::secrets::{refuse_credential, refuse_secrets};
 use super::{FieldError, Fingerprint, ObjectHash, write_hex};
 
@@ -45,6 +45,8 @@ impl Source {
         &self.0
     }
 }
+
+text_traits!(Source, new);
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,6 +133,8 @@ impl Default for Spec {
     }
 }
 
+text_traits!(Spec, parse);
+
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -173,6 +177,20 @@ impl Version {
 }
 
 /// Hexadecimal.
+impl TryFrom<&[u8]> for Version {
+    type Error = FieldError;
+
+    fn try_from(bytes: &[u8]) -> Result<Version, FieldError> {
+        Version::new(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Version {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(&self.0, f)

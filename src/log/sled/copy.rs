@@ -1,6 +1,7 @@
 //! A private copy of a log for tools that look at it and must not change it: sled cannot open without writing.
 
 use std::env;
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -35,6 +36,21 @@ pub struct PrivateCopy {
     writer_active: bool,
     objects: PathBuf,
     snapshots: PathBuf,
+}
+
+impl fmt::Debug for PrivateCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without `..`, so that a new field does not compile before it is shown.
+        let PrivateCopy { engine: _, anchor, end, time, writer_active, objects, snapshots } = self;
+        f.debug_struct("PrivateCopy")
+            .field("anchor", anchor)
+            .field("end", end)
+            .field("time", time)
+            .field("writer_active", writer_active)
+            .field("objects", objects)
+            .field("snapshots", snapshots)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PrivateCopy {

@@ -1,5 +1,7 @@
 //! From sorted entries to objects, in one pass and with bounded memory.
 
+use std::fmt;
+
 use super::layout::{Child, encode, put_child, put_entry};
 use super::{Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Root, TreeError};
 use crate::core::vocabulary::ObjectHash;
@@ -37,6 +39,16 @@ pub struct TreeWriter<'a> {
     entries: u64,
     batch: Vec<Vec<u8>>,
     batch_bytes: usize,
+}
+
+/// What is being filled is left out: it may be long.
+impl fmt::Debug for TreeWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TreeWriter")
+            .field("entries", &self.entries)
+            .field("last_key", &self.last_key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The object of one level that is being filled.

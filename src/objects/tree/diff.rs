@@ -1,6 +1,7 @@
 //! What changed between two trees, without reading what they share.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use super::layout::{Child, Object};
 use super::read::{fetch, fetch_child};
@@ -47,6 +48,13 @@ pub fn diff(objects: &dyn Objects, before: ObjectHash, after: ObjectHash) -> Dif
 pub struct Diff<'a> {
     before: Side<'a>,
     after: Side<'a>,
+}
+
+/// What is left to be compared is left out: it may be long.
+impl fmt::Debug for Diff<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Diff").finish_non_exhaustive()
+    }
 }
 
 /// What one tree still has to offer, the next item last.

@@ -1,6 +1,8 @@
 //! From objects to entries. What is read is checked against what its parent said of it, so a tree whose objects
 //! are each whole but do not belong together is found out.
 
+use std::fmt;
+
 use super::layout::{Child, Object, decode};
 use super::{Entry, Root, TreeError, build};
 use crate::core::vocabulary::ObjectHash;
@@ -149,6 +151,13 @@ pub struct Entries<'a> {
     objects: &'a dyn Objects,
     pending: Vec<Pending>,
     last_key: Option<Vec<u8>>,
+}
+
+/// What is left to be read is left out: it may be long.
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("last_key", &self.last_key).finish_non_exhaustive()
+    }
 }
 
 /// What is still to be read, the next one last.

@@ -145,7 +145,7 @@ pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<Exit
 fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
     let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
     let state = state_of(&target.state)?;
-    let answer = match reach(&state)? {
+    let answer = match reach(&state, &steer)? {
         Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone()))?,
         Reached::Resting(reconciler) => {
             let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));

@@ -42,8 +42,9 @@ fn describe(collection: &Collection, manifest: Option<&Manifest>) -> Vec<String>
     };
     lines.push(format!("applied {} at {}, event {}", applied.fingerprint, applied.at, applied.seq));
     lines.push(format!(
-        "{} segments, {} rows, about {} rows each",
+        "{} {}, {} rows, about {} rows each",
         grouped(manifest.segments.len() as u64),
+        if manifest.segments.len() == 1 { "segment" } else { "segments" },
         grouped(manifest.rows()),
         grouped(manifest.layout.target_rows)
     ));

@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -112,6 +114,32 @@ fn a_resting_log_takes_commands_and_nothing_runs() {
 }
 
 #[test]
+fn a_refused_command_leaves_a_resting_log_as_it_is() {
+    let place = place();
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let before = contents(&place.state());
+    expect_said(lastword(&["refresh", text(&place.state()), "nation"]), 2, "there is no collection \"nation\"");
+    expect_said(place.command(&["cancel"]), 2, "there is no live task");
+    expect_said(place.command(&["confirm", &"0".repeat(64)]), 2, "nothing is held");
+    assert_eq!(contents(&place.state()), before);
+    place.command(&["pause"]).expect_code(0);
+    assert_ne!(contents(&place.state()), before);
+}
+
+/// All files below a directory.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => drop(found.insert(path.clone(), fs::read(path).unwrap())),
+        }
+    }
+    found
+}
+
+#[test]
 fn unknown_names_and_logs_are_told_apart() {
     let place = place();
     place.once();
@@ -160,12 +188,15 @@ fn a_wait_means_what_the_source_holds_now() {
     assert!(live["last_look"]["seconds_ago"].is_f64(), "{live}");
     let answer = place.command(&["wait", "--generation", "99", "--timeout", "1ms", "--json"]).expect_code(1);
     assert_eq!(json(&answer)["waited"], "pending");
-    expect_said(place.command(&["wait", "--generation", "99", "--timeout", "1ms"]), 1, "lineitem: not within 1ms");
+    let late = "lineitem: not within 1ms: there is no generation 99 yet, the newest is ";
+    expect_said(place.command(&["wait", "--generation", "99", "--timeout", "1ms"]), 1, late);
     run.stop();
     assert_eq!(place.status()["live"], Value::Null);
     expect_said(place.command(&["wait"]), 1, "no lastword runs here");
     place.command(&["wait", "--generation", "1"]).expect_code(0);
-    expect_said(place.command(&["wait", "--generation", "99"]), 1, "no lastword runs here");
+    let resting =
+        "no lastword runs here, so there is nothing to wait for: there is no generation 99 yet, the newest is ";
+    expect_said(place.command(&["wait", "--generation", "99"]), 1, resting);
 }
 
 #[test]

@@ -65,6 +65,10 @@ fn case_38_a_bad_reload_names_what_is_wrong_and_changes_nothing() {
         ("state = ".to_owned(), "lake.toml:1: "),
         ([TOP, &other, "quiet = \"soon\"\n"].concat(), "lake.toml:8: collections.lineitem.quiet: must be a duration"),
         ([TOP, &other, "colour = 1\n"].concat(), "lake.toml:8: collections.lineitem.colour: is unknown"),
+        (
+            [TOP, &other, "[limits]\nkinds.extern = 1\n"].concat(),
+            "lake.toml:9: limits.kinds.extern: is unknown; allowed are external",
+        ),
         (TOP.to_owned(), "collections: at least one is needed"),
         (["workers = 7\n", TOP, &other].concat(), "lake.toml: workers: can only be changed by a new start"),
         (
@@ -237,4 +241,15 @@ fn a_run_with_once_pauses_what_is_gone_too_and_reads_its_file_once() {
     place.configure(&[TOP, LINEITEM, NATION].concat());
     let ended = place.once().expect_code(0);
     assert!(ended.stderr.contains("is damaged") && is_paused(&place, "nation"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_hint_how_to_drop_what_is_gone_is_as_a_shell_takes_it() {
+    let place = place();
+    place.configure(&[TOP, LINEITEM, &NATION.replace("nation]", "\"the nation's\"]")].concat());
+    place.once().expect_code(0);
+    place.configure(&[TOP, LINEITEM].concat());
+    let told = place.once().expect_code(0).stderr;
+    let hint = format!(r"lastword drop {} 'the nation'\''s' drops it", text(&place.state()));
+    assert!(told.contains(&hint), "{told}");
 }

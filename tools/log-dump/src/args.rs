@@ -15,7 +15,7 @@ use lastword::replay::Until;
 ///
 /// STATE is the directory of a log, or a file that `export` wrote. Data goes to stdout, diagnostics to stderr.
 ///
-/// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open (absent, forbidden, busy, I/O); 4 the format is
+/// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open (absent, no log, forbidden, busy, I/O); 4 the format is
 /// too new; 5 the log is shorter than its anchor; 6 replay diverged.
 #[derive(Debug, Parser)]
 #[command(name = "log-dump", version, styles = Styles::plain())]

@@ -97,6 +97,7 @@ impl From<EvlogError> for Failure {
             EvlogError::Input(_) | EvlogError::Output(_) => Exit::CannotOpen,
             EvlogError::Object { error, .. } => exit_of_tree(error),
             _ if error.is_too_new() => Exit::TooNew,
+            _ if error.is_no_stream() => Exit::CannotOpen,
             _ => Exit::Defect,
         };
         Failure::new(exit, error)

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use lastword::describe::counted;
 use lastword::evlog::{self, Totals};
 use serde::Serialize;
 
@@ -79,7 +80,9 @@ fn report(kind: &'static str, totals: &Totals, json: bool) -> Result<(), Failure
         output.object(&TransferLine { kind, frames, events, objects, object_bytes, frame_bytes })?;
         output.summary(events, start.first(), end.seq.next(), end.hash)?;
     } else {
-        output.line(&format!("{kind}: {frames} frames, {events} events, {objects} objects, head {}", end.hash))?;
+        let counts = [(frames, "frame"), (events, "event"), (objects, "object")];
+        let counts = counts.map(|(count, noun)| counted(count, noun)).join(", ");
+        output.line(&format!("{kind}: {counts}, head {}", end.hash))?;
     }
     output.finish()
 }

@@ -1,5 +1,6 @@
 //! `verify`: everything that can be checked, checked.
 
+use lastword::describe::counted;
 use lastword::replay::{self, VerifiedSnapshot};
 use serde::Serialize;
 
@@ -102,8 +103,9 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
         output.summary(line.events, start.first(), verified.last.next(), verified.head)?;
         return output.finish();
     }
-    let (frames, events, objects) = (line.frames, line.events, line.objects);
-    output.line(&format!("ok: {frames} frames, {events} events, {objects} objects, {} bytes of frames", line.bytes))?;
+    let counts = [(line.frames, "frame"), (line.events, "event"), (line.objects, "object"), (line.bytes, "byte")];
+    let counts = counts.map(|(count, noun)| counted(count, noun)).join(", ");
+    output.line(&format!("ok: {counts} of frames"))?;
     output.line(&format!("head     {} at event {}", line.head, line.seq))?;
     output.line(&format!("digest   {}", line.digest))?;
     if let Some(base) = &line.base {

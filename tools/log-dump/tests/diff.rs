@@ -88,7 +88,7 @@ fn what_changed_between_two_points() {
         assert!(told.lines().any(|told| told == line), "{line}: {told}");
     }
     assert!(told.contains(&format!("fresh -> parked: {condition}")), "{told}");
-    assert!(told.contains("created, 1 superseded, 1 parked, 1 attempts failed, 1 completions rejected"), "{told}");
+    assert!(told.contains("created, 1 superseded, 1 parked, 1 attempt failed, 1 completion rejected"), "{told}");
     assert!(!told.contains("calm"));
 }
 

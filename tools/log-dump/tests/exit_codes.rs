@@ -178,6 +178,28 @@ fn code_3_what_cannot_be_opened() {
 }
 
 #[test]
+fn code_3_a_file_that_is_no_log() {
+    let (dir, path) = story_log();
+    let file = dir.path().join("notes");
+    for bytes in [&b""[..], b"x", b"[defaults]\nquiet = \"1s\"\n"] {
+        fs::write(&file, bytes).unwrap();
+        for command in READING.into_iter().chain(["export"]) {
+            let output = reading(&file, command, &[]);
+            assert_eq!(code(&output), 3, "{command}: {}", err(&output));
+            assert_eq!(err(&output).lines().count(), 1, "{command}");
+        }
+        let output = on(&path, "diff", &[file.to_str().unwrap()]);
+        assert_eq!(code(&output), 3, "{}", err(&output));
+        let made = dir.path().join("made");
+        let output = on(&made, "import", &[file.to_str().unwrap()]);
+        assert_eq!((code(&output), made.exists()), (3, false), "{}", err(&output));
+    }
+    for part in ["HEAD", "sled/db"] {
+        assert_eq!(code(&on(&path.join(part), "verify", &[])), 3, "{part}");
+    }
+}
+
+#[test]
 fn code_3_a_log_that_moves_under_every_copy() {
     let (_dir, path) = story_log();
     shorten(&path);
@@ -264,8 +286,13 @@ fn streams_have_the_same_codes() {
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     assert_eq!(code(&on(&file, "verify", &[])), 1);
+    for (at, bit) in [(0, 1), (3, 0x80), (9, 4)] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= bit;
+        fs::write(&file, damaged).unwrap();
+        assert_eq!(code(&on(&file, "verify", &[])), 1, "its header is damaged at {at}");
+    }
     fs::write(&file, "something else").unwrap();
-    assert_eq!(code(&on(&file, "verify", &[])), 1);
     assert_eq!(code(&on(&path, "export", &[file.to_str().unwrap()])), 3, "an existing file is not overwritten");
     assert_eq!(fs::read(&file).unwrap(), b"something else");
 }

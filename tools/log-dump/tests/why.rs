@@ -294,7 +294,7 @@ fn what_waits_for_a_limit_names_the_limit_and_who_has_used_it_up() {
     let (_, answer) = why(&path, &["waits"]);
     assert_eq!(text(&answer, "condition"), "limit");
     let sentence = text(&answer, "sentence");
-    for part in ["at most 1 attempts may run for all collections", "event 2 (limits_changed)", " of busy"] {
+    for part in ["at most 1 attempt may run for all collections", "event 2 (limits_changed)", " of busy"] {
         assert!(sentence.contains(part), "{sentence}");
     }
 }
@@ -315,7 +315,7 @@ fn case_45_what_a_destination_is_owed_is_told_with_the_cause() {
     assert_eq!(types(&events).last(), Some(&"publish_failed"));
     assert_eq!((text(&answer, "condition"), &answer["unpublished"]), ("fresh", &1.into()));
     assert_eq!(answer["delivery_failure"], "503\nlater");
-    let owed = "its destination is owed 1 commits and 0 discards, which failed 1 times in a row (503)";
+    let owed = "its destination is owed 1 commit and 0 discards, which failed 1 time in a row (503)";
     assert!(text(&answer, "sentence").contains(owed), "{answer}");
 }
 

@@ -189,10 +189,20 @@ impl<'d, 'i> Field<'d, 'i> {
     }
 
     pub(crate) fn duration(&self) -> Result<Duration, Wrong> {
-        const ALLOWED: &str = "must be a duration such as \"200ms\" or \"5s\"";
+        self.duration_as("must be a duration such as \"200ms\" or \"5s\"")
+    }
+
+    pub(crate) fn duration_or_none(&self) -> Result<Option<Duration>, Wrong> {
         match self.value {
-            DeValue::String(text) => humantime::parse_duration(text).map_err(|_| self.wrong(ALLOWED)),
-            other => Err(self.wrong(&format!("{ALLOWED}, found {}", kind(other)))),
+            DeValue::String(text) if text == "none" => Ok(None),
+            _ => self.duration_as("must be a duration such as \"200ms\" or \"5s\", or \"none\"").map(Some),
+        }
+    }
+
+    fn duration_as(&self, allowed: &str) -> Result<Duration, Wrong> {
+        match self.value {
+            DeValue::String(text) => humantime::parse_duration(text).map_err(|_| self.wrong(allowed)),
+            other => Err(self.wrong(&format!("{allowed}, found {}", kind(other)))),
         }
     }
 }

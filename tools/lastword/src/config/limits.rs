@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lastword::core::vocabulary::{FieldError, Kind, Limits, Name};
 use toml::de::DeValue;
 
-use super::document::{Field, Section, Wrong};
+use super::KIND;
+use super::document::{self, Field, Section, Wrong};
 
 /// All keys.
 pub(super) const KEYS: [&str; 3] = ["total", "kinds", "prefixes"];
@@ -15,9 +16,15 @@ pub(super) fn read(top: &Section<'_, '_>) -> Result<Limits, Wrong> {
     section.only(&KEYS)?;
     let total = match section.get("total") {
         Some(field) if matches!(field.value(), DeValue::String(text) if text == "none") => None,
-        Some(field) => Some(most(&field)?),
+        Some(field) if matches!(field.value(), DeValue::Integer(_)) => Some(most(&field)?),
+        Some(field) => {
+            let found = document::kind(field.value());
+            return Err(field.wrong(&format!("must be a whole number of at least 1, or \"none\", found {found}")));
+        }
         None => None,
     };
+    // One kind is all that a file can have; a limit of another would hold nothing back.
+    section.section("kinds")?.map_or(Ok(()), |kinds| kinds.only(&[KIND]))?;
     let limits = Limits {
         total,
         kinds: table(&section, "kinds", Kind::new)?,

@@ -355,9 +355,14 @@ mod tests {
         );
         for (line, expected) in [
             ("total = 0", "lake.toml:3: limits.total: must be a whole number of at least 1, found 0"),
+            (
+                "total = \"all\"",
+                "lake.toml:3: limits.total: must be a whole number of at least 1, or \"none\", found a string",
+            ),
             ("many = 1", "lake.toml:3: limits.many: is unknown; allowed are total, kinds, prefixes"),
             ("kinds = 1", "lake.toml:3: limits.kinds: must be a table"),
             ("kinds = { external = 0 }", "lake.toml:3: limits.kinds.external: must be a whole number of at least 1"),
+            ("kinds = { extern = 2 }", "lake.toml:3: limits.kinds.extern: is unknown; allowed are external"),
             ("prefixes = { \"\" = 1 }", "lake.toml:3: limits.prefixes.\"\": must have 1 to 200 bytes"),
         ] {
             check(&format!("{START}[limits]\n{line}\n{LINEITEM}"), expected);
@@ -378,6 +383,11 @@ mod tests {
             ("priority = -1001", "lineitem.priority: must be a whole number from -1000 to 1000, found -1001"),
             ("priority = \"high\"", "lineitem.priority: must be a whole number from -1000 to 1000, found a string"),
             ("resync = \"1ms\"", "lineitem.resync: must be at least 1 s, or none"),
+            ("resync = \"no\"", "lineitem.resync: must be a duration such as \"200ms\" or \"5s\", or \"none\""),
+            (
+                "attempt_timeout = 0",
+                "lineitem.attempt_timeout: must be a duration such as \"200ms\" or \"5s\", or \"none\"",
+            ),
         ] {
             check(&format!("{START}{LINEITEM}{line}\n"), &format!("lake.toml:5: collections.{expected}"));
         }

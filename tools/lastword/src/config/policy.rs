@@ -61,10 +61,7 @@ fn span(field: &Field<'_, '_>, target: &mut Duration) -> Result<(), Wrong> {
 }
 
 fn span_or_none(field: &Field<'_, '_>, target: &mut Option<Duration>) -> Result<(), Wrong> {
-    *target = match field.value() {
-        DeValue::String(text) if text == "none" => None,
-        _ => Some(field.duration()?),
-    };
+    *target = field.duration_or_none()?;
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use lastword::engine::StartError;
 use lastword::log::OpenError;
 
 use super::protocol::{Answer, Request};
-use super::socket;
+use super::{Steer, socket};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
+use crate::inspect::Inspected;
 
 /// How long a log may be taken by somebody who has no socket: a run that starts has to replay its log first, half a
 /// million events in half a second, and one that ends has taken its socket away and writes its last events.
@@ -35,12 +36,20 @@ pub(crate) enum Reached {
     Resting(Reconciler),
 }
 
-/// Finds a run, or opens the log, which has to be there.
-pub(crate) fn reach(state: &Path) -> Result<Reached, Fail> {
+/// Finds a run, or opens the log, which has to be there, unless it would refuse the command: who opens a log begins an
+/// epoch in it, and a command that comes to nothing is to leave nothing behind.
+pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
     let begun = Instant::now();
     loop {
         if let Some(connection) = Connection::open(state)? {
             return Ok(Reached::Running(connection));
+        }
+        // What somebody writes is theirs to judge, as soon as they have a socket; and what cannot be read is told by
+        // the opening.
+        if let Ok(inspected) = Inspected::open(state)
+            && !inspected.copy.writer_active()
+        {
+            steer.foresee(&inspected.state, inspected.now)?;
         }
         match open_resting(state) {
             Err(StartError::Log(OpenError::Busy { .. })) if begun.elapsed() < PATIENCE => {

@@ -6,6 +6,7 @@
 //!        |  is there a socket in STATE that somebody answers?
 //!        |-- yes --> control.sock --> a thread of `lastword run` --> Handle --> reducer, log
 //!        |-- no, and the log is free -----> a reconciler without workers --> reducer, log     (resting)
+//!        |                                  (what the log would refuse is refused without opening it)
 //!        `-- no, and the log is taken ----> exit code 3: another program writes it
 //! ```
 //!

@@ -1,7 +1,9 @@
 //! What people ask of a collection, and how it is carried out, by a run or on a resting log.
 
 use lastword::Handle;
-use lastword::core::vocabulary::{By, Command, Fingerprint, Name, Seq, TaskId};
+use lastword::core::vocabulary::{By, Command, Fingerprint, Name, Seq, TaskId, Timestamp};
+use lastword::core::{Events, State, decide};
+use lastword::engine::CommandError;
 
 use super::{Answer, Unmanaged};
 use crate::fail::Fail;
@@ -58,6 +60,12 @@ pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
 }
 
 impl Steer {
+    /// Refuses what a log at rest would refuse, without opening it.
+    pub(super) fn foresee(&self, state: &State, now: Timestamp) -> Result<(), Fail> {
+        let verdict = decide(state, &self.command(), now, &mut Events::new());
+        verdict.map_err(|rejection| CommandError::Refused(rejection).into())
+    }
+
     fn command(&self) -> Command {
         let name = self.name.clone();
         match self.verb {

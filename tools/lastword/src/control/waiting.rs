@@ -46,7 +46,7 @@ impl Waiting<'_> {
             if outcome != PENDING || begun.elapsed() >= MOST_WAIT || stopping() {
                 // Asked for afterwards, so that it does not say what was before.
                 let view = self.status()?.view;
-                return Ok(answer(&view, gone(&view).as_ref(), outcome, self.since));
+                return Ok(answer(&view, gone(&view).as_ref(), self.generation, outcome, self.since));
             }
         }
     }
@@ -76,7 +76,7 @@ pub(crate) fn known(view: &CollectionView, gone: Option<&Gone>, generation: Opti
     let applied = view.applied.as_ref().map(|applied| applied.generation);
     let is_applied = generation.is_some_and(|generation| applied.is_some_and(|applied| applied >= generation));
     let outcome = if is_applied { APPLIED } else { "nobody_runs" };
-    answer(view, gone, outcome, Timestamp(0)).without("since")
+    answer(view, gone, generation, outcome, Timestamp(0)).without("since")
 }
 
 fn of_waited(waited: Waited) -> &'static str {
@@ -106,8 +106,14 @@ fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
     }
 }
 
-fn answer(view: &CollectionView, gone: Option<&Gone>, outcome: &str, since: Timestamp) -> Answer {
-    let because = match (outcome, view.held(), &view.condition) {
+fn answer(
+    view: &CollectionView,
+    gone: Option<&Gone>,
+    waited_for: Option<Generation>,
+    outcome: &str,
+    since: Timestamp,
+) -> Answer {
+    let mut because = match (outcome, view.held(), &view.condition) {
         ("superseded", _, _) => format!("generation {} is wanted by now", view.generation),
         // A task that was parked hides that its source was emptied since.
         ("held", Some((_, held)), Condition::Parked { .. }) => {
@@ -115,6 +121,10 @@ fn answer(view: &CollectionView, gone: Option<&Gone>, outcome: &str, since: Time
         }
         _ => cause(view, gone),
     };
+    if let Some(generation) = waited_for.filter(|generation| *generation > view.generation) {
+        let newest = format!("there is no generation {generation} yet, the newest is {}", view.generation);
+        because = if because.is_empty() { newest } else { format!("{newest}; {because}") };
+    }
     Answer::new(json!({
         "waited": outcome,
         "collection": view.id.0.0,

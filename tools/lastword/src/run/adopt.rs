@@ -5,6 +5,7 @@
 //! declaration. Then that declaration alone is refused, and said so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use lastword::Handle;
 use lastword::core::CollectionView;
@@ -74,8 +75,10 @@ impl Adopted {
     pub(crate) fn tell(&self, config: &Config) {
         let (file, state) = (quoted(&config.file), quoted(&config.state));
         for name in &self.paused {
+            let dropped = quoted(Path::new(name.as_str()));
             note(&format!(
-                "{name} is gone from {file}: unmanaged, and paused until it comes back; lastword drop {state} {name} drops it"
+                "{name} is gone from {file}: unmanaged, and paused until it comes back; \
+                 lastword drop {state} {dropped} drops it"
             ));
         }
         if !self.were_paused.is_empty() {

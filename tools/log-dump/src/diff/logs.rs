@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
+use lastword::describe::counted;
 use lastword::log::{Frame, FrameHash, LogError, Start};
 use serde::Serialize;
 
@@ -150,8 +151,8 @@ fn head(output: &mut Output, common: &Common, sides: &[Side<'_>; 2], verdict: Ve
     for (side, sign) in sides.iter().zip(['<', '>']) {
         let end = side.input.end();
         output.line(&format!(
-            "{sign:<8}{} events follow in {}, which ends with event {}, frame {}",
-            side.events,
+            "{sign:<8}{} behind it in {}, which ends with event {}, frame {}",
+            counted(side.events, "event"),
             printable(&side.path.display().to_string()),
             end.seq,
             end.hash

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use glob::Pattern;
 use lastword::core::State;
 use lastword::core::vocabulary::{AbortReason, Event, Name, Recorded, Seq, Timestamp};
-use lastword::describe::Describer;
+use lastword::describe::{Describer, counted};
 use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 use serde_json::Value;
@@ -180,18 +180,18 @@ impl Counts {
     /// Those that are not zero; `None` if all are.
     fn text(&self) -> Option<String> {
         let counts = [
-            (self.tasks_created, "created"),
-            (self.tasks_completed, "completed"),
-            (self.tasks_superseded, "superseded"),
-            (self.tasks_cancelled, "cancelled"),
-            (self.tasks_dropped, "dropped"),
-            (self.tasks_parked, "parked"),
-            (self.attempts_failed, "attempts failed"),
-            (self.completions_rejected, "completions rejected"),
-            (self.published, "published"),
-            (self.publish_failed, "publications failed"),
+            (self.tasks_created, format!("{} created", self.tasks_created)),
+            (self.tasks_completed, format!("{} completed", self.tasks_completed)),
+            (self.tasks_superseded, format!("{} superseded", self.tasks_superseded)),
+            (self.tasks_cancelled, format!("{} cancelled", self.tasks_cancelled)),
+            (self.tasks_dropped, format!("{} dropped", self.tasks_dropped)),
+            (self.tasks_parked, format!("{} parked", self.tasks_parked)),
+            (self.attempts_failed, format!("{} failed", counted(self.attempts_failed, "attempt"))),
+            (self.completions_rejected, format!("{} rejected", counted(self.completions_rejected, "completion"))),
+            (self.published, format!("{} published", self.published)),
+            (self.publish_failed, format!("{} failed", counted(self.publish_failed, "publication"))),
         ];
-        let given = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let given = counts.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text);
         Some(given.collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
     }
 }
@@ -313,8 +313,9 @@ impl Summary {
     fn write(&self, output: &mut Output) -> Result<(), Failure> {
         let Summary { declared, dropped, declared_again, changed, unchanged, passing, events, .. } = self;
         output.line(&format!(
-            "{events} events: {declared} declared, {dropped} dropped, {declared_again} declared again, {changed} \
-             changed, {unchanged} not, {passing} came and went"
+            "{}: {declared} declared, {dropped} dropped, {declared_again} declared again, {changed} \
+             changed, {unchanged} not, {passing} came and went",
+            counted(*events, "event")
         ))?;
         self.counts.text().map_or(Ok(()), |text| output.line(&format!("tasks: {text}")))
     }

@@ -2,6 +2,7 @@
 
 use lastword::core::vocabulary::{Fingerprint, Name, Scope, Seq, Timestamp};
 use lastword::core::{Collection, CollectionView, Condition, DeliveryFailure, Lag, Owes, Pending, State};
+use lastword::describe::counted;
 use lastword::replay::Until;
 use serde::Serialize;
 
@@ -139,11 +140,13 @@ fn owes(owes: &Owes) -> Option<String> {
     if (*unpublished, *undiscarded) == (0, 0) {
         return None;
     }
-    let owed = format!("its destination is owed {unpublished} commits and {undiscarded} discards");
+    let (commits, discards) = (counted(*unpublished, "commit"), counted(*undiscarded, "discard"));
+    let owed = format!("its destination is owed {commits} and {discards}");
     Some(match failure {
         Some(DeliveryFailure { cause, failures, retry_at, .. }) => {
             let cause = cause.lines().next().unwrap_or_default();
-            format!("{owed}, which failed {failures} times in a row ({cause}) and is tried again at {retry_at}")
+            let times = counted((*failures).into(), "time");
+            format!("{owed}, which failed {times} in a row ({cause}) and is tried again at {retry_at}")
         }
         None => owed,
     })
@@ -173,7 +176,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
             ("latest", Some(by(view.latest, format!("heard by event {}", incarnation.heard)))),
             ("wanted", Some(by(view.wanted, format!("generation {}, {wanted_by}", view.generation)))),
             ("applied", Some(applied)),
-            ("task", view.task.map(|task| format!("{task}, {} attempts so far", view.attempts))),
+            ("task", view.task.map(|task| format!("{task}, {} so far", counted(view.attempts.into(), "attempt")))),
             ("failures", (view.failures > 0).then(|| format!("{} in a row", view.failures))),
             ("lag", lag(view, incarnation).map(|lag| format!("{lag:.1} s"))),
         ],
