@@ -12,6 +12,12 @@ use crate::workload::{Change, Changes};
 /// One connection to a contestant, as it were. Blocks until the change is durable.
 pub(crate) trait Client: Send {
     fn declare(&mut self, change: Change) -> Result<()>;
+
+    /// All of them or none, acknowledged together. `false` from those who have no such thing; nothing was done then.
+    fn declare_together(&mut self, changes: Vec<Change>) -> Result<bool> {
+        drop(changes);
+        Ok(false)
+    }
 }
 
 /// What was done, and how long it took.
@@ -54,6 +60,23 @@ impl Latencies {
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
+}
+
+/// Lets one client declare so many at a time for `span`. `None` if it cannot.
+pub(crate) fn drive_together(
+    client: &mut dyn Client,
+    changes: &Changes,
+    together: usize,
+    span: Duration,
+) -> Result<Option<f64>> {
+    let (began, mut done) = (Instant::now(), 0);
+    while began.elapsed() < span {
+        if !client.declare_together((0..together).map(|_| changes.next()).collect())? {
+            return Ok(None);
+        }
+        done += together as u64;
+    }
+    Ok(Some(as_f64(done) / began.elapsed().as_secs_f64()))
 }
 
 /// Lets all `clients` declare for `span`.

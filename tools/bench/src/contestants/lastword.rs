@@ -115,6 +115,14 @@ impl Client for Blocking {
         // What changed nothing would be fast, and no measurement.
         receipt.seq.map(drop).ok_or_else(|| format!("{} was declared to be what it was", change.name).into())
     }
+
+    fn declare_together(&mut self, changes: Vec<Change>) -> Result<bool> {
+        let commands = changes.iter().map(command).collect::<Result<Vec<_>>>()?;
+        for verdict in self.0.batch(commands)? {
+            verdict?.seq.ok_or("something was declared to be what it was")?;
+        }
+        Ok(true)
+    }
 }
 
 fn command(change: &Change) -> Result<Command> {

@@ -119,7 +119,10 @@ impl Peer for Postgres {
         let client = |_| {
             let mut connection = self.connect()?;
             let declare = connection.prepare("select declare($1, $2)")?;
-            Ok(Box::new(Blocking { connection, declare }) as Box<dyn Client>)
+            let together = connection.prepare(
+                "select count(declare(named, source)) from unnest($1::text[], $2::text[]) as t (named, source)",
+            )?;
+            Ok(Box::new(Blocking { connection, declare, together }) as Box<dyn Client>)
         };
         (0..count).map(client).collect()
     }
@@ -128,6 +131,7 @@ impl Peer for Postgres {
 struct Blocking {
     connection: Connection,
     declare: Statement,
+    together: Statement,
 }
 
 impl Client for Blocking {
@@ -135,5 +139,13 @@ impl Client for Blocking {
         let row = self.connection.query_one(&self.declare, &[&change.name, &change.source])?;
         let generation: Option<i64> = row.try_get(0)?;
         generation.map(drop).ok_or_else(|| format!("{} was declared to be what it was", change.name).into())
+    }
+
+    fn declare_together(&mut self, changes: Vec<Change>) -> Result<bool> {
+        let expected = i64::try_from(changes.len())?;
+        let (names, sources): (Vec<String>, Vec<String>) =
+            changes.into_iter().map(|change| (change.name, change.source)).unzip();
+        let declared: i64 = self.connection.query_one(&self.together, &[&names, &sources])?.try_get(0)?;
+        if declared == expected { Ok(true) } else { Err(format!("{declared} of {expected} had changed").into()) }
     }
 }

@@ -71,8 +71,12 @@ struct Blocking(Arc<Mutex<Connection>>);
 impl Client for Blocking {
     fn declare(&mut self, change: Change) -> Result<()> {
         let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = declare(&mut connection, &change)?;
-        changed.map(drop).ok_or_else(|| format!("{} was declared to be what it was", change.name).into())
+        declare(&mut connection, &[change])
+    }
+
+    fn declare_together(&mut self, changes: Vec<Change>) -> Result<bool> {
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        declare(&mut connection, &changes).map(|()| true)
     }
 }
 
@@ -81,16 +85,17 @@ const UPDATE: &str = "update collection set source = ?2, generation = generation
 const ABORT: &str = "update task set status = 'aborted' where collection = ?1 and status in ('waiting', 'running')";
 const INSERT: &str = "insert into task (collection, generation, source, status) values (?1, ?2, ?3, 'waiting')";
 
-/// The new generation, if the source has changed.
-fn declare(connection: &mut Connection, change: &Change) -> rusqlite::Result<Option<i64>> {
+/// One transaction.
+fn declare(connection: &mut Connection, changes: &[Change]) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let updated = transaction
-        .prepare_cached(UPDATE)?
-        .query_row(params![change.name, change.source], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
-        .optional()?;
-    let Some((id, generation)) = updated else { return Ok(None) };
-    transaction.prepare_cached(ABORT)?.execute(params![id])?;
-    transaction.prepare_cached(INSERT)?.execute(params![id, generation, change.source])?;
-    transaction.commit()?;
-    Ok(Some(generation))
+    for Change { name, source } in changes {
+        let updated = transaction
+            .prepare_cached(UPDATE)?
+            .query_row(params![name, source], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+            .optional()?;
+        let (id, generation) = updated.ok_or_else(|| format!("{name} was declared to be what it was"))?;
+        transaction.prepare_cached(ABORT)?.execute(params![id])?;
+        transaction.prepare_cached(INSERT)?.execute(params![id, generation, source])?;
+    }
+    Ok(transaction.commit()?)
 }

@@ -1,9 +1,10 @@
 //! From a changed source to the durable acknowledgement: the old task is aborted and a new one created, over 10,000
-//! collections. 1, 16 and 64 clients that wait for each answer, and one that keeps thousands of tickets out.
+//! collections. 1, 16 and 64 clients that wait for each answer, one that keeps thousands of tickets out, and one that
+//! declares a thousand at a time, all or none, for those who have transactions.
 //!
 //! All contestants run at the same time and take turns, so in its turn each has the machine for itself. The baselines
-//! write what lastword has written in the same round: as many bytes in a frame, and in one of 64 clients as many
-//! declarations to a frame.
+//! write what lastword has written in the same round: frames of as many bytes, each of which counts for as many
+//! declarations.
 
 use crate::args::Suite;
 use crate::bench::Bench;
@@ -13,7 +14,7 @@ use crate::contestants::lastword::Lastword;
 use crate::contestants::postgres::Postgres;
 use crate::contestants::restate::Restate;
 use crate::contestants::sqlite::Sqlite;
-use crate::load::{Client, Measured, drive};
+use crate::load::{Client, Measured, drive, drive_together};
 use crate::ratio::Better;
 use crate::report::{Measure, Report, Series, Target};
 use crate::workload::Changes;
@@ -27,6 +28,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         field.blocking(bench, clients)?;
     }
     field.pipelined(bench)?;
+    field.together(bench)?;
     field.lastword.close()
 }
 
@@ -154,6 +156,31 @@ impl Field {
             let target = Target { ratio: 60.0, text: ">= 60 x PostgreSQL's best" };
             bench.report.row(measure, &ours, &best, Some(target));
         }
+        Ok(())
+    }
+}
+
+impl Field {
+    fn together(&mut self, bench: &mut Bench) -> Result<()> {
+        /// Fewer than there are collections, so none comes twice in a batch.
+        const TOGETHER: usize = 1_000;
+        let mut ours = Series::new("lastword");
+        let mut theirs: Vec<Series> = self.peers.iter().map(|(peer, _)| Series::new(peer.name())).collect();
+        let mut clients = self.lastword.clients(1);
+        for (peer, _) in &self.peers {
+            clients.extend(peer.clients(1)?);
+        }
+        for round in 0..=bench.rounds() {
+            let changes = std::iter::once(&self.changes).chain(self.peers.iter().map(|(_, changes)| changes));
+            let all = std::iter::once(&mut ours).chain(&mut theirs);
+            for ((client, changes), series) in clients.iter_mut().zip(changes).zip(all) {
+                let rate = drive_together(&mut **client, changes, TOGETHER, bench.turn())?;
+                series.values.extend(rate.filter(|_| round > 0));
+            }
+        }
+        let case = "1 client, 1,000 at a time";
+        let measure = Measure { suite: Suite::Declare, case, unit: "declares/s", better: Better::More };
+        theirs.iter().for_each(|series| bench.report.row(measure, &ours, series, None));
         Ok(())
     }
 }
