@@ -61,6 +61,7 @@ fn best_crew(postgres: &Postgres, bench: &Bench) -> Result<Crew> {
     let mut best: Option<(f64, Crew)> = None;
     for crew in crews {
         let rate = cycles(postgres, *crew, COLLECTIONS, bench.turn())?;
+        eprintln!("cycle: PostgreSQL {crew}: {rate:.0} commits/s");
         if best.is_none_or(|(most, _)| rate > most) {
             best = Some((rate, *crew));
         }
