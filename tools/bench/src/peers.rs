@@ -56,6 +56,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // The standard library can only kill; asked, a server also ends the processes that it has started.
         let asked = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let began = Instant::now();
