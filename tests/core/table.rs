@@ -3,7 +3,7 @@
 use lastword::core::vocabulary::{
     AbortReason, Admission, AttemptRef, Built, Coalesce, CollectionId, Content, Duties, EndReason, Event, FailReason,
     FailureClass, Generation, HoldCause, Kind, ParkCause, Policy, Recorded, RefreshReason, RejectReason, Source, Spec,
-    Stopping, Word, WorkerName,
+    Stopping, Token, Word, WorkerName,
 };
 
 use super::world::{World, at_once, name, observed};
@@ -259,4 +259,17 @@ fn an_attempt_ends_under_its_own_name_only() {
         assert!(!folds(&world, event("attempt_ended", wrong, world.fingerprint_of(attempt))), "{wrong:?}");
     }
     assert!(folds(&world, event("attempt_ended", attempt, world.fingerprint_of(attempt))));
+}
+
+#[test]
+fn what_is_said_of_a_running_attempt_names_it() {
+    let (world, attempt) = world("running");
+    let other = Token { seq: attempt.token.seq.next(), ..attempt.token };
+    for label in ["task_aborted stopping", "task_completed", "attempt_failed", "attempt_ended"] {
+        let event = |attempt| event(label, attempt, world.fingerprint_of(attempt));
+        assert!(!folds(&world, event(AttemptRef { token: other, ..attempt })), "{label}");
+        let says_which = label != "task_aborted stopping";
+        assert_eq!(folds(&world, event(AttemptRef { attempt: 9, ..attempt })), !says_which, "{label}");
+        assert!(folds(&world, event(attempt)), "{label}");
+    }
 }
