@@ -438,3 +438,14 @@ fn case_42_what_moved_under_the_old_source_says_nothing_of_the_new_one() {
     world.fail(attempt, moved_to(2));
     assert_eq!((world.view().latest, world.condition()), (None, "awaiting_observation"));
 }
+
+#[test]
+fn a_look_that_began_while_its_source_settled_speaks_of_what_came_after() {
+    let coalesce = Coalesce { quiet: secs(1), ..Coalesce::default() };
+    let mut world = World::fresh(Policy { coalesce, ..Policy::default() });
+    assert_eq!(world.observe(2), ["source_observed"]);
+    let began = world.state.last();
+    assert_eq!(world.advance(secs(1)), ["source_observed", "task_created"]);
+    // That it was admitted is nothing that anybody has seen.
+    assert_eq!(world.say(look(Some(began), content(3))), Ok(vec!["source_observed"]));
+}

@@ -1,9 +1,10 @@
 //! Every event against every status: which may follow is pinned here, by name.
 
+use lastword::core::State;
 use lastword::core::vocabulary::{
     AbortReason, Admission, AttemptRef, Built, Coalesce, CollectionId, Content, Duties, EndReason, Event, FailReason,
     FailureClass, Generation, HoldCause, Kind, ParkCause, Policy, Recorded, RefreshReason, RejectReason, Source, Spec,
-    Stopping, Word, WorkerName,
+    Stopping, Token, Word, WorkerName,
 };
 
 use super::world::{World, at_once, name, observed};
@@ -259,4 +260,54 @@ fn an_attempt_ends_under_its_own_name_only() {
         assert!(!folds(&world, event("attempt_ended", wrong, world.fingerprint_of(attempt))), "{wrong:?}");
     }
     assert!(folds(&world, event("attempt_ended", attempt, world.fingerprint_of(attempt))));
+}
+
+#[test]
+fn a_task_is_of_the_generation_that_is_wanted_and_starts_when_nothing_drains() {
+    let (mut world, attempt) = world("idle");
+    world.observe(2);
+    let wanted = world.collection().wanted_fingerprint().unwrap();
+    let (created, earlier) = world.record.split_last().unwrap();
+    let mut before = State::new();
+    earlier.iter().for_each(|recorded| before.fold(recorded).unwrap());
+    let task = |fingerprint, generation| {
+        let (collection, not_before, rebuild) = (attempt.collection, world.now, false);
+        let event = Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild };
+        before.clone().fold(&Recorded { event, ..created.clone() })
+    };
+    assert_eq!(task(wanted, Generation(2)), Ok(()));
+    assert!(task(wanted, Generation(1)).is_err());
+    assert!(task(world.fingerprint_of(attempt), Generation(2)).is_err());
+
+    let (mut world, old) = self::world("running");
+    world.observe(2);
+    let task = world.collection().status.live().unwrap().id;
+    let start = || event("task_started", AttemptRef { task, attempt: 0, ..old }, world.fingerprint_of(old));
+    assert!(!folds(&world, start()), "the old attempt drains");
+    let start = start();
+    world.stopped(old);
+    assert!(folds(&world, start));
+}
+
+#[test]
+fn nothing_waits_for_the_end_of_a_task_that_is_not_live() {
+    for (status, may) in [("idle", false), ("waiting", true), ("running", true), ("parked", false)] {
+        let (world, attempt) = world(status);
+        let (collection, admission) = (attempt.collection, Admission::Waiting);
+        let waits = Event::SourceObserved { collection, observed: observed(2), delta: None, admission };
+        assert_eq!(folds(&world, waits), may, "{status}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_running_attempt_names_it() {
+    let (world, attempt) = world("running");
+    let other = Token { seq: attempt.token.seq.next(), ..attempt.token };
+    for label in ["task_aborted stopping", "task_completed", "attempt_failed", "attempt_ended"] {
+        let event = |attempt| event(label, attempt, world.fingerprint_of(attempt));
+        assert!(!folds(&world, event(AttemptRef { token: other, ..attempt })), "{label}");
+        let says_which = label != "task_aborted stopping";
+        assert_eq!(folds(&world, event(AttemptRef { attempt: 9, ..attempt })), !says_which, "{label}");
+        assert!(folds(&world, event(attempt)), "{label}");
+    }
 }

@@ -9,8 +9,8 @@ pub(super) fn retry_at(retry: &Retry, of: Seq, failures: u32, at: Timestamp) -> 
     let longest = base.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
     let longest = longest.min(micros(retry.cap));
     let dice = mix(of.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(failures)));
-    // The high half of the product is uniform in 0..=longest.
-    let delay = (u128::from(dice) * (u128::from(longest) + 1)) >> 64;
+    // The high half of the product is uniform below `longest`.
+    let delay = (u128::from(dice) * u128::from(longest)) >> 64;
     Timestamp(at.0.saturating_add(u64::try_from(delay).unwrap_or(longest)))
 }
 
@@ -47,5 +47,21 @@ mod tests {
         assert!(longest(3) <= Duration::from_secs(4) && longest(3) > Duration::from_millis(3600));
         assert!(longest(64) <= Duration::from_secs(30) && longest(64) > Duration::from_secs(27));
         assert!(longest(u32::MAX) <= Duration::from_secs(30));
+    }
+
+    #[test]
+    fn numbers_are_those_of_splitmix64_from_seed_0() {
+        let seeds = [0, 0x9E37_79B9_7F4A_7C15, 0x3C6E_F372_FE94_F82A];
+        assert_eq!(seeds.map(mix), [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
+    }
+
+    #[test]
+    fn case_32_delays_are_spread_evenly() {
+        let retry = Retry::default();
+        let delays: Vec<u64> = (0..1000).map(|task| retry_at(&retry, Seq(task), 1, Timestamp(0)).0).collect();
+        for tenth in 0..10 {
+            let there = delays.iter().filter(|delay| **delay / 100_000 == tenth).count();
+            assert!((60..140).contains(&there), "{there} of 1000 in tenth {tenth}");
+        }
     }
 }
