@@ -352,7 +352,9 @@ impl Engine {
         self.history.stop();
         let (Some(snapshots), Some(every)) = (&self.history.snapshots, self.history.every) else { return };
         let position = self.reducer.durable_position();
-        if position.seq.0 - self.history.last_snapshot.0 < (every / WORTH_AT_SHUTDOWN).max(1) {
+        // Not the last attempt at one: that may just have been stopped.
+        let last = snapshots.list().ok().and_then(|all| all.first().copied()).unwrap_or_default();
+        if position.seq.0.saturating_sub(last.0) < (every / WORTH_AT_SHUTDOWN).max(1) {
             return;
         }
         match snapshots.store(self.reducer.state(), position, self.history.begins()) {
