@@ -445,6 +445,7 @@ fn a_look_that_began_while_its_source_settled_speaks_of_what_came_after() {
     let mut world = World::fresh(Policy { coalesce, ..Policy::default() });
     assert_eq!(world.observe(2), ["source_observed"]);
     let began = world.state.last();
+    assert_eq!(began, world.collection().heard, "right after the last word, not before it");
     assert_eq!(world.advance(secs(1)), ["source_observed", "task_created"]);
     // That it was admitted is nothing that anybody has seen.
     assert_eq!(world.say(look(Some(began), content(3))), Ok(vec!["source_observed"]));

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod catalogue;
+mod checks;
 mod detection;
 mod leases;
 mod ledger;

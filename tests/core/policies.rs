@@ -36,9 +36,36 @@ fn a_declaration_that_waits_is_promised_the_next_generation() {
 fn what_waits_and_returns_to_what_is_being_built_needs_no_new_task() {
     let (mut world, attempt) = World::started(finish());
     assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!(world.observe(2), Vec::<&str>::new(), "it waits already");
+    let promised = world.collection().latest_generation();
     assert_eq!(world.observe(1), ["source_observed"]);
     assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
     assert_eq!(world.condition(), "fresh");
+    assert_eq!(
+        (promised, world.collection().generation),
+        (Generation(2), Generation(2)),
+        "who waits for it is answered"
+    );
+}
+
+#[test]
+fn what_waits_goes_on_waiting_when_its_source_can_be_seen_again() {
+    let (mut world, _) = World::started(finish());
+    world.observe(2);
+    world.cannot_observe("away");
+    let pending = world.collection().pending;
+    assert_eq!(world.observe(2), ["source_observed"]);
+    assert_eq!((world.collection().pending, world.condition()), (pending, "running"));
+    assert!(world.collection().unobservable.is_none());
+}
+
+#[test]
+fn a_declaration_that_returns_to_what_is_being_built_does_not_wait() {
+    let (mut world, _) = World::started(finish());
+    assert_eq!(world.respecify(r#"{"a":1}"#), ["spec_changed"]);
+    assert!(world.collection().pending.is_some());
+    assert_eq!(world.respecify("{}"), ["spec_changed"]);
+    assert_eq!((world.collection().pending, world.condition()), (None, "running"));
 }
 
 #[test]

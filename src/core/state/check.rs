@@ -166,3 +166,95 @@ fn misplaced(obligations: &Obligations) -> Option<&'static str> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::vocabulary::{
+        Assign, Command, Declaration, Duties, Epoch, Kind, Name, Recorded, Source, Spec, Timestamp, WorkerName,
+    };
+    use crate::core::{Events, decide};
+
+    fn say(state: &mut State, command: &Command) {
+        let (mut events, at) = (Events::new(), Timestamp(1));
+        decide(state, command, at, &mut events).unwrap();
+        for (seq, event) in events.drain() {
+            state.fold(&Recorded { seq, at, epoch: Epoch(1), by: None, event }).unwrap();
+        }
+    }
+
+    fn declare(state: &mut State, name: &str, spec: &str) {
+        let declaration = Declaration::new(Name::new(name).unwrap())
+            .kind(Kind::new("k").unwrap())
+            .source(Source::new("s").unwrap())
+            .spec(Spec::parse(spec).unwrap())
+            .unversioned();
+        say(state, &Command::Declare(Box::new(declaration)));
+    }
+
+    fn start(state: &mut State) -> CollectionId {
+        let kind = Kind::new("k").unwrap();
+        let collection = state.first_ready([&kind], Timestamp(1)).unwrap();
+        let (worker, duties) = (WorkerName::new("w").unwrap(), Duties { publish: true, discard: true });
+        say(state, &Command::Assign(Assign { worker, collection, lease: None, duties }));
+        collection
+    }
+
+    /// Attempts that run, drain and have been abandoned by a collection that was dropped; tasks that wait; outputs that
+    /// are owed.
+    fn lively() -> State {
+        let mut state = State::new();
+        say(&mut state, &Command::Open { software: "t".into() });
+        declare(&mut state, "dropped", "{}");
+        start(&mut state);
+        say(&mut state, &Command::Drop { name: Name::new("dropped").unwrap() });
+        declare(&mut state, "draining", "{}");
+        start(&mut state);
+        declare(&mut state, "draining", r#"{"a":1}"#);
+        declare(&mut state, "running", "{}");
+        start(&mut state);
+        declare(&mut state, "waiting", "{}");
+        assert_eq!(state.check(), Ok(()));
+        state
+    }
+
+    #[track_caller]
+    fn is_found(found: &str, break_it: impl FnOnce(&mut State)) {
+        let mut state = lively();
+        break_it(&mut state);
+        assert_eq!(state.check().unwrap_err().found, found);
+    }
+
+    #[test]
+    fn an_index_that_does_not_follow_from_the_rest_is_found() {
+        let deadlines = "the index of deadlines is not what follows from the rest";
+        is_found(deadlines, |state| _ = state.deadlines.pop_first());
+        is_found(deadlines, |state| {
+            state.deadlines.insert((Timestamp(7), Deadline::Resync(CollectionId(Seq(99)))));
+        });
+        is_found("the index of ready tasks is not what follows from the rest", |state| {
+            state.ready = Default::default()
+        });
+        let owed = "the index of obligations is not what follows from the rest";
+        is_found(owed, |state| _ = state.owed.insert((Timestamp(7), CollectionId(Seq(99)))));
+        is_found(owed, |state| _ = state.haunted.insert(CollectionId(Seq(99))));
+        is_found("its name leads elsewhere", |state| state.names.clear());
+        is_found("an attempt has ended and is still on the books", |state| {
+            state.draining.values_mut().for_each(|draining| draining.grace_until = None);
+        });
+        is_found("the draining attempts of a dropped collection are miscounted", |state| {
+            state.orphans.values_mut().for_each(|orphan| orphan.draining += 1);
+            state.ready = state.expected_ready();
+        });
+    }
+
+    #[test]
+    fn draining_attempts_that_are_not_indexed_are_found() {
+        // Of a collection they are counted one by one, of a dropped one through the index.
+        is_found("draining attempts are miscounted", |state| state.drains.clear());
+        is_found("the index of draining attempts is not what follows from the rest", |state| {
+            let orphan = *state.orphans.keys().next().unwrap();
+            state.drains.retain(|(id, _)| *id != orphan);
+        });
+    }
+}
