@@ -16,6 +16,7 @@ mod rechecks;
 mod roster;
 mod states;
 mod table;
+mod texts;
 mod views;
 mod walk;
 mod witness;
