@@ -1,9 +1,9 @@
 //! When two states are the same: in each of their parts, and nowhere else.
 
 use lastword::core::State;
-use lastword::core::vocabulary::{Command, Event, Limits, Recorded, Stopping, Timestamp};
+use lastword::core::vocabulary::{Built, Command, Event, Limits, ObjectHash, Recorded, Stopping, Timestamp};
 
-use super::world::{World, at_once, name};
+use super::world::{BOTH, World, at_once, built, completion, name};
 
 fn folded(record: &[Recorded]) -> State {
     let mut state = State::new();
@@ -67,4 +67,20 @@ fn states_that_differ_in_one_part_are_not_the_same() {
     assert_eq!(at.2.at(), Timestamp(at.1.at().0 + 1));
     assert_eq!((at.1.len(), at.1.is_empty(), at.1.collections().count()), (0, true, 0));
     assert_eq!((named.len(), named.is_empty(), named.collections().count()), (1, false, 1));
+}
+
+#[test]
+fn a_state_names_its_objects_each_as_often_as_it_does() {
+    let mut world = World::declared(at_once());
+    world.duties = BOTH;
+    world.observe(1);
+    let attempt = world.assign();
+    let (one, two, manifest) = (ObjectHash([1; 32]), ObjectHash([2; 32]), ObjectHash([9; 32]));
+    let result = Built { manifest: Some(manifest), ..built(attempt) };
+    world.say(completion(attempt, world.fingerprint_of(attempt), result)).unwrap();
+    world.observe(2);
+    // Heard, wanted, applied, and to be published.
+    assert_eq!(world.state.objects(), [two, two, one, manifest, one, manifest]);
+    world.drop_it();
+    assert_eq!(world.state.objects(), [manifest], "to be discarded");
 }
