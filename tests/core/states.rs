@@ -81,6 +81,8 @@ fn a_state_names_its_objects_each_as_often_as_it_does() {
     world.observe(2);
     // Heard, wanted, applied, and to be published.
     assert_eq!(world.state.objects(), [two, two, one, manifest, one, manifest]);
+    let named: Vec<ObjectHash> = world.record.iter().filter_map(|recorded| recorded.event.object()).collect();
+    assert_eq!(named, [one, manifest, two]);
     world.drop_it();
     assert_eq!(world.state.objects(), [manifest], "to be discarded");
 }
