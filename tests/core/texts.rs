@@ -128,6 +128,7 @@ fn case_39_credentials_are_refused_and_places_of_secrets_are_not() {
         assert!(!refused(text), "{text}");
     }
     assert!(Source::new("s3://me:hunter2@host/lake").is_err());
+    assert!(Source::new("s3://me:hunter2@[::1]/lake").is_err());
     assert!(Source::new("s3://me@host/lake").is_ok());
     // Not all that follows a URI is a part of it.
     assert!(By::new(Some("see https://host and ask me:now@once"), None).is_ok());
