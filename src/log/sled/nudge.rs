@@ -11,7 +11,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a call may take before it is nudged: a thousand times what a barrier takes on an idle disk.
@@ -54,8 +54,10 @@ impl Nudge {
 
     pub(super) fn call(&self) -> Call<'_> {
         self.shared.calls.fetch_add(1, Ordering::SeqCst);
-        if self.shared.asleep.load(Ordering::SeqCst) {
-            self.watcher.as_ref().map(JoinHandle::thread).inspect(|watcher| Thread::unpark(watcher));
+        if self.shared.asleep.load(Ordering::SeqCst)
+            && let Some(watcher) = &self.watcher
+        {
+            watcher.thread().unpark();
         }
         Call { shared: &self.shared }
     }
