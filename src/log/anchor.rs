@@ -227,6 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_holds_what_was_written_whichever_flags_it_has() {
+        for (clean, complete) in [(false, false), (true, false), (false, true), (true, true)] {
+            let written = Anchor { clean, complete, ..anchor(9) };
+            assert_eq!(decode(&encode(&written)), Ok(written));
+        }
+        assert_eq!(first_file(&anchor(9)).len(), 8192, "two slots of a block each");
+    }
+
+    #[test]
+    fn the_file_counts_its_writes_whatever_counter_it_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("HEAD");
+        std::fs::write(&path, first_file(&anchor(0))).unwrap();
+        let mut file = AnchorFile::open(&path, anchor(0)).unwrap();
+        file.write_both(Anchor { counter: 0, ..anchor(5) }).unwrap();
+        let written = Anchor { counter: 2, ..anchor(5) };
+        assert_eq!((file.current(), decode_file(&std::fs::read(&path).unwrap())), (written, Ok(written)));
+    }
+
+    #[test]
     fn a_flipped_bit_anywhere_in_a_slot_is_noticed() {
         let whole = encode(&anchor(9));
         for bit in 0..whole.len() * 8 {
