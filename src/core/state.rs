@@ -2,10 +2,11 @@
 
 mod check;
 mod fold;
+mod indices;
 mod ready;
 mod restore;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -14,7 +15,7 @@ use super::obligations::{Obligation, Obligations};
 use super::vocabulary::{
     AttemptRef, CollectionId, Deadline, Epoch, Kind, Limits, Name, Recorded, Scope, Seq, Timestamp, Token,
 };
-use ready::Ready;
+use indices::Indices;
 
 pub use check::Violation;
 pub use restore::{Parts, Restored};
@@ -29,19 +30,12 @@ pub struct State {
     epoch: Epoch,
     at: Timestamp,
     limits: Limits,
-    collections: BTreeMap<CollectionId, Collection>,
+    /// Each in a place of its own, where it is changed.
+    collections: BTreeMap<CollectionId, Box<Collection>>,
     orphans: BTreeMap<CollectionId, Orphan>,
     draining: BTreeMap<Token, Draining>,
-    // What follows from the rest.
-    names: BTreeMap<Name, CollectionId>,
-    ready: Ready,
-    deadlines: BTreeSet<(Timestamp, Deadline)>,
-    /// The draining attempts of each collection.
-    drains: BTreeSet<(CollectionId, Token)>,
-    /// When the first obligation of each collection is due.
-    owed: BTreeSet<(Timestamp, CollectionId)>,
-    /// Collections with abandoned attempts.
-    haunted: BTreeSet<CollectionId>,
+    /// What follows from the rest.
+    indices: Indices,
 }
 
 /// An attempt that may not commit any more and still holds a worker.
@@ -145,23 +139,23 @@ impl State {
     /// The collection of this incarnation.
     #[must_use]
     pub fn collection(&self, id: CollectionId) -> Option<&Collection> {
-        self.collections.get(&id)
+        self.collections.get(&id).map(|collection| &**collection)
     }
 
     /// The incarnation that has this name now.
     #[must_use]
     pub fn id_of(&self, name: &Name) -> Option<CollectionId> {
-        self.names.get(name).copied()
+        self.indices.names.get(name).copied()
     }
 
     /// All collections, in the order of their declaration.
     pub fn collections(&self) -> impl Iterator<Item = (CollectionId, &Collection)> {
-        self.collections.iter().map(|(id, collection)| (*id, collection))
+        self.collections.iter().map(|(id, collection)| (*id, &**collection))
     }
 
     /// All collections, by name.
     pub fn by_name(&self) -> impl Iterator<Item = (CollectionId, &Collection)> {
-        self.names.values().filter_map(|id| self.collections.get(id).map(|collection| (*id, collection)))
+        self.indices.names.values().filter_map(|id| self.collections.get(id).map(|collection| (*id, &**collection)))
     }
 
     /// The attempt with this token, if it was told to stop and has not been seen to end.
@@ -177,7 +171,7 @@ impl State {
 
     /// The attempts of one collection that were told to stop and have not been seen to end.
     pub fn draining_of(&self, id: CollectionId) -> impl Iterator<Item = &Draining> {
-        let tokens = self.drains.range((id, Token::LOWEST)..).take_while(move |(of, _)| *of == id);
+        let tokens = self.indices.drains.range((id, Token::LOWEST)..).take_while(move |(of, _)| *of == id);
         tokens.filter_map(|(_, token)| self.draining.get(token))
     }
 
@@ -189,33 +183,33 @@ impl State {
     /// The first thing that is due at `now` or before.
     #[must_use]
     pub fn first_due(&self, now: Timestamp) -> Option<Deadline> {
-        self.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, deadline)| *deadline)
+        self.indices.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, deadline)| *deadline)
     }
 
     /// When something is due next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.indices.deadlines.first().map(|(at, _)| *at)
     }
 
     /// The collection whose task is next for a worker of one of `kinds`: of those that may start at `now`, the one of
     /// the highest priority, and of equals the one that has waited longest. Waiting raises a priority.
     #[must_use]
     pub fn first_ready<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>, now: Timestamp) -> Option<CollectionId> {
-        self.ready.first(kinds, now, &self.limits)
+        self.indices.ready.first(kinds, now, &self.limits)
     }
 
     /// When a task of one of `kinds` may start next, as far as is known now.
     #[must_use]
     pub fn next_ready<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>) -> Option<Timestamp> {
-        self.ready.next(kinds, &self.limits)
+        self.indices.ready.next(kinds, &self.limits)
     }
 
     /// The limit that keeps this collection's task from starting, and how many attempts it allows.
     #[must_use]
     pub fn limit_reached(&self, id: CollectionId) -> Option<(Scope, u32)> {
         let collection = self.collections.get(&id)?;
-        self.ready.blocked(&collection.kind, self.limits.prefix_of(&collection.name), &self.limits)
+        self.indices.ready.blocked(&collection.kind, self.limits.prefix_of(&collection.name), &self.limits)
     }
 
     /// How many attempts may hold a worker at the same time.
@@ -231,14 +225,14 @@ impl State {
 
     /// The collections with an obligation that is due at `now`, in the order in which they became due.
     pub fn owing(&self, now: Timestamp) -> impl Iterator<Item = CollectionId> {
-        self.owed.iter().take_while(move |(due, _)| *due <= now).map(|(_, id)| *id)
+        self.indices.owed.iter().take_while(move |(due, _)| *due <= now).map(|(_, id)| *id)
     }
 
     /// When an obligation is due next, after `now`.
     #[must_use]
     pub fn next_owed(&self, now: Timestamp) -> Option<Timestamp> {
         let after = (std::ops::Bound::Excluded((now, CollectionId(Seq(u64::MAX)))), std::ops::Bound::Unbounded);
-        self.owed.range(after).next().map(|(due, _)| *due)
+        self.indices.owed.range(after).next().map(|(due, _)| *due)
     }
 
     /// What a collection, which may be gone, has to do first for its destination.

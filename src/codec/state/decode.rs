@@ -48,7 +48,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<State, StateError> {
             Item::Collection => {
                 let (id, collection) = reader.collection(read(record)?, &words)?;
                 words.clear();
-                put(&mut restored.collections, id, collection)?;
+                put(&mut restored.collections, id, Box::new(collection))?;
             }
             Item::Orphan => {
                 let (id, orphan) = reader.orphan(read(record)?, &words)?;

@@ -1,9 +1,7 @@
 //! The invariants that can be seen in a state, by the names that the design gives them.
 
-use std::collections::BTreeSet;
-
 use super::State;
-use super::fold::deadlines_of;
+use super::indices::Indices;
 use crate::core::collection::Pending;
 use crate::core::obligations::{Obligations, Owed};
 use crate::core::status::Status;
@@ -37,7 +35,7 @@ impl State {
     pub fn check_one(&self, id: CollectionId) -> Result<(), Violation> {
         let Some(collection) = self.collections.get(&id) else { return Ok(()) };
         let violated = |invariant, found| Err(Violation { invariant, collection: id, found });
-        if self.names.get(&collection.name) != Some(&id) {
+        if self.indices.names.get(&collection.name) != Some(&id) {
             return violated("SameFold", "its name leads elsewhere");
         }
         if let Some(attempt) = collection.status.attempt()
@@ -71,10 +69,14 @@ impl State {
             let (invariant, found) = ("NothingWaitsSilently", "an attempt has ended and is still on the books");
             return Err(Violation { invariant, collection: draining.attempt.collection, found });
         }
-        let due = self.collections.iter().flat_map(|(id, collection)| deadlines_of(*id, collection)).flatten();
-        let graces = self.draining.iter().filter_map(|(token, d)| Some((d.grace_until?, Deadline::Grace(*token))));
-        let expected: BTreeSet<_> = due.chain(graces).collect();
-        if let Some((_, deadline)) = expected.symmetric_difference(&self.deadlines).next() {
+        let miscounted = |found| Err(Violation { invariant: "SameFold", collection: CollectionId(self.last), found });
+        let (orphans, draining) = (&self.orphans, &self.draining);
+        let expected = match Indices::of((self.at, &self.limits), &self.collections, orphans, draining) {
+            Ok(expected) => expected,
+            Err(found) => return miscounted(found),
+        };
+        let Indices { names, ready, deadlines, drains, owed, haunted } = &self.indices;
+        if let Some((_, deadline)) = expected.deadlines.symmetric_difference(deadlines).next() {
             let collection = match *deadline {
                 Deadline::Settled(id) | Deadline::Attempt(id) | Deadline::Resync(id) => id,
                 Deadline::Grace(token) => {
@@ -84,20 +86,16 @@ impl State {
             let found = "the index of deadlines is not what follows from the rest";
             return Err(Violation { invariant: "SameFold", collection, found });
         }
-        let miscounted = |found| Err(Violation { invariant: "SameFold", collection: CollectionId(self.last), found });
-        if self.ready != self.expected_ready() {
+        if *names != expected.names {
+            return miscounted("the index of names is not what follows from the rest");
+        }
+        if *ready != expected.ready {
             return miscounted("the index of ready tasks is not what follows from the rest");
         }
-        let obligations = self.collections.iter().filter_map(|(id, c)| Some((*id, c.obligations.as_deref()?)));
-        let orphaned = self.orphans.iter().map(|(id, orphan)| (*id, &orphan.obligations));
-        let all: Vec<(CollectionId, &Obligations)> = obligations.chain(orphaned).collect();
-        let owed: BTreeSet<_> = all.iter().filter_map(|(id, all)| Some((all.first()?.due, *id))).collect();
-        let haunted: BTreeSet<_> = all.iter().filter(|(_, all)| !all.zombies.is_empty()).map(|(id, _)| *id).collect();
-        if (&owed, &haunted) != (&self.owed, &self.haunted) {
+        if (owed, haunted) != (&expected.owed, &expected.haunted) {
             return miscounted("the index of obligations is not what follows from the rest");
         }
-        let drains: BTreeSet<_> = self.draining.iter().map(|(token, d)| (d.attempt.collection, *token)).collect();
-        if drains != self.drains {
+        if *drains != expected.drains {
             return miscounted("the index of draining attempts is not what follows from the rest");
         }
         if self.orphans.iter().any(|(id, orphan)| self.draining_of(*id).count() != orphan.draining as usize) {
@@ -228,33 +226,34 @@ mod tests {
     #[test]
     fn an_index_that_does_not_follow_from_the_rest_is_found() {
         let deadlines = "the index of deadlines is not what follows from the rest";
-        is_found(deadlines, |state| _ = state.deadlines.pop_first());
+        is_found(deadlines, |state| _ = state.indices.deadlines.pop_first());
         is_found(deadlines, |state| {
-            state.deadlines.insert((Timestamp(7), Deadline::Resync(CollectionId(Seq(99)))));
+            state.indices.deadlines.insert((Timestamp(7), Deadline::Resync(CollectionId(Seq(99)))));
         });
         is_found("the index of ready tasks is not what follows from the rest", |state| {
-            state.ready = Default::default()
+            state.indices.ready = Default::default()
         });
         let owed = "the index of obligations is not what follows from the rest";
-        is_found(owed, |state| _ = state.owed.insert((Timestamp(7), CollectionId(Seq(99)))));
-        is_found(owed, |state| _ = state.haunted.insert(CollectionId(Seq(99))));
-        is_found("its name leads elsewhere", |state| state.names.clear());
+        is_found(owed, |state| _ = state.indices.owed.insert((Timestamp(7), CollectionId(Seq(99)))));
+        is_found(owed, |state| _ = state.indices.haunted.insert(CollectionId(Seq(99))));
+        is_found("its name leads elsewhere", |state| state.indices.names.clear());
         is_found("an attempt has ended and is still on the books", |state| {
             state.draining.values_mut().for_each(|draining| draining.grace_until = None);
         });
         is_found("the draining attempts of a dropped collection are miscounted", |state| {
             state.orphans.values_mut().for_each(|orphan| orphan.draining += 1);
-            state.ready = state.expected_ready();
+            let (at, limits) = (state.at, state.limits.clone());
+            state.indices.ready = Indices::ready((at, &limits), &state.collections, &state.orphans);
         });
     }
 
     #[test]
     fn draining_attempts_that_are_not_indexed_are_found() {
         // Of a collection they are counted one by one, of a dropped one through the index.
-        is_found("draining attempts are miscounted", |state| state.drains.clear());
+        is_found("draining attempts are miscounted", |state| state.indices.drains.clear());
         is_found("the index of draining attempts is not what follows from the rest", |state| {
             let orphan = *state.orphans.keys().next().unwrap();
-            state.drains.retain(|(id, _)| *id != orphan);
+            state.indices.drains.retain(|(id, _)| *id != orphan);
         });
     }
 }

@@ -1,11 +1,10 @@
 //! How an event changes the state, and how the indices follow.
 
-use super::ready::{Place, Ready};
+use super::indices::{Entry, Indices};
+use super::ready::Owner;
 use super::{Draining, Orphan, State};
-use crate::core::collection::{Collection, Pending};
-use crate::core::obligations::Obligations;
-use crate::core::status::Status;
-use crate::core::vocabulary::{AttemptRef, CollectionId, Deadline, EndReason, Event, Recorded, Seq, Timestamp};
+use crate::core::collection::Collection;
+use crate::core::vocabulary::{AttemptRef, CollectionId, EndReason, Event, Recorded, Seq, Timestamp};
 
 impl State {
     /// Epoch, order and time hold for every event alike.
@@ -25,156 +24,151 @@ impl State {
         }
         self.last = recorded.seq;
         self.at = recorded.at;
-        self.ready.advance(recorded.at);
+        self.indices.ready.advance(recorded.at);
         Ok(())
     }
 
     pub(super) fn apply(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         let Some(id) = recorded.event.collection(recorded.seq) else {
-            self.apply_control(recorded);
-            return Ok(());
+            return self.apply_control(recorded);
         };
         match &recorded.event {
             Event::CollectionDeclared { name, .. } => {
-                let collection = Collection::declared(recorded)?;
-                if self.names.insert(name.clone(), id).is_some() {
+                let collection = Box::new(Collection::declared(recorded)?);
+                if self.indices.names.insert(name.clone(), id).is_some() {
                     return Err("its name is taken");
                 }
-                self.insert(id, collection);
+                let owner = Owner { kind: &collection.kind, name: &collection.name, limits: &self.limits };
+                self.indices.replace(id, owner, Entry::default(), Entry::of(id, &collection));
+                self.collections.insert(id, collection);
                 Ok(())
             }
-            Event::CollectionDropped { .. } => {
-                let mut collection = self.remove(id).ok_or("there is no such collection")?;
-                collection.fold(recorded)?;
-                self.names.remove(&collection.name);
-                let obligations = collection.dropped(recorded.seq, recorded.at);
-                let Collection { name, kind, draining, .. } = collection;
-                self.insert_orphan(id, Orphan { name, kind, draining, obligations });
-                Ok(())
-            }
+            Event::CollectionDropped { .. } => self.drop_collection(id, recorded),
             // These may come after the collection is gone.
             Event::AttemptEnded { task, attempt, token, reason, .. } => {
                 let ended = AttemptRef { collection: id, task: *task, attempt: *attempt, token: *token };
-                match self.remove(id) {
-                    Some(collection) => self.end_attempt(collection, ended, *reason, recorded),
-                    None => self.end_orphaned(ended, *reason, recorded),
+                if self.collections.contains_key(&id) {
+                    self.end_attempt(ended, *reason, recorded)
+                } else {
+                    self.end_orphaned(ended, *reason, recorded)
                 }
+            }
+            Event::CompletionRejected { .. }
+                if !self.collections.contains_key(&id) && !self.orphans.contains_key(&id) =>
+            {
+                Ok(())
             }
             Event::CompletionRejected { token, .. } if !self.collections.contains_key(&id) => {
-                let mut orphan = self.remove_orphan(id);
-                if let Some(orphan) = &mut orphan {
+                self.change_orphan(id, |orphan| {
                     orphan.obligations.came_back(*token, (recorded.seq, recorded.at), None);
-                }
-                orphan.into_iter().for_each(|orphan| self.insert_orphan(id, orphan));
-                Ok(())
+                    Ok(())
+                })
             }
             Event::PublishFailed { .. } | Event::Discarded { .. } if !self.collections.contains_key(&id) => {
-                let mut orphan = self.remove_orphan(id).ok_or("there is no such collection")?;
-                orphan.obligations.fold(recorded)?;
-                self.insert_orphan(id, orphan);
-                Ok(())
+                self.change_orphan(id, |orphan| orphan.obligations.fold(recorded))
             }
             _ => {
-                let mut collection = self.remove(id).ok_or("there is no such collection")?;
-                let before = collection.status.running().map(|running| Draining {
-                    attempt: running.attempt_of(id),
-                    grace_until: grace_of(&recorded.event),
-                    leased: running.attempt.lease.is_some(),
-                    leaves: running.attempt.duties.discard && !matches!(recorded.event, Event::TaskCompleted { .. }),
-                });
-                collection.fold(recorded)?;
-                match (before, collection.status.attempt()) {
-                    (Some(draining), None) => {
-                        collection.draining += 1;
-                        self.start_draining(draining);
-                    }
-                    (None, Some(_)) => self.ready.occupy(&collection.kind, &collection.name, &self.limits),
-                    (Some(_), Some(_)) | (None, None) => {}
+                let drains = self.change(id, |collection| {
+                    let draining = collection.status.running().map(|running| Draining {
+                        attempt: running.attempt_of(id),
+                        grace_until: grace_of(&recorded.event),
+                        leased: running.attempt.lease.is_some(),
+                        leaves: running.attempt.duties.discard
+                            && !matches!(recorded.event, Event::TaskCompleted { .. }),
+                    });
+                    collection.fold(recorded)?;
+                    let draining = draining.filter(|_| collection.status.attempt().is_none());
+                    collection.draining += u32::from(draining.is_some());
+                    Ok(draining)
+                })?;
+                if let Some(draining) = drains {
+                    self.indices.start_draining(&draining);
+                    self.draining.insert(draining.attempt.token, draining);
                 }
-                self.insert(id, collection);
                 Ok(())
             }
         }
     }
 
     /// Events that are about no collection.
-    fn apply_control(&mut self, recorded: &Recorded) {
+    fn apply_control(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         match &recorded.event {
             Event::WriterOpened { .. } => {
                 // The processes of abandoned attempts are gone. Those that were others' may not be: but whoever was
                 // silent for that long is not waited for any more.
                 let event = (recorded.seq, recorded.at);
-                for id in std::mem::take(&mut self.haunted) {
-                    if let Some(mut collection) = self.remove(id) {
+                for id in self.indices.haunted.clone() {
+                    let buried = self.change(id, |collection| {
                         collection.bury_zombies(event);
-                        self.insert(id, collection);
-                    } else if let Some(mut orphan) = self.remove_orphan(id) {
-                        orphan.obligations.bury_zombies(event, None);
-                        self.insert_orphan(id, orphan);
-                    }
+                        Ok(())
+                    });
+                    buried.or_else(|_| {
+                        self.change_orphan(id, |orphan| {
+                            orphan.obligations.bury_zombies(event, None);
+                            Ok(())
+                        })
+                    })?;
                 }
             }
             Event::LimitsChanged { limits } => {
                 self.limits = limits.clone();
-                self.ready = self.expected_ready();
+                self.indices.ready = Indices::ready((self.at, &self.limits), &self.collections, &self.orphans);
             }
             _ => {}
         }
+        Ok(())
     }
 
-    fn end_attempt(
-        &mut self,
-        mut collection: Collection,
-        ended: AttemptRef,
-        reason: EndReason,
-        recorded: &Recorded,
-    ) -> Result<(), &'static str> {
+    fn drop_collection(&mut self, id: CollectionId, recorded: &Recorded) -> Result<(), &'static str> {
+        let mut collection = self.collections.remove(&id).ok_or("there is no such collection")?;
+        let before = Entry::of(id, &collection);
+        collection.fold(recorded)?;
+        let obligations = collection.dropped(recorded.seq, recorded.at);
+        let Collection { name, kind, draining, .. } = *collection;
+        self.indices.names.remove(&name);
+        self.leave_orphan(id, Orphan { name, kind, draining, obligations }, before);
+        Ok(())
+    }
+
+    fn end_attempt(&mut self, ended: AttemptRef, reason: EndReason, recorded: &Recorded) -> Result<(), &'static str> {
         let id = ended.collection;
-        let live = collection.status.running().filter(|running| running.attempt_of(id) == ended);
-        let (leaves, leased) = match live.map(|running| &running.attempt) {
-            Some(attempt) => (attempt.duties.discard, attempt.lease.is_some()),
+        let running = self.collections.get(&id).and_then(|collection| collection.status.running());
+        let live = running.filter(|running| running.attempt_of(id) == ended).map(|running| &running.attempt);
+        let (was_live, leaves, leased) = match live {
+            Some(attempt) => (true, attempt.duties.discard, attempt.lease.is_some()),
             None => {
-                collection.draining = collection.draining.checked_sub(1).ok_or("nothing is draining")?;
                 let Draining { leaves, leased, .. } = self.stop_draining(ended)?;
-                (leaves, leased)
+                (false, leaves, leased)
             }
         };
-        self.ready.vacate(&collection.kind, &collection.name, &self.limits);
-        collection.fold(recorded)?;
-        if leaves {
-            collection.leave(ended.token, may_go_on(reason, leased), (recorded.seq, recorded.at));
-        }
-        collection.discard_leftovers(recorded.seq, recorded.at);
-        self.insert(id, collection);
-        Ok(())
+        self.change(id, |collection| {
+            let drained = u32::from(!was_live);
+            collection.draining = collection.draining.checked_sub(drained).ok_or("nothing is draining")?;
+            collection.fold(recorded)?;
+            if leaves {
+                collection.leave(ended.token, may_go_on(reason, leased), (recorded.seq, recorded.at));
+            }
+            collection.discard_leftovers(recorded.seq, recorded.at);
+            Ok(())
+        })
     }
 
     /// An attempt of a dropped collection has ended: what it made can be discarded at once.
     fn end_orphaned(&mut self, ended: AttemptRef, reason: EndReason, recorded: &Recorded) -> Result<(), &'static str> {
         let Draining { leaves, leased, .. } = self.stop_draining(ended)?;
-        let mut orphan = self.remove_orphan(ended.collection).ok_or("there is no such collection")?;
-        orphan.draining = orphan.draining.checked_sub(1).ok_or("nothing is draining")?;
-        self.ready.vacate(&orphan.kind, &orphan.name, &self.limits);
-        if leaves {
-            let event = (recorded.seq, recorded.at);
-            if may_go_on(reason, leased) {
-                orphan.obligations.haunt(ended.token, event, None);
-            } else {
-                orphan.obligations.leave(ended.token);
+        self.change_orphan(ended.collection, |orphan| {
+            orphan.draining = orphan.draining.checked_sub(1).ok_or("nothing is draining")?;
+            if leaves {
+                let event = (recorded.seq, recorded.at);
+                if may_go_on(reason, leased) {
+                    orphan.obligations.haunt(ended.token, event, None);
+                } else {
+                    orphan.obligations.leave(ended.token);
+                }
+                orphan.obligations.discard(event, None, None);
             }
-            orphan.obligations.discard(event, None, None);
-        }
-        self.insert_orphan(ended.collection, orphan);
-        Ok(())
-    }
-
-    fn start_draining(&mut self, draining: Draining) {
-        let token = draining.attempt.token;
-        if let Some(until) = draining.grace_until {
-            self.deadlines.insert((until, Deadline::Grace(token)));
-        }
-        self.drains.insert((draining.attempt.collection, token));
-        self.draining.insert(token, draining);
+            Ok(())
+        })
     }
 
     fn stop_draining(&mut self, ended: AttemptRef) -> Result<Draining, &'static str> {
@@ -182,111 +176,46 @@ impl State {
         if draining.attempt != ended {
             return Err("the token is another attempt's");
         }
-        self.drains.remove(&(ended.collection, ended.token));
-        if let Some(until) = draining.grace_until {
-            self.deadlines.remove(&(until, Deadline::Grace(ended.token)));
-        }
+        self.indices.stop_draining(&draining);
         Ok(draining)
     }
 
-    /// Takes a collection out, together with what the indices say of it.
-    fn remove(&mut self, id: CollectionId) -> Option<Collection> {
-        let collection = self.collections.remove(&id)?;
-        if let Some(place) = place_of(id, &collection) {
-            self.ready.remove(&place, &self.limits);
-        }
-        for deadline in deadlines_of(id, &collection).into_iter().flatten() {
-            self.deadlines.remove(&deadline);
-        }
-        self.index_owed(id, collection.obligations.as_deref(), false);
-        Some(collection)
+    /// Changes a collection in its place, and the indices with it.
+    fn change<T>(
+        &mut self,
+        id: CollectionId,
+        change: impl FnOnce(&mut Collection) -> Result<T, &'static str>,
+    ) -> Result<T, &'static str> {
+        let collection = self.collections.get_mut(&id).ok_or("there is no such collection")?;
+        let before = Entry::of(id, collection);
+        let changed = change(collection)?;
+        let owner = Owner { kind: &collection.kind, name: &collection.name, limits: &self.limits };
+        self.indices.replace(id, owner, before, Entry::of(id, collection));
+        Ok(changed)
     }
 
-    fn insert(&mut self, id: CollectionId, collection: Collection) {
-        if let Some(place) = place_of(id, &collection) {
-            self.ready.insert(&place, &self.limits);
-        }
-        self.deadlines.extend(deadlines_of(id, &collection).into_iter().flatten());
-        self.index_owed(id, collection.obligations.as_deref(), true);
-        self.collections.insert(id, collection);
-    }
-
-    fn remove_orphan(&mut self, id: CollectionId) -> Option<Orphan> {
-        let orphan = self.orphans.remove(&id)?;
-        self.index_owed(id, Some(&orphan.obligations), false);
-        Some(orphan)
+    fn change_orphan(
+        &mut self,
+        id: CollectionId,
+        change: impl FnOnce(&mut Orphan) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        let mut orphan = self.orphans.remove(&id).ok_or("there is no such collection")?;
+        let before = Entry::of_orphan(&orphan);
+        change(&mut orphan)?;
+        self.leave_orphan(id, orphan, before);
+        Ok(())
     }
 
     /// Keeps what is left of a dropped collection for as long as something is left.
-    fn insert_orphan(&mut self, id: CollectionId, orphan: Orphan) {
-        if orphan.draining > 0 || !orphan.obligations.is_settled() {
-            self.index_owed(id, Some(&orphan.obligations), true);
+    fn leave_orphan(&mut self, id: CollectionId, orphan: Orphan, before: Entry) {
+        let owner = Owner { kind: &orphan.kind, name: &orphan.name, limits: &self.limits };
+        let stays = orphan.draining > 0 || !orphan.obligations.is_settled();
+        let after = if stays { Entry::of_orphan(&orphan) } else { Entry::default() };
+        self.indices.replace(id, owner, before, after);
+        if stays {
             self.orphans.insert(id, orphan);
         }
     }
-
-    fn index_owed(&mut self, id: CollectionId, obligations: Option<&Obligations>, add: bool) {
-        let Some(obligations) = obligations else { return };
-        if let Some(due) = obligations.first().map(|first| first.due) {
-            if add {
-                self.owed.insert((due, id))
-            } else {
-                self.owed.remove(&(due, id))
-            };
-        }
-        if !obligations.zombies.is_empty() {
-            if add {
-                self.haunted.insert(id)
-            } else {
-                self.haunted.remove(&id)
-            };
-        }
-    }
-
-    /// The index of what is ready, made from the rest.
-    pub(super) fn expected_ready(&self) -> Ready {
-        let mut ready = Ready::default();
-        ready.advance(self.at);
-        for (id, collection) in &self.collections {
-            if let Some(place) = place_of(*id, collection) {
-                ready.insert(&place, &self.limits);
-            }
-            let running = u32::from(collection.status.attempt().is_some());
-            for _ in 0..collection.draining + running {
-                ready.occupy(&collection.kind, &collection.name, &self.limits);
-            }
-        }
-        for orphan in self.orphans.values() {
-            (0..orphan.draining).for_each(|_| ready.occupy(&orphan.kind, &orphan.name, &self.limits));
-        }
-        ready
-    }
-}
-
-/// The place of the collection's task among those that may start, unless something else has to happen first.
-pub(super) fn place_of(id: CollectionId, collection: &Collection) -> Option<Place<'_>> {
-    match &collection.status {
-        Status::Waiting(waiting) if collection.may_start().is_ok() => Some(Place {
-            kind: &collection.kind,
-            name: &collection.name,
-            priority: collection.policy.priority,
-            not_before: waiting.not_before,
-            task: waiting.task.id,
-            id,
-        }),
-        Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
-    }
-}
-
-/// What is to happen to the collection at a time of its own.
-pub(super) fn deadlines_of(id: CollectionId, collection: &Collection) -> [Option<(Timestamp, Deadline)>; 3] {
-    let settled = match collection.pending {
-        Some(Pending::Settling { until, .. }) => Some((until, Deadline::Settled(id))),
-        Some(Pending::Waiting { .. } | Pending::Held { .. }) | None => None,
-    };
-    let attempt = collection.status.attempt().and_then(|attempt| attempt.deadline);
-    let attempt = attempt.map(|deadline| (deadline, Deadline::Attempt(id)));
-    [settled, attempt, collection.resync_at.map(|at| (at, Deadline::Resync(id)))]
 }
 
 /// Whether an attempt that ended for this reason may go on all the same. Nobody knows of another process more than that it

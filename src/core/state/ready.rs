@@ -21,22 +21,26 @@ impl Rank {
 
 /// A task that waits for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place<'c> {
-    pub(super) kind: &'c Kind,
-    pub(super) name: &'c Name,
-    pub(super) priority: Priority,
-    pub(super) not_before: Timestamp,
-    pub(super) task: TaskId,
-    pub(super) id: CollectionId,
-}
-
-impl Place<'_> {
-    fn key(&self) -> Key {
-        (Rank::of(self.not_before, self.priority), self.task, self.id)
-    }
+pub(super) struct Place {
+    not_before: Timestamp,
+    key: Key,
 }
 
 type Key = (Rank, TaskId, CollectionId);
+
+impl Place {
+    pub(super) fn new(id: CollectionId, task: TaskId, priority: Priority, not_before: Timestamp) -> Place {
+        Place { not_before, key: (Rank::of(not_before, priority), task, id) }
+    }
+}
+
+/// Whose tasks and attempts they are, as far as limits ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner<'o> {
+    pub(super) kind: &'o Kind,
+    pub(super) name: &'o Name,
+    pub(super) limits: &'o Limits,
+}
 
 /// The tasks of one kind under one longest prefix: the same limits hold for all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,30 +64,31 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn insert(&mut self, place: &Place<'_>, limits: &Limits) {
-        let prefix = limits.prefix_of(place.name).cloned();
-        if !self.queues.contains_key(place.kind) {
-            self.queues.insert(place.kind.clone(), BTreeMap::new());
+    pub(super) fn insert(&mut self, owner: Owner<'_>, place: Place) {
+        let prefix = owner.limits.prefix_of(owner.name).cloned();
+        if !self.queues.contains_key(owner.kind) {
+            self.queues.insert(owner.kind.clone(), BTreeMap::new());
         }
-        let Some(queues) = self.queues.get_mut(place.kind) else { return };
+        let Some(queues) = self.queues.get_mut(owner.kind) else { return };
         let queue = queues.entry(prefix).or_default();
         if place.not_before <= self.at {
-            queue.ranked.insert(place.key());
+            queue.ranked.insert(place.key);
         } else {
-            queue.timed.insert((place.not_before, place.key()));
+            queue.timed.insert((place.not_before, place.key));
         }
     }
 
-    pub(super) fn remove(&mut self, place: &Place<'_>, limits: &Limits) {
-        let prefix = limits.prefix_of(place.name).cloned();
-        let Some(queues) = self.queues.get_mut(place.kind) else { return };
+    pub(super) fn remove(&mut self, owner: Owner<'_>, place: Place) {
+        let prefix = owner.limits.prefix_of(owner.name).cloned();
+        let Some(queues) = self.queues.get_mut(owner.kind) else { return };
         let Some(queue) = queues.get_mut(&prefix) else { return };
-        queue.ranked.remove(&place.key());
-        queue.timed.remove(&(place.not_before, place.key()));
+        if !queue.ranked.remove(&place.key) {
+            queue.timed.remove(&(place.not_before, place.key));
+        }
         if queue.ranked.is_empty() && queue.timed.is_empty() {
             queues.remove(&prefix);
             if queues.is_empty() {
-                self.queues.remove(place.kind);
+                self.queues.remove(owner.kind);
             }
         }
     }
@@ -102,23 +107,15 @@ impl Ready {
         }
     }
 
-    /// An attempt begins to hold a worker.
-    pub(super) fn occupy(&mut self, kind: &Kind, name: &Name, limits: &Limits) {
-        self.count(kind, name, limits, |count| *count += 1);
-    }
-
-    /// An attempt no longer holds its worker.
-    pub(super) fn vacate(&mut self, kind: &Kind, name: &Name, limits: &Limits) {
-        self.count(kind, name, limits, |count| *count = count.saturating_sub(1));
-    }
-
-    fn count(&mut self, kind: &Kind, name: &Name, limits: &Limits, change: impl Fn(&mut u32)) {
+    /// Attempts of one owner hold `after` workers, where they held `before`.
+    pub(super) fn hold(&mut self, owner: Owner<'_>, before: u32, after: u32) {
+        let change = |count: &mut u32| *count = (*count + after).saturating_sub(before);
         change(&mut self.total);
-        if limits.kinds.contains_key(kind) {
-            change(self.kinds.entry(kind.clone()).or_default());
+        if owner.limits.kinds.contains_key(owner.kind) {
+            change(self.kinds.entry(owner.kind.clone()).or_default());
             self.kinds.retain(|_, count| *count > 0);
         }
-        for prefix in limits.prefixes_of(name) {
+        for prefix in owner.limits.prefixes_of(owner.name) {
             change(self.prefixes.entry(prefix.clone()).or_default());
         }
         self.prefixes.retain(|_, count| *count > 0);

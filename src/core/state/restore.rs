@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::fold::deadlines_of;
+use super::indices::Indices;
 use super::{Draining, Orphan, State};
 use crate::core::collection::{Applied, Collection};
 use crate::core::obligations::{Obligations, Owed};
-use crate::core::vocabulary::{
-    Built, CollectionId, Content, Deadline, Epoch, Limits, ObjectHash, Seq, Timestamp, Token, Word,
-};
+use crate::core::vocabulary::{Built, CollectionId, Content, Epoch, Limits, ObjectHash, Seq, Timestamp, Token, Word};
 
 /// Everything in a state but its indices.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +20,7 @@ pub struct Parts<'s> {
     /// How many attempts may hold a worker.
     pub limits: &'s Limits,
     /// The collections.
-    pub collections: &'s BTreeMap<CollectionId, Collection>,
+    pub collections: &'s BTreeMap<CollectionId, Box<Collection>>,
     /// What is left of dropped ones.
     pub orphans: &'s BTreeMap<CollectionId, Orphan>,
     /// Attempts that were told to stop.
@@ -41,7 +39,7 @@ pub struct Restored {
     /// How many attempts may hold a worker.
     pub limits: Limits,
     /// The collections.
-    pub collections: BTreeMap<CollectionId, Collection>,
+    pub collections: BTreeMap<CollectionId, Box<Collection>>,
     /// What is left of dropped ones.
     pub orphans: BTreeMap<CollectionId, Orphan>,
     /// Attempts that were told to stop.
@@ -52,21 +50,7 @@ impl State {
     /// Everything but the indices.
     #[must_use]
     pub fn parts(&self) -> Parts<'_> {
-        let State {
-            last,
-            epoch,
-            at,
-            limits,
-            collections,
-            orphans,
-            draining,
-            names: _,
-            ready: _,
-            deadlines: _,
-            drains: _,
-            owed: _,
-            haunted: _,
-        } = self;
+        let State { last, epoch, at, limits, collections, orphans, draining, indices: _ } = self;
         Parts { last: *last, epoch: *epoch, at: *at, limits, collections, orphans, draining }
     }
 
@@ -77,25 +61,8 @@ impl State {
     /// [`check`](State::check) to find.
     pub fn restore(parts: Restored) -> Result<State, &'static str> {
         let Restored { last, epoch, at, limits, collections, orphans, draining } = parts;
-        let mut state = State { last, epoch, at, limits, collections, orphans, draining, ..State::default() };
-        for (id, collection) in &state.collections {
-            if state.names.insert(collection.name.clone(), *id).is_some() {
-                return Err("two collections have one name");
-            }
-            state.deadlines.extend(deadlines_of(*id, collection).into_iter().flatten());
-        }
-        for (token, draining) in &state.draining {
-            state.drains.insert((draining.attempt.collection, *token));
-            state.deadlines.extend(draining.grace_until.map(|until| (until, Deadline::Grace(*token))));
-        }
-        for (id, obligations) in obligations_of(&state.collections, &state.orphans) {
-            state.owed.extend(obligations.first().map(|first| (first.due, id)));
-            if !obligations.zombies.is_empty() {
-                state.haunted.insert(id);
-            }
-        }
-        state.ready = state.expected_ready();
-        Ok(state)
+        let indices = Indices::of((at, &limits), &collections, &orphans, &draining)?;
+        Ok(State { last, epoch, at, limits, collections, orphans, draining, indices })
     }
 
     /// The roots of all objects that are named by this state, each as often as it is named: for each collection what
@@ -114,14 +81,6 @@ impl State {
         roots.extend(self.orphans.values().flat_map(|orphan| of_obligations(&orphan.obligations)));
         roots
     }
-}
-
-fn obligations_of<'s>(
-    collections: &'s BTreeMap<CollectionId, Collection>,
-    orphans: &'s BTreeMap<CollectionId, Orphan>,
-) -> impl Iterator<Item = (CollectionId, &'s Obligations)> {
-    let owed = collections.iter().filter_map(|(id, collection)| Some((*id, collection.obligations.as_deref()?)));
-    owed.chain(orphans.iter().map(|(id, orphan)| (*id, &orphan.obligations)))
 }
 
 fn set_of(word: &Word) -> Option<ObjectHash> {
