@@ -48,7 +48,7 @@ pub(crate) enum Met {
 
 /// What was met on one step.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Seen(u64);
+pub(crate) struct Seen(pub(crate) u64);
 
 impl Seen {
     pub(crate) fn meet(&mut self, met: Met) {

@@ -11,14 +11,17 @@ use lastword::describe::Describer;
 use stateright::{Checker, Model, Path, Property};
 
 use super::act::Act;
-use super::met::Met;
+use super::met::{Met, Seen};
 use super::point::{Broken, Part, Point};
 use super::world::{WORLDS, origin};
 
 pub(crate) struct Small {
     part: Part,
     properties: fn() -> Vec<Property<Small>>,
-    /// What was met so far: the first time is the example.
+    /// What has happened on a step so far. Not every step leads to a point that is looked at: of two that lead to the
+    /// same one only the first does.
+    happened: AtomicU64,
+    /// What was met at a point so far: the first time is the example.
     met: AtomicU64,
     /// The first thing that was found broken; others follow from it.
     broken: Mutex<Option<Broken>>,
@@ -28,8 +31,8 @@ pub(crate) struct Small {
 
 impl Small {
     pub(crate) fn new(part: Part, properties: fn() -> Vec<Property<Small>>) -> Small {
-        let (met, broken, goes) = (AtomicU64::new(0), Mutex::new(None), Mutex::default());
-        Small { part, properties, met, broken, goes }
+        let (happened, met) = (AtomicU64::new(0), AtomicU64::new(0));
+        Small { part, properties, happened, met, broken: Mutex::new(None), goes: Mutex::default() }
     }
 
     /// One that has been through this.
@@ -51,8 +54,9 @@ impl Small {
         !is_first
     }
 
-    pub(crate) fn meets(&self, met: Met, point: &Point) -> bool {
-        self.meets_if(met, point.just.has(met))
+    /// Whether it has happened by now, on the way to this point or elsewhere.
+    pub(crate) fn meets(&self, met: Met) -> bool {
+        self.meets_if(met, Seen(self.happened.load(Ordering::Relaxed)).has(met))
     }
 
     pub(crate) fn meets_if(&self, met: Met, is_met: bool) -> bool {
@@ -126,13 +130,15 @@ impl Model for Small {
 
     fn next_state(&self, point: &Point, act: Act) -> Option<Point> {
         let mut next = point.clone();
-        let happened = catch_unwind(AssertUnwindSafe(|| next.act(act)));
-        happened
-            .unwrap_or_else(|_| {
-                next.broken = Some(Broken { invariant: "NoPanic", found: "it panicked, see above".into() });
-                true
-            })
-            .then_some(next)
+        let acted = catch_unwind(AssertUnwindSafe(|| next.act(act)));
+        let acted = acted.unwrap_or_else(|_| {
+            next.broken = Some(Broken { invariant: "NoPanic", found: "it panicked, see above".into() });
+            true
+        });
+        if acted {
+            self.happened.fetch_or(next.just.0, Ordering::Relaxed);
+        }
+        acted.then_some(next)
     }
 
     fn properties(&self) -> Vec<Property<Small>> {

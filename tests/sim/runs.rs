@@ -91,6 +91,7 @@ fn run(seed: u64) -> Ran {
 
 fn many(asked: &Asked) -> ExitCode {
     let started = Instant::now();
+    println!("running 1 test");
     // A failure is told once, by its repetition.
     std::panic::set_hook(Box::new(|_| ()));
     let (mut met, mut counts, mut steps, mut frames, mut bytes) = (BTreeMap::new(), Counts::default(), 0, 0_u64, 0_u64);
