@@ -187,13 +187,21 @@ mod tests {
         for _ in 0..MAX_RECORDS {
             builder.push(1, 1, b"").unwrap();
         }
-        assert!(matches!(builder.push(1, 1, b""), Err(FrameError::Count { .. })));
+        assert_eq!(builder.push(1, 1, b""), Err(FrameError::Count { count: 65_537 }));
+        assert_eq!(builder.count(), MAX_RECORDS);
         assert!(Frame::parse(seal(&mut builder, 1).unwrap().bytes()).is_ok());
 
         builder.begin();
         let megabyte = &too_long[..MAX_PAYLOAD_LENGTH];
         let full = std::iter::repeat_with(|| builder.push(1, 1, megabyte)).find(Result::is_err).unwrap();
-        assert!(matches!(full, Err(FrameError::TooLong { .. })));
+        let length = HEADER_LENGTH + 64 * (RECORD_HEADER_LENGTH + MAX_PAYLOAD_LENGTH) + TRAILER_LENGTH;
+        assert_eq!(full, Err(FrameError::TooLong { length, limit: MAX_FRAME_LENGTH }));
         assert_eq!(seal(&mut builder, 1).unwrap().records().count(), 63);
+
+        // To the last byte, and not one more.
+        let rest = MAX_FRAME_LENGTH - builder.length() - RECORD_HEADER_LENGTH;
+        assert!(builder.push(1, 1, &megabyte[..rest + 1]).is_err());
+        builder.push(1, 1, &megabyte[..rest]).unwrap();
+        assert_eq!(seal(&mut builder, 1).unwrap().bytes().len(), MAX_FRAME_LENGTH);
     }
 }
