@@ -21,7 +21,7 @@ pub struct Collection {
     /// Whether the content of its source counts.
     pub versioned: bool,
     /// How it is treated.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The caller's number of the last declaration that had one.
     pub revision: Option<u64>,
     /// The last word heard.
@@ -149,7 +149,7 @@ impl Collection {
             name: name.clone(),
             kind: kind.clone(),
             versioned: *versioned,
-            policy: policy.clone(),
+            policy: policy.shared(),
             revision: *revision,
             latest: Arc::clone(&latest),
             wanted: None,

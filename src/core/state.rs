@@ -250,9 +250,10 @@ impl State {
     /// it compares live state, replay and snapshots, and is no part of the format.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = DigestHasher(blake3::Hasher::new_derive_key("lastword state digest"));
+        let mut hasher = DigestHasher::new();
         self.hash(&mut hasher);
-        *hasher.0.finalize().as_bytes()
+        hasher.flush();
+        *hasher.of.finalize().as_bytes()
     }
 }
 
@@ -278,17 +279,40 @@ impl Hash for State {
     }
 }
 
-/// Lets `#[derive(Hash)]` decide what is hashed, and BLAKE3 how.
-struct DigestHasher(blake3::Hasher);
+/// Lets `#[derive(Hash)]` decide what is hashed, and BLAKE3 how. What comes is collected first: it comes in pieces of a
+/// few bytes, and BLAKE3 is fast with many.
+struct DigestHasher {
+    of: blake3::Hasher,
+    collected: Vec<u8>,
+}
+
+impl DigestHasher {
+    const MOST_COLLECTED: usize = 64 << 10;
+
+    fn new() -> DigestHasher {
+        let of = blake3::Hasher::new_derive_key("lastword state digest");
+        DigestHasher { of, collected: Vec::with_capacity(Self::MOST_COLLECTED) }
+    }
+
+    fn flush(&mut self) {
+        self.of.update(&self.collected);
+        self.collected.clear();
+    }
+}
 
 impl Hasher for DigestHasher {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        if self.collected.len() + bytes.len() > Self::MOST_COLLECTED {
+            self.flush();
+        }
+        self.collected.extend_from_slice(bytes);
     }
 
+    /// The trait asks for it, and a digest is longer.
     fn finish(&self) -> u64 {
+        let mut of = self.of.clone();
         let mut first = [0; 8];
-        self.0.finalize_xof().fill(&mut first);
+        of.update(&self.collected).finalize_xof().fill(&mut first);
         u64::from_le_bytes(first)
     }
 }

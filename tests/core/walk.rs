@@ -365,7 +365,7 @@ impl Walk {
             self.say(Command::Resume { name: name(text) });
             // A resync would come due for ever.
             let policy = self.world.state.id_of(&name(text)).and_then(|id| self.world.state.collection(id));
-            if let Some(policy) = policy.map(|c| Policy { resync: Resync(None), ..c.policy.clone() }) {
+            if let Some(policy) = policy.map(|c| Policy { resync: Resync(None), ..(*c.policy).clone() }) {
                 assert!(self.say(Command::Declare(Declaration::new(name(text)).policy(policy).into())));
             }
         }

@@ -16,8 +16,8 @@ use crate::codec::records::{
 };
 use crate::core::vocabulary::{
     AttemptRef, Built, CollectionId, Content, Duties, Epoch, FailReason, Fingerprint, Generation, HoldCause, Kind,
-    Limits, Name, ObjectHash, Observed, ParkCause, PathSet, SegmentCounts, Seq, Source, Spec, TaskId, Timestamp, Token,
-    Version, Word, WorkerName,
+    Limits, Name, ObjectHash, Observed, ParkCause, PathSet, Policy, SegmentCounts, Seq, Source, Spec, TaskId,
+    Timestamp, Token, Version, Word, WorkerName,
 };
 use crate::core::{
     Applied, Attempt, Collection, Draining, Failure, Leaving, Obligation, Obligations, Orphan, Owed, Parked, Parking,
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
             name: checked(Name::new(record.name))?,
             kind: checked(Kind::new(record.kind))?,
             versioned: record.versioned,
-            policy: record.policy.into(),
+            policy: Policy::from(record.policy).shared(),
             revision: record.revision,
             latest: word_at(words, record.latest)?,
             wanted,

@@ -96,7 +96,7 @@ impl Items<'_> {
             name: name.as_str(),
             kind: kind.as_str(),
             versioned: *versioned,
-            policy: policy.into(),
+            policy: (&**policy).into(),
             revision: *revision,
             latest,
             wanted,

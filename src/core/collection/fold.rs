@@ -122,7 +122,7 @@ impl Collection {
                 if *revision < self.revision {
                     return Err("its revision goes back");
                 }
-                self.policy = policy.clone();
+                self.policy = policy.shared();
                 self.revision = *revision;
                 self.resync_at = *resync_at;
                 Ok(())

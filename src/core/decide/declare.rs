@@ -71,10 +71,10 @@ fn change(
             format!("is {} and cannot be changed; drop the collection and declare it again", collection.versioned);
         return Err(FieldError::new("versioned", problem).into());
     }
-    let policy = policy.unwrap_or_else(|| collection.policy.clone());
+    let policy = policy.unwrap_or_else(|| (*collection.policy).clone());
     check_revision(collection, declaration, &policy)?;
     let revision = declaration.revision.max(collection.revision);
-    if policy != collection.policy || revision != collection.revision {
+    if policy != *collection.policy || revision != collection.revision {
         let resync_at = match collection.resync_at {
             known if policy.resync == collection.policy.resync => known,
             _ if collection.applied.is_none() => None,
@@ -119,7 +119,7 @@ fn check_revision(collection: &Collection, declaration: &Declaration, policy: &P
     let Word { source, spec, .. } = &*collection.latest;
     let identical = declaration.source.as_ref().is_none_or(|declared| declared == source)
         && declaration.spec.as_ref().is_none_or(|declared| declared == spec)
-        && *policy == collection.policy;
+        && *policy == *collection.policy;
     if declared < known || (declared == known && !identical) {
         return Err(Rejection::RevisionTooLow { declared, known });
     }

@@ -1,6 +1,7 @@
 //! Names that people give, and what is wrong with one.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Bad input: which field, and what is wrong with it or allowed in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $field:literal, $most:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             #[doc = concat!("The most bytes a `", $field, "` may have.")]

@@ -1,5 +1,6 @@
 //! How one collection is treated: each setting, its default and the reason for it.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::{FieldError, micros};
@@ -140,6 +141,12 @@ impl Priority {
 pub struct Resync(pub Option<Duration>);
 
 impl Policy {
+    /// The same, to be kept. Most collections are treated by default, and need no policy of their own for that.
+    pub(crate) fn shared(&self) -> Arc<Policy> {
+        static DEFAULT: LazyLock<Arc<Policy>> = LazyLock::new(Arc::default);
+        if *self == **DEFAULT { Arc::clone(&DEFAULT) } else { Arc::new(self.clone()) }
+    }
+
     /// The longest duration that a policy may name: a hundred years. Beyond it sums of times would saturate.
     pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 

@@ -3,7 +3,9 @@
 //! Every type here can only be made from input that was checked, so nothing behind it checks again.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use serde_json::Value;
 
 use super::names::{check_text, text_traits};
@@ -13,7 +15,7 @@ use super::{FieldError, Fingerprint, ObjectHash, write_hex};
 /// Where the data comes from: a path or URI. Whether a kind can read it is for that kind to say; checked here
 /// is what holds for every source: 1 to 4,096 bytes, no control characters, no password.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Source(Box<str>);
+pub struct Source(Arc<str>);
 
 impl Source {
     /// The most bytes a source may have: the longest path that Linux takes.
@@ -63,7 +65,10 @@ impl fmt::Debug for Source {
 /// How the source is read, laid out and built: one JSON object in canonical form (RFC 8785), so that key order
 /// and white space make no difference.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Spec(Box<str>);
+pub struct Spec(Arc<str>);
+
+/// The canonical form of the empty object.
+const EMPTY: &str = "{}";
 
 impl Spec {
     /// The most bytes a canonical spec may have. A spec is configuration; what is larger is data and belongs
@@ -92,6 +97,9 @@ impl Spec {
     /// # Errors
     /// When it is no JSON object in canonical form.
     pub(crate) fn recorded(text: &str) -> Result<Spec, FieldError> {
+        if text == EMPTY {
+            return Ok(Spec::default());
+        }
         let value = serde_json::from_str(text).map_err(|error| FieldError::new("spec", error.to_string()))?;
         let spec = Spec::canonical(&value)?;
         if spec.as_str() == text { Ok(spec) } else { Err(FieldError::new("spec", "is not in canonical form")) }
@@ -109,7 +117,7 @@ impl Spec {
                 format!("must have at most {} bytes, found {}", Self::MOST_BYTES, canonical.len()),
             ));
         }
-        Ok(Spec(canonical.into()))
+        Ok(if canonical == EMPTY { Spec::default() } else { Spec(canonical.into()) })
     }
 
     /// The canonical text.
@@ -127,9 +135,10 @@ impl Spec {
 }
 
 impl Default for Spec {
-    /// The empty object.
+    /// The empty object: one for all, because many kinds need no more.
     fn default() -> Spec {
-        Spec("{}".into())
+        static SHARED: LazyLock<Spec> = LazyLock::new(|| Spec(EMPTY.into()));
+        SHARED.clone()
     }
 }
 
@@ -253,7 +262,9 @@ impl Word {
     /// the byte 1, the length of the version and the version.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut hasher = blake3::Hasher::new_derive_key("lastword 2026-11-23 fingerprint v1");
+        static CONTEXT: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("lastword 2026-11-23 fingerprint v1"));
+        let mut hasher = blake3::Hasher::new_from_context_key(&CONTEXT);
         let mut add = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
         };
