@@ -197,8 +197,8 @@ fn a_stream_in_a_file_reads_like_a_log() {
 
 fn tail_frames(bytes: &[u8], from: u64) -> u64 {
     let frames = Reader::new(bytes).unwrap().filter_map(|item| match item.unwrap() {
-        Item::Frame(bytes) => Some(bytes),
+        Item::Frame(frame) => Some(frame),
         Item::Object(_) => None,
     });
-    frames.filter(|bytes| lastword::log::Frame::parse(bytes).unwrap().last().0 >= from).count() as u64
+    frames.filter(|frame| frame.as_frame().last().0 >= from).count() as u64
 }

@@ -432,7 +432,7 @@ fn path_sets_and_manifests_of_the_fixture_are_read() {
         match item.unwrap() {
             evlog::Item::Object(object) => drop(objects.put(&[object]).unwrap()),
             evlog::Item::Frame(frame) => {
-                for event in lastword::replay::decode(&Frame::parse(&frame).unwrap()).unwrap() {
+                for event in lastword::replay::decode(&frame.as_frame()).unwrap() {
                     match &event.event {
                         Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => {
                             let set = observed.set.unwrap();

@@ -42,7 +42,7 @@ fn reading_from_the_middle_begins_with_the_frame_that_holds_it() {
     }
     let reader = writer.log.reader();
     let firsts =
-        |from: u64| -> Vec<u64> { reader.frames(Seq(from)).map(|bytes| frame(&bytes.unwrap()).first().0).collect() };
+        |from: u64| -> Vec<u64> { reader.frames(Seq(from)).map(|frame| frame.unwrap().as_frame().first().0).collect() };
     assert_eq!(firsts(0), (0..10).map(|n| n * 3 + 1).collect::<Vec<_>>());
     assert_eq!(firsts(1), firsts(0));
     assert_eq!(firsts(3), firsts(0));

@@ -170,16 +170,16 @@ fn a_stream_without_its_base_is_refused() {
     let crc = crc32c::crc32c(&stream);
     stream.extend_from_slice(&crc.to_le_bytes());
     let (mut frames, mut head, mut last) = (0_u64, [0; 32], 0);
-    for bytes in copy.reader().frames(Seq::ZERO) {
-        let bytes = bytes.unwrap();
-        let frame = lastword::log::Frame::parse(&bytes).unwrap();
+    for frame in copy.reader().frames(Seq::ZERO) {
+        let frame = frame.unwrap();
+        let frame = frame.as_frame();
         if frame.last() >= base.start.base {
             break;
         }
         (head, last, frames) = (frame.hash().0, frame.last().0, frames + 1);
         stream.extend_from_slice(b"FRM ");
-        stream.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
-        stream.extend_from_slice(&bytes);
+        stream.extend_from_slice(&u32::try_from(frame.bytes().len()).unwrap().to_le_bytes());
+        stream.extend_from_slice(frame.bytes());
     }
     stream.extend_from_slice(b"END \x38\x00\x00\x00");
     for count in [frames, last - base.start.seq.0, 0] {

@@ -153,7 +153,7 @@ fn case_39_sixty_four_planted_secrets_are_found_nowhere() {
         let _ = write!(told, "{described} {} {event:?} ", described.json());
     }
     let _ = write!(told, "{:?} {:?} {:?}", harness.handle(), harness.stats(), harness.state().digest());
-    let log: Vec<u8> = harness.reader().frames(Seq::ZERO).flat_map(Result::unwrap).collect();
+    let log: Vec<u8> = harness.reader().frames(Seq::ZERO).flat_map(|frame| frame.unwrap().into_bytes()).collect();
     let traced = trace_listener::heard();
     assert!(told.contains("refused") && traced.contains("task_completed"), "it was listened to");
     for secret in (0..n).map(planted) {

@@ -14,7 +14,7 @@ use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::State;
 use lastword::core::vocabulary::*;
 use lastword::evlog::EvlogFile;
-use lastword::log::{Frame, LogReader, Position, PrivateCopy};
+use lastword::log::{LogReader, Position, PrivateCopy};
 use lastword::replay::{self, ReplayError, Unusable};
 use lastword::snapshot::{
     FOLD_VERSION, Limit, SNAPSHOT_HEADER_LENGTH, SnapshotError, SnapshotHeader, Snapshots, fold_until, take,
@@ -47,9 +47,8 @@ fn file_of(path: &Path, header: &SnapshotHeader) -> PathBuf {
 fn every_state_in_a_log_of_all_events_is_restored_from_its_bytes() {
     let story = EvlogFile::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1.evlog")).unwrap();
     let (mut state, mut most) = (State::new(), 0);
-    for bytes in story.frames(Seq::ZERO) {
-        let bytes = bytes.unwrap();
-        for event in replay::decode(&Frame::parse(&bytes).unwrap()).unwrap() {
+    for frame in story.frames(Seq::ZERO) {
+        for event in replay::decode(&frame.unwrap().as_frame()).unwrap() {
             state.fold(&event).unwrap();
         }
         let mut encoded = Vec::new();
@@ -78,8 +77,13 @@ fn hostile_bytes_are_refused_and_never_panic() {
         // Another text, or another number, is another state; nobody asks for more than no panic.
         let _ = decode_state(&flipped).map(|state| state.check());
     }
+    // The last bytes count what there is.
+    *encoded.last_mut().unwrap() ^= 1;
+    assert!(decode_state(&encoded).is_err(), "miscounted");
+    *encoded.last_mut().unwrap() ^= 1;
+    assert!(decode_state(&encoded).is_ok());
     encoded.push(7);
-    assert!(decode_state(&encoded).is_err());
+    assert!(decode_state(&encoded).is_err(), "something behind the end");
 }
 
 #[test]

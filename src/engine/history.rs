@@ -18,7 +18,7 @@ use super::promise::Promise;
 use super::run::Engine;
 use crate::codec::state::encode_state;
 use crate::core::vocabulary::{Event, Seq, Timestamp};
-use crate::log::{Frame, LogReader, Position, Start};
+use crate::log::{LogReader, Position, Start};
 use crate::reducer::ReducerError;
 use crate::snapshot::{Folded, Limit, SnapshotError, Snapshots, TakeError, fold_until, take};
 
@@ -393,6 +393,6 @@ fn encode_base(
 
 /// The time of the first event that is there.
 fn time_of_first(reader: &dyn LogReader) -> Option<Timestamp> {
-    let bytes = reader.frames(Seq::ZERO).next()?.ok()?;
-    Frame::parse(&bytes).ok().map(|frame| frame.header().time)
+    let first = reader.frames(Seq::ZERO).next()?.ok()?;
+    Some(first.as_frame().header().time)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::read::check;
 use super::{EvlogError, Item, Reader, Totals};
 use crate::core::vocabulary::Seq;
-use crate::log::{Frame, LogError, LogReader, Start};
+use crate::log::{FrameBuf, LogError, LogReader, Start};
 
 /// A stream in a file that was checked as a whole. Every iteration over its frames reads it from the start.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl LogReader for EvlogFile {
         self.totals.start
     }
 
-    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_> {
         let begins = self.totals.start.first();
         if from != Seq::ZERO && from < begins {
             return Box::new(std::iter::once(Err(LogError::Forgotten { begins })));
@@ -68,10 +68,7 @@ impl LogReader for EvlogFile {
         };
         Box::new(reader.filter_map(move |item| match item {
             Ok(Item::Object(_)) => None,
-            Ok(Item::Frame(bytes)) => {
-                let before = Frame::parse(&bytes).is_ok_and(|frame| frame.last() < from);
-                (!before).then_some(Ok(bytes))
-            }
+            Ok(Item::Frame(frame)) => (frame.as_frame().last() >= from).then_some(Ok(frame)),
             Err(error) => Some(Err(self.log_error(error))),
         }))
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use super::{ImportError, Item, Reader, Totals};
-use crate::log::{Durability, Frame, IfAbsent, Log, LogError, Position, SledLog};
+use crate::log::{Durability, Frame, IfAbsent, Log, Position, SledLog};
 use crate::objects::{FileObjects, Objects};
 
 /// Frames and objects are made durable in batches of about this many bytes: enough that a sync is shared, little
@@ -42,12 +42,12 @@ fn fill(reader: &mut Reader<&mut dyn Read>, path: &Path) -> Result<(), ImportErr
     while let Some(item) = reader.next().transpose()? {
         match item {
             Item::Object(bytes) => batch.object(bytes, &objects)?,
-            Item::Frame(bytes) => {
+            Item::Frame(frame) => {
                 if log.appended() == Position::START && !reader.totals().start.is_whole() {
                     let start = reader.totals().start;
                     log.begin_behind(start.seq, start.hash)?;
                 }
-                batch.frame(&bytes, &objects, log.as_mut())?;
+                batch.frame(&frame.as_frame(), &objects, log.as_mut())?;
             }
         }
     }
@@ -75,10 +75,9 @@ impl Batch {
         if self.object_bytes >= BATCH_BYTES { self.put(objects) } else { Ok(()) }
     }
 
-    fn frame(&mut self, bytes: &[u8], objects: &FileObjects, log: &mut dyn Log) -> Result<(), ImportError> {
-        let frame = Frame::parse(bytes).map_err(LogError::Refused)?;
-        log.append(&frame)?;
-        self.frame_bytes = self.frame_bytes.saturating_add(bytes.len());
+    fn frame(&mut self, frame: &Frame<'_>, objects: &FileObjects, log: &mut dyn Log) -> Result<(), ImportError> {
+        log.append(frame)?;
+        self.frame_bytes = self.frame_bytes.saturating_add(frame.bytes().len());
         if self.frame_bytes >= BATCH_BYTES {
             self.put(objects)?;
             log.barrier()?;

@@ -6,7 +6,7 @@ use std::io::Read;
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{BaseSearch, Chain, Frame, FrameHash, Position, Start};
+use crate::log::{BaseSearch, Chain, FrameBuf, FrameHash, Position, Start};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
 use crate::replay::{decode, state_of_base};
@@ -37,7 +37,7 @@ pub enum Item {
     /// An object.
     Object(Vec<u8>),
     /// A frame, which continues the one before. Everything that its events name came before it.
-    Frame(Vec<u8>),
+    Frame(FrameBuf),
 }
 
 impl<R> fmt::Debug for Reader<R> {
@@ -53,11 +53,10 @@ impl<R> fmt::Debug for Reader<R> {
 /// The bytes are left out: a frame may be 64 MiB.
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, bytes) = match self {
-            Item::Object(bytes) => ("Object", bytes),
-            Item::Frame(bytes) => ("Frame", bytes),
-        };
-        write!(f, "{name}({} bytes)", bytes.len())
+        match self {
+            Item::Object(bytes) => write!(f, "Object({} bytes)", bytes.len()),
+            Item::Frame(frame) => frame.fmt(f),
+        }
     }
 }
 
@@ -123,7 +122,8 @@ impl<R: Read> Reader<R> {
 
     fn frame(&mut self, bytes: Vec<u8>) -> Result<Item, EvlogError> {
         let at = self.totals.end.seq.next();
-        let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
+        let read = FrameBuf::parse(bytes).map_err(|found| EvlogError::Frame { at, found })?;
+        let frame = read.as_frame();
         if self.totals.frames == 0 && frame.first() > Seq(1) {
             self.begin_behind(Seq(frame.first().0 - 1), frame.header().previous);
         }
@@ -144,10 +144,10 @@ impl<R: Read> Reader<R> {
         }
         self.check_unnamed()?;
         self.totals.frames += 1;
-        self.totals.frame_bytes += bytes.len() as u64;
+        self.totals.frame_bytes += frame.bytes().len() as u64;
         self.totals.end = Position::of(&frame);
         self.totals.time = frame.header().time;
-        Ok(Item::Frame(bytes))
+        Ok(Item::Frame(read))
     }
 
     fn named(&mut self, seq: Seq, name: ObjectHash) -> Result<(), EvlogError> {

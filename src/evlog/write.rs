@@ -21,11 +21,9 @@ pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write)
     let base = (!start.is_whole()).then(|| BaseSearch::new(start.seq, start.hash));
     let mut stream = Stream { out, totals: Totals { start, ..Totals::NONE }, base, written: BTreeSet::new() };
     stream.raw(&header())?;
-    for bytes in reader.frames(start.first()) {
-        let bytes = bytes.map_err(EvlogError::Log)?;
-        let at = stream.totals.end.seq.next();
-        let frame = Frame::parse(&bytes).map_err(|found| EvlogError::Frame { at, found })?;
-        stream.frame(&frame, objects)?;
+    for frame in reader.frames(start.first()) {
+        let frame = frame.map_err(EvlogError::Log)?;
+        stream.frame(&frame.as_frame(), objects)?;
     }
     let end = stream.totals.encode();
     stream.block(END, &[&end])?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::start::{check_behind, check_forget, find_base};
-use super::{Chain, Frame, FrameError, Log, LogError, LogReader, Position, Start};
+use super::{Chain, Frame, FrameBuf, Log, LogError, LogReader, Position, Start};
 use crate::core::vocabulary::Seq;
 
 /// What a failure leaves behind. Nobody can know which: a disk may have written what it reports as failed.
@@ -231,7 +231,7 @@ impl LogReader for MemoryReader {
         self.0.stored().start()
     }
 
-    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_> {
         let stored = self.0.stored();
         let start = stored.start();
         let from = if from == Seq::ZERO { start.first() } else { from };
@@ -253,9 +253,10 @@ impl LogReader for MemoryReader {
             let (last, base, bytes) =
                 stored.frames.get(index).map(|(at, base, bytes)| (at.seq, *base, bytes.clone()))?;
             next = last.next();
-            let checked: Result<(), FrameError> = Frame::parse(&bytes).and_then(|frame| chain.check(&frame));
+            let read = FrameBuf::parse(bytes);
+            let checked = read.and_then(|frame| chain.check(&frame.as_frame()).map(|()| frame));
             failed = checked.is_err();
-            Some(checked.map(|()| bytes).map_err(|found| LogError::Damaged { at: base, found }))
+            Some(checked.map_err(|found| LogError::Damaged { at: base, found }))
         }))
     }
 

@@ -26,7 +26,7 @@ pub use anchor::{Anchor, AnchorError};
 pub use chain::Chain;
 pub use error::OpenError;
 pub use frame::{
-    CODEC_BINCODE, FORMAT_VERSION, Frame, FrameBuilder, FrameError, FrameHash, FrameHeader, HEADER_LENGTH,
+    CODEC_BINCODE, FORMAT_VERSION, Frame, FrameBuf, FrameBuilder, FrameError, FrameHash, FrameHeader, HEADER_LENGTH,
     MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
 };
 pub use memory::{Keep, MemoryDisk, MemoryLog};
@@ -103,11 +103,10 @@ pub trait LogReader: Send + Sync {
     /// Where the log begins.
     fn start(&self) -> Start;
 
-    /// The frames from the one that holds `from` (or the first after it), in order, as stored; with 0 from where the
-    /// log begins. What comes back is whole (length, CRC and hash hold) and chained to its predecessor within this
-    /// iteration; the iteration ends with the last frame appended when it got there, and after the first error. An event
+    /// The frames from the one that holds `from` (or the first after it), in order; with 0 from where the log begins.
+    /// What comes back is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the iteration ends with the last frame appended when it got there, and after the first error. An event
     /// that was deleted, before the iteration or during it, is [`LogError::Forgotten`].
-    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_>;
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_>;
 
     /// Another reader of the same log.
     fn another(&self) -> Box<dyn LogReader>;

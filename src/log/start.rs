@@ -5,7 +5,7 @@
 //! the state looks like is not the log's business.
 
 use super::frame::array;
-use super::{Chain, Frame, FrameError, FrameHash, LogError, LogReader, Position};
+use super::{Chain, Frame, FrameBuf, FrameError, FrameHash, LogError, LogReader, Position};
 use crate::codec::{self, Tag};
 use crate::core::vocabulary::{Epoch, Event, Seq, Timestamp};
 
@@ -194,26 +194,23 @@ pub(super) fn check_forget(start: Start, now: Start, last: Seq) -> Result<(), Lo
 /// Whether the first of `frames` is the one that follows `start`.
 pub(super) fn check_behind(
     start: Start,
-    mut frames: impl Iterator<Item = Result<Vec<u8>, LogError>>,
+    mut frames: impl Iterator<Item = Result<FrameBuf, LogError>>,
 ) -> Result<(), LogError> {
-    let Some(bytes) = frames.next().transpose()? else {
+    let Some(frame) = frames.next().transpose()? else {
         return Err(LogError::Damaged { at: start.first(), found: FrameError::Missing });
     };
-    let frame = Frame::parse(&bytes).map_err(|found| LogError::Damaged { at: start.first(), found })?;
-    start.chain().check(&frame).map_err(LogError::Refused)
+    start.chain().check(&frame.as_frame()).map_err(LogError::Refused)
 }
 
 /// The base of `start` in `frames`, which begin with the one that holds its first part.
 pub(super) fn find_base(
     start: Start,
-    frames: impl Iterator<Item = Result<Vec<u8>, LogError>>,
+    frames: impl Iterator<Item = Result<FrameBuf, LogError>>,
 ) -> Result<Base, LogError> {
     let mut search = BaseSearch::new(start.seq, start.hash);
-    for bytes in frames {
-        let bytes = bytes?;
+    for frame in frames {
         let damaged = |found| LogError::Damaged { at: start.base, found };
-        let frame = Frame::parse(&bytes).map_err(damaged)?;
-        match search.frame(&frame).map_err(damaged)? {
+        match search.frame(&frame?.as_frame()).map_err(damaged)? {
             Some(base) if base.start == start => return Ok(base),
             Some(_) | None => {}
         }

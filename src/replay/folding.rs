@@ -1,6 +1,6 @@
 //! Replaying a log while it is opened.
 
-use super::{ReplayError, decode, state_of_base};
+use super::{ReplayError, decoded, state_of_base};
 use crate::core::State;
 use crate::core::vocabulary::Seq;
 use crate::log::{Base, Frame, Position, Visitor};
@@ -43,7 +43,7 @@ impl Folding {
     }
 
     fn fold(&mut self, frame: &Frame<'_>) -> Result<(), ReplayError> {
-        decode(frame)?.iter().try_for_each(|event| self.state.fold(event)).map_err(ReplayError::Illegal)
+        decoded(frame).try_for_each(|event| self.state.fold(&event?).map_err(ReplayError::Illegal))
     }
 }
 

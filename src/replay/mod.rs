@@ -14,7 +14,7 @@ use crate::codec::state::decode_state;
 use crate::codec::{self, Tag};
 use crate::core::vocabulary::{CollectionId, Recorded, Seq, Timestamp};
 use crate::core::{Illegal, State};
-use crate::log::{self, Base, Frame, LogError, LogReader, Position};
+use crate::log::{self, Base, Frame, LogError, LogReader};
 
 pub use error::ReplayError;
 pub use folding::Folding;
@@ -34,9 +34,10 @@ pub enum Until {
 /// The events from `from` on, in order; with 0 from where the log begins. Ends after the first error.
 pub fn events(reader: &dyn LogReader, from: Seq) -> impl Iterator<Item = Result<Recorded, ReplayError>> + '_ {
     let mut failed = false;
-    frames(reader, from)
-        .flat_map(|frame| match frame {
-            Ok((_, events)) => events.into_iter().map(Ok).collect::<Vec<_>>(),
+    reader
+        .frames(from)
+        .flat_map(|frame| match frame.map_err(ReplayError::Log).and_then(|frame| decode(&frame.as_frame())) {
+            Ok(events) => events.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(error) => vec![Err(error)],
         })
         .skip_while(move |event| event.as_ref().is_ok_and(|event| event.seq < from))
@@ -82,18 +83,24 @@ pub fn begin_before(reader: &dyn LogReader, until: Until) -> Result<State, Repla
 /// When the log cannot be read up to there, does not add up, or begins later ([`LogError::Forgotten`]).
 pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
     let mut state = begin_before(reader, until)?;
+    let beyond = |event: &Recorded| match until {
+        Until::End => false,
+        Until::Seq(last) => event.seq > last,
+        Until::Time(at) => event.at > at,
+    };
     // Not "from where it begins": should the log be cut meanwhile, that is told.
-    for event in events(reader, state.last().next()) {
-        let event = event?;
-        let beyond = match until {
-            Until::End => false,
-            Until::Seq(last) => event.seq > last,
-            Until::Time(at) => event.at > at,
-        };
-        if beyond {
-            break;
+    let next = state.last().next();
+    for frame in reader.frames(next) {
+        for event in decoded(&frame?.as_frame()) {
+            let event = event?;
+            if event.seq < next {
+                continue;
+            }
+            if beyond(&event) {
+                return Ok(state);
+            }
+            state.fold(&event).map_err(ReplayError::Illegal)?;
         }
-        state.fold(&event).map_err(ReplayError::Illegal)?;
     }
     Ok(state)
 }
@@ -110,39 +117,21 @@ pub(crate) fn state_of_base(base: &Base) -> Result<State, ReplayError> {
     Ok(state)
 }
 
-/// What is known of a frame once it was read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameSummary {
-    pub(crate) position: Position,
-    pub(crate) bytes: u64,
-}
-
-/// The frames from the one that holds `from`, decoded.
-pub(crate) fn frames(
-    reader: &dyn LogReader,
-    from: Seq,
-) -> impl Iterator<Item = Result<(FrameSummary, Vec<Recorded>), ReplayError>> + '_ {
-    reader.frames(from).map(move |bytes| {
-        let bytes = bytes?;
-        let frame = Frame::parse(&bytes).map_err(|found| ReplayError::Log(LogError::Damaged { at: from, found }))?;
-        let summary = FrameSummary { position: Position::of(&frame), bytes: bytes.len() as u64 };
-        Ok((summary, decode(&frame)?))
-    })
-}
-
 /// The events of one frame.
 ///
 /// # Errors
 /// When one of them cannot be decoded.
 pub fn decode(frame: &Frame<'_>) -> Result<Vec<Recorded>, ReplayError> {
+    decoded(frame).collect()
+}
+
+/// The events of one frame, one after the other.
+pub(crate) fn decoded(frame: &Frame<'_>) -> impl Iterator<Item = Result<Recorded, ReplayError>> {
     let (at, epoch) = (frame.header().time, frame.header().epoch);
-    frame
-        .records()
-        .map(|record| {
-            let tag = Tag { event_type: record.event_type, version: record.version };
-            let (event, by) =
-                codec::decode(tag, record.payload).map_err(|error| ReplayError::Codec { seq: record.seq, error })?;
-            Ok(Recorded { seq: record.seq, at, epoch, by: by.map(Arc::new), event })
-        })
-        .collect()
+    frame.records().map(move |record| {
+        let tag = Tag { event_type: record.event_type, version: record.version };
+        let (event, by) =
+            codec::decode(tag, record.payload).map_err(|error| ReplayError::Codec { seq: record.seq, error })?;
+        Ok(Recorded { seq: record.seq, at, epoch, by: by.map(Arc::new), event })
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ReplayError, begin, frames};
+use super::{ReplayError, begin, decoded};
 use crate::core::State;
 use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::{FrameHash, LogReader, Position, Start};
@@ -122,21 +122,25 @@ impl<'v> Verification<'v> {
         let start = reader.start();
         let (last, head, digest) = (start.seq, start.hash, [0; 32]);
         let mut found = Verified { start, frames: 0, events: 0, objects: 0, bytes: 0, last, head, digest };
-        for frame in frames(reader, self.state.last().next()) {
-            let (summary, events) = frame?;
-            for event in &events {
-                self.state.fold(event).map_err(ReplayError::Illegal)?;
+        for frame in reader.frames(self.state.last().next()) {
+            let frame = frame?;
+            let frame = frame.as_frame();
+            let (position, mut touched) = (Position::of(&frame), Vec::new());
+            for event in decoded(&frame) {
+                let event = event?;
+                self.state.fold(&event).map_err(ReplayError::Illegal)?;
                 event.event.object().map_or(Ok(()), |root| self.object(event.seq, root))?;
+                touched.extend(event.event.collection(event.seq));
             }
-            for id in events.iter().filter_map(|event| event.event.collection(event.seq)) {
-                let violation = |violation| ReplayError::Violation { seq: summary.position.seq, violation };
+            for id in touched {
+                let violation = |violation| ReplayError::Violation { seq: position.seq, violation };
                 self.state.check_settled(id).map_err(violation)?;
             }
-            self.snapshots_at(summary.position)?;
+            self.snapshots_at(position)?;
             found.frames += 1;
-            found.events += events.len() as u64;
-            found.bytes += summary.bytes;
-            found.head = summary.position.hash;
+            found.events += u64::from(frame.header().count);
+            found.bytes += frame.bytes().len() as u64;
+            found.head = position.hash;
         }
         let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
         self.state.check().map_err(violation)?;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{SnapshotError, SnapshotHeader, Snapshots};
 use crate::core::State;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
-use crate::log::{Chain, Frame, LogError, LogReader, Position};
+use crate::log::{Chain, LogError, LogReader, Position};
 use crate::replay::{self, ReplayError};
 
 /// Up to where to fold: up to the last frame that ends at or before `seq` and is no later than `time`.
@@ -102,20 +102,19 @@ pub fn fold_until(
         None => begin(reader)?,
     };
     let mut chain = Chain::after(folded.position, folded.state.at());
-    for bytes in reader.frames(folded.position.seq.next()) {
-        let bytes = bytes?;
-        let at = folded.position.seq.next();
-        let damaged = |found| LogError::Damaged { at, found };
-        let frame = Frame::parse(&bytes).map_err(damaged)?;
+    for frame in reader.frames(folded.position.seq.next()) {
+        let frame = frame?;
+        let frame = frame.as_frame();
         if frame.last() > limit.seq || limit.time.is_some_and(|time| frame.header().time > time) {
             break;
         }
         if stop() {
             return Err(TakeError::Stopped);
         }
-        chain.check(&frame).map_err(damaged)?;
-        for event in replay::decode(&frame)? {
-            folded.state.fold(&event).map_err(ReplayError::Illegal)?;
+        let at = folded.position.seq.next();
+        chain.check(&frame).map_err(|found| LogError::Damaged { at, found })?;
+        for event in replay::decoded(&frame) {
+            folded.state.fold(&event?).map_err(ReplayError::Illegal)?;
         }
         folded.position = Position::of(&frame);
         folded.frames += 1;
@@ -149,7 +148,5 @@ fn begin(reader: &dyn LogReader) -> Result<Folded, TakeError> {
 /// Whether the frame that ends at `position` is in the log.
 fn is_in(reader: &dyn LogReader, position: Position) -> bool {
     let first = reader.frames(position.seq).next();
-    first.is_some_and(|bytes| {
-        bytes.is_ok_and(|bytes| Frame::parse(&bytes).is_ok_and(|frame| Position::of(&frame) == position))
-    })
+    first.is_some_and(|frame| frame.is_ok_and(|frame| Position::of(&frame.as_frame()) == position))
 }

@@ -50,9 +50,9 @@ impl Truth {
         let copy = PrivateCopy::of(whole).unwrap();
         let reader = copy.reader();
         let (anchor, mut state, mut frames) = (copy.anchor(), replay::begin(&*reader).unwrap(), BTreeMap::new());
-        for bytes in reader.frames(Seq::ZERO) {
-            let bytes = bytes.unwrap();
-            let frame = lastword::log::Frame::parse(&bytes).unwrap();
+        for frame in reader.frames(Seq::ZERO) {
+            let frame = frame.unwrap();
+            let frame = frame.as_frame();
             replay::decode(&frame).unwrap().iter().for_each(|event| state.fold(event).unwrap());
             frames.insert(frame.last(), (frame.hash(), state.digest()));
         }

@@ -126,10 +126,8 @@ fn deadlines_that_come_all_at_once_are_decided_in_portions() {
     lab.clock.advance(DAY);
     // Each admits its observation, aborts the task of the one before and creates a new one.
     until("all being admitted", || lab.handle.stats().unwrap().durable.0 >= before.durable.0 + 3 * MANY as u64);
-    let longest = lab.reader.frames(before.durable.next()).map(|frame| {
-        let frame = frame.unwrap();
-        lastword::log::Frame::parse(&frame).unwrap().header().count
-    });
+    let frames = lab.reader.frames(before.durable.next());
+    let longest = frames.map(|frame| frame.unwrap().as_frame().header().count);
     assert!(longest.max().unwrap() < 3 * MANY as u32, "a frame has room for 65,536 events, deadlines have no limit");
     assert!(lab.state().next_deadline().is_none());
     assert!(lab.state().collections().all(|(_, c)| c.pending.is_none() && c.generation == Generation(2)));

@@ -66,7 +66,7 @@ fn case_39_a_planted_secret_appears_nowhere() {
     told += &format!("{:?} {:?} ", lab.handle.list().unwrap(), lab.handle.stats().unwrap());
     told += &format!("{:?} {:?} {:?} ", lab.handle, lab.harness, lab.events());
     assert!(!told.contains(PLANTED), "{told}");
-    let log: Vec<u8> = lab.reader.frames(Seq::ZERO).flat_map(Result::unwrap).collect();
+    let log: Vec<u8> = lab.reader.frames(Seq::ZERO).flat_map(|frame| frame.unwrap().into_bytes()).collect();
     assert!(!log.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes()));
     let traced = trace_listener::heard();
     assert!(traced.contains("task_completed") && !traced.contains(PLANTED));

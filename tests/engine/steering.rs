@@ -144,7 +144,7 @@ fn counters_count() {
     assert_eq!((stats.attempts, stats.idle_workers, stats.looks, stats.queued), (1, 2, 0, 0));
     assert_eq!(stats.lag, std::time::Duration::from_secs(9));
     assert_eq!(stats.durable, lab.events().last().unwrap().seq);
-    let frames = lab.reader.frames(Seq::ZERO).map(|frame| frame.unwrap().len() as u64);
+    let frames = lab.reader.frames(Seq::ZERO).map(|frame| frame.unwrap().into_bytes().len() as u64);
     let lengths: Vec<u64> = frames.collect();
     let counted = stats.counted;
     assert_eq!((counted.events, counted.frames), (stats.durable.0, lengths.len() as u64));

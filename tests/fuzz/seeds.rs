@@ -12,7 +12,7 @@ use lastword::external::{
     FileVersion, Fragment, Layout, Manifest, PathSet, SeenFile, Segment, SegmentId, SegmentKey, SourcePath, Stat,
     store_set,
 };
-use lastword::log::{Frame, LogReader, Position};
+use lastword::log::{LogReader, Position};
 use lastword::objects::tree::{self, TreeError};
 use lastword::objects::{MemoryObjects, Objects};
 use lastword::replay;
@@ -63,16 +63,16 @@ fn log() -> Vec<Seed> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1.evlog");
     let story = EvlogFile::open(&path).unwrap();
     let (mut state, mut frames, mut states, mut headers) = (State::new(), Vec::new(), Vec::new(), Vec::new());
-    for (n, bytes) in story.frames(Seq::ZERO).enumerate() {
-        let bytes = bytes.unwrap();
-        let frame = Frame::parse(&bytes).unwrap();
+    for (n, read) in story.frames(Seq::ZERO).enumerate() {
+        let read = read.unwrap();
+        let frame = read.as_frame();
         replay::decode(&frame).unwrap().iter().for_each(|event| state.fold(event).unwrap());
         if n % 16 == 1 {
             let mut encoded = Vec::new();
             codec::state::encode_state(&state, &mut encoded).unwrap();
             headers.push(SnapshotHeader::of(&state, &encoded, Position::of(&frame)).encode());
             states.push(encoded);
-            frames.push(bytes);
+            frames.push(read.into_bytes());
         }
     }
     let anchors: Vec<_> = headers.iter().map(|header| [&b"LWHD\x01\0\x03\0"[..], &header[16..]].concat()).collect();

@@ -67,7 +67,7 @@ pub fn payload(seq: Seq, size: usize) -> Vec<u8> {
 }
 
 pub fn read_all(reader: &dyn LogReader) -> Result<Vec<Vec<u8>>, LogError> {
-    reader.frames(Seq::ZERO).collect()
+    reader.frames(Seq::ZERO).map(|frame| Ok(frame?.into_bytes())).collect()
 }
 
 pub fn frame(bytes: &[u8]) -> Frame<'_> {

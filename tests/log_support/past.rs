@@ -7,7 +7,7 @@ use lastword::codec::encode;
 use lastword::core::vocabulary::{Event, Seq, Timestamp};
 use lastword::log::{FrameBuilder, FrameHash, Log, LogError, LogReader, Start, base_of};
 
-use super::{Writer, frame, payload};
+use super::{Writer, payload};
 
 /// A body that is not all alike, in more than one part.
 pub fn body() -> Vec<u8> {
@@ -36,13 +36,13 @@ pub fn append_base(log: &mut dyn Log, at: Seq, hash: FrameHash, which: std::ops:
 
 /// The hash of the frame that ends at `seq`.
 pub fn hash_at(reader: &dyn LogReader, seq: Seq) -> FrameHash {
-    let bytes = reader.frames(seq).next().unwrap().unwrap();
-    assert_eq!(frame(&bytes).last(), seq);
-    frame(&bytes).hash()
+    let first = reader.frames(seq).next().unwrap().unwrap();
+    assert_eq!(first.as_frame().last(), seq);
+    first.as_frame().hash()
 }
 
 pub fn firsts(reader: &dyn LogReader, from: u64) -> Result<Vec<u64>, LogError> {
-    reader.frames(Seq(from)).map(|bytes| bytes.map(|bytes| frame(&bytes).first().0)).collect()
+    reader.frames(Seq(from)).map(|frame| frame.map(|frame| frame.as_frame().first().0)).collect()
 }
 
 /// Ten frames of three events, and the base for the first five.

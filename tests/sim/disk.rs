@@ -74,7 +74,7 @@ impl Disk {
 
     /// A copy of the log, as a backup has it.
     pub(crate) fn backup(&self) -> Vec<Vec<u8>> {
-        self.reader.frames(Seq::ZERO).map(|frame| frame.unwrap()).collect()
+        self.reader.frames(Seq::ZERO).map(|frame| frame.unwrap().into_bytes()).collect()
     }
 
     /// Puts a backup in the place of the log.

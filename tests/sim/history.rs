@@ -75,8 +75,8 @@ impl Sim {
             return;
         }
         let found = self.disk.reader().frames(acknowledged.seq).next();
-        let bytes = found.expect("Durable: an acknowledged frame is gone").unwrap();
-        let found = Position::of(&Frame::parse(&bytes).unwrap());
+        let found = found.expect("Durable: an acknowledged frame is gone").unwrap();
+        let found = Position::of(&found.as_frame());
         assert_eq!(found, acknowledged, "Durable: another frame lies where one was acknowledged");
     }
 
@@ -113,9 +113,8 @@ impl Sim {
         if header.position.seq < reader.start().seq {
             return None;
         }
-        let bytes = reader.frames(header.position.seq).next();
-        let is_ours = match bytes {
-            Some(bytes) => bytes.is_ok_and(|bytes| Position::of(&Frame::parse(&bytes).unwrap()) == header.position),
+        let is_ours = match reader.frames(header.position.seq).next() {
+            Some(frame) => frame.is_ok_and(|frame| Position::of(&frame.as_frame()) == header.position),
             None => false,
         };
         if !is_ours {

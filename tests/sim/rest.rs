@@ -50,7 +50,7 @@ impl Sim {
         self.destination.shelf.trouble(self.dice.clone(), 0);
         self.workers_calm();
         let collections = self.state().collections();
-        let policies: Vec<(Name, Policy)> = collections.map(|(_, c)| (c.name.clone(), c.policy.clone())).collect();
+        let policies: Vec<(Name, Policy)> = collections.map(|(_, c)| (c.name.clone(), (*c.policy).clone())).collect();
         for (name, policy) in policies {
             let policy = Policy { resync: Resync(None), attempt_timeout: AttemptTimeout(None), ..policy };
             assert!(self.say(Command::Declare(Box::new(Declaration::new(name).policy(policy)))));

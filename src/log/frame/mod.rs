@@ -138,11 +138,6 @@ impl<'a> Frame<'a> {
         Ok(Frame { bytes, header, hash })
     }
 
-    /// A frame of which these parts were returned by [`parse`](Self::parse) before.
-    pub(super) fn from_checked(bytes: &'a [u8], header: FrameHeader, hash: FrameHash) -> Self {
-        Frame { bytes, header, hash }
-    }
-
     /// The length of the whole frame that begins with `bytes`, for readers of a stream: at least its header has
     /// to be there.
     ///
@@ -203,6 +198,43 @@ impl<'a> Frame<'a> {
             rest = behind;
             Some(Record { seq: base.plus(index), event_type, version, payload })
         })
+    }
+}
+
+/// A [`Frame`] that owns its bytes. Whoever reads a log gets these, and has nothing to check again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FrameBuf {
+    bytes: Vec<u8>,
+    header: FrameHeader,
+    hash: FrameHash,
+}
+
+impl FrameBuf {
+    /// Takes `bytes` for exactly one frame and checks all of it.
+    ///
+    /// # Errors
+    /// As [`Frame::parse`].
+    pub fn parse(bytes: Vec<u8>) -> Result<FrameBuf, FrameError> {
+        let Frame { header, hash, .. } = Frame::parse(&bytes)?;
+        Ok(FrameBuf { bytes, header, hash })
+    }
+
+    /// The frame.
+    #[must_use]
+    pub fn as_frame(&self) -> Frame<'_> {
+        Frame { bytes: &self.bytes, header: self.header, hash: self.hash }
+    }
+
+    /// The frame as it is stored.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for FrameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_frame().fmt(f)
     }
 }
 

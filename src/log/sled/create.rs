@@ -18,7 +18,7 @@ use crate::core::vocabulary::Seq;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
 use crate::log::start::find_base;
-use crate::log::{Chain, Frame, OpenError, Position, Visitor};
+use crate::log::{Chain, OpenError, Position, Visitor};
 
 /// 1 GiB: up to here the copy that is put aside costs at most about a second, most of it never reaching the disk.
 /// A larger log is opened without it.
@@ -107,9 +107,9 @@ pub(super) fn check(engine: &Engine, anchor: &Anchor, visitor: &mut dyn Visitor)
     let resumed = begin(engine, visitor, &mut read)?;
     // From HEAD on if the visitor goes on behind it: what HEAD names has to be there, and chained to the end.
     let mut frames = Frames::new(engine, resumed.min(named.seq), None);
-    while let Some(bytes) = frames.next().transpose()? {
+    while let Some(frame) = frames.next().transpose()? {
         read += 1;
-        let Some(frame) = frames.last_as_frame(&bytes) else { break };
+        let frame = frame.as_frame();
         if frame.first() <= named.seq && named.seq <= frame.last() && Position::of(&frame) != named {
             return Err(OpenError::OtherThanAnchor { seq: named.seq, expected: named.hash, found: frame.hash() });
         }
@@ -136,9 +136,7 @@ fn begin(engine: &Engine, visitor: &mut dyn Visitor, read: &mut u64) -> Result<S
         }
         *read += 1;
         let there = Frames::new(engine, known.seq, None).next();
-        let there = there.is_some_and(|bytes| {
-            bytes.is_ok_and(|bytes| Frame::parse(&bytes).is_ok_and(|frame| Position::of(&frame) == known))
-        });
+        let there = there.is_some_and(|frame| frame.is_ok_and(|frame| Position::of(&frame.as_frame()) == known));
         if there && visitor.resume(known) {
             return Ok(known.seq);
         }

@@ -8,7 +8,7 @@ use ::sled::{IVec, Iter};
 use super::engine::{Engine, PART_LENGTH, key};
 use crate::core::vocabulary::Seq;
 use crate::log::frame::array;
-use crate::log::{Chain, Frame, FrameError, FrameHash, FrameHeader, LogError, LogReader, MAX_FRAME_LENGTH, Start};
+use crate::log::{Chain, Frame, FrameBuf, FrameError, LogError, LogReader, MAX_FRAME_LENGTH, Start};
 
 /// A frame never has more parts than this.
 const MAX_PARTS: usize = MAX_FRAME_LENGTH.div_ceil(PART_LENGTH);
@@ -21,7 +21,7 @@ impl LogReader for SledReader {
         self.0.start()
     }
 
-    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, LogError>> + Send + '_> {
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_> {
         Box::new(Frames::new(&self.0, from, Some(self.0.appended())))
     }
 
@@ -39,7 +39,6 @@ pub(super) struct Frames<'a> {
     /// The event that comes next.
     from: Seq,
     chain: Chain,
-    last: Option<(FrameHeader, FrameHash)>,
 }
 
 enum State {
@@ -62,7 +61,7 @@ impl<'a> Frames<'a> {
         let start = engine.start();
         let from = if from == Seq::ZERO { start.first() } else { from };
         let chain = if from == start.first() { start.chain() } else { Chain::anywhere() };
-        Frames { engine, state: State::Start, until, from, chain, last: None }
+        Frames { engine, state: State::Start, until, from, chain }
     }
 
     /// The chain of what was read so far.
@@ -70,12 +69,7 @@ impl<'a> Frames<'a> {
         self.chain
     }
 
-    /// The frame that was read last and whose bytes are `bytes`, without hashing them a second time.
-    pub(super) fn last_as_frame<'b>(&self, bytes: &'b [u8]) -> Option<Frame<'b>> {
-        self.last.map(|(header, hash)| Frame::from_checked(bytes, header, hash))
-    }
-
-    fn read(&mut self) -> Result<Option<Vec<u8>>, LogError> {
+    fn read(&mut self) -> Result<Option<FrameBuf>, LogError> {
         if let State::Start = self.state {
             self.check_there(self.from)?;
             if self.until.is_some_and(|until| until < self.from) {
@@ -93,7 +87,8 @@ impl<'a> Frames<'a> {
                 Some(_) => Err(LogError::Damaged { at: expected, found: FrameError::Missing }),
             };
         };
-        let frame = Frame::parse(&bytes).map_err(|found| LogError::Damaged { at: base, found })?;
+        let read = FrameBuf::parse(bytes).map_err(|found| LogError::Damaged { at: base, found })?;
+        let frame = read.as_frame();
         if frame.first() != base {
             let found = FrameError::Gap { expected: base, found: frame.first() };
             return Err(LogError::Damaged { at: base, found });
@@ -102,8 +97,7 @@ impl<'a> Frames<'a> {
         // Only now is it certain that nothing was deleted while it was looked for.
         self.check_there(self.from)?;
         self.from = frame.last().next();
-        self.last = Some((*frame.header(), frame.hash()));
-        Ok(Some(bytes))
+        Ok(Some(read))
     }
 
     /// An event that was deleted is not one that is missing.
@@ -161,7 +155,7 @@ impl<'a> Frames<'a> {
 }
 
 impl Iterator for Frames<'_> {
-    type Item = Result<Vec<u8>, LogError>;
+    type Item = Result<FrameBuf, LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if matches!(self.state, State::Ended) {

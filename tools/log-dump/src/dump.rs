@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lastword::codec::{self, CodecError, Tag};
 use lastword::core::vocabulary::{Recorded, Timestamp};
 use lastword::describe::Describer;
-use lastword::log::{Frame, LogError, Record};
+use lastword::log::{Frame, Record};
 use lastword::replay::{self, ReplayError};
 use serde::Serialize;
 
@@ -118,12 +118,9 @@ pub(crate) fn each(
 ) -> Result<(), Failure> {
     // Names whose declarations were deleted are in the state that stands for them.
     let mut describer = Describer::behind(&replay::begin(input.reader())?);
-    for bytes in input.reader().frames(input.start().first()) {
-        let bytes = bytes?;
-        let frame = Frame::parse(&bytes).map_err(|found| {
-            let at = input.last();
-            Failure::from(LogError::Damaged { at, found })
-        })?;
+    for frame in input.reader().frames(input.start().first()) {
+        let frame = frame?;
+        let frame = frame.as_frame();
         if selection.is_over(frame.first(), frame.header().time) {
             break;
         }

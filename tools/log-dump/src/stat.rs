@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use lastword::core::vocabulary::{Seq, Timestamp};
-use lastword::log::{Frame, LogError};
+use lastword::core::vocabulary::Timestamp;
 use serde::Serialize;
 
 use crate::args::{LogArgs, SelectionArgs};
@@ -114,14 +113,13 @@ fn count_types(
 fn count_frames(input: &Input) -> Result<StatLine, Failure> {
     let mut stat = StatLine { events_per_frame_min: u64::MAX, ..StatLine::default() };
     let (first, mut events) = (input.start().first(), 0_u64);
-    for bytes in input.reader().frames(first) {
-        let bytes = bytes?;
-        let frame = Frame::parse(&bytes)
-            .map_err(|found| Failure::from(LogError::Damaged { at: Seq(first.0 + events), found }))?;
+    for frame in input.reader().frames(first) {
+        let frame = frame?;
+        let frame = frame.as_frame();
         let count = u64::from(frame.header().count);
         events += count;
         stat.frames += 1;
-        stat.frame_bytes += bytes.len() as u64;
+        stat.frame_bytes += frame.bytes().len() as u64;
         stat.events_per_frame_min = stat.events_per_frame_min.min(count);
         stat.events_per_frame_max = stat.events_per_frame_max.max(count);
     }

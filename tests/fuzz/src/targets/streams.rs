@@ -1,7 +1,7 @@
 //! The portable stream.
 
 use lastword::evlog::{self, EvlogError, Item, Reader};
-use lastword::log::{Frame, FrameHash, Log, MemoryDisk};
+use lastword::log::{FrameHash, Log, MemoryDisk};
 use lastword::objects::{MemoryObjects, Objects};
 
 use super::array;
@@ -32,7 +32,7 @@ fn check(bytes: &[u8]) {
         for item in Reader::new(bytes).unwrap() {
             match item.unwrap() {
                 Item::Object(object) => drop(objects.put(&[object]).unwrap()),
-                Item::Frame(frame) => log.append(&Frame::parse(&frame).unwrap()).unwrap(),
+                Item::Frame(frame) => log.append(&frame.as_frame()).unwrap(),
             }
         }
         log.barrier().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lastword::core::State;
 use lastword::core::vocabulary::{Command, Declaration, Kind, Name, Seq, Source, Timestamp};
-use lastword::log::{Durability, Frame, IfAbsent, Log, SledLog};
+use lastword::log::{Durability, IfAbsent, Log, SledLog};
 use lastword::reducer::Reducer;
 
 use super::scale::grouped;
@@ -72,7 +72,7 @@ fn payload(reader: &dyn lastword::log::LogReader, from: Seq) -> Result<u64> {
     let mut bytes = 0;
     for frame in reader.frames(from) {
         let frame = frame?;
-        bytes += Frame::parse(&frame)?.records().map(|record| record.payload.len() as u64).sum::<u64>();
+        bytes += frame.as_frame().records().map(|record| record.payload.len() as u64).sum::<u64>();
     }
     Ok(bytes)
 }

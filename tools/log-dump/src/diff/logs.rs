@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::describe::counted;
-use lastword::log::{Frame, FrameHash, LogError, Start};
+use lastword::log::{FrameHash, Start};
 use serde::Serialize;
 
 use crate::args::SelectionArgs;
@@ -82,10 +82,9 @@ fn apart(exit: Exit, how: &str, start: Start) -> Failure {
 }
 
 fn frames(input: &Input, from: Seq) -> impl Iterator<Item = Result<Common, Failure>> + '_ {
-    input.reader().frames(from).map(|bytes| {
-        let bytes = bytes?;
-        let damaged = |found| Failure::from(LogError::Damaged { at: input.last(), found });
-        let frame = Frame::parse(&bytes).map_err(damaged)?;
+    input.reader().frames(from).map(|frame| {
+        let frame = frame?;
+        let frame = frame.as_frame();
         Ok(Common { seq: frame.last(), hash: frame.hash(), time: Some(frame.header().time) })
     })
 }

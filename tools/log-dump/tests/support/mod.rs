@@ -79,7 +79,7 @@ pub fn shorten(path: &Path, at: Seq, parts: u32) {
 /// Where frames end.
 pub fn ends(reader: &dyn LogReader) -> Vec<(Seq, FrameHash)> {
     let end = |bytes: Vec<u8>| Frame::parse(&bytes).map(|frame| (frame.last(), frame.hash())).unwrap();
-    reader.frames(Seq::ZERO).map(|bytes| end(bytes.unwrap())).collect()
+    reader.frames(Seq::ZERO).map(|bytes| end(bytes.unwrap().into_bytes())).collect()
 }
 
 pub fn encoded(event: &Event) -> (u16, u16, Vec<u8>) {
