@@ -77,6 +77,16 @@ fn forge(change: impl FnOnce(&mut Vec<u8>)) -> Result<(), FrameError> {
 }
 
 #[test]
+fn the_length_is_known_from_the_header_and_not_before() {
+    let frame = fixture();
+    assert_eq!(Frame::length_from(&frame[..HEADER_LENGTH]), Ok(frame.len()));
+    for length in [0, 3, HEADER_LENGTH - 1] {
+        let too_short = FrameError::TooShort { needed: HEADER_LENGTH, found: length };
+        assert_eq!(Frame::length_from(&frame[..length]), Err(too_short));
+    }
+}
+
+#[test]
 fn a_lie_with_right_checks_is_told_by_its_name() {
     assert_eq!(forge(|_| ()), Ok(()));
     assert_eq!(forge(|b| b[4] = 2), Err(FrameError::TooNew { version: 2 }));

@@ -202,6 +202,8 @@ mod tests {
         let rest = MAX_FRAME_LENGTH - builder.length() - RECORD_HEADER_LENGTH;
         assert!(builder.push(1, 1, &megabyte[..rest + 1]).is_err());
         builder.push(1, 1, &megabyte[..rest]).unwrap();
-        assert_eq!(seal(&mut builder, 1).unwrap().bytes().len(), MAX_FRAME_LENGTH);
+        let frame = seal(&mut builder, 1).unwrap();
+        assert_eq!(frame.bytes().len(), MAX_FRAME_LENGTH);
+        assert_eq!(Frame::parse(frame.bytes()), Ok(frame));
     }
 }
