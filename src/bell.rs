@@ -23,6 +23,9 @@ pub(crate) struct Bell<T> {
 #[derive(Debug, Default)]
 struct Inner<T> {
     value: T,
+    /// Threads that sleep. To wake nobody is a system call all the same, and most answers come before they are waited
+    /// for when many are asked for at once.
+    sleepers: usize,
     seats: u64,
     wakers: BTreeMap<u64, Waker>,
 }
@@ -33,7 +36,10 @@ pub(crate) struct Seat(Option<u64>);
 
 impl<T> Bell<T> {
     pub(crate) fn new(value: T) -> Bell<T> {
-        Bell { inner: Mutex::new(Inner { value, seats: 0, wakers: BTreeMap::new() }), rung: Condvar::new() }
+        Bell {
+            inner: Mutex::new(Inner { value, sleepers: 0, seats: 0, wakers: BTreeMap::new() }),
+            rung: Condvar::new(),
+        }
     }
 
     /// Looks at the value, or changes what nobody waits for.
@@ -46,9 +52,12 @@ impl<T> Bell<T> {
         let mut inner = self.lock();
         let result = change(&mut inner.value);
         let wakers = std::mem::take(&mut inner.wakers);
+        let sleeps = inner.sleepers > 0;
         // Wakers are code of others: they are called without the lock, and one that panics harms nobody else.
         drop(inner);
-        self.rung.notify_all();
+        if sleeps {
+            self.rung.notify_all();
+        }
         for waker in wakers.into_values() {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
@@ -60,13 +69,16 @@ impl<T> Bell<T> {
     pub(crate) fn wait<R>(&self, mut see: impl FnMut(&mut T) -> ControlFlow<R, Option<Duration>>) -> R {
         let mut inner = self.lock();
         loop {
-            inner = match see(&mut inner.value) {
+            let nap = match see(&mut inner.value) {
                 ControlFlow::Break(result) => return result,
-                ControlFlow::Continue(None) => self.rung.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                ControlFlow::Continue(Some(nap)) => {
-                    self.rung.wait_timeout(inner, nap).unwrap_or_else(PoisonError::into_inner).0
-                }
-            }
+                ControlFlow::Continue(nap) => nap,
+            };
+            inner.sleepers += 1;
+            inner = match nap {
+                None => self.rung.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(nap) => self.rung.wait_timeout(inner, nap).unwrap_or_else(PoisonError::into_inner).0,
+            };
+            inner.sleepers -= 1;
         }
     }
 
