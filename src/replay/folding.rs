@@ -1,8 +1,10 @@
 //! Replaying a log while it is opened.
 
+use std::collections::BTreeSet;
+
 use super::{ReplayError, decoded, state_of_base};
 use crate::core::State;
-use crate::core::vocabulary::Seq;
+use crate::core::vocabulary::{CollectionId, Seq};
 use crate::log::{Base, Frame, Position, Visitor};
 use crate::snapshot::{SnapshotError, Snapshots};
 
@@ -13,6 +15,8 @@ pub struct Folding {
     snapshots: Option<Snapshots>,
     state: State,
     resumed: Seq,
+    /// What has changed since the snapshot: the rest of it was checked when it was loaded.
+    touched: BTreeSet<CollectionId>,
     error: Option<ReplayError>,
 }
 
@@ -38,12 +42,24 @@ impl Folding {
             return Err(error);
         }
         let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
-        self.state.check().map_err(violation)?;
+        if self.resumed == Seq::ZERO {
+            self.state.check().map_err(violation)?;
+        } else {
+            self.touched.iter().try_for_each(|id| self.state.check_settled(*id)).map_err(violation)?;
+            self.state.check_books().map_err(violation)?;
+        }
         Ok(self.state)
     }
 
     fn fold(&mut self, frame: &Frame<'_>) -> Result<(), ReplayError> {
-        decoded(frame).try_for_each(|event| self.state.fold(&event?).map_err(ReplayError::Illegal))
+        for event in decoded(frame) {
+            let event = event?;
+            self.state.fold(&event).map_err(ReplayError::Illegal)?;
+            if self.resumed > Seq::ZERO {
+                self.touched.extend(event.event.collection(event.seq));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn state_of_base(base: &Base) -> Result<State, ReplayError> {
         let illegal = Illegal { seq, event: "base_frame", why: "its state is that of another event" };
         return Err(ReplayError::Illegal(illegal));
     }
-    state.check().map_err(|violation| ReplayError::Violation { seq, violation })?;
+    state.check_parts().map_err(|violation| ReplayError::Violation { seq, violation })?;
     Ok(state)
 }
 

@@ -73,7 +73,7 @@ impl Snapshots {
     pub fn load(&self, seq: Seq) -> Result<(SnapshotHeader, State), SnapshotError> {
         let (header, state) = self.load_unchecked(seq)?;
         header.check_digest(&state)?;
-        state.check().map_err(|_| SnapshotError::Damaged("an invariant does not hold in its state"))?;
+        state.check_parts().map_err(|_| SnapshotError::Damaged("an invariant does not hold in its state"))?;
         Ok((header, state))
     }
 
