@@ -112,7 +112,8 @@ impl State {
             }
             Event::LimitsChanged { limits } => {
                 self.limits = limits.clone();
-                self.indices.ready = Indices::ready((self.at, &self.limits), &self.collections, &self.orphans);
+                let (orphans, draining) = (&self.orphans, &self.draining);
+                self.indices = Indices::of((self.at, &self.limits), &self.collections, orphans, draining)?;
             }
             _ => {}
         }

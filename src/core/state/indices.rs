@@ -86,44 +86,39 @@ impl Indices {
         orphans: &BTreeMap<CollectionId, Orphan>,
         draining: &BTreeMap<Token, Draining>,
     ) -> Result<Indices, &'static str> {
-        // Sets are collected and not inserted into one by one: that is faster, and leaves no gaps in them.
+        // What is collected and not inserted one by one is made faster, and has no gaps.
         let names: BTreeMap<_, _> = collections.iter().map(|(id, collection)| (collection.name.clone(), *id)).collect();
         if names.len() < collections.len() {
             return Err("two collections have one name");
         }
-        let entries = || {
-            let live = collections.iter().map(|(id, collection)| (*id, Entry::of(*id, collection)));
-            live.chain(orphans.iter().map(|(id, orphan)| (*id, Entry::of_orphan(orphan))))
-        };
-        let graces = draining.iter().filter_map(|(token, d)| Some((d.grace_until?, Deadline::Grace(*token))));
-        Ok(Indices {
-            names,
-            ready: Indices::ready((at, limits), collections, orphans),
-            deadlines: entries().flat_map(|(id, entry)| entry.timed(id)).chain(graces).collect(),
-            drains: draining.iter().map(|(token, draining)| (draining.attempt.collection, *token)).collect(),
-            owed: entries().filter_map(|(id, entry)| Some((entry.owed?, id))).collect(),
-            haunted: entries().filter(|(_, entry)| entry.haunted).map(|(id, _)| id).collect(),
-        })
-    }
-
-    /// Who is next, made from the rest.
-    pub(super) fn ready(
-        (at, limits): (Timestamp, &Limits),
-        collections: &BTreeMap<CollectionId, Box<Collection>>,
-        orphans: &BTreeMap<CollectionId, Orphan>,
-    ) -> Ready {
         let mut ready = Ready::default();
         ready.advance(at);
+        let (mut deadlines, mut owed, mut haunted) = (Vec::new(), Vec::new(), Vec::new());
+        let mut add = |id: CollectionId, owner: Owner<'_>, entry: Entry| {
+            entry.place.into_iter().for_each(|place| ready.insert(owner, place));
+            ready.hold(owner, 0, entry.holds);
+            deadlines.extend(entry.timed(id));
+            owed.extend(entry.owed.map(|due| (due, id)));
+            haunted.extend(entry.haunted.then_some(id));
+        };
         for (id, collection) in collections {
-            let Entry { place, holds, .. } = Entry::of(*id, collection);
             let owner = Owner { kind: &collection.kind, name: &collection.name, limits };
-            place.into_iter().for_each(|place| ready.insert(owner, place));
-            ready.hold(owner, 0, holds);
+            add(*id, owner, Entry::of(*id, collection));
         }
-        for Orphan { kind, name, draining, .. } in orphans.values() {
-            ready.hold(Owner { kind, name, limits }, 0, *draining);
+        for (id, orphan) in orphans {
+            let owner = Owner { kind: &orphan.kind, name: &orphan.name, limits };
+            add(*id, owner, Entry::of_orphan(orphan));
         }
-        ready
+        let graces = draining.iter().filter_map(|(token, d)| Some((d.grace_until?, Deadline::Grace(*token))));
+        deadlines.extend(graces);
+        Ok(Indices {
+            names,
+            ready,
+            deadlines: deadlines.into_iter().collect(),
+            drains: draining.iter().map(|(token, draining)| (draining.attempt.collection, *token)).collect(),
+            owed: owed.into_iter().collect(),
+            haunted: haunted.into_iter().collect(),
+        })
     }
 
     /// A collection has changed, and what is to be said of it with it.
@@ -132,9 +127,7 @@ impl Indices {
             before.place.into_iter().for_each(|place| self.ready.remove(owner, place));
             after.place.into_iter().for_each(|place| self.ready.insert(owner, place));
         }
-        if before.holds != after.holds {
-            self.ready.hold(owner, before.holds, after.holds);
-        }
+        self.ready.hold(owner, before.holds, after.holds);
         for (deadline, (before, after)) in TIMED.into_iter().zip(before.deadlines.into_iter().zip(after.deadlines)) {
             let timed = |at: Option<Timestamp>| at.map(|at| (at, deadline(id)));
             exchange(&mut self.deadlines, timed(before), timed(after));

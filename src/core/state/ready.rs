@@ -109,6 +109,9 @@ impl Ready {
 
     /// Attempts of one owner hold `after` workers, where they held `before`.
     pub(super) fn hold(&mut self, owner: Owner<'_>, before: u32, after: u32) {
+        if before == after {
+            return;
+        }
         let change = |count: &mut u32| *count = (*count + after).saturating_sub(before);
         change(&mut self.total);
         if owner.limits.kinds.contains_key(owner.kind) {
