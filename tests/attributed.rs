@@ -30,6 +30,14 @@ fn every_event_reads_back_with_whoever_asked_for_it() {
 }
 
 #[test]
+fn the_highest_bit_of_a_version_is_none_of_it() {
+    for version in [0, 1, 5, 0x7fff] {
+        assert_eq!(Tag { event_type: 7, version: version | 1 << 15 }.payload_version(), version);
+        assert_eq!(Tag { event_type: 7, version }.payload_version(), version);
+    }
+}
+
+#[test]
 fn who_asked_is_read_as_strictly_as_everything_else() {
     let tag = Tag { event_type: 21, version: 1 | 1 << 15 };
     let decode = |by: &[u8]| codec::decode(tag, &[by, &[4]].concat());

@@ -213,6 +213,29 @@ fn a_thousand_small_additions_leave_few_segments() {
 }
 
 #[test]
+fn the_tenth_small_addition_gathers_the_nine_before() {
+    let (spec, mut collection) = (spec_of(1_000), Collection::new());
+    // Not small: what has half of the target stays as it is.
+    let mut fragments = vec![fragment("large", 1, 0, 990), fragment("half", 1, 0, 500)];
+    collection.apply(&spec, fragments[..1].to_vec());
+    collection.apply(&spec, fragments.clone());
+    assert_eq!(collection.segments.len(), 2);
+    for n in 0..9 {
+        fragments.push(fragment(&format!("small-{n}"), 1, 0, 10));
+        let plan = collection.apply(&spec, fragments.clone());
+        assert_eq!((plan.kept.len(), plan.new.len(), plan.dropped.len()), (n + 2, 1, 0));
+    }
+    // A file that changed is no addition, however many small segments lie about.
+    fragments[0] = fragment("large", 2, 0, 990);
+    let plan = collection.apply(&spec, fragments.clone());
+    assert_eq!((plan.kept.len(), plan.new.len(), plan.dropped.len()), (10, 1, 1));
+    fragments.push(fragment("small-9", 1, 0, 10));
+    let plan = collection.apply(&spec, fragments.clone());
+    assert_eq!((plan.kept.len(), plan.new.len(), plan.dropped.len()), (2, 1, 9));
+    assert_eq!(plan.new[0].rows, 100);
+}
+
+#[test]
 fn case_22_a_source_without_files_has_no_segments() {
     let (spec, mut collection) = (spec_of(1_000), Collection::new());
     let first = collection.apply(&spec, all(&thousand_files()));

@@ -1,9 +1,11 @@
 //! The reducer alone, on a log in memory: batches, times, epochs, and its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is a test's report")]
 
+use std::time::Duration;
+
 use lastword::core::State;
 use lastword::core::vocabulary::{Command, Declaration, Epoch, Event, Generation, Kind, Name, Seq, Source, Timestamp};
-use lastword::log::{Keep, Log, LogReader, MemoryDisk};
+use lastword::log::{Anchor, Durability, IfAbsent, Keep, Log, LogReader, MemoryDisk, SledLog};
 use lastword::reducer::{Reducer, ReducerError};
 use lastword::replay::{self, Until};
 
@@ -90,4 +92,19 @@ fn after_a_failure_it_is_dead_and_says_so() {
         assert!(matches!(reducer.commit(NOW), Err(ReducerError::Dead)));
         assert!(matches!(reducer.close(), Err(ReducerError::Dead)));
     }
+}
+
+#[test]
+fn time_and_the_end_reach_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = SledLog::open(&path, IfAbsent::Create, Durability::Power).unwrap();
+    let mut reducer = Reducer::open(Box::new(log), State::new(), "test", NOW, NOW).unwrap();
+    reducer.commit(NOW).unwrap();
+    let head = || Anchor::parse(&std::fs::read(path.join("HEAD")).unwrap()).unwrap();
+    assert_eq!((head().position.seq, head().clean), (Seq::ZERO, false));
+    reducer.tick(Duration::ZERO).unwrap();
+    assert_eq!((head().position, head().clean), (reducer.durable_position(), false));
+    reducer.close().unwrap();
+    assert!(head().clean);
 }
