@@ -276,6 +276,9 @@ fn case_16_what_may_not_be_in_a_manifest_is_found() {
     );
     assert!(with(&|s| s[0].fragments[0].version.stat.inode = 9).ends_with("is there in two versions"));
     assert!(with(&|s| s[0].output = Some(vec![0; 4_097])).ends_with("is longer than 4096 bytes"));
+    let mut longest = good.clone();
+    longest[0].output = Some(vec![0; 4_096]);
+    assert_eq!(check(&longest), Ok(()));
 }
 
 #[test]
