@@ -25,6 +25,10 @@ use crate::snapshot::{Folded, Limit, SnapshotError, Snapshots, TakeError, fold_u
 /// Events between two snapshots, unless it is set otherwise: a second or two of replay.
 pub(super) const EVENTS_PER_SNAPSHOT: u64 = 100_000;
 
+/// A snapshot costs in proportion to the collections, however few of them have changed. So many events for each of them lie
+/// between two, or a machine with a million collections would do little else.
+const EVENTS_PER_COLLECTION: u64 = 4;
+
 /// A shutdown takes a snapshot if it spares the next start at least one part in so many of what a snapshot is taken for
 /// anyway.
 const WORTH_AT_SHUTDOWN: u64 = 100;
@@ -180,7 +184,7 @@ impl History {
     }
 
     /// Begins what is due, one thing at a time.
-    fn begin_due(&mut self, durable: Seq, now: Timestamp) {
+    fn begin_due(&mut self, durable: Seq, now: Timestamp, collections: usize) {
         if self.second_reader.is_some() || self.base.is_some() {
             return;
         }
@@ -190,8 +194,11 @@ impl History {
         } else if self.is_base_due(durable, now) {
             self.last_base = durable;
             self.begin_base(self.retention.limit(durable, now));
-        } else if self.every.is_some_and(|every| durable.0 - self.last_snapshot.0 >= every) {
-            self.begin_snapshot(durable);
+        } else if let Some(every) = self.every {
+            let worth = every.max(EVENTS_PER_COLLECTION.saturating_mul(collections as u64));
+            if durable.0 - self.last_snapshot.0 >= worth {
+                self.begin_snapshot(durable);
+            }
         }
     }
 
@@ -300,7 +307,8 @@ impl Engine {
             self.forget(start)?;
         }
         if self.stopping.is_none() {
-            self.history.begin_due(self.reducer.durable(), self.time.now());
+            let collections = self.reducer.state().len();
+            self.history.begin_due(self.reducer.durable(), self.time.now(), collections);
         }
         Ok(())
     }
