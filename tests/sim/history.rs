@@ -23,6 +23,9 @@ pub(crate) struct Copies {
     /// Header and body of each, as a file would hold them.
     snapshots: Vec<([u8; SNAPSHOT_HEADER_LENGTH], Vec<u8>)>,
     backup: Option<Vec<Vec<u8>>>,
+    /// A backup was put back, and no writer has opened it yet. Whoever puts one back has a clock that is right, and has it
+    /// until then: by nothing else can an epoch be told from those of the log that is lost.
+    pub(crate) is_restored: bool,
     base: Option<Base>,
 }
 
@@ -198,6 +201,7 @@ impl Sim {
         self.counts.add("backups restored");
         self.trace(|| "a backup is put in the place of the log".to_owned());
         self.disk.restore(&backup);
+        self.copies.is_restored = true;
         self.clock.set_right();
         self.copies.snapshots.clear();
         self.witness.forget_all();

@@ -271,6 +271,7 @@ impl Sim {
         let wall = self.clock.wall;
         let committed = self.writer().commit(wall).unwrap_or_else(|error| panic!("{error}"));
         self.acknowledged = self.reducer().durable_position();
+        self.copies.is_restored = false;
         let monotonic = self.clock.monotonic;
         self.writer().tick(monotonic).unwrap();
         self.check();
@@ -330,7 +331,7 @@ impl Sim {
             let down = self.dice.millis(0, 600_000);
             self.clock.pass_until(self.clock.monotonic + down);
         }
-        if self.weather.jump > 0 && self.dice.chance(300) {
+        if self.weather.jump > 0 && !self.copies.is_restored && self.dice.chance(300) {
             self.clock.jump(&mut self.dice);
         }
         let may_restore = expected.is_none() && sleeper.is_none() && !self.is_calm;
