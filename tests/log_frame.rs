@@ -2,6 +2,7 @@
 // Helpers of tests report like tests do; clippy's exception covers only the functions marked as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use lastword::codec::state::STATE_VERSION;
 use lastword::core::vocabulary::{Epoch, Seq, Timestamp};
 use lastword::log::{Frame, FrameBuilder, FrameError, FrameHash, HEADER_LENGTH};
 use proptest::prelude::*;
@@ -83,6 +84,17 @@ fn the_length_is_known_from_the_header_and_not_before() {
     for length in [0, 3, HEADER_LENGTH - 1] {
         let too_short = FrameError::TooShort { needed: HEADER_LENGTH, found: length };
         assert_eq!(Frame::length_from(&frame[..length]), Err(too_short));
+    }
+}
+
+#[test]
+fn what_a_newer_program_may_read_is_told_from_damage() {
+    let part = |version| FrameError::BasePart { at: Seq(7), version };
+    for newer in [FrameError::TooNew { version: 2 }, FrameError::UnknownCodec { codec: 9 }, part(STATE_VERSION + 1)] {
+        assert!(newer.is_too_new(), "{newer}");
+    }
+    for damaged in [FrameError::NoVersion, FrameError::Reserved, part(STATE_VERSION), part(0)] {
+        assert!(!damaged.is_too_new(), "{damaged}");
     }
 }
 

@@ -1,12 +1,15 @@
 //! Opening a log, and creating one so that a crash anywhere is finished the next time.
 //!
-//! Creation: the directory, `LOCK`, `HEAD` at 0 without `complete`, sled in `new/`, everything synced, `new/` renamed to
-//! `sled/`, the directory synced, `HEAD` with `complete`. As long as `complete` is not there no frame was ever
-//! appended, so what a crash left can be thrown away.
+//! Creation: the directory, `LOCK`, `HEAD` at 0 without `complete`, sled in `new/made/`, its files copied to `new/`,
+//! everything synced, `new/` renamed to `sled/`, the directory synced, `HEAD` with `complete`. As long as `complete` is not
+//! there no frame was ever appended, so what a crash left can be thrown away.
+//!
+//! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that has
+//! lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -183,21 +186,33 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
     }
     make_directory(&directory.objects())?;
     make_directory(&new)?;
-    let engine = or_without_ballast(directory, &new, || Engine::open(&new, Held::Lock { _file: Arc::clone(lock) }))?;
+    let made = new.join("made");
+    make_directory(&made)?;
+    let engine = or_without_ballast(directory, &made, || Engine::open(&made, Held::Lock { _file: Arc::clone(lock) }))?;
     engine.flush().map_err(|failure| OpenError::Engine(failure.text))?;
     drop(engine);
-    make_private(&new)?;
     for name in ["db", "conf"] {
-        let path = new.join(name);
-        let file = File::open(&path).map_err(OpenError::io("opening", &path))?;
+        let (from, to) = (made.join(name), new.join(name));
+        let file = File::open(&from).map_err(OpenError::io("opening", &from))?;
         wait_until_unlocked(&file);
-        file.sync_all().map_err(OpenError::io("syncing", &path))?;
+        copy_synced(file, &to).map_err(OpenError::io("copying", &from))?;
     }
+    remove(&made)?;
+    make_directory(&new.join("blobs"))?;
     sync_directory(&new.join("blobs"))?;
     sync_directory(&new)?;
     fs::rename(&new, directory.sled()).map_err(OpenError::io("renaming", &new))?;
     sync_directory(directory.path())?;
     sync_parent(directory.path())
+}
+
+/// Byte by byte: a copy that shares its blocks would share what is on the disk, and that may be older than what is read.
+fn copy_synced(mut from: File, to: &Path) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    target.write_all(&bytes)?;
+    target.sync_all()
 }
 
 fn open_and_check(
@@ -208,12 +223,13 @@ fn open_and_check(
 ) -> Result<(Engine, File, Checked), OpenError> {
     let sled = directory.sled();
     sweep_snapshots(&sled)?;
+    // Before sled opens it: a sync of sled's that fails meanwhile, and of which it says nothing, is told to this one.
+    let path = directory.db();
+    let db = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("opening", &path))?;
     let engine = or_without_ballast(directory, &sled, || Engine::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
     make_private(&sled)?;
     let checked = check(&engine, anchor, visitor)?;
     check_blobs(directory)?;
-    let path = directory.db();
-    let db = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("opening", &path))?;
     // What sled repaired while it opened, and a snapshot it may have renamed into place.
     db.sync_data().map_err(OpenError::io("syncing", &path))?;
     sync_directory(&sled)?;
