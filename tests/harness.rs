@@ -239,7 +239,13 @@ fn a_source_that_moves_for_ever_is_not_driven_for_ever() {
     harness.declare(declaration("notes", "lake"));
     let text = said(|| drop(harness.run_until_settled()));
     assert!(text.contains("not settled after"), "{text}");
-    harness.assert_condition("notes", "moving");
+    // An attempt may just be running; time stands still again, and no other follows it.
+    let condition = || harness.view("notes").condition;
+    let moves = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        condition().name() == "moving"
+    });
+    assert!(moves, "{:?}", condition());
 }
 
 #[test]
