@@ -55,6 +55,15 @@ fn an_attempt_of_another_epoch_is_found() {
 }
 
 #[test]
+fn two_collections_of_one_name_are_no_state() {
+    let (world, _) = World::started(at_once());
+    let mut twice = parts(&world);
+    let collection = twice.collections[&world.view().id].clone();
+    twice.collections.insert(CollectionId(Seq(1_000)), collection);
+    assert_eq!(State::restore(twice).unwrap_err(), "two collections have one name");
+}
+
+#[test]
 fn what_was_miscounted_is_found() {
     let (world, _) = World::started(at_once());
     let miscounted = ("SameFold", "draining attempts are miscounted");
