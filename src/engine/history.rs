@@ -22,7 +22,7 @@ use crate::log::{LogReader, Position, Start};
 use crate::reducer::ReducerError;
 use crate::snapshot::{Folded, Limit, SnapshotError, Snapshots, TakeError, fold_until, take};
 
-/// Events between two snapshots, unless it is set otherwise: a second or two of replay.
+/// Events between two snapshots, unless it is set otherwise: about a tenth of a second of replay.
 pub(super) const EVENTS_PER_SNAPSHOT: u64 = 100_000;
 
 /// A snapshot costs in proportion to the collections, however few of them have changed. So many events for each of them lie

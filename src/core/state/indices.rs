@@ -86,7 +86,7 @@ impl Indices {
         orphans: &BTreeMap<CollectionId, Orphan>,
         draining: &BTreeMap<Token, Draining>,
     ) -> Result<Indices, &'static str> {
-        // What is collected and not inserted one by one is made faster, and has no gaps.
+        // Sets that are collected, and not inserted into one by one, are made faster and have no gaps.
         let names: BTreeMap<_, _> = collections.iter().map(|(id, collection)| (collection.name.clone(), *id)).collect();
         if names.len() < collections.len() {
             return Err("two collections have one name");
