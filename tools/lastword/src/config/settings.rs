@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     /// How many bytes a look may read to know the content of files. 8 MiB: a hint that only times have moved is worth
     /// some milliseconds of reading, and not more.
     pub(crate) learning: u64,
-    /// After how many events a snapshot is taken; 0 for never. A second or two of replay.
+    /// After how many events a snapshot is taken; 0 for never. About a tenth of a second of replay.
     pub(crate) snapshot_every: u64,
     /// How much of the log is kept: all of it.
     pub(crate) retain: Retention,
