@@ -53,12 +53,10 @@ impl State {
                     self.end_orphaned(ended, *reason, recorded)
                 }
             }
-            Event::CompletionRejected { .. }
-                if !self.collections.contains_key(&id) && !self.orphans.contains_key(&id) =>
-            {
-                Ok(())
-            }
             Event::CompletionRejected { token, .. } if !self.collections.contains_key(&id) => {
+                if !self.orphans.contains_key(&id) {
+                    return Ok(());
+                }
                 self.change_orphan(id, |orphan| {
                     orphan.obligations.came_back(*token, (recorded.seq, recorded.at), None);
                     Ok(())
