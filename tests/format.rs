@@ -177,7 +177,7 @@ fn small_frame(builder: &mut FrameBuilder, root: ObjectHash) -> Vec<u8> {
     let until = Timestamp(story::START + 250);
     let seen = Event::SourceObserved {
         collection: CollectionId(Seq(4)),
-        observed,
+        observed: observed.into(),
         delta: None,
         admission: Admission::Settling { until },
     };
@@ -384,7 +384,8 @@ fn ends_object(level: u8, key: &[u8]) -> bool {
 fn the_vectors_of_fingerprints_hold() {
     let word = |content| Word { source: Source::new("s").unwrap(), spec: Spec::default(), content };
     let seen = Observed { version: Version::new(&[0]).unwrap(), set: None };
-    let rows = [("unversioned", word(Content::Unversioned)), ("observed, version `00`", word(Content::Observed(seen)))];
+    let rows =
+        [("unversioned", word(Content::Unversioned)), ("observed, version `00`", word(Content::Observed(seen.into())))];
     let mut expected = String::from("| source | spec | content | fingerprint |\n|---|---|---|---|\n");
     for (content, word) in rows {
         writeln!(expected, "| `s` | `{{}}` | {content} | `{}` |", word.fingerprint().unwrap()).unwrap();

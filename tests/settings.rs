@@ -118,7 +118,7 @@ fn a_declaration_that_says_little_is_what_the_page_says() {
     let Some(Event::CollectionDeclared { spec, versioned, policy, revision, .. }) = events.as_slice().first() else {
         panic!("{events:?}");
     };
-    assert_eq!(*policy, Policy::default());
+    assert_eq!(*policy, Policy::default().into());
     let real = [
         ("spec", spec.as_str().to_owned()),
         ("versioned", versioned.to_string()),

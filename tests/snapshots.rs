@@ -386,7 +386,7 @@ fn the_documented_snapshot_is_what_is_written() {
         source,
         spec,
         versioned: false,
-        policy: Policy::default(),
+        policy: Policy::default().into(),
         revision: None,
         wanted,
     };

@@ -1,6 +1,7 @@
 //! Payloads to events, from every version that was ever written.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bincode::Options;
@@ -69,7 +70,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 source: reader.check(Source::recorded(r.source))?,
                 spec: reader.spec(r.spec)?,
                 versioned: r.versioned,
-                policy: r.policy.into(),
+                policy: Policy::from(r.policy).shared(),
                 revision: r.revision,
                 wanted: r.wanted.map(Fingerprint),
             }
@@ -86,7 +87,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         }
         POLICY_CHANGED => {
             let r: PolicyChangedV1 = reader.read()?;
-            let (policy, revision) = (r.policy.into(), r.revision);
+            let (policy, revision) = (Policy::from(r.policy).shared(), r.revision);
             let resync_at = r.resync_at.map(Timestamp);
             Event::PolicyChanged { collection: collection(r.collection), policy, revision, resync_at }
         }
@@ -105,7 +106,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         }
         SOURCE_OBSERVED => {
             let r: SourceObservedV1<'_> = reader.read()?;
-            let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
+            let (observed, delta) = (Arc::new(reader.observed(&r.observed)?), r.delta.map(Into::into));
             let admission = r.admission.into();
             Event::SourceObserved { collection: collection(r.collection), observed, delta, admission }
         }
@@ -119,7 +120,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 HoldCauseV1::Empty => HoldCause::Empty,
                 HoldCauseV1::MostGone { gone, of } => HoldCause::MostGone { gone, of },
             };
-            let (observed, delta) = (reader.observed(&r.observed)?, r.delta.map(Into::into));
+            let (observed, delta) = (Arc::new(reader.observed(&r.observed)?), r.delta.map(Into::into));
             let fingerprint = Fingerprint(r.fingerprint);
             Event::CollectionHeld { collection: collection(r.collection), observed, delta, cause, fingerprint }
         }
@@ -177,7 +178,8 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                     segments: r.segments.map(|s| SegmentCounts { kept: s.kept, new: s.new, dropped: s.dropped }),
                     rows: r.rows,
                     output: r.output.map(Into::into),
-                },
+                }
+                .shared(),
                 resync_at: r.resync_at.map(Timestamp),
             }
         }

@@ -49,7 +49,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
                 source: source.as_str(),
                 spec: spec.as_str(),
                 versioned: *versioned,
-                policy: policy.into(),
+                policy: (&**policy).into(),
                 revision: *revision,
                 wanted: wanted.map(|f| f.0),
             };
@@ -64,7 +64,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             write(SPEC_CHANGED, &SpecChangedV1 { collection: id(*collection), spec, admission }, out)
         }
         Event::PolicyChanged { collection, policy, revision, resync_at } => {
-            let (policy, revision, resync_at) = (policy.into(), *revision, resync_at.map(|t| t.0));
+            let (policy, revision, resync_at) = ((&**policy).into(), *revision, resync_at.map(|t| t.0));
             write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy, revision, resync_at }, out)
         }
         Event::CollectionDropped { collection } => write_only(COLLECTION_DROPPED, *collection, out),
@@ -80,7 +80,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             write(REFRESH_REQUESTED, &RefreshRequestedV1 { collection, force, reason, resync_at }, out)
         }
         Event::SourceObserved { collection, observed, delta, admission } => {
-            let (observed, delta, admission) = (observed.into(), delta.map(Into::into), (*admission).into());
+            let (observed, delta, admission) = ((&**observed).into(), delta.map(Into::into), (*admission).into());
             write(SOURCE_OBSERVED, &SourceObservedV1 { collection: id(*collection), observed, delta, admission }, out)
         }
         Event::ObservationFailed { collection, cause } => {
@@ -91,7 +91,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
                 HoldCause::Empty => HoldCauseV1::Empty,
                 HoldCause::MostGone { gone, of } => HoldCauseV1::MostGone { gone: *gone, of: *of },
             };
-            let (observed, delta) = (observed.into(), delta.map(Into::into));
+            let (observed, delta) = ((&**observed).into(), delta.map(Into::into));
             let record =
                 CollectionHeldV1 { collection: id(*collection), observed, delta, cause, fingerprint: fingerprint.0 };
             write(COLLECTION_HELD, &record, out)
@@ -217,8 +217,15 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
 }
 
 fn write<R: Serialize>(event_type: u16, record: &R, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
-    let tag = Tag { event_type, version: 1 };
-    options().serialize_into(out, record).map_err(|error| CodecError::Payload { tag, problem: error.to_string() })?;
+    let (tag, begin) = (Tag { event_type, version: 1 }, out.len());
+    let failed = |problem| CodecError::Payload { tag, problem };
+    // Under a limit bincode counts the bytes of a record before it writes them. Here they are counted afterwards.
+    bincode::DefaultOptions::new().serialize_into(&mut *out, record).map_err(|error| failed(error.to_string()))?;
+    let length = (out.len() - begin) as u64;
+    if length > MOST_PAYLOAD {
+        out.truncate(begin);
+        return Err(failed(format!("it has {length} bytes, and at most {MOST_PAYLOAD} are allowed")));
+    }
     Ok(tag)
 }
 

@@ -85,7 +85,7 @@ pub struct Applied {
     /// When.
     pub at: Timestamp,
     /// What was built.
-    pub result: Built,
+    pub result: Arc<Built>,
     /// The word that it was built from.
     pub word: Arc<Word>,
 }
@@ -149,7 +149,7 @@ impl Collection {
             name: name.clone(),
             kind: kind.clone(),
             versioned: *versioned,
-            policy: policy.shared(),
+            policy: Arc::clone(policy),
             revision: *revision,
             latest: Arc::clone(&latest),
             wanted: None,
@@ -187,7 +187,7 @@ impl Collection {
 
     /// The last observation of the source as it is declared now.
     #[must_use]
-    pub fn observed(&self) -> Option<&Observed> {
+    pub fn observed(&self) -> Option<&Arc<Observed>> {
         match &self.latest.content {
             Content::Observed(observed) => Some(observed),
             Content::Unversioned | Content::Unknown => None,
@@ -196,7 +196,7 @@ impl Collection {
 
     /// The files of what is applied.
     #[must_use]
-    pub fn applied_observed(&self) -> Option<&Observed> {
+    pub fn applied_observed(&self) -> Option<&Arc<Observed>> {
         match &self.applied.as_ref()?.word.content {
             Content::Observed(observed) => Some(observed),
             Content::Unversioned | Content::Unknown => None,
@@ -273,8 +273,8 @@ impl Collection {
     }
 
     /// The word that an observation makes.
-    pub(super) fn observed_as(&self, observed: &Observed) -> Word {
+    pub(super) fn observed_as(&self, observed: &Arc<Observed>) -> Word {
         let Word { source, spec, .. } = &*self.latest;
-        Word { source: source.clone(), spec: spec.clone(), content: Content::Observed(observed.clone()) }
+        Word { source: source.clone(), spec: spec.clone(), content: Content::Observed(Arc::clone(observed)) }
     }
 }

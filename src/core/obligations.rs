@@ -7,6 +7,7 @@
 //! never taken over: it is discarded whenever that can be, until the zombie is known to be gone.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::collection::Applied;
 use super::vocabulary::{Built, Delivery, Event, Recorded, Seq, Timestamp, Token};
@@ -59,9 +60,9 @@ pub struct Leaving {
     /// Attempts that ended without a commit.
     pub tokens: Vec<Token>,
     /// The result that was replaced.
-    pub before: Option<Built>,
+    pub before: Option<Arc<Built>>,
     /// The result that is live from here on; nothing after the collection was dropped.
-    pub after: Option<Built>,
+    pub after: Option<Arc<Built>>,
 }
 
 /// Leftovers that are kept to be taken over. A collection that fails or changes more often than this without a commit
@@ -115,7 +116,7 @@ impl Obligations {
     }
 
     /// An attempt was given up and may go on. If there are too many, the oldest has gone on for long enough.
-    pub(super) fn haunt(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Built>) {
+    pub(super) fn haunt(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         self.zombies.push(token);
         if self.zombies.len() > MOST_ZOMBIES {
             let oldest = self.zombies.remove(0);
@@ -124,7 +125,7 @@ impl Obligations {
     }
 
     /// An abandoned attempt has come back after all: it makes nothing more.
-    pub(super) fn came_back(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Built>) {
+    pub(super) fn came_back(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         if self.zombies.contains(&token) {
             self.zombies.retain(|zombie| *zombie != token);
             self.bury(vec![token], event, after);
@@ -132,7 +133,7 @@ impl Obligations {
     }
 
     /// The process of all abandoned attempts is gone.
-    pub(super) fn bury_zombies(&mut self, event: (Seq, Timestamp), after: Option<&Built>) {
+    pub(super) fn bury_zombies(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         let zombies = std::mem::take(&mut self.zombies);
         if !zombies.is_empty() {
             self.bury(zombies, event, after);
@@ -140,18 +141,18 @@ impl Obligations {
     }
 
     /// What zombies have made is discarded for the last time. No attempt may take it over, so this need not wait.
-    fn bury(&mut self, tokens: Vec<Token>, event: (Seq, Timestamp), after: Option<&Built>) {
+    fn bury(&mut self, tokens: Vec<Token>, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         self.owe_discard(event, Leaving { tokens, before: None, after: after.cloned() });
     }
 
     /// Nobody can take the leftovers over any more, and `before` was replaced by `after`. What zombies have made so far
     /// goes as well, every time.
-    pub(super) fn discard(&mut self, event: (Seq, Timestamp), before: Option<Built>, after: Option<&Built>) {
-        let replaced = |before: &Built| {
+    pub(super) fn discard(&mut self, event: (Seq, Timestamp), before: Option<Arc<Built>>, after: Option<&Arc<Built>>) {
+        let replaced = |before: &Arc<Built>| {
             after.is_none_or(|after| before.manifest != after.manifest || before.output != after.output)
         };
         // A result that names nothing can still be live under the collection's name, until that is gone.
-        let names = |before: &Built| after.is_none() || before.manifest.is_some() || before.output.is_some();
+        let names = |before: &Arc<Built>| after.is_none() || before.manifest.is_some() || before.output.is_some();
         let before = before.filter(replaced).filter(names);
         let mut tokens = std::mem::take(&mut self.leftovers);
         tokens.extend(&self.zombies);
@@ -172,7 +173,7 @@ impl Obligations {
     }
 
     /// Gives up the older half of too many leftovers. Not while an attempt runs: it may be taking them over.
-    pub(super) fn bound(&mut self, event: (Seq, Timestamp), after: Option<&Built>) {
+    pub(super) fn bound(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         if self.leftovers.len() > MOST_LEFTOVERS {
             let kept = self.leftovers.split_off(MOST_LEFTOVERS / 2);
             self.discard(event, None, after);

@@ -3,6 +3,7 @@
 mod check;
 mod fold;
 mod indices;
+mod names;
 mod ready;
 mod restore;
 
@@ -145,7 +146,7 @@ impl State {
     /// The incarnation that has this name now.
     #[must_use]
     pub fn id_of(&self, name: &Name) -> Option<CollectionId> {
-        self.indices.names.get(name).copied()
+        self.indices.names.find(name, &self.collections)
     }
 
     /// All collections, in the order of their declaration.
@@ -155,7 +156,9 @@ impl State {
 
     /// All collections, by name.
     pub fn by_name(&self) -> impl Iterator<Item = (CollectionId, &Collection)> {
-        self.indices.names.values().filter_map(|id| self.collections.get(id).map(|collection| (*id, &**collection)))
+        let mut all: Vec<_> = self.collections().collect();
+        all.sort_unstable_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        all.into_iter()
     }
 
     /// The attempt with this token, if it was told to stop and has not been seen to end.

@@ -73,7 +73,7 @@ impl Described<'_> {
                 line.source = Some(source.as_str());
                 line.spec = raw(spec);
                 line.versioned = Some(*versioned);
-                line.policy = Some(policy.into());
+                line.policy = Some((&**policy).into());
             }
             Event::SourceChanged { source, admission, .. } => {
                 line.admits(*admission);
@@ -84,7 +84,7 @@ impl Described<'_> {
                 line.spec = raw(spec);
             }
             Event::PolicyChanged { policy, revision, resync_at, .. } => {
-                line.policy = Some(policy.into());
+                line.policy = Some((&**policy).into());
                 line.revision = *revision;
                 line.resync_at = resync_at.map(|at| at.to_string());
             }

@@ -241,7 +241,7 @@ mod tests {
             source: Source::new("lake/").unwrap(),
             spec: Spec::parse(r#"{"b":1}"#).unwrap(),
             versioned: true,
-            policy: Policy::default(),
+            policy: Policy::default().into(),
             revision: None,
             wanted: None,
         };

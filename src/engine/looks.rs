@@ -252,7 +252,7 @@ fn job(
         name: collection.name.clone(),
         source: collection.latest.source.clone(),
         spec: collection.latest.spec.clone(),
-        known: collection.observed().cloned(),
+        known: collection.observed().map(|observed| (**observed).clone()),
         applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.word)).cloned(),
         began,
         started,

@@ -135,7 +135,7 @@ mod tests {
         let (source, spec) = (Source::new("s").unwrap(), Spec::default());
         let set = PathSet { root: set, files: 1, bytes: 1 };
         let observed = Observed { version: Version::new(b"v").unwrap(), set: Some(set) };
-        let content = Content::Observed(observed.clone());
+        let content = Content::Observed(observed.clone().into());
         let fingerprint = Word { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap();
         let declared = Event::CollectionDeclared {
             name: Name::new("n").unwrap(),
@@ -143,13 +143,13 @@ mod tests {
             source,
             spec,
             versioned: true,
-            policy: Policy::default(),
+            policy: Policy::default().into(),
             revision: None,
             wanted: None,
         };
         let admission = Admission::Admitted { wanted: Some(fingerprint), generation: Generation(1) };
         let collection = CollectionId(Seq(2));
-        let seen = Event::SourceObserved { collection, observed, delta: None, admission };
+        let seen = Event::SourceObserved { collection, observed: observed.into(), delta: None, admission };
         let mut log = MemoryLog::new();
         let mut frame = FrameBuilder::new();
         for event in [Event::WriterOpened { software: "t".into() }, declared, seen] {

@@ -154,7 +154,7 @@ mod tests {
             let asked =
                 Look { name, source: &source, spec: &spec, known: None, applied: None, objects: &*objects, wall };
             let Observed { version, set } = external.observer().unwrap().look(&asked).unwrap().observed;
-            let word = Arc::new(Word { source, spec, content: Content::Observed(Observed { version, set }) });
+            let word = Arc::new(Word { source, spec, content: Content::Observed(Observed { version, set }.into()) });
             Lake { external, objects, word, attempts: 0 }
         }
 

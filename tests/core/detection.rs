@@ -211,7 +211,7 @@ fn a_change_is_admitted_after_a_quiet_period_with_its_last_value() {
     }
     assert_eq!(world.advance(millis(1)), ["source_observed", "task_created"]);
     assert_eq!((world.view().wanted, world.collection().generation), (world.view().latest, Generation(2)));
-    assert_eq!(world.collection().observed(), Some(&observed(5)));
+    assert_eq!(world.collection().observed(), Some(&observed(5).into()));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn case_41_a_worker_that_looked_too_early_is_failed_but_not_believed() {
     let FailureClass::SourceMoved(Some(mut seen)) = moved_to(2) else { panic!("not moved") };
     seen.began = Some(early);
     assert_eq!(world.fail(attempt, FailureClass::SourceMoved(Some(seen))), ["attempt_failed", "attempt_ended"]);
-    assert_eq!(world.collection().observed(), Some(&observed(1)));
+    assert_eq!(world.collection().observed(), Some(&observed(1).into()));
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn case_42_what_moved_under_the_old_source_says_nothing_of_the_new_one() {
     assert_eq!(world.resource("s2"), ["source_changed"]);
     assert_eq!(world.observe(1), ["source_observed"]);
     world.fail(attempt, moved_to(0));
-    assert_eq!(world.collection().observed(), Some(&observed(1)), "nobody has seen s2 empty");
+    assert_eq!(world.collection().observed(), Some(&observed(1).into()), "nobody has seen s2 empty");
     let attempt = world.assign();
     world.complete(attempt);
     assert_eq!(world.condition(), "fresh");

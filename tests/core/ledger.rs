@@ -114,8 +114,8 @@ impl Ledger {
     pub(crate) fn discard(&mut self, id: CollectionId, leaving: &Leaving) {
         let account = self.of.entry(id).or_default();
         let mut removed: Outputs = leaving.tokens.iter().copied().collect();
-        removed.extend(leaving.before.iter().flat_map(read));
-        for kept in leaving.after.iter().flat_map(read) {
+        removed.extend(leaving.before.as_deref().into_iter().flat_map(read));
+        for kept in leaving.after.as_deref().into_iter().flat_map(read) {
             removed.remove(&kept);
         }
         assert!(removed.is_disjoint(&account.live), "what is live is discarded");

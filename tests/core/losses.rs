@@ -136,7 +136,7 @@ fn case_21_a_loss_under_a_new_spec_is_still_the_persons_to_confirm() {
     let attempt = world.assign();
     world.complete(attempt);
     let Content::Observed(applied) = &world.view().applied.unwrap().word.content.clone() else { panic!("unobserved") };
-    assert_eq!(applied, &files(1, 100), "built from what was there before the loss");
+    assert_eq!(**applied, files(1, 100), "built from what was there before the loss");
     assert_eq!(world.condition(), "held");
 }
 

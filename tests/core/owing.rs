@@ -93,7 +93,7 @@ fn a_result_that_names_nothing_is_discarded_when_its_collection_is_dropped() {
     world.drop_it();
     let (_, _, first) = world.state.first_obligation(attempt.collection).unwrap();
     let Owed::Discard(leaving) = &first.owed else { panic!("{first:?}") };
-    assert_eq!((&leaving.before, &leaving.after), (&Some(nameless), &None));
+    assert_eq!((&leaving.before, &leaving.after), (&Some(nameless.into()), &None));
 }
 
 #[test]

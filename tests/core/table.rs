@@ -63,7 +63,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
     let (source, spec) = (Source::new("s1").unwrap(), Spec::default());
     let worker = WorkerName::new("w1").unwrap();
     let word = |spec: &Spec, version| {
-        let content = Content::Observed(observed(version));
+        let content = Content::Observed(observed(version).into());
         Word { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap()
     };
     let generation = Generation(2);
@@ -78,7 +78,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             source,
             spec,
             versioned: true,
-            policy: at_once(),
+            policy: at_once().into(),
             revision: None,
             wanted: None,
         },
@@ -91,21 +91,21 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             Event::SpecChanged { collection, spec: other, admission }
         }
         "policy_changed" => {
-            Event::PolicyChanged { collection, policy: Policy::default(), revision: None, resync_at: None }
+            Event::PolicyChanged { collection, policy: Policy::default().into(), revision: None, resync_at: None }
         }
         "source_observed settling" => {
             let admission = Admission::Settling { until: at };
-            Event::SourceObserved { collection, observed: observed(2), delta: None, admission }
+            Event::SourceObserved { collection, observed: observed(2).into(), delta: None, admission }
         }
         "source_observed admitted" => {
             let admission = Admission::Admitted { wanted: Some(word(&spec, 2)), generation };
-            Event::SourceObserved { collection, observed: observed(2), delta: None, admission }
+            Event::SourceObserved { collection, observed: observed(2).into(), delta: None, admission }
         }
         "observation_failed" => Event::ObservationFailed { collection, cause: "gone".into() },
         "collection_held" => {
             let fingerprint = word(&spec, 0);
             let (observed, cause) = (observed(0), HoldCause::Empty);
-            Event::CollectionHeld { collection, observed, delta: None, cause, fingerprint }
+            Event::CollectionHeld { collection, observed: observed.into(), delta: None, cause, fingerprint }
         }
         "hold_confirmed" => Event::HoldConfirmed { collection, fingerprint, generation },
         "collection_dropped" => Event::CollectionDropped { collection },
@@ -134,7 +134,15 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
         }
         "task_completed" => {
             let result = Built::default();
-            Event::TaskCompleted { collection, task, attempt: number, token, fingerprint, result, resync_at: None }
+            Event::TaskCompleted {
+                collection,
+                task,
+                attempt: number,
+                token,
+                fingerprint,
+                result: result.into(),
+                resync_at: None,
+            }
         }
         "attempt_failed" => Event::AttemptFailed {
             collection,
@@ -294,7 +302,7 @@ fn nothing_waits_for_the_end_of_a_task_that_is_not_live() {
     for (status, may) in [("idle", false), ("waiting", true), ("running", true), ("parked", false)] {
         let (world, attempt) = world(status);
         let (collection, admission) = (attempt.collection, Admission::Waiting);
-        let waits = Event::SourceObserved { collection, observed: observed(2), delta: None, admission };
+        let waits = Event::SourceObserved { collection, observed: observed(2).into(), delta: None, admission };
         assert_eq!(folds(&world, waits), may, "{status}");
     }
 }

@@ -192,7 +192,9 @@ impl Witness {
                 let Seen::Content { observed: said, .. } = &observation.seen else { return };
                 let tail = &world.record[self.seen..];
                 let believed = tail.iter().any(|recorded| match &recorded.event {
-                    Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => observed == said,
+                    Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => {
+                        **observed == *said
+                    }
                     _ => false,
                 });
                 if believed {
@@ -207,7 +209,7 @@ impl Witness {
         if let (Some(word), Seen::Content { observed, .. }) =
             (id.and_then(|id| self.heard.get_mut(&id)), &observation.seen)
         {
-            word.content = Content::Observed(observed.clone());
+            word.content = Content::Observed(observed.clone().into());
         }
     }
 }

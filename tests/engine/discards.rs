@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The outputs that the applied result of a collection names.
 fn applied_outputs(lab: &Lab, of: &str) -> BTreeSet<String> {
     let applied = lab.view(of).applied;
-    applied.and_then(|applied| applied.result.output).map(|output| parts(&output)).unwrap_or_default()
+    applied.and_then(|applied| applied.result.output.clone()).map(|output| parts(&output)).unwrap_or_default()
 }
 
 /// What is there is what is live.
@@ -275,7 +275,8 @@ fn nothing_live_is_gone(lab: &Lab, press: &Press) {
     for of in NAMES {
         let Some(status) = lab.handle.status(name(of)).unwrap() else { continue };
         // Both may be replaced while this looks; what was asked first has to stand until it was.
-        let applied = status.view.applied.map(|applied| (applied.seq, applied.result.output.unwrap_or_default()));
+        let applied =
+            status.view.applied.map(|applied| (applied.seq, applied.result.output.clone().unwrap_or_default()));
         if let Some((seq, output)) = applied
             && !parts(&output).is_subset(&press.destination.outputs())
         {

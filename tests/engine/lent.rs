@@ -38,7 +38,7 @@ fn complete(handle: &Handle, job: &Job, output: &str) -> Decision {
 }
 
 fn output(lab: &Lab, of: &str) -> Option<String> {
-    lab.view(of).applied.and_then(|applied| applied.result.output.map(String::from))
+    lab.view(of).applied.and_then(|applied| applied.result.output.as_deref().map(String::from))
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn case_43_a_restored_backup_is_behind_and_catches_up_with_its_source() {
     let start = || Reconciler::open(&state).kind(kind("seen"), puppet.with_eyes()).start().unwrap();
     let until_built = |reconciler: &Reconciler, version: &str| {
         let handle = reconciler.handle();
-        let output = || handle.status(name("a")).unwrap()?.view.applied?.result.output;
+        let output = || handle.status(name("a")).unwrap()?.view.applied?.result.output.clone();
         until(version, || output().as_deref() == Some(version));
     };
     puppet.show("s3", Ok(observed("1")));

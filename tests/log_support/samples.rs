@@ -40,7 +40,7 @@ pub fn samples() -> Vec<Event> {
             source: Source::new("lake/").unwrap(),
             spec: Spec::parse(r#"{"format":"parquet"}"#).unwrap(),
             versioned: true,
-            policy: policy.clone(),
+            policy: policy.clone().into(),
             revision: Some(7),
             wanted: None,
         },
@@ -50,7 +50,7 @@ pub fn samples() -> Vec<Event> {
             source: Source::new("s").unwrap(),
             spec: Spec::default(),
             versioned: false,
-            policy: unlimited.clone(),
+            policy: unlimited.clone().into(),
             revision: None,
             wanted: Some(WANTED),
         },
@@ -65,8 +65,8 @@ pub fn samples() -> Vec<Event> {
             admission: Admission::Admitted { wanted: Some(WANTED), generation: Generation(3) },
         },
         Event::SpecChanged { collection, spec: Spec::default(), admission: Admission::Waiting },
-        Event::PolicyChanged { collection, policy: finishing, revision: Some(251), resync_at: None },
-        Event::PolicyChanged { collection, policy: rejecting, revision: None, resync_at: Some(at) },
+        Event::PolicyChanged { collection, policy: finishing.into(), revision: Some(251), resync_at: None },
+        Event::PolicyChanged { collection, policy: rejecting.into(), revision: None, resync_at: Some(at) },
         Event::CollectionDropped { collection },
         Event::CollectionPaused { collection: CollectionId(Seq(250)) },
         Event::CollectionResumed { collection: CollectionId(Seq(251)) },
@@ -75,25 +75,25 @@ pub fn samples() -> Vec<Event> {
         refreshed(collection, true, RefreshReason::Drift("gone".into()), None),
         Event::SourceObserved {
             collection,
-            observed: observed.clone(),
+            observed: observed.clone().into(),
             delta,
             admission: Admission::Admitted { wanted: Some(WANTED), generation: Generation(2) },
         },
         Event::SourceObserved {
             collection,
-            observed: opaque,
+            observed: opaque.into(),
             delta: None,
             admission: Admission::Settling { until: at },
         },
         Event::ObservationFailed { collection, cause: "gone".into() },
         Event::CollectionHeld {
             collection,
-            observed: observed.clone(),
+            observed: observed.clone().into(),
             delta,
             cause: HoldCause::Empty,
             fingerprint: OTHER,
         },
-        Event::CollectionHeld { collection, observed, delta, cause: most, fingerprint: OTHER },
+        Event::CollectionHeld { collection, observed: observed.into(), delta, cause: most, fingerprint: OTHER },
         Event::HoldConfirmed { collection, fingerprint: OTHER, generation: Generation(3) },
         created(collection, at, false),
         created(collection, at, true),
@@ -174,5 +174,13 @@ fn started(collection: CollectionId, task: TaskId, deadline: Option<Timestamp>) 
 }
 
 fn completed(collection: CollectionId, task: TaskId, result: Built, resync_at: Option<Timestamp>) -> Event {
-    Event::TaskCompleted { collection, task, attempt: 1, token: TOKEN, fingerprint: WANTED, result, resync_at }
+    Event::TaskCompleted {
+        collection,
+        task,
+        attempt: 1,
+        token: TOKEN,
+        fingerprint: WANTED,
+        result: result.into(),
+        resync_at,
+    }
 }

@@ -200,7 +200,8 @@ impl Heard {
 }
 
 fn fingerprint(said: Said, version: u8) -> Option<Fingerprint> {
-    Word { source: said.source(), spec: said.spec(), content: Content::Observed(observed(version)) }.fingerprint()
+    Word { source: said.source(), spec: said.spec(), content: Content::Observed(observed(version).into()) }
+        .fingerprint()
 }
 
 fn observed(version: u8) -> Observed {

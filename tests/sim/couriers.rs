@@ -48,7 +48,7 @@ impl Destination {
     pub(crate) fn follow(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::TaskCompleted { collection, token, result, .. } => {
-                self.live.insert(*collection, (*token, result.clone()));
+                self.live.insert(*collection, (*token, (**result).clone()));
             }
             Event::CollectionDropped { collection } => drop(self.live.remove(collection)),
             _ => {}
@@ -62,7 +62,7 @@ impl Destination {
     }
 
     fn discard(&mut self, id: CollectionId, leaving: &Leaving, running: Option<Token>) {
-        let of = |built: &Option<Built>| built.as_ref().and_then(|built| token_of(built.output.as_deref()?));
+        let of = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| token_of(built.output.as_deref()?));
         let mut removed: BTreeSet<Token> = leaving.tokens.iter().copied().collect();
         removed.extend(of(&leaving.before));
         if let Some(kept) = of(&leaving.after) {
@@ -196,7 +196,7 @@ impl Sim {
         match owed {
             Owed::Publish(commit) => self.destination.publish(id, &commit),
             Owed::Discard(leaving) if Sim::is_files(&kind) => {
-                let root = |built: &Option<Built>| built.as_ref().and_then(|built| built.manifest);
+                let root = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| built.manifest);
                 let (before, after) = (root(&leaving.before), root(&leaving.after));
                 let shelf = self.destination.shelf.clone();
                 external::discard(&shelf, &*self.objects, &leaving.tokens, before, after).unwrap();

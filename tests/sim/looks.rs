@@ -143,8 +143,8 @@ impl Sim {
             name: &name,
             source: &source,
             spec: &spec,
-            known: known.as_ref(),
-            applied: applied.as_ref(),
+            known: known.as_deref(),
+            applied: applied.as_deref(),
             objects: &*self.objects,
             wall: self.clock.wall,
         });

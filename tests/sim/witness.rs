@@ -270,7 +270,7 @@ impl Witness {
                 if duties.publish {
                     seen.unpublished.push_back((recorded.seq, *token, *fingerprint));
                 }
-                let (fingerprint, token, result) = (*fingerprint, *token, result.clone());
+                let (fingerprint, token, result) = (*fingerprint, *token, (**result).clone());
                 seen.applied = Some(Commit { fingerprint, token, result });
             }
             Event::TaskAborted { collection, task, reason, stopping } => {

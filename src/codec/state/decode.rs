@@ -216,7 +216,7 @@ fn word_of(record: &WordV1<'_>) -> Result<Word, StateError> {
             let version = checked(Version::new(observed.version))?;
             let set = observed.set.as_ref();
             let set = set.map(|s| PathSet { root: ObjectHash(s.root), files: s.files, bytes: s.bytes });
-            Content::Observed(Observed { version, set })
+            Content::Observed(Arc::new(Observed { version, set }))
         }
     };
     Ok(Word { source: checked(Source::recorded(record.source))?, spec: checked(Spec::recorded(record.spec))?, content })
@@ -241,10 +241,10 @@ fn applied_of(record: AppliedV1<'_>, words: &[Arc<Word>]) -> Result<Applied, Sta
     })
 }
 
-fn built_of(record: BuiltV1<'_>) -> Built {
+fn built_of(record: BuiltV1<'_>) -> Arc<Built> {
     let BuiltV1 { manifest, segments, rows, output } = record;
     let segments = segments.map(|SegmentCountsV1 { kept, new, dropped }| SegmentCounts { kept, new, dropped });
-    Built { manifest: manifest.map(ObjectHash), segments, rows, output: output.map(Into::into) }
+    Built { manifest: manifest.map(ObjectHash), segments, rows, output: output.map(Into::into) }.shared()
 }
 
 fn pending_of(record: PendingV1) -> Pending {

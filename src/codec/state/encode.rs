@@ -157,7 +157,7 @@ impl Items<'_> {
                 Owed::Publish(applied) => OwedV1::Publish(self.applied(applied)?),
                 Owed::Discard(leaving) => {
                     let Leaving { tokens, before, after } = &**leaving;
-                    let (before, after) = (before.as_ref().map(built_v1), after.as_ref().map(built_v1));
+                    let (before, after) = (before.as_deref().map(built_v1), after.as_deref().map(built_v1));
                     OwedV1::Discard(LeavingV1 {
                         tokens: tokens.iter().map(|token| (*token).into()).collect(),
                         before,
@@ -195,7 +195,7 @@ impl Items<'_> {
                 let content = match content {
                     Content::Unversioned => ContentV1::Unversioned,
                     Content::Unknown => ContentV1::Unknown,
-                    Content::Observed(observed) => ContentV1::Observed(observed.into()),
+                    Content::Observed(observed) => ContentV1::Observed((&**observed).into()),
                 };
                 self.put(Item::Word, &WordV1 { source: source.as_str(), spec: spec.as_str(), content })?;
                 self.words.push(Arc::clone(word));

@@ -122,7 +122,7 @@ impl Collection {
                 if *revision < self.revision {
                     return Err("its revision goes back");
                 }
-                self.policy = policy.shared();
+                self.policy = Arc::clone(policy);
                 self.revision = *revision;
                 self.resync_at = *resync_at;
                 Ok(())
@@ -191,7 +191,7 @@ impl Collection {
                     token: *token,
                     seq: recorded.seq,
                     at: recorded.at,
-                    result: result.clone(),
+                    result: Arc::clone(result),
                     word: Arc::clone(&wanted.ok_or("it is not what is wanted")?.word),
                 });
                 self.owe(&applied, duties);
@@ -248,12 +248,12 @@ impl Collection {
     }
 
     /// Whether this is the last observation, which waits to be admitted.
-    fn is_known_and_waits(&self, observed: &Observed) -> bool {
+    fn is_known_and_waits(&self, observed: &Arc<Observed>) -> bool {
         let waits = matches!(self.pending, Some(Pending::Settling { .. } | Pending::Waiting { .. }));
         waits && self.observed() == Some(observed)
     }
 
-    fn observe(&mut self, seq: Seq, observed: &Observed) -> Result<Arc<Word>, &'static str> {
+    fn observe(&mut self, seq: Seq, observed: &Arc<Observed>) -> Result<Arc<Word>, &'static str> {
         if !self.versioned {
             return Err("the collection is unversioned");
         }

@@ -42,7 +42,7 @@ fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events:
         source,
         spec,
         versioned,
-        policy,
+        policy: policy.shared(),
         revision: declaration.revision,
         wanted,
     });
@@ -71,18 +71,17 @@ fn change(
             format!("is {} and cannot be changed; drop the collection and declare it again", collection.versioned);
         return Err(FieldError::new("versioned", problem).into());
     }
-    let policy = policy.unwrap_or_else(|| (*collection.policy).clone());
-    check_revision(collection, declaration, &policy)?;
+    let policy = policy.as_ref().unwrap_or(&collection.policy);
+    check_revision(collection, declaration, policy)?;
     let revision = declaration.revision.max(collection.revision);
-    if policy != *collection.policy || revision != collection.revision {
+    if *policy != *collection.policy || revision != collection.revision {
         let resync_at = match collection.resync_at {
             known if policy.resync == collection.policy.resync => known,
             _ if collection.applied.is_none() => None,
-            _ => resync_at(&policy, events.next(), at),
+            _ => resync_at(policy, events.next(), at),
         };
-        events.push(Event::PolicyChanged { collection: id, policy: policy.clone(), revision, resync_at });
+        events.push(Event::PolicyChanged { collection: id, policy: policy.clone().shared(), revision, resync_at });
     }
-    let policy = &policy;
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);
     let spec = declaration.spec.as_ref().filter(|spec| **spec != collection.latest.spec);
     let word = match (source, spec) {
@@ -101,7 +100,8 @@ fn change(
     let admission = |wanted| if waits { Admission::Waiting } else { Admission::Admitted { wanted, generation } };
     if let Some(source) = source {
         // If both change, what is wanted in between is what this event alone makes of it.
-        let admission = admission(collection.resourced(source).fingerprint());
+        let alone = if spec.is_some() { collection.resourced(source).fingerprint() } else { wanted };
+        let admission = admission(alone);
         events.push(Event::SourceChanged { collection: id, source: source.clone(), admission });
     }
     if let Some(spec) = spec {

@@ -1,5 +1,7 @@
 //! `Due`: a deadline has come. Each is decided on its own, after everything that was reported before it.
 
+use std::sync::Arc;
+
 use super::Events;
 use super::attempt::{charge, ended};
 use super::follow::Scene;
@@ -30,7 +32,7 @@ fn settled(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) 
     };
     let scene = Scene::of(id, collection, at);
     if scene.has_to_wait(&collection.policy, Some(fingerprint)) {
-        let (observed, admission) = (observed.clone(), Admission::Waiting);
+        let (observed, admission) = (Arc::clone(observed), Admission::Waiting);
         events.push(Event::SourceObserved { collection: id, observed, delta: None, admission });
     } else {
         scene.admit(observed, None, fingerprint, events);

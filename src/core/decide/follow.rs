@@ -1,5 +1,7 @@
 //! What the task has to do after the word has changed: stop, start, wait, or go on.
 
+use std::sync::Arc;
+
 use super::Events;
 use crate::core::collection::{Collection, Pending};
 use crate::core::status::Status;
@@ -99,14 +101,14 @@ impl<'c> Scene<'c> {
     /// Admits an observation: it is wanted from here on, and the task follows.
     pub(super) fn admit(
         &self,
-        observed: &Observed,
+        observed: &Arc<Observed>,
         delta: Option<Delta>,
         fingerprint: Fingerprint,
         events: &mut Events,
     ) {
         let generation = observed_generation(self.collection, fingerprint);
         let admission = Admission::Admitted { wanted: Some(fingerprint), generation };
-        events.push(Event::SourceObserved { collection: self.id, observed: observed.clone(), delta, admission });
+        events.push(Event::SourceObserved { collection: self.id, observed: Arc::clone(observed), delta, admission });
         self.follow(Some(fingerprint), generation, events);
     }
 
@@ -120,7 +122,7 @@ impl<'c> Scene<'c> {
         // Whichever of its parts is repeated, the whole of the last word is admitted.
         events.push(match content {
             Content::Observed(observed) => {
-                Event::SourceObserved { collection, observed: observed.clone(), delta: None, admission }
+                Event::SourceObserved { collection, observed: Arc::clone(observed), delta: None, admission }
             }
             Content::Unknown => Event::SourceChanged { collection, source: source.clone(), admission },
             Content::Unversioned => Event::SpecChanged { collection, spec: spec.clone(), admission },

@@ -1,5 +1,7 @@
 //! `Observe`: what a source was seen to hold. An unchanged look is no event.
 
+use std::sync::Arc;
+
 use super::follow::Scene;
 use super::{Events, clip, named};
 use crate::core::collection::{Applied, Collection, Pending};
@@ -48,11 +50,19 @@ pub(super) fn see(scene: &Scene<'_>, seen: &Seen, events: &mut Events) {
                 events.push(Event::ObservationFailed { collection: scene.id, cause: cause.into() });
             }
         }
-        Seen::Content { observed, delta, gone } => see_content(scene, observed, *delta, *gone, events),
+        Seen::Content { observed, delta, gone } => {
+            see_content(scene, &Arc::new(observed.clone()), *delta, *gone, events)
+        }
     }
 }
 
-fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, gone: Option<u64>, events: &mut Events) {
+fn see_content(
+    scene: &Scene<'_>,
+    observed: &Arc<Observed>,
+    delta: Option<Delta>,
+    gone: Option<u64>,
+    events: &mut Events,
+) {
     let collection = scene.collection;
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     // Nothing new, unless the source could not be observed, or what waits for a task has lost its reason to wait.
@@ -65,14 +75,14 @@ fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, gon
     let admission = match verdict {
         Verdict::Admit => return scene.admit(observed, delta, fingerprint, events),
         Verdict::Hold(cause) => {
-            let (collection, observed) = (scene.id, observed.clone());
+            let (collection, observed) = (scene.id, Arc::clone(observed));
             events.push(Event::CollectionHeld { collection, observed, delta, cause, fingerprint });
             return;
         }
         Verdict::Settle { until } => Admission::Settling { until },
         Verdict::Wait => Admission::Waiting,
     };
-    events.push(Event::SourceObserved { collection: scene.id, observed: observed.clone(), delta, admission });
+    events.push(Event::SourceObserved { collection: scene.id, observed: Arc::clone(observed), delta, admission });
 }
 
 enum Verdict {

@@ -37,7 +37,7 @@ impl State {
     pub fn check_one(&self, id: CollectionId) -> Result<(), Violation> {
         let Some(collection) = self.collections.get(&id) else { return Ok(()) };
         let violated = |invariant, found| Err(Violation { invariant, collection: id, found });
-        if self.indices.names.get(&collection.name) != Some(&id) {
+        if self.id_of(&collection.name) != Some(id) {
             return violated("SameFold", "its name leads elsewhere");
         }
         if let Some(attempt) = collection.status.attempt()

@@ -35,9 +35,10 @@ impl State {
         match &recorded.event {
             Event::CollectionDeclared { name, .. } => {
                 let collection = Box::new(Collection::declared(recorded)?);
-                if self.indices.names.insert(name.clone(), id).is_some() {
+                if self.id_of(name).is_some() {
                     return Err("its name is taken");
                 }
+                self.indices.names.insert(name, id);
                 let owner = Owner { kind: &collection.kind, name: &collection.name, limits: &self.limits };
                 self.indices.replace(id, owner, Entry::default(), Entry::of(id, &collection));
                 self.collections.insert(id, collection);
@@ -124,7 +125,7 @@ impl State {
         collection.fold(recorded)?;
         let obligations = collection.dropped(recorded.seq, recorded.at);
         let Collection { name, kind, draining, .. } = *collection;
-        self.indices.names.remove(&name);
+        self.indices.names.remove(&name, id);
         self.leave_orphan(id, Orphan { name, kind, draining, obligations }, before);
         Ok(())
     }

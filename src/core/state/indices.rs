@@ -5,16 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::Names;
 use super::ready::{Owner, Place, Ready};
 use super::{Draining, Orphan};
 use crate::core::collection::{Collection, Pending};
 use crate::core::obligations::Obligations;
 use crate::core::status::Status;
-use crate::core::vocabulary::{CollectionId, Deadline, Limits, Name, Timestamp, Token};
+use crate::core::vocabulary::{CollectionId, Deadline, Limits, Timestamp, Token};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Indices {
-    pub(super) names: BTreeMap<Name, CollectionId>,
+    pub(super) names: Names,
     pub(super) ready: Ready,
     pub(super) deadlines: BTreeSet<(Timestamp, Deadline)>,
     /// The draining attempts of each collection.
@@ -87,10 +88,7 @@ impl Indices {
         draining: &BTreeMap<Token, Draining>,
     ) -> Result<Indices, &'static str> {
         // Sets that are collected, and not inserted into one by one, are made faster and have no gaps.
-        let names: BTreeMap<_, _> = collections.iter().map(|(id, collection)| (collection.name.clone(), *id)).collect();
-        if names.len() < collections.len() {
-            return Err("two collections have one name");
-        }
+        let names = Names::of(collections)?;
         let mut ready = Ready::default();
         ready.advance(at);
         let (mut deadlines, mut owed, mut haunted) = (Vec::new(), Vec::new(), Vec::new());

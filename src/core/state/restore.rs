@@ -1,6 +1,7 @@
 //! A state taken apart, and put together again: for whoever keeps one elsewhere.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::indices::Indices;
 use super::{Draining, Orphan, State};
@@ -95,7 +96,7 @@ fn of_commit(applied: &Applied) -> impl Iterator<Item = ObjectHash> {
 }
 
 fn of_obligations(obligations: &Obligations) -> Vec<ObjectHash> {
-    let manifest = |built: &Option<Built>| built.as_ref().and_then(|built| built.manifest);
+    let manifest = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| built.manifest);
     let of = |owed: &Owed| match owed {
         Owed::Publish(applied) => of_commit(applied).collect::<Vec<_>>(),
         Owed::Discard(leaving) => manifest(&leaving.before).into_iter().chain(manifest(&leaving.after)).collect(),

@@ -71,7 +71,7 @@ pub enum Event {
         /// Whether the content of the source counts.
         versioned: bool,
         /// Its policies.
-        policy: Policy,
+        policy: Arc<Policy>,
         /// The caller's number of this declaration.
         revision: Option<u64>,
         /// What is wanted now; nothing yet if it is versioned.
@@ -100,7 +100,7 @@ pub enum Event {
         /// Whose.
         collection: CollectionId,
         /// The policies from here on.
-        policy: Policy,
+        policy: Arc<Policy>,
         /// The caller's number of the last declaration that had one.
         revision: Option<u64>,
         /// When what is applied is checked again.
@@ -112,7 +112,7 @@ pub enum Event {
         /// Whose source.
         collection: CollectionId,
         /// What it holds.
-        observed: Observed,
+        observed: Arc<Observed>,
         /// What differs from the observation before.
         delta: Option<Delta>,
         /// Whether it is wanted from here on.
@@ -130,7 +130,7 @@ pub enum Event {
         /// Whose.
         collection: CollectionId,
         /// What was observed.
-        observed: Observed,
+        observed: Arc<Observed>,
         /// What differs from the observation before.
         delta: Option<Delta>,
         /// Why it is held.
@@ -228,7 +228,7 @@ pub enum Event {
         /// What it was built from.
         fingerprint: Fingerprint,
         /// What was built.
-        result: Built,
+        result: Arc<Built>,
         /// When what is applied is checked again.
         resync_at: Option<Timestamp>,
     },

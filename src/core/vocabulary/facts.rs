@@ -1,5 +1,7 @@
 //! What events carry: objects, admissions, reasons and causes, results.
 
+use std::sync::{Arc, LazyLock};
+
 use super::{Fingerprint, Generation, ObjectHash, Timestamp, Token};
 
 /// What differs between two observations, in files.
@@ -171,6 +173,12 @@ pub struct Built {
 impl Built {
     /// The most bytes an output may have: a reference, not the result.
     pub const MOST_OUTPUT: usize = 4096;
+
+    /// The same, to be kept. Some kinds have nothing to say of what they build, and that is said once for all of them.
+    pub(crate) fn shared(self) -> Arc<Built> {
+        static NOTHING: LazyLock<Arc<Built>> = LazyLock::new(Arc::default);
+        if self == **NOTHING { Arc::clone(&NOTHING) } else { Arc::new(self) }
+    }
 }
 
 /// Segments of a commit.

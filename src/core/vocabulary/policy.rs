@@ -142,9 +142,9 @@ pub struct Resync(pub Option<Duration>);
 
 impl Policy {
     /// The same, to be kept. Most collections are treated by default, and need no policy of their own for that.
-    pub(crate) fn shared(&self) -> Arc<Policy> {
+    pub(crate) fn shared(self) -> Arc<Policy> {
         static DEFAULT: LazyLock<Arc<Policy>> = LazyLock::new(Arc::default);
-        if *self == **DEFAULT { Arc::clone(&DEFAULT) } else { Arc::new(self.clone()) }
+        if self == **DEFAULT { Arc::clone(&DEFAULT) } else { Arc::new(self) }
     }
 
     /// The longest duration that a policy may name: a hundred years. Beyond it sums of times would saturate.

@@ -251,7 +251,7 @@ pub enum Content {
     /// The collection is versioned and this source was not observed yet.
     Unknown,
     /// The last observation.
-    Observed(Observed),
+    Observed(Arc<Observed>),
 }
 
 impl Word {
@@ -357,7 +357,8 @@ mod tests {
             spec: Spec::parse(spec).unwrap(),
             content,
         };
-        let seen = |bytes: &[u8]| Content::Observed(Observed { version: Version::new(bytes).unwrap(), set: None });
+        let seen =
+            |bytes: &[u8]| Content::Observed(Observed { version: Version::new(bytes).unwrap(), set: None }.into());
         let a = word("s", "{}", Content::Unversioned).fingerprint().unwrap();
         assert_eq!(a.to_string(), "29a865ad921bb2bbb370bd0daa86143e15bb21571406f539a7914f38e5ec1631");
         assert_ne!(Some(a), word("s", "{}", seen(&[0])).fingerprint());

@@ -52,8 +52,10 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     };
     let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
     // As a look does: what has not changed since the last one has its versions only in comparison with it.
-    let before = known.and_then(|(inspected, collection)| inspected.files(collection.observed()));
-    let applied = known.and_then(|(inspected, collection)| inspected.files(collection.applied_observed()));
+    let before =
+        known.and_then(|(inspected, collection)| inspected.files(collection.observed().map(|observed| &**observed)));
+    let applied = known
+        .and_then(|(inspected, collection)| inspected.files(collection.applied_observed().map(|observed| &**observed)));
     let now = SystemClock::new().wall();
     let looking =
         Looking { known: before.as_ref(), applied: applied.as_ref(), ..Looking::new(&LocalStore, &source, now) };

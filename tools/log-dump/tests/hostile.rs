@@ -115,7 +115,12 @@ fn frame(event: &Event) -> Vec<u8> {
 fn observed(root: ObjectHash) -> Event {
     let set = PathSet { root, files: u64::MAX, bytes: u64::MAX };
     let observed = Observed { version: Version::new(&[1]).unwrap(), set: Some(set) };
-    Event::SourceObserved { collection: CollectionId(Seq(1)), observed, delta: None, admission: Admission::Waiting }
+    Event::SourceObserved {
+        collection: CollectionId(Seq(1)),
+        observed: observed.into(),
+        delta: None,
+        admission: Admission::Waiting,
+    }
 }
 
 /// Streams that no writer of ours writes.
