@@ -15,8 +15,8 @@ use crate::log::LogReader;
 use crate::replay::{self, ReplayError};
 use crate::sync::Mutex;
 
-/// Events kept in memory: a few seconds of a busy engine, some megabytes. Where schedules are explored, so few that a
-/// handful is too many.
+/// Events kept in memory, and what else is in the frame of the oldest: a few seconds of a busy engine, some megabytes.
+/// Where schedules are explored, so few that a handful is too many.
 const KEPT: usize = if cfg!(lastword_shuttle) { 2 } else { 16 * 1024 };
 
 /// Events read from the log at a time by a watcher that fell behind.
@@ -30,7 +30,10 @@ pub(super) struct Feed {
 }
 
 struct Recent {
-    events: VecDeque<Arc<Recorded>>,
+    /// The events of each frame. They are shared as they are, and copied for those who watch.
+    frames: VecDeque<Arc<Vec<Recorded>>>,
+    /// How many events that are.
+    events: usize,
     durable: Seq,
     closed: bool,
 }
@@ -38,19 +41,26 @@ struct Recent {
 impl Feed {
     /// A feed of a log whose last durable event is `durable`.
     pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
-        let recent = Recent { events: VecDeque::new(), durable, closed: false };
+        let recent = Recent { frames: VecDeque::new(), events: 0, durable, closed: false };
         Feed { recent: Bell::new(recent), reader: Mutex::new(Some(reader)) }
     }
 
     /// Shows events that have just become durable.
-    pub(super) fn publish(&self, events: &[Arc<Recorded>]) {
-        let Some(last) = events.last() else { return };
+    pub(super) fn publish(&self, frame: Vec<Recorded>) {
+        let Some(last) = frame.last().map(|recorded| recorded.seq) else { return };
+        let mut surplus = Vec::new();
         self.recent.ring(|recent| {
-            recent.durable = last.seq;
-            recent.events.extend(events.iter().cloned());
-            let surplus = recent.events.len().saturating_sub(KEPT);
-            recent.events.drain(..surplus);
+            recent.durable = last;
+            recent.events += frame.len();
+            recent.frames.push_back(Arc::new(frame));
+            while recent.frames.front().is_some_and(|oldest| recent.events - oldest.len() >= KEPT) {
+                let oldest = recent.frames.pop_front();
+                recent.events -= oldest.as_ref().map_or(0, |oldest| oldest.len());
+                surplus.extend(oldest);
+            }
         });
+        // Not while everybody who watches has to wait.
+        drop(surplus);
     }
 
     /// There will be no more.
@@ -62,7 +72,8 @@ impl Feed {
 
 /// What there is for a watcher, apart from waiting.
 enum Next {
-    Event(Arc<Recorded>),
+    /// The events of its frame, and where in it.
+    Events(Arc<Vec<Recorded>>, usize),
     /// Only the log still has it; this is the last durable event.
     InLog(Seq),
     Closed,
@@ -74,9 +85,13 @@ impl Recent {
         if self.durable < next {
             return self.closed.then_some(Next::Closed);
         }
-        let offset = self.events.front().and_then(|oldest| next.0.checked_sub(oldest.seq.0));
-        let event = offset.and_then(|offset| self.events.get(usize::try_from(offset).ok()?));
-        Some(event.map_or(Next::InLog(self.durable), |event| Next::Event(Arc::clone(event))))
+        let after = self.frames.partition_point(|frame| frame.first().is_some_and(|first| first.seq <= next));
+        let frame = after.checked_sub(1).and_then(|at| self.frames.get(at));
+        let offset = frame.and_then(|frame| Some((frame, next.0.checked_sub(frame.first()?.seq.0)?)));
+        Some(match offset {
+            Some((frame, offset)) => Next::Events(Arc::clone(frame), usize::try_from(offset).unwrap_or(usize::MAX)),
+            None => Next::InLog(self.durable),
+        })
     }
 }
 
@@ -131,7 +146,9 @@ pub struct Watch {
     feed: Arc<Feed>,
     reader: Option<Box<dyn LogReader>>,
     next: Seq,
-    backlog: VecDeque<Arc<Recorded>>,
+    /// What it has: the events of a frame, or some that were read from the log. Those before `seen` were shown.
+    events: Arc<Vec<Recorded>>,
+    seen: usize,
     behind: bool,
     seat: Seat,
 }
@@ -139,7 +156,15 @@ pub struct Watch {
 impl Watch {
     pub(super) fn new(feed: Arc<Feed>, from: Seq) -> Watch {
         let reader = feed.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|reader| reader.another());
-        Watch { feed, reader, next: from.max(Seq(1)), backlog: VecDeque::new(), behind: false, seat: Seat::default() }
+        Watch {
+            feed,
+            reader,
+            next: from.max(Seq(1)),
+            events: Arc::default(),
+            seen: 0,
+            behind: false,
+            seat: Seat::default(),
+        }
     }
 
     /// The next event, as soon as it is durable; waits for at most `timeout`.
@@ -147,8 +172,8 @@ impl Watch {
     /// # Errors
     /// When nothing came in time, nothing will come any more, or the log could not be read.
     pub fn next_within(&mut self, timeout: Duration) -> Result<Watched, WatchError> {
-        if let Some(event) = self.backlog.pop_front() {
-            return Ok(self.show(event));
+        if let Some(shown) = self.show() {
+            return Ok(shown);
         }
         match self.feed.recent.wait_timeout(timeout, |recent| recent.next(self.next)) {
             Some(next) => self.take(next),
@@ -172,8 +197,8 @@ impl Watch {
     /// # Errors
     /// Those of `next_event`.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Watched, WatchError>> {
-        if let Some(event) = self.backlog.pop_front() {
-            return Poll::Ready(Ok(self.show(event)));
+        if let Some(shown) = self.show() {
+            return Poll::Ready(Ok(shown));
         }
         let next = self.next;
         self.feed.recent.poll(&mut self.seat, context, |recent| recent.next(next)).map(|next| self.take(next))
@@ -181,9 +206,10 @@ impl Watch {
 
     fn take(&mut self, next: Next) -> Result<Watched, WatchError> {
         match next {
-            Next::Event(event) => {
+            Next::Events(events, seen) => {
                 self.behind = false;
-                Ok(self.show(event))
+                (self.events, self.seen) = (events, seen);
+                self.show().ok_or(WatchError::Closed)
             }
             Next::Closed => {
                 self.reader = None;
@@ -199,22 +225,29 @@ impl Watch {
 
     fn read_log(&mut self, durable: Seq) -> Result<Watched, WatchError> {
         let Some(reader) = &self.reader else { return Err(WatchError::Closed) };
+        let mut events = Vec::new();
         for event in replay::events(&**reader, self.next).take(CHUNK) {
             let event = event.map_err(WatchError::Replay)?;
             if event.seq > durable {
                 break;
             }
-            self.backlog.push_back(Arc::new(event));
+            events.push(event);
         }
-        match self.backlog.pop_front() {
-            Some(event) => Ok(self.show(event)),
-            None => Err(WatchError::Closed),
-        }
+        (self.events, self.seen) = (Arc::new(events), 0);
+        self.show().ok_or(WatchError::Closed)
     }
 
-    fn show(&mut self, event: Arc<Recorded>) -> Watched {
-        self.next = event.seq.next();
-        Watched::Event(event)
+    /// The next of the events that it has.
+    fn show(&mut self) -> Option<Watched> {
+        let Some(recorded) = self.events.get(self.seen) else {
+            // Nobody may need the rest of them any more.
+            self.events = Arc::default();
+            return None;
+        };
+        let recorded = Arc::new(recorded.clone());
+        self.seen += 1;
+        self.next = recorded.seq.next();
+        Some(Watched::Event(recorded))
     }
 }
 

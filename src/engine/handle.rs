@@ -373,7 +373,7 @@ impl Handle {
         }
         let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket::new(answer, Arc::clone(&self.died));
-        Ok((Message::Command { command: Box::new(command), by: self.by.clone(), reply }, ticket))
+        Ok((Message::Command { command, by: self.by.clone(), reply }, ticket))
     }
 
     fn question<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {

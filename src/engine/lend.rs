@@ -36,31 +36,31 @@ impl Engine {
                 Ok(()) => self.leases.seek(seeker),
                 Err(error) => {
                     let reply = seeker.reply.taken();
-                    self.release(move || reply(Err(CommandError::Refused(error.into()))));
+                    self.release(move || reply.answer(Err(CommandError::Refused(error.into()))));
                 }
             },
             Lending::Beat { attempt, reply } => {
                 let (reply, answer) = (reply.taken(), self.beat(attempt));
-                self.release(move || reply(answer));
+                self.release(move || reply.answer(answer));
             }
             Lending::Query { attempt, reply } => {
                 let (reply, standing) = (reply.taken(), self.standing(attempt));
-                self.release(move || reply(Ok(standing)));
+                self.release(move || reply.answer(Ok(standing)));
             }
             Lending::Complete { completion, by, reply } => {
                 let reply = reply.taken();
                 let decision = self.complete(*completion, by.as_ref())?;
-                self.release(move || reply(decision));
+                self.release(move || reply.answer(decision));
             }
             Lending::Fail { attempt, failure, by, reply } => {
                 let reply = reply.taken();
                 let verdict = self.fail(attempt, failure, by.as_ref())?;
-                self.release(move || reply(verdict));
+                self.release(move || reply.answer(verdict));
             }
             Lending::LetGo { attempt, by, reply } => {
                 let reply = reply.taken();
                 let verdict = self.end_lent(attempt, &Command::Stopped { attempt }, by.as_ref())?;
-                self.release(move || reply(verdict));
+                self.release(move || reply.answer(verdict));
             }
         }
         Ok(())

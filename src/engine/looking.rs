@@ -17,6 +17,9 @@ impl Engine {
     }
 
     pub(super) fn is_looked_at(&self, id: CollectionId) -> bool {
+        if self.observed.is_empty() {
+            return false;
+        }
         let collection = self.reducer.state().collection(id);
         collection.is_some_and(|collection| collection.versioned && self.observed.contains(&collection.kind))
     }
@@ -43,7 +46,7 @@ impl Engine {
                 Err(Rejection::Field(FieldError::new("name", problem)))
             }
         };
-        self.release(move || reply(verdict.map_err(Into::into)));
+        self.release(move || reply.answer(verdict.map_err(Into::into)));
     }
 
     /// Says of sources that do not answer that they cannot be observed.

@@ -17,7 +17,7 @@ use crate::core::vocabulary::{AttemptRef, By, Command, Fingerprint, Generation, 
 
 /// From a handle.
 pub(super) enum Message {
-    Command { command: Box<Command>, by: Option<Arc<By>>, reply: Reply<Receipt> },
+    Command { command: Command, by: Option<Arc<By>>, reply: Reply<Receipt> },
     Batch { commands: Vec<Command>, by: Option<Arc<By>>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
     Wait { name: Name, generation: Generation, reply: Promise<Waited> },
     Status { name: Name, reply: Promise<Option<Box<CollectionStatus>>> },
@@ -68,13 +68,20 @@ impl<T> Reply<T> {
         }
     }
 
-    /// The command is taken into a batch: what to call once that is durable.
-    pub(super) fn taken(mut self) -> impl FnOnce(Result<T, CommandError>) {
-        let reply = self.queued.take();
-        move |answer| {
-            if let Some(reply) = reply {
-                reply.keep(answer);
-            }
+    /// The command is taken into a batch; whoever asked is answered once that is durable.
+    pub(super) fn taken(mut self) -> Taken<T> {
+        Taken(self.queued.take())
+    }
+}
+
+/// The reply to a command that was taken into a batch.
+#[derive(Debug)]
+pub(super) struct Taken<T>(Option<Promise<Result<T, CommandError>>>);
+
+impl<T> Taken<T> {
+    pub(super) fn answer(self, answer: Result<T, CommandError>) {
+        if let Some(reply) = self.0 {
+            reply.keep(answer);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
+mod batch;
 mod couriers;
 mod deliver;
 mod driven;
@@ -365,7 +366,7 @@ impl Builder {
             feed: Arc::clone(&feed),
             room: Arc::clone(&room),
             died: Arc::clone(&died),
-            batch: run::Batch::default(),
+            batch: batch::Batch::default(),
             waits: waits::Waits::default(),
             counted: Counted::default(),
             wakes: 0,

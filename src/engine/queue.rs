@@ -36,6 +36,7 @@ pub(super) struct QueueGone {
     room: Arc<Bell<()>>,
 }
 
+#[expect(clippy::result_large_err, reason = "the message comes back, as from a channel")]
 impl Queue {
     /// A queue for so many messages, and where the engine takes them out.
     pub(super) fn bounded(capacity: usize) -> (Queue, Receiver<Message>) {

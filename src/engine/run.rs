@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
+use super::batch::Batch;
 use super::couriers::Couriers;
 use super::feed::{Closing, Feed};
 use super::handle::CommandError;
 use super::hints::Hints;
 use super::history::History;
-use super::leases::{Leases, Seeker};
+use super::leases::Leases;
 use super::looks::Looks;
 use super::message::{Message, Report};
 use super::pool::{Kinds, Outcome, Pool, Slot, panic_text, report};
@@ -72,14 +73,6 @@ pub(super) struct Moved {
     pub(super) receiver: Receiver<()>,
     /// The machine's clock keeps no sender, and a channel without one is always ready: it would never let us sleep.
     pub(super) _open: Sender<()>,
-}
-
-/// What is to happen once the frame is durable.
-#[derive(Default)]
-pub(super) struct Batch {
-    releases: Vec<Box<dyn FnOnce() + Send>>,
-    assigned: Vec<(Slot, CollectionId)>,
-    pub(super) lent: Vec<(Seeker, CollectionId)>,
 }
 
 /// A shutdown under way. Its bound is real time: a manual clock must not keep a process from ending.
@@ -229,13 +222,13 @@ impl Engine {
             Message::Command { command, by, reply } => {
                 let reply = reply.taken();
                 let verdict = self.command(&command, by.as_ref())?.map_err(CommandError::Refused);
-                self.release(move || reply(verdict));
+                self.batch.answer(reply, verdict);
             }
             Message::Batch { commands, by, reply } => {
                 let reply = reply.taken();
                 let verdict = |command| self.command(command, by.as_ref());
                 let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
-                self.release(move || reply(Ok(verdicts)));
+                self.release(move || reply.answer(Ok(verdicts)));
             }
             Message::Wait { name, generation, reply } => match self.reducer.state().id_of(&name) {
                 Some(id) => {
@@ -281,6 +274,9 @@ impl Engine {
 
     /// Has the kind's worker check source and spec before they are declared or changed.
     fn check_kind(&self, declaration: &Declaration) -> Result<(), Rejection> {
+        if self.kinds.is_empty() {
+            return Ok(());
+        }
         let state = self.reducer.state();
         let existing = state.id_of(&declaration.name).and_then(|id| state.collection(id));
         let kind = declaration.kind.as_ref().or(existing.map(|collection| &collection.kind));
@@ -376,11 +372,10 @@ impl Engine {
         if !committed.events.is_empty() {
             self.counted.frame(committed.bytes, self.time.monotonic().saturating_sub(begun));
         }
-        let events: Vec<Arc<Recorded>> = committed.events.into_iter().map(Arc::new).collect();
-        for event in &events {
-            self.counted.event(&event.event);
-            self.follow(event);
-            trace(event);
+        for recorded in &committed.events {
+            self.counted.event(&recorded.event);
+            self.follow(recorded);
+            trace(recorded);
         }
         for (slot, id) in std::mem::take(&mut self.batch.assigned) {
             self.dispatch(slot, id);
@@ -388,9 +383,9 @@ impl Engine {
         for (seeker, id) in std::mem::take(&mut self.batch.lent) {
             self.hand_over(seeker, id);
         }
-        self.feed.publish(&events);
+        self.feed.publish(committed.events);
         self.waits.settle(self.reducer.state());
-        self.batch.releases.drain(..).for_each(|release| release());
+        self.batch.let_go();
         Ok(())
     }
 
@@ -470,12 +465,15 @@ impl Engine {
     }
 
     pub(super) fn release(&mut self, release: impl FnOnce() + Send + 'static) {
-        self.batch.releases.push(Box::new(release));
+        self.batch.release(release);
     }
 }
 
 /// Every event as a `tracing` event of its own.
 fn trace(recorded: &Recorded) {
+    if !tracing::enabled!(target: "lastword::event", tracing::Level::DEBUG) {
+        return;
+    }
     let collection = recorded.event.collection(recorded.seq).map(|id| id.0.0);
     let task = recorded.event.task(recorded.seq).map(|task| task.0.0);
     let attempt = recorded.event.attempt();
