@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bincode::Options;
-use serde::Deserialize;
+use bincode::BorrowDecode;
 
 use super::records::*;
 use super::*;
@@ -25,10 +24,8 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<(Event, Option<By>), CodecErro
         return Ok((event(tag, payload)?, None));
     }
     let reader = Reader { tag, payload };
-    // Read as a stream, which knows where it has come to: a number need not have its shortest form.
-    let mut rest = payload;
-    let by: ReadByV1 = options().deserialize_from(&mut rest).map_err(|e| reader.damaged(&e))?;
-    let by = reader.check(By::recorded(by.actor.as_deref(), by.cause.as_deref()))?;
+    let (by, rest): (ByV1<'_>, _) = take(payload).map_err(|problem| reader.damaged(&problem))?;
+    let by = reader.check(By::recorded(by.actor, by.cause))?;
     Ok((event(Tag { version: tag.version & !ATTRIBUTED, ..tag }, rest)?, Some(by)))
 }
 
@@ -284,8 +281,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read<R: Deserialize<'a>>(&self) -> Result<R, CodecError> {
-        options().deserialize(self.payload).map_err(|error| self.damaged(&error))
+    fn read<R: BorrowDecode<'a, ()>>(&self) -> Result<R, CodecError> {
+        take_all(self.payload).map_err(|problem| self.damaged(&problem))
     }
 
     fn collection_only(&self) -> Result<CollectionId, CodecError> {

@@ -1,7 +1,6 @@
 //! Events to payloads, always of the newest version.
 
-use bincode::Options;
-use serde::Serialize;
+use bincode::Encode;
 
 use super::records::*;
 use super::*;
@@ -16,11 +15,8 @@ use crate::core::vocabulary::{
 /// When the payload would be longer than the format allows.
 pub fn encode(event: &Event, by: Option<&By>, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
     let Some(by) = by else { return encode_event(event, out) };
-    let unattributed = |error: bincode::Error| CodecError::Payload {
-        tag: Tag { event_type: 0, version: ATTRIBUTED },
-        problem: error.to_string(),
-    };
-    options().serialize_into(&mut *out, &ByV1 { actor: by.actor(), cause: by.cause() }).map_err(unattributed)?;
+    let unattributed = |problem| CodecError::Payload { tag: Tag { event_type: 0, version: ATTRIBUTED }, problem };
+    put(&ByV1 { actor: by.actor(), cause: by.cause() }, out).map_err(unattributed)?;
     let tag = encode_event(event, out)?;
     Ok(Tag { version: tag.version | ATTRIBUTED, ..tag })
 }
@@ -216,16 +212,9 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
     }
 }
 
-fn write<R: Serialize>(event_type: u16, record: &R, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
-    let (tag, begin) = (Tag { event_type, version: 1 }, out.len());
-    let failed = |problem| CodecError::Payload { tag, problem };
-    // Under a limit bincode counts the bytes of a record before it writes them. Here they are counted afterwards.
-    bincode::DefaultOptions::new().serialize_into(&mut *out, record).map_err(|error| failed(error.to_string()))?;
-    let length = (out.len() - begin) as u64;
-    if length > MOST_PAYLOAD {
-        out.truncate(begin);
-        return Err(failed(format!("it has {length} bytes, and at most {MOST_PAYLOAD} are allowed")));
-    }
+fn write<R: Encode>(event_type: u16, record: &R, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+    let tag = Tag { event_type, version: 1 };
+    put(record, out).map_err(|problem| CodecError::Payload { tag, problem })?;
     Ok(tag)
 }
 

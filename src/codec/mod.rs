@@ -1,6 +1,6 @@
 //! Events to bytes and back, exactly as `log-format.md` says. The only module that names bincode.
 //!
-//! A payload is bincode 1.3 with `DefaultOptions` (little-endian varints), read from a slice whose frame was
+//! A payload is bincode 2.0 in its standard configuration (little-endian varints), read from a slice whose frame was
 //! verified, with a limit, and with nothing left over.
 
 mod decode;
@@ -10,14 +10,17 @@ pub mod state;
 
 use std::fmt;
 
-use bincode::Options;
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
+use bincode::{BorrowDecode, Encode};
 
 pub use decode::decode;
 pub use encode::encode;
 
 /// No payload is longer: the largest event that a person causes is a declaration with a spec of 64 KiB and a source of
 /// 4 KiB; the parts of a base are cut to fit.
-const MOST_PAYLOAD: u64 = 1 << 20;
+const MOST_PAYLOAD: usize = 1 << 20;
 
 /// Set in a record's version: its payload begins with who asked for the event, and why.
 const ATTRIBUTED: u16 = 1 << 15;
@@ -118,7 +121,42 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// How every payload is written and read.
-fn options() -> impl Options {
-    bincode::DefaultOptions::new().with_limit(MOST_PAYLOAD)
+/// How every payload is written and read. The limit is one for what is read: it bounds what a length that is damaged can
+/// reserve.
+const LAYOUT: Configuration<LittleEndian, Varint, Limit<MOST_PAYLOAD>> =
+    bincode::config::standard().with_limit::<MOST_PAYLOAD>();
+
+/// Appends a record to `out`.
+fn put<R: Encode>(record: &R, out: &mut Vec<u8>) -> Result<(), String> {
+    let begin = out.len();
+    bincode::encode_into_writer(record, Appending(out), LAYOUT).map_err(|error| error.to_string())?;
+    let length = out.len() - begin;
+    if length > MOST_PAYLOAD {
+        out.truncate(begin);
+        return Err(format!("it has {length} bytes, and at most {MOST_PAYLOAD} are allowed"));
+    }
+    Ok(())
+}
+
+/// Reads a record that `bytes` begin with, and what is behind it.
+fn take<'a, R: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(R, &'a [u8]), String> {
+    let (record, length) = bincode::borrow_decode_from_slice(bytes, LAYOUT).map_err(|error| error.to_string())?;
+    Ok((record, bytes.get(length..).unwrap_or_default()))
+}
+
+/// Reads a record that is all of `bytes`.
+fn take_all<'a, R: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<R, String> {
+    match take(bytes)? {
+        (record, []) => Ok(record),
+        (_, rest) => Err(format!("{} bytes are left over", rest.len())),
+    }
+}
+
+struct Appending<'o>(&'o mut Vec<u8>);
+
+impl Writer for Appending<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }

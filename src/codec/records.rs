@@ -1,27 +1,27 @@
 //! The frozen payloads: one struct for each (type, version), exactly as `log-format.md` lays them out.
 //!
 //! A struct here never changes. What a new version needs is a new struct, a new version number and a pure
-//! upcaster in `mod.rs`. No `usize`, floats, maps, recursion or serde attributes that change the layout.
+//! upcaster in `mod.rs`. No `usize`, floats, maps, recursion or attributes that change the layout.
 
-use serde::{Deserialize, Serialize};
+use bincode::{BorrowDecode, Encode};
 
 pub(super) type Hash32 = [u8; 32];
 
 /// Type 1, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct WriterOpenedV1<'a> {
     pub(super) software: &'a str,
 }
 
 /// Type 2, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct DataLossAcceptedV1<'a> {
     pub(super) last: u64,
     pub(super) found: &'a str,
 }
 
 /// Type 3, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct BaseFrameV1<'a> {
     pub(super) at: u64,
     pub(super) hash: Hash32,
@@ -31,38 +31,29 @@ pub(super) struct BaseFrameV1<'a> {
 }
 
 /// Type 4, version 1. Kinds and prefixes in ascending order of their bytes.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct LimitsChangedV1<'a> {
     pub(super) total: Option<u32>,
-    #[serde(borrow)]
     pub(super) kinds: Vec<LimitV1<'a>>,
-    #[serde(borrow)]
     pub(super) prefixes: Vec<LimitV1<'a>>,
 }
 
 /// Part of type 4.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct LimitV1<'a> {
     pub(super) of: &'a str,
     pub(super) most: u32,
 }
 
 /// Before the payload of a record whose version has its highest bit set.
-#[derive(Serialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct ByV1<'a> {
     pub(super) actor: Option<&'a str>,
     pub(super) cause: Option<&'a str>,
 }
 
-/// The same, as it is read.
-#[derive(Deserialize)]
-pub(super) struct ReadByV1 {
-    pub(super) actor: Option<String>,
-    pub(super) cause: Option<String>,
-}
-
 /// Type 16, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct CollectionDeclaredV1<'a> {
     pub(super) name: &'a str,
     pub(super) kind: &'a str,
@@ -75,7 +66,7 @@ pub(super) struct CollectionDeclaredV1<'a> {
 }
 
 /// Part of types 16 and 19. All durations in microseconds.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct PolicyV1 {
     pub(super) on_change: OnChangeV1,
     pub(super) grace: u64,
@@ -93,7 +84,7 @@ pub(super) struct PolicyV1 {
 }
 
 /// Part of `PolicyV1`.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum OnChangeV1 {
     Supersede,
     FinishThenLatest,
@@ -101,14 +92,14 @@ pub(super) enum OnChangeV1 {
 }
 
 /// Part of `PolicyV1`.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum EmptySourceV1 {
     Hold,
     Apply,
 }
 
 /// Type 17, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct SourceChangedV1<'a> {
     pub(super) collection: u64,
     pub(super) source: &'a str,
@@ -116,7 +107,7 @@ pub(super) struct SourceChangedV1<'a> {
 }
 
 /// Type 18, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct SpecChangedV1<'a> {
     pub(super) collection: u64,
     pub(super) spec: &'a str,
@@ -124,7 +115,7 @@ pub(super) struct SpecChangedV1<'a> {
 }
 
 /// Type 19, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct PolicyChangedV1 {
     pub(super) collection: u64,
     pub(super) policy: PolicyV1,
@@ -133,23 +124,22 @@ pub(super) struct PolicyChangedV1 {
 }
 
 /// Types 20, 21 and 22, version 1: nothing but the collection.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct CollectionOnlyV1 {
     pub(super) collection: u64,
 }
 
 /// Type 23, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct RefreshRequestedV1<'a> {
     pub(super) collection: u64,
     pub(super) force: bool,
-    #[serde(borrow)]
     pub(super) reason: RefreshReasonV1<'a>,
     pub(super) resync_at: Option<u64>,
 }
 
 /// Part of type 23.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum RefreshReasonV1<'a> {
     Asked,
     Resync,
@@ -157,15 +147,14 @@ pub(super) enum RefreshReasonV1<'a> {
 }
 
 /// Part of types 32 and 34.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct ObservedV1<'a> {
-    #[serde(borrow)]
     pub(super) version: &'a [u8],
     pub(super) set: Option<PathSetV1>,
 }
 
 /// Part of `ObservedV1`.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct PathSetV1 {
     pub(super) root: Hash32,
     pub(super) files: u64,
@@ -173,7 +162,7 @@ pub(super) struct PathSetV1 {
 }
 
 /// Part of types 32 and 34.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct DeltaV1 {
     pub(super) added: u64,
     pub(super) removed: u64,
@@ -181,17 +170,16 @@ pub(super) struct DeltaV1 {
 }
 
 /// Type 32, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct SourceObservedV1<'a> {
     pub(super) collection: u64,
-    #[serde(borrow)]
     pub(super) observed: ObservedV1<'a>,
     pub(super) delta: Option<DeltaV1>,
     pub(super) admission: AdmissionV1,
 }
 
 /// Part of types 17, 18 and 32.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum AdmissionV1 {
     Admitted { wanted: Option<Hash32>, generation: u64 },
     Settling { until: u64 },
@@ -199,17 +187,16 @@ pub(super) enum AdmissionV1 {
 }
 
 /// Type 33, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct ObservationFailedV1<'a> {
     pub(super) collection: u64,
     pub(super) cause: &'a str,
 }
 
 /// Type 34, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct CollectionHeldV1<'a> {
     pub(super) collection: u64,
-    #[serde(borrow)]
     pub(super) observed: ObservedV1<'a>,
     pub(super) delta: Option<DeltaV1>,
     pub(super) cause: HoldCauseV1,
@@ -217,14 +204,14 @@ pub(super) struct CollectionHeldV1<'a> {
 }
 
 /// Part of type 34.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum HoldCauseV1 {
     Empty,
     MostGone { gone: u64, of: u64 },
 }
 
 /// Type 35, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct HoldConfirmedV1 {
     pub(super) collection: u64,
     pub(super) fingerprint: Hash32,
@@ -232,7 +219,7 @@ pub(super) struct HoldConfirmedV1 {
 }
 
 /// Type 48, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TaskCreatedV1 {
     pub(super) collection: u64,
     pub(super) generation: u64,
@@ -242,7 +229,7 @@ pub(super) struct TaskCreatedV1 {
 }
 
 /// Type 49, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TaskStartedV1<'a> {
     pub(super) collection: u64,
     pub(super) task: u64,
@@ -255,7 +242,7 @@ pub(super) struct TaskStartedV1<'a> {
 }
 
 /// Type 50, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TaskAbortedV1 {
     pub(super) collection: u64,
     pub(super) task: u64,
@@ -264,7 +251,7 @@ pub(super) struct TaskAbortedV1 {
 }
 
 /// Part of type 50.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum AbortReasonV1 {
     Superseded,
     Dropped,
@@ -272,21 +259,21 @@ pub(super) enum AbortReasonV1 {
 }
 
 /// Part of type 50.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct StoppingV1 {
     pub(super) token: TokenV1,
     pub(super) grace_until: u64,
 }
 
 /// Part of types 50 to 53 and 55.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TokenV1 {
     pub(super) epoch: u64,
     pub(super) seq: u64,
 }
 
 /// Part of types 51, 52, 53 and 55: which attempt.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct AttemptV1 {
     pub(super) collection: u64,
     pub(super) task: u64,
@@ -295,20 +282,19 @@ pub(super) struct AttemptV1 {
 }
 
 /// Type 51, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TaskCompletedV1<'a> {
     pub(super) attempt: AttemptV1,
     pub(super) fingerprint: Hash32,
     pub(super) manifest: Option<Hash32>,
     pub(super) segments: Option<SegmentCountsV1>,
     pub(super) rows: Option<u64>,
-    #[serde(borrow)]
     pub(super) output: Option<&'a str>,
     pub(super) resync_at: Option<u64>,
 }
 
 /// Part of type 51.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct SegmentCountsV1 {
     pub(super) kept: u64,
     pub(super) new: u64,
@@ -316,7 +302,7 @@ pub(super) struct SegmentCountsV1 {
 }
 
 /// Type 52, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct AttemptFailedV1<'a> {
     pub(super) attempt: AttemptV1,
     pub(super) reason: FailReasonV1,
@@ -327,7 +313,7 @@ pub(super) struct AttemptFailedV1<'a> {
 }
 
 /// Part of type 52.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum FailReasonV1 {
     Failed,
     TimedOut,
@@ -337,14 +323,14 @@ pub(super) enum FailReasonV1 {
 }
 
 /// Type 53, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct AttemptEndedV1 {
     pub(super) attempt: AttemptV1,
     pub(super) reason: EndReasonV1,
 }
 
 /// Part of type 53.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum EndReasonV1 {
     Acknowledged,
     Abandoned,
@@ -352,7 +338,7 @@ pub(super) enum EndReasonV1 {
 }
 
 /// Type 54, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TaskParkedV1 {
     pub(super) collection: u64,
     pub(super) task: u64,
@@ -360,7 +346,7 @@ pub(super) struct TaskParkedV1 {
 }
 
 /// Part of type 54.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum ParkCauseV1 {
     Permanent,
     OutOfAttempts,
@@ -368,7 +354,7 @@ pub(super) enum ParkCauseV1 {
 }
 
 /// Type 55, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct CompletionRejectedV1 {
     pub(super) attempt: AttemptV1,
     pub(super) reason: RejectReasonV1,
@@ -377,7 +363,7 @@ pub(super) struct CompletionRejectedV1 {
 }
 
 /// Part of type 55.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum RejectReasonV1 {
     Stale,
     NotLive,
@@ -386,7 +372,7 @@ pub(super) enum RejectReasonV1 {
 }
 
 /// Type 64, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct PublishedV1 {
     pub(super) collection: u64,
     pub(super) commit: u64,
@@ -395,7 +381,7 @@ pub(super) struct PublishedV1 {
 }
 
 /// Type 65, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct PublishFailedV1<'a> {
     pub(super) collection: u64,
     pub(super) obligation: u64,
@@ -406,14 +392,14 @@ pub(super) struct PublishFailedV1<'a> {
 }
 
 /// Part of type 65.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum DeliveryV1 {
     Publish,
     Discard,
 }
 
 /// Type 66, version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct DiscardedV1 {
     pub(super) collection: u64,
     pub(super) obligation: u64,

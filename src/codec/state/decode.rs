@@ -5,12 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bincode::Options;
-use serde::Deserialize;
+use bincode::BorrowDecode;
 
 use super::records::*;
 use super::{ITEM_HEADER_LENGTH, Item, StateError};
-use crate::codec::options;
 use crate::codec::records::{
     AttemptV1, FailReasonV1, HoldCauseV1, LimitsChangedV1, ParkCauseV1, SegmentCountsV1, TokenV1,
 };
@@ -86,8 +84,8 @@ fn checked<T, E: fmt::Display>(result: Result<T, E>) -> Result<T, StateError> {
     result.map_err(|error| refused(&error))
 }
 
-fn read<'a, R: Deserialize<'a>>(record: &'a [u8]) -> Result<R, StateError> {
-    checked(options().deserialize(record))
+fn read<'a, R: BorrowDecode<'a, ()>>(record: &'a [u8]) -> Result<R, StateError> {
+    checked(crate::codec::take_all(record))
 }
 
 struct Reader<'a> {

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use bincode::Options;
-use serde::Serialize;
+use bincode::Encode;
 
 use super::records::*;
-use super::{Item, StateError};
-use crate::codec::options;
+use super::{ITEM_HEADER_LENGTH, Item, StateError};
+use crate::codec::put;
 use crate::codec::records::{
     AttemptV1, FailReasonV1, HoldCauseV1, LimitV1, LimitsChangedV1, ParkCauseV1, SegmentCountsV1,
 };
@@ -42,6 +41,9 @@ pub fn encode_state(state: &State, out: &mut Vec<u8>) -> Result<(), StateError> 
     items.put(Item::End, &EndV1 { collections, orphans, draining })
 }
 
+/// Bytes of an item's length.
+const LENGTH: usize = ITEM_HEADER_LENGTH - 1;
+
 struct Items<'o> {
     out: &'o mut Vec<u8>,
     /// The words of the collection that comes next.
@@ -49,13 +51,16 @@ struct Items<'o> {
 }
 
 impl Items<'_> {
-    fn put<R: Serialize>(&mut self, item: Item, record: &R) -> Result<(), StateError> {
-        let refused = |error: bincode::Error| StateError(format!("{item:?}: {error}"));
-        let length = options().serialized_size(record).map_err(refused)?;
-        let length = u32::try_from(length).map_err(|_| StateError(format!("{item:?}: it has {length} bytes")))?;
+    fn put<R: Encode>(&mut self, item: Item, record: &R) -> Result<(), StateError> {
         self.out.push(item as u8);
-        self.out.extend_from_slice(&length.to_le_bytes());
-        options().serialize_into(&mut *self.out, record).map_err(refused)
+        // The length is known once the record is written.
+        let at = self.out.len();
+        self.out.extend_from_slice(&[0; LENGTH]);
+        put(record, self.out).map_err(|problem| StateError(format!("{item:?}: {problem}")))?;
+        let length = self.out.len() - at - LENGTH;
+        let length = u32::try_from(length).map_err(|_| StateError(format!("{item:?}: it has {length} bytes")))?;
+        self.out[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
+        Ok(())
     }
 
     fn collection(&mut self, id: CollectionId, collection: &Collection) -> Result<(), StateError> {

@@ -1,38 +1,35 @@
 //! The frozen layout of the items of a state, exactly as `log-format.md` says.
 
-use serde::{Deserialize, Serialize};
+use bincode::{BorrowDecode, Encode};
 
 use crate::codec::records::{
     AttemptV1, FailReasonV1, Hash32, HoldCauseV1, LimitsChangedV1, ObservedV1, ParkCauseV1, PolicyV1, SegmentCountsV1,
     TokenV1,
 };
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct HeadV1<'a> {
     pub(super) last: u64,
     pub(super) epoch: u64,
     pub(super) at: u64,
-    #[serde(borrow)]
     pub(super) limits: LimitsChangedV1<'a>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct WordV1<'a> {
     pub(super) source: &'a str,
     pub(super) spec: &'a str,
-    #[serde(borrow)]
     pub(super) content: ContentV1<'a>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum ContentV1<'a> {
     Unversioned,
     Unknown,
-    #[serde(borrow)]
     Observed(ObservedV1<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct CollectionV1<'a> {
     pub(super) id: u64,
     pub(super) name: &'a str,
@@ -44,10 +41,8 @@ pub(super) struct CollectionV1<'a> {
     pub(super) wanted: Option<WantedV1>,
     pub(super) generation: u64,
     pub(super) rebuild: bool,
-    #[serde(borrow)]
     pub(super) applied: Option<AppliedV1<'a>>,
     pub(super) pending: Option<PendingV1>,
-    #[serde(borrow)]
     pub(super) status: StatusV1<'a>,
     pub(super) heard: u64,
     pub(super) paused: bool,
@@ -55,20 +50,19 @@ pub(super) struct CollectionV1<'a> {
     pub(super) moves: u32,
     pub(super) draining: u32,
     pub(super) unapplied_since: Option<u64>,
-    #[serde(borrow)]
     pub(super) unobservable: Option<UnobservableV1<'a>>,
     pub(super) refreshed: u64,
     pub(super) resync_at: Option<u64>,
     pub(super) obligations: Option<ObligationsV1>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct WantedV1 {
     pub(super) fingerprint: Hash32,
     pub(super) word: u32,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct AppliedV1<'a> {
     pub(super) fingerprint: Hash32,
     pub(super) generation: u64,
@@ -76,48 +70,41 @@ pub(super) struct AppliedV1<'a> {
     pub(super) token: TokenV1,
     pub(super) seq: u64,
     pub(super) at: u64,
-    #[serde(borrow)]
     pub(super) result: BuiltV1<'a>,
     pub(super) word: u32,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct BuiltV1<'a> {
     pub(super) manifest: Option<Hash32>,
     pub(super) segments: Option<SegmentCountsV1>,
     pub(super) rows: Option<u64>,
-    #[serde(borrow)]
     pub(super) output: Option<&'a str>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum PendingV1 {
     Settling { since: u64, until: u64 },
     Waiting { since: u64 },
     Held { since: u64, cause: HoldCauseV1, fingerprint: Hash32 },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum StatusV1<'a> {
     Idle,
-    #[serde(borrow)]
     Waiting(WaitingV1<'a>),
-    #[serde(borrow)]
     Running(RunningV1<'a>),
-    #[serde(borrow)]
     Parked(ParkedV1<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct WaitingV1<'a> {
-    #[serde(borrow)]
     pub(super) task: TaskV1<'a>,
     pub(super) not_before: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct RunningV1<'a> {
-    #[serde(borrow)]
     pub(super) task: TaskV1<'a>,
     pub(super) number: u32,
     pub(super) token: TokenV1,
@@ -129,23 +116,22 @@ pub(super) struct RunningV1<'a> {
     pub(super) discard: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct ParkedV1<'a> {
     pub(super) task: u64,
     pub(super) fingerprint: Hash32,
     pub(super) cause: ParkingV1,
     pub(super) since: u64,
-    #[serde(borrow)]
     pub(super) last_failure: Option<FailureV1<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum ParkingV1 {
     Failed(ParkCauseV1),
     Cancelled,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct TaskV1<'a> {
     pub(super) id: u64,
     pub(super) fingerprint: Hash32,
@@ -154,24 +140,23 @@ pub(super) struct TaskV1<'a> {
     pub(super) attempts: u32,
     pub(super) charged: u32,
     pub(super) lost: u32,
-    #[serde(borrow)]
     pub(super) last_failure: Option<FailureV1<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct FailureV1<'a> {
     pub(super) reason: FailReasonV1,
     pub(super) message: &'a str,
     pub(super) at: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct UnobservableV1<'a> {
     pub(super) since: u64,
     pub(super) cause: &'a str,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct ObligationsV1 {
     /// How many obligations follow.
     pub(super) owed: u64,
@@ -181,36 +166,30 @@ pub(super) struct ObligationsV1 {
     pub(super) discards: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct ObligationV1<'a> {
     pub(super) id: u64,
     pub(super) since: u64,
-    #[serde(borrow)]
     pub(super) owed: OwedV1<'a>,
     pub(super) due: u64,
     pub(super) failures: u32,
-    #[serde(borrow)]
     pub(super) cause: Option<&'a str>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) enum OwedV1<'a> {
-    #[serde(borrow)]
     Publish(AppliedV1<'a>),
-    #[serde(borrow)]
     Discard(LeavingV1<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct LeavingV1<'a> {
     pub(super) tokens: Vec<TokenV1>,
-    #[serde(borrow)]
     pub(super) before: Option<BuiltV1<'a>>,
-    #[serde(borrow)]
     pub(super) after: Option<BuiltV1<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct OrphanV1<'a> {
     pub(super) id: u64,
     pub(super) name: &'a str,
@@ -219,7 +198,7 @@ pub(super) struct OrphanV1<'a> {
     pub(super) obligations: ObligationsV1,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct DrainingV1 {
     pub(super) attempt: AttemptV1,
     pub(super) grace_until: Option<u64>,
@@ -227,7 +206,7 @@ pub(super) struct DrainingV1 {
     pub(super) leaves: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, BorrowDecode)]
 pub(super) struct EndV1 {
     pub(super) collections: u64,
     pub(super) orphans: u64,
