@@ -10,7 +10,7 @@
 //! and leaving it out would pass for a file that was removed. So is one that leads to a device.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -164,23 +164,34 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
         for entry in entries {
-            let name = entry.map_err(|error| StoreError::Unreadable { what: shown(&full), source: error })?.file_name();
+            let entry = entry.map_err(|error| StoreError::Unreadable { what: shown(&full), source: error })?;
+            let name = entry.file_name();
             if !is_data(&name) {
                 continue;
             }
             let relative = below(&directory.relative, &name);
-            let path = join(root, &relative);
+            // What it is called. It is asked for through the directory that is open.
+            let path = || join(root, &relative);
             if relative.len() > MAX_PATH_BYTES {
-                return Err(limit(&path, format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes")));
+                return Err(limit(
+                    &path(),
+                    format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes"),
+                ));
             }
-            let found = metadata(&opened.path.join(&name), &path, source.follows_links())?;
-            let Some(found) = found else { return Ok(Walked::Vanished(shown(&path))) };
+            let found = match metadata(&entry, &opened, source.follows_links()) {
+                Ok(found) => found,
+                Err(Unseen::Gone) => return Ok(Walked::Vanished(shown(&path()))),
+                Err(Unseen::Unreadable(error)) => {
+                    return Err(StoreError::Unreadable { what: shown(&path()), source: error });
+                }
+                Err(Unseen::Device(what)) => return Err(StoreError::Device { what }),
+            };
             if found.is_dir() {
                 if directory.depth == MAX_DEPTH {
-                    return Err(limit(&path, format!("directories lie at most {MAX_DEPTH} deep in a source")));
+                    return Err(limit(&path(), format!("directories lie at most {MAX_DEPTH} deep in a source")));
                 }
                 let Some(trail) = step(&directory.trail, &found) else {
-                    tracing::debug!(path = %shown(&path), "a link back to a directory it lies in: not walked");
+                    tracing::debug!(path = %shown(&path()), "a link back to a directory it lies in: not walked");
                     continue;
                 };
                 if directories == MAX_FILES {
@@ -195,7 +206,7 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
                 }
                 files.push((SourcePath(relative), stat_of(&found)));
             } else {
-                tracing::debug!(path = %shown(&path), "neither a regular file nor a directory: not data");
+                tracing::debug!(path = %shown(&path()), "neither a regular file nor a directory: not data");
             }
         }
     }
@@ -226,23 +237,28 @@ impl Opening {
     }
 }
 
-/// What lies under a name that a directory has; `None` if it is gone by now. It is asked for at `path`, and `named` is
-/// what it is called.
-fn metadata(path: &Path, named: &Path, follows_links: bool) -> Result<Option<Metadata>, StoreError> {
-    let unreadable = |source| StoreError::Unreadable { what: shown(named), source };
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if gone(&error) => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
+/// Why it cannot be said what lies under a name that a directory has.
+enum Unseen {
+    /// It is gone by now.
+    Gone,
+    Unreadable(io::Error),
+    /// It leads to one.
+    Device(String),
+}
+
+/// What lies under a name that the directory which is open has.
+fn metadata(entry: &DirEntry, opened: &Opening, follows_links: bool) -> Result<Metadata, Unseen> {
+    // On Linux this asks the directory itself, by its descriptor.
+    let found =
+        entry.metadata().map_err(|error| if gone(&error) { Unseen::Gone } else { Unseen::Unreadable(error) })?;
     if !(follows_links && found.is_symlink()) {
-        return Ok(Some(found));
+        return Ok(found);
     }
-    let real = fs::canonicalize(path).map_err(unreadable)?;
+    let real = fs::canonicalize(opened.path.join(entry.file_name())).map_err(Unseen::Unreadable)?;
     if is_device(&real) {
-        return Err(StoreError::Device { what: shown(&real) });
+        return Err(Unseen::Device(shown(&real)));
     }
-    fs::metadata(&real).map(Some).map_err(unreadable)
+    fs::metadata(&real).map_err(Unseen::Unreadable)
 }
 
 /// The trail one directory further; `None` if it leads in a circle. Without a trail links are not followed, and there
