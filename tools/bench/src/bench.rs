@@ -20,11 +20,11 @@ impl Bench {
 
     /// How often the contestants take turns. Odd, so that the median is one that was measured.
     pub(crate) fn rounds(&self) -> usize {
-        self.size(3, 7)
+        self.size(3, 5)
     }
 
-    /// How long one turn takes: in three seconds a disk that hesitates once does not decide it.
+    /// How long one turn takes: in two seconds a disk that hesitates once does not decide it.
     pub(crate) fn turn(&self) -> Duration {
-        self.size(Duration::from_millis(300), Duration::from_secs(3))
+        self.size(Duration::from_millis(300), Duration::from_secs(2))
     }
 }

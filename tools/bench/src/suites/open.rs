@@ -36,7 +36,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let named = grouped(collections);
     with_snapshot(bench, &path, &named)?;
     without_snapshot(bench, &path, &named)?;
-    while_snapshots_are_taken(bench, &path, collections)
+    while_snapshots_are_taken(bench)
 }
 
 /// Opens the log in `path`. For a process of its own.
@@ -91,9 +91,14 @@ fn without_snapshot(bench: &mut Bench, path: &Path, collections: &str) -> Result
 }
 
 /// The slowest hundredth of the answers, with snapshots all along and without any.
-fn while_snapshots_are_taken(bench: &mut Bench, path: &Path, collections: u64) -> Result<()> {
-    /// So few that the next one begins as soon as one is taken.
+fn while_snapshots_are_taken(bench: &mut Bench) -> Result<()> {
+    /// So few that the number of collections decides when the next one is taken.
     const EVENTS: u64 = 1_000;
+    let collections = bench.size(50_000, 100_000);
+    let path = &bench.place.path("open-taking");
+    let lastword = Lastword::start(Reconciler::open(path).snapshot_every(0))?;
+    lastword.fill(collections)?;
+    lastword.close()?;
     let changes = Changes::over(collections);
     let (mut with, mut without) = (Series::new("lastword"), Series::new("no snapshots"));
     let (mut taken, mut turns) = (0, 0);
