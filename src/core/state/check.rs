@@ -243,6 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn names_with_one_hash_are_told_apart() {
+        let (mut state, name) = (lively(), |text| Name::new(text).unwrap());
+        let [waiting, running] = ["waiting", "running"].map(|text| state.id_of(&name(text)).unwrap());
+        // As if each had the hash of the other as well.
+        state.indices.names.insert(&name("waiting"), running);
+        state.indices.names.insert(&name("running"), waiting);
+        let found = |state: &State| ["waiting", "running"].map(|text| state.id_of(&name(text)));
+        assert_eq!(found(&state), [Some(waiting), Some(running)]);
+        state.indices.names.remove(&name("waiting"), waiting);
+        assert_eq!(found(&state), [None, Some(running)]);
+        let violation = state.check().unwrap_err();
+        assert_eq!(violation.found, "its name leads elsewhere");
+        state.indices.names.insert(&name("waiting"), waiting);
+        assert_eq!(state.check().unwrap_err().found, "the index of names is not what follows from the rest");
+    }
+
+    #[test]
     fn an_index_that_does_not_follow_from_the_rest_is_found() {
         let deadlines = "the index of deadlines is not what follows from the rest";
         is_found(deadlines, |state| _ = state.indices.deadlines.pop_first());

@@ -34,7 +34,7 @@ pub const RECORD_HEADER_LENGTH: usize = 8;
 
 /// The format version that this code writes, and the newest it reads.
 pub const FORMAT_VERSION: u16 = 1;
-/// Payloads are bincode 1.3.3 with variable-length integers.
+/// Payloads are bincode with variable-length integers: `DefaultOptions` of 1.3, the standard configuration of 2.0.
 pub const CODEC_BINCODE: u16 = 1;
 
 /// The most bytes of one frame, header and hash included: 64 MiB. A reader holds one frame in memory, so this is

@@ -8,7 +8,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 /// Whatever is needed once: tables, a few buffers, the message of an error.
 const ALWAYS: usize = 256 << 10;
 
-/// What serde and bincode reserve by a count or a length that the input only states: each stops at 1 MiB, whatever is
+/// What bincode reserves by a count or a length that the input only states: each stops at 1 MiB, whatever is
 /// stated, and a list can stand in a list.
 const RESERVED: usize = 3 << 20;
 
