@@ -87,11 +87,8 @@ impl Recent {
         }
         let after = self.frames.partition_point(|frame| frame.first().is_some_and(|first| first.seq <= next));
         let frame = after.checked_sub(1).and_then(|at| self.frames.get(at));
-        let offset = frame.and_then(|frame| Some((frame, next.0.checked_sub(frame.first()?.seq.0)?)));
-        Some(match offset {
-            Some((frame, offset)) => Next::Events(Arc::clone(frame), usize::try_from(offset).unwrap_or(usize::MAX)),
-            None => Next::InLog(self.durable),
-        })
+        let place = frame.and_then(|frame| Some((frame, frame.binary_search_by_key(&next, |event| event.seq).ok()?)));
+        Some(place.map_or(Next::InLog(self.durable), |(frame, seen)| Next::Events(Arc::clone(frame), seen)))
     }
 }
 

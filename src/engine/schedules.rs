@@ -79,7 +79,7 @@ struct Story {
     building: State,
     applied: State,
     /// One frame after the other.
-    frames: Vec<Vec<Arc<Recorded>>>,
+    frames: Vec<Vec<Recorded>>,
     reader: std::sync::Mutex<Box<dyn LogReader>>,
 }
 
@@ -92,8 +92,7 @@ impl Story {
         let mut reducer = Reducer::open(Box::new(log), State::new(), "schedules", at, at).unwrap();
         let mut frames = Vec::new();
         let mut commit = |reducer: &mut Reducer| {
-            let events = reducer.commit(at).unwrap().events;
-            frames.push(events.into_iter().map(Arc::new).collect::<Vec<_>>());
+            frames.push(reducer.commit(at).unwrap().events);
         };
         let declaration = Declaration::new(name.clone()).kind(kind).source(source).unversioned();
         reducer.command(&Command::Declare(Box::new(declaration))).unwrap().unwrap();
@@ -119,7 +118,7 @@ impl Story {
     /// Shows the events as the engine does, frame by frame, and ends.
     fn show(&self, feed: Arc<Feed>) {
         let closing = Closing(feed);
-        self.frames.iter().for_each(|frame| closing.0.publish(frame));
+        self.frames.iter().for_each(|frame| closing.0.publish(frame.clone()));
     }
 
     fn last(&self) -> u64 {
@@ -177,7 +176,7 @@ fn a_ticket_ends_as_the_engine_ends_it() {
         let engine = thread::spawn(move || match ending {
             0 => drop(reply),
             1 => drop(reply.taken()),
-            2 => reply.taken()(Ok(Receipt::default())),
+            2 => reply.taken().answer(Ok(Receipt::default())),
             _ => drop(reply.offer(Receipt::default())),
         });
         let answer = match thread_rng().gen_range(0..3) {
@@ -228,7 +227,7 @@ fn a_ticket_that_changes_hands_wakes_the_last_who_polled_it() {
         let died = Arc::<OnceLock<String>>::default();
         let (reply, answer) = Reply::new(&died);
         let mut ticket = Ticket::new(answer, died);
-        let engine = thread::spawn(move || reply.taken()(Ok(Receipt::default())));
+        let engine = thread::spawn(move || reply.taken().answer(Ok(Receipt::default())));
         if poll_once(&mut ticket).is_pending() {
             let other = thread::spawn(move || {
                 if thread_rng().gen_bool(0.5) && poll_once(&mut ticket).is_ready() {
