@@ -50,19 +50,11 @@ pub(super) fn see(scene: &Scene<'_>, seen: &Seen, events: &mut Events) {
                 events.push(Event::ObservationFailed { collection: scene.id, cause: cause.into() });
             }
         }
-        Seen::Content { observed, delta, gone } => {
-            see_content(scene, &Arc::new(observed.clone()), *delta, *gone, events)
-        }
+        Seen::Content { observed, delta, gone } => see_content(scene, observed, *delta, *gone, events),
     }
 }
 
-fn see_content(
-    scene: &Scene<'_>,
-    observed: &Arc<Observed>,
-    delta: Option<Delta>,
-    gone: Option<u64>,
-    events: &mut Events,
-) {
+fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, gone: Option<u64>, events: &mut Events) {
     let collection = scene.collection;
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     // Nothing new, unless the source could not be observed, or what waits for a task has lost its reason to wait.
@@ -70,6 +62,7 @@ fn see_content(
     if unchanged && collection.unobservable.is_none() && !moved_on {
         return;
     }
+    let observed = &Arc::new(observed.clone());
     let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
     let verdict = if unchanged { still(scene, fingerprint) } else { verdict(scene, observed, gone, fingerprint) };
     let admission = match verdict {
