@@ -249,14 +249,14 @@ impl Reducer {
         Ok(seq)
     }
 
-    /// Lets the log begin later; see [`Log::forget`].
+    /// Lets the log begin later; see [`Log::truncate_prefix`].
     ///
     /// # Errors
     /// The outer error is the reducer's end. The inner one says why the log still begins where it did.
-    pub fn forget(&mut self, start: Start) -> Result<Result<(), LogError>, ReducerError> {
-        match self.log.forget(start) {
+    pub fn truncate_prefix(&mut self, start: Start) -> Result<Result<(), LogError>, ReducerError> {
+        match self.log.truncate_prefix(start) {
             Ok(()) => Ok(Ok(())),
-            Err(error @ (LogError::Refused(_) | LogError::Damaged { .. } | LogError::Forgotten { .. })) => {
+            Err(error @ (LogError::Refused(_) | LogError::Damaged { .. } | LogError::PrefixGone { .. })) => {
                 Ok(Err(error))
             }
             Err(error) => Err(self.die(ReducerError::Log(error))),

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Delta, Duties, FieldError, Fingerprint, Generation, Kind, Name, Observed, Source,
-    Spec, Timestamp, Token, Version, Word,
+    AttemptRef, Built, CollectionId, Delta, Duties, FieldError, Fingerprint, Generation, Inputs, Kind, Name, Source,
+    SourceState, Spec, Timestamp, Token, Version,
 };
 use crate::core::{Applied, vocabulary::Content};
 use crate::objects::Objects;
 
-pub use destination::{DeliveryError, Discarding, Publication, Verdict, Verification};
+pub use destination::{DeliveryError, DiscardRequest, PublishRequest, VerifyOutcome, VerifyRequest};
 pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
 
@@ -27,7 +27,7 @@ pub trait Worker: Send + Sync + 'static {
     /// Builds what `context` says. Called on a thread of the pool; several attempts, of different collections,
     /// may run at the same time.
     ///
-    /// Call [`Context::checkpoint`] between steps and return its error: an attempt that does not stop within its
+    /// Call [`Context::check_stop`] between steps and return its error: an attempt that does not stop within its
     /// grace is abandoned.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ pub trait Worker: Send + Sync + 'static {
     /// # Errors
     /// When the destination was not changed, or that is not known. A panic counts as an error, and a call that takes
     /// longer than the engine's patience as well, even if it succeeds in the end.
-    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
         Err(DeliveryError(format!("the kind {} says that it publishes, and cannot", publication.kind)))
     }
 
@@ -76,7 +76,7 @@ pub trait Worker: Send + Sync + 'static {
     ///
     /// # Errors
     /// When something is left. It is called again, with backoff.
-    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+    fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         Err(DeliveryError(format!("the kind {} says that it discards, and cannot", discarding.kind)))
     }
 
@@ -92,7 +92,7 @@ pub trait Worker: Send + Sync + 'static {
     /// # Errors
     /// When that cannot be found out, which says nothing about what is there. It is shown with the collection's status,
     /// and not tried again before the next refresh or resync.
-    fn verify(&self, verification: &Verification<'_>) -> Result<Verdict, DeliveryError> {
+    fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
         Err(DeliveryError(format!("the kind {} says that it verifies, and cannot", verification.kind)))
     }
 }
@@ -104,7 +104,7 @@ pub trait Observer: Send + Sync {
     ///
     /// # Errors
     /// When the source cannot be observed. That says nothing about its content, and never counts as empty.
-    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError>;
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError>;
 
     /// Watches a source and gives `hint` whenever it may be worth a look. `None` where nothing can be watched, for now
     /// or at all: looks come at intervals anyway, and only they decide. The hint may be given from any thread, and as
@@ -112,14 +112,14 @@ pub trait Observer: Send + Sync {
     ///
     /// Called on a thread of the pool for looks, right before a look, while nobody watches the source: at first, after
     /// source or spec have changed, and when the last one is no longer alive. A panic counts as `None`.
-    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn SourceWatch>> {
         let _ = (source, spec, hint);
         None
     }
 }
 
 /// A source that is watched for as long as this is held. Dropping it must not take long.
-pub trait Watching: Send {
+pub trait SourceWatch: Send {
     /// Whether it still tells of everything that happens. Asked right before each look, on the look's thread, so it may
     /// ask the file system; one that does not is dropped and made anew before that look, so nothing is missed.
     fn is_alive(&self) -> bool;
@@ -149,7 +149,7 @@ impl fmt::Debug for Hint {
 }
 
 /// What an [`Observer`] is asked to look at.
-pub struct Look<'a> {
+pub struct ObserveRequest<'a> {
     /// The collection's name.
     pub name: &'a Name,
     /// The source to look at.
@@ -157,20 +157,20 @@ pub struct Look<'a> {
     /// The collection's spec.
     pub spec: &'a Spec,
     /// What the last accepted look saw. If nothing has changed, return its version and write nothing.
-    pub known: Option<&'a Observed>,
+    pub known: Option<&'a SourceState>,
     /// What the last commit was built from, if that is known. A content that returns to it should have its version
     /// again: then nothing is built.
-    pub applied: Option<&'a Observed>,
+    pub applied: Option<&'a SourceState>,
     /// Where sets of files are kept.
     pub objects: &'a dyn Objects,
     /// The wall clock.
     pub wall: Timestamp,
 }
 
-impl fmt::Debug for Look<'_> {
+impl fmt::Debug for ObserveRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new field does not compile before it is shown.
-        let Look { name, source, spec, known, applied, objects: _, wall } = self;
+        let ObserveRequest { name, source, spec, known, applied, objects: _, wall } = self;
         f.debug_struct("Look")
             .field("name", name)
             .field("source", source)
@@ -184,39 +184,39 @@ impl fmt::Debug for Look<'_> {
 
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
+pub struct Observation {
     /// What the source holds.
-    pub observed: Observed,
+    pub state: SourceState,
     /// What differs from the last accepted look.
     pub delta: Option<Delta>,
     /// In how many parts of the source a change could have gone unseen so far, because they changed a moment ago.
     /// Zero: what was seen is proven.
     pub racy: u64,
     /// When to look again to prove them, if that is before the next look is due anyway.
-    pub look_again: Option<Duration>,
+    pub observe_again: Option<Duration>,
     /// How many files of what the last commit was built from are no longer there; `None` if that is not known.
-    pub gone: Option<u64>,
+    pub missing: Option<u64>,
 }
 
-impl Sight {
+impl Observation {
     /// What was seen beyond doubt.
     #[must_use]
-    pub fn new(observed: Observed, delta: Option<Delta>) -> Sight {
-        Sight { observed, delta, racy: 0, look_again: None, gone: None }
+    pub fn new(observed: SourceState, delta: Option<Delta>) -> Observation {
+        Observation { state: observed, delta, racy: 0, observe_again: None, missing: None }
     }
 }
 
 /// Why a source could not be observed: for people, and logged when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookError(pub String);
+pub struct ObserveError(pub String);
 
-impl fmt::Display for LookError {
+impl fmt::Display for ObserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for LookError {}
+impl std::error::Error for ObserveError {}
 
 /// How an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,8 +227,8 @@ pub enum Failure {
     /// Trying again will not help: the task is parked.
     Permanent(String),
     /// The source changed while it was read. Not charged; what it holds now counts as an observation.
-    SourceMoved(Option<Box<Sight>>),
-    /// The attempt was told to stop, and did: what [`Context::checkpoint`] returns.
+    SourceMoved(Option<Box<Observation>>),
+    /// The attempt was told to stop, and did: what [`Context::check_stop`] returns.
     Stopped,
 }
 
@@ -257,7 +257,7 @@ pub(crate) struct Assignment {
     pub(crate) attempt: AttemptRef,
     pub(crate) name: Name,
     pub(crate) kind: Kind,
-    pub(crate) word: Arc<Word>,
+    pub(crate) inputs: Arc<Inputs>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) generation: Generation,
     pub(crate) applied: Option<Box<Applied>>,
@@ -311,19 +311,19 @@ impl Context {
     /// The source to build from.
     #[must_use]
     pub fn source(&self) -> &Source {
-        &self.assignment.word.source
+        &self.assignment.inputs.source
     }
 
     /// How to build it.
     #[must_use]
     pub fn spec(&self) -> &Spec {
-        &self.assignment.word.spec
+        &self.assignment.inputs.spec
     }
 
     /// What the source was observed to hold; `None` for an unversioned collection.
     #[must_use]
-    pub fn observed(&self) -> Option<&Observed> {
-        observed_of(&self.assignment.word)
+    pub fn observed(&self) -> Option<&SourceState> {
+        observed_of(&self.assignment.inputs)
     }
 
     /// The version that was observed; `None` for an unversioned collection.
@@ -375,11 +375,11 @@ impl Context {
         self.assignment.signals.is_stopping()
     }
 
-    /// Goes on, or returns [`Failure::Stopped`] if the attempt was told to stop: `context.checkpoint()?`.
+    /// Goes on, or returns [`Failure::Stopped`] if the attempt was told to stop: `context.check_stop()?`.
     ///
     /// # Errors
     /// When something newer is wanted, the attempt has timed out, or the reconciler shuts down.
-    pub fn checkpoint(&self) -> Result<(), Failure> {
+    pub fn check_stop(&self) -> Result<(), Failure> {
         if self.is_stopping() { Err(Failure::Stopped) } else { Ok(()) }
     }
 
@@ -409,8 +409,8 @@ impl Context {
 }
 
 /// What a word says the source was observed to hold.
-pub(crate) fn observed_of(word: &Word) -> Option<&Observed> {
-    match &word.content {
+pub(crate) fn observed_of(inputs: &Inputs) -> Option<&SourceState> {
+    match &inputs.content {
         Content::Observed(observed) => Some(observed),
         Content::Unversioned | Content::Unknown => None,
     }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use lastword::core::vocabulary::*;
 use lastword::core::{CollectionView, State, Violation};
 use lastword::engine::*;
-use lastword::worker::{Context, Failure, LookError};
+use lastword::worker::{Context, Failure, ObserveError};
 use lastword::{codec, evlog, log, objects, reducer, replay};
 
 fn shared<T: Send + Sync + 'static>() {}
@@ -47,7 +47,7 @@ fn errors_are_errors() {
     error::<EngineError>();
     error::<WatchError>();
     error::<Failure>();
-    error::<LookError>();
+    error::<ObserveError>();
     error::<Violation>();
     error::<codec::CodecError>();
     error::<log::LogError>();

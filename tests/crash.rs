@@ -22,12 +22,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::*;
 use lastword::engine::{Handle, Reconciler, Retention};
-use lastword::external::{External, LocalStore, Looking, Manifest, SourceUri, load_set, look};
+use lastword::external::{External, LocalStore, Manifest, ScanRequest, SourceUri, load_set, scan};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{self, Verified};
 use lastword::snapshot::Snapshots;
-use lastword::worker::{Context, DeliveryError, Discarding, Failure, Publication, Worker};
+use lastword::worker::{Context, DeliveryError, DiscardRequest, Failure, PublishRequest, Worker};
 
 use file_destination::{FileDestination, parts};
 
@@ -62,11 +62,11 @@ impl Worker for Echo {
         Duties { publish: true, discard: true }
     }
 
-    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
         self.0.publish(publication)
     }
 
-    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+    fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         self.0.discard(discarding)
     }
 }
@@ -82,7 +82,7 @@ fn open(state: &Path) -> Reconciler {
     Reconciler::open(state)
         .kind(Kind::new("external").unwrap(), External::local())
         .kind(Kind::new("echo").unwrap(), Echo(destination(state)))
-        .look_interval(Duration::from_millis(30))
+        .observe_interval(Duration::from_millis(30))
         // So often that kills come while snapshots are written and the past is let go.
         .snapshot_every(60)
         .retain(Retention { events: Some(200), age: None })
@@ -289,7 +289,7 @@ fn settle(state: &Path, lake: &Path) {
     let begun = Instant::now();
     let applied = loop {
         let status = handle.status(name.clone()).unwrap().expect("it was declared");
-        let is_seen = status.last_look.is_some_and(|look| look.succeeded);
+        let is_seen = status.last_observation.is_some_and(|scan| scan.succeeded);
         if is_seen && status.view.condition.name() == "fresh" {
             break status.view.applied.unwrap();
         }
@@ -326,8 +326,8 @@ fn settle(state: &Path, lake: &Path) {
     let id = replayed.id_of(&name).unwrap();
     let observed = replayed.collection(id).unwrap().observed().unwrap().clone();
     let known = load_set(&objects, observed.set.unwrap().root).unwrap();
-    let looking = Looking::new(&LocalStore, &source, SystemClock::new().wall());
-    let seen = look(&Looking { known: Some(&known), ..looking }).unwrap();
+    let looking = ScanRequest::new(&LocalStore, &source, SystemClock::new().wall());
+    let seen = scan(&ScanRequest { known: Some(&known), ..looking }).unwrap();
     assert_eq!(observed.version.as_bytes(), seen.version);
     println!("settled at event {seq}: {} files, {} segments", scanned.len(), manifest.segments.len());
 }

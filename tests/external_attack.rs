@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use lastword::external::{LocalStore, Source, SourcePath, SourceUri, Store, StoreError, never_interrupted};
+use lastword::external::{LocalStore, SourceLocation, SourcePath, SourceUri, Store, StoreError, never_interrupted};
 
 /// `lake/d/e/inside`, and in its place elsewhere a tree of the same shape with `secret` in it.
 struct Place {
@@ -30,7 +30,7 @@ impl Place {
         self.dir.path().join(relative)
     }
 
-    fn source(&self) -> Source {
+    fn source(&self) -> SourceLocation {
         SourceUri::parse(self.path("lake").to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap()
     }
 }

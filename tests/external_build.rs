@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
 use lastword::external::{
-    Build, BuildError, BuildFailed, Checkpoint, ExternalSpec, FileReader, Format, FormatError, Interrupted, LocalStore,
-    Looking, Manifest, NoBuilder, Outcome, Parquet, PathSet, Progress, RowRange, SegmentBuilder, SegmentId, SegmentJob,
-    Source, SourceUri, Store, build, look, never_interrupted,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ExternalSpec, FileReader, Format, FormatError,
+    Interrupted, LocalStore, Manifest, NoBuilder, Parquet, PathSet, RowRange, ScanRequest, SegmentBuilder, SegmentId,
+    SegmentJob, SourceLocation, SourceUri, StopCheck, Store, build, never_interrupted, scan,
 };
 use lastword::objects::{FileObjects, MemoryObjects, ObjectError, Objects};
 use parquet_files::{rows_read, write};
@@ -25,7 +25,7 @@ use parquet_files::{rows_read, write};
 /// A source in a directory, and the collection that is built from it.
 struct Lake {
     dir: tempfile::TempDir,
-    source: Source,
+    source: SourceLocation,
     objects: Box<dyn Objects>,
     spec: ExternalSpec,
     format: &'static dyn Format,
@@ -54,8 +54,8 @@ impl Lake {
     fn version(&self) -> [u8; 32] {
         let known = self.known.take();
         let now = SystemClock::new().wall();
-        let looking = Looking { known: known.as_ref(), ..Looking::new(&LocalStore, &self.source, now) };
-        let seen = look(&looking).unwrap();
+        let looking = ScanRequest { known: known.as_ref(), ..ScanRequest::new(&LocalStore, &self.source, now) };
+        let seen = scan(&looking).unwrap();
         self.known.replace(Some(seen.set));
         seen.version
     }
@@ -64,8 +64,8 @@ impl Lake {
         &mut self,
         wanted: [u8; 32],
         builder: &dyn SegmentBuilder,
-        checkpoint: Checkpoint<'_>,
-    ) -> Result<Outcome, BuildFailed> {
+        stop_check: StopCheck<'_>,
+    ) -> Result<BuildOutcome, BuildFailed> {
         self.attempts += 1;
         let now = SystemClock::new().wall();
         let now = Timestamp(now.0.checked_add_signed(self.later * 1_000_000).unwrap());
@@ -85,14 +85,14 @@ impl Lake {
             builder,
             parallel: 1,
             leftovers: &[],
-            checkpoint,
+            stop_check,
             progress: &|_| (),
             now: &|| now,
         })
     }
 
     /// An attempt for what the source is now, which has to commit.
-    fn commit(&mut self) -> Outcome {
+    fn commit(&mut self) -> BuildOutcome {
         let outcome = self.attempt(self.version(), &NoBuilder, &never_interrupted).unwrap();
         self.previous = Some(outcome.manifest);
         self.check(&outcome);
@@ -108,7 +108,7 @@ impl Lake {
     }
 
     /// The manifest names exactly the rows that reading every file finds.
-    fn check(&self, outcome: &Outcome) {
+    fn check(&self, outcome: &BuildOutcome) {
         let mut read = BTreeMap::new();
         for (path, _) in &LocalStore.list(&self.source, &never_interrupted).unwrap() {
             let rows = rows_read(&self.dir.path().join(String::from_utf8(path.0.clone()).unwrap()));
@@ -127,7 +127,7 @@ impl Lake {
     }
 }
 
-fn counts(outcome: &Outcome) -> (u64, u64, u64, u64) {
+fn counts(outcome: &BuildOutcome) -> (u64, u64, u64, u64) {
     (outcome.kept, outcome.new, outcome.dropped, outcome.rows)
 }
 
@@ -233,7 +233,7 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
     let old = lake.version();
     lake.write("a.parquet", &[10], 1);
     match lake.attempt(old, &NoBuilder, &never_interrupted).unwrap_err().error {
-        BuildError::Moved { look } => assert_eq!(look.version, lake.version()),
+        BuildError::Moved { scan } => assert_eq!(scan.version, lake.version()),
         other => panic!("{other:?}"),
     }
 }
@@ -343,8 +343,8 @@ fn work_stops_at_the_next_checkpoint() {
     assert!(all > 20);
     for stop in 0..all {
         let asked = AtomicUsize::new(0);
-        let checkpoint = || if asked.fetch_add(1, Ordering::Relaxed) >= stop { Err(Interrupted) } else { Ok(()) };
-        let failed = lake.attempt(wanted, &NoBuilder, &checkpoint).unwrap_err();
+        let stop_check = || if asked.fetch_add(1, Ordering::Relaxed) >= stop { Err(Interrupted) } else { Ok(()) };
+        let failed = lake.attempt(wanted, &NoBuilder, &stop_check).unwrap_err();
         assert!(matches!(failed.error, BuildError::Interrupted), "{:?}", failed.error);
     }
 }
@@ -425,7 +425,7 @@ fn progress_is_reported_for_files_and_segments() {
         builder: &NoBuilder,
         parallel: 1,
         leftovers: &[],
-        checkpoint: &never_interrupted,
+        stop_check: &never_interrupted,
         progress: &|step| seen.lock().unwrap().push(step),
         now: &|| SystemClock::new().wall(),
     };
@@ -433,9 +433,9 @@ fn progress_is_reported_for_files_and_segments() {
     assert_eq!(
         *seen.lock().unwrap(),
         [
-            Progress::Files { done: 1, of: 1 },
-            Progress::Rows { done: 1_500, of: 3_000 },
-            Progress::Rows { done: 3_000, of: 3_000 }
+            BuildProgress::Files { done: 1, of: 1 },
+            BuildProgress::Rows { done: 1_500, of: 3_000 },
+            BuildProgress::Rows { done: 3_000, of: 3_000 }
         ]
     );
     // What was written is there for the next process, and the same attempt gives the same manifest.

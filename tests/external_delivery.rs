@@ -16,7 +16,7 @@ use lastword::core::vocabulary::{Coalesce, Declaration, Event, Kind, Name, Polic
 use lastword::core::vocabulary::{Recorded, Token};
 use lastword::engine::{CollectionStatus, Reconciler, Watched};
 use lastword::external::{BuildError, Discard, External, Manifest, Segment, SegmentBuilder, SegmentJob};
-use lastword::worker::Publication;
+use lastword::worker::PublishRequest;
 use parquet_files::write;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ impl Files {
 impl SegmentBuilder for Files {
     fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
         while self.gate.load(Ordering::Acquire) && job.id.n > 0 {
-            job.checkpoint()?;
+            job.check_stop()?;
             std::thread::sleep(Duration::from_millis(1));
         }
         let path = self.path(job.id);
@@ -53,7 +53,7 @@ impl SegmentBuilder for Files {
         true
     }
 
-    fn publish(&self, publication: &Publication<'_>, manifest: &Manifest) -> Result<(), String> {
+    fn publish(&self, publication: &PublishRequest<'_>, manifest: &Manifest) -> Result<(), String> {
         let mut last = self.published.lock().unwrap();
         if last.is_some_and(|last| last > publication.token) {
             return Err(format!("{} is older than what is published", publication.token));
@@ -182,7 +182,7 @@ impl Shop {
 fn start(state: &tempfile::TempDir, files: &Files) -> Reconciler {
     Reconciler::open(state.path().join("state"))
         .kind(Kind::new("external").unwrap(), External::with_builder(files.clone()))
-        .look_interval(Duration::from_millis(20))
+        .observe_interval(Duration::from_millis(20))
         .start()
         .unwrap()
 }

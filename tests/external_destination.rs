@@ -13,9 +13,9 @@ use std::time::Duration;
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Token};
 use lastword::external::{
-    Build, BuildError, BuildFailed, Discard, ExternalSpec, LocalStore, Looking, Manifest, Outcome, Parquet, Progress,
-    Segment, SegmentBuilder, SegmentJob, Source, SourceUri, VerifyError, build, discard, look, never_interrupted,
-    verify,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Discard, ExternalSpec, LocalStore, Manifest, Parquet,
+    ScanRequest, Segment, SegmentBuilder, SegmentJob, SourceLocation, SourceUri, VerifyError, build, discard,
+    never_interrupted, scan, verify,
 };
 use lastword::objects::{MemoryObjects, ObjectError, Objects};
 use parquet_files::write;
@@ -91,7 +91,7 @@ impl SegmentBuilder for Files {
 struct Lake {
     source_dir: tempfile::TempDir,
     out: tempfile::TempDir,
-    source: Source,
+    source: SourceLocation,
     objects: MemoryObjects,
     previous: Option<ObjectHash>,
     attempts: u64,
@@ -123,13 +123,13 @@ impl Lake {
         builder: &dyn SegmentBuilder,
         parallel: usize,
         leftovers: &[Segment],
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Outcome, BuildFailed> {
+        progress: &(dyn Fn(BuildProgress) + Sync),
+    ) -> Result<BuildOutcome, BuildFailed> {
         self.attempts += 1;
         let clock = SystemClock::new();
         // Aged, so that versions do not depend on what was seen before.
         let now = move || clock.wall().after(Duration::from_secs(10));
-        let seen = look(&Looking::new(&LocalStore, &self.source, now())).unwrap();
+        let seen = scan(&ScanRequest::new(&LocalStore, &self.source, now())).unwrap();
         build(&Build {
             collection: &Name::new("lake").unwrap(),
             store: &LocalStore,
@@ -145,13 +145,13 @@ impl Lake {
             builder,
             parallel,
             leftovers,
-            checkpoint: &never_interrupted,
+            stop_check: &never_interrupted,
             progress,
             now: &now,
         })
     }
 
-    fn commit(&mut self, builder: &Files, leftovers: &[Segment]) -> Outcome {
+    fn commit(&mut self, builder: &Files, leftovers: &[Segment]) -> BuildOutcome {
         let outcome = self.attempt(builder, 1, leftovers, &|_| ()).unwrap();
         self.previous = Some(outcome.manifest);
         outcome
@@ -213,8 +213,8 @@ fn segments_are_built_side_by_side_and_their_names_do_not_depend_on_the_order() 
     let paths: Vec<_> = lake.segments().iter().map(|segment| segment.fragments[0].path.to_string()).collect();
     assert_eq!(paths, ["0.parquet", "1.parquet", "2.parquet", "3.parquet"]);
     let seen = seen.into_inner().unwrap();
-    assert!(seen.contains(&Progress::Rows { done: 4_000, of: 4_000 }), "{seen:?}");
-    assert!(seen.contains(&Progress::Rows { done: 500, of: 4_000 }), "{seen:?}");
+    assert!(seen.contains(&BuildProgress::Rows { done: 4_000, of: 4_000 }), "{seen:?}");
+    assert!(seen.contains(&BuildProgress::Rows { done: 500, of: 4_000 }), "{seen:?}");
     verify(&backwards, &lake.objects, outcome.manifest).unwrap();
 }
 
@@ -236,7 +236,7 @@ fn the_first_failure_stops_the_others_and_what_is_finished_is_handed_back() {
         _ => loop {
             begun.step();
             begun.wait_for(1);
-            job.checkpoint()?;
+            job.check_stop()?;
             std::thread::yield_now();
         },
     });

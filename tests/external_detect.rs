@@ -12,20 +12,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Name, Observed, Source, Spec, Timestamp};
+use lastword::core::vocabulary::{Name, Source, SourceState, Spec, Timestamp};
 use lastword::external::{
-    self, Checkpoint, External, FileReader, Instant, Listing, PathSet, SourcePath, Stat, Store, StoreError, load_set,
+    self, External, FileReader, Instant, Listing, PathSet, SourcePath, Stat, StopCheck, Store, StoreError, load_set,
 };
 use lastword::objects::MemoryObjects;
-use lastword::worker::{Look, LookError, Sight, Worker};
+use lastword::worker::{Observation, ObserveError, ObserveRequest, Worker};
 
 /// A directory, who looks at it, and what was seen last.
 struct Lake {
     dir: tempfile::TempDir,
     external: External,
     objects: MemoryObjects,
-    known: Option<Observed>,
-    applied: Option<Observed>,
+    known: Option<SourceState>,
+    applied: Option<SourceState>,
 }
 
 impl Lake {
@@ -62,9 +62,9 @@ impl Lake {
         fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
     }
 
-    fn look_at(&mut self, wall: Timestamp) -> Result<Sight, LookError> {
+    fn look_at(&mut self, wall: Timestamp) -> Result<Observation, ObserveError> {
         let source = Source::new(self.dir.path().to_str().unwrap()).unwrap();
-        let sight = self.external.observer().unwrap().look(&Look {
+        let observation = self.external.observer().unwrap().observe(&ObserveRequest {
             name: &Name::new("lake").unwrap(),
             source: &source,
             spec: &Spec::parse(r#"{"format":"parquet"}"#).unwrap(),
@@ -73,20 +73,20 @@ impl Lake {
             objects: &self.objects,
             wall,
         })?;
-        self.known = Some(sight.observed.clone());
-        Ok(sight)
+        self.known = Some(observation.state.clone());
+        Ok(observation)
     }
 
     /// A look by the wall clock: what was written a moment ago is racy.
-    fn look(&mut self) -> Sight {
+    fn look(&mut self) -> Observation {
         self.look_at(SystemClock::new().wall()).unwrap()
     }
 
     /// A look when everything that is there has aged.
-    fn aged(&mut self) -> Sight {
-        let sight = self.look_at(SystemClock::new().wall().after(Duration::from_secs(3))).unwrap();
-        assert_eq!((sight.racy, sight.look_again), (0, None));
-        sight
+    fn aged(&mut self) -> Observation {
+        let observation = self.look_at(SystemClock::new().wall().after(Duration::from_secs(3))).unwrap();
+        assert_eq!((observation.racy, observation.observe_again), (0, None));
+        observation
     }
 
     fn apply(&mut self) {
@@ -98,8 +98,8 @@ impl Lake {
     }
 }
 
-fn changed(sight: &Sight) -> bool {
-    sight.delta.is_some()
+fn changed(observation: &Observation) -> bool {
+    observation.delta.is_some()
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn case_18_rewritten_within_the_tick_with_its_time_set_back() {
         lake.write("a.parquet", "one");
         let before = fs::metadata(lake.path("a.parquet")).unwrap();
         let first = lake.look();
-        assert_eq!((first.racy, first.look_again.is_some()), (1, true));
+        assert_eq!((first.racy, first.observe_again.is_some()), (1, true));
         let mut file = File::options().write(true).open(lake.path("a.parquet")).unwrap();
         file.write_all(b"two").unwrap();
         file.set_modified(before.modified().unwrap()).unwrap();
@@ -142,16 +142,16 @@ fn case_18_a_racy_file_that_is_left_alone_is_proven_without_a_change() {
     let mut lake = Lake::new();
     lake.write("a.parquet", "one");
     let first = lake.look();
-    let wait = first.look_again.unwrap();
+    let wait = first.observe_again.unwrap();
     assert!(wait <= Duration::from_secs(2) && wait >= Duration::from_millis(10), "{wait:?}");
     assert_eq!(lake.look().racy, 1);
     let held = lake.objects.len();
     let proven = lake.aged();
-    assert_eq!((&proven.observed, proven.delta), (&first.observed, None));
+    assert_eq!((&proven.state, proven.delta), (&first.state, None));
     assert_eq!(lake.objects.len(), held);
     // The same after a restart, from what was stored.
     let mut lake = lake.restarted();
-    assert_eq!(lake.aged().observed, first.observed);
+    assert_eq!(lake.aged().state, first.state);
 }
 
 #[test]
@@ -173,18 +173,18 @@ fn case_18_a_time_that_is_set_back_is_seen() {
 fn case_18_if_only_the_ctime_moved_a_learned_content_decides() {
     let mut lake = Lake::new();
     lake.write("a.parquet", "one");
-    let first = lake.aged().observed;
+    let first = lake.aged().state;
     let held = lake.objects.len();
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(10));
         lake.chmod("a.parquet");
-        assert_eq!(lake.aged().observed, first);
-        assert_eq!(lake.aged().observed, first);
+        assert_eq!(lake.aged().state, first);
+        assert_eq!(lake.aged().state, first);
     }
     // Also a copy of the same bytes, with a new inode and new times.
     lake.replace("a.parquet", "one");
-    assert_eq!(lake.look().observed, first);
-    assert_eq!(lake.aged().observed, first);
+    assert_eq!(lake.look().state, first);
+    assert_eq!(lake.aged().state, first);
     assert_eq!(lake.objects.len(), held, "an unchanged look writes nothing");
     lake.replace("a.parquet", "two");
     assert!(changed(&lake.look()));
@@ -230,7 +230,7 @@ fn case_18_a_rename_back_and_forth_is_the_applied_version_again() {
         let mut lake = Lake::new();
         lake.write("a.parquet", "one");
         lake.write("b.parquet", "b");
-        let applied = lake.aged().observed;
+        let applied = lake.aged().state;
         lake.apply();
         rename(&lake, "a.parquet", "a.tmp");
         lake.write("a.parquet", "two");
@@ -241,13 +241,13 @@ fn case_18_a_rename_back_and_forth_is_the_applied_version_again() {
             lake = lake.restarted();
         }
         let back = lake.aged();
-        assert_eq!(back.observed.version, applied.version);
-        assert_ne!(other.observed.version, applied.version);
+        assert_eq!(back.state.version, applied.version);
+        assert_ne!(other.state.version, applied.version);
         // Gone and back, while nobody knew it.
         rename(&lake, "a.parquet", "a.tmp");
         assert_eq!(lake.aged().delta.unwrap().removed, 1);
         rename(&lake, "a.tmp", "a.parquet");
-        assert_eq!(lake.aged().observed.version, applied.version);
+        assert_eq!(lake.aged().state.version, applied.version);
     }
 }
 
@@ -298,29 +298,29 @@ fn case_20_a_failing_look_is_neither_empty_nor_unchanged() {
     let mut lake = Lake::new();
     fs::create_dir(lake.path("d")).unwrap();
     lake.write("d/a.parquet", "one");
-    let first = lake.aged().observed;
+    let first = lake.aged().state;
     let aside = lake.dir.path().with_extension("aside");
     fs::rename(lake.dir.path(), &aside).unwrap();
     let error = lake.look_at(SystemClock::new().wall()).unwrap_err();
     assert!(error.to_string().ends_with("does not exist"), "{error}");
     fs::rename(&aside, lake.dir.path()).unwrap();
-    assert_eq!(lake.aged().observed, first);
+    assert_eq!(lake.aged().state, first);
 }
 
 #[test]
 fn case_21_a_look_says_how_many_applied_files_are_gone() {
     let mut lake = Lake::new();
     ["a", "b", "c"].iter().for_each(|name| lake.write(name, name));
-    assert_eq!(lake.aged().gone, None);
+    assert_eq!(lake.aged().missing, None);
     lake.apply();
-    assert_eq!(lake.aged().gone, Some(0));
+    assert_eq!(lake.aged().missing, Some(0));
     fs::remove_file(lake.path("a")).unwrap();
-    assert_eq!(lake.aged().gone, Some(1));
+    assert_eq!(lake.aged().missing, Some(1));
     fs::remove_file(lake.path("b")).unwrap();
     lake.write("d", "d");
-    let sight = lake.aged();
+    let observation = lake.aged();
     // Against what is applied, not against the last look.
-    assert_eq!((sight.gone, sight.delta.unwrap().removed), (Some(2), 1));
+    assert_eq!((observation.missing, observation.delta.unwrap().removed), (Some(2), 1));
 }
 
 type Files = BTreeMap<SourcePath, (Stat, Vec<u8>)>;
@@ -343,16 +343,21 @@ impl Shelf {
 }
 
 impl Store for Shelf {
-    fn list(&self, _: &external::Source, _: Checkpoint<'_>) -> Result<Listing, StoreError> {
+    fn list(&self, _: &external::SourceLocation, _: StopCheck<'_>) -> Result<Listing, StoreError> {
         Ok(self.files.lock().unwrap().iter().map(|(path, (stat, _))| (path.clone(), *stat)).collect())
     }
 
-    fn stat(&self, _: &external::Source, path: &SourcePath) -> Result<Stat, StoreError> {
+    fn stat(&self, _: &external::SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
         let files = self.files.lock().unwrap();
         files.get(path).map(|(stat, _)| *stat).ok_or_else(|| StoreError::Moved { path: path.clone() })
     }
 
-    fn open(&self, _: &external::Source, path: &SourcePath, _: &Stat) -> Result<Box<dyn FileReader>, StoreError> {
+    fn open(
+        &self,
+        _: &external::SourceLocation,
+        path: &SourcePath,
+        _: &Stat,
+    ) -> Result<Box<dyn FileReader>, StoreError> {
         let mut files = self.files.lock().unwrap();
         let (stat, content) = files.get_mut(path).unwrap();
         stat.inode += u64::from(self.unsteady.load(Ordering::Relaxed));
@@ -383,7 +388,7 @@ fn case_18_a_file_from_the_future_ages_from_the_first_look_on() {
     lake.external = External::local().in_store(shelf.clone());
     shelf.put("a", 100_000, "one");
     let first = lake.look();
-    assert_eq!((first.racy, first.look_again), (1, Some(Duration::from_secs(2))));
+    assert_eq!((first.racy, first.observe_again), (1, Some(Duration::from_secs(2))));
     assert!(!changed(&lake.aged()));
 }
 
@@ -392,7 +397,7 @@ fn case_19_a_hash_of_a_file_that_changes_meanwhile_proves_nothing() {
     let (mut lake, shelf) = (Lake::new(), Shelf::default());
     lake.external = External::local().in_store(shelf.clone());
     shelf.put("a", -100, "one");
-    let first = lake.aged().observed;
+    let first = lake.aged().state;
     // Touched, and unsteady while it is compared with what was learned.
     shelf.put("a", -50, "one");
     shelf.unsteady.store(true, Ordering::Relaxed);
@@ -401,7 +406,7 @@ fn case_19_a_hash_of_a_file_that_changes_meanwhile_proves_nothing() {
     shelf.unsteady.store(false, Ordering::Relaxed);
     lake.applied = Some(first.clone());
     let settled = lake.look();
-    assert_eq!((settled.racy, settled.observed.version), (0, first.version));
+    assert_eq!((settled.racy, settled.state.version), (0, first.version));
 }
 
 struct Book(Vec<u8>);
@@ -423,13 +428,13 @@ fn case_50_unchanged_looks_write_nothing() {
     "abcdefghij".chars().for_each(|name| shelf.put(&name.to_string(), -100, "one"));
     let mut lake = Lake::new();
     lake.external = External::local().in_store(shelf);
-    let first = lake.aged().observed;
+    let first = lake.aged().state;
     let held = lake.objects.len();
     let clock = SystemClock::new();
     let mut looks = 0;
     while looks < 1_000_000 && clock.monotonic() < Duration::from_secs(5) {
-        let sight = lake.aged();
-        assert_eq!((sight.observed, sight.delta), (first.clone(), None));
+        let observation = lake.aged();
+        assert_eq!((observation.state, observation.delta), (first.clone(), None));
         looks += 1;
     }
     assert_eq!(lake.objects.len(), held);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::{Coalesce, Content, Declaration, HoldCause, Kind, Name, Policy, Seq, Source, Spec};
-use lastword::engine::{CollectionStatus, Handle, LastLook, Reconciler};
+use lastword::engine::{CollectionStatus, Handle, LastObservation, Reconciler};
 use lastword::external::{BuildError, External, SegmentBuilder, SegmentJob};
 use parquet_files::write;
 
@@ -38,7 +38,7 @@ impl Lake {
         let clock = ManualClock::at(SystemClock::new().wall().after(ahead));
         let reconciler = Reconciler::open(state.path().join("state"))
             .kind(Kind::new("external").unwrap(), external)
-            .look_interval(Duration::from_secs(3_600))
+            .observe_interval(Duration::from_secs(3_600))
             .clock(clock.clone())
             .start()
             .unwrap();
@@ -72,8 +72,8 @@ impl Lake {
         }
     }
 
-    fn look_that(&self, what: impl Fn(&LastLook) -> bool) -> LastLook {
-        self.status_that(|status| status.last_look.as_ref().is_some_and(&what)).last_look.unwrap()
+    fn look_that(&self, what: impl Fn(&LastObservation) -> bool) -> LastObservation {
+        self.status_that(|status| status.last_observation.as_ref().is_some_and(&what)).last_observation.unwrap()
     }
 
     /// Has the source looked at. The clock moves, so that the look is told from the one before.
@@ -131,7 +131,7 @@ impl SegmentBuilder for Door {
         *self.waiting.0.lock().unwrap() += 1;
         self.waiting.1.notify_all();
         while self.closed.load(Ordering::Acquire) {
-            job.checkpoint()?;
+            job.check_stop()?;
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(None)
@@ -202,6 +202,6 @@ fn case_21_a_loss_that_a_rebuild_runs_into_is_held() {
 /// The files of what is applied.
 fn files(status: &CollectionStatus) -> u64 {
     let applied = status.view.applied.as_ref().unwrap();
-    let Content::Observed(observed) = &applied.word.content else { panic!("unobserved") };
+    let Content::Observed(observed) = &applied.inputs.content else { panic!("unobserved") };
     observed.set.unwrap().files
 }

@@ -21,7 +21,7 @@ fn a_file_that_appears_is_applied_long_before_the_next_look_is_due() {
     parquet_files::write(&lake.join("a.parquet"), &[10], 0);
     let reconciler = Reconciler::open(dir.path().join("state"))
         .kind(Kind::new("external").unwrap(), External::local())
-        .look_interval(Duration::from_secs(3600))
+        .observe_interval(Duration::from_secs(3600))
         .start()
         .unwrap();
     let handle = reconciler.handle();
@@ -38,7 +38,7 @@ fn a_file_that_appears_is_applied_long_before_the_next_look_is_due() {
     // Files that are new are looked at again by themselves, once they have aged.
     let begun = Instant::now();
     let status = || handle.status(name.clone()).unwrap().unwrap();
-    while status().last_look.is_none_or(|look| look.racy > 0) {
+    while status().last_observation.is_none_or(|look| look.racy > 0) {
         assert!(begun.elapsed() < LONG, "the file does not age");
         thread::sleep(Duration::from_millis(10));
     }

@@ -4,8 +4,8 @@
 
 use lastword::core::vocabulary::{Epoch, Seq, Timestamp, Token};
 use lastword::external::{
-    ExternalSpec, FileVersion, Fragment, Instant, Layout, Manifest, PathSet, SeenFile, Segment, SegmentId, SegmentKey,
-    SourcePath, Stat,
+    ExternalSpec, FileVersion, Fragment, Instant, Layout, Manifest, ObservedFile, PathSet, Segment, SegmentId,
+    SegmentKey, SourcePath, Stat,
 };
 use lastword::objects::{MemoryObjects, Objects, object_hash};
 
@@ -60,7 +60,7 @@ fn leaf(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 #[test]
 fn a_path_set() {
-    let set = PathSet::new([(SourcePath(b"a/b".to_vec()), SeenFile::of(VERSION))]);
+    let set = PathSet::new([(SourcePath(b"a/b".to_vec()), ObservedFile::of(VERSION))]);
     let mut bytes = vec![1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0];
     bytes.extend(b"a/b");
     bytes.extend(version_bytes());
@@ -76,8 +76,9 @@ fn a_path_set() {
 fn a_path_set_with_more_than_versions() {
     let hashed = FileVersion { stat: STAT, content: Some([9; 32]) };
     let seen = Stat { inode: 8, ..STAT };
-    let moved = SeenFile { seen, content: Some([3; 32]), racy_since: Some(Timestamp(0x0102)), ..SeenFile::of(VERSION) };
-    let set = PathSet::new([(SourcePath(b"a".to_vec()), SeenFile::of(hashed)), (SourcePath(b"b".to_vec()), moved)]);
+    let moved =
+        ObservedFile { seen, content: Some([3; 32]), racy_since: Some(Timestamp(0x0102)), ..ObservedFile::of(VERSION) };
+    let set = PathSet::new([(SourcePath(b"a".to_vec()), ObservedFile::of(hashed)), (SourcePath(b"b".to_vec()), moved)]);
     let hashed = [&[2][..], &stat_bytes(), &[9; 32]].concat();
     let mut seen = stat_bytes();
     seen[32] = 8;

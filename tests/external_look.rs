@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lastword::core::vocabulary::{Name, Spec, Timestamp};
 use lastword::external::{
-    Difference, External, FileVersion, Interrupted, Listing, LocalStore, Looking, PathSet, SeenFile, Source,
-    SourcePath, SourceUri, Stat, Store, StoreError, load_set, look, never_interrupted, store_set,
+    Difference, External, FileVersion, Interrupted, Listing, LocalStore, ObservedFile, PathSet, ScanRequest,
+    SourceLocation, SourcePath, SourceUri, Stat, Store, StoreError, load_set, never_interrupted, scan, store_set,
 };
 use lastword::objects::{MemoryObjects, Objects};
-use lastword::worker::{Look, Worker};
+use lastword::worker::{ObserveRequest, Worker};
 
-fn source(path: &Path) -> Source {
+fn source(path: &Path) -> SourceLocation {
     SourceUri::parse(path.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap()
 }
 
@@ -259,7 +259,7 @@ fn case_20_a_directory_without_permission_is_an_error_that_names_it() {
 #[test]
 fn case_22_an_empty_directory_is_a_set_without_files() {
     let dir = tempfile::tempdir().unwrap();
-    let seen = look(&Looking::new(&LocalStore, &source(dir.path()), Timestamp(0))).unwrap();
+    let seen = scan(&ScanRequest::new(&LocalStore, &source(dir.path()), Timestamp(0))).unwrap();
     assert!(seen.set.is_empty());
     assert_eq!(seen.version, PathSet::default().digest());
 }
@@ -268,8 +268,9 @@ fn case_22_an_empty_directory_is_a_set_without_files() {
 fn a_look_can_be_told_to_stop() {
     let dir = tempfile::tempdir().unwrap();
     let source = source(dir.path());
-    let looking = Looking { checkpoint: &|| Err(Interrupted), ..Looking::new(&LocalStore, &source, Timestamp(0)) };
-    let error = look(&looking).unwrap_err();
+    let looking =
+        ScanRequest { stop_check: &|| Err(Interrupted), ..ScanRequest::new(&LocalStore, &source, Timestamp(0)) };
+    let error = scan(&looking).unwrap_err();
     assert!(matches!(error, StoreError::Interrupted));
 }
 
@@ -277,7 +278,7 @@ fn a_look_can_be_told_to_stop() {
 fn a_stored_set_counts_what_changed_and_costs_little() {
     let file = |n: u64, inode: u64| {
         let version = FileVersion::of(Stat { size: n, inode, ..Stat::default() });
-        (SourcePath(format!("part-{n:05}").into_bytes()), SeenFile::of(version))
+        (SourcePath(format!("part-{n:05}").into_bytes()), ObservedFile::of(version))
     };
     let objects = MemoryObjects::new();
     let files: BTreeMap<_, _> = (0..10_000).map(|n| file(n, n)).collect();
@@ -311,18 +312,19 @@ fn a_look_compares_with_nothing_if_what_was_seen_before_cannot_be_read() {
     let name = Name::new("lake").unwrap();
     let source = lastword::core::vocabulary::Source::new(dir.path().to_str().unwrap()).unwrap();
     let spec = Spec::parse(r#"{"format":"parquet"}"#).unwrap();
-    let look = |known| {
+    let observe = |known| {
         let (applied, wall) = (None, Timestamp(0));
-        let asked = Look { name: &name, source: &source, spec: &spec, known, applied, objects: &objects, wall };
+        let asked =
+            ObserveRequest { name: &name, source: &source, spec: &spec, known, applied, objects: &objects, wall };
         // Another process, which remembers nothing.
-        External::local().observer().unwrap().look(&asked).unwrap()
+        External::local().observer().unwrap().observe(&asked).unwrap()
     };
-    let first = look(None).observed;
+    let first = observe(None).state;
     fs::write(dir.path().join("b.parquet"), b"b").unwrap();
-    assert_eq!(look(Some(&first)).delta.unwrap().added, 1);
+    assert_eq!(observe(Some(&first)).delta.unwrap().added, 1);
     let root = first.set.unwrap().root;
     objects.remove(root).unwrap();
-    let second = look(Some(&first));
+    let second = observe(Some(&first));
     assert_eq!(second.delta, None);
-    assert_eq!(load_set(&objects, second.observed.set.unwrap().root).unwrap().len(), 2);
+    assert_eq!(load_set(&objects, second.state.set.unwrap().root).unwrap().len(), 2);
 }

@@ -112,7 +112,7 @@ fn case_25_each_bad_file_parks_its_collection_by_name_and_nothing_else() {
     let clock = ManualClock::at(SystemClock::new().wall().after(Duration::from_secs(86_400)));
     let reconciler = Reconciler::open(state.path().join("state"))
         .kind(Kind::new("external").unwrap(), External::local())
-        .look_interval(Duration::from_secs(3_600))
+        .observe_interval(Duration::from_secs(3_600))
         .clock(clock)
         .start()
         .unwrap();

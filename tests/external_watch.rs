@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Source, Spec};
 use lastword::external::External;
-use lastword::worker::{Hint, Watching, Worker};
+use lastword::worker::{Hint, SourceWatch, Worker};
 
 /// Long enough for any machine: a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(30);
 
 struct Watched {
     hints: Receiver<()>,
-    watching: Box<dyn Watching>,
+    watching: Box<dyn SourceWatch>,
 }
 
 fn watch(path: &Path, spec: &str) -> Option<Watched> {

@@ -19,7 +19,7 @@ use lastword::core::vocabulary::{
 use lastword::engine::{Handle, Reconciler};
 use lastword::log::PrivateCopy;
 use lastword::replay;
-use lastword::worker::{Context, DeliveryError, Failure, Publication, Worker};
+use lastword::worker::{Context, DeliveryError, Failure, PublishRequest, Worker};
 
 use file_destination::FileDestination;
 
@@ -79,7 +79,7 @@ impl Worker for Delegating {
         Duties { publish: true, discard: false }
     }
 
-    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
         if self.haunted == "publish" {
             let output = publication.result.output.as_deref().unwrap();
             self.delegate(publication.collection, publication.token, output);
@@ -134,15 +134,15 @@ fn zombie() {
 
 #[test]
 fn case_44_a_process_of_a_killed_attempt_is_refused() {
-    haunt("run");
+    add_zombie("run");
 }
 
 #[test]
 fn case_44_a_process_of_a_killed_publication_is_refused() {
-    haunt("publish");
+    add_zombie("publish");
 }
 
-fn haunt(haunted: &str) {
+fn add_zombie(haunted: &str) {
     let home = tempfile::tempdir().unwrap();
     let mut killed = Command::new(env::current_exe().unwrap())
         .args(["--exact", "engine", "--test-threads=1"])

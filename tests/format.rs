@@ -173,7 +173,7 @@ fn the_registry_is_the_one_of_the_document() {
 fn small_frame(builder: &mut FrameBuilder, root: ObjectHash) -> Vec<u8> {
     let opened = Event::WriterOpened { software: "t".into() };
     let observed =
-        Observed { version: Version::new(&[0xee]).unwrap(), set: Some(PathSet { root, files: 0, bytes: 0 }) };
+        SourceState { version: Version::new(&[0xee]).unwrap(), set: Some(PathSetRef { root, files: 0, bytes: 0 }) };
     let until = Timestamp(story::START + 250);
     let seen = Event::SourceObserved {
         collection: CollectionId(Seq(4)),
@@ -382,13 +382,15 @@ fn ends_object(level: u8, key: &[u8]) -> bool {
 
 #[test]
 fn the_vectors_of_fingerprints_hold() {
-    let word = |content| Word { source: Source::new("s").unwrap(), spec: Spec::default(), content };
-    let seen = Observed { version: Version::new(&[0]).unwrap(), set: None };
-    let rows =
-        [("unversioned", word(Content::Unversioned)), ("observed, version `00`", word(Content::Observed(seen.into())))];
+    let inputs = |content| Inputs { source: Source::new("s").unwrap(), spec: Spec::default(), content };
+    let seen = SourceState { version: Version::new(&[0]).unwrap(), set: None };
+    let rows = [
+        ("unversioned", inputs(Content::Unversioned)),
+        ("observed, version `00`", inputs(Content::Observed(seen.into()))),
+    ];
     let mut expected = String::from("| source | spec | content | fingerprint |\n|---|---|---|---|\n");
-    for (content, word) in rows {
-        writeln!(expected, "| `s` | `{{}}` | {content} | `{}` |", word.fingerprint().unwrap()).unwrap();
+    for (content, inputs) in rows {
+        writeln!(expected, "| `s` | `{{}}` | {content} | `{}` |", inputs.fingerprint().unwrap()).unwrap();
     }
     hold("fingerprints", &expected);
 }

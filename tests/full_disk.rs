@@ -140,7 +140,7 @@ fn a_store_without_space_fails_a_look_or_an_attempt_and_nothing_else() {
     let reader = log.reader();
     let reconciler = Reconciler::on(Box::new(log), Arc::clone(&objects) as _)
         .kind(kind.clone(), External::local())
-        .look_interval(LONG)
+        .observe_interval(LONG)
         .start()
         .unwrap();
     let handle = reconciler.handle();

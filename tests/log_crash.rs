@@ -62,7 +62,7 @@ fn child() {
                     Err(error) => break error,
                 }
             };
-            assert!(matches!(error, LogError::Engine(_) | LogError::Io { .. }), "{error}");
+            assert!(matches!(error, LogError::Storage(_) | LogError::Io { .. }), "{error}");
             assert!(matches!(writer.append(&[1]), Err(LogError::Poisoned(_))));
             assert!(matches!(writer.log.barrier(), Err(LogError::Poisoned(_))));
             assert!(matches!(writer.log.tick(Duration::from_secs(9)), Err(LogError::Poisoned(_))));

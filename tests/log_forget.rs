@@ -16,12 +16,12 @@ use log_support::past::*;
 use log_support::*;
 
 #[derive(Default)]
-struct Seen {
+struct ObservationOutcome {
     base: Option<Base>,
     frames: Vec<u64>,
 }
 
-impl Visitor for Seen {
+impl Visitor for ObservationOutcome {
     fn base(&mut self, base: &Base) {
         assert!(self.frames.is_empty());
         self.base = Some(base.clone());
@@ -37,12 +37,12 @@ fn what_was_forgotten_is_gone_and_its_base_stands_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, start) = with_base(dir.path());
     assert!(base_of(&*writer.log.reader()).unwrap().is_none(), "it is whole");
-    writer.log.forget(start).unwrap();
+    writer.log.truncate_prefix(start).unwrap();
     check_begins_at_16(&*writer.log.reader(), start);
     writer.commit(&[1]);
     writer.close();
 
-    let mut seen = Seen::default();
+    let mut seen = ObservationOutcome::default();
     let mut log = SledLog::open_visiting(dir.path(), IfAbsent::Refuse, Durability::Power, &mut seen).unwrap();
     assert_eq!(seen.frames, [16, 19, 22, 25, 28, 31, 32, 33, 34, 35]);
     assert_eq!(seen.base.unwrap().body, body());
@@ -71,8 +71,8 @@ fn the_log_in_memory_forgets_in_the_same_way() {
     let reader = log.reader();
     let mut under_way = reader.frames(Seq::ZERO);
     assert!(under_way.next().unwrap().is_ok());
-    log.forget(start).unwrap();
-    assert!(matches!(under_way.next(), Some(Err(LogError::Forgotten { begins: Seq(16) }))));
+    log.truncate_prefix(start).unwrap();
+    assert!(matches!(under_way.next(), Some(Err(LogError::PrefixGone { begins: Seq(16) }))));
     assert!(under_way.next().is_none());
     check_begins_at_16(&*log.reader(), start);
     drop(log);
@@ -88,9 +88,9 @@ fn a_reader_that_is_overtaken_is_told_so_and_sees_no_damage() {
     let mut behind = reader.frames(Seq::ZERO);
     let mut ahead = reader.frames(Seq(16));
     assert!(behind.next().unwrap().is_ok() && ahead.next().unwrap().is_ok());
-    writer.log.forget(start).unwrap();
+    writer.log.truncate_prefix(start).unwrap();
     writer.log.tick(Duration::from_secs(1)).unwrap();
-    assert!(matches!(behind.next(), Some(Err(LogError::Forgotten { begins: Seq(16) }))));
+    assert!(matches!(behind.next(), Some(Err(LogError::PrefixGone { begins: Seq(16) }))));
     assert!(behind.next().is_none());
     assert_eq!(ahead.map(Result::unwrap).count(), 8);
 }
@@ -104,7 +104,10 @@ fn nothing_is_deleted_for_which_no_base_is_in_the_log() {
     // One that was given up half-way, then a whole one.
     append_base(writer.log.as_mut(), Seq(15), h15, 0..3);
     let unfinished = Start { seq: Seq(15), hash: h15, base: Seq(31) };
-    assert!(matches!(writer.log.forget(unfinished), Err(LogError::Damaged { found: FrameError::NoBase { .. }, .. })));
+    assert!(matches!(
+        writer.log.truncate_prefix(unfinished),
+        Err(LogError::Damaged { found: FrameError::NoBase { .. }, .. })
+    ));
     let base = append_base(writer.log.as_mut(), Seq(15), h15, 0..4);
     let start = Start { seq: Seq(15), hash: h15, base };
     let wrong = [
@@ -115,11 +118,11 @@ fn nothing_is_deleted_for_which_no_base_is_in_the_log() {
         Start { base: Seq(3), ..start },
     ];
     for start in wrong {
-        assert!(writer.log.forget(start).is_err(), "{start:?}");
+        assert!(writer.log.truncate_prefix(start).is_err(), "{start:?}");
         assert_eq!(firsts(&*writer.log.reader(), 0).unwrap()[0], 1);
     }
-    writer.log.forget(start).unwrap();
-    assert!(matches!(writer.log.forget(start), Err(LogError::Refused(FrameError::NoBase { .. }))), "once");
+    writer.log.truncate_prefix(start).unwrap();
+    assert!(matches!(writer.log.truncate_prefix(start), Err(LogError::Refused(FrameError::NoBase { .. }))), "once");
     writer.commit(&[1]);
 }
 
@@ -136,7 +139,7 @@ fn a_crash_anywhere_between_base_and_deletion_leaves_a_log_that_opens() {
         to
     };
     let after_base = copy("after-base");
-    writer.log.forget(start).unwrap();
+    writer.log.truncate_prefix(start).unwrap();
     // Killed after the note: everything is still stored, and none of it is seen.
     let after_note = copy("after-note");
     writer.log.tick(Duration::from_secs(1)).unwrap();
@@ -165,7 +168,7 @@ fn a_crash_anywhere_between_base_and_deletion_leaves_a_log_that_opens() {
 fn what_a_partial_removal_left_is_removed_later() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, start) = with_base(dir.path());
-    writer.log.forget(start).unwrap();
+    writer.log.truncate_prefix(start).unwrap();
     writer.close();
     let entries = |remove: &[usize]| {
         let db = sled::Config::new().path(dir.path().join("sled")).flush_every_ms(None).open().unwrap();
@@ -191,7 +194,7 @@ fn a_log_that_begins_later_without_its_note_or_its_base_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let (mut writer, start) = with_base(&state);
-    writer.log.forget(start).unwrap();
+    writer.log.truncate_prefix(start).unwrap();
     writer.log.tick(Duration::from_secs(1)).unwrap();
     writer.close();
     let damage = |name: &str, change: &dyn Fn(&sled::Tree)| {

@@ -20,7 +20,7 @@ const STATE: &str = "LASTWORD_FORGETTING";
 fn child() {
     let Some(state) = std::env::var_os(STATE) else { return };
     let (mut writer, start) = with_base(Path::new(&state));
-    writer.log.forget(start).unwrap();
+    writer.log.truncate_prefix(start).unwrap();
     writer.log.tick(Duration::from_secs(1)).unwrap();
     writer.commit(&[10]);
     writer.close();

@@ -42,7 +42,7 @@ fn a_failed_append_or_barrier_poisons_and_keeps_all_or_nothing() {
         append(&mut log).unwrap();
         log.barrier().unwrap();
         disk.fail_next_append(keep);
-        assert!(matches!(append(&mut log), Err(LogError::Engine(_))));
+        assert!(matches!(append(&mut log), Err(LogError::Storage(_))));
         assert!(matches!(append(&mut log), Err(LogError::Poisoned(_))));
         assert!(matches!(log.barrier(), Err(LogError::Poisoned(_))));
         assert_eq!(log.appended().seq, Seq(1));
@@ -56,7 +56,7 @@ fn a_failed_append_or_barrier_poisons_and_keeps_all_or_nothing() {
         log.barrier().unwrap();
         append(&mut log).unwrap();
         disk.fail_next_barrier(keep);
-        assert!(matches!(log.barrier(), Err(LogError::Engine(_))));
+        assert!(matches!(log.barrier(), Err(LogError::Storage(_))));
         assert!(matches!(log.barrier(), Err(LogError::Poisoned(_))));
         assert_eq!(log.durable().seq, Seq(1));
         disk.crash(Keep::None);

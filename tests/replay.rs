@@ -57,16 +57,17 @@ impl Log {
     }
 
     /// Deletes everything up to the end of the frame that is there now, behind a base.
-    fn forget(&mut self) -> Start {
+    fn truncate_prefix(&mut self) -> Start {
         let position = self.reducer.durable_position();
         let mut bytes = Vec::new();
         encode_state(self.reducer.state(), &mut bytes).unwrap();
-        let base = Event::BaseFrame { at: position.seq, hash: position.hash.0, part: 0, parts: 1, bytes: bytes.into() };
+        let base =
+            Event::CheckpointPart { at: position.seq, hash: position.hash.0, part: 0, parts: 1, bytes: bytes.into() };
         self.reducer.begin(Timestamp(self.at));
         let base = self.reducer.append(base).unwrap();
         self.commit();
         let start = Start { seq: position.seq, hash: position.hash, base };
-        self.reducer.forget(start).unwrap().unwrap();
+        self.reducer.truncate_prefix(start).unwrap().unwrap();
         start
     }
 }
@@ -107,7 +108,7 @@ fn a_history_is_what_is_about_one_collection() {
 fn what_was_deleted_cannot_be_asked_for_and_the_rest_is_what_it_was() {
     let mut log = Log::begin();
     let before = log.events();
-    let start = log.forget();
+    let start = log.truncate_prefix();
     log.declare("a", "3");
     let (reader, live) = (log.reader(), log.reducer.state().clone());
     assert_eq!(replay::state_at(&*reader, Until::End).unwrap(), live);
@@ -117,7 +118,7 @@ fn what_was_deleted_cannot_be_asked_for_and_the_rest_is_what_it_was() {
     assert_eq!(replay::state_at(&*reader, Until::Seq(last)).unwrap(), base);
     assert_eq!(replay::state_at(&*reader, Until::Time(at)).unwrap(), base);
     let forgotten = |until| match replay::state_at(&*reader, until) {
-        Err(ReplayError::Log(LogError::Forgotten { begins })) => begins == start.first(),
+        Err(ReplayError::Log(LogError::PrefixGone { begins })) => begins == start.first(),
         _ => false,
     };
     assert!(forgotten(Until::Seq(Seq(last.0 - 1))) && forgotten(Until::Time(Timestamp(at.0 - 1))));

@@ -27,7 +27,7 @@ fn keep(events: u64) -> Retention {
 
 fn forgotten<T>(result: Result<T, ReplayError>) -> Seq {
     match result.err() {
-        Some(ReplayError::Log(LogError::Forgotten { begins })) => begins,
+        Some(ReplayError::Log(LogError::PrefixGone { begins })) => begins,
         other => panic!("{other:?}"),
     }
 }
@@ -332,8 +332,8 @@ fn objects_are_named_by_the_base() {
         .collect();
     for (n, root) in sets.iter().enumerate() {
         let version = Version::new(&[u8::try_from(n).unwrap()]).unwrap();
-        let set = Some(PathSet { root: *root, files: 200, bytes: 1 });
-        handle.observe(name.clone(), Observed { version, set }).unwrap();
+        let set = Some(PathSetRef { root: *root, files: 200, bytes: 1 });
+        handle.observe(name.clone(), SourceState { version, set }).unwrap();
     }
     until("the last one is applied", || {
         handle.status(name.clone()).unwrap().is_some_and(|status| status.view.condition.name() == "fresh")

@@ -377,9 +377,9 @@ fn the_documented_snapshot_is_what_is_written() {
         event,
     };
     let (source, spec) = (Source::new("s").unwrap(), Spec::default());
-    let word = Word { source: source.clone(), spec: spec.clone(), content: Content::Unversioned };
+    let inputs = Inputs { source: source.clone(), spec: spec.clone(), content: Content::Unversioned };
     let (name, kind) = (Name::new("n").unwrap(), Kind::new("k").unwrap());
-    let (wanted, collection) = (word.fingerprint(), CollectionId(Seq(2)));
+    let (wanted, collection) = (inputs.fingerprint(), CollectionId(Seq(2)));
     let declared = Event::CollectionDeclared {
         name,
         kind,

@@ -9,10 +9,10 @@ use bincode::BorrowDecode;
 use super::records::*;
 use super::*;
 use crate::core::vocabulary::{
-    AbortReason, Admission, AttemptTimeout, Built, By, Coalesce, CollectionId, Delivery, Delta, Duties, EmptySource,
-    EndReason, Epoch, Event, FailReason, FieldError, Fingerprint, Generation, Grace, HoldCause, Kind, Limits, Name,
-    ObjectHash, Observed, OnChange, ParkCause, PathSet, Policy, Priority, RefreshReason, RejectReason, Resync, Retry,
-    SegmentCounts, Seq, Source, Spec, Stopping, TaskId, Timestamp, Token, Version, WorkerName,
+    AbortReason, Admission, AttemptTimeout, Built, By, Coalesce, CollectionId, DeliveryKind, Delta, Duties,
+    EmptySource, EndReason, Epoch, Event, FailReason, FieldError, Fingerprint, Generation, Grace, HoldCause, Kind,
+    Limits, Name, ObjectHash, OnChange, ParkCause, PathSetRef, Policy, Priority, RefreshReason, RejectReason, Resync,
+    Retry, SegmentCounts, Seq, Source, SourceState, Spec, Stopping, TaskId, Timestamp, Token, Version, WorkerName,
 };
 
 /// Reads the event of type `tag` from its payload, and who asked for it.
@@ -46,7 +46,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         BASE_FRAME => {
             let r: BaseFrameV1<'_> = reader.read()?;
             let (part, parts, bytes) = (r.part, r.parts, r.bytes.into());
-            Event::BaseFrame { at: Seq(r.at), hash: r.hash, part, parts, bytes }
+            Event::CheckpointPart { at: Seq(r.at), hash: r.hash, part, parts, bytes }
         }
         LIMITS_CHANGED => {
             let r: LimitsChangedV1<'_> = reader.read()?;
@@ -258,8 +258,8 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
                 collection: collection(r.collection),
                 obligation: Seq(r.obligation),
                 delivery: match r.delivery {
-                    DeliveryV1::Publish => Delivery::Publish,
-                    DeliveryV1::Discard => Delivery::Discard,
+                    DeliveryV1::Publish => DeliveryKind::Publish,
+                    DeliveryV1::Discard => DeliveryKind::Discard,
                 },
                 message: r.message.into(),
                 failures: r.failures,
@@ -297,10 +297,10 @@ impl<'a> Reader<'a> {
         self.check(Spec::recorded(text))
     }
 
-    fn observed(&self, record: &ObservedV1<'_>) -> Result<Observed, CodecError> {
+    fn observed(&self, record: &ObservedV1<'_>) -> Result<SourceState, CodecError> {
         let version = self.check(Version::new(record.version))?;
-        let set = record.set.as_ref().map(|s| PathSet { root: ObjectHash(s.root), files: s.files, bytes: s.bytes });
-        Ok(Observed { version, set })
+        let set = record.set.as_ref().map(|s| PathSetRef { root: ObjectHash(s.root), files: s.files, bytes: s.bytes });
+        Ok(SourceState { version, set })
     }
 
     fn damaged(&self, problem: &dyn fmt::Display) -> CodecError {

@@ -5,8 +5,8 @@ use bincode::Encode;
 use super::records::*;
 use super::*;
 use crate::core::vocabulary::{
-    AbortReason, Admission, By, CollectionId, Delivery, Delta, EmptySource, EndReason, Event, FailReason, HoldCause,
-    Observed, OnChange, ParkCause, Policy, RefreshReason, RejectReason, TaskId, Token, micros,
+    AbortReason, Admission, By, CollectionId, DeliveryKind, Delta, EmptySource, EndReason, Event, FailReason,
+    HoldCause, OnChange, ParkCause, Policy, RefreshReason, RejectReason, SourceState, TaskId, Token, micros,
 };
 
 /// Appends the payload of `event` to `out`, behind who asked for it, and says which type it is.
@@ -27,7 +27,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
         Event::DataLossAccepted { last, found } => {
             write(DATA_LOSS_ACCEPTED, &DataLossAcceptedV1 { last: last.0, found }, out)
         }
-        Event::BaseFrame { at, hash, part, parts, bytes } => {
+        Event::CheckpointPart { at, hash, part, parts, bytes } => {
             write(BASE_FRAME, &BaseFrameV1 { at: at.0, hash: *hash, part: *part, parts: *parts, bytes }, out)
         }
         Event::LimitsChanged { limits } => {
@@ -197,8 +197,8 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
                 collection: id(*collection),
                 obligation: obligation.0,
                 delivery: match delivery {
-                    Delivery::Publish => DeliveryV1::Publish,
-                    Delivery::Discard => DeliveryV1::Discard,
+                    DeliveryKind::Publish => DeliveryV1::Publish,
+                    DeliveryKind::Discard => DeliveryV1::Discard,
                 },
                 message,
                 failures: *failures,
@@ -242,8 +242,8 @@ impl From<Delta> for DeltaV1 {
     }
 }
 
-impl<'a> From<&'a Observed> for ObservedV1<'a> {
-    fn from(observed: &'a Observed) -> ObservedV1<'a> {
+impl<'a> From<&'a SourceState> for ObservedV1<'a> {
+    fn from(observed: &'a SourceState) -> ObservedV1<'a> {
         let set = observed.set.map(|s| PathSetV1 { root: s.root.0, files: s.files, bytes: s.bytes });
         ObservedV1 { version: observed.version.as_bytes(), set }
     }

@@ -4,11 +4,11 @@ mod fold;
 
 use std::sync::Arc;
 
-use super::obligations::Obligations;
+use super::outbox::Outbox;
 use super::status::Status;
 use super::vocabulary::{
-    Built, Content, Event, Fingerprint, Generation, HoldCause, Kind, Name, Observed, Policy, Recorded, Seq, Source,
-    Spec, TaskId, Timestamp, Token, Word,
+    Built, Content, Event, Fingerprint, Generation, HoldCause, Inputs, Kind, Name, Policy, Recorded, Seq, Source,
+    SourceState, Spec, TaskId, Timestamp, Token,
 };
 
 /// Everything known of one collection.
@@ -25,7 +25,7 @@ pub struct Collection {
     /// The caller's number of the last declaration that had one.
     pub revision: Option<u64>,
     /// The last word heard.
-    pub latest: Arc<Word>,
+    pub latest: Arc<Inputs>,
     /// The word admitted, or nothing while the content of the source is unknown.
     pub wanted: Option<Wanted>,
     /// Counts the changes of `wanted`.
@@ -39,7 +39,7 @@ pub struct Collection {
     /// What its task is doing.
     pub status: Status,
     /// The last accepted declaration or observation.
-    pub heard: Seq,
+    pub last_input: Seq,
     /// No new attempts.
     pub paused: bool,
     /// Failures since the last commit or refresh: the exponent of the backoff.
@@ -57,7 +57,7 @@ pub struct Collection {
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
     /// What it owes its destination, once its kind has one.
-    pub obligations: Option<Box<Obligations>>,
+    pub obligations: Option<Box<Outbox>>,
 }
 
 /// The word that was admitted.
@@ -66,7 +66,7 @@ pub struct Wanted {
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
     /// The word.
-    pub word: Arc<Word>,
+    pub inputs: Arc<Inputs>,
 }
 
 /// A commit.
@@ -87,7 +87,7 @@ pub struct Applied {
     /// What was built.
     pub result: Arc<Built>,
     /// The word that it was built from.
-    pub word: Arc<Word>,
+    pub inputs: Arc<Inputs>,
 }
 
 /// Why the last word heard is not admitted yet.
@@ -144,7 +144,7 @@ impl Collection {
             return Err("it is not a declaration");
         };
         let content = if *versioned { Content::Unknown } else { Content::Unversioned };
-        let latest = Arc::new(Word { source: source.clone(), spec: spec.clone(), content });
+        let latest = Arc::new(Inputs { source: source.clone(), spec: spec.clone(), content });
         let mut collection = Collection {
             name: name.clone(),
             kind: kind.clone(),
@@ -158,7 +158,7 @@ impl Collection {
             rebuild: false,
             pending: None,
             status: Status::Idle,
-            heard: recorded.seq,
+            last_input: recorded.seq,
             paused: false,
             failures: 0,
             moves: 0,
@@ -187,7 +187,7 @@ impl Collection {
 
     /// The last observation of the source as it is declared now.
     #[must_use]
-    pub fn observed(&self) -> Option<&Arc<Observed>> {
+    pub fn observed(&self) -> Option<&Arc<SourceState>> {
         match &self.latest.content {
             Content::Observed(observed) => Some(observed),
             Content::Unversioned | Content::Unknown => None,
@@ -196,8 +196,8 @@ impl Collection {
 
     /// The files of what is applied.
     #[must_use]
-    pub fn applied_observed(&self) -> Option<&Arc<Observed>> {
-        match &self.applied.as_ref()?.word.content {
+    pub fn applied_observed(&self) -> Option<&Arc<SourceState>> {
+        match &self.applied.as_ref()?.inputs.content {
             Content::Observed(observed) => Some(observed),
             Content::Unversioned | Content::Unknown => None,
         }
@@ -250,31 +250,31 @@ impl Collection {
     }
 
     /// The word that a changed spec makes wanted: what is held stays out of it, unless it becomes what is applied.
-    pub(super) fn respecified(&self, spec: &Spec) -> Word {
-        let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
-        if self.applied.is_some() && heard.fingerprint() == self.applied_fingerprint() {
-            return heard;
+    pub(super) fn respecified(&self, spec: &Spec) -> Inputs {
+        let last_input = Inputs { spec: spec.clone(), ..(*self.latest).clone() };
+        if self.applied.is_some() && last_input.fingerprint() == self.applied_fingerprint() {
+            return last_input;
         }
         let content = match (&self.pending, &self.wanted) {
             // Nothing that was observed under another source counts under this one.
-            (Some(Pending::Held { .. }), Some(wanted)) if wanted.word.source == self.latest.source => {
-                wanted.word.content.clone()
+            (Some(Pending::Held { .. }), Some(wanted)) if wanted.inputs.source == self.latest.source => {
+                wanted.inputs.content.clone()
             }
             (Some(Pending::Held { .. }), Some(_) | None) => Content::Unknown,
-            (Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None, _) => return heard,
+            (Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None, _) => return last_input,
         };
-        Word { content, ..heard }
+        Inputs { content, ..last_input }
     }
 
     /// The word that a changed source makes wanted: nothing observed under the old one counts.
-    pub(super) fn resourced(&self, source: &Source) -> Word {
+    pub(super) fn resourced(&self, source: &Source) -> Inputs {
         let content = if self.versioned { Content::Unknown } else { Content::Unversioned };
-        Word { source: source.clone(), spec: self.latest.spec.clone(), content }
+        Inputs { source: source.clone(), spec: self.latest.spec.clone(), content }
     }
 
     /// The word that an observation makes.
-    pub(super) fn observed_as(&self, observed: &Arc<Observed>) -> Word {
-        let Word { source, spec, .. } = &*self.latest;
-        Word { source: source.clone(), spec: spec.clone(), content: Content::Observed(Arc::clone(observed)) }
+    pub(super) fn observed_as(&self, observed: &Arc<SourceState>) -> Inputs {
+        let Inputs { source, spec, .. } = &*self.latest;
+        Inputs { source: source.clone(), spec: spec.clone(), content: Content::Observed(Arc::clone(observed)) }
     }
 }

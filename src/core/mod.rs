@@ -9,7 +9,7 @@
 
 mod collection;
 mod decide;
-mod obligations;
+mod outbox;
 mod state;
 mod status;
 mod view;
@@ -17,7 +17,7 @@ pub mod vocabulary;
 
 pub use collection::{Applied, Collection, Pending, Unobservable, Wanted};
 pub use decide::{Events, decide};
-pub use obligations::{Leaving, Obligation, Obligations, Owed};
+pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
 pub use state::{Draining, Illegal, Orphan, Parts, Restored, State, Violation};
-pub use status::{Attempt, Failure, Parked, Parking, Running, Status, Task, Waiting};
-pub use view::{CollectionView, Condition, DeliveryFailure, Lag, Owes};
+pub use status::{Attempt, LastFailure, Parked, Parking, Running, Status, Task, Waiting};
+pub use view::{CollectionView, Condition, DeliveryFailure, Lag, OutboxView};

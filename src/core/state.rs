@@ -12,7 +12,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use super::collection::Collection;
-use super::obligations::{Obligation, Obligations};
+use super::outbox::{Outbox, OutboxEntry};
 use super::vocabulary::{
     AttemptRef, CollectionId, Deadline, Epoch, Kind, Limits, Name, Recorded, Scope, Seq, Timestamp, Token,
 };
@@ -62,7 +62,7 @@ pub struct Orphan {
     /// Attempts that still hold a worker.
     pub draining: u32,
     /// What is owed.
-    pub obligations: Obligations,
+    pub obligations: Outbox,
 }
 
 /// An event that cannot follow the ones before it. Before an append that is a bug of the program; in replay it
@@ -240,7 +240,7 @@ impl State {
 
     /// What a collection, which may be gone, has to do first for its destination.
     #[must_use]
-    pub fn first_obligation(&self, id: CollectionId) -> Option<(&Name, &Kind, &Obligation)> {
+    pub fn first_obligation(&self, id: CollectionId) -> Option<(&Name, &Kind, &OutboxEntry)> {
         let (name, kind, obligations) = match (self.collections.get(&id), self.orphans.get(&id)) {
             (Some(collection), _) => (&collection.name, &collection.kind, collection.obligations.as_deref()?),
             (None, Some(orphan)) => (&orphan.name, &orphan.kind, &orphan.obligations),

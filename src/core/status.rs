@@ -73,12 +73,12 @@ pub struct Task {
     /// Attempts that ended with their process.
     pub lost: u32,
     /// How the last attempt failed.
-    pub last_failure: Option<Failure>,
+    pub last_failure: Option<LastFailure>,
 }
 
 /// How an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Failure {
+pub struct LastFailure {
     /// In which way.
     pub reason: FailReason,
     /// What the worker said.
@@ -118,7 +118,7 @@ pub struct Parked {
     /// Since when.
     pub since: Timestamp,
     /// How its last attempt failed.
-    pub last_failure: Option<Failure>,
+    pub last_failure: Option<LastFailure>,
 }
 
 /// Why a task was given up.
@@ -176,7 +176,7 @@ impl Status {
             (
                 Event::WriterOpened { .. }
                 | Event::DataLossAccepted { .. }
-                | Event::BaseFrame { .. }
+                | Event::CheckpointPart { .. }
                 | Event::LimitsChanged { .. }
                 | Event::CollectionDeclared { .. },
                 Idle | Wait(_) | Run(_) | Shelved(_),
@@ -304,7 +304,7 @@ impl Status {
                     FailReason::WorkerLost => task.lost += 1,
                     FailReason::SourceMoved => {}
                 }
-                task.last_failure = Some(Failure { reason: *reason, message: message.clone(), at });
+                task.last_failure = Some(LastFailure { reason: *reason, message: message.clone(), at });
                 Ok(Wait(Box::new(Waiting { task, not_before: *retry_at })))
             }
             (Event::AttemptFailed { .. }, Idle | Wait(_) | Shelved(_)) => Err("no attempt is running"),

@@ -6,11 +6,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::collection::{Applied, Collection, Pending, Unobservable};
-use super::obligations::{Obligation, Obligations};
+use super::outbox::{Outbox, OutboxEntry};
 use super::state::State;
-use super::status::{Failure, Parking, Status, Waiting};
+use super::status::{LastFailure, Parking, Status, Waiting};
 use super::vocabulary::{
-    CollectionId, Delivery, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Scope, Seq, Source, Spec,
+    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Scope, Seq, Source, Spec,
     TaskId, Timestamp, WorkerName,
 };
 
@@ -53,19 +53,19 @@ pub struct CollectionView {
     /// Failures in a row, over all tasks since the last commit or refresh.
     pub failures: u32,
     /// How the last attempt of the live or parked task failed.
-    pub last_failure: Option<Failure>,
+    pub last_failure: Option<LastFailure>,
     /// How far it is behind.
     pub lag: Lag,
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
     /// What it owes its destination; nothing for kinds that have none.
-    pub owes: Option<Owes>,
+    pub owes: Option<OutboxView>,
 }
 
 /// What a collection owes its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Owes {
+pub struct OutboxView {
     /// The event of the last commit that was published.
     pub published: Option<Seq>,
     /// Commits that are to be published.
@@ -83,7 +83,7 @@ pub struct Owes {
 #[non_exhaustive]
 pub struct DeliveryFailure {
     /// What was tried.
-    pub delivery: Delivery,
+    pub delivery: DeliveryKind,
     /// What the worker said.
     pub cause: Box<str>,
     /// Failures in a row.
@@ -151,7 +151,7 @@ pub enum Condition {
         /// Until then.
         until: Timestamp,
         /// How the last one failed.
-        failure: Option<Failure>,
+        failure: Option<LastFailure>,
     },
     /// The next attempt waits because the source moved under the last one.
     Moving {
@@ -172,7 +172,7 @@ pub enum Condition {
         /// Why.
         cause: Parking,
         /// How its last attempt failed.
-        failure: Option<Failure>,
+        failure: Option<LastFailure>,
     },
     /// The next attempt waits for a resume.
     Paused,
@@ -209,7 +209,7 @@ impl CollectionView {
             last_failure,
             lag: Lag::of(collection, now),
             resync_at: collection.resync_at,
-            owes: collection.obligations.as_deref().map(|obligations| Owes::of(obligations, now)),
+            owes: collection.obligations.as_deref().map(|obligations| OutboxView::of(obligations, now)),
         })
     }
 
@@ -223,12 +223,12 @@ impl CollectionView {
     }
 }
 
-impl Owes {
-    fn of(obligations: &Obligations, now: Timestamp) -> Owes {
+impl OutboxView {
+    fn of(obligations: &Outbox, now: Timestamp) -> OutboxView {
         let first = obligations.first();
-        let publications = || obligations.owed.iter().filter(|owed| owed.delivery() == Delivery::Publish);
-        let failure = |first: &Obligation| {
-            let Obligation { cause, failures, due, .. } = first;
+        let publications = || obligations.owed.iter().filter(|owed| owed.delivery() == DeliveryKind::Publish);
+        let failure = |first: &OutboxEntry| {
+            let OutboxEntry { cause, failures, due, .. } = first;
             Some(DeliveryFailure {
                 delivery: first.delivery(),
                 cause: cause.clone()?,
@@ -237,7 +237,7 @@ impl Owes {
             })
         };
         let unpublished = publications().count() as u64;
-        Owes {
+        OutboxView {
             published: obligations.published,
             unpublished,
             lag: publications().next().map_or(Lag::Zero, |first| Lag::Since(now.since(first.since))),
@@ -395,6 +395,6 @@ impl fmt::Display for Condition {
 }
 
 // A sentence has room for the first line; `last_failure` and `unobservable` have them all.
-fn because(failure: Option<&Failure>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn because(failure: Option<&LastFailure>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     failure.and_then(|failure| failure.message.lines().next()).map_or(Ok(()), |line| write!(f, " ({line})"))
 }

@@ -11,8 +11,8 @@ use super::{
     name_of_rejection, plain_json,
 };
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, Fingerprint, Generation, HoldCause, Limits, Name, Observed, OnChange, Policy,
-    Recorded, RefreshReason, Seq, Spec, Token, micros, write_hex,
+    Admission, Delta, EmptySource, Event, Fingerprint, Generation, HoldCause, Limits, Name, OnChange, Policy, Recorded,
+    RefreshReason, Seq, SourceState, Spec, Token, micros, write_hex,
 };
 
 /// The version of the JSON form. Keys are only ever added within one.
@@ -60,7 +60,7 @@ impl Described<'_> {
                 line.last = Some(last.0);
                 line.found = Some(found);
             }
-            Event::BaseFrame { at, hash, part, parts, bytes } => {
+            Event::CheckpointPart { at, hash, part, parts, bytes } => {
                 line.base = Some(at.0);
                 line.hash = Some(Hex(hash).to_string());
                 (line.part, line.parts, line.length) = (Some(*part), Some(*parts), Some(bytes.len() as u64));
@@ -361,7 +361,7 @@ impl Line<'_> {
         }
     }
 
-    fn saw(&mut self, observed: &Observed, delta: Option<Delta>) {
+    fn saw(&mut self, observed: &SourceState, delta: Option<Delta>) {
         self.version = Some(observed.version.to_string());
         self.path_set = observed.set.map(|set| set.root.to_string());
         self.files = observed.set.map(|set| set.files);

@@ -14,7 +14,7 @@ mod view;
 use std::collections::BTreeMap;
 
 use crate::core::vocabulary::{
-    AbortReason, CollectionId, Delivery, EndReason, Event, FailReason, Fingerprint, Generation, HoldCause, Name,
+    AbortReason, CollectionId, DeliveryKind, EndReason, Event, FailReason, Fingerprint, Generation, HoldCause, Name,
     ParkCause, Recorded, RejectReason, TaskId,
 };
 
@@ -112,10 +112,10 @@ pub fn name_of_hold(cause: HoldCause) -> &'static str {
 
 /// `publish` or `discard`.
 #[must_use]
-pub fn name_of_delivery(delivery: Delivery) -> &'static str {
+pub fn name_of_delivery(delivery: DeliveryKind) -> &'static str {
     match delivery {
-        Delivery::Publish => "publish",
-        Delivery::Discard => "discard",
+        DeliveryKind::Publish => "publish",
+        DeliveryKind::Discard => "discard",
     }
 }
 

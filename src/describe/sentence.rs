@@ -7,7 +7,7 @@ use super::{
     name_of_rejection,
 };
 use crate::core::vocabulary::{
-    Admission, By, Delta, Epoch, Event, Fingerprint, HoldCause, Limits, Observed, Recorded, RefreshReason, Seq,
+    Admission, By, Delta, Epoch, Event, Fingerprint, HoldCause, Limits, Recorded, RefreshReason, Seq, SourceState,
     Timestamp,
 };
 
@@ -40,7 +40,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
         Event::DataLossAccepted { last, found } => {
             write!(f, "loss of everything after event {last} accepted: {found}")
         }
-        Event::BaseFrame { at, part, parts, bytes, .. } => {
+        Event::CheckpointPart { at, part, parts, bytes, .. } => {
             let length = counted(bytes.len() as u64, "byte");
             write!(f, "part {} of {parts} of what stands for events up to {at}, {length}", part + 1)
         }
@@ -59,7 +59,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
         Event::PolicyChanged { .. } => f.write_str("policy changed"),
         Event::SourceObserved { observed, delta, admission, .. } => {
             f.write_str("source observed")?;
-            write_sight(f, observed, *delta)?;
+            write_observed(f, observed, *delta)?;
             write_admission(f, at, *admission)
         }
         Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
@@ -68,7 +68,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
             if let HoldCause::MostGone { gone, of } = cause {
                 write!(f, ", {gone} of the {of} files that are applied are gone")?;
             }
-            write_sight(f, observed, *delta)?;
+            write_observed(f, observed, *delta)?;
             write!(f, "; to accept it, confirm {fingerprint}")
         }
         Event::HoldConfirmed { generation, .. } => {
@@ -158,7 +158,7 @@ fn write_admission(f: &mut fmt::Formatter<'_>, at: Timestamp, admission: Admissi
     }
 }
 
-fn write_sight(f: &mut fmt::Formatter<'_>, observed: &Observed, delta: Option<Delta>) -> fmt::Result {
+fn write_observed(f: &mut fmt::Formatter<'_>, observed: &SourceState, delta: Option<Delta>) -> fmt::Result {
     if let Some(set) = observed.set {
         write!(f, ": {}, {}", counted(set.files, "file"), counted(set.bytes, "byte"))?;
     }

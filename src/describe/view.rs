@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::json::raw;
 use super::{name_of_delivery, name_of_failure, name_of_hold, name_of_parking, plain_json};
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, DeliveryFailure, Failure, Lag, Parking, Pending};
+use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure, Parking, Pending};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -184,7 +184,7 @@ fn seconds(lag: Lag) -> Option<f64> {
 }
 
 impl<'v> FailureRow<'v> {
-    fn of(failure: &'v Failure) -> FailureRow<'v> {
+    fn of(failure: &'v LastFailure) -> FailureRow<'v> {
         FailureRow { reason: name_of_failure(failure.reason), message: &failure.message, time: failure.at.to_string() }
     }
 }

@@ -15,14 +15,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::message::Report;
 use super::pool::{Kinds, Shop, panic_text};
-use crate::core::vocabulary::{CollectionId, Delivered, Delivery, Duties, Kind, Name, Seq, Timestamp};
-use crate::core::{Applied, Leaving, Owed, State};
-use crate::worker::{DeliveryError, Discarding, Publication, Verdict, Verification, Worker};
+use crate::core::vocabulary::{CollectionId, DeliveryKind, DeliveryRef, Duties, Kind, Name, Seq, Timestamp};
+use crate::core::{Applied, DiscardSet, OutboxItem, State};
+use crate::worker::{DeliveryError, DiscardRequest, PublishRequest, VerifyOutcome, VerifyRequest, Worker};
 
 /// What a courier is sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
-    Deliver(Delivered),
+    Deliver(DeliveryRef),
     Verify { collection: CollectionId, commit: Seq },
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Ending {
     /// What was owed is met.
     Delivered,
     /// What was committed was looked for.
-    Verified(Verdict),
+    Verified(VerifyOutcome),
     /// Neither could be done.
     Failed(DeliveryError),
 }
@@ -63,7 +63,7 @@ pub struct LastVerification {
     /// The event that committed what was looked for.
     pub commit: Seq,
     /// What was found, or why that could not be found out.
-    pub found: Result<Verdict, DeliveryError>,
+    pub found: Result<VerifyOutcome, DeliveryError>,
 }
 
 /// How many couriers there are, and how long they may take.
@@ -103,7 +103,7 @@ struct Job {
 
 enum Cargo {
     Publish(Box<Applied>),
-    Discard { obligation: Seq, leaving: Box<Leaving>, dropped: bool },
+    Discard { obligation: Seq, leaving: Box<DiscardSet>, dropped: bool },
     Verify(Box<Applied>),
 }
 
@@ -255,10 +255,10 @@ impl Couriers {
         self.under_way.len() < self.terms.couriers.min(self.threads - self.overdue.len())
     }
 
-    fn does(&self, kind: &Kind, delivery: Delivery) -> bool {
+    fn does(&self, kind: &Kind, delivery: DeliveryKind) -> bool {
         self.duties.get(kind).is_some_and(|duties| match delivery {
-            Delivery::Publish => duties.publish,
-            Delivery::Discard => duties.discard,
+            DeliveryKind::Publish => duties.publish,
+            DeliveryKind::Discard => duties.discard,
         })
     }
 
@@ -269,10 +269,10 @@ impl Couriers {
             let (name, kind, first) = state.first_obligation(id)?;
             let delivery = first.delivery();
             let obligation = first.id;
-            let errand = Errand::Deliver(Delivered { collection: id, obligation, delivery });
+            let errand = Errand::Deliver(DeliveryRef { collection: id, obligation, delivery });
             let cargo = || match &first.owed {
-                Owed::Publish(commit) => Cargo::Publish(commit.clone()),
-                Owed::Discard(leaving) => {
+                OutboxItem::Publish(commit) => Cargo::Publish(commit.clone()),
+                OutboxItem::Discard(leaving) => {
                     let dropped = state.collection(id).is_none();
                     Cargo::Discard { obligation, leaving: leaving.clone(), dropped }
                 }
@@ -296,10 +296,9 @@ pub(super) fn duties(kinds: &Kinds) -> BTreeMap<Kind, Duties> {
 fn verifiable(state: &State, id: CollectionId) -> Option<(Errand, &Name, &Kind, Cargo)> {
     let collection = state.collection(id)?;
     let applied = collection.applied.as_ref()?;
-    let is_published = collection
-        .obligations
-        .as_deref()
-        .is_none_or(|obligations| obligations.owed.iter().all(|obligation| obligation.delivery() != Delivery::Publish));
+    let is_published = collection.obligations.as_deref().is_none_or(|obligations| {
+        obligations.owed.iter().all(|obligation| obligation.delivery() != DeliveryKind::Publish)
+    });
     let errand = Errand::Verify { collection: id, commit: applied.seq };
     is_published.then(|| (errand, &collection.name, &collection.kind, Cargo::Verify(applied.clone())))
 }
@@ -328,7 +327,7 @@ fn serve(shop: &Shop, job: &Job) -> Ending {
     };
     match &job.cargo {
         Cargo::Publish(commit) => delivered(publish(shop, &**worker, job, commit)),
-        Cargo::Discard { obligation, leaving, dropped } => delivered(worker.discard(&Discarding {
+        Cargo::Discard { obligation, leaving, dropped } => delivered(worker.discard(&DiscardRequest {
             obligation: *obligation,
             collection: job.errand.collection(),
             name: &job.name,
@@ -347,7 +346,7 @@ fn serve(shop: &Shop, job: &Job) -> Ending {
 }
 
 fn publish(shop: &Shop, worker: &dyn Worker, job: &Job, commit: &Applied) -> Result<(), DeliveryError> {
-    worker.publish(&Publication {
+    worker.publish(&PublishRequest {
         collection: job.errand.collection(),
         name: &job.name,
         kind: &job.kind,
@@ -355,15 +354,15 @@ fn publish(shop: &Shop, worker: &dyn Worker, job: &Job, commit: &Applied) -> Res
         token: commit.token,
         fingerprint: commit.fingerprint,
         generation: commit.generation,
-        source: &commit.word.source,
-        spec: &commit.word.spec,
+        source: &commit.inputs.source,
+        spec: &commit.inputs.spec,
         result: &commit.result,
         objects: &*shop.objects,
     })
 }
 
-fn verify(shop: &Shop, worker: &dyn Worker, job: &Job, commit: &Applied) -> Result<Verdict, DeliveryError> {
-    worker.verify(&Verification {
+fn verify(shop: &Shop, worker: &dyn Worker, job: &Job, commit: &Applied) -> Result<VerifyOutcome, DeliveryError> {
+    worker.verify(&VerifyRequest {
         collection: job.errand.collection(),
         name: &job.name,
         kind: &job.kind,

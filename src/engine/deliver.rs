@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::couriers::{Ending, Errand, LastVerification, Returned};
 use super::run::Engine;
 use super::{Builder, StartError};
-use crate::core::vocabulary::{By, CollectionId, Command, Delivered, FieldError, Limits, RefreshReason, Seq};
+use crate::core::vocabulary::{By, CollectionId, Command, DeliveryRef, FieldError, Limits, RefreshReason, Seq};
 use crate::reducer::{Reducer, ReducerError};
-use crate::worker::{DeliveryError, Verdict};
+use crate::worker::{DeliveryError, VerifyOutcome};
 
 impl Builder {
     /// How many couriers there are: threads that publish, discard and verify. Default 2: a destination that is slow
     /// leaves one for the others.
     #[must_use]
-    pub fn couriers(mut self, couriers: usize) -> Builder {
-        self.terms.couriers = couriers;
+    pub fn delivery_threads(mut self, threads: usize) -> Builder {
+        self.terms.couriers = threads;
         self
     }
 
@@ -100,7 +100,7 @@ impl Engine {
         }
     }
 
-    fn not_delivered(&mut self, delivered: Delivered, error: &DeliveryError) -> Result<(), ReducerError> {
+    fn not_delivered(&mut self, delivered: DeliveryRef, error: &DeliveryError) -> Result<(), ReducerError> {
         let message = error.0.as_str().into();
         // Refused if it is owed no more.
         let _ = self.reducer.command(&Command::DeliveryFailed { delivered, message })?;
@@ -111,15 +111,15 @@ impl Engine {
         &mut self,
         id: CollectionId,
         commit: Seq,
-        found: Result<Verdict, DeliveryError>,
+        found: Result<VerifyOutcome, DeliveryError>,
     ) -> Result<(), ReducerError> {
         self.counted.verifications += 1;
         if self.reducer.state().collection(id).is_none() {
             return Ok(());
         }
         match &found {
-            Ok(Verdict::Intact) => {}
-            Ok(Verdict::Drifted(message)) => {
+            Ok(VerifyOutcome::Intact) => {}
+            Ok(VerifyOutcome::Drifted(message)) => {
                 let message = message.as_str().into();
                 let by = By::new(Some("lastword"), None).ok().map(Arc::new);
                 // It says nothing if something else was committed meanwhile.

@@ -10,7 +10,7 @@ use super::couriers::LastVerification;
 use super::feed::{Feed, Watch};
 use super::futures::{Asking, Line, Room, Ticket, Wait};
 use super::history::{CompactError, Retention};
-use super::looks::LastLook;
+use super::looks::LastObservation;
 use super::message::{Message, Reply};
 use super::promise::{Broken, Promise, promise};
 use super::queue::Queue;
@@ -19,8 +19,8 @@ use super::waits::Waited;
 use crate::bell::Bell;
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
-    By, Command, Declaration, Fingerprint, Generation, Limits, Name, Observation, Observed, Receipt, Rejection, Seen,
-    Seq, Subject, TaskId, Timestamp,
+    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, ObservationReport, Receipt,
+    Rejection, Seq, SourceState, Subject, TaskId, Timestamp,
 };
 use crate::worker::Progress;
 
@@ -128,9 +128,9 @@ pub struct CollectionStatus {
     /// What the log says of it.
     pub view: CollectionView,
     /// The last look at its source, since the engine was opened, whose word was accepted.
-    pub last_look: Option<LastLook>,
+    pub last_observation: Option<LastObservation>,
     /// When its source is looked at next; nothing while a look is under way, or if nobody looks at it.
-    pub next_look: Option<Timestamp>,
+    pub next_observation: Option<Timestamp>,
     /// How far the running attempt has come.
     pub progress: Option<Progress>,
     /// The task waits, and every worker is held by an attempt that was abandoned.
@@ -161,9 +161,9 @@ impl Handle {
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub fn observe(&self, name: Name, observed: Observed) -> Result<Receipt, CommandError> {
-        let seen = Seen::Content { observed, delta: None, gone: None };
-        self.ask(Command::Observe(Observation { subject: Subject::Name(name), began: None, seen }))
+    pub fn observe(&self, name: Name, observed: SourceState) -> Result<Receipt, CommandError> {
+        let seen = ObservationOutcome::Content { state: observed, delta: None, missing: None };
+        self.ask(Command::Observe(ObservationReport { subject: Subject::Name(name), began: None, outcome: seen }))
     }
 
     /// Has the source looked at again, and wakes a task that is parked or backing off.

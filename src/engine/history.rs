@@ -112,13 +112,13 @@ pub(super) struct History {
     last_base: Seq,
     /// When the first event that is there happened, once there is one.
     oldest: Option<Timestamp>,
-    second_reader: Option<SecondReader>,
+    snapshotter: Option<Snapshotter>,
     base: Option<Base>,
     asked: VecDeque<(Retention, Compacted)>,
     waiting: Vec<Compacted>,
 }
 
-struct SecondReader {
+struct Snapshotter {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -158,7 +158,7 @@ impl History {
             last_snapshot,
             last_base,
             oldest: None,
-            second_reader: None,
+            snapshotter: None,
             base: None,
             asked: VecDeque::new(),
             waiting: Vec::new(),
@@ -190,7 +190,7 @@ impl History {
 
     /// Begins what is due, one thing at a time.
     fn begin_due(&mut self, durable: Seq, now: Timestamp, collections: usize) {
-        if self.second_reader.is_some() || self.base.is_some() {
+        if self.snapshotter.is_some() || self.base.is_some() {
             return;
         }
         if let Some((keep, reply)) = self.asked.pop_front() {
@@ -249,7 +249,7 @@ impl History {
             let _ = reports.send(Report::Remembered(remembered));
         };
         match thread::Builder::new().name("lastword-history".to_owned()).spawn(run) {
-            Ok(thread) => self.second_reader = Some(SecondReader { stop, thread: Some(thread) }),
+            Ok(thread) => self.snapshotter = Some(Snapshotter { stop, thread: Some(thread) }),
             Err(error) => {
                 tracing::warn!(target: "lastword::snapshot", %error, "no thread for the second reader");
                 self.answer(&Err(CompactError::Failed(error.to_string())));
@@ -263,7 +263,7 @@ impl History {
 
     /// Ends the second reader: it keeps the log open.
     fn stop(&mut self) {
-        self.second_reader = None;
+        self.snapshotter = None;
         self.base = None;
         self.waiting.extend(self.asked.drain(..).map(|(_, reply)| reply));
         self.answer(&Err(CompactError::Closed));
@@ -279,7 +279,7 @@ fn step_back() {
     }
 }
 
-impl Drop for SecondReader {
+impl Drop for Snapshotter {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
@@ -298,7 +298,7 @@ impl Base {
     fn next(&self) -> Event {
         let bytes = self.body.chunks(PART_BYTES).nth(self.part as usize).unwrap_or(&[]);
         let (at, hash) = (self.at.seq, self.at.hash.0);
-        Event::BaseFrame { at, hash, part: self.part, parts: self.parts, bytes: bytes.into() }
+        Event::CheckpointPart { at, hash, part: self.part, parts: self.parts, bytes: bytes.into() }
     }
 }
 
@@ -319,7 +319,7 @@ impl Engine {
             && let Some(first) = base.first
         {
             let start = Start { seq: base.at.seq, hash: base.at.hash, base: first };
-            self.forget(start)?;
+            self.truncate_prefix(start)?;
         }
         if self.stopping.is_none() {
             let collections = self.reducer.state().len();
@@ -328,8 +328,8 @@ impl Engine {
         Ok(())
     }
 
-    fn forget(&mut self, start: Start) -> Result<(), ReducerError> {
-        let answer = match self.reducer.forget(start)? {
+    fn truncate_prefix(&mut self, start: Start) -> Result<(), ReducerError> {
+        let answer = match self.reducer.truncate_prefix(start)? {
             Ok(()) => {
                 self.counted.compactions += 1;
                 self.history.oldest = None;
@@ -350,7 +350,7 @@ impl Engine {
 
     /// The second reader is through.
     pub(super) fn remembered(&mut self, remembered: Remembered) {
-        self.history.second_reader = None;
+        self.history.snapshotter = None;
         match remembered {
             Remembered::Snapshot(Ok(Some(seq))) => {
                 self.counted.snapshots += 1;

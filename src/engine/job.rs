@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::core::Applied;
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, Content, Fingerprint, Generation, Kind, Name, Observed, RejectReason, Seq, Source, Spec,
-    Timestamp, Token, Version,
+    AttemptRef, CollectionId, Content, Fingerprint, Generation, Kind, Name, RejectReason, Seq, Source, SourceState,
+    Spec, Timestamp, Token, Version,
 };
 use crate::worker::{Assignment, Signals, Stopped};
 
@@ -56,19 +56,19 @@ impl Job {
     /// The source to build from.
     #[must_use]
     pub fn source(&self) -> &Source {
-        &self.assignment.word.source
+        &self.assignment.inputs.source
     }
 
     /// How to build it.
     #[must_use]
     pub fn spec(&self) -> &Spec {
-        &self.assignment.word.spec
+        &self.assignment.inputs.spec
     }
 
     /// What the source was observed to hold; `None` for an unversioned collection.
     #[must_use]
-    pub fn observed(&self) -> Option<&Observed> {
-        match &self.assignment.word.content {
+    pub fn observed(&self) -> Option<&SourceState> {
+        match &self.assignment.inputs.content {
             Content::Observed(observed) => Some(observed),
             Content::Unversioned | Content::Unknown => None,
         }

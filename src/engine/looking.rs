@@ -4,10 +4,10 @@ use super::looks::Looked;
 use super::message::Reply;
 use super::run::Engine;
 use crate::core::vocabulary::{
-    CollectionId, Command, FieldError, Name, Observation, Rejection, Seen, Subject, Timestamp,
+    CollectionId, Command, FieldError, Name, ObservationOutcome, ObservationReport, Rejection, Subject, Timestamp,
 };
 use crate::reducer::ReducerError;
-use crate::worker::Sight;
+use crate::worker::Observation;
 
 impl Engine {
     pub(super) fn ask_for_look(&mut self, id: CollectionId, at: Timestamp) {
@@ -53,22 +53,23 @@ impl Engine {
     pub(super) fn give_up_looks(&mut self) -> Result<(), ReducerError> {
         while let Some(id) = self.looks.give_up(self.time.now()) {
             let cause = format!("the look at it has not returned for {:?}", self.looks.patience()).into();
-            let (subject, seen) = (Subject::Id(id), Seen::Failed { cause });
+            let (subject, seen) = (Subject::Id(id), ObservationOutcome::Failed { cause });
             // Refused only if the collection is gone.
-            let _ = self.reducer.command(&Command::Observe(Observation { subject, began: None, seen }))?;
+            let _ =
+                self.reducer.command(&Command::Observe(ObservationReport { subject, began: None, outcome: seen }))?;
         }
         Ok(())
     }
 
     pub(super) fn looked(&mut self, looked: Looked) -> Result<(), ReducerError> {
         let seen = match &looked.seen {
-            Ok(Sight { observed, delta, gone, .. }) => {
-                Seen::Content { observed: observed.clone(), delta: *delta, gone: *gone }
+            Ok(Observation { state: observed, delta, missing: gone, .. }) => {
+                ObservationOutcome::Content { state: observed.clone(), delta: *delta, missing: *gone }
             }
-            Err(error) => Seen::Failed { cause: error.0.as_str().into() },
+            Err(error) => ObservationOutcome::Failed { cause: error.0.as_str().into() },
         };
         let subject = Subject::Id(looked.id);
-        let command = Command::Observe(Observation { subject, began: Some(looked.began), seen });
+        let command = Command::Observe(ObservationReport { subject, began: Some(looked.began), outcome: seen });
         let verdict = self.reducer.command(&command)?;
         self.looks.finished(looked, verdict.is_ok(), self.time.now());
         Ok(())

@@ -16,9 +16,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::hints::Hints;
 use super::message::Report;
 use super::pool::{Shop, panic_text};
-use crate::core::vocabulary::{CollectionId, Kind, Name, Observed, Seq, Source, Spec, Timestamp, micros};
+use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp, micros};
 use crate::core::{Collection, State};
-use crate::worker::{Hint, Look, LookError, Observer, Sight, Watching, observed_of};
+use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, observed_of};
 
 /// One look, with everything it needs to know.
 pub(super) struct LookJob {
@@ -27,8 +27,8 @@ pub(super) struct LookJob {
     name: Name,
     source: Source,
     spec: Spec,
-    known: Option<Observed>,
-    applied: Option<Observed>,
+    known: Option<SourceState>,
+    applied: Option<SourceState>,
     began: Seq,
     started: Timestamp,
     hint: Hint,
@@ -40,7 +40,7 @@ pub(super) struct LookJob {
 struct Watched {
     source: Source,
     spec: Spec,
-    watching: Box<dyn Watching>,
+    watching: Box<dyn SourceWatch>,
 }
 
 /// A finished look.
@@ -49,7 +49,7 @@ pub(super) struct Looked {
     /// The position of the log when it began.
     pub(super) began: Seq,
     pub(super) started: Timestamp,
-    pub(super) seen: Result<Sight, LookError>,
+    pub(super) seen: Result<Observation, ObserveError>,
     watched: Option<Watched>,
 }
 
@@ -69,12 +69,12 @@ pub(super) struct Rhythm {
 /// The last look at a source whose word was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LastLook {
+pub struct LastObservation {
     /// When it began.
     pub started: Timestamp,
     /// Whether the source could be observed.
     pub succeeded: bool,
-    /// In how many parts a change could have gone unseen; see [`Sight::racy`](crate::worker::Sight::racy).
+    /// In how many parts a change could have gone unseen; see [`Observation::racy`](crate::worker::Observation::racy).
     pub racy: u64,
 }
 
@@ -84,7 +84,7 @@ struct Entry {
     due: Option<Timestamp>,
     /// Somebody asked for a look while one was under way.
     again: bool,
-    last: Option<LastLook>,
+    last: Option<LastObservation>,
     /// The position of the log when the last look began whose word was accepted.
     began: Option<Seq>,
     count: u64,
@@ -180,18 +180,18 @@ impl Looks {
         let Some(entry) = self.entries.get_mut(&looked.id) else { return end(looked.watched) };
         entry.watched = looked.watched;
         if accepted {
-            let racy = looked.seen.as_ref().map_or(0, |sight| sight.racy);
-            entry.last = Some(LastLook { started: looked.started, succeeded: looked.seen.is_ok(), racy });
+            let racy = looked.seen.as_ref().map_or(0, |observation| observation.racy);
+            entry.last = Some(LastObservation { started: looked.started, succeeded: looked.seen.is_ok(), racy });
             entry.began = Some(looked.began);
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
-        let look_again = looked.seen.as_ref().ok().and_then(|sight| sight.look_again);
-        let wait = look_again.unwrap_or(Duration::MAX).min(jittered(interval, looked.id, entry.count));
+        let observe_again = looked.seen.as_ref().ok().and_then(|observation| observation.observe_again);
+        let wait = observe_again.unwrap_or(Duration::MAX).min(jittered(interval, looked.id, entry.count));
         let next = if again { now } else { now.after(wait) };
         Self::schedule(&mut self.due, entry, looked.id, next);
     }
 
-    pub(super) fn last(&self, id: CollectionId) -> Option<LastLook> {
+    pub(super) fn last(&self, id: CollectionId) -> Option<LastObservation> {
         self.entries.get(&id).and_then(|entry| entry.last)
     }
 
@@ -253,7 +253,7 @@ fn job(
         source: collection.latest.source.clone(),
         spec: collection.latest.spec.clone(),
         known: collection.observed().map(|observed| (**observed).clone()),
-        applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.word)).cloned(),
+        applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.inputs)).cloned(),
         began,
         started,
         hint,
@@ -284,7 +284,7 @@ fn look(shop: &Shop, jobs: &Receiver<LookJob>) {
         let watched = job.watched.take();
         let watched = observer.and_then(|observer| watch(observer, &job, watched));
         let seen = catch_unwind(AssertUnwindSafe(|| see(shop, observer, &job)))
-            .unwrap_or_else(|panic| Err(LookError(format!("the look panicked: {}", panic_text(panic)))));
+            .unwrap_or_else(|panic| Err(ObserveError(format!("the look panicked: {}", panic_text(panic)))));
         let looked = Looked { id: job.id, began: job.began, started: job.started, seen, watched };
         if shop.reports.send(Report::Looked(Box::new(looked))).is_err() {
             return;
@@ -309,9 +309,10 @@ fn watch(observer: &dyn Observer, job: &LookJob, watched: Option<Watched>) -> Op
     })
 }
 
-fn see(shop: &Shop, observer: Option<&dyn Observer>, job: &LookJob) -> Result<Sight, LookError> {
-    let observer = observer.ok_or_else(|| LookError(format!("nobody looks at sources of the kind {:?}", job.kind)))?;
-    observer.look(&Look {
+fn see(shop: &Shop, observer: Option<&dyn Observer>, job: &LookJob) -> Result<Observation, ObserveError> {
+    let observer =
+        observer.ok_or_else(|| ObserveError(format!("nobody looks at sources of the kind {:?}", job.kind)))?;
+    observer.observe(&ObserveRequest {
         name: &job.name,
         source: &job.source,
         spec: &job.spec,

@@ -57,7 +57,7 @@ pub use futures::{Asking, Room, Ticket, Wait};
 pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 pub use history::{CompactError, Retention};
 pub use job::{Decision, Heartbeat, Job, Standing};
-pub use looks::LastLook;
+pub use looks::LastObservation;
 pub use stats::{Counted, Stats};
 pub use waits::Waited;
 
@@ -174,9 +174,9 @@ pub struct Builder {
     storage: Storage,
     kinds: Kinds,
     workers: usize,
-    lookers: usize,
-    look_interval: Duration,
-    look_timeout: Duration,
+    observer_threads: usize,
+    observe_interval: Duration,
+    observe_timeout: Duration,
     terms: Terms,
     limits: Option<Limits>,
     durability: Durability,
@@ -196,9 +196,9 @@ impl Builder {
             storage,
             kinds: Kinds::new(),
             workers: 2,
-            lookers: 2,
-            look_interval: Duration::from_secs(5),
-            look_timeout: Duration::from_secs(60),
+            observer_threads: 2,
+            observe_interval: Duration::from_secs(5),
+            observe_timeout: Duration::from_secs(60),
             terms: Terms::default(),
             limits: None,
             durability: Durability::default(),
@@ -229,24 +229,24 @@ impl Builder {
     /// How many sources are looked at at the same time. Default 2: one that answers slowly leaves a thread for the
     /// others.
     #[must_use]
-    pub fn lookers(mut self, lookers: usize) -> Builder {
-        self.lookers = lookers;
+    pub fn observer_threads(mut self, observer_threads: usize) -> Builder {
+        self.observer_threads = observer_threads;
         self
     }
 
     /// How often each source is looked at, give or take a tenth. Default 5 s: a listing is cheap, and nobody waits
     /// much longer for news.
     #[must_use]
-    pub fn look_interval(mut self, interval: Duration) -> Builder {
-        self.look_interval = interval;
+    pub fn observe_interval(mut self, interval: Duration) -> Builder {
+        self.observe_interval = interval;
         self
     }
 
     /// How long a look may take before its source counts as one that cannot be observed. Default 60 s: longer than
     /// listing a million files takes, short enough that a dead file system is noticed.
     #[must_use]
-    pub fn look_timeout(mut self, timeout: Duration) -> Builder {
-        self.look_timeout = timeout;
+    pub fn observe_timeout(mut self, timeout: Duration) -> Builder {
+        self.observe_timeout = timeout;
         self
     }
 
@@ -333,7 +333,7 @@ impl Builder {
         let (messages, queue) = Queue::bounded(self.queue);
         // Room for every thread of the three pools, the replaced ones included, and for the second reader of the log, so
         // that none ever waits to report.
-        let (reports, returned) = bounded(2 * self.workers + 2 * self.lookers + 2 * self.terms.couriers + 1);
+        let (reports, returned) = bounded(2 * self.workers + 2 * self.observer_threads + 2 * self.terms.couriers + 1);
         let remember = (self.snapshot_every, self.retention);
         let history = History::new(reader.another(), durable, snapshots, remember, reports.clone());
         let moved = wake_on_moved(&*self.clock);
@@ -342,9 +342,9 @@ impl Builder {
         let observed = self.kinds.iter().filter(has_observer).map(|(kind, _)| kind.clone()).collect();
         let shop = Shop { kinds: Arc::new(self.kinds), objects, time: time.clone(), reports };
         let pool = Pool::start(shop.clone(), self.workers).map_err(StartError::Thread)?;
-        let rhythm = Rhythm { interval: self.look_interval, patience: self.look_timeout };
+        let rhythm = Rhythm { interval: self.observe_interval, patience: self.observe_timeout };
         let hints = Hints::new(time.clone());
-        let looks = Looks::start(&shop, self.lookers, rhythm).map_err(StartError::Thread)?;
+        let looks = Looks::start(&shop, self.observer_threads, rhythm).map_err(StartError::Thread)?;
         let couriers = Couriers::start(&shop, self.terms).map_err(StartError::Thread)?;
         let feed = Arc::new(Feed::new(reader, durable));
         let (died, room) = (Arc::new(OnceLock::new()), Arc::new(Bell::new(())));
@@ -386,7 +386,11 @@ impl Builder {
     fn check(&self) -> Result<(), FieldError> {
         // Threads beyond this are a mistake in a configuration, not a wish.
         const MOST_THREADS: usize = 1024;
-        let pools = [("workers", self.workers), ("lookers", self.lookers), ("couriers", self.terms.couriers)];
+        let pools = [
+            ("workers", self.workers),
+            ("observer_threads", self.observer_threads),
+            ("delivery_threads", self.terms.couriers),
+        ];
         for (field, threads) in pools {
             if threads == 0 || threads > MOST_THREADS {
                 return Err(FieldError::new(field, format!("must be 1 to {MOST_THREADS}, found {threads}")));
@@ -402,16 +406,16 @@ impl Builder {
             let problem = format!("must have at most {MOST_SOFTWARE} bytes, found {}", self.software.len());
             return Err(FieldError::new("software", problem));
         }
-        if self.look_timeout < Duration::from_millis(10) {
+        if self.observe_timeout < Duration::from_millis(10) {
             return Err(FieldError::new(
-                "look_timeout",
-                format!("must be at least 10 ms, found {:?}", self.look_timeout),
+                "observe_timeout",
+                format!("must be at least 10 ms, found {:?}", self.observe_timeout),
             ));
         }
-        if self.look_interval < Duration::from_millis(10) {
+        if self.observe_interval < Duration::from_millis(10) {
             return Err(FieldError::new(
-                "look_interval",
-                format!("must be at least 10 ms, found {:?}", self.look_interval),
+                "observe_interval",
+                format!("must be at least 10 ms, found {:?}", self.observe_interval),
             ));
         }
         self.check_delivery()
@@ -426,9 +430,9 @@ impl fmt::Debug for Builder {
             storage: _,
             kinds,
             workers,
-            lookers,
-            look_interval,
-            look_timeout,
+            observer_threads,
+            observe_interval,
+            observe_timeout,
             terms,
             limits,
             durability,
@@ -442,10 +446,10 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("kind", &kinds.keys())
             .field("workers", workers)
-            .field("lookers", lookers)
-            .field("look_interval", look_interval)
-            .field("look_timeout", look_timeout)
-            .field("couriers", &terms.couriers)
+            .field("observer_threads", observer_threads)
+            .field("observe_interval", observe_interval)
+            .field("observe_timeout", observe_timeout)
+            .field("delivery_threads", &terms.couriers)
             .field("delivery_timeout", &terms.patience)
             .field("limits", limits)
             .field("durability", durability)

@@ -12,11 +12,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::message::Report;
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{
-    AttemptRef, Built, Command, Completion, FailureClass, FailureReport, Fingerprint, Kind, Observation, Seen, Subject,
-    Timestamp, Token, WorkerName,
+    AttemptRef, Built, Command, Completion, FailureClass, FailureReport, Fingerprint, Kind, ObservationOutcome,
+    ObservationReport, Subject, Timestamp, Token, WorkerName,
 };
 use crate::objects::Objects;
-use crate::worker::{Assignment, Context, Failure, Progress, Sight, Signals, Worker};
+use crate::worker::{Assignment, Context, Failure, Observation, Progress, Signals, Worker};
 
 /// The kinds that have a worker in this process.
 pub(super) type Kinds = BTreeMap<Kind, Arc<dyn Worker>>;
@@ -250,13 +250,17 @@ pub(super) fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Out
         Outcome::Built(result) => Command::Complete(Box::new(Completion { attempt, fingerprint, result })),
         Outcome::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
         Outcome::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
-        Outcome::Failed(Failure::SourceMoved(sight)) => {
-            let observation = sight.map(|sight| {
-                let Sight { observed, delta, gone, .. } = *sight;
+        Outcome::Failed(Failure::SourceMoved(observation)) => {
+            let observation = observation.map(|observation| {
+                let Observation { state: observed, delta, missing: gone, .. } = *observation;
                 // The attempt looked after it had started; any word that was accepted since counts more.
                 let began = Some(attempt.token.seq);
                 let subject = Subject::Id(attempt.collection);
-                Box::new(Observation { subject, began, seen: Seen::Content { observed, delta, gone } })
+                Box::new(ObservationReport {
+                    subject,
+                    began,
+                    outcome: ObservationOutcome::Content { state: observed, delta, missing: gone },
+                })
             });
             fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
         }

@@ -23,8 +23,8 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Kind,
-    Receipt, Recorded, Rejection, Source, Stopping, Timestamp, Token, Word,
+    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Inputs,
+    Kind, Receipt, Recorded, Rejection, Source, Stopping, Timestamp, Token,
 };
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::{Assignment, Failure, Signals};
@@ -329,8 +329,8 @@ impl Engine {
                 self.ask_for_look(id, self.time.now());
                 Outcome::Failed(Failure::SourceMoved(None))
             }
-            Outcome::Failed(Failure::SourceMoved(Some(sight)))
-                if sight.gone.is_none() && self.is_unmeasured(attempt) =>
+            Outcome::Failed(Failure::SourceMoved(Some(observation)))
+                if observation.missing.is_none() && self.is_unmeasured(attempt) =>
             {
                 self.ask_for_look(id, self.time.now());
                 Outcome::Failed(Failure::SourceMoved(None))
@@ -444,7 +444,7 @@ impl Engine {
             attempt: running.attempt_of(id),
             name: collection.name.clone(),
             kind: collection.kind.clone(),
-            word: Arc::<Word>::clone(&wanted.word),
+            inputs: Arc::<Inputs>::clone(&wanted.inputs),
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
             applied: collection.applied.clone().filter(|_| !running.task.rebuild),

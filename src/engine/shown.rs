@@ -19,8 +19,8 @@ impl Engine {
             undeliverable: self.couriers.is_undeliverable(state, id),
             verification: self.couriers.last_verification(id).cloned(),
             view,
-            last_look: self.looks.last(id),
-            next_look: self.looks.next(id),
+            last_observation: self.looks.last(id),
+            next_observation: self.looks.next(id),
             progress: token.and_then(|token| self.pool.progress(token).or_else(|| self.leases.progress(token))),
         })
     }

@@ -124,8 +124,8 @@ impl Objects for Sweepable {
 mod tests {
     use super::*;
     use crate::core::vocabulary::{
-        Admission, CollectionId, Content, Epoch, Event, Generation, Kind, Name, Observed, PathSet, Policy, Source,
-        Spec, Timestamp, Version, Word,
+        Admission, CollectionId, Content, Epoch, Event, Generation, Inputs, Kind, Name, PathSetRef, Policy, Source,
+        SourceState, Spec, Timestamp, Version,
     };
     use crate::log::{FrameBuilder, Log, MemoryLog};
     use crate::objects::MemoryObjects;
@@ -133,10 +133,10 @@ mod tests {
     /// A log of one collection whose source was observed to hold `set`.
     fn log_naming(set: ObjectHash) -> MemoryLog {
         let (source, spec) = (Source::new("s").unwrap(), Spec::default());
-        let set = PathSet { root: set, files: 1, bytes: 1 };
-        let observed = Observed { version: Version::new(b"v").unwrap(), set: Some(set) };
+        let set = PathSetRef { root: set, files: 1, bytes: 1 };
+        let observed = SourceState { version: Version::new(b"v").unwrap(), set: Some(set) };
         let content = Content::Observed(observed.clone().into());
-        let fingerprint = Word { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap();
+        let fingerprint = Inputs { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap();
         let declared = Event::CollectionDeclared {
             name: Name::new("n").unwrap(),
             kind: Kind::new("k").unwrap(),

@@ -47,7 +47,7 @@ impl EvlogFile {
         match error {
             EvlogError::Input(source) => self.io(source),
             EvlogError::Frame { at, found } => LogError::Damaged { at, found },
-            error => LogError::Engine(error.to_string()),
+            error => LogError::Storage(error.to_string()),
         }
     }
 }
@@ -60,7 +60,7 @@ impl LogReader for EvlogFile {
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_> {
         let begins = self.totals.start.first();
         if from != Seq::ZERO && from < begins {
-            return Box::new(std::iter::once(Err(LogError::Forgotten { begins })));
+            return Box::new(std::iter::once(Err(LogError::PrefixGone { begins })));
         }
         let reader = match self.reader() {
             Ok(reader) => reader,

@@ -55,7 +55,7 @@ fn fill(reader: &mut Reader<&mut dyn Read>, path: &Path) -> Result<(), ImportErr
     let start = reader.totals().start;
     if !start.is_whole() {
         log.barrier()?;
-        log.forget(start)?;
+        log.truncate_prefix(start)?;
     }
     log.close().map_err(ImportError::Log)
 }

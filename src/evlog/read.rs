@@ -6,7 +6,7 @@ use std::io::Read;
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{BaseSearch, Chain, FrameBuf, FrameHash, Position, Start};
+use crate::log::{Chain, CheckpointSearch, FrameBuf, FrameHash, Position, Start};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
 use crate::replay::{decode, state_of_base};
@@ -18,7 +18,7 @@ pub struct Reader<R> {
     offset: u64,
     chain: Chain,
     /// What is left to be found: the base of a stream that does not begin with event 1.
-    base: Option<BaseSearch>,
+    base: Option<CheckpointSearch>,
     gathering: Gathering,
     totals: Totals,
     state: State,
@@ -157,7 +157,7 @@ impl<R: Read> Reader<R> {
     fn begin_behind(&mut self, seq: Seq, hash: FrameHash) {
         let start = Start { seq, hash, base: Seq::ZERO };
         (self.totals.start, self.chain) = (start, start.chain());
-        self.base = Some(BaseSearch::new(seq, hash));
+        self.base = Some(CheckpointSearch::new(seq, hash));
     }
 
     fn end(&mut self, bytes: &[u8]) -> Result<(), EvlogError> {

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::{END, EVLOG_VERSION, EvlogError, FRAME, MAGIC, OBJECT, Totals};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{BaseSearch, Frame, LogError, LogReader, Position};
+use crate::log::{CheckpointSearch, Frame, LogError, LogReader, Position};
 use crate::objects::Objects;
 use crate::objects::tree;
 use crate::replay::{ReplayError, decode, state_of_base};
@@ -18,7 +18,7 @@ use crate::replay::{ReplayError, decode, state_of_base};
 /// names), or `out` fails.
 pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write) -> Result<Totals, EvlogError> {
     let start = reader.start();
-    let base = (!start.is_whole()).then(|| BaseSearch::new(start.seq, start.hash));
+    let base = (!start.is_whole()).then(|| CheckpointSearch::new(start.seq, start.hash));
     let mut stream = Stream { out, totals: Totals { start, ..Totals::NONE }, base, written: BTreeSet::new() };
     stream.raw(&header())?;
     for frame in reader.frames(start.first()) {
@@ -43,7 +43,7 @@ struct Stream<'o> {
     out: &'o mut dyn Write,
     totals: Totals,
     /// What is left to be found: the base of a log that begins later.
-    base: Option<BaseSearch>,
+    base: Option<CheckpointSearch>,
     /// Objects that are shared by many versions of a set are written once. 32 bytes for each object of the log.
     written: BTreeSet<ObjectHash>,
 }
@@ -105,6 +105,6 @@ pub(super) fn of_replay(error: ReplayError) -> EvlogError {
         ReplayError::Codec { seq, error } => EvlogError::Codec { seq, error },
         ReplayError::Base { seq, .. } => EvlogError::NoBase { seq },
         // Decoding a frame or a base reports nothing else.
-        other => EvlogError::Log(LogError::Engine(other.to_string())),
+        other => EvlogError::Log(LogError::Storage(other.to_string())),
     }
 }

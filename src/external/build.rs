@@ -8,9 +8,9 @@ use std::fmt;
 use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
-    Checkpoint, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Interrupted, Layout, Look,
-    Looking, Manifest, ManifestError, PathSet, Plan, Segment, SegmentBuilder, SegmentKey, Source, Store, StoreError,
-    check, fragments_of, look, plan,
+    ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Interrupted, Layout, Manifest,
+    ManifestError, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation, StopCheck,
+    Store, StoreError, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::objects::tree::TreeError;
@@ -32,7 +32,7 @@ pub struct Build<'a> {
     /// Where manifests are kept.
     pub objects: &'a dyn Objects,
     /// What is built from.
-    pub source: &'a Source,
+    pub source: &'a SourceLocation,
     /// How it is read, laid out and built.
     pub spec: &'a ExternalSpec,
     /// The wanted version: the digest of the path set.
@@ -53,9 +53,9 @@ pub struct Build<'a> {
     /// under its own id.
     pub leftovers: &'a [Segment],
     /// Asked between steps whether to go on.
-    pub checkpoint: Checkpoint<'a>,
+    pub stop_check: StopCheck<'a>,
     /// Told how far the work is.
-    pub progress: &'a (dyn Fn(Progress) + Sync),
+    pub progress: &'a (dyn Fn(BuildProgress) + Sync),
     /// Wall time, to tell a young file from an old one.
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
 }
@@ -76,7 +76,7 @@ impl fmt::Debug for Build<'_> {
 
 /// How far an attempt is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum BuildProgress {
     /// Files whose fragments are known.
     Files {
         /// So many.
@@ -96,7 +96,7 @@ pub enum Progress {
 /// What an attempt made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Outcome {
+pub struct BuildOutcome {
     /// The new manifest, durable.
     pub manifest: ObjectHash,
     /// Segments that stayed.
@@ -113,7 +113,7 @@ pub struct Outcome {
     pub built: Vec<Segment>,
 }
 
-impl Outcome {
+impl BuildOutcome {
     /// Rows of the segments that were built now.
     #[must_use]
     pub fn rows_built(&self) -> u64 {
@@ -127,7 +127,7 @@ pub enum BuildError {
     /// The source is not what is wanted; this is what it is.
     Moved {
         /// What was seen.
-        look: Look,
+        scan: Scan,
     },
     /// The work was told to stop.
     Interrupted,
@@ -153,15 +153,15 @@ pub struct BuildFailed {
 ///
 /// # Errors
 /// See [`BuildError`]. Nothing that an error leaves behind is visible: objects that no event names are garbage.
-pub fn build(attempt: &Build<'_>) -> Result<Outcome, BuildFailed> {
+pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
     let mut built = Vec::new();
     match run(attempt, &mut built) {
-        Ok(outcome) => Ok(Outcome { built, ..outcome }),
+        Ok(outcome) => Ok(BuildOutcome { built, ..outcome }),
         Err(error) => Err(BuildFailed { error: attempt.explain(error), built }),
     }
 }
 
-fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildError> {
+fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
     let seen = attempt.observe(attempt.known)?;
     let Plan { kept, new, dropped } = attempt.plan(&seen)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
@@ -169,7 +169,7 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildEr
     *built = finished;
     result?;
     attempt.observe(Some(&seen.set))?;
-    (attempt.checkpoint)()?;
+    (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
     let mut segments = [kept, taken, built.clone()].concat();
@@ -177,7 +177,7 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildEr
     check(&segments).map_err(|problem| BuildError::Permanent(format!("the plan is wrong, a bug: {problem}")))?;
     let manifest = Manifest { layout: Layout::of(attempt.spec), segments };
     let root = manifest.write(attempt.objects).map_err(|error| of_tree(&error))?;
-    Ok(Outcome {
+    Ok(BuildOutcome {
         manifest: root.hash,
         kept: stayed,
         new: taken_over + built.len() as u64,
@@ -190,21 +190,21 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<Outcome, BuildEr
 
 impl Build<'_> {
     /// Looks, and is content only with what is wanted.
-    fn observe(&self, known: Option<&PathSet>) -> Result<Look, BuildError> {
-        let look = look(&Looking {
+    fn observe(&self, known: Option<&PathSet>) -> Result<Scan, BuildError> {
+        let scan = scan(&ScanRequest {
             store: self.store,
             source: self.source,
             known,
             applied: self.applied,
             now: (self.now)(),
             learning: 0,
-            checkpoint: self.checkpoint,
+            stop_check: self.stop_check,
         })
         .map_err(|error| of_store(&error))?;
-        if look.version == self.wanted { Ok(look) } else { Err(BuildError::Moved { look }) }
+        if scan.version == self.wanted { Ok(scan) } else { Err(BuildError::Moved { scan }) }
     }
 
-    fn plan(&self, seen: &Look) -> Result<Plan, BuildError> {
+    fn plan(&self, seen: &Scan) -> Result<Plan, BuildError> {
         let (layout, segments) =
             self.previous()?.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
         let columns = self.spec.columns.as_deref();
@@ -212,9 +212,9 @@ impl Build<'_> {
         let same_spec = segments.iter().all(|segment| SegmentKey::of(self.spec, &segment.fragments) == segment.key);
         let cache = FragmentCache::new(if same_spec { &segments } else { &[] });
         let of = seen.set.len();
-        let done = |done| (self.progress)(Progress::Files { done, of });
+        let done = |done| (self.progress)(BuildProgress::Files { done, of });
         let fragments =
-            fragments_of((self.store, self.source), (self.format, columns), &seen.set, &cache, self.checkpoint, &done)
+            fragments_of((self.store, self.source), (self.format, columns), &seen.set, &cache, self.stop_check, &done)
                 .map_err(|error| self.of_fragments(&error))?;
         drop(cache);
         Ok(plan(layout, segments, self.spec, fragments))

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    BuildError, Checkpoint, ExternalSpec, FileReader, Fragment, Interrupted, Manifest, PathSet, Segment, SegmentId,
-    SegmentKey, Source, Store, StoreError,
+    BuildError, ExternalSpec, FileReader, Fragment, Interrupted, Manifest, PathSet, Segment, SegmentId, SegmentKey,
+    SourceLocation, StopCheck, Store, StoreError,
 };
 use crate::core::vocabulary::{Name, Token};
-use crate::worker::Publication;
+use crate::worker::PublishRequest;
 
 /// Builds segments: writes an index, a file, rows of a table for each.
 ///
@@ -50,7 +50,7 @@ pub trait SegmentBuilder: Send + Sync {
     ///
     /// # Errors
     /// A message for people; it is tried again later.
-    fn publish(&self, publication: &Publication<'_>, manifest: &Manifest) -> Result<(), String> {
+    fn publish(&self, publication: &PublishRequest<'_>, manifest: &Manifest) -> Result<(), String> {
         let _ = manifest;
         Err(format!("the builder of {} says that it publishes, and cannot", publication.name))
     }
@@ -88,12 +88,12 @@ pub struct SegmentJob<'a> {
     /// The collection.
     pub collection: &'a Name,
     /// Where the files lie.
-    pub source: &'a Source,
+    pub source: &'a SourceLocation,
     /// How they are read and built: columns, params, recipe.
     pub spec: &'a ExternalSpec,
     pub(super) store: &'a dyn Store,
     pub(super) files: &'a PathSet,
-    pub(super) checkpoint: Checkpoint<'a>,
+    pub(super) stop_check: StopCheck<'a>,
     pub(super) tally: Tally<'a>,
 }
 
@@ -119,14 +119,14 @@ impl SegmentJob<'_> {
         self.id.token
     }
 
-    /// Goes on, or returns that the work was told to stop: `job.checkpoint()?` between steps. An attempt that does not
+    /// Goes on, or returns that the work was told to stop: `job.check_stop()?` between steps. An attempt that does not
     /// stop within its grace is abandoned.
     ///
     /// # Errors
     /// When something newer is wanted, the attempt has timed out, the reconciler shuts down, or another segment of the
     /// same attempt has failed.
-    pub fn checkpoint(&self) -> Result<(), Interrupted> {
-        (self.checkpoint)()
+    pub fn check_stop(&self) -> Result<(), Interrupted> {
+        (self.stop_check)()
     }
 
     /// Says how many rows of this segment are done. It is shown, not logged.

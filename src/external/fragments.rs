@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::{
-    Checkpoint, FileVersion, Format, FormatError, Instant, Interrupted, PathSet, RowRange, SeenFile, Segment, Source,
-    SourcePath, Store,
+    FileVersion, Format, FormatError, Instant, Interrupted, ObservedFile, PathSet, RowRange, Segment, SourceLocation,
+    SourcePath, StopCheck, Store,
 };
 
 /// A range of rows of one version of one file. The same path and rows with other bytes is another fragment, because
@@ -57,21 +57,21 @@ impl<'a> FragmentCache<'a> {
 }
 
 /// The fragments of all files of `set` in ascending order. `done` is called after each file with
-/// the number of files done so far; `checkpoint` is asked before each one.
+/// the number of files done so far; `stop_check` is asked before each one.
 ///
 /// # Errors
 /// The first file that cannot be cut, or that the work was told to stop.
 pub fn fragments_of(
-    (store, source): (&dyn Store, &Source),
+    (store, source): (&dyn Store, &SourceLocation),
     (format, columns): (&dyn Format, Option<&[String]>),
     set: &PathSet,
     cache: &FragmentCache<'_>,
-    checkpoint: Checkpoint<'_>,
+    stop_check: StopCheck<'_>,
     done: &dyn Fn(usize),
 ) -> Result<Vec<Fragment>, FragmentError> {
     let mut fragments = Vec::new();
-    for (at, (path, SeenFile { version, seen, .. })) in set.files().iter().enumerate() {
-        checkpoint()?;
+    for (at, (path, ObservedFile { version, seen, .. })) in set.files().iter().enumerate() {
+        stop_check()?;
         let mut add = |ranges: &[RowRange]| {
             fragments.extend(ranges.iter().map(|range| Fragment {
                 path: path.clone(),

@@ -31,16 +31,16 @@
 //! is not *behind* this machine's by more than the clock's granularity. Files from the future are held to be racy for
 //! that span after they were first seen.
 
-use super::{ContentHash, FileVersion, Interrupted, SeenFile, Stat};
+use super::{ContentHash, FileVersion, Interrupted, ObservedFile, Stat};
 use crate::core::vocabulary::Timestamp;
 
 /// What two earlier sets say of a path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before<'a> {
     /// The last look.
-    pub(super) known: Option<&'a SeenFile>,
+    pub(super) known: Option<&'a ObservedFile>,
     /// What the last commit was built from.
-    pub(super) applied: Option<&'a SeenFile>,
+    pub(super) applied: Option<&'a ObservedFile>,
 }
 
 /// Hashes the content of the file that was listed. `None` when it cannot be had, or is not of what was listed.
@@ -52,7 +52,7 @@ pub(super) fn judge(
     before: Before<'_>,
     now: Timestamp,
     hash: &mut Hash<'_>,
-) -> Result<SeenFile, Interrupted> {
+) -> Result<ObservedFile, Interrupted> {
     if let Some(known) = before.known.filter(|known| known.seen == listed) {
         return match known.racy_since {
             None => Ok(*known),
@@ -64,33 +64,33 @@ pub(super) fn judge(
     }
     let is_racy = listed.is_racy(now);
     if !is_racy && !before.contents().any(|(_, version)| version.stat.size == listed.size) {
-        return Ok(SeenFile::of(FileVersion::of(listed)));
+        return Ok(ObservedFile::of(FileVersion::of(listed)));
     }
     let content = hash()?;
     let racy_since = (is_racy || content.is_none()).then_some(now);
     let version = content
         .and_then(|content| before.version_of(content))
         .unwrap_or(FileVersion { stat: listed, content: content.filter(|_| is_racy) });
-    Ok(SeenFile { version, seen: listed, content, racy_since })
+    Ok(ObservedFile { version, seen: listed, content, racy_since })
 }
 
 /// A racy file that looks as it did.
 fn prove(
-    known: &SeenFile,
+    known: &ObservedFile,
     since: Timestamp,
-    applied: Option<&SeenFile>,
+    applied: Option<&ObservedFile>,
     now: Timestamp,
     found: Option<ContentHash>,
-) -> SeenFile {
+) -> ObservedFile {
     let Some(found) = found else { return *known };
     let racy_since = known.ages_in(now).map(|_| since.min(now));
     if known.content == Some(found) {
-        return SeenFile { racy_since, ..*known };
+        return ObservedFile { racy_since, ..*known };
     }
     let version = Before { known: None, applied }
         .version_of(found)
         .unwrap_or(FileVersion { stat: known.seen, content: Some(found) });
-    SeenFile { version, seen: known.seen, content: Some(found), racy_since }
+    ObservedFile { version, seen: known.seen, content: Some(found), racy_since }
 }
 
 impl Before<'_> {
@@ -117,38 +117,44 @@ mod tests {
     }
 
     /// Judges, with the content that a read would find.
-    fn check(listed: Stat, known: &SeenFile, applied: Option<&SeenFile>, now: Timestamp, content: u8) -> SeenFile {
+    fn check(
+        listed: Stat,
+        known: &ObservedFile,
+        applied: Option<&ObservedFile>,
+        now: Timestamp,
+        content: u8,
+    ) -> ObservedFile {
         let before = Before { known: Some(known), applied };
         judge(listed, before, now, &mut || Ok(Some([content; 32]))).unwrap()
     }
 
-    fn unread(listed: Stat, before: Before<'_>) -> SeenFile {
+    fn unread(listed: Stat, before: Before<'_>) -> ObservedFile {
         judge(listed, before, OLD, &mut || panic!("it was read")).unwrap()
     }
 
     #[test]
     fn a_file_that_looks_as_it_did_is_not_read() {
-        let known = SeenFile::of(FileVersion::of(stat(20)));
+        let known = ObservedFile::of(FileVersion::of(stat(20)));
         assert_eq!(unread(stat(20), Before { known: Some(&known), applied: None }), known);
         // Nor is a new one, a changed one without a hash to compare with, or one of another size.
         assert_eq!(unread(stat(20), Before::default()), known);
-        let changed = SeenFile::of(FileVersion::of(stat(21)));
+        let changed = ObservedFile::of(FileVersion::of(stat(21)));
         assert_eq!(unread(stat(21), Before { known: Some(&known), applied: None }), changed);
-        let hashed = SeenFile { content: Some([1; 32]), ..known };
+        let hashed = ObservedFile { content: Some([1; 32]), ..known };
         let longer = Stat { size: 9, ..stat(21) };
         let before = Before { known: Some(&hashed), applied: Some(&hashed) };
-        assert_eq!(unread(longer, before), SeenFile::of(FileVersion::of(longer)));
+        assert_eq!(unread(longer, before), ObservedFile::of(FileVersion::of(longer)));
         // Nor one that is back to what the applied set saw.
-        let other = SeenFile::of(FileVersion::of(stat(30)));
+        let other = ObservedFile::of(FileVersion::of(stat(30)));
         assert_eq!(unread(stat(20), Before { known: Some(&other), applied: Some(&known) }), known);
     }
 
     #[test]
     fn case_18_if_times_or_inode_moved_the_content_decides() {
-        let known = SeenFile { content: Some([1; 32]), ..SeenFile::of(FileVersion::of(stat(20))) };
+        let known = ObservedFile { content: Some([1; 32]), ..ObservedFile::of(FileVersion::of(stat(20))) };
         let replaced = Stat { inode: 2, ..stat(30) };
         let same = check(replaced, &known, None, OLD, 1);
-        assert_eq!(same, SeenFile { seen: replaced, ..known });
+        assert_eq!(same, ObservedFile { seen: replaced, ..known });
         // The next look compares with what was seen last.
         assert_eq!(unread(replaced, Before { known: Some(&same), applied: None }), same);
         let other = check(replaced, &known, None, OLD, 2);
@@ -167,7 +173,7 @@ mod tests {
         assert_eq!(new.version, FileVersion { stat: stat(20), content: Some([1; 32]) });
         assert_eq!(new.racy_since, Some(young));
         assert_eq!(check(stat(20), &new, None, Timestamp(21_000_000), 1), new);
-        assert_eq!(check(stat(20), &new, None, OLD, 1), SeenFile { racy_since: None, ..new });
+        assert_eq!(check(stat(20), &new, None, OLD, 1), ObservedFile { racy_since: None, ..new });
         // Rewritten under the same times: another version, at once and after they have aged.
         let again = check(stat(20), &new, None, Timestamp(21_000_000), 2);
         assert_eq!(again.version, FileVersion { stat: stat(20), content: Some([2; 32]) });
@@ -189,7 +195,7 @@ mod tests {
         // Nobody knows what it was: what it is now is new.
         assert_eq!(check(stat(20), &new, None, OLD, 1).version.content, Some([1; 32]));
         // An aged file that changes while it is read is racy as well.
-        let known = SeenFile { content: Some([1; 32]), ..SeenFile::of(FileVersion::of(stat(20))) };
+        let known = ObservedFile { content: Some([1; 32]), ..ObservedFile::of(FileVersion::of(stat(20))) };
         let before = Before { known: Some(&known), applied: None };
         assert_eq!(judge(stat(30), before, OLD, refuse).unwrap().racy_since, Some(OLD));
         assert_eq!(judge(stat(30), before, OLD, &mut || Err(Interrupted)), Err(Interrupted));

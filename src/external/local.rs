@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
-use super::{Checkpoint, FileReader, Instant, Listing, Source, SourcePath, Stat, Store, StoreError};
+use super::{FileReader, Instant, Listing, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError};
 
 /// How often a listing begins anew because a directory or file vanished under it. Each further try costs a whole
 /// walk; a source that loses files faster than that has to settle first.
@@ -37,10 +37,10 @@ const DO_NOT_WAIT: i32 = 0;
 pub struct LocalStore;
 
 impl Store for LocalStore {
-    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError> {
+    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
         let mut last = String::new();
         for _ in 0..TRIES {
-            match list_once(source, checkpoint)? {
+            match list_once(source, stop_check)? {
                 Walked::Whole(mut files) => {
                     files.sort_unstable();
                     return Ok(files);
@@ -51,7 +51,7 @@ impl Store for LocalStore {
         Err(StoreError::Unsettled { what: last, tries: TRIES })
     }
 
-    fn stat(&self, source: &Source, path: &SourcePath) -> Result<Stat, StoreError> {
+    fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
         // No listing has such a path; one that came out of somebody's log may.
         if !path.is_below() {
             return Err(StoreError::Moved { path: path.clone() });
@@ -64,7 +64,12 @@ impl Store for LocalStore {
         }
     }
 
-    fn open(&self, source: &Source, path: &SourcePath, listed: &Stat) -> Result<Box<dyn FileReader>, StoreError> {
+    fn open(
+        &self,
+        source: &SourceLocation,
+        path: &SourcePath,
+        listed: &Stat,
+    ) -> Result<Box<dyn FileReader>, StoreError> {
         // Before it is opened: what is a FIFO or a device now must not be.
         if self.stat(source, path)? != *listed {
             return Err(StoreError::Moved { path: path.clone() });
@@ -79,7 +84,7 @@ impl Store for LocalStore {
         Ok(Box::new(opened))
     }
 
-    fn directory<'s>(&self, source: &'s Source) -> Option<&'s Path> {
+    fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {
         Some(source.path())
     }
 }
@@ -143,7 +148,7 @@ struct Directory {
     trail: Vec<(u64, u64)>,
 }
 
-fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, StoreError> {
+fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walked, StoreError> {
     let root = source.path();
     let found = check_root(root)?;
     let (mut files, mut directories) = (Vec::new(), 1);
@@ -151,7 +156,7 @@ fn list_once(source: &Source, checkpoint: Checkpoint<'_>) -> Result<Walked, Stor
     let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
     let mut pending = vec![Directory { relative: Vec::new(), depth: 0, identity, trail }];
     while let Some(directory) = pending.pop() {
-        checkpoint()?;
+        stop_check()?;
         let full = join(root, &directory.relative);
         let opened = Opening::of(&full, directory.identity).and_then(|opened| match opened {
             Some(opened) => fs::read_dir(&opened.path).map(|entries| Some((opened, entries))),
@@ -318,7 +323,7 @@ fn join(root: &Path, relative: &[u8]) -> PathBuf {
     if relative.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(relative)) }
 }
 
-fn full_path(source: &Source, path: &SourcePath) -> PathBuf {
+fn full_path(source: &SourceLocation, path: &SourcePath) -> PathBuf {
     join(source.path(), &path.0)
 }
 

@@ -141,11 +141,11 @@ fn size(sets: &[(ObjectHash, Arc<PathSet>)]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::external::{FileVersion, SeenFile, SourcePath};
+    use crate::external::{FileVersion, ObservedFile, SourcePath};
     use crate::objects::MemoryObjects;
 
     fn set(files: usize) -> Arc<PathSet> {
-        let file = |n: usize| (SourcePath(n.to_be_bytes().to_vec()), SeenFile::of(FileVersion::default()));
+        let file = |n: usize| (SourcePath(n.to_be_bytes().to_vec()), ObservedFile::of(FileVersion::default()));
         Arc::new(PathSet::new((0..files).map(file)))
     }
 

@@ -21,13 +21,13 @@ mod format;
 mod fragments;
 mod judge;
 mod local;
-mod look;
 mod manifest;
 mod memory;
 mod parallel;
 mod parquet;
 mod path;
 mod path_set;
+mod scan;
 mod segments;
 mod source;
 mod spec;
@@ -44,22 +44,22 @@ use std::fmt;
 
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
-pub use build::{Build, BuildError, BuildFailed, Outcome, Progress, build};
+pub use build::{Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, build};
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
 pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
-pub use look::{Look, Looking, StoredSet, load_set, look, store_set};
 pub use manifest::{Manifest, ManifestError, manifest_json};
 pub use parquet::Parquet;
 pub use path::SourcePath;
 pub use path_set::{Difference, PathSet};
+pub use scan::{Scan, ScanRequest, StoredSet, load_set, scan, store_set};
 pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, check, plan};
-pub use source::{Source, SourceUri};
+pub use source::{SourceLocation, SourceUri};
 pub use spec::ExternalSpec;
 pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
-pub use version::{ContentHash, FileVersion, Instant, SeenFile, Stat};
+pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};
 pub use worker::External;
 
 /// The work was told to stop: cancelled, superseded or shut down.
@@ -75,7 +75,7 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Asked between steps, at least once per file: whether to go on.
-pub type Checkpoint<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + Sync + 'a);
+pub type StopCheck<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + Sync + 'a);
 
 /// A checkpoint that always goes on.
 ///

@@ -12,7 +12,7 @@ use std::thread;
 
 use super::builder::Tally;
 use super::segments::MAX_OUTPUT_BYTES;
-use super::{Build, BuildError, Interrupted, NewSegment, PathSet, Progress, Segment, SegmentId, SegmentJob};
+use super::{Build, BuildError, BuildProgress, Interrupted, NewSegment, PathSet, Segment, SegmentId, SegmentJob};
 
 /// Builds all of `jobs`, of the files of `files`. What was finished comes back even if something failed.
 pub(super) fn build_all(
@@ -95,8 +95,8 @@ impl Work<'_> {
         let n = u32::try_from(at)
             .map_err(|_| BuildError::Permanent("more than 2^32 segments; raise target_rows".to_owned()))?;
         let id = SegmentId { token: self.attempt.token, n };
-        self.checkpoint()?;
-        let report = |done| (self.attempt.progress)(Progress::Rows { done, of: self.of });
+        self.check_stop()?;
+        let report = |done| (self.attempt.progress)(BuildProgress::Rows { done, of: self.of });
         let job = SegmentJob {
             id,
             key: segment.key,
@@ -107,7 +107,7 @@ impl Work<'_> {
             spec: self.attempt.spec,
             store: self.attempt.store,
             files: self.files,
-            checkpoint: &|| self.checkpoint(),
+            stop_check: &|| self.check_stop(),
             tally: Tally { here: AtomicU64::new(0), all: &self.rows, report: &report },
         };
         let output = catch_unwind(AssertUnwindSafe(|| self.attempt.builder.build(&job)))
@@ -121,8 +121,8 @@ impl Work<'_> {
         Ok((id, output))
     }
 
-    fn checkpoint(&self) -> Result<(), Interrupted> {
-        if self.stop.load(Ordering::Acquire) { Err(Interrupted) } else { (self.attempt.checkpoint)() }
+    fn check_stop(&self) -> Result<(), Interrupted> {
+        if self.stop.load(Ordering::Acquire) { Err(Interrupted) } else { (self.attempt.stop_check)() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::wire::{Reader, Writer};
-use super::{SeenFile, SourcePath};
+use super::{ObservedFile, SourcePath};
 use crate::core::vocabulary::Timestamp;
 use crate::objects::tree::Entry;
 
@@ -13,13 +13,13 @@ const DIGEST_CONTEXT: &str = "lastword 2026 path set v1";
 /// A set of files, in ascending order of their paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathSet {
-    files: Vec<(SourcePath, SeenFile)>,
+    files: Vec<(SourcePath, ObservedFile)>,
 }
 
 impl PathSet {
     /// The set of these files. Of two with the same path the later one counts.
     #[must_use]
-    pub fn new(files: impl IntoIterator<Item = (SourcePath, SeenFile)>) -> PathSet {
+    pub fn new(files: impl IntoIterator<Item = (SourcePath, ObservedFile)>) -> PathSet {
         let mut files: Vec<_> = files.into_iter().collect();
         // Stable, so that of equal paths the later one stays last; `dedup_by` is asked (later, earlier).
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -35,18 +35,18 @@ impl PathSet {
 
     /// The files in ascending order of their paths.
     #[must_use]
-    pub fn files(&self) -> &[(SourcePath, SeenFile)] {
+    pub fn files(&self) -> &[(SourcePath, ObservedFile)] {
         &self.files
     }
 
     /// Notes what was learned of the content of files. Versions stay what they are.
-    pub(super) fn files_mut(&mut self) -> &mut [(SourcePath, SeenFile)] {
+    pub(super) fn files_mut(&mut self) -> &mut [(SourcePath, ObservedFile)] {
         &mut self.files
     }
 
     /// One file.
     #[must_use]
-    pub fn get(&self, path: &SourcePath) -> Option<&SeenFile> {
+    pub fn get(&self, path: &SourcePath) -> Option<&ObservedFile> {
         let at = self.files.binary_search_by(|(held, _)| held.cmp(path)).ok()?;
         self.files.get(at).map(|(_, file)| file)
     }
@@ -121,9 +121,9 @@ impl PathSet {
     ///
     /// # Errors
     /// What is wrong with the entry.
-    pub fn from_entry((path, value): Entry) -> Result<(SourcePath, SeenFile), &'static str> {
+    pub fn from_entry((path, value): Entry) -> Result<(SourcePath, ObservedFile), &'static str> {
         let mut bytes = Reader(&value);
-        let file = SeenFile::read(&mut bytes)?;
+        let file = ObservedFile::read(&mut bytes)?;
         bytes.end()?;
         Ok((SourcePath(path), file))
     }
@@ -176,16 +176,16 @@ mod tests {
             FileVersion { content: Some([1; 32]), ..version },
         ];
         let digest = |path: &[u8], file| PathSet::new([(SourcePath(path.to_vec()), file)]).digest();
-        let mut digests: Vec<_> = versions.iter().map(|version| digest(b"a", SeenFile::of(*version))).collect();
+        let mut digests: Vec<_> = versions.iter().map(|version| digest(b"a", ObservedFile::of(*version))).collect();
         digests.push(PathSet::default().digest());
-        digests.push(digest(b"b", SeenFile::of(version)));
+        digests.push(digest(b"b", ObservedFile::of(version)));
         let names: std::collections::BTreeSet<_> = versions.iter().map(FileVersion::name).collect();
         assert_eq!(names.len(), versions.len());
         digests.sort_unstable();
         digests.dedup();
         assert_eq!(digests.len(), versions.len() + 2);
         let seen = Stat { ctime: later, ..stat };
-        let more = SeenFile { version, seen, content: Some([3; 32]), racy_since: Some(Timestamp(1)) };
-        assert_eq!(digest(b"a", more), digest(b"a", SeenFile::of(version)));
+        let more = ObservedFile { version, seen, content: Some([3; 32]), racy_since: Some(Timestamp(1)) };
+        assert_eq!(digest(b"a", more), digest(b"a", ObservedFile::of(version)));
     }
 }

@@ -54,28 +54,28 @@ impl SourceUri {
     ///
     /// # Errors
     /// When `base` is not absolute, or the directory that is meant is refused.
-    pub fn resolve(&self, base: &Path) -> Result<Source, FieldError> {
+    pub fn resolve(&self, base: &Path) -> Result<SourceLocation, FieldError> {
         let path: PathBuf = base.join(&self.path).components().collect();
         if !path.is_absolute() {
             return refuse("is relative, and so is the directory that it starts at".to_owned());
         }
         check_place(&path)?;
-        Ok(Source { path, follows_links: false })
+        Ok(SourceLocation { path, follows_links: false })
     }
 }
 
 /// A source of the local file system: an absolute directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Source {
+pub struct SourceLocation {
     path: PathBuf,
     follows_links: bool,
 }
 
-impl Source {
+impl SourceLocation {
     /// The source with symbolic links below it followed, or not, as its spec says.
     #[must_use]
-    pub fn following_links(self, follows_links: bool) -> Source {
-        Source { follows_links, ..self }
+    pub fn following_links(self, follows_links: bool) -> SourceLocation {
+        SourceLocation { follows_links, ..self }
     }
 
     /// Whether symbolic links below it are followed.

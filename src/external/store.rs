@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{Checkpoint, Source, SourcePath, Stat};
+use super::{SourceLocation, SourcePath, Stat, StopCheck};
 
 /// Most files of one source, and most directories. A path set of a million files takes about 300 MB in memory; a source
 /// with more is more likely a mistake (`/home`) than a collection.
@@ -25,22 +25,27 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When anything could not be listed: a listing is whole or it is an error, never a part and never empty
     /// because something was unreadable.
-    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError>;
+    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError>;
 
     /// What `stat` says of one file now.
     ///
     /// # Errors
     /// [`StoreError::Moved`] when it is no data file of the source any more; others when it cannot be told.
-    fn stat(&self, source: &Source, path: &SourcePath) -> Result<Stat, StoreError>;
+    fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError>;
 
     /// Opens one file as it was listed.
     ///
     /// # Errors
     /// [`StoreError::Moved`] when it is gone or `stat` says something else; others when it cannot be read.
-    fn open(&self, source: &Source, path: &SourcePath, listed: &Stat) -> Result<Box<dyn FileReader>, StoreError>;
+    fn open(
+        &self,
+        source: &SourceLocation,
+        path: &SourcePath,
+        listed: &Stat,
+    ) -> Result<Box<dyn FileReader>, StoreError>;
 
     /// The directory of the local file system where the source lies, to be watched; `None` if it lies elsewhere.
-    fn directory<'s>(&self, source: &'s Source) -> Option<&'s Path> {
+    fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {
         let _ = source;
         None
     }

@@ -106,11 +106,11 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, EngineTime, SystemClock};
     use crate::core::vocabulary::{
-        AttemptRef, Content, Epoch, Generation, Kind, Name, Observed, Seq, Source, Spec, TaskId, Timestamp, Word,
+        AttemptRef, Content, Epoch, Generation, Inputs, Kind, Name, Seq, Source, SourceState, Spec, TaskId, Timestamp,
     };
     use crate::external::{BuildError, External, Manifest, SegmentJob};
     use crate::objects::{MemoryObjects, Objects};
-    use crate::worker::{Assignment, Context, Failure, Look, Worker};
+    use crate::worker::{Assignment, Context, Failure, ObserveRequest, Worker};
 
     /// Builds all segments of the first `attempts` attempts but the last one, on which those attempts fail.
     struct Stumbling {
@@ -135,7 +135,7 @@ mod tests {
     struct Lake {
         external: External,
         objects: Arc<MemoryObjects>,
-        word: Arc<Word>,
+        inputs: Arc<Inputs>,
         attempts: u64,
     }
 
@@ -151,11 +151,19 @@ mod tests {
             let objects = Arc::new(MemoryObjects::new());
             let wall = SystemClock::new().wall();
             let name = &Name::new("lake").unwrap();
-            let asked =
-                Look { name, source: &source, spec: &spec, known: None, applied: None, objects: &*objects, wall };
-            let Observed { version, set } = external.observer().unwrap().look(&asked).unwrap().observed;
-            let word = Arc::new(Word { source, spec, content: Content::Observed(Observed { version, set }.into()) });
-            Lake { external, objects, word, attempts: 0 }
+            let asked = ObserveRequest {
+                name,
+                source: &source,
+                spec: &spec,
+                known: None,
+                applied: None,
+                objects: &*objects,
+                wall,
+            };
+            let SourceState { version, set } = external.observer().unwrap().observe(&asked).unwrap().state;
+            let inputs =
+                Arc::new(Inputs { source, spec, content: Content::Observed(SourceState { version, set }.into()) });
+            Lake { external, objects, inputs, attempts: 0 }
         }
 
         fn attempt(&mut self, collection: u64, leftovers: &[Token]) -> Result<Vec<String>, Failure> {
@@ -166,8 +174,8 @@ mod tests {
                 attempt: AttemptRef { collection, task, attempt: 1, token },
                 name: Name::new("lake").unwrap(),
                 kind: Kind::new("external").unwrap(),
-                fingerprint: self.word.fingerprint().unwrap(),
-                word: Arc::clone(&self.word),
+                fingerprint: self.inputs.fingerprint().unwrap(),
+                inputs: Arc::clone(&self.inputs),
                 generation: Generation(1),
                 applied: None,
                 leftovers: leftovers.into(),

@@ -125,7 +125,7 @@ impl FileVersion {
 
 /// A file as the looks so far know it: which content it has, and how that is recognised at the next look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeenFile {
+pub struct ObservedFile {
     /// The identity of its content. Only this is in the digest of a set.
     pub version: FileVersion,
     /// What `stat` said at the last look.
@@ -142,11 +142,11 @@ const HAS_SEEN: u8 = 1;
 const HAS_CONTENT: u8 = 2;
 const HAS_RACY: u8 = 4;
 
-impl SeenFile {
+impl ObservedFile {
     /// A file of which no more than this is known.
     #[must_use]
-    pub fn of(version: FileVersion) -> SeenFile {
-        SeenFile { version, seen: version.stat, content: version.content, racy_since: None }
+    pub fn of(version: FileVersion) -> ObservedFile {
+        ObservedFile { version, seen: version.stat, content: version.content, racy_since: None }
     }
 
     /// How long after `now` its times can be trusted; nothing when they can be by now, or always could.
@@ -176,8 +176,8 @@ impl SeenFile {
         self.racy_since.iter().for_each(|since| bytes.u64(since.0));
     }
 
-    pub(super) fn read(bytes: &mut Reader<'_>) -> Result<SeenFile, &'static str> {
-        let mut file = SeenFile::of(FileVersion::read(bytes)?);
+    pub(super) fn read(bytes: &mut Reader<'_>) -> Result<ObservedFile, &'static str> {
+        let mut file = ObservedFile::of(FileVersion::read(bytes)?);
         if bytes.0.is_empty() {
             return Ok(file);
         }
@@ -225,31 +225,34 @@ mod tests {
     #[test]
     fn a_file_has_aged_when_its_times_or_the_looks_at_it_are_old_enough() {
         let stat = Stat { size: 1, mtime: at(10), ctime: at(20), inode: 1 };
-        let file = |stat, since| SeenFile { racy_since: Some(Timestamp(since)), ..SeenFile::of(FileVersion::of(stat)) };
+        let file = |stat, since| ObservedFile {
+            racy_since: Some(Timestamp(since)),
+            ..ObservedFile::of(FileVersion::of(stat))
+        };
         let second = Duration::from_secs(1);
         assert_eq!(file(stat, 20_500_000).ages_in(Timestamp(21_000_000)), Some(second));
         assert_eq!(file(stat, 20_500_000).ages_in(Timestamp(22_000_000)), None);
         let future = Stat { ctime: at(9_000), ..stat };
         assert_eq!(file(future, 21_000_000).ages_in(Timestamp(22_000_000)), Some(second));
         assert_eq!(file(future, 21_000_000).ages_in(Timestamp(23_000_000)), None);
-        assert_eq!(SeenFile::of(FileVersion::of(stat)).ages_in(Timestamp(0)), None);
+        assert_eq!(ObservedFile::of(FileVersion::of(stat)).ages_in(Timestamp(0)), None);
     }
 
     #[test]
     fn what_is_stored_is_read_back_and_nothing_else_is() {
         let stat = Stat { size: 1, mtime: at(-10), ctime: at(20), inode: 1 };
-        let plain = SeenFile::of(FileVersion::of(stat));
-        let hashed = SeenFile::of(FileVersion { stat, content: Some([7; 32]) });
-        let moved = SeenFile { seen: Stat { ctime: at(21), ..stat }, ..plain };
-        let all = SeenFile { content: Some([8; 32]), racy_since: Some(Timestamp(5)), ..moved };
+        let plain = ObservedFile::of(FileVersion::of(stat));
+        let hashed = ObservedFile::of(FileVersion { stat, content: Some([7; 32]) });
+        let moved = ObservedFile { seen: Stat { ctime: at(21), ..stat }, ..plain };
+        let all = ObservedFile { content: Some([8; 32]), racy_since: Some(Timestamp(5)), ..moved };
         let lengths = [(plain, 41), (hashed, 73), (moved, 82), (all, 41 + 1 + 40 + 32 + 8)];
         for (file, length) in lengths {
             let mut bytes = Writer::default();
             file.write(&mut bytes);
             assert_eq!(bytes.0.len(), length);
-            assert_eq!(SeenFile::read(&mut Reader(&bytes.0)), Ok(file));
+            assert_eq!(ObservedFile::read(&mut Reader(&bytes.0)), Ok(file));
             for cut in 1..length {
-                let read = SeenFile::read(&mut Reader(&bytes.0[..cut]));
+                let read = ObservedFile::read(&mut Reader(&bytes.0[..cut]));
                 assert!(read.is_err() || cut == 41, "{cut} of {length}");
             }
         }
@@ -257,7 +260,7 @@ mod tests {
         plain.write(&mut bytes);
         for flags in [0, 8, 255] {
             let with = [&bytes.0[..], &[flags]].concat();
-            assert_eq!(SeenFile::read(&mut Reader(&with)), Err("it has a file with unknown flags"));
+            assert_eq!(ObservedFile::read(&mut Reader(&with)), Err("it has a file with unknown flags"));
         }
     }
 }

@@ -20,13 +20,13 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Config, Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::local::is_data;
-use crate::worker::{Hint, Watching};
+use crate::worker::{Hint, SourceWatch};
 
 /// Watches a source and everything below it. A hint is given when anything that may be data moves.
 ///
 /// # Errors
 /// When the source is not there, or the system refuses to watch it, for example because there are too many watches.
-pub(super) fn watch(source: &Path, follows_links: bool, hint: Hint) -> notify::Result<Box<dyn Watching>> {
+pub(super) fn watch(source: &Path, follows_links: bool, hint: Hint) -> notify::Result<Box<dyn SourceWatch>> {
     let watched = fs::canonicalize(source).map_err(notify::Error::io)?;
     let identity = identity(&watched).ok_or_else(notify::Error::path_not_found)?;
     let alive = Arc::new(AtomicBool::new(true));
@@ -60,7 +60,7 @@ impl Drop for DirectoryWatch {
     }
 }
 
-impl Watching for DirectoryWatch {
+impl SourceWatch for DirectoryWatch {
     fn is_alive(&self) -> bool {
         // Also when a link was turned elsewhere, which no event tells of.
         self.alive.load(Ordering::Acquire) && identity(&self.source) == Some(self.identity)

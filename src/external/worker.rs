@@ -4,22 +4,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::look::look_on;
 use super::memory::Memory;
+use super::scan::scan_on;
 use super::takeover::Leftovers;
 use super::{
-    Build, BuildError, BuildFailed, Difference, ExternalSpec, LocalStore, Looking, Manifest, NoBuilder, Outcome,
-    Progress, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted, store_set,
-    verify,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, LocalStore, Manifest,
+    NoBuilder, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted,
+    store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, Duties, FieldError, Name, ObjectHash, Observed, PathSet, SegmentCounts, Source, Spec, Token, Version,
+    Built, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState, Spec, Token,
+    Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
 use crate::worker::{
-    Context, DeliveryError, Discarding, Failure, Look, LookError, Observer, Publication, Sight, Verdict, Verification,
-    Worker, observed_of,
+    Context, DeliveryError, DiscardRequest, Failure, Observation, ObserveError, ObserveRequest, Observer,
+    PublishRequest, VerifyOutcome, VerifyRequest, Worker, observed_of,
 };
 
 /// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
@@ -116,7 +117,7 @@ impl External {
         &self,
         name: &Name,
         objects: &dyn Objects,
-        observed: Option<&Observed>,
+        observed: Option<&SourceState>,
     ) -> Result<Option<Arc<super::PathSet>>, TreeError> {
         match observed.and_then(|observed| observed.set) {
             Some(set) => self.memory.recall(name, objects, set.root),
@@ -126,38 +127,40 @@ impl External {
 
     /// Stores what was seen, so that the event that names it may be logged. If nothing changed there is no event, and
     /// nothing is written.
-    fn sight(
+    fn observation(
         &self,
         (name, objects): (&Name, &dyn Objects),
-        seen: super::Look,
-        known: Option<(&Observed, Option<Arc<super::PathSet>>)>,
-    ) -> Result<Sight, LookError> {
-        let version = Version::new(&seen.version).map_err(|error| LookError(error.to_string()))?;
-        let racy = Racy { racy: seen.racy, look_again: seen.look_again, gone: seen.gone };
+        seen: super::Scan,
+        known: Option<(&SourceState, Option<Arc<super::PathSet>>)>,
+    ) -> Result<Observation, ObserveError> {
+        let version = Version::new(&seen.version).map_err(|error| ObserveError(error.to_string()))?;
+        let racy = Racy { racy: seen.racy, observe_again: seen.observe_again, missing: seen.missing };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.memory.remember(name, set.root, Arc::new(seen.set));
             }
-            return Ok(racy.sight((*known).clone(), None));
+            return Ok(racy.observation((*known).clone(), None));
         }
         let before = known.as_ref().and_then(|(_, set)| set.as_deref());
         let stored = store_set(objects, &seen.set, before)
-            .map_err(|error| LookError(format!("what was seen could not be kept: {error}")))?;
-        let set = PathSet { root: stored.root, files: stored.files, bytes: stored.bytes };
+            .map_err(|error| ObserveError(format!("what was seen could not be kept: {error}")))?;
+        let set = PathSetRef { root: stored.root, files: stored.files, bytes: stored.bytes };
         let Difference { added, removed, changed } = stored.difference;
         // Nothing to compare with: there was nothing, or it cannot be read.
         let is_compared = before.is_some() || known.is_none();
         self.memory.remember(name, set.root, Arc::new(seen.set));
-        let observed = Observed { version, set: Some(set) };
-        Ok(racy.sight(observed, is_compared.then_some(Delta { added, removed, changed })))
+        let observed = SourceState { version, set: Some(set) };
+        Ok(racy.observation(observed, is_compared.then_some(Delta { added, removed, changed })))
     }
 
     fn failure(&self, context: &Context, known: Option<Arc<super::PathSet>>, error: BuildError) -> Failure {
         match error {
             // What was seen counts even if it could not be kept: then the next look keeps it.
-            BuildError::Moved { look } => {
+            BuildError::Moved { scan } => {
                 let known = context.observed().map(|observed| (observed, known));
-                Failure::SourceMoved(self.sight((context.name(), context.objects()), look, known).ok().map(Box::new))
+                Failure::SourceMoved(
+                    self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
+                )
             }
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
@@ -189,7 +192,7 @@ impl Worker for External {
         let (name, objects) = (context.name(), context.objects());
         let known = self.recall(name, objects, context.observed());
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
-        let applied = self.recall(name, objects, context.applied().and_then(|applied| observed_of(&applied.word)));
+        let applied = self.recall(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
         let result = build(&Build {
             collection: context.name(),
@@ -206,14 +209,14 @@ impl Worker for External {
             builder: &*self.builder,
             parallel: self.parallel,
             leftovers: &self.leftovers(context),
-            checkpoint: &|| context.checkpoint().map_err(|_| super::Interrupted),
+            stop_check: &|| context.check_stop().map_err(|_| super::Interrupted),
             progress: &|progress| report(context, progress),
             now: &|| context.wall(),
         });
         match result {
             Ok(outcome) => {
                 tell(context, &outcome);
-                let Outcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
+                let BuildOutcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
                 self.keep(context, built);
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
@@ -238,15 +241,15 @@ impl Worker for External {
         Duties { publish: self.builder.publishes(), discard: self.builder.discards() }
     }
 
-    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
         let root = publication.result.manifest.ok_or_else(|| DeliveryError("the commit has no manifest".to_owned()))?;
         let manifest = Manifest::read(publication.objects, root).map_err(|error| DeliveryError(error.to_string()))?;
         self.builder.publish(publication, &manifest).map_err(DeliveryError)
     }
 
-    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+    fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
-        let Discarding { objects, tokens, before, after, .. } = *discarding;
+        let DiscardRequest { objects, tokens, before, after, .. } = *discarding;
         External::discard(self, objects, tokens, manifest(before), manifest(after)).map_err(DeliveryError)
     }
 
@@ -254,38 +257,39 @@ impl Worker for External {
         true
     }
 
-    fn verify(&self, verification: &Verification<'_>) -> Result<Verdict, DeliveryError> {
-        let Some(manifest) = verification.result.manifest else { return Ok(Verdict::Intact) };
+    fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
+        let Some(manifest) = verification.result.manifest else { return Ok(VerifyOutcome::Intact) };
         match External::verify(self, verification.objects, manifest) {
-            Ok(()) => Ok(Verdict::Intact),
-            Err(VerifyError::Drift(found)) => Ok(Verdict::Drifted(found)),
+            Ok(()) => Ok(VerifyOutcome::Intact),
+            Err(VerifyError::Drift(found)) => Ok(VerifyOutcome::Drifted(found)),
             Err(VerifyError::Unknown(why)) => Err(DeliveryError(why)),
         }
     }
 }
 
 impl Observer for External {
-    fn look(&self, asked: &Look<'_>) -> Result<Sight, LookError> {
-        let refused = |error: FieldError| LookError(error.to_string());
+    fn observe(&self, asked: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        let refused = |error: FieldError| ObserveError(error.to_string());
         let spec = ExternalSpec::parse(asked.spec.as_str()).map_err(refused)?;
         let source = source_of(asked.source, &spec).map_err(refused)?;
-        let unread = |error: TreeError| LookError(error.to_string());
+        let unread = |error: TreeError| ObserveError(error.to_string());
         let known = self.recall(asked.name, asked.objects, asked.known).map_err(unread)?;
         let applied = self.recall(asked.name, asked.objects, asked.applied).map_err(unread)?;
-        let looking = Looking {
+        let scan_request = ScanRequest {
             store: &*self.store,
             source: &source,
             known: known.as_deref(),
             applied: applied.as_deref(),
             now: asked.wall,
             learning: self.learning,
-            checkpoint: &never_interrupted,
+            stop_check: &never_interrupted,
         };
         let mut reading = self.memory.take_reading(asked.name);
-        let seen = look_on(&looking, &mut reading).map_err(|error| LookError(error.to_string()))?;
-        let sight = self.sight((asked.name, asked.objects), seen, asked.known.map(|observed| (observed, known)))?;
+        let seen = scan_on(&scan_request, &mut reading).map_err(|error| ObserveError(error.to_string()))?;
+        let observation =
+            self.observation((asked.name, asked.objects), seen, asked.known.map(|observed| (observed, known)))?;
         self.memory.keep_reading(asked.name, reading);
-        Ok(sight)
+        Ok(observation)
     }
 
     /// Watches the directory of the source, in a store that has directories.
@@ -295,7 +299,7 @@ impl Observer for External {
         source: &Source,
         spec: &Spec,
         hint: crate::worker::Hint,
-    ) -> Option<Box<dyn crate::worker::Watching>> {
+    ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         let spec = ExternalSpec::parse(spec.as_str()).ok()?;
         let source = source_of(source, &spec).ok()?;
         let directory = self.store.directory(&source)?;
@@ -310,17 +314,22 @@ impl Observer for External {
 /// What a look says beside what it saw.
 struct Racy {
     racy: u64,
-    look_again: Option<Duration>,
-    gone: Option<u64>,
+    observe_again: Option<Duration>,
+    missing: Option<u64>,
 }
 
 impl Racy {
-    fn sight(&self, observed: Observed, delta: Option<Delta>) -> Sight {
-        Sight { racy: self.racy, look_again: self.look_again, gone: self.gone, ..Sight::new(observed, delta) }
+    fn observation(&self, observed: SourceState, delta: Option<Delta>) -> Observation {
+        Observation {
+            racy: self.racy,
+            observe_again: self.observe_again,
+            missing: self.missing,
+            ..Observation::new(observed, delta)
+        }
     }
 }
 
-fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::Source, FieldError> {
+fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
     Ok(source.following_links(spec.follow_symlinks))
@@ -331,16 +340,16 @@ fn refused(error: FieldError) -> Failure {
 }
 
 /// First the files are counted, then the rows of new segments.
-fn report(context: &Context, progress: Progress) {
+fn report(context: &Context, progress: BuildProgress) {
     match progress {
-        Progress::Files { done, of } => context.progress(done as u64, of as u64),
-        Progress::Rows { done, of } => context.progress(done, of),
+        BuildProgress::Files { done, of } => context.progress(done as u64, of as u64),
+        BuildProgress::Rows { done, of } => context.progress(done, of),
     }
 }
 
 /// How much of the result was built for it: the share that a change has cost.
-fn tell(context: &Context, outcome: &Outcome) {
-    let Outcome { kept, new, taken_over, dropped, rows, .. } = *outcome;
+fn tell(context: &Context, outcome: &BuildOutcome) {
+    let BuildOutcome { kept, new, taken_over, dropped, rows, .. } = *outcome;
     let rows_built = outcome.rows_built();
     // In percent, rounded up: a small change is not shown as none.
     let share = rows_built.saturating_mul(100).div_ceil(rows.max(1));

@@ -104,7 +104,7 @@ pub enum OpenError {
         text: String,
     },
     /// The storage engine reported an error or panicked; the text is its own.
-    Engine(String),
+    Storage(String),
     /// The operating system refused.
     Io {
         /// What was tried.
@@ -135,7 +135,7 @@ impl OpenError {
         use OpenError::*;
         match self {
             Anchor { .. } | FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } | LongerThanAnchor { .. } => true,
-            OtherThanAnchor { .. } | Damaged { .. } | TooNew { .. } | Engine(_) => true,
+            OtherThanAnchor { .. } | Damaged { .. } | TooNew { .. } | Storage(_) => true,
             Absent { .. } | NotALog { .. } | WrongKind { .. } | Busy { .. } | Moving { .. } | Full { .. } => false,
             Io { .. } => false,
         }
@@ -152,9 +152,9 @@ impl From<LogError> for OpenError {
             LogError::Damaged { at, found } if found.is_too_new() => OpenError::TooNew { at, found },
             LogError::Damaged { at, found } => OpenError::Damaged { at, found },
             LogError::Io { doing, path, source } => OpenError::Io { doing, path, source },
-            LogError::Engine(text) => OpenError::Engine(text),
-            other @ (LogError::Poisoned(_) | LogError::Refused(_) | LogError::Forgotten { .. }) => {
-                OpenError::Engine(other.to_string())
+            LogError::Storage(text) => OpenError::Storage(text),
+            other @ (LogError::Poisoned(_) | LogError::Refused(_) | LogError::PrefixGone { .. }) => {
+                OpenError::Storage(other.to_string())
             }
         }
     }
@@ -189,7 +189,7 @@ impl fmt::Display for OpenError {
                 "{}: the disk is full, and the ballast file was already given up; make some space: {text}",
                 path.display()
             ),
-            Engine(text) => write!(f, "the storage engine failed: {text}"),
+            Storage(text) => write!(f, "the storage engine failed: {text}"),
             Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::start::{check_behind, check_forget, find_base};
+use super::start::{check_behind, check_truncation, find_base};
 use super::{Chain, Frame, FrameBuf, Log, LogError, LogReader, Position, Start};
 use crate::core::vocabulary::Seq;
 
@@ -148,7 +148,7 @@ impl MemoryLog {
 
     fn fail(&mut self, what: &str) -> LogError {
         self.poison = Some(what.to_owned());
-        LogError::Engine(what.to_owned())
+        LogError::Storage(what.to_owned())
     }
 }
 
@@ -204,11 +204,11 @@ impl Log for MemoryLog {
         Box::new(MemoryReader(self.disk.clone()))
     }
 
-    fn forget(&mut self, start: Start) -> Result<(), LogError> {
+    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
         let writer = self.disk.stored().writer;
         self.check_poison(writer)?;
         let reader = MemoryReader(self.disk.clone());
-        check_forget(start, reader.start(), self.durable.seq)?;
+        check_truncation(start, reader.start(), self.durable.seq)?;
         check_behind(start, reader.frames(start.first()))?;
         find_base(start, reader.frames(start.base))?;
         let mut stored = self.disk.stored();
@@ -247,7 +247,7 @@ impl LogReader for MemoryReader {
             let begins = stored.start().first();
             if next < begins {
                 failed = true;
-                return Some(Err(LogError::Forgotten { begins }));
+                return Some(Err(LogError::PrefixGone { begins }));
             }
             let index = stored.frames.partition_point(|(last, _, _)| last.seq < next);
             let (last, base, bytes) =

@@ -30,7 +30,7 @@ pub use frame::{
     MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
 };
 pub use memory::{Keep, MemoryDisk, MemoryLog};
-pub use start::{Base, BaseSearch, Start, base_of};
+pub use start::{Base, CheckpointSearch, Start, base_of};
 pub use visit::Visitor;
 
 /// How far a log has come: the `Seq` of its last event and the hash of the frame that holds it. An empty log
@@ -89,7 +89,7 @@ pub trait Log: Send {
     /// # Errors
     /// When `start` lies behind the last durable event or before the present start ([`LogError::Refused`], nothing
     /// has changed then), or when storage refused.
-    fn forget(&mut self, start: Start) -> Result<(), LogError>;
+    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError>;
 
     /// Ends writing: a last barrier, and whatever the log keeps to know that it was closed in order.
     ///
@@ -105,7 +105,7 @@ pub trait LogReader: Send + Sync {
 
     /// The frames from the one that holds `from` (or the first after it), in order; with 0 from where the log begins.
     /// What comes back is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the iteration ends with the last frame appended when it got there, and after the first error. An event
-    /// that was deleted, before the iteration or during it, is [`LogError::Forgotten`].
+    /// that was deleted, before the iteration or during it, is [`LogError::PrefixGone`].
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_>;
 
     /// Another reader of the same log.
@@ -120,7 +120,7 @@ pub enum LogError {
     /// The frame offered does not continue the log. Nothing was written and the log is not poisoned.
     Refused(FrameError),
     /// This event was deleted on purpose.
-    Forgotten {
+    PrefixGone {
         /// The first that is there.
         begins: Seq,
     },
@@ -132,7 +132,7 @@ pub enum LogError {
         found: FrameError,
     },
     /// The storage engine reported an error or panicked; the text is its own.
-    Engine(String),
+    Storage(String),
     /// The operating system refused.
     Io {
         /// What was tried.
@@ -149,11 +149,11 @@ impl fmt::Display for LogError {
         match self {
             LogError::Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
             LogError::Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
-            LogError::Forgotten { begins } => {
+            LogError::PrefixGone { begins } => {
                 write!(f, "the log begins with event {begins}; earlier ones were deleted")
             }
             LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
-            LogError::Engine(text) => write!(f, "the storage engine failed: {text}"),
+            LogError::Storage(text) => write!(f, "the storage engine failed: {text}"),
             LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
         }
     }
@@ -164,7 +164,7 @@ impl std::error::Error for LogError {
         match self {
             LogError::Io { source, .. } => Some(source),
             LogError::Refused(found) | LogError::Damaged { found, .. } => Some(found),
-            LogError::Poisoned(_) | LogError::Forgotten { .. } | LogError::Engine(_) => None,
+            LogError::Poisoned(_) | LogError::PrefixGone { .. } | LogError::Storage(_) => None,
         }
     }
 }

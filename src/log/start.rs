@@ -105,7 +105,7 @@ impl std::fmt::Debug for Base {
 /// Looks for the base of one start in frames that are shown in order. Another base, or the beginning of one that was
 /// not finished, is passed over.
 #[derive(Debug)]
-pub struct BaseSearch {
+pub struct CheckpointSearch {
     seq: Seq,
     hash: FrameHash,
     found: Option<Collected>,
@@ -120,11 +120,11 @@ struct Collected {
     body: Vec<u8>,
 }
 
-impl BaseSearch {
+impl CheckpointSearch {
     /// Looks for the base that stands for the events up to `seq`, at which the frame `hash` ended.
     #[must_use]
-    pub fn new(seq: Seq, hash: FrameHash) -> BaseSearch {
-        BaseSearch { seq, hash, found: None }
+    pub fn new(seq: Seq, hash: FrameHash) -> CheckpointSearch {
+        CheckpointSearch { seq, hash, found: None }
     }
 
     /// Takes the parts in `frame`. The base, once its last part has come.
@@ -139,7 +139,7 @@ impl BaseSearch {
             }
             let version = tag.payload_version();
             match codec::decode(tag, record.payload) {
-                Ok((Event::BaseFrame { at, hash, part, parts, bytes }, _)) => {
+                Ok((Event::CheckpointPart { at, hash, part, parts, bytes }, _)) => {
                     let is_ours = at == self.seq && hash == self.hash.0;
                     if is_ours && let Some(base) = self.part(record.seq, version, (part, parts), &bytes) {
                         return Ok(Some(base));
@@ -182,7 +182,7 @@ pub fn base_of(reader: &dyn LogReader) -> Result<Option<Base>, LogError> {
 }
 
 /// Whether a log that begins with `now` and whose last durable event is `last` may be made to begin with `start`.
-pub(super) fn check_forget(start: Start, now: Start, last: Seq) -> Result<(), LogError> {
+pub(super) fn check_truncation(start: Start, now: Start, last: Seq) -> Result<(), LogError> {
     // A log that was begun behind a prefix it never had does not know its base yet.
     let is_new = start.seq > now.seq || (start.seq == now.seq && now.base == Seq::ZERO);
     if is_new && start.base > start.seq && start.base <= last {
@@ -207,7 +207,7 @@ pub(super) fn find_base(
     start: Start,
     frames: impl Iterator<Item = Result<FrameBuf, LogError>>,
 ) -> Result<Base, LogError> {
-    let mut search = BaseSearch::new(start.seq, start.hash);
+    let mut search = CheckpointSearch::new(start.seq, start.hash);
     for frame in frames {
         let damaged = |found| LogError::Damaged { at: start.base, found };
         match search.frame(&frame?.as_frame()).map_err(damaged)? {

@@ -13,7 +13,7 @@ use crate::objects::tree::TreeError;
 #[derive(Debug)]
 pub enum ReplayError {
     /// The log could not be read, a frame is damaged, or what was asked for was deleted
-    /// ([`LogError::Forgotten`] says where the log begins).
+    /// ([`LogError::PrefixGone`] says where the log begins).
     Log(LogError),
     /// An event could not be decoded.
     Codec {

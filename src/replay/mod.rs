@@ -65,7 +65,7 @@ pub fn begin(reader: &dyn LogReader) -> Result<State, ReplayError> {
 /// The same, for whoever asks about `until` alone.
 ///
 /// # Errors
-/// When the base of the log cannot be read, or `until` lies before it ([`LogError::Forgotten`]).
+/// When the base of the log cannot be read, or `until` lies before it ([`LogError::PrefixGone`]).
 pub fn begin_before(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
     let start = reader.start();
     let state = begin(reader)?;
@@ -74,13 +74,13 @@ pub fn begin_before(reader: &dyn LogReader, until: Until) -> Result<State, Repla
         Until::Seq(last) => last < start.seq,
         Until::Time(at) => !start.is_whole() && at < state.at(),
     };
-    if is_gone { Err(LogError::Forgotten { begins: start.first() }.into()) } else { Ok(state) }
+    if is_gone { Err(LogError::PrefixGone { begins: start.first() }.into()) } else { Ok(state) }
 }
 
 /// The state after the events up to `until`.
 ///
 /// # Errors
-/// When the log cannot be read up to there, does not add up, or begins later ([`LogError::Forgotten`]).
+/// When the log cannot be read up to there, does not add up, or begins later ([`LogError::PrefixGone`]).
 pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
     let mut state = begin_before(reader, until)?;
     let beyond = |event: &Recorded| match until {

@@ -68,7 +68,7 @@ impl std::fmt::Display for Unusable {
 /// # Errors
 /// The first defect found.
 pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<Verified, ReplayError> {
-    Verification::begin(reader, objects, BTreeMap::new())?.run(reader).map(|(verified, _)| verified)
+    VerifyRequest::begin(reader, objects, BTreeMap::new())?.run(reader).map(|(verified, _)| verified)
 }
 
 /// The same, and holds every snapshot against the state that the events up to it lead to.
@@ -88,13 +88,13 @@ pub fn verify_with_snapshots(
         }),
         Err(error) => verdicts.push(VerifiedSnapshot { seq: Seq::ZERO, verdict: Err(Unusable::File(error)) }),
     }
-    let (verified, more) = Verification::begin(reader, objects, pending)?.run(reader)?;
+    let (verified, more) = VerifyRequest::begin(reader, objects, pending)?.run(reader)?;
     verdicts.extend(more);
     verdicts.sort_by_key(|verdict| verdict.seq);
     Ok((verified, verdicts))
 }
 
-struct Verification<'v> {
+struct VerifyRequest<'v> {
     state: State,
     objects: Option<&'v dyn Objects>,
     seen: BTreeSet<ObjectHash>,
@@ -103,14 +103,14 @@ struct Verification<'v> {
     verdicts: Vec<VerifiedSnapshot>,
 }
 
-impl<'v> Verification<'v> {
+impl<'v> VerifyRequest<'v> {
     fn begin(
         reader: &dyn LogReader,
         objects: Option<&'v dyn Objects>,
         pending: BTreeMap<Seq, (SnapshotHeader, State)>,
-    ) -> Result<Verification<'v>, ReplayError> {
+    ) -> Result<VerifyRequest<'v>, ReplayError> {
         let state = begin(reader)?;
-        let mut verification = Verification { state, objects, seen: BTreeSet::new(), pending, verdicts: Vec::new() };
+        let mut verification = VerifyRequest { state, objects, seen: BTreeSet::new(), pending, verdicts: Vec::new() };
         let (seq, roots) = (verification.state.last(), verification.state.objects());
         roots.into_iter().try_for_each(|root| verification.object(seq, root))?;
         let start = reader.start();

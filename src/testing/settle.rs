@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::Harness;
 use crate::clock::{Clock, SystemClock};
 use crate::core::vocabulary::{Name, Timestamp};
-use crate::core::{Condition, Owes, Pending};
+use crate::core::{Condition, OutboxView, Pending};
 use crate::describe::counted;
-use crate::engine::{CollectionStatus, LastLook, Stats};
+use crate::engine::{CollectionStatus, LastObservation, Stats};
 
 /// Moves of the clock before a test is told that this leads nowhere: with the defaults a collection that fails for
 /// ever is parked after ten, and years have passed after so many.
@@ -147,8 +147,8 @@ fn is_quiet(stats: &Stats) -> bool {
 }
 
 fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
-    let proven = |look: LastLook| look.started >= begun && look.racy == 0;
-    let looked = status.next_look.is_none() || status.last_look.is_some_and(proven);
+    let proven = |look: LastObservation| look.started >= begun && look.racy == 0;
+    let looked = status.next_observation.is_none() || status.last_observation.is_some_and(proven);
     let admitted = !matches!(status.view.pending, Some(Pending::Settling { .. }));
     let stands = match status.view.condition {
         Condition::Fresh
@@ -165,7 +165,7 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::BackingOff { .. }
         | Condition::Moving { .. } => false,
     };
-    let given_up = |owes: &Owes| owes.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
-    let is_met = |owes: &Owes| owes.unpublished + owes.undiscarded == 0 || status.undeliverable || given_up(owes);
+    let given_up = |owes: &OutboxView| owes.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
+    let is_met = |owes: &OutboxView| owes.unpublished + owes.undiscarded == 0 || status.undeliverable || given_up(owes);
     looked && admitted && stands && status.view.owes.as_ref().is_none_or(is_met)
 }

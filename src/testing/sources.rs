@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::bell::Bell;
-use crate::core::vocabulary::{Delta, Observed, PathSet, Source, Spec, Version};
+use crate::core::vocabulary::{Delta, PathSetRef, Source, SourceState, Spec, Version};
 use crate::objects::tree::{self, Change, TreeError};
 use crate::objects::{Objects, object_hash};
-use crate::worker::{Context, Failure, Hint, Look, LookError, Observer, Sight, Watching};
+use crate::worker::{Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch};
 
 /// Sources by their names, each a set of files. Clones are the same sources: give one to the worker as its
 /// [`Observer`] and keep one in the test.
@@ -33,7 +33,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 #[derive(Clone, Debug)]
 enum Content {
     Files(Files),
-    Shown(Observed),
+    Shown(SourceState),
     Failing(String),
 }
 
@@ -102,7 +102,7 @@ impl Sources {
     }
 
     /// From now on looks at a source see this and nothing else; it has no files to read.
-    pub fn show(&self, source: &str, observed: Observed) {
+    pub fn show(&self, source: &str, observed: SourceState) {
         self.place(source, Content::Shown(observed));
     }
 
@@ -125,12 +125,12 @@ impl Sources {
     /// [`Failure::SourceMoved`], with what it holds now; a transient failure if it cannot be observed.
     pub fn unmoved(&self, context: &Context) -> Result<(), Failure> {
         let content = self.content(context.source()).map_err(|error| Failure::Transient(error.0))?;
-        let sight = sight(&content, context.observed(), context.objects());
-        let sight = sight.map_err(|error| Failure::Transient(error.0))?;
-        if context.observed() == Some(&sight.observed) {
+        let observation = observation(&content, context.observed(), context.objects());
+        let observation = observation.map_err(|error| Failure::Transient(error.0))?;
+        if context.observed() == Some(&observation.state) {
             Ok(())
         } else {
-            Err(Failure::SourceMoved(Some(Box::new(sight))))
+            Err(Failure::SourceMoved(Some(Box::new(observation))))
         }
     }
 
@@ -169,24 +169,24 @@ impl Sources {
         self.hint(source);
     }
 
-    fn content(&self, source: &Source) -> Result<Content, LookError> {
+    fn content(&self, source: &Source) -> Result<Content, ObserveError> {
         match self.world.look(|world| world.sources.get(source.as_str()).cloned()) {
-            Some(Content::Failing(why)) => Err(LookError(why)),
+            Some(Content::Failing(why)) => Err(ObserveError(why)),
             Some(content) => Ok(content),
-            None => Err(LookError(format!("there is no source {}", source.as_str()))),
+            None => Err(ObserveError(format!("there is no source {}", source.as_str()))),
         }
     }
 }
 
 impl Observer for Sources {
-    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError> {
+    fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
         self.world.ring(|world| world.looks += 1);
         let content = self.content(look.source);
         self.world.wait(|world| if world.held { ControlFlow::Continue(None) } else { ControlFlow::Break(()) });
-        sight(&content?, look.known, look.objects)
+        observation(&content?, look.known, look.objects)
     }
 
-    fn watch(&self, source: &Source, _: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+    fn watch(&self, source: &Source, _: &Spec, hint: Hint) -> Option<Box<dyn SourceWatch>> {
         let number = self.world.ring(|world| {
             if !world.watchable {
                 return None;
@@ -195,51 +195,55 @@ impl Observer for Sources {
             world.watchers.insert(world.watches, (source.as_str().to_owned(), hint));
             Some(world.watches)
         });
-        number.map(|number| Box::new(SourceWatch { sources: self.clone(), number }) as Box<dyn Watching>)
+        number.map(|number| Box::new(FileWatch { sources: self.clone(), number }) as Box<dyn SourceWatch>)
     }
 }
 
-struct SourceWatch {
+struct FileWatch {
     sources: Sources,
     number: u64,
 }
 
-impl Watching for SourceWatch {
+impl SourceWatch for FileWatch {
     fn is_alive(&self) -> bool {
         self.sources.world.look(|world| world.watchers.contains_key(&self.number))
     }
 }
 
-impl Drop for SourceWatch {
+impl Drop for FileWatch {
     fn drop(&mut self) {
         let hint = self.sources.world.ring(|world| world.watchers.remove(&self.number));
         drop(hint);
     }
 }
 
-fn sight(content: &Content, known: Option<&Observed>, objects: &dyn Objects) -> Result<Sight, LookError> {
+fn observation(
+    content: &Content,
+    known: Option<&SourceState>,
+    objects: &dyn Objects,
+) -> Result<Observation, ObserveError> {
     let observed = match content {
         Content::Files(files) => observe(files, objects),
         Content::Shown(observed) => Ok(observed.clone()),
-        Content::Failing(why) => return Err(LookError(why.clone())),
+        Content::Failing(why) => return Err(ObserveError(why.clone())),
     };
-    let observed = observed.map_err(|error| LookError(error.to_string()))?;
+    let observed = observed.map_err(|error| ObserveError(error.to_string()))?;
     let delta = delta(known, &observed, objects);
-    Ok(Sight::new(observed, delta))
+    Ok(Observation::new(observed, delta))
 }
 
 /// The set of files as a tree, path -> hash of the content; its name is the version.
-fn observe(files: &Files, objects: &dyn Objects) -> Result<Observed, TreeError> {
+fn observe(files: &Files, objects: &dyn Objects) -> Result<SourceState, TreeError> {
     let entries = files.iter().map(|(path, bytes)| (path.clone().into_bytes(), object_hash(bytes).0.to_vec()));
     let root = tree::build(objects, entries)?;
     let bytes = files.values().map(|bytes| bytes.len() as u64).sum();
-    let set = PathSet { root: root.hash, files: root.entries, bytes };
+    let set = PathSetRef { root: root.hash, files: root.entries, bytes };
     let version = Version::new(&root.hash.0).unwrap_or_else(|error| panic!("a hash is a version: {error}"));
-    Ok(Observed { version, set: Some(set) })
+    Ok(SourceState { version, set: Some(set) })
 }
 
 /// What differs from what was known. A set that was shown by hand is in no store, and cannot be compared.
-fn delta(known: Option<&Observed>, now: &Observed, objects: &dyn Objects) -> Option<Delta> {
+fn delta(known: Option<&SourceState>, now: &SourceState, objects: &dyn Objects) -> Option<Delta> {
     let (before, after) = (known?.set?, now.set?);
     let mut delta = Delta::default();
     for change in tree::diff(objects, before.root, after.root) {

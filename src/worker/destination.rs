@@ -22,7 +22,7 @@ use crate::objects::Objects;
 
 /// A commit that is to be handed to its destination, see [`Worker::publish`](super::Worker::publish).
 #[non_exhaustive]
-pub struct Publication<'a> {
+pub struct PublishRequest<'a> {
     /// The collection.
     pub collection: CollectionId,
     /// Its name.
@@ -49,7 +49,7 @@ pub struct Publication<'a> {
 
 /// Outputs that can never be live again, see [`Worker::discard`](super::Worker::discard).
 #[non_exhaustive]
-pub struct Discarding<'a> {
+pub struct DiscardRequest<'a> {
     /// The event that made them obsolete.
     pub obligation: Seq,
     /// The collection.
@@ -74,7 +74,7 @@ pub struct Discarding<'a> {
 
 /// A commit that is to be found again, see [`Worker::verify`](super::Worker::verify).
 #[non_exhaustive]
-pub struct Verification<'a> {
+pub struct VerifyRequest<'a> {
     /// The collection.
     pub collection: CollectionId,
     /// Its name.
@@ -95,7 +95,7 @@ pub struct Verification<'a> {
 
 /// What a verification has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum VerifyOutcome {
     /// Everything is as it was committed.
     Intact,
     /// Something is missing or differs: what, for people. At most 2,048 bytes of it are kept.
@@ -120,9 +120,9 @@ impl From<std::io::Error> for DeliveryError {
     }
 }
 
-impl fmt::Debug for Publication<'_> {
+impl fmt::Debug for PublishRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Publication { name, commit, token, result, .. } = self;
+        let PublishRequest { name, commit, token, result, .. } = self;
         f.debug_struct("Publication")
             .field("name", name)
             .field("commit", commit)
@@ -132,9 +132,9 @@ impl fmt::Debug for Publication<'_> {
     }
 }
 
-impl fmt::Debug for Discarding<'_> {
+impl fmt::Debug for DiscardRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Discarding { name, tokens, before, after, dropped, .. } = self;
+        let DiscardRequest { name, tokens, before, after, dropped, .. } = self;
         f.debug_struct("Discarding")
             .field("name", name)
             .field("tokens", tokens)
@@ -145,9 +145,9 @@ impl fmt::Debug for Discarding<'_> {
     }
 }
 
-impl fmt::Debug for Verification<'_> {
+impl fmt::Debug for VerifyRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verification { name, commit, token, result, .. } = self;
+        let VerifyRequest { name, commit, token, result, .. } = self;
         f.debug_struct("Verification")
             .field("name", name)
             .field("commit", commit)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{CollectionId, Fingerprint, Generation, Seq, Spec, Timestamp, Word};
-use lastword::core::{Collection, Obligations, Owed, Pending, Restored, State, Status};
+use lastword::core::vocabulary::{CollectionId, Fingerprint, Generation, Inputs, Seq, Spec, Timestamp};
+use lastword::core::{Collection, Outbox, OutboxItem, Pending, Restored, State, Status};
 
 use super::world::{BOTH, World, at_once};
 
@@ -107,7 +107,7 @@ fn a_lost_word_is_found() {
     let world = World::fresh(at_once());
     let lose = |collection: &mut Collection| {
         let spec = Spec::parse(r#"{"a":1}"#).unwrap();
-        collection.latest = Arc::new(Word { spec, ..(*collection.latest).clone() });
+        collection.latest = Arc::new(Inputs { spec, ..(*collection.latest).clone() });
     };
     assert_eq!(found_in(&world, lose), ("LatestNotLost", "the last word is neither wanted nor waiting"));
 }
@@ -119,7 +119,7 @@ fn what_is_owed_out_of_order_is_found() {
     world.commit(1);
     world.commit(2);
     // Publish, publish, discard.
-    let owed = |break_it: fn(&mut Obligations)| {
+    let owed = |break_it: fn(&mut Outbox)| {
         let (invariant, found) = found_in(&world, |collection| break_it(collection.obligations.as_mut().unwrap()));
         assert_eq!(invariant, "PublishedInOrder");
         found
@@ -127,11 +127,11 @@ fn what_is_owed_out_of_order_is_found() {
     let named = "two obligations have one name, or an earlier one comes later";
     assert_eq!(owed(|all| all.owed.swap(0, 1)), named);
     assert_eq!(owed(|all| all.owed.push_back(all.owed[2].clone())), named);
-    let publish_as_another = |all: &mut Obligations| {
-        let Owed::Publish(commit) = &mut all.owed[0].owed else { panic!("{all:?}") };
+    let publish_as_another = |all: &mut Outbox| {
+        let OutboxItem::Publish(commit) = &mut all.owed[0].owed else { panic!("{all:?}") };
         commit.seq = commit.seq.next();
     };
     assert_eq!(owed(publish_as_another), "it is to be published as another");
     assert_eq!(owed(|all| all.published = Some(all.owed[0].id)), "commits are not published in their order");
-    assert_eq!(owed(|all| all.owed[2].owed = Owed::Discard(Box::default())), "nothing is to be discarded");
+    assert_eq!(owed(|all| all.owed[2].owed = OutboxItem::Discard(Box::default())), "nothing is to be discarded");
 }

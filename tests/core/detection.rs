@@ -1,8 +1,8 @@
 //! Looks, holds, coalescing, generations.
 
 use lastword::core::vocabulary::{
-    Coalesce, Command, FailureClass, Fingerprint, Generation, Observation, OnChange, Policy, Rejection, Seen, Seq,
-    Subject,
+    Coalesce, Command, FailureClass, Fingerprint, Generation, ObservationOutcome, ObservationReport, OnChange, Policy,
+    Rejection, Seq, Subject,
 };
 use lastword::core::{Condition, Lag, Pending};
 
@@ -148,8 +148,8 @@ fn case_41_a_look_that_began_before_a_confirmation_is_refused() {
     let (_, held) = world.view().held().unwrap();
     let began = world.state.last();
     world.confirm(held).unwrap();
-    let heard = Seq(began.0 + 1);
-    assert_eq!(world.say(look(Some(began), content(2))), Err(Rejection::LookTooOld { began, heard }));
+    let last_input = Seq(began.0 + 1);
+    assert_eq!(world.say(look(Some(began), content(2))), Err(Rejection::ObservationTooOld { began, last_input }));
 }
 
 #[test]
@@ -251,10 +251,10 @@ fn a_loss_while_a_change_settles_is_held_instead_of_it() {
 fn what_settles_beside_a_task_is_not_lost_and_its_lag_is_its_own() {
     let (mut world, attempt) = World::started(Policy::default());
     world.now = world.now.after(secs(60));
-    let heard = world.now;
+    let last_input = world.now;
     assert_eq!(world.observe(2), ["source_observed"]);
     assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
-    assert_eq!((world.condition(), world.collection().unapplied_since), ("settling", Some(heard)));
+    assert_eq!((world.condition(), world.collection().unapplied_since), ("settling", Some(last_input)));
     assert_eq!(world.advance(millis(200)), ["source_observed", "task_created"]);
     let attempt = world.assign();
     assert_eq!(world.complete(attempt), ["task_completed", "attempt_ended"]);
@@ -285,10 +285,10 @@ fn case_41_a_look_that_began_before_the_last_word_is_refused() {
     let mut world = World::fresh(at_once());
     let began = world.state.last();
     assert_eq!(world.observe(2), ["source_observed", "task_created"]);
-    let heard = world.collection().heard;
-    let refused = Err(Rejection::LookTooOld { began, heard });
+    let last_input = world.collection().last_input;
+    let refused = Err(Rejection::ObservationTooOld { began, last_input });
     assert_eq!(world.say(look(Some(began), content(1))), refused);
-    assert_eq!(world.say(look(Some(began), Seen::Failed { cause: "late".into() })), refused);
+    assert_eq!(world.say(look(Some(began), ObservationOutcome::Failed { cause: "late".into() })), refused);
     // Starting a task is no word.
     let began = world.state.last();
     world.assign();
@@ -304,14 +304,14 @@ fn case_41_a_look_of_an_incarnation_that_is_gone_is_refused() {
     let id = world.view().id;
     world.drop_it();
     world.say(Command::Declare(declaration(NAME, at_once()).into())).unwrap();
-    let late = Observation { subject: Subject::Id(id), began: None, seen: content(2) };
+    let late = ObservationReport { subject: Subject::Id(id), began: None, outcome: content(2) };
     assert_eq!(world.say(Command::Observe(late)), Err(Rejection::UnknownIncarnation(id)));
 }
 
 #[test]
 fn case_41_a_worker_that_looked_too_early_is_failed_but_not_believed() {
     let (mut world, attempt) = World::started(at_once());
-    let early = Seq(world.collection().heard.0 - 1);
+    let early = Seq(world.collection().last_input.0 - 1);
     let FailureClass::SourceMoved(Some(mut seen)) = moved_to(2) else { panic!("not moved") };
     seen.began = Some(early);
     assert_eq!(world.fail(attempt, FailureClass::SourceMoved(Some(seen))), ["attempt_failed", "attempt_ended"]);
@@ -445,7 +445,7 @@ fn a_look_that_began_while_its_source_settled_speaks_of_what_came_after() {
     let mut world = World::fresh(Policy { coalesce, ..Policy::default() });
     assert_eq!(world.observe(2), ["source_observed"]);
     let began = world.state.last();
-    assert_eq!(began, world.collection().heard, "right after the last word, not before it");
+    assert_eq!(began, world.collection().last_input, "right after the last word, not before it");
     assert_eq!(world.advance(secs(1)), ["source_observed", "task_created"]);
     // That it was admitted is nothing that anybody has seen.
     assert_eq!(world.say(look(Some(began), content(3))), Ok(vec!["source_observed"]));

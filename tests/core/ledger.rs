@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lastword::core::vocabulary::{AttemptRef, Built, CollectionId, Duties, Event, Fingerprint, Seq, Token};
-use lastword::core::{Leaving, Obligations, State};
+use lastword::core::{DiscardSet, Outbox, State};
 
 use super::world::World;
 
@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     /// Somebody discards.
-    pub(crate) fn discard(&mut self, id: CollectionId, leaving: &Leaving) {
+    pub(crate) fn discard(&mut self, id: CollectionId, leaving: &DiscardSet) {
         let account = self.of.entry(id).or_default();
         let mut removed: Outputs = leaving.tokens.iter().copied().collect();
         removed.extend(leaving.before.as_deref().into_iter().flat_map(read));
@@ -142,7 +142,7 @@ impl Ledger {
 fn zombies(state: &State) -> impl Iterator<Item = (CollectionId, Token)> {
     let all = state.collections().filter_map(|(id, collection)| Some((id, collection.obligations.as_deref()?)));
     let orphaned = state.orphans().map(|(id, orphan)| (id, &orphan.obligations));
-    all.chain(orphaned).flat_map(|(id, all): (_, &Obligations)| all.zombies.iter().map(move |token| (id, *token)))
+    all.chain(orphaned).flat_map(|(id, all): (_, &Outbox)| all.zombies.iter().map(move |token| (id, *token)))
 }
 
 fn read(result: &Built) -> Outputs {

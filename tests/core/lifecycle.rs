@@ -1,10 +1,10 @@
 //! What people ask for, and what time does.
 
 use lastword::core::vocabulary::{
-    Assign, AttemptTimeout, Coalesce, Command, Deadline, Delivered, Delivery, Duties, Event, FailureClass, Kind,
+    Assign, AttemptTimeout, Coalesce, Command, Deadline, DeliveryKind, DeliveryRef, Duties, Event, FailureClass, Kind,
     Policy, Rejection, Retry, Timestamp,
 };
-use lastword::core::{Condition, Owed};
+use lastword::core::{Condition, OutboxItem};
 
 use super::world::{NAME, World, assign, at_once, declaration, name, secs};
 
@@ -181,10 +181,12 @@ fn case_46_a_drop_is_told_to_the_destination_even_if_the_result_names_nothing() 
     let attempt = world.running();
     world.complete(attempt);
     let publish =
-        Delivered { collection: id, obligation: world.view().applied.unwrap().seq, delivery: Delivery::Publish };
+        DeliveryRef { collection: id, obligation: world.view().applied.unwrap().seq, delivery: DeliveryKind::Publish };
     world.say(Command::Delivered(publish)).unwrap();
     world.drop_it();
     let (_, orphan) = world.state.orphans().next().unwrap();
-    let Owed::Discard(leaving) = &orphan.obligations.first().unwrap().owed else { panic!("it is to be discarded") };
+    let OutboxItem::Discard(leaving) = &orphan.obligations.first().unwrap().owed else {
+        panic!("it is to be discarded")
+    };
     assert!(leaving.before.is_some() && leaving.after.is_none() && leaving.tokens.is_empty());
 }

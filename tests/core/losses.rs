@@ -1,21 +1,22 @@
 //! Looks that have lost most of what is applied.
 
 use lastword::core::vocabulary::{
-    Command, Content, EmptySource, HoldCause, ObjectHash, Observation, Observed, OnChange, PathSet, Policy, Rejection,
-    Seen, Subject, Version,
+    Command, Content, EmptySource, HoldCause, ObjectHash, ObservationOutcome, ObservationReport, OnChange, PathSetRef,
+    Policy, Rejection, SourceState, Subject, Version,
 };
 
 use super::world::{NAME, World, at_once, name};
 
 /// A version of a source with so many files.
-fn files(version: u8, files: u64) -> Observed {
-    let set = PathSet { root: ObjectHash([version; 32]), files, bytes: files };
-    Observed { version: Version::new(&[version]).unwrap(), set: Some(set) }
+fn files(version: u8, files: u64) -> SourceState {
+    let set = PathSetRef { root: ObjectHash([version; 32]), files, bytes: files };
+    SourceState { version: Version::new(&[version]).unwrap(), set: Some(set) }
 }
 
-fn see(world: &mut World, observed: Observed, gone: Option<u64>) -> Vec<&'static str> {
-    let (subject, seen) = (Subject::Name(name(NAME)), Seen::Content { observed, delta: None, gone });
-    world.say(Command::Observe(Observation { subject, began: None, seen })).unwrap()
+fn see(world: &mut World, observed: SourceState, gone: Option<u64>) -> Vec<&'static str> {
+    let (subject, seen) =
+        (Subject::Name(name(NAME)), ObservationOutcome::Content { state: observed, delta: None, missing: gone });
+    world.say(Command::Observe(ObservationReport { subject, began: None, outcome: seen })).unwrap()
 }
 
 /// A world in which so many files are applied.
@@ -135,7 +136,9 @@ fn case_21_a_loss_under_a_new_spec_is_still_the_persons_to_confirm() {
     assert_eq!(world.view().held().map(|(cause, _)| cause), Some(HoldCause::MostGone { gone: 90, of: 100 }));
     let attempt = world.assign();
     world.complete(attempt);
-    let Content::Observed(applied) = &world.view().applied.unwrap().word.content.clone() else { panic!("unobserved") };
+    let Content::Observed(applied) = &world.view().applied.unwrap().inputs.content.clone() else {
+        panic!("unobserved")
+    };
     assert_eq!(**applied, files(1, 100), "built from what was there before the loss");
     assert_eq!(world.condition(), "held");
 }
@@ -163,11 +166,12 @@ fn case_21_a_look_that_began_before_a_commit_does_not_say_what_of_it_is_gone() {
         (world, began)
     };
     let say = |world: &mut World, began, gone| {
-        let (subject, seen) = (Subject::Name(name(NAME)), Seen::Content { observed: files(3, 5), delta: None, gone });
-        world.say(Command::Observe(Observation { subject, began: Some(began), seen }))
+        let (subject, seen) =
+            (Subject::Name(name(NAME)), ObservationOutcome::Content { state: files(3, 5), delta: None, missing: gone });
+        world.say(Command::Observe(ObservationReport { subject, began: Some(began), outcome: seen }))
     };
     let (mut world, began) = begun();
-    assert!(matches!(say(&mut world, began, Some(0)), Err(Rejection::LookTooOld { .. })));
+    assert!(matches!(say(&mut world, began, Some(0)), Err(Rejection::ObservationTooOld { .. })));
     // Looked at again, it is a loss of most of what is applied.
     let now = world.state.last();
     assert_eq!(say(&mut world, now, Some(95)), Ok(vec!["collection_held"]));

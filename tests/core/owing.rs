@@ -1,10 +1,10 @@
 //! What is owed to destinations: commits to publish, outputs to discard.
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, Completion, Delivered, Delivery, Duties, Event, FailureClass, Grace, OnChange,
+    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, Event, FailureClass, Grace, OnChange,
     Policy, Rejection, Seq, Token,
 };
-use lastword::core::{Lag, Owed};
+use lastword::core::{Lag, OutboxItem};
 
 use super::world::{BOTH, NAME, World, at_once, built, completion, declaration, name, secs};
 
@@ -23,9 +23,9 @@ fn owed_of(world: &World, id: CollectionId) -> Vec<String> {
         None => world.state.orphans().find(|(orphan, _)| *orphan == id).map(|(_, orphan)| &orphan.obligations),
     };
     let token = |token: &Token| token.to_string();
-    let say = |owed: &Owed| match owed {
-        Owed::Publish(commit) => format!("publish {}", commit.token),
-        Owed::Discard(leaving) => {
+    let say = |owed: &OutboxItem| match owed {
+        OutboxItem::Publish(commit) => format!("publish {}", commit.token),
+        OutboxItem::Discard(leaving) => {
             let mut said = vec!["discard".to_owned()];
             said.extend(leaving.tokens.iter().map(token));
             said.extend(leaving.before.as_ref().map(|before| format!("before {}", before.output.as_ref().unwrap())));
@@ -40,9 +40,9 @@ fn owed(world: &World) -> Vec<String> {
     owed_of(world, world.view().id)
 }
 
-fn first_of(world: &World, collection: CollectionId) -> Delivered {
+fn first_of(world: &World, collection: CollectionId) -> DeliveryRef {
     let (_, _, first) = world.state.first_obligation(collection).unwrap();
-    Delivered { collection, obligation: first.id, delivery: first.delivery() }
+    DeliveryRef { collection, obligation: first.id, delivery: first.delivery() }
 }
 
 /// Meets the first obligation.
@@ -92,7 +92,7 @@ fn a_result_that_names_nothing_is_discarded_when_its_collection_is_dropped() {
     assert_eq!(events, Ok(vec!["task_completed", "attempt_ended"]));
     world.drop_it();
     let (_, _, first) = world.state.first_obligation(attempt.collection).unwrap();
-    let Owed::Discard(leaving) = &first.owed else { panic!("{first:?}") };
+    let OutboxItem::Discard(leaving) = &first.owed else { panic!("{first:?}") };
     assert_eq!((&leaving.before, &leaving.after), (&Some(nameless.into()), &None));
 }
 
@@ -118,7 +118,7 @@ fn case_45_a_publication_that_fails_is_retried_with_backoff_and_visible() {
         assert_eq!(said, Ok(vec!["publish_failed"]));
         let owes = world.view().owes.unwrap();
         let failure = owes.failure.unwrap();
-        assert_eq!((failure.delivery, &*failure.cause, failure.failures), (Delivery::Publish, "down", failures));
+        assert_eq!((failure.delivery, &*failure.cause, failure.failures), (DeliveryKind::Publish, "down", failures));
         let due = failure.retry_at;
         assert_eq!((owes.unpublished, world.condition()), (1, "fresh"), "it is applied, and not published");
         longest = longest.max(due.since(world.now));
@@ -150,10 +150,10 @@ fn case_45_what_is_not_owed_first_is_refused() {
     let first = first_of(&world, id);
     let second = Seq(world.view().applied.unwrap().seq.0);
     let not_owed = [
-        Delivered { obligation: second, ..first },
-        Delivered { delivery: Delivery::Discard, ..first },
-        Delivered { collection: b, ..first },
-        Delivered { collection: CollectionId(Seq(1)), ..first },
+        DeliveryRef { obligation: second, ..first },
+        DeliveryRef { delivery: DeliveryKind::Discard, ..first },
+        DeliveryRef { collection: b, ..first },
+        DeliveryRef { collection: CollectionId(Seq(1)), ..first },
     ];
     let before = world.state.clone();
     for delivered in not_owed {

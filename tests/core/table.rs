@@ -3,8 +3,8 @@
 use lastword::core::State;
 use lastword::core::vocabulary::{
     AbortReason, Admission, AttemptRef, Built, Coalesce, CollectionId, Content, Duties, EndReason, Event, FailReason,
-    FailureClass, Generation, HoldCause, Kind, ParkCause, Policy, Recorded, RefreshReason, RejectReason, Source, Spec,
-    Stopping, Token, Word, WorkerName,
+    FailureClass, Generation, HoldCause, Inputs, Kind, ParkCause, Policy, Recorded, RefreshReason, RejectReason,
+    Source, Spec, Stopping, Token, WorkerName,
 };
 
 use super::world::{World, at_once, name, observed};
@@ -62,9 +62,9 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
     let number_next = number + 1;
     let (source, spec) = (Source::new("s1").unwrap(), Spec::default());
     let worker = WorkerName::new("w1").unwrap();
-    let word = |spec: &Spec, version| {
+    let inputs = |spec: &Spec, version| {
         let content = Content::Observed(observed(version).into());
-        Word { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap()
+        Inputs { source: source.clone(), spec: spec.clone(), content }.fingerprint().unwrap()
     };
     let generation = Generation(2);
     let other = Spec::parse(r#"{"a":1}"#).unwrap();
@@ -87,7 +87,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             Event::SourceChanged { collection, source: Source::new("s2").unwrap(), admission }
         }
         "spec_changed" => {
-            let admission = Admission::Admitted { wanted: Some(word(&other, 1)), generation };
+            let admission = Admission::Admitted { wanted: Some(inputs(&other, 1)), generation };
             Event::SpecChanged { collection, spec: other, admission }
         }
         "policy_changed" => {
@@ -98,12 +98,12 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
             Event::SourceObserved { collection, observed: observed(2).into(), delta: None, admission }
         }
         "source_observed admitted" => {
-            let admission = Admission::Admitted { wanted: Some(word(&spec, 2)), generation };
+            let admission = Admission::Admitted { wanted: Some(inputs(&spec, 2)), generation };
             Event::SourceObserved { collection, observed: observed(2).into(), delta: None, admission }
         }
         "observation_failed" => Event::ObservationFailed { collection, cause: "gone".into() },
         "collection_held" => {
-            let fingerprint = word(&spec, 0);
+            let fingerprint = inputs(&spec, 0);
             let (observed, cause) = (observed(0), HoldCause::Empty);
             Event::CollectionHeld { collection, observed: observed.into(), delta: None, cause, fingerprint }
         }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    Assign, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, Delivered, Delivery, Duties,
-    EmptySource, FailureClass, FailureReport, Fingerprint, Grace, Limits, Observation, OnChange, Policy, Priority,
-    Resync, Retry, Seen, Seq, Source, Spec, Subject, TaskId, WorkerName,
+    Assign, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, DeliveryKind, DeliveryRef,
+    Duties, EmptySource, FailureClass, FailureReport, Fingerprint, Grace, Limits, ObservationOutcome,
+    ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec, Subject, TaskId, WorkerName,
 };
-use lastword::core::{CollectionView, Owed};
+use lastword::core::{CollectionView, OutboxItem};
 
 use super::ledger::Ledger;
 use super::roster::Roster;
@@ -155,7 +155,7 @@ impl Walk {
         Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout, priority, resync }
     }
 
-    fn observation(&mut self) -> Observation {
+    fn observation(&mut self) -> ObservationReport {
         let name = self.any_name();
         let subject = match self.world.state.id_of(&name) {
             Some(id) if self.dice.below(2) == 0 => Subject::Id(id),
@@ -165,13 +165,13 @@ impl Walk {
         let late = Seq(last.0 - self.dice.below(last.0.min(12)));
         let began = self.dice.pick(&[None, Some(last), Some(late)]);
         let seen = match self.dice.below(6) {
-            0 => Seen::Failed { cause: self.dice.pick(&["gone", "forbidden"]).into() },
+            0 => ObservationOutcome::Failed { cause: self.dice.pick(&["gone", "forbidden"]).into() },
             _ => {
                 let (version, gone) = (self.dice.pick(&[0, 1, 2]), self.dice.pick(&[None, Some(0), Some(11)]));
-                Seen::Content { observed: observed(version), delta: None, gone }
+                ObservationOutcome::Content { state: observed(version), delta: None, missing: gone }
             }
         };
-        Observation { subject, began, seen }
+        ObservationReport { subject, began, outcome: seen }
     }
 
     fn observe(&mut self) {
@@ -217,8 +217,8 @@ impl Walk {
         let command = match self.dice.below(8) {
             0..5 => Command::Delivered(delivered),
             5 => Command::DeliveryFailed { delivered, message },
-            6 => Command::Delivered(Delivered { obligation: Seq(delivered.obligation.0 + 1), ..delivered }),
-            _ => Command::Delivered(Delivered { collection: other, ..delivered }),
+            6 => Command::Delivered(DeliveryRef { obligation: Seq(delivered.obligation.0 + 1), ..delivered }),
+            _ => Command::Delivered(DeliveryRef { collection: other, ..delivered }),
         };
         // One event may have made two collections owe something.
         let (Command::Delivered(said) | Command::DeliveryFailed { delivered: said, .. }) = &command else { return };
@@ -233,13 +233,13 @@ impl Walk {
         assert_eq!(self.say(command.clone()), is_fine, "{command:?}");
     }
 
-    fn perform(&mut self, id: CollectionId) -> Delivered {
+    fn perform(&mut self, id: CollectionId) -> DeliveryRef {
         let (_, _, first) = self.world.state.first_obligation(id).unwrap();
-        if let Owed::Discard(leaving) = &first.owed {
+        if let OutboxItem::Discard(leaving) = &first.owed {
             self.ledger.discard(id, leaving);
         }
-        assert_eq!(first.delivery() == Delivery::Discard, matches!(first.owed, Owed::Discard(_)));
-        Delivered { collection: id, obligation: first.id, delivery: first.delivery() }
+        assert_eq!(first.delivery() == DeliveryKind::Discard, matches!(first.owed, OutboxItem::Discard(_)));
+        DeliveryRef { collection: id, obligation: first.id, delivery: first.delivery() }
     }
 
     fn first_owing(&self) -> Option<CollectionId> {
@@ -417,10 +417,10 @@ impl Walk {
     /// Whatever waits for a person has one: in the end everything is fresh.
     fn wake_everything(&mut self) {
         for text in NAMES {
-            self.say(Command::Observe(Observation {
+            self.say(Command::Observe(ObservationReport {
                 subject: Subject::Name(name(text)),
                 began: None,
-                seen: content(2),
+                outcome: content(2),
             }));
             let held = self.world.state.id_of(&name(text)).and_then(|id| self.view(id)?.held());
             if let Some((_, fingerprint)) = held {

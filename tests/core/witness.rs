@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lastword::core::vocabulary::{
-    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Fingerprint, Generation, Observation,
-    Recorded, Seen, Source, Spec, Subject, TaskId, Token, Word,
+    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Fingerprint, Generation, Inputs,
+    ObservationOutcome, ObservationReport, Recorded, Source, Spec, Subject, TaskId, Token,
 };
 
 use super::world::World;
@@ -13,7 +13,7 @@ use super::world::World;
 pub(crate) struct Witness {
     seen: usize,
     wanted: BTreeMap<CollectionId, Wanted>,
-    heard: BTreeMap<CollectionId, Word>,
+    heard: BTreeMap<CollectionId, Inputs>,
     live: BTreeMap<CollectionId, TaskId>,
     open: BTreeMap<Token, AttemptRef>,
     ended: BTreeSet<Token>,
@@ -24,8 +24,8 @@ pub(crate) struct Witness {
 
 /// What the events say is wanted, and what was observed and is not.
 struct Wanted {
-    word: Word,
-    latest: Word,
+    inputs: Inputs,
+    latest: Inputs,
     is_held: bool,
     applied: Option<Fingerprint>,
 }
@@ -33,7 +33,7 @@ struct Wanted {
 impl Wanted {
     fn admit(&mut self, admission: Admission) {
         if let Admission::Admitted { .. } = admission {
-            self.word = self.latest.clone();
+            self.inputs = self.latest.clone();
         }
     }
 }
@@ -64,7 +64,7 @@ impl Witness {
     }
 
     /// The last word that was said of a collection and not refused.
-    pub(crate) fn heard(&self, id: CollectionId) -> Word {
+    pub(crate) fn heard(&self, id: CollectionId) -> Inputs {
         self.heard[&id].clone()
     }
 
@@ -72,8 +72,8 @@ impl Witness {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         if let Event::CollectionDeclared { source, spec, versioned, .. } = &recorded.event {
             let content = if *versioned { Content::Unknown } else { Content::Unversioned };
-            let word = Word { source: source.clone(), spec: spec.clone(), content };
-            self.wanted.insert(id, Wanted { latest: word.clone(), word, is_held: false, applied: None });
+            let inputs = Inputs { source: source.clone(), spec: spec.clone(), content };
+            self.wanted.insert(id, Wanted { latest: inputs.clone(), inputs, is_held: false, applied: None });
         }
         let Some(wanted) = self.wanted.get_mut(&id) else { return };
         match &recorded.event {
@@ -88,10 +88,10 @@ impl Witness {
                 wanted.latest.spec = spec.clone();
                 let is_applied = wanted.applied.is_some() && wanted.applied == wanted.latest.fingerprint();
                 if wanted.is_held && !is_applied {
-                    if wanted.word.source != wanted.latest.source {
-                        wanted.word.content = Content::Unknown;
+                    if wanted.inputs.source != wanted.latest.source {
+                        wanted.inputs.content = Content::Unknown;
                     }
-                    wanted.word = Word { content: wanted.word.content.clone(), ..wanted.latest.clone() };
+                    wanted.inputs = Inputs { content: wanted.inputs.content.clone(), ..wanted.latest.clone() };
                 } else {
                     wanted.is_held = false;
                     wanted.admit(*admission);
@@ -108,7 +108,7 @@ impl Witness {
             }
             Event::HoldConfirmed { .. } => {
                 assert!(wanted.is_held);
-                wanted.word = wanted.latest.clone();
+                wanted.inputs = wanted.latest.clone();
                 wanted.is_held = false;
             }
             Event::TaskCompleted { fingerprint, .. } => wanted.applied = Some(*fingerprint),
@@ -123,7 +123,7 @@ impl Witness {
                 assert!(not_before >= recorded.at, "a task that was ready before it was created jumps the queue");
                 let task = TaskId(recorded.seq);
                 assert_eq!(self.live.insert(collection, task), None, "OneLive");
-                assert_eq!(self.wanted[&collection].word.fingerprint(), Some(fingerprint), "LastWord");
+                assert_eq!(self.wanted[&collection].inputs.fingerprint(), Some(fingerprint), "LastWord");
             }
             Event::TaskStarted { collection, task, attempt, .. } => {
                 assert_eq!(self.live.get(&collection), Some(&task), "OneLive");
@@ -139,7 +139,7 @@ impl Witness {
                 assert_eq!(self.live.remove(&collection), Some(task), "LastWord");
                 let attempt = AttemptRef { collection, task, attempt, token };
                 assert_eq!(self.open.get(&token), Some(&attempt), "LastWord");
-                assert_eq!(self.wanted[&collection].word.fingerprint(), Some(fingerprint), "LastWord");
+                assert_eq!(self.wanted[&collection].inputs.fingerprint(), Some(fingerprint), "LastWord");
             }
             Event::TaskAborted { collection, task, .. } | Event::TaskParked { collection, task, .. } => {
                 assert_eq!(self.live.remove(&collection), Some(task), "OneLive");
@@ -168,14 +168,14 @@ impl Witness {
                 let unversioned = world.state.collection(id).is_some_and(|collection| !collection.versioned);
                 let unknown = if unversioned { Content::Unversioned } else { Content::Unknown };
                 let source = declaration.source.clone().unwrap_or_else(|| Source::new("none").unwrap());
-                let new = Word { source, spec: Spec::default(), content: unknown.clone() };
-                let word = self.heard.entry(id).or_insert(new);
-                if let Some(source) = declaration.source.as_ref().filter(|source| **source != word.source) {
-                    word.source = source.clone();
-                    word.content = unknown;
+                let new = Inputs { source, spec: Spec::default(), content: unknown.clone() };
+                let inputs = self.heard.entry(id).or_insert(new);
+                if let Some(source) = declaration.source.as_ref().filter(|source| **source != inputs.source) {
+                    inputs.source = source.clone();
+                    inputs.content = unknown;
                 }
                 if let Some(spec) = &declaration.spec {
-                    word.spec = spec.clone();
+                    inputs.spec = spec.clone();
                 }
             }
             Command::Observe(observation) => {
@@ -189,7 +189,7 @@ impl Witness {
                 // Only a running attempt is believed, and not if its look is too old or was at another source: the
                 // events tell.
                 let FailureClass::SourceMoved(Some(observation)) = &failure.class else { return };
-                let Seen::Content { observed: said, .. } = &observation.seen else { return };
+                let ObservationOutcome::Content { state: said, .. } = &observation.outcome else { return };
                 let tail = &world.record[self.seen..];
                 let believed = tail.iter().any(|recorded| match &recorded.event {
                     Event::SourceObserved { observed, .. } | Event::CollectionHeld { observed, .. } => {
@@ -205,11 +205,11 @@ impl Witness {
         }
     }
 
-    fn hear_content(&mut self, id: Option<CollectionId>, observation: &Observation) {
-        if let (Some(word), Seen::Content { observed, .. }) =
-            (id.and_then(|id| self.heard.get_mut(&id)), &observation.seen)
+    fn hear_content(&mut self, id: Option<CollectionId>, observation: &ObservationReport) {
+        if let (Some(inputs), ObservationOutcome::Content { state: observed, .. }) =
+            (id.and_then(|id| self.heard.get_mut(&id)), &observation.outcome)
         {
-            word.content = Content::Observed(observed.clone().into());
+            inputs.content = Content::Observed(observed.clone().into());
         }
     }
 }

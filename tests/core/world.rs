@@ -5,8 +5,8 @@ use std::time::Duration;
 use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
     Assign, AttemptRef, Built, Coalesce, CollectionId, Command, Completion, Deadline, Declaration, Duties, Epoch,
-    Event, FailureClass, FailureReport, Fingerprint, Kind, Name, ObjectHash, Observation, Observed, PathSet, Policy,
-    Recorded, Rejection, Seen, Seq, Source, Spec, Subject, Timestamp, Version, WorkerName,
+    Event, FailureClass, FailureReport, Fingerprint, Kind, Name, ObjectHash, ObservationOutcome, ObservationReport,
+    PathSetRef, Policy, Recorded, Rejection, Seq, Source, SourceState, Spec, Subject, Timestamp, Version, WorkerName,
 };
 use lastword::core::{Collection, CollectionView, Events, State, decide};
 
@@ -154,7 +154,7 @@ impl World {
     }
 
     pub(crate) fn cannot_observe(&mut self, cause: &str) -> Vec<&'static str> {
-        self.said(look(None, Seen::Failed { cause: cause.into() }))
+        self.said(look(None, ObservationOutcome::Failed { cause: cause.into() }))
     }
 
     /// Starts the attempt that waits for a worker.
@@ -293,8 +293,8 @@ pub(crate) fn declaration(text: &str, policy: Policy) -> Declaration {
     Declaration { kind, source, policy: Some(policy), ..Declaration::new(name(text)) }
 }
 
-pub(crate) fn look(began: Option<Seq>, seen: Seen) -> Command {
-    Command::Observe(Observation { subject: Subject::Name(name(NAME)), began, seen })
+pub(crate) fn look(began: Option<Seq>, seen: ObservationOutcome) -> Command {
+    Command::Observe(ObservationReport { subject: Subject::Name(name(NAME)), began, outcome: seen })
 }
 
 /// What an attempt builds: it is named after its token, like the outputs of every kind that discards.
@@ -308,20 +308,20 @@ pub(crate) fn assign(worker: &str, collection: CollectionId) -> Command {
     Command::Assign(Assign { worker, collection, lease: None, duties: Duties::default() })
 }
 
-pub(crate) fn content(version: u8) -> Seen {
-    Seen::Content { observed: observed(version), delta: None, gone: None }
+pub(crate) fn content(version: u8) -> ObservationOutcome {
+    ObservationOutcome::Content { state: observed(version), delta: None, missing: None }
 }
 
 /// Version 0 is an empty set of files.
-pub(crate) fn observed(version: u8) -> Observed {
+pub(crate) fn observed(version: u8) -> SourceState {
     let files = u64::from(version) * 10;
-    let set = PathSet { root: ObjectHash([version; 32]), files, bytes: files };
-    Observed { version: Version::new(&[version]).unwrap(), set: Some(set) }
+    let set = PathSetRef { root: ObjectHash([version; 32]), files, bytes: files };
+    SourceState { version: Version::new(&[version]).unwrap(), set: Some(set) }
 }
 
 pub(crate) fn moved_to(version: u8) -> FailureClass {
     let subject = Subject::Name(name(NAME));
-    FailureClass::SourceMoved(Some(Box::new(Observation { subject, began: None, seen: content(version) })))
+    FailureClass::SourceMoved(Some(Box::new(ObservationReport { subject, began: None, outcome: content(version) })))
 }
 
 pub(crate) fn completion(attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> Command {

@@ -14,7 +14,7 @@ use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::*;
 use lastword::engine::{CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, Waited};
 use lastword::objects::{Objects, tree};
-use lastword::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
+use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 
 /// Longer than anything takes; only a mistake takes as long.
 const LONG: Duration = Duration::from_secs(30);
@@ -249,15 +249,15 @@ impl Lake {
 }
 
 impl Observer for Lake {
-    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError> {
+    fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
         let content = self.content.load(Ordering::SeqCst);
         let version = Version::new(&content.to_le_bytes()).unwrap();
         if let Some(known) = look.known.filter(|known| known.version == version) {
-            return Ok(Sight::new(known.clone(), None));
+            return Ok(Observation::new(known.clone(), None));
         }
-        let root = Lake::tree(look.objects, self.files, content).map_err(LookError)?;
-        let set = PathSet { root: root.hash, files: root.entries, bytes: content };
-        Ok(Sight::new(Observed { version, set: Some(set) }, Some(Delta { changed: 1, ..Delta::default() })))
+        let root = Lake::tree(look.objects, self.files, content).map_err(ObserveError)?;
+        let set = PathSetRef { root: root.hash, files: root.entries, bytes: content };
+        Ok(Observation::new(SourceState { version, set: Some(set) }, Some(Delta { changed: 1, ..Delta::default() })))
     }
 }
 

@@ -145,7 +145,7 @@ fn case_45_a_publish_that_fails_is_retried_with_backoff_and_visible() {
     for (failures, cause) in [(1, "the disk is full"), (2, "it panicked: out of its mind"), (3, "no answer")] {
         lab.until_count("publish_failed", failures);
         let failure = lab.owes("a").failure.unwrap();
-        assert_eq!((failure.delivery, &*failure.cause), (Delivery::Publish, cause));
+        assert_eq!((failure.delivery, &*failure.cause), (DeliveryKind::Publish, cause));
         assert_eq!(failure.failures as usize, failures);
         let wait = failure.retry_at.since(lab.stats().at);
         if !wait.is_zero() {
@@ -191,7 +191,7 @@ fn case_45_failures_and_their_backoff_outlive_a_crash() {
 #[test]
 fn a_destination_that_is_down_does_not_hold_up_the_others_or_later_commits() {
     let press = Press::new();
-    let lab = lab_with(&press, |builder| builder.couriers(1));
+    let lab = lab_with(&press, |builder| builder.delivery_threads(1));
     press.next(Act::Publish, "a", Reaction::Refuse("down"));
     lab.commit("a", r#"{"n":1}"#);
     lab.until_count("publish_failed", 1);
@@ -207,7 +207,7 @@ fn a_destination_that_is_down_does_not_hold_up_the_others_or_later_commits() {
 #[test]
 fn case_44_a_publication_that_hung_is_replaced_and_cannot_undo_what_came_later() {
     let press = Press::new();
-    let lab = lab_with(&press, |builder| builder.couriers(1));
+    let lab = lab_with(&press, |builder| builder.delivery_threads(1));
     let gate = press.gate("door");
     press.next(Act::Publish, "a", Reaction::Wait(gate.clone()));
     lab.commit("a", r#"{"n":1}"#);
@@ -258,7 +258,7 @@ fn a_success_that_comes_late_counts_if_it_is_still_owed() {
 #[test]
 fn destinations_that_hang_do_not_eat_the_machine() {
     let press = Press::new();
-    let lab = lab_with(&press, |builder| builder.couriers(1));
+    let lab = lab_with(&press, |builder| builder.delivery_threads(1));
     let gate = press.gate("door");
     for name in ["a", "b", "c"] {
         press.next(Act::Publish, name, Reaction::Wait(gate.clone()));

@@ -112,9 +112,9 @@ fn settings_that_would_take_the_machine_are_refused_by_name() {
         settings(builder).start().map(drop).unwrap_err().to_string()
     };
     assert!(refused(|builder| builder.workers(0)).starts_with("workers: must be 1 to 1024"));
-    assert!(refused(|builder| builder.lookers(5000)).starts_with("lookers: must be 1 to 1024"));
+    assert!(refused(|builder| builder.observer_threads(5000)).starts_with("observer_threads: must be 1 to 1024"));
     assert!(refused(|builder| builder.queue(usize::MAX)).starts_with("queue: must be 1 to "));
     assert!(refused(|builder| builder.queue(0)).starts_with("queue: must be 1 to "));
     assert!(refused(|builder| builder.software(&"x".repeat(1 << 21))).starts_with("software: must have at most"));
-    assert!(refused(|builder| builder.look_interval(std::time::Duration::ZERO)).starts_with("look_interval: "));
+    assert!(refused(|builder| builder.observe_interval(std::time::Duration::ZERO)).starts_with("observe_interval: "));
 }

@@ -9,7 +9,7 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{Builder, Reconciler, Waited};
 use lastword::log::MemoryLog;
 use lastword::objects::{MemoryObjects, Objects, tree};
-use lastword::worker::{Context, Failure, Look, LookError, Observer, Sight, Worker};
+use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 
 use crate::support::*;
 
@@ -51,18 +51,18 @@ impl Worker for Hanging {
 }
 
 impl Observer for Hanging {
-    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError> {
+    fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
         while look.source.as_str().starts_with("hung") && !self.0.load(SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Sight::new(observed("1"), None))
+        Ok(Observation::new(observed("1"), None))
     }
 }
 
 #[test]
 fn case_36_sources_that_do_not_answer_stop_nobody_elses_looks() {
     let hanging = Hanging::default();
-    let builder = in_memory().kind(kind("k"), hanging.clone()).look_timeout(Duration::from_millis(100));
+    let builder = in_memory().kind(kind("k"), hanging.clone()).observe_timeout(Duration::from_millis(100));
     let reconciler = builder.start().unwrap();
     let handle = reconciler.handle();
     for hung in ["x", "y"] {
@@ -88,8 +88,8 @@ fn a_store_that_was_handed_in_is_not_swept() {
         Reconciler::on(log, Arc::<MemoryObjects>::clone(&objects)).kind(kind("k"), Puppet::new()).start().unwrap();
     let handle = reconciler.handle();
     handle.declare(versioned("c", "k", "a")).unwrap();
-    let set = Some(PathSet { root, files: 1, bytes: 1 });
-    handle.observe(name("c"), Observed { version: Version::new(b"1").unwrap(), set }).unwrap();
+    let set = Some(PathSetRef { root, files: 1, bytes: 1 });
+    handle.observe(name("c"), SourceState { version: Version::new(b"1").unwrap(), set }).unwrap();
     reconciler.shutdown(Duration::from_secs(5)).unwrap();
     assert!(objects.get(root).is_ok());
 }
@@ -103,12 +103,12 @@ struct Slow {
 
 impl Worker for Slow {
     fn run(&self, _: &Context) -> Result<Built, Failure> {
-        let sight = Sight::new(observed("2"), None);
+        let observation = Observation::new(observed("2"), None);
         self.running.store(true, SeqCst);
         while self.running.load(SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Err(Failure::SourceMoved(Some(Box::new(sight))))
+        Err(Failure::SourceMoved(Some(Box::new(observation))))
     }
 
     fn observer(&self) -> Option<&dyn Observer> {
@@ -117,16 +117,17 @@ impl Worker for Slow {
 }
 
 impl Observer for Slow {
-    fn look(&self, _: &Look<'_>) -> Result<Sight, LookError> {
+    fn observe(&self, _: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
         self.looks.fetch_add(1, SeqCst);
-        Ok(Sight::new(observed("1"), None))
+        Ok(Observation::new(observed("1"), None))
     }
 }
 
 #[test]
 fn case_41_an_older_sight_does_not_beat_a_newer_look_that_found_nothing_changed() {
     let slow = Slow::default();
-    let reconciler = in_memory().kind(kind("k"), slow.clone()).look_interval(Duration::from_secs(600)).start().unwrap();
+    let reconciler =
+        in_memory().kind(kind("k"), slow.clone()).observe_interval(Duration::from_secs(600)).start().unwrap();
     let handle = reconciler.handle();
     handle.declare(versioned("x", "k", "s")).unwrap();
     until("an attempt", || slow.running.load(SeqCst));

@@ -55,8 +55,8 @@ impl Log for Gated {
         self.log.reader()
     }
 
-    fn forget(&mut self, start: Start) -> Result<(), LogError> {
-        self.log.forget(start)
+    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
+        self.log.truncate_prefix(start)
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

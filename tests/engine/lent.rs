@@ -9,7 +9,7 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{CommandError, Decision, Handle, Heartbeat, Job, Reconciler, Standing, Waited};
 use lastword::log::{Keep, Log};
 use lastword::objects::MemoryObjects;
-use lastword::worker::{Failure, Sight};
+use lastword::worker::{Failure, Observation};
 
 use crate::executor::{Unpark, all, block_on, poll_pending};
 use crate::gated::Gated;
@@ -253,8 +253,8 @@ fn failures_of_every_kind_are_heard() {
     lab.handle.declare(versioned("a", "lent", "s3")).unwrap();
     lab.handle.observe(name("a"), observed("1")).unwrap();
     let job = next(&lab.handle, "w");
-    let sight = Box::new(Sight::new(observed("2"), None));
-    lab.handle.fail(job.attempt(), Failure::SourceMoved(Some(sight))).wait().unwrap();
+    let observation = Box::new(Observation::new(observed("2"), None));
+    lab.handle.fail(job.attempt(), Failure::SourceMoved(Some(observation))).wait().unwrap();
     lab.advance(Duration::from_secs(31));
     let job = next(&lab.handle, "w");
     assert_eq!(job.version().map(Version::as_bytes), Some(&b"2"[..]));

@@ -200,8 +200,8 @@ fn limits_of_nothing_are_refused_where_they_are_given() {
     let refused = builder().limits(nothing).start().unwrap_err();
     assert!(matches!(&refused, StartError::Setting(error) if error.to_string() == problem), "{refused}");
     for (field, builder) in [
-        ("couriers", builder().couriers(0)),
-        ("couriers", builder().couriers(1025)),
+        ("delivery_threads", builder().delivery_threads(0)),
+        ("delivery_threads", builder().delivery_threads(1025)),
         ("delivery_timeout", builder().delivery_timeout(Duration::ZERO)),
     ] {
         let refused = builder.start().unwrap_err();

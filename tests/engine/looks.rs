@@ -47,7 +47,7 @@ fn a_look_follows_a_declaration_and_then_the_interval_give_or_take_a_tenth() {
     }
     gaps.dedup();
     assert!(gaps.len() > 1, "the interval is jittered: {gaps:?}");
-    assert_eq!(lab.status("a").last_look.map(|look| look.succeeded), Some(true));
+    assert_eq!(lab.status("a").last_observation.map(|look| look.succeeded), Some(true));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_failing_look_is_logged_once_for_each_cause() {
     };
     fail("timed out", 5);
     assert_eq!(lab.count("observation_failed"), 1);
-    assert_eq!(lab.status("a").last_look.map(|look| look.succeeded), Some(false));
+    assert_eq!(lab.status("a").last_observation.map(|look| look.succeeded), Some(false));
     fail("forbidden", 5);
     assert_eq!(lab.count("observation_failed"), 2);
     let view = lab.view("a");
@@ -215,7 +215,7 @@ fn after_a_restart_everything_is_looked_at() {
 
 #[test]
 fn more_collections_than_lookers_are_all_looked_at() {
-    let lab = Lab::with(|builder| builder.lookers(1));
+    let lab = Lab::with(|builder| builder.observer_threads(1));
     for n in 0..20 {
         let source = format!("s{n}");
         lab.puppet.show(&source, Ok(observed("1")));

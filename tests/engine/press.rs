@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lastword::core::Owes;
+use lastword::core::OutboxView;
 use lastword::core::vocabulary::*;
 use lastword::engine::Builder;
 use lastword::testing::{Gate, Sources};
 use lastword::worker::{
-    Context, DeliveryError, Discarding, Failure, Observer, Publication, Verdict, Verification, Worker,
+    Context, DeliveryError, DiscardRequest, Failure, Observer, PublishRequest, VerifyOutcome, VerifyRequest, Worker,
 };
 use tempfile::TempDir;
 
@@ -190,12 +190,12 @@ impl Worker for Press {
         self.duties
     }
 
-    fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
         let serve = || self.destination.publish(publication);
         self.react(Act::Publish, publication.name, publication.commit, serve)
     }
 
-    fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+    fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let serve = || self.destination.discard(discarding);
         self.react(Act::Discard, discarding.name, discarding.obligation, serve)
     }
@@ -204,7 +204,7 @@ impl Worker for Press {
         true
     }
 
-    fn verify(&self, verification: &Verification<'_>) -> Result<Verdict, DeliveryError> {
+    fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
         let serve = || self.destination.verify(verification);
         self.react(Act::Verify, verification.name, verification.commit, serve)
     }
@@ -252,7 +252,7 @@ impl Lab {
     }
 
     #[track_caller]
-    pub fn owes(&self, of: &str) -> Owes {
+    pub fn owes(&self, of: &str) -> OutboxView {
         self.view(of).owes.expect("it has a destination")
     }
 

@@ -10,7 +10,9 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{Builder, Handle, Waited};
 use lastword::log::{Keep, LogReader, MemoryDisk};
 use lastword::testing::{Harness, Sources};
-use lastword::worker::{Context, Failure, Hint, Look, LookError, Observer, Sight, Watching, Worker};
+use lastword::worker::{
+    Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+};
 
 /// How long a test waits for what has to come. Nothing takes nearly as long.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -55,14 +57,14 @@ pub fn versioned(of: &str, by: &str, source: &str) -> Declaration {
     declaration
 }
 
-pub fn observed(version: &str) -> Observed {
-    Observed { version: Version::new(version.as_bytes()).unwrap(), set: None }
+pub fn observed(version: &str) -> SourceState {
+    SourceState { version: Version::new(version.as_bytes()).unwrap(), set: None }
 }
 
 /// A directory without files, as a look would see it.
-pub fn empty(version: &str) -> Observed {
-    let set = PathSet { root: ObjectHash([7; 32]), files: 0, bytes: 0 };
-    Observed { set: Some(set), ..observed(version) }
+pub fn empty(version: &str) -> SourceState {
+    let set = PathSetRef { root: ObjectHash([7; 32]), files: 0, bytes: 0 };
+    SourceState { set: Some(set), ..observed(version) }
 }
 
 /// A harness with the puppet at work, and what tests of the engine ask of it beside that.
@@ -247,8 +249,8 @@ impl Puppet {
     }
 
     /// What looks at a source see from now on.
-    pub fn show(&self, source: &str, sight: Result<Observed, &str>) {
-        match sight {
+    pub fn show(&self, source: &str, observation: Result<SourceState, &str>) {
+        match observation {
             Ok(observed) => self.sources.show(source, observed),
             Err(why) => self.sources.fail(source, why),
         }
@@ -331,13 +333,13 @@ impl Worker for Puppet {
 }
 
 impl Observer for Puppet {
-    fn look(&self, look: &Look<'_>) -> Result<Sight, LookError> {
-        let seen = self.sources.look(look);
-        assert_ne!(seen, Err(LookError("panic".to_owned())), "a look that panics");
+    fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        let seen = self.sources.observe(look);
+        assert_ne!(seen, Err(ObserveError("panic".to_owned())), "a look that panics");
         seen
     }
 
-    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn Watching>> {
+    fn watch(&self, source: &Source, spec: &Spec, hint: Hint) -> Option<Box<dyn SourceWatch>> {
         assert!(!source.as_str().contains("panics"), "a watch that panics");
         self.sources.watch(source, spec, hint)
     }

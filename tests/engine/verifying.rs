@@ -5,7 +5,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::*;
 use lastword::engine::LastVerification;
 use lastword::testing::Gate;
-use lastword::worker::{DeliveryError, Verdict};
+use lastword::worker::{DeliveryError, VerifyOutcome};
 
 use crate::press::*;
 use crate::support::*;
@@ -34,7 +34,7 @@ fn a_refresh_verifies_what_is_committed() {
     assert_eq!(lab.status("a").verification, None);
     lab.handle.refresh(name("a")).unwrap();
     let found = verified(&lab, "a", 1);
-    assert_eq!((found.found, found.commit), (Ok(Verdict::Intact), lab.commits("a")[0]));
+    assert_eq!((found.found, found.commit), (Ok(VerifyOutcome::Intact), lab.commits("a")[0]));
     assert_eq!((lab.commits("a").len(), lab.stats().counted.drifts), (1, 0));
     lab.verify();
 }
@@ -55,7 +55,7 @@ fn what_has_drifted_is_built_anew() {
     let drift = RefreshReason::Drift(format!("{lost} is lost").into());
     assert_eq!(reasons, [(false, RefreshReason::Asked), (true, drift)]);
     let found = lab.status("a").verification.unwrap();
-    assert_eq!(found.found, Ok(Verdict::Drifted(format!("{lost} is lost"))));
+    assert_eq!(found.found, Ok(VerifyOutcome::Drifted(format!("{lost} is lost"))));
     assert_eq!(found.commit, lab.commits("a")[0]);
     assert_eq!(lab.stats().counted.drifts, 1);
     assert_eq!(press.destination.live_outputs("a"), press.destination.outputs());
@@ -91,7 +91,7 @@ fn what_cannot_be_verified_is_visible_and_never_drift() {
     assert_eq!(verified(&lab, "a", 3).found, failed("it has not returned for 300s"));
     // Asked for again it is found.
     lab.handle.refresh(name("a")).unwrap();
-    assert_eq!(verified(&lab, "a", 4).found, Ok(Verdict::Intact));
+    assert_eq!(verified(&lab, "a", 4).found, Ok(VerifyOutcome::Intact));
     assert_eq!((lab.commits("a").len(), lab.count("publish_failed")), (1, 0));
     assert_eq!(lab.owes("a").failure, None);
     lab.verify();
@@ -100,7 +100,7 @@ fn what_cannot_be_verified_is_visible_and_never_drift() {
 #[test]
 fn a_resync_looks_at_the_source_and_verifies() {
     let press = Press::new();
-    let lab = lab_with(&press, |builder| builder.look_interval(100 * HOUR));
+    let lab = lab_with(&press, |builder| builder.observe_interval(100 * HOUR));
     press.sources.set("lake", [("x", "1")]);
     let mut declaration = versioned("a", "press", "lake");
     declaration.policy = Some(Policy { resync: Resync(Some(HOUR)), coalesce: Coalesce::NONE, ..Policy::default() });
@@ -113,7 +113,7 @@ fn a_resync_looks_at_the_source_and_verifies() {
     lab.advance(due.since(lab.stats().at) - early);
     assert_eq!((lab.count("refresh_requested"), press.sources.looks()), (0, looks));
     lab.advance(early);
-    assert_eq!(verified(&lab, "a", 1).found, Ok(Verdict::Intact));
+    assert_eq!(verified(&lab, "a", 1).found, Ok(VerifyOutcome::Intact));
     until("the look", || press.sources.looks() == looks + 1);
     // Nothing has changed, and nothing is built; the next one comes.
     assert_eq!((lab.commits("a").len(), lab.count("refresh_requested")), (commits, 1));
@@ -148,7 +148,7 @@ fn a_resync_of_an_unversioned_collection_builds_anew_and_does_not_verify() {
 #[test]
 fn nothing_is_verified_before_it_is_published_and_never_twice_at_a_time() {
     let press = Press::new();
-    let lab = lab_with(&press, |builder| builder.couriers(4));
+    let lab = lab_with(&press, |builder| builder.delivery_threads(4));
     press.next(Act::Publish, "a", Reaction::Refuse("down"));
     lab.commit("a", r#"{"n":1}"#);
     lab.until_count("publish_failed", 1);
@@ -166,7 +166,7 @@ fn nothing_is_verified_before_it_is_published_and_never_twice_at_a_time() {
     let _ = lab.stats();
     assert_eq!(press.calls().len(), 3, "{:?}", press.calls());
     gate.open();
-    assert_eq!(verified(&lab, "a", 2).found, Ok(Verdict::Intact));
+    assert_eq!(verified(&lab, "a", 2).found, Ok(VerifyOutcome::Intact));
     let acts: Vec<Act> = press.calls().iter().map(|call| call.act).collect();
     assert_eq!(acts[..4], [Act::Publish, Act::Publish, Act::Verify, Act::Publish]);
     assert_eq!(press.count(Act::Verify, "a"), 2);
@@ -185,7 +185,7 @@ fn what_was_replaced_while_it_was_verified_has_not_drifted() {
     press.destination.lose(&press.destination.live_outputs("a").into_iter().next().unwrap());
     lab.commit("a", r#"{"n":2}"#);
     gate.open();
-    assert!(matches!(verified(&lab, "a", 1).found, Ok(Verdict::Drifted(_))));
+    assert!(matches!(verified(&lab, "a", 1).found, Ok(VerifyOutcome::Drifted(_))));
     lab.until_met("a");
     assert_eq!((lab.count("refresh_requested"), lab.commits("a").len()), (1, 2));
     lab.verify();

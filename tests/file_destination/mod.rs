@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{CollectionId, Epoch, Seq, Token};
-use lastword::worker::{DeliveryError, Discarding, Failure, Publication, Verdict, Verification};
+use lastword::worker::{DeliveryError, DiscardRequest, Failure, PublishRequest, VerifyOutcome, VerifyRequest};
 
 /// Clones, in this process or another, are the same destination.
 #[derive(Clone, Debug)]
@@ -118,8 +118,8 @@ impl FileDestination {
         }
     }
 
-    pub fn publish(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
-        let Publication { name, collection, token, result, .. } = publication;
+    pub fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
+        let PublishRequest { name, collection, token, result, .. } = publication;
         let output = result.output.as_deref().unwrap_or_default();
         // What a restored log still owes may have been replaced, and its outputs discarded.
         if self.live(name.as_str()).is_some_and(|live| live.token > *token) {
@@ -137,7 +137,7 @@ impl FileDestination {
     }
 
     /// Removes what may go. What is gone already is fine.
-    pub fn discard(&self, discarding: &Discarding<'_>) -> Result<(), DeliveryError> {
+    pub fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let of = |built: Option<&lastword::core::vocabulary::Built>| {
             built.and_then(|built| built.output.as_deref()).map(parts).unwrap_or_default()
         };
@@ -146,7 +146,7 @@ impl FileDestination {
         let mut leave = of(discarding.before);
         leave.extend(self.outputs().into_iter().filter(made));
         if discarding.dropped {
-            self.bury(discarding)?;
+            self.retire(discarding)?;
         }
         for output in leave.difference(&stay) {
             match fs::remove_file(self.home.join("outputs").join(output)) {
@@ -157,23 +157,23 @@ impl FileDestination {
         Ok(())
     }
 
-    pub fn verify(&self, verification: &Verification<'_>) -> Result<Verdict, DeliveryError> {
+    pub fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
         let live = self.live(verification.name.as_str());
         let is_live = live.as_ref().is_some_and(|live| {
             live.token == verification.token && live.output.as_deref() == verification.result.output.as_deref()
         });
         if !is_live {
-            return Ok(Verdict::Drifted(format!("live is {live:?}")));
+            return Ok(VerifyOutcome::Drifted(format!("live is {live:?}")));
         }
         let (there, wanted) = (self.outputs(), self.live_outputs(verification.name.as_str()));
         Ok(match wanted.difference(&there).next() {
-            Some(lost) => Verdict::Drifted(format!("{lost} is lost")),
-            None => Verdict::Intact,
+            Some(lost) => VerifyOutcome::Drifted(format!("{lost} is lost")),
+            None => VerifyOutcome::Intact,
         })
     }
 
     /// Nothing of a dropped incarnation is live any more, and nothing of it ever will be.
-    fn bury(&self, discarding: &Discarding<'_>) -> Result<(), Refused> {
+    fn retire(&self, discarding: &DiscardRequest<'_>) -> Result<(), Refused> {
         let _lock = self.lock()?;
         let (name, collection) = (discarding.name.as_str(), discarding.collection);
         match self.live(name) {

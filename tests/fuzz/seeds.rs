@@ -9,7 +9,7 @@ use lastword::core::State;
 use lastword::core::vocabulary::*;
 use lastword::evlog::EvlogFile;
 use lastword::external::{
-    FileVersion, Fragment, Layout, Manifest, PathSet, SeenFile, Segment, SegmentId, SegmentKey, SourcePath, Stat,
+    FileVersion, Fragment, Layout, Manifest, ObservedFile, PathSet, Segment, SegmentId, SegmentKey, SourcePath, Stat,
     store_set,
 };
 use lastword::log::{LogReader, Position};
@@ -88,7 +88,7 @@ fn log() -> Vec<Seed> {
 }
 
 fn trees() -> Vec<Seed> {
-    let seen = |n: u64| SeenFile::of(version(n));
+    let seen = |n: u64| ObservedFile::of(version(n));
     let set = |count| PathSet::new((0..count).map(|n| (SourcePath(format!("{n:03}").into_bytes()), seen(n))));
     let fragment =
         |n: u64| Fragment { path: SourcePath(vec![b'a']), version: version(1), start: n * 10, end: n * 10 + 10 };

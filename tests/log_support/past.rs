@@ -21,7 +21,7 @@ pub fn append_base(log: &mut dyn Log, at: Seq, hash: FrameHash, which: std::ops:
     for part in which {
         let chunk = body.chunks(2_500).nth(part as usize).unwrap();
         let mut bytes = Vec::new();
-        let event = Event::BaseFrame { at, hash: hash.0, part, parts, bytes: chunk.into() };
+        let event = Event::CheckpointPart { at, hash: hash.0, part, parts, bytes: chunk.into() };
         let tag = encode(&event, None, &mut bytes).unwrap();
         let mut builder = FrameBuilder::new();
         builder.push(tag.event_type, tag.version, &bytes).unwrap();
@@ -60,7 +60,7 @@ pub fn check_begins_at_16(reader: &dyn LogReader, start: Start) {
     assert_eq!(firsts(reader, 16).unwrap(), firsts(reader, 0).unwrap());
     assert_eq!(firsts(reader, 31).unwrap(), [31, 32, 33, 34]);
     for gone in [1, 14, 15] {
-        assert!(matches!(firsts(reader, gone), Err(LogError::Forgotten { begins: Seq(16) })), "{gone}");
+        assert!(matches!(firsts(reader, gone), Err(LogError::PrefixGone { begins: Seq(16) })), "{gone}");
     }
     let base = base_of(reader).unwrap().unwrap();
     assert_eq!((base.start, base.last, base.version, base.body), (start, Seq(34), 1, body()));

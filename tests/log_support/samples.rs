@@ -14,9 +14,9 @@ pub fn samples() -> Vec<Event> {
     let collection = CollectionId(Seq(4));
     let task = TaskId(Seq(251));
     let at = Timestamp(1_795_428_000_000_001);
-    let set = PathSet { root: ObjectHash([0x0b; 32]), files: 3, bytes: 65_536 };
-    let observed = Observed { version: Version::new(&[0xee; 4]).unwrap(), set: Some(set) };
-    let opaque = Observed { version: Version::new(&[1]).unwrap(), set: None };
+    let set = PathSetRef { root: ObjectHash([0x0b; 32]), files: 3, bytes: 65_536 };
+    let observed = SourceState { version: Version::new(&[0xee; 4]).unwrap(), set: Some(set) };
+    let opaque = SourceState { version: Version::new(&[1]).unwrap(), set: None };
     let delta = Some(Delta { added: 1, removed: 250, changed: 251 });
     let policy = Policy::default();
     let unlimited = Policy { attempt_timeout: AttemptTimeout(None), grace: Grace(Duration::ZERO), ..policy.clone() };
@@ -137,14 +137,14 @@ pub fn samples() -> Vec<Event> {
         let (attempt, token, fingerprint) = (65_536, TOKEN, OTHER);
         events.push(Event::CompletionRejected { collection, task, attempt, token, reason, fingerprint, wanted });
     }
-    for delivery in [Delivery::Publish, Delivery::Discard] {
+    for delivery in [DeliveryKind::Publish, DeliveryKind::Discard] {
         let (obligation, message, retry_at) = (Seq(252), "down".into(), at);
         events.push(Event::PublishFailed { collection, obligation, delivery, message, failures: 3, retry_at });
     }
     events.push(Event::Published { collection, commit: Seq(252), token: TOKEN, fingerprint: WANTED });
     events.push(Event::Discarded { collection, obligation: Seq(252) });
     let bytes = [1, 2, 3].into();
-    events.push(Event::BaseFrame { at: Seq(251), hash: [0x0d; 32], part: 1, parts: 2, bytes });
+    events.push(Event::CheckpointPart { at: Seq(251), hash: [0x0d; 32], part: 1, parts: 2, bytes });
     events.push(Event::LimitsChanged { limits: Limits::default() });
     let kinds = [("files", 2), ("k", 251)].map(|(kind, most)| (Kind::new(kind).unwrap(), most)).into();
     let prefixes = [(Name::new("eu-").unwrap(), 1)].into();

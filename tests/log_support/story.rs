@@ -33,7 +33,7 @@ fn accept_a_loss(log: &mut dyn Log) {
     let opened = Event::WriterOpened { software: "lastword 0.1.0 (story)".into() };
     let accepted = Event::DataLossAccepted { last: Seq(1), found: "the disk was replaced".into() };
     // Neither does one to a base, which stands for nothing here.
-    let base = Event::BaseFrame { at: Seq::ZERO, hash: [0; 32], part: 0, parts: 1, bytes: [].into() };
+    let base = Event::CheckpointPart { at: Seq::ZERO, hash: [0; 32], part: 0, parts: 1, bytes: [].into() };
     for event in [opened, accepted, base] {
         let mut payload = Vec::new();
         let tag = codec::encode(&event, None, &mut payload).unwrap();
@@ -93,8 +93,12 @@ impl Teller {
             d.policy = Some(Policy { attempt_timeout: AttemptTimeout(None), ..Policy::default() });
         });
         self.declare(&name, |d| d.source = Some(Source::new("lake/elsewhere/").unwrap()));
-        let seen = Seen::Failed { cause: "lake/elsewhere/ does not exist".into() };
-        self.command(Command::Observe(Observation { subject: Subject::Name(name.clone()), began: None, seen }));
+        let seen = ObservationOutcome::Failed { cause: "lake/elsewhere/ does not exist".into() };
+        self.command(Command::Observe(ObservationReport {
+            subject: Subject::Name(name.clone()),
+            began: None,
+            outcome: seen,
+        }));
         // A second one of another kind, which is dropped while it is built.
         let other = Name::new("zone \"x\"/orders").unwrap();
         self.declare(&other, |d| {
@@ -133,10 +137,10 @@ impl Teller {
         let collection = attempt.collection;
         let first = |teller: &Teller| teller.state().first_obligation(collection).map(|(_, _, o)| (o.id, o.delivery()));
         let (obligation, delivery) = first(self).unwrap();
-        let delivered = Delivered { collection, obligation, delivery };
+        let delivered = DeliveryRef { collection, obligation, delivery };
         self.command(Command::DeliveryFailed { delivered, message: "503".into() });
         while let Some((obligation, delivery)) = first(self) {
-            self.command(Command::Delivered(Delivered { collection, obligation, delivery }));
+            self.command(Command::Delivered(DeliveryRef { collection, obligation, delivery }));
         }
     }
 
@@ -191,9 +195,13 @@ impl Teller {
         self.command(Command::Declare(Box::new(declaration)));
     }
 
-    fn observe(&mut self, name: &Name, observed: Observed, delta: Delta) {
-        let seen = Seen::Content { observed, delta: Some(delta), gone: None };
-        self.command(Command::Observe(Observation { subject: Subject::Name(name.clone()), began: None, seen }));
+    fn observe(&mut self, name: &Name, observed: SourceState, delta: Delta) {
+        let seen = ObservationOutcome::Content { state: observed, delta: Some(delta), missing: None };
+        self.command(Command::Observe(ObservationReport {
+            subject: Subject::Name(name.clone()),
+            began: None,
+            outcome: seen,
+        }));
     }
 
     fn assign(&mut self) -> AttemptRef {
@@ -233,7 +241,7 @@ fn version(size: u64) -> Vec<u8> {
 }
 
 /// A path set, stored.
-fn stored(objects: &dyn Objects, files: &[(&str, u64)]) -> Observed {
+fn stored(objects: &dyn Objects, files: &[(&str, u64)]) -> SourceState {
     let root =
         tree::build(objects, files.iter().map(|(path, size)| (path.as_bytes().to_vec(), version(*size)))).unwrap();
     let mut digest = blake3::Hasher::new_derive_key("lastword 2026 path set v1");
@@ -241,8 +249,8 @@ fn stored(objects: &dyn Objects, files: &[(&str, u64)]) -> Observed {
     for (path, size) in files {
         digest.update(&(path.len() as u32).to_le_bytes()).update(path.as_bytes()).update(&version(*size));
     }
-    let set = PathSet { root: root.hash, files: root.entries, bytes: files.iter().map(|(_, size)| size).sum() };
-    Observed { version: Version::new(digest.finalize().as_bytes()).unwrap(), set: Some(set) }
+    let set = PathSetRef { root: root.hash, files: root.entries, bytes: files.iter().map(|(_, size)| size).sum() };
+    SourceState { version: Version::new(digest.finalize().as_bytes()).unwrap(), set: Some(set) }
 }
 
 /// A manifest with one segment of one fragment, stored.

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{AttemptRef, Deadline, Delivery, Timestamp};
-use lastword::core::{Collection, Obligation, Status};
+use lastword::core::vocabulary::{AttemptRef, Deadline, DeliveryKind, Timestamp};
+use lastword::core::{Collection, OutboxEntry, Status};
 
 use super::point::{Point, Voice};
 use super::world::{CONTENTS, MILLI, WORKERS, WORLDS, lease, version};
@@ -248,9 +248,9 @@ impl Point {
     }
 
     /// The commit that is to be published first.
-    pub(crate) fn publication(&self, collection: usize) -> Option<&Obligation> {
+    pub(crate) fn publication(&self, collection: usize) -> Option<&OutboxEntry> {
         let (_, _, first) = self.state.first_obligation(self.id(collection)?)?;
-        Some(first).filter(|owed| owed.delivery() == Delivery::Publish)
+        Some(first).filter(|owed| owed.delivery() == DeliveryKind::Publish)
     }
 
     /// How long it takes until something is due, and whether an attempt has overrun then.

@@ -42,15 +42,15 @@ pub(crate) enum Met {
     ParkedLostTooOften,
     Published,
     PublishFailed,
-    LookTooOld,
+    ObservationTooOld,
     Limited,
 }
 
 /// What was met on one step.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Seen(pub(crate) u64);
+pub(crate) struct MetSet(pub(crate) u64);
 
-impl Seen {
+impl MetSet {
     pub(crate) fn meet(&mut self, met: Met) {
         self.0 |= 1 << met as u8;
     }
@@ -89,7 +89,7 @@ impl Seen {
                 self.meet_if(collection.paused, Met::CommitDuringPause);
                 // It was wanted, then something else was, and then it was again.
                 let first_word = Heard { said: Said::default(), version: Some(version(0, 1)) };
-                let is_first = collection.wanted.as_ref().is_some_and(|wanted| Heard::of(&wanted.word) == first_word);
+                let is_first = collection.wanted.as_ref().is_some_and(|wanted| Heard::of(&wanted.inputs) == first_word);
                 self.meet_if(collection.generation.0 >= 3 && is_first, Met::CommitAfterReturn);
                 let is_new = recorded.event.collection(recorded.seq).is_some_and(|id| id.0.0 > SEQS.start + 2);
                 self.meet_if(is_new, Met::CommitOfRedeclared);

@@ -11,7 +11,7 @@ use lastword::describe::Describer;
 use stateright::{Checker, Model, Path, Property};
 
 use super::act::Act;
-use super::met::{Met, Seen};
+use super::met::{Met, MetSet};
 use super::point::{Broken, Part, Point};
 use super::world::{WORLDS, origin};
 
@@ -56,7 +56,7 @@ impl Small {
 
     /// Whether it has happened by now, on the way to this point or elsewhere.
     pub(crate) fn meets(&self, met: Met) -> bool {
-        self.meets_if(met, Seen(self.happened.load(Ordering::Relaxed)).has(met))
+        self.meets_if(met, MetSet(self.happened.load(Ordering::Relaxed)).has(met))
     }
 
     pub(crate) fn meets_if(&self, met: Met, is_met: bool) -> bool {

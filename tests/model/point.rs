@@ -11,7 +11,7 @@ use lastword::core::vocabulary::{
 use lastword::core::{Collection, Events, State, decide};
 
 use super::canon::canonical_hash;
-use super::met::{Met, Seen};
+use super::met::{Met, MetSet};
 use super::oracle::{Known, Oracle};
 use super::world::{COLLECTIONS, Heard, Said, WORLDS, name, origin};
 
@@ -31,7 +31,7 @@ pub(crate) struct Point {
     pub(crate) broken: Option<Broken>,
     // What does not make two points different.
     /// What was met on the last step.
-    pub(crate) just: Seen,
+    pub(crate) just: MetSet,
     pub(crate) log: Log,
     /// What [`Point::verdict`] found: each invariant asks.
     pub(crate) verdict: OnceLock<Result<(), Broken>>,
@@ -108,7 +108,7 @@ impl Point {
             voices: Vec::new(),
             oracle,
             broken: None,
-            just: Seen::default(),
+            just: MetSet::default(),
             log: origin.log.clone(),
             verdict: OnceLock::new(),
         };

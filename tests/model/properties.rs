@@ -61,7 +61,7 @@ pub(crate) fn encounters() -> Vec<Property<Small>> {
         Property::sometimes("parked because it was lost too often", |m, _| m.meets(Met::ParkedLostTooOften)),
         Property::sometimes("a commit is published", |m, _| m.meets(Met::Published)),
         Property::sometimes("a commit cannot be published", |m, _| m.meets(Met::PublishFailed)),
-        Property::sometimes("a look is refused", |m, _| m.meets(Met::LookTooOld)),
+        Property::sometimes("a look is refused", |m, _| m.meets(Met::ObservationTooOld)),
         Property::sometimes("a limit keeps a task from starting", |m, p: &Point| {
             m.meets_if(Met::Limited, p.is_limited())
         }),

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use lastword::core::vocabulary::{
-    Assign, AttemptRef, Built, Command, Completion, Deadline, Declaration, Delivered, Delivery, FailureClass,
-    FailureReport, Fingerprint, Observation, Seen, Subject,
+    Assign, AttemptRef, Built, Command, Completion, Deadline, Declaration, DeliveryKind, DeliveryRef, FailureClass,
+    FailureReport, Fingerprint, ObservationOutcome, ObservationReport, Subject,
 };
 
 use super::act::{Act, Tried};
@@ -15,10 +15,10 @@ use super::world::{COLLECTIONS, EMPTY, Heard, LEASED, Said, WORLDS, duties, leas
 impl Point {
     /// Whether it makes any difference: what is refused without a trace does not.
     pub(crate) fn act(&mut self, act: Act) -> bool {
-        (self.just, self.verdict) = (met::Seen::default(), OnceLock::new());
+        (self.just, self.verdict) = (met::MetSet::default(), OnceLock::new());
         self.left -= u8::from(act.costs());
         let happened = self.happen(act);
-        self.forget();
+        self.truncate_prefix();
         self.compare_words();
         happened || self.broken.is_some()
     }
@@ -53,9 +53,9 @@ impl Point {
                 true
             }
             Act::FailLook(collection) => {
-                let seen = Seen::Failed { cause: "gone".into() };
+                let seen = ObservationOutcome::Failed { cause: "gone".into() };
                 let subject = Subject::Name(name(collection).clone());
-                self.must(&Command::Observe(Observation { subject, began: None, seen }))
+                self.must(&Command::Observe(ObservationReport { subject, began: None, outcome: seen }))
             }
             Act::Respec(collection) => self.change(collection, |said| said.spec = 1 - said.spec),
             Act::Resource(collection) => self.change(collection, |said| said.source = 1 - said.source),
@@ -109,8 +109,8 @@ impl Point {
         let Some(look) = self.ends[collection].look.take() else { return false };
         let (subject, began) = (Subject::Id(look.of), Some(look.began));
         let seen = seen(look.version);
-        match self.say(&Command::Observe(Observation { subject, began, seen })) {
-            Err(_) => self.just.meet(Met::LookTooOld),
+        match self.say(&Command::Observe(ObservationReport { subject, began, outcome: seen })) {
+            Err(_) => self.just.meet(Met::ObservationTooOld),
             Ok(_) if look.began < self.ends[collection].heard_at => {
                 self.fail("LatestNotLost", "a look that is older than the last word is believed");
             }
@@ -155,13 +155,13 @@ impl Point {
         let Some(heard) = self.ends[collection].heard else { return false };
         // It looked where its own word had sent it. That is not always the last one that was said.
         let wanted = self.state.collection(attempt.collection).and_then(|collection| collection.wanted.as_ref());
-        let Some(own) = wanted.map(|wanted| Heard::of(&wanted.word)) else { return false };
+        let Some(own) = wanted.map(|wanted| Heard::of(&wanted.inputs)) else { return false };
         let is_last = own.said == heard.said;
         let known = if is_last { heard } else { own };
         let found = version(own.said.source, self.ends[collection].content);
         let news = (known.version != Some(found)).then(|| {
             let subject = Subject::Name(name(collection).clone());
-            Box::new(Observation { subject, began: None, seen: seen(found) })
+            Box::new(ObservationReport { subject, began: None, outcome: seen(found) })
         });
         if news.is_some() && is_last {
             // It is believed, whatever becomes of it.
@@ -173,7 +173,7 @@ impl Point {
 
     fn publish(&mut self, index: usize, well: bool) -> bool {
         let (Some(collection), Some(owed)) = (self.id(index), self.publication(index)) else { return false };
-        let delivered = Delivered { collection, obligation: owed.id, delivery: Delivery::Publish };
+        let delivered = DeliveryRef { collection, obligation: owed.id, delivery: DeliveryKind::Publish };
         self.must(&if well {
             Command::Delivered(delivered)
         } else {
@@ -224,7 +224,7 @@ impl Point {
 
     /// Drops voices that make no difference any more: whoever has spoken repeats only what it said last, and nothing
     /// once nothing more may go wrong.
-    fn forget(&mut self) {
+    fn truncate_prefix(&mut self) {
         let last = |index: usize, voices: &[Voice]| {
             let of = voices[index].attempt.collection;
             voices[index + 1..].iter().all(|later| later.attempt.collection != of || !later.has_spoken)

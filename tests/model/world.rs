@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    AttemptTimeout, Coalesce, Command, Content, Declaration, Duties, EmptySource, Epoch, Fingerprint, Grace, Kind,
-    Limits, Name, ObjectHash, Observed, OnChange, PathSet, Policy, Recorded, Resync, Retry, Seen, Source, Spec,
-    Timestamp, Version, Word, WorkerName,
+    AttemptTimeout, Coalesce, Command, Content, Declaration, Duties, EmptySource, Epoch, Fingerprint, Grace, Inputs,
+    Kind, Limits, Name, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy, Recorded, Resync, Retry, Source,
+    SourceState, Spec, Timestamp, Version, WorkerName,
 };
 use lastword::core::{Events, State, decide};
 
@@ -174,9 +174,9 @@ pub(crate) fn version(source: u8, content: u8) -> u8 {
 const VERSIONS: u8 = 6;
 
 impl Heard {
-    pub(crate) fn of(word: &Word) -> Heard {
-        let said = Said { source: Said::source_of(&word.source), spec: Said::spec_of(&word.spec) };
-        let version = match &word.content {
+    pub(crate) fn of(inputs: &Inputs) -> Heard {
+        let said = Said { source: Said::source_of(&inputs.source), spec: Said::spec_of(&inputs.spec) };
+        let version = match &inputs.content {
             Content::Observed(observed) => Some(observed.version.as_bytes()[0]),
             Content::Unknown | Content::Unversioned => None,
         };
@@ -200,18 +200,18 @@ impl Heard {
 }
 
 fn fingerprint(said: Said, version: u8) -> Option<Fingerprint> {
-    Word { source: said.source(), spec: said.spec(), content: Content::Observed(observed(version).into()) }
+    Inputs { source: said.source(), spec: said.spec(), content: Content::Observed(observed(version).into()) }
         .fingerprint()
 }
 
-fn observed(version: u8) -> Observed {
+fn observed(version: u8) -> SourceState {
     let files = u64::from(version % 3);
-    let set = PathSet { root: ObjectHash([version; 32]), files, bytes: files };
-    Observed { version: Version::new(&[version]).unwrap(), set: Some(set) }
+    let set = PathSetRef { root: ObjectHash([version; 32]), files, bytes: files };
+    SourceState { version: Version::new(&[version]).unwrap(), set: Some(set) }
 }
 
-pub(crate) fn seen(version: u8) -> Seen {
-    Seen::Content { observed: observed(version), delta: None, gone: None }
+pub(crate) fn seen(version: u8) -> ObservationOutcome {
+    ObservationOutcome::Content { state: observed(version), delta: None, missing: None }
 }
 
 pub(crate) fn name(collection: usize) -> &'static Name {

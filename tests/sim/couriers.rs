@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, Delivered, Epoch, Event, ObjectHash, Recorded, Seq, Token,
+    Built, CollectionId, Command, DeliveryRef, Epoch, Event, ObjectHash, Recorded, Seq, Token,
 };
-use lastword::core::{Applied, Leaving, Owed};
+use lastword::core::{Applied, DiscardSet, OutboxItem};
 use lastword::external::{self, BuildError, Discard, Segment, SegmentBuilder, SegmentId, SegmentJob, VerifyError};
 
 use super::dice::Dice;
@@ -61,7 +61,7 @@ impl Destination {
         assert!(in_order, "PublishedInOrder: {before:?}, then {} under {}", commit.seq, commit.token);
     }
 
-    fn discard(&mut self, id: CollectionId, leaving: &Leaving, running: Option<Token>) {
+    fn discard(&mut self, id: CollectionId, leaving: &DiscardSet, running: Option<Token>) {
         let of = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| token_of(built.output.as_deref()?));
         let mut removed: BTreeSet<Token> = leaving.tokens.iter().copied().collect();
         removed.extend(of(&leaving.before));
@@ -128,7 +128,7 @@ pub(crate) fn contents<'a>(parts: impl Iterator<Item = (String, u64, u64, &'a [u
 
 impl SegmentBuilder for Shelf {
     fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-        job.checkpoint()?;
+        job.check_stop()?;
         let mut files = Vec::new();
         for fragment in job.fragments {
             let file = job.open(fragment)?;
@@ -182,27 +182,27 @@ impl Sim {
         }
     }
 
-    fn errand(&self, id: CollectionId) -> Delivered {
+    fn errand(&self, id: CollectionId) -> DeliveryRef {
         let (_, _, first) = self.state().first_obligation(id).unwrap();
-        Delivered { collection: id, obligation: first.id, delivery: first.delivery() }
+        DeliveryRef { collection: id, obligation: first.id, delivery: first.delivery() }
     }
 
     /// Does what is owed first.
-    fn deliver(&mut self, id: CollectionId) -> Delivered {
+    fn deliver(&mut self, id: CollectionId) -> DeliveryRef {
         let delivered = self.errand(id);
         let (_, kind, first) = self.state().first_obligation(id).unwrap();
         let (kind, owed) = (kind.clone(), first.owed.clone());
         let running = self.collection(id).and_then(|collection| Some(collection.status.attempt()?.token));
         match owed {
-            Owed::Publish(commit) => self.destination.publish(id, &commit),
-            Owed::Discard(leaving) if Sim::is_files(&kind) => {
+            OutboxItem::Publish(commit) => self.destination.publish(id, &commit),
+            OutboxItem::Discard(leaving) if Sim::is_files(&kind) => {
                 let root = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| built.manifest);
                 let (before, after) = (root(&leaving.before), root(&leaving.after));
                 let shelf = self.destination.shelf.clone();
                 external::discard(&shelf, &*self.objects, &leaving.tokens, before, after).unwrap();
                 self.assert_live_segments(id);
             }
-            Owed::Discard(leaving) => self.destination.discard(id, &leaving, running),
+            OutboxItem::Discard(leaving) => self.destination.discard(id, &leaving, running),
         }
         delivered
     }
@@ -216,7 +216,7 @@ impl Sim {
     }
 
     /// A courier comes back.
-    pub(crate) fn served(&mut self, delivered: Delivered, fails: bool, process: u32) {
+    pub(crate) fn served(&mut self, delivered: DeliveryRef, fails: bool, process: u32) {
         if process == self.process {
             self.destination.in_flight.remove(&delivered.collection);
         }
@@ -258,7 +258,7 @@ impl Sim {
     }
 
     /// An attempt that was given up goes on making outputs, as long as the log holds it for possible.
-    pub(crate) fn haunt(&mut self, job: &Job) {
+    pub(crate) fn add_zombie(&mut self, job: &Job) {
         let (id, token) = (job.attempt.collection, job.attempt.token);
         let of_collection = self.collection(id).and_then(|collection| collection.obligations.as_deref());
         let of_orphan = self.state().orphans().find(|(orphan, _)| *orphan == id).map(|(_, orphan)| &orphan.obligations);

@@ -148,8 +148,8 @@ impl Log for SimLog {
         self.inner.reader()
     }
 
-    fn forget(&mut self, start: Start) -> Result<(), LogError> {
-        self.inner.forget(start)
+    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
+        self.inner.truncate_prefix(start)
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

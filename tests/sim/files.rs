@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lastword::core::vocabulary::{
-    Built, Command, Completion, Content, Delta, FailureClass, Observed, PathSet, Seen, SegmentCounts, Version,
+    Built, Command, Completion, Content, Delta, FailureClass, ObservationOutcome, PathSetRef, SegmentCounts,
+    SourceState, Version,
 };
 use lastword::external::{
-    self, Build, BuildError, ExternalSpec, Interrupted, Look, Manifest, RowRange, Segment, SegmentId, SourceUri,
+    self, Build, BuildError, ExternalSpec, Interrupted, Manifest, RowRange, Scan, Segment, SegmentId, SourceUri,
     StoredSet, build, load_set, never_interrupted, store_set,
 };
 use lastword::objects::Objects;
@@ -16,18 +17,18 @@ use lastword::objects::Objects;
 use super::couriers::contents;
 use super::lake::{Rows, ranges};
 use super::sim::Sim;
-use super::witness::Seen as Witnessed;
+use super::witness::Witnessed;
 use super::workers::Job;
 
 impl Sim {
     /// Builds a collection of files, as the worker of external collections does.
     pub(crate) fn build(&mut self, job: &Job) -> Command {
-        let (text, token) = (job.word.source.as_str().to_owned(), job.attempt.token);
+        let (text, token) = (job.inputs.source.as_str().to_owned(), job.attempt.token);
         let source = SourceUri::parse(&text).unwrap().resolve("".as_ref()).unwrap();
-        let spec = ExternalSpec::parse(job.word.spec.as_str()).unwrap();
-        let Content::Observed(wanted) = &job.word.content else { panic!("{text} is built unobserved") };
-        let set = |observed: &Observed| load_set(&*self.objects, observed.set.unwrap().root).unwrap();
-        let applied = job.applied.as_deref().and_then(|applied| match &applied.word.content {
+        let spec = ExternalSpec::parse(job.inputs.spec.as_str()).unwrap();
+        let Content::Observed(wanted) = &job.inputs.content else { panic!("{text} is built unobserved") };
+        let set = |observed: &SourceState| load_set(&*self.objects, observed.set.unwrap().root).unwrap();
+        let applied = job.applied.as_deref().and_then(|applied| match &applied.inputs.content {
             Content::Observed(observed) => Some(set(observed)),
             Content::Unversioned | Content::Unknown => None,
         });
@@ -54,7 +55,7 @@ impl Sim {
             builder: &shelf,
             parallel: 1,
             leftovers: &leftovers,
-            checkpoint: &|| if interrupted { Err(Interrupted) } else { never_interrupted() },
+            stop_check: &|| if interrupted { Err(Interrupted) } else { never_interrupted() },
             progress: &|_| (),
             now: &|| wall,
         };
@@ -74,7 +75,7 @@ impl Sim {
                 let (attempt, fingerprint) = (job.attempt, job.fingerprint);
                 Command::Complete(Box::new(Completion { attempt, fingerprint, result }))
             }
-            Err(BuildError::Moved { look }) => {
+            Err(BuildError::Moved { scan: look }) => {
                 let seen = self.store(&look, Some(&known));
                 self.moved(job, seen)
             }
@@ -88,12 +89,16 @@ impl Sim {
         }
     }
 
-    fn store(&self, look: &Look, known: Option<&external::PathSet>) -> Seen {
+    fn store(&self, look: &Scan, known: Option<&external::PathSet>) -> ObservationOutcome {
         let StoredSet { root, files, bytes, difference } = store_set(&*self.objects, &look.set, known).unwrap();
-        let set = Some(PathSet { root, files, bytes });
-        let observed = Observed { version: Version::new(&look.version).unwrap(), set };
+        let set = Some(PathSetRef { root, files, bytes });
+        let observed = SourceState { version: Version::new(&look.version).unwrap(), set };
         let external::Difference { added, removed, changed } = difference;
-        Seen::Content { observed, delta: Some(Delta { added, removed, changed }), gone: look.gone }
+        ObservationOutcome::Content {
+            state: observed,
+            delta: Some(Delta { added, removed, changed }),
+            missing: look.missing,
+        }
     }
 
     /// A segment is this attempt's own, or was committed before, or is a leftover that was offered.

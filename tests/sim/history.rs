@@ -175,17 +175,17 @@ impl Sim {
         let Some(mut base) = self.copies.base.take() else { return };
         if let (Some(first), true) = (base.first, base.written == base.parts.len()) {
             let start = Start { seq: base.at.seq, hash: base.at.hash, base: first };
-            self.writer().forget(start).unwrap().unwrap_or_else(|error| panic!("{error}"));
+            self.writer().truncate_prefix(start).unwrap().unwrap_or_else(|error| panic!("{error}"));
             self.counts.add("prefixes deleted");
             let found = replay::state_at(self.disk.reader(), Until::Seq(Seq(start.seq.0 - 1)));
-            let is_told = matches!(found, Err(ReplayError::Log(LogError::Forgotten { .. })));
+            let is_told = matches!(found, Err(ReplayError::Log(LogError::PrefixGone { .. })));
             assert!(is_told, "what was deleted is not told as such: {:?}", found.map(|state| state.last()));
             return;
         }
         let part = u32::try_from(base.written).unwrap();
         let (at, hash, parts) = (base.at.seq, base.at.hash.0, u32::try_from(base.parts.len()).unwrap());
         let bytes = base.parts[base.written].clone();
-        let seq = self.writer().append(Event::BaseFrame { at, hash, part, parts, bytes }).unwrap();
+        let seq = self.writer().append(Event::CheckpointPart { at, hash, part, parts, bytes }).unwrap();
         base.first.get_or_insert(seq);
         base.written += 1;
         self.copies.base = Some(base);

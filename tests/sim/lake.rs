@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lastword::core::vocabulary::Timestamp;
 use lastword::external::{
-    Checkpoint, FileReader, Format, FormatError, Instant, Listing, RowRange, Source, SourcePath, Stat, Store,
+    FileReader, Format, FormatError, Instant, Listing, RowRange, SourceLocation, SourcePath, Stat, StopCheck, Store,
     StoreError,
 };
 
@@ -195,7 +195,7 @@ impl Directories {
         }
     }
 
-    fn readable(&self, source: &Source) -> Result<&Files, StoreError> {
+    fn readable(&self, source: &SourceLocation) -> Result<&Files, StoreError> {
         let what = source.path().display().to_string();
         match self.troubles.get(&what) {
             Some(&"gone") => Err(StoreError::Missing { what }),
@@ -206,21 +206,26 @@ impl Directories {
 }
 
 impl Store for Lake {
-    fn list(&self, source: &Source, checkpoint: Checkpoint<'_>) -> Result<Listing, StoreError> {
-        checkpoint()?;
+    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
+        stop_check()?;
         let mut held = self.held();
         held.called();
         Ok(held.readable(source)?.iter().map(|(path, file)| (path.clone(), file.stat)).collect())
     }
 
-    fn stat(&self, source: &Source, path: &SourcePath) -> Result<Stat, StoreError> {
+    fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
         let mut held = self.held();
         held.called();
         let found = held.readable(source)?.get(path).map(|file| file.stat);
         found.ok_or_else(|| StoreError::Moved { path: path.clone() })
     }
 
-    fn open(&self, source: &Source, path: &SourcePath, listed: &Stat) -> Result<Box<dyn FileReader>, StoreError> {
+    fn open(
+        &self,
+        source: &SourceLocation,
+        path: &SourcePath,
+        listed: &Stat,
+    ) -> Result<Box<dyn FileReader>, StoreError> {
         let mut held = self.held();
         held.called();
         let found = held.readable(source)?.get(path).filter(|file| file.stat == *listed);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    CollectionId, Command, Event, Observation, Observed, PathSet, Recorded, Seen, Seq, Subject, Version,
+    CollectionId, Command, Event, ObservationOutcome, ObservationReport, PathSetRef, Recorded, Seq, SourceState,
+    Subject, Version,
 };
 use lastword::objects::{Objects, tree};
-use lastword::worker::{Look, Worker};
+use lastword::worker::{ObserveRequest, Worker};
 
 use super::queue::Happening;
 use super::sim::{Number, Sim};
@@ -39,24 +40,24 @@ struct Entry {
 
 impl Number {
     /// What a look sees, if `sets` are the files behind each content.
-    fn seen(&self, sets: &[PathSet]) -> Seen {
+    fn seen(&self, sets: &[PathSetRef]) -> ObservationOutcome {
         let Number { content, trouble } = *self;
         if let Some(cause) = trouble {
-            return Seen::Failed { cause: cause.into() };
+            return ObservationOutcome::Failed { cause: cause.into() };
         }
         let set = Some(sets[usize::from(content)]);
-        let observed = Observed { version: Version::new(&[content]).unwrap(), set };
+        let observed = SourceState { version: Version::new(&[content]).unwrap(), set };
         // Content 1 has lost most of what any other has.
-        Seen::Content { observed, delta: None, gone: Some(if content == 1 { 11 } else { 0 }) }
+        ObservationOutcome::Content { state: observed, delta: None, missing: Some(if content == 1 { 11 } else { 0 }) }
     }
 }
 
 /// The files behind each number: real objects, since the log names them.
-pub(crate) fn sets_of_numbers(objects: &dyn Objects) -> Vec<PathSet> {
+pub(crate) fn sets_of_numbers(objects: &dyn Objects) -> Vec<PathSetRef> {
     let set = |content: u8| {
         let files = if content == 0 { 0 } else { FILES };
         let entries = (0..files).map(|file| (vec![u8::try_from(file).unwrap()], vec![content]));
-        PathSet { root: tree::build(objects, entries).unwrap().hash, files, bytes: files }
+        PathSetRef { root: tree::build(objects, entries).unwrap().hash, files, bytes: files }
     };
     (0..NUMBERS).map(set).collect()
 }
@@ -89,14 +90,19 @@ impl Sim {
     }
 
     /// A look comes back.
-    pub(crate) fn looked(&mut self, id: CollectionId, began: Seq, seen: Option<(Seen, Option<Duration>)>) {
+    pub(crate) fn looked(
+        &mut self,
+        id: CollectionId,
+        began: Seq,
+        seen: Option<(ObservationOutcome, Option<Duration>)>,
+    ) {
         if self.collection(id).is_none() {
             self.looks.of.remove(&id);
             return;
         }
-        let (seen, look_again) = seen.unwrap_or_else(|| self.look(id));
-        let failed = matches!(seen, Seen::Failed { .. });
-        let observation = Observation { subject: Subject::Id(id), began: Some(began), seen };
+        let (seen, observe_again) = seen.unwrap_or_else(|| self.look(id));
+        let failed = matches!(seen, ObservationOutcome::Failed { .. });
+        let observation = ObservationReport { subject: Subject::Id(id), began: Some(began), outcome: seen };
         let accepted = self.say(Command::Observe(observation.clone()));
         if self.dice.chance(self.weather.twice) {
             let late = self.dice.millis(0, 10_000);
@@ -108,7 +114,7 @@ impl Sim {
         if accepted {
             entry.began = Some(began);
         }
-        let later = look_again.or(failed.then_some(AFTER_FAILURE));
+        let later = observe_again.or(failed.then_some(AFTER_FAILURE));
         if again {
             self.ask_for_look(id);
         } else if let Some(span) = later {
@@ -123,12 +129,12 @@ impl Sim {
     }
 
     /// What a source that is a number holds now.
-    pub(crate) fn see_number(&self, source: &str) -> Seen {
+    pub(crate) fn see_number(&self, source: &str) -> ObservationOutcome {
         self.number(source).seen(&self.sets)
     }
 
     /// Looks now, as the kind of the collection does.
-    pub(crate) fn look(&mut self, id: CollectionId) -> (Seen, Option<Duration>) {
+    pub(crate) fn look(&mut self, id: CollectionId) -> (ObservationOutcome, Option<Duration>) {
         let collection = self.collection(id).unwrap();
         let source = collection.latest.source.clone();
         if !Sim::is_files(&collection.kind) {
@@ -139,7 +145,7 @@ impl Sim {
         if !self.is_calm && self.dice.chance(100) {
             self.lake.ambush(source.as_str(), self.clock.wall, self.clock.stretch, &mut self.dice);
         }
-        let sight = self.external.observer().unwrap().look(&Look {
+        let observation = self.external.observer().unwrap().observe(&ObserveRequest {
             name: &name,
             source: &source,
             spec: &spec,
@@ -149,12 +155,16 @@ impl Sim {
             wall: self.clock.wall,
         });
         self.lake.end_ambush();
-        match sight {
-            Ok(sight) => {
-                let seen = Seen::Content { observed: sight.observed, delta: sight.delta, gone: sight.gone };
-                (seen, sight.look_again)
+        match observation {
+            Ok(observation) => {
+                let seen = ObservationOutcome::Content {
+                    state: observation.state,
+                    delta: observation.delta,
+                    missing: observation.missing,
+                };
+                (seen, observation.observe_again)
             }
-            Err(error) => (Seen::Failed { cause: error.0.into() }, None),
+            Err(error) => (ObservationOutcome::Failed { cause: error.0.into() }, None),
         }
     }
 

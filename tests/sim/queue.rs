@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{AttemptRef, CollectionId, Command, Delivered, Seen, Seq, Token};
+use lastword::core::vocabulary::{AttemptRef, CollectionId, Command, DeliveryRef, ObservationOutcome, Seq, Token};
 
 /// Something that happens at a moment of its own.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) enum Happening {
     /// A look at the source of a collection is due.
     LookDue(CollectionId),
     /// A look comes back; without a sight it looks only now.
-    Looked { id: CollectionId, began: Seq, seen: Option<(Seen, Option<Duration>)> },
+    Looked { id: CollectionId, began: Seq, seen: Option<(ObservationOutcome, Option<Duration>)> },
     /// The worker of an attempt is through.
     Finishes(Token),
     /// The worker of an attempt has noticed that it was told to stop.
@@ -29,7 +29,7 @@ pub(crate) enum Happening {
     /// The lease of an attempt runs out.
     LeaseOut(AttemptRef),
     /// A courier comes back.
-    Served { delivered: Delivered, fails: bool },
+    Served { delivered: DeliveryRef, fails: bool },
     /// A destination is asked whether a commit is still there.
     Verifies(CollectionId),
     /// A second reader takes a snapshot.

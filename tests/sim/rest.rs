@@ -2,7 +2,7 @@
 //! sources hold.
 
 use lastword::core::vocabulary::{
-    AttemptTimeout, CollectionId, Command, Content as Seen, Declaration, Limits, Name, ParkCause, Policy, Resync,
+    AttemptTimeout, CollectionId, Command, Content as LogContent, Declaration, Limits, Name, ParkCause, Policy, Resync,
 };
 use lastword::core::{Condition, Parking};
 use lastword::log::Keep;
@@ -11,7 +11,7 @@ use lastword::replay;
 use super::queue::Happening;
 use super::sim::Sim;
 use super::weather::Weather;
-use super::witness::{Content, Word};
+use super::witness::{Content, InputsSeen};
 
 impl Sim {
     /// Storm, calm, and every check at the end.
@@ -89,12 +89,12 @@ impl Sim {
         let seen = &self.witness.of[&id];
         let collection = self.collection(id).unwrap();
         let content = match &collection.latest.content {
-            Seen::Unversioned => Content::Unversioned,
-            Seen::Unknown => Content::Unknown,
-            Seen::Observed(observed) => Content::Known(observed.version.clone()),
+            LogContent::Unversioned => Content::Unversioned,
+            LogContent::Unknown => Content::Unknown,
+            LogContent::Observed(observed) => Content::Known(observed.version.clone()),
         };
         let (source, spec) = (collection.latest.source.as_str().into(), collection.latest.spec.as_str().into());
-        assert_eq!(Word { source, spec, content }, seen.latest, "LatestNotLost: {}", seen.name);
+        assert_eq!(InputsSeen { source, spec, content }, seen.latest, "LatestNotLost: {}", seen.name);
         if let (Content::Known(version), false) = (&seen.latest.content, Sim::is_files(&seen.kind)) {
             let now = [self.number(&seen.latest.source).content];
             assert_eq!(version.as_bytes(), now, "LatestNotLost: {} was not looked at", seen.name);

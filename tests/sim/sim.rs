@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{CollectionId, Command, Kind, Limits, Name, PathSet, Recorded, Timestamp};
+use lastword::core::vocabulary::{CollectionId, Command, Kind, Limits, Name, PathSetRef, Recorded, Timestamp};
 use lastword::core::{Collection, State};
 use lastword::external::External;
 use lastword::log::{Keep, Position};
@@ -45,7 +45,7 @@ pub(crate) struct Sim {
     pub(crate) numbers: Vec<Number>,
     pub(crate) objects: Arc<MemoryObjects>,
     /// The files behind the contents of sources that are numbers.
-    pub(crate) sets: Vec<PathSet>,
+    pub(crate) sets: Vec<PathSetRef>,
     pub(crate) external: External,
     pub(crate) looks: Looks,
     pub(crate) workers: Workers,

@@ -15,7 +15,7 @@ use lastword::core::vocabulary::{
 pub(crate) struct Witness {
     pub(crate) last: Seq,
     at: Timestamp,
-    pub(crate) of: BTreeMap<CollectionId, Seen>,
+    pub(crate) of: BTreeMap<CollectionId, Witnessed>,
     names: BTreeMap<Name, CollectionId>,
     /// Attempts that hold a worker.
     open: BTreeMap<Token, (AttemptRef, Duties)>,
@@ -32,12 +32,12 @@ pub(crate) struct Witness {
 
 /// One collection, as the events tell it.
 #[derive(Clone)]
-pub(crate) struct Seen {
+pub(crate) struct Witnessed {
     pub(crate) name: Name,
     pub(crate) kind: Kind,
     pub(crate) versioned: bool,
-    pub(crate) latest: Word,
-    wanted: Word,
+    pub(crate) latest: InputsSeen,
+    wanted: InputsSeen,
     held: bool,
     pub(crate) paused: bool,
     pub(crate) parked: bool,
@@ -62,7 +62,7 @@ pub(crate) struct Commit {
 
 /// What a collection is to be built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Word {
+pub(crate) struct InputsSeen {
     pub(crate) source: String,
     pub(crate) spec: String,
     pub(crate) content: Content,
@@ -76,7 +76,7 @@ pub(crate) enum Content {
     Known(Version),
 }
 
-impl Word {
+impl InputsSeen {
     /// As log-format.md says it, from scratch.
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         let mut bytes = Vec::new();
@@ -99,7 +99,7 @@ impl Word {
     }
 }
 
-impl Seen {
+impl Witnessed {
     fn admit(&mut self, admission: Admission) {
         let Admission::Admitted { wanted, generation } = admission else { return };
         let before = self.wanted.fingerprint();
@@ -163,11 +163,11 @@ impl Witness {
             }
             Event::CollectionDeclared { name, kind, source, spec, versioned, wanted, .. } => {
                 let content = if *versioned { Content::Unknown } else { Content::Unversioned };
-                let latest = Word { source: source.as_str().into(), spec: spec.as_str().into(), content };
+                let latest = InputsSeen { source: source.as_str().into(), spec: spec.as_str().into(), content };
                 assert_eq!(latest.fingerprint(), *wanted, "LastWord: a new collection wants something else");
                 let id = CollectionId(recorded.seq);
                 assert_eq!(self.names.insert(name.clone(), id), None, "a name was given to two collections");
-                self.of.insert(id, Seen::declared(name, kind, *versioned, latest));
+                self.of.insert(id, Witnessed::declared(name, kind, *versioned, latest));
             }
             event => {
                 self.see_word(event, recorded.seq);
@@ -202,7 +202,7 @@ impl Witness {
                 let before = seen.wanted.fingerprint();
                 let same_source = seen.wanted.source == seen.latest.source;
                 let content = if same_source { seen.wanted.content.clone() } else { Content::Unknown };
-                seen.wanted = Word { content, ..seen.latest.clone() };
+                seen.wanted = InputsSeen { content, ..seen.latest.clone() };
                 if let Admission::Admitted { wanted, generation } = *admission {
                     seen.follow(before, wanted, generation);
                 }
@@ -322,7 +322,7 @@ impl Witness {
                 let could = current && now == Some(*fingerprint);
                 let live = seen.and_then(|seen| seen.live).map(|(live, _)| live);
                 assert!(!could || live != Some(*task), "the completion of the current attempt was refused");
-                let committed = |seen: &&Seen| {
+                let committed = |seen: &&Witnessed| {
                     seen.applied.as_ref().is_some_and(|done| (done.token, done.fingerprint) == (*token, *fingerprint))
                 };
                 let expected = match seen {
@@ -351,9 +351,9 @@ impl Witness {
     }
 }
 
-impl Seen {
-    fn declared(name: &Name, kind: &Kind, versioned: bool, latest: Word) -> Seen {
-        Seen {
+impl Witnessed {
+    fn declared(name: &Name, kind: &Kind, versioned: bool, latest: InputsSeen) -> Witnessed {
+        Witnessed {
             name: name.clone(),
             kind: kind.clone(),
             versioned,

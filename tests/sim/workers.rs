@@ -7,7 +7,8 @@ use std::time::Duration;
 use lastword::core::Applied;
 use lastword::core::vocabulary::{
     AttemptRef, Built, CollectionId, Command, Completion, Content, Duties, EndReason, Event, FailureClass,
-    FailureReport, Fingerprint, Kind, Name, Observation, Recorded, Seen, Stopping, Subject, Token, Word, WorkerName,
+    FailureReport, Fingerprint, Inputs, Kind, Name, ObservationOutcome, ObservationReport, Recorded, Stopping, Subject,
+    Token, WorkerName,
 };
 use lastword::external::Segment;
 
@@ -37,7 +38,7 @@ pub(crate) struct Job {
     pub(crate) attempt: AttemptRef,
     pub(crate) name: Name,
     pub(crate) kind: Kind,
-    pub(crate) word: Arc<Word>,
+    pub(crate) inputs: Arc<Inputs>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) applied: Option<Box<Applied>>,
     pub(crate) leftovers: Vec<Token>,
@@ -46,7 +47,7 @@ pub(crate) struct Job {
     is_deaf: bool,
     was_told: bool,
     /// What it read of its source when it began.
-    read: Option<Seen>,
+    read: Option<ObservationOutcome>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,11 +154,11 @@ impl Sim {
         let attempt = running.attempt_of(id);
         assert_eq!(attempt.token, token, "an attempt was started that is not running");
         let anew = running.task.rebuild;
-        let (word, fingerprint) = (Arc::clone(&wanted.word), wanted.fingerprint);
+        let (inputs, fingerprint) = (Arc::clone(&wanted.inputs), wanted.fingerprint);
         let (name, kind) = (collection.name.clone(), collection.kind.clone());
         let applied = collection.applied.clone().filter(|_| !anew);
         let leftovers = if anew { Vec::new() } else { collection.leftovers().to_vec() };
-        let read = (!Sim::is_files(&kind)).then(|| self.see_number(word.source.as_str()));
+        let read = (!Sim::is_files(&kind)).then(|| self.see_number(inputs.source.as_str()));
         let (habit, is_deaf) = self.habit(worker);
         let worker = worker.clone();
         let was_told = false;
@@ -171,8 +172,20 @@ impl Sim {
         } else if is_far(&worker) {
             self.after(LEASE, Happening::LeaseOut(attempt));
         }
-        let job =
-            Job { attempt, name, kind, word, fingerprint, applied, leftovers, worker, habit, is_deaf, was_told, read };
+        let job = Job {
+            attempt,
+            name,
+            kind,
+            inputs,
+            fingerprint,
+            applied,
+            leftovers,
+            worker,
+            habit,
+            is_deaf,
+            was_told,
+            read,
+        };
         self.workers.jobs.insert(token, job);
     }
 
@@ -229,7 +242,7 @@ impl Sim {
         let holds = self.workers.slots.get(&job.worker) == Some(&Some(token));
         self.workers.let_go(token);
         if !holds && !is_far(&job.worker) {
-            self.haunt(&job);
+            self.add_zombie(&job);
         }
         let command = self.outcome(&job);
         self.say(command.clone());
@@ -268,15 +281,15 @@ impl Sim {
     /// Builds from a number: it has to be the one that is wanted, at the beginning and at the end.
     fn count(&mut self, job: &Job) -> Command {
         let AttemptRef { collection, token, .. } = job.attempt;
-        let now = self.see_number(job.word.source.as_str());
-        let content = match (&job.word.content, &now, &job.read) {
+        let now = self.see_number(job.inputs.source.as_str());
+        let content = match (&job.inputs.content, &now, &job.read) {
             (Content::Unversioned, ..) => "unversioned".to_owned(),
-            (Content::Observed(wanted), Seen::Content { observed, .. }, Some(Seen::Content { observed: read, .. }))
-                if wanted.version == observed.version && wanted.version == read.version =>
-            {
-                read.version.to_string()
-            }
-            (_, Seen::Failed { cause }, _) => return self.fails(job, FailureClass::Transient, cause),
+            (
+                Content::Observed(wanted),
+                ObservationOutcome::Content { state: observed, .. },
+                Some(ObservationOutcome::Content { state: read, .. }),
+            ) if wanted.version == observed.version && wanted.version == read.version => read.version.to_string(),
+            (_, ObservationOutcome::Failed { cause }, _) => return self.fails(job, FailureClass::Transient, cause),
             _ => return self.moved(job, now.clone()),
         };
         let output = Some(format!("{token} {content} {collection}").into());
@@ -289,13 +302,17 @@ impl Sim {
     }
 
     /// The source is not what is wanted: as the engine reports it, which knows of later looks.
-    pub(crate) fn moved(&mut self, job: &Job, seen: Seen) -> Command {
+    pub(crate) fn moved(&mut self, job: &Job, seen: ObservationOutcome) -> Command {
         let AttemptRef { collection, token, .. } = job.attempt;
         let observation = if self.looked_since(collection, token.seq) {
             self.ask_for_look(collection);
             None
         } else {
-            Some(Box::new(Observation { subject: Subject::Id(collection), began: Some(token.seq), seen }))
+            Some(Box::new(ObservationReport {
+                subject: Subject::Id(collection),
+                began: Some(token.seq),
+                outcome: seen,
+            }))
         };
         self.fails(job, FailureClass::SourceMoved(observation), "the source changed while it was read")
     }

@@ -13,13 +13,13 @@ use crate::codec::records::{
     AttemptV1, FailReasonV1, HoldCauseV1, LimitsChangedV1, ParkCauseV1, SegmentCountsV1, TokenV1,
 };
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Content, Duties, Epoch, FailReason, Fingerprint, Generation, HoldCause, Kind,
-    Limits, Name, ObjectHash, Observed, ParkCause, PathSet, Policy, SegmentCounts, Seq, Source, Spec, TaskId,
-    Timestamp, Token, Version, Word, WorkerName,
+    AttemptRef, Built, CollectionId, Content, Duties, Epoch, FailReason, Fingerprint, Generation, HoldCause, Inputs,
+    Kind, Limits, Name, ObjectHash, ParkCause, PathSetRef, Policy, SegmentCounts, Seq, Source, SourceState, Spec,
+    TaskId, Timestamp, Token, Version, WorkerName,
 };
 use crate::core::{
-    Applied, Attempt, Collection, Draining, Failure, Leaving, Obligation, Obligations, Orphan, Owed, Parked, Parking,
-    Pending, Restored, Running, State, Status, Task, Unobservable, Waiting, Wanted,
+    Applied, Attempt, Collection, DiscardSet, Draining, LastFailure, Orphan, Outbox, OutboxEntry, OutboxItem, Parked,
+    Parking, Pending, Restored, Running, State, Status, Task, Unobservable, Waiting, Wanted,
 };
 
 /// Reads a state of version 1 from its items.
@@ -42,7 +42,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<State, StateError> {
     let mut words = Vec::new();
     while let Some((item, record)) = reader.next()? {
         match item {
-            Item::Word => words.push(Arc::new(word_of(&read(record)?)?)),
+            Item::Inputs => words.push(Arc::new(word_of(&read(record)?)?)),
             Item::Collection => {
                 let (id, collection) = reader.collection(read(record)?, &words)?;
                 words.clear();
@@ -61,7 +61,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<State, StateError> {
                 reader.end(&read(record)?, &restored)?;
                 return State::restore(restored).map_err(|problem| refused(&problem));
             }
-            Item::Head | Item::Obligation => return Err(refused(&format_args!("{item:?} stands in a wrong place"))),
+            Item::Head | Item::OutboxEntry => return Err(refused(&format_args!("{item:?} stands in a wrong place"))),
         }
     }
     Err(refused(&"it has no end"))
@@ -105,9 +105,9 @@ impl<'a> Reader<'a> {
         let Some((record, behind)) = rest.split_at_checked(length) else { return Err(refused(&"it is cut short")) };
         let item = match tag {
             1 => Item::Head,
-            2 => Item::Word,
+            2 => Item::Inputs,
             3 => Item::Collection,
-            4 => Item::Obligation,
+            4 => Item::OutboxEntry,
             5 => Item::Orphan,
             6 => Item::Draining,
             7 => Item::End,
@@ -120,15 +120,15 @@ impl<'a> Reader<'a> {
     fn collection(
         &mut self,
         record: CollectionV1<'a>,
-        words: &[Arc<Word>],
+        words: &[Arc<Inputs>],
     ) -> Result<(CollectionId, Collection), StateError> {
         let wanted = match record.wanted {
-            Some(WantedV1 { fingerprint, word }) => {
-                let word = word_at(words, word)?;
-                if word.fingerprint() != Some(Fingerprint(fingerprint)) {
+            Some(WantedV1 { fingerprint, inputs }) => {
+                let inputs = word_at(words, inputs)?;
+                if inputs.fingerprint() != Some(Fingerprint(fingerprint)) {
                     return Err(refused(&"a fingerprint is not that of its word"));
                 }
-                Some(Wanted { fingerprint: Fingerprint(fingerprint), word })
+                Some(Wanted { fingerprint: Fingerprint(fingerprint), inputs })
             }
             None => None,
         };
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
             applied: record.applied.map(|applied| applied_of(applied, words).map(Box::new)).transpose()?,
             pending: record.pending.map(pending_of),
             status: status_of(record.status)?,
-            heard: Seq(record.heard),
+            last_input: Seq(record.last_input),
             paused: record.paused,
             failures: record.failures,
             moves: record.moves,
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         Ok((CollectionId(Seq(record.id)), collection))
     }
 
-    fn orphan(&mut self, record: OrphanV1<'a>, words: &[Arc<Word>]) -> Result<(CollectionId, Orphan), StateError> {
+    fn orphan(&mut self, record: OrphanV1<'a>, words: &[Arc<Inputs>]) -> Result<(CollectionId, Orphan), StateError> {
         let orphan = Orphan {
             name: checked(Name::new(record.name))?,
             kind: checked(Kind::new(record.kind))?,
@@ -172,17 +172,17 @@ impl<'a> Reader<'a> {
     }
 
     /// The obligations that follow.
-    fn obligations(&mut self, record: ObligationsV1, words: &[Arc<Word>]) -> Result<Obligations, StateError> {
+    fn obligations(&mut self, record: ObligationsV1, words: &[Arc<Inputs>]) -> Result<Outbox, StateError> {
         let ObligationsV1 { owed: count, leftovers, zombies, published, discards } = record;
         let mut owed = VecDeque::new();
         for _ in 0..count {
-            let Some((Item::Obligation, record)) = self.next()? else {
+            let Some((Item::OutboxEntry, record)) = self.next()? else {
                 return Err(refused(&"an obligation is missing"));
             };
             owed.push_back(obligation_of(read(record)?, words)?);
         }
         let published = published.map(Seq);
-        Ok(Obligations { owed, leftovers: tokens_of(leftovers), zombies: tokens_of(zombies), published, discards })
+        Ok(Outbox { owed, leftovers: tokens_of(leftovers), zombies: tokens_of(zombies), published, discards })
     }
 
     fn end(&self, record: &EndV1, restored: &Restored) -> Result<(), StateError> {
@@ -206,27 +206,31 @@ fn limits_of(record: &LimitsChangedV1<'_>) -> Result<Limits, StateError> {
     Ok(limits)
 }
 
-fn word_of(record: &WordV1<'_>) -> Result<Word, StateError> {
+fn word_of(record: &WordV1<'_>) -> Result<Inputs, StateError> {
     let content = match &record.content {
         ContentV1::Unversioned => Content::Unversioned,
         ContentV1::Unknown => Content::Unknown,
         ContentV1::Observed(observed) => {
             let version = checked(Version::new(observed.version))?;
             let set = observed.set.as_ref();
-            let set = set.map(|s| PathSet { root: ObjectHash(s.root), files: s.files, bytes: s.bytes });
-            Content::Observed(Arc::new(Observed { version, set }))
+            let set = set.map(|s| PathSetRef { root: ObjectHash(s.root), files: s.files, bytes: s.bytes });
+            Content::Observed(Arc::new(SourceState { version, set }))
         }
     };
-    Ok(Word { source: checked(Source::recorded(record.source))?, spec: checked(Spec::recorded(record.spec))?, content })
+    Ok(Inputs {
+        source: checked(Source::recorded(record.source))?,
+        spec: checked(Spec::recorded(record.spec))?,
+        content,
+    })
 }
 
-fn word_at(words: &[Arc<Word>], place: u32) -> Result<Arc<Word>, StateError> {
+fn word_at(words: &[Arc<Inputs>], place: u32) -> Result<Arc<Inputs>, StateError> {
     let place = usize::try_from(place).unwrap_or(usize::MAX);
     words.get(place).cloned().ok_or_else(|| refused(&"a word is missing"))
 }
 
-fn applied_of(record: AppliedV1<'_>, words: &[Arc<Word>]) -> Result<Applied, StateError> {
-    let AppliedV1 { fingerprint, generation, task, token, seq, at, result, word } = record;
+fn applied_of(record: AppliedV1<'_>, words: &[Arc<Inputs>]) -> Result<Applied, StateError> {
+    let AppliedV1 { fingerprint, generation, task, token, seq, at, result, inputs } = record;
     Ok(Applied {
         fingerprint: Fingerprint(fingerprint),
         generation: Generation(generation),
@@ -235,7 +239,7 @@ fn applied_of(record: AppliedV1<'_>, words: &[Arc<Word>]) -> Result<Applied, Sta
         seq: Seq(seq),
         at: Timestamp(at),
         result: built_of(result),
-        word: word_at(words, word)?,
+        inputs: word_at(words, inputs)?,
     })
 }
 
@@ -309,7 +313,7 @@ fn task_of(record: TaskV1<'_>) -> Task {
     }
 }
 
-fn failure_of(record: FailureV1<'_>) -> Failure {
+fn failure_of(record: FailureV1<'_>) -> LastFailure {
     let FailureV1 { reason, message, at } = record;
     let reason = match reason {
         FailReasonV1::Failed => FailReason::Failed,
@@ -318,21 +322,21 @@ fn failure_of(record: FailureV1<'_>) -> Failure {
         FailReasonV1::Panicked => FailReason::Panicked,
         FailReasonV1::SourceMoved => FailReason::SourceMoved,
     };
-    Failure { reason, message: message.into(), at: Timestamp(at) }
+    LastFailure { reason, message: message.into(), at: Timestamp(at) }
 }
 
-fn obligation_of(record: ObligationV1<'_>, words: &[Arc<Word>]) -> Result<Obligation, StateError> {
+fn obligation_of(record: ObligationV1<'_>, words: &[Arc<Inputs>]) -> Result<OutboxEntry, StateError> {
     let ObligationV1 { id, since, owed, due, failures, cause } = record;
     let owed = match owed {
-        OwedV1::Publish(applied) => Owed::Publish(Box::new(applied_of(applied, words)?)),
-        OwedV1::Discard(LeavingV1 { tokens, before, after }) => Owed::Discard(Box::new(Leaving {
+        OwedV1::Publish(applied) => OutboxItem::Publish(Box::new(applied_of(applied, words)?)),
+        OwedV1::Discard(LeavingV1 { tokens, before, after }) => OutboxItem::Discard(Box::new(DiscardSet {
             tokens: tokens_of(tokens),
             before: before.map(built_of),
             after: after.map(built_of),
         })),
     };
     let (since, due, cause) = (Timestamp(since), Timestamp(due), cause.map(Into::into));
-    Ok(Obligation { id: Seq(id), since, owed, due, failures, cause })
+    Ok(OutboxEntry { id: Seq(id), since, owed, due, failures, cause })
 }
 
 fn tokens_of(records: Vec<TokenV1>) -> Vec<Token> {

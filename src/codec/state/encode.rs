@@ -12,12 +12,12 @@ use crate::codec::records::{
     AttemptV1, FailReasonV1, HoldCauseV1, LimitV1, LimitsChangedV1, ParkCauseV1, SegmentCountsV1,
 };
 use crate::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Content, Duties, FailReason, HoldCause, Limits, ParkCause, SegmentCounts, Token,
-    Word, micros,
+    AttemptRef, Built, CollectionId, Content, Duties, FailReason, HoldCause, Inputs, Limits, ParkCause, SegmentCounts,
+    Token, micros,
 };
 use crate::core::{
-    Applied, Attempt, Collection, Draining, Failure, Leaving, Obligation, Obligations, Orphan, Owed, Parked, Parking,
-    Parts, Pending, Running, State, Status, Task, Unobservable, Waiting, Wanted,
+    Applied, Attempt, Collection, DiscardSet, Draining, LastFailure, Orphan, Outbox, OutboxEntry, OutboxItem, Parked,
+    Parking, Parts, Pending, Running, State, Status, Task, Unobservable, Waiting, Wanted,
 };
 
 /// Appends the items of `state` to `out`.
@@ -47,7 +47,7 @@ const LENGTH: usize = ITEM_HEADER_LENGTH - 1;
 struct Items<'o> {
     out: &'o mut Vec<u8>,
     /// The words of the collection that comes next.
-    words: Vec<Arc<Word>>,
+    words: Vec<Arc<Inputs>>,
 }
 
 impl Items<'_> {
@@ -77,7 +77,7 @@ impl Items<'_> {
             applied,
             pending,
             status,
-            heard,
+            last_input,
             paused,
             failures,
             moves,
@@ -89,9 +89,11 @@ impl Items<'_> {
             obligations,
         } = collection;
         self.words.clear();
-        let latest = self.word(latest)?;
+        let latest = self.inputs(latest)?;
         let wanted = match wanted {
-            Some(Wanted { fingerprint, word }) => Some(WantedV1 { fingerprint: fingerprint.0, word: self.word(word)? }),
+            Some(Wanted { fingerprint, inputs }) => {
+                Some(WantedV1 { fingerprint: fingerprint.0, inputs: self.inputs(inputs)? })
+            }
             None => None,
         };
         let applied = applied.as_deref().map(|applied| self.applied(applied)).transpose()?;
@@ -110,7 +112,7 @@ impl Items<'_> {
             applied,
             pending: pending.map(pending_v1),
             status: status_v1(status),
-            heard: heard.0,
+            last_input: last_input.0,
             paused: *paused,
             failures: *failures,
             moves: *moves,
@@ -125,7 +127,7 @@ impl Items<'_> {
             obligations: obligations.as_deref().map(obligations_v1),
         };
         self.put(Item::Collection, &record)?;
-        owed.into_iter().flatten().try_for_each(|owed| self.put(Item::Obligation, &owed))
+        owed.into_iter().flatten().try_for_each(|owed| self.put(Item::OutboxEntry, &owed))
     }
 
     fn orphan(&mut self, id: CollectionId, orphan: &Orphan) -> Result<(), StateError> {
@@ -140,7 +142,7 @@ impl Items<'_> {
             obligations: obligations_v1(obligations),
         };
         self.put(Item::Orphan, &record)?;
-        owed.into_iter().try_for_each(|owed| self.put(Item::Obligation, &owed))
+        owed.into_iter().try_for_each(|owed| self.put(Item::OutboxEntry, &owed))
     }
 
     fn draining(&mut self, token: Token, draining: &Draining) -> Result<(), StateError> {
@@ -155,13 +157,13 @@ impl Items<'_> {
     }
 
     /// The obligations, with their words written.
-    fn words_of<'s>(&mut self, obligations: &'s Obligations) -> Result<Vec<ObligationV1<'s>>, StateError> {
-        let obligation = |obligation: &'s Obligation| {
-            let Obligation { id, since, owed, due, failures, cause } = obligation;
+    fn words_of<'s>(&mut self, obligations: &'s Outbox) -> Result<Vec<ObligationV1<'s>>, StateError> {
+        let obligation = |obligation: &'s OutboxEntry| {
+            let OutboxEntry { id, since, owed, due, failures, cause } = obligation;
             let owed = match owed {
-                Owed::Publish(applied) => OwedV1::Publish(self.applied(applied)?),
-                Owed::Discard(leaving) => {
-                    let Leaving { tokens, before, after } = &**leaving;
+                OutboxItem::Publish(applied) => OwedV1::Publish(self.applied(applied)?),
+                OutboxItem::Discard(leaving) => {
+                    let DiscardSet { tokens, before, after } = &**leaving;
                     let (before, after) = (before.as_deref().map(built_v1), after.as_deref().map(built_v1));
                     OwedV1::Discard(LeavingV1 {
                         tokens: tokens.iter().map(|token| (*token).into()).collect(),
@@ -177,7 +179,7 @@ impl Items<'_> {
     }
 
     fn applied<'s>(&mut self, applied: &'s Applied) -> Result<AppliedV1<'s>, StateError> {
-        let Applied { fingerprint, generation, task, token, seq, at, result, word } = applied;
+        let Applied { fingerprint, generation, task, token, seq, at, result, inputs } = applied;
         Ok(AppliedV1 {
             fingerprint: fingerprint.0,
             generation: generation.0,
@@ -186,24 +188,24 @@ impl Items<'_> {
             seq: seq.0,
             at: at.0,
             result: built_v1(result),
-            word: self.word(word)?,
+            inputs: self.inputs(inputs)?,
         })
     }
 
     /// The place of a word among those of the collection; it is written if it has none yet.
-    fn word(&mut self, word: &Arc<Word>) -> Result<u32, StateError> {
-        let place = self.words.iter().position(|known| Arc::ptr_eq(known, word) || known == word);
+    fn inputs(&mut self, inputs: &Arc<Inputs>) -> Result<u32, StateError> {
+        let place = self.words.iter().position(|known| Arc::ptr_eq(known, inputs) || known == inputs);
         let place = match place {
             Some(place) => place,
             None => {
-                let Word { source, spec, content } = &**word;
+                let Inputs { source, spec, content } = &**inputs;
                 let content = match content {
                     Content::Unversioned => ContentV1::Unversioned,
                     Content::Unknown => ContentV1::Unknown,
                     Content::Observed(observed) => ContentV1::Observed((&**observed).into()),
                 };
-                self.put(Item::Word, &WordV1 { source: source.as_str(), spec: spec.as_str(), content })?;
-                self.words.push(Arc::clone(word));
+                self.put(Item::Inputs, &WordV1 { source: source.as_str(), spec: spec.as_str(), content })?;
+                self.words.push(Arc::clone(inputs));
                 self.words.len() - 1
             }
         };
@@ -296,8 +298,8 @@ fn task_v1(task: &Task) -> TaskV1<'_> {
     }
 }
 
-fn failure_v1(failure: &Failure) -> FailureV1<'_> {
-    let Failure { reason, message, at } = failure;
+fn failure_v1(failure: &LastFailure) -> FailureV1<'_> {
+    let LastFailure { reason, message, at } = failure;
     let reason = match reason {
         FailReason::Failed => FailReasonV1::Failed,
         FailReason::TimedOut => FailReasonV1::TimedOut,
@@ -308,8 +310,8 @@ fn failure_v1(failure: &Failure) -> FailureV1<'_> {
     FailureV1 { reason, message, at: at.0 }
 }
 
-fn obligations_v1(obligations: &Obligations) -> ObligationsV1 {
-    let Obligations { owed, leftovers, zombies, published, discards } = obligations;
+fn obligations_v1(obligations: &Outbox) -> ObligationsV1 {
+    let Outbox { owed, leftovers, zombies, published, discards } = obligations;
     ObligationsV1 {
         owed: owed.len() as u64,
         leftovers: leftovers.iter().map(|token| (*token).into()).collect(),

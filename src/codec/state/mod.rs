@@ -31,9 +31,9 @@ const ITEM_HEADER_LENGTH: usize = 5;
 #[repr(u8)]
 enum Item {
     Head = 1,
-    Word = 2,
+    Inputs = 2,
     Collection = 3,
-    Obligation = 4,
+    OutboxEntry = 4,
     Orphan = 5,
     Draining = 6,
     End = 7,

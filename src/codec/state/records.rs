@@ -44,7 +44,7 @@ pub(super) struct CollectionV1<'a> {
     pub(super) applied: Option<AppliedV1<'a>>,
     pub(super) pending: Option<PendingV1>,
     pub(super) status: StatusV1<'a>,
-    pub(super) heard: u64,
+    pub(super) last_input: u64,
     pub(super) paused: bool,
     pub(super) failures: u32,
     pub(super) moves: u32,
@@ -59,7 +59,7 @@ pub(super) struct CollectionV1<'a> {
 #[derive(Encode, BorrowDecode)]
 pub(super) struct WantedV1 {
     pub(super) fingerprint: Hash32,
-    pub(super) word: u32,
+    pub(super) inputs: u32,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -71,7 +71,7 @@ pub(super) struct AppliedV1<'a> {
     pub(super) seq: u64,
     pub(super) at: u64,
     pub(super) result: BuiltV1<'a>,
-    pub(super) word: u32,
+    pub(super) inputs: u32,
 }
 
 #[derive(Encode, BorrowDecode)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{Applied, Collection, Pending, Unobservable, Wanted};
-use crate::core::obligations::Obligations;
+use crate::core::outbox::Outbox;
 use crate::core::status::Status;
 use crate::core::vocabulary::{
-    Admission, Duties, Event, FailReason, Fingerprint, Generation, Observed, Recorded, RefreshReason, Seq, Timestamp,
-    Token, Word,
+    Admission, Duties, Event, FailReason, Fingerprint, Generation, Inputs, Recorded, RefreshReason, Seq, SourceState,
+    Timestamp, Token,
 };
 
 impl Collection {
@@ -26,14 +26,14 @@ impl Collection {
     pub(in crate::core) fn leave(&mut self, token: Token, zombie: bool, event: (Seq, Timestamp)) {
         let after = self.applied.as_ref().map(|applied| &applied.result);
         let obligations = self.obligations.get_or_insert_default();
-        if zombie { obligations.haunt(token, event, after) } else { obligations.leave(token) }
+        if zombie { obligations.add_zombie(token, event, after) } else { obligations.leave(token) }
     }
 
     /// The process of all abandoned attempts is gone.
-    pub(in crate::core) fn bury_zombies(&mut self, event: (Seq, Timestamp)) {
+    pub(in crate::core) fn retire_zombies(&mut self, event: (Seq, Timestamp)) {
         let after = self.applied.as_ref().map(|applied| &applied.result);
         if let Some(obligations) = &mut self.obligations {
-            obligations.bury_zombies(event, after);
+            obligations.retire_zombies(event, after);
         }
     }
 
@@ -53,7 +53,7 @@ impl Collection {
     }
 
     /// What is owed once the collection is gone: nothing of it is live any more.
-    pub(in crate::core) fn dropped(&mut self, seq: Seq, at: Timestamp) -> Obligations {
+    pub(in crate::core) fn dropped(&mut self, seq: Seq, at: Timestamp) -> Outbox {
         let mut obligations = self.obligations.take().map(|obligations| *obligations).unwrap_or_default();
         obligations.publish_no_more();
         // What attempts have left is discarded also if the kind discards nothing any more: it was promised then.
@@ -66,26 +66,26 @@ impl Collection {
     fn fold_word(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         match &recorded.event {
             Event::SourceChanged { source, admission, .. } => {
-                let word = Arc::new(self.resourced(source));
+                let inputs = Arc::new(self.resourced(source));
                 let pending = self.pending;
-                self.hear(recorded.seq, Arc::clone(&word), pending);
+                self.hear(recorded.seq, Arc::clone(&inputs), pending);
                 self.unobservable = None;
-                self.admit(word, *admission, recorded.at)
+                self.admit(inputs, *admission, recorded.at)
             }
             Event::SpecChanged { spec, admission, .. } => {
-                let word = Arc::new(self.respecified(spec));
-                let heard = Word { spec: spec.clone(), ..(*self.latest).clone() };
+                let inputs = Arc::new(self.respecified(spec));
+                let last_input = Inputs { spec: spec.clone(), ..(*self.latest).clone() };
                 match self.pending {
-                    Some(Pending::Held { since, cause, .. }) if heard != *word => {
-                        let fingerprint = heard.fingerprint().ok_or("nothing that was observed is held")?;
-                        self.hear(recorded.seq, Arc::new(heard), self.pending);
-                        self.admit(word, *admission, recorded.at)?;
+                    Some(Pending::Held { since, cause, .. }) if last_input != *inputs => {
+                        let fingerprint = last_input.fingerprint().ok_or("nothing that was observed is held")?;
+                        self.hear(recorded.seq, Arc::new(last_input), self.pending);
+                        self.admit(inputs, *admission, recorded.at)?;
                         self.pending = Some(Pending::Held { since, cause, fingerprint });
                         Ok(())
                     }
                     pending => {
-                        self.hear(recorded.seq, Arc::clone(&word), pending);
-                        self.admit(word, *admission, recorded.at)
+                        self.hear(recorded.seq, Arc::clone(&inputs), pending);
+                        self.admit(inputs, *admission, recorded.at)
                     }
                 }
             }
@@ -94,8 +94,8 @@ impl Collection {
                     // Nobody has looked: what was heard earlier is admitted now.
                     return self.admit(Arc::clone(&self.latest), *admission, recorded.at);
                 }
-                let word = self.observe(recorded.seq, observed)?;
-                self.admit(word, *admission, recorded.at)
+                let inputs = self.observe(recorded.seq, observed)?;
+                self.admit(inputs, *admission, recorded.at)
             }
             Event::CollectionHeld { observed, cause, fingerprint, .. } => {
                 if self.observe(recorded.seq, observed)?.fingerprint() != Some(*fingerprint) {
@@ -111,7 +111,7 @@ impl Collection {
                     return Err("this is not held");
                 }
                 self.pending = None;
-                self.heard = recorded.seq;
+                self.last_input = recorded.seq;
                 self.want(Arc::clone(&self.latest), Some(*fingerprint), *generation)
             }
             Event::ObservationFailed { cause, .. } => {
@@ -129,7 +129,7 @@ impl Collection {
             }
             Event::WriterOpened { .. }
             | Event::DataLossAccepted { .. }
-            | Event::BaseFrame { .. }
+            | Event::CheckpointPart { .. }
             | Event::LimitsChanged { .. }
             | Event::CollectionDeclared { .. }
             | Event::CollectionDropped { .. }
@@ -192,7 +192,7 @@ impl Collection {
                     seq: recorded.seq,
                     at: recorded.at,
                     result: Arc::clone(result),
-                    word: Arc::clone(&wanted.ok_or("it is not what is wanted")?.word),
+                    inputs: Arc::clone(&wanted.ok_or("it is not what is wanted")?.inputs),
                 });
                 self.owe(&applied, duties);
                 self.applied = Some(applied);
@@ -217,7 +217,7 @@ impl Collection {
             }
             Event::WriterOpened { .. }
             | Event::DataLossAccepted { .. }
-            | Event::BaseFrame { .. }
+            | Event::CheckpointPart { .. }
             | Event::LimitsChanged { .. }
             | Event::CollectionDeclared { .. }
             | Event::SourceChanged { .. }
@@ -248,34 +248,34 @@ impl Collection {
     }
 
     /// Whether this is the last observation, which waits to be admitted.
-    fn is_known_and_waits(&self, observed: &Arc<Observed>) -> bool {
+    fn is_known_and_waits(&self, observed: &Arc<SourceState>) -> bool {
         let waits = matches!(self.pending, Some(Pending::Settling { .. } | Pending::Waiting { .. }));
         waits && self.observed() == Some(observed)
     }
 
-    fn observe(&mut self, seq: Seq, observed: &Arc<Observed>) -> Result<Arc<Word>, &'static str> {
+    fn observe(&mut self, seq: Seq, observed: &Arc<SourceState>) -> Result<Arc<Inputs>, &'static str> {
         if !self.versioned {
             return Err("the collection is unversioned");
         }
-        let word = Arc::new(self.observed_as(observed));
+        let inputs = Arc::new(self.observed_as(observed));
         let pending = self.pending;
-        self.hear(seq, Arc::clone(&word), pending);
+        self.hear(seq, Arc::clone(&inputs), pending);
         self.unobservable = None;
-        Ok(word)
+        Ok(inputs)
     }
 
-    fn hear(&mut self, seq: Seq, latest: Arc<Word>, pending: Option<Pending>) {
-        self.heard = seq;
+    fn hear(&mut self, seq: Seq, latest: Arc<Inputs>, pending: Option<Pending>) {
+        self.last_input = seq;
         self.latest = latest;
         self.pending = pending;
     }
 
-    /// Makes `word` wanted, or notes what it waits for.
-    fn admit(&mut self, word: Arc<Word>, admission: Admission, at: Timestamp) -> Result<(), &'static str> {
+    /// Makes `inputs` wanted, or notes what it waits for.
+    fn admit(&mut self, inputs: Arc<Inputs>, admission: Admission, at: Timestamp) -> Result<(), &'static str> {
         self.pending = match (admission, self.pending) {
             (Admission::Admitted { wanted, generation }, _) => {
                 self.pending = None;
-                return self.want(word, wanted, generation);
+                return self.want(inputs, wanted, generation);
             }
             (Admission::Settling { until }, Some(Pending::Settling { since, .. })) => {
                 Some(Pending::Settling { since, until })
@@ -290,21 +290,21 @@ impl Collection {
         Ok(())
     }
 
-    /// Makes `word` wanted. The event carries its fingerprint, and it has to be the one that the word has.
+    /// Makes `inputs` wanted. The event carries its fingerprint, and it has to be the one that the word has.
     pub(super) fn want(
         &mut self,
-        word: Arc<Word>,
+        inputs: Arc<Inputs>,
         wanted: Option<Fingerprint>,
         generation: Generation,
     ) -> Result<(), &'static str> {
-        if word.fingerprint() != wanted {
+        if inputs.fingerprint() != wanted {
             return Err("its fingerprint is not that of what it says");
         }
         if generation < self.generation {
             return Err("its generation goes back");
         }
         self.generation = generation;
-        self.wanted = wanted.map(|fingerprint| Wanted { fingerprint, word });
+        self.wanted = wanted.map(|fingerprint| Wanted { fingerprint, inputs });
         if let Some(applied) = self.applied.as_mut().filter(|applied| Some(applied.fingerprint) == wanted) {
             applied.generation = generation;
         }

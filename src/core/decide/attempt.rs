@@ -2,8 +2,8 @@
 
 use super::backoff::resync_at;
 use super::backoff::retry_at;
-use super::follow::Scene;
-use super::observe::{check_look, see};
+use super::context::DecisionContext;
+use super::observe::{check_observation, decide_observation};
 use super::{Events, clip};
 use crate::core::collection::{Applied, Collection};
 use crate::core::state::State;
@@ -54,7 +54,7 @@ pub(super) fn complete(
         let resync_at = resync_at(&collection.policy, events.next(), at);
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result, resync_at });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
-        Scene::of(id, collection, at).committed(fingerprint).admit_waiting(events);
+        DecisionContext::of(id, collection, at).committed(fingerprint).admit_waiting(events);
         return Ok(());
     }
     let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
@@ -68,8 +68,8 @@ pub(super) fn complete(
     if let Some((collection, running)) = live {
         // Charged like any other failure: a worker that is confused once may be so every time.
         let message = "its result was built from something else than its task".into();
-        let scene = Scene::of(id, collection, at);
-        charge(scene, running, completion.attempt, FailReason::Failed, message, None, events);
+        let context = DecisionContext::of(id, collection, at);
+        charge(context, running, completion.attempt, FailReason::Failed, message, None, events);
         return Ok(());
     }
     stopped(state, completion.attempt, events)
@@ -96,19 +96,19 @@ pub(super) fn fail(
         .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
     let Some((collection, running)) = live else { return stopped(state, attempt, events) };
     let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
-    let scene = Scene::of(attempt.collection, collection, at);
+    let context = DecisionContext::of(attempt.collection, collection, at);
     match &failure.class {
         FailureClass::Transient => {
-            charge(scene, running, attempt, FailReason::Failed, message, None, events);
+            charge(context, running, attempt, FailReason::Failed, message, None, events);
         }
         FailureClass::Panicked => {
-            charge(scene, running, attempt, FailReason::Panicked, message, None, events);
+            charge(context, running, attempt, FailReason::Panicked, message, None, events);
         }
         FailureClass::Permanent => {
             let failures = collection.failures.saturating_add(1);
             events.push(failed(attempt, FailReason::Failed, message, at, failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
-            park(scene, attempt.task, ParkCause::Permanent, events);
+            park(context, attempt.task, ParkCause::Permanent, events);
         }
         FailureClass::SourceMoved(observation) => {
             // One change during a run is what this is for: it has only to settle. Where it does not stop, it costs rest.
@@ -118,14 +118,14 @@ pub(super) fn fail(
             };
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
-            let scene = scene.moved(retry_at);
+            let context = context.moved(retry_at);
             match observation
                 .as_ref()
-                .filter(|seen| speaks_of_latest(collection) && check_look(collection, seen).is_ok())
+                .filter(|seen| speaks_of_latest(collection) && check_observation(collection, seen).is_ok())
             {
-                Some(observation) => see(&scene, &observation.seen, events),
+                Some(observation) => decide_observation(&context, &observation.outcome, events),
                 // What waited for the end of the task need not wait for what can no longer be built.
-                None => scene.admit_waiting(events),
+                None => context.admit_waiting(events),
             }
         }
     }
@@ -135,7 +135,7 @@ pub(super) fn fail(
 /// Whether what an attempt sees of its source says anything of the last word: not if source or spec were declared anew,
 /// and that waits for the end of its task. It looked where the word before had sent it.
 fn speaks_of_latest(collection: &Collection) -> bool {
-    let looked_at = collection.wanted.as_ref().map(|wanted| (&wanted.word.source, &wanted.word.spec));
+    let looked_at = collection.wanted.as_ref().map(|wanted| (&wanted.inputs.source, &wanted.inputs.spec));
     looked_at == Some((&collection.latest.source, &collection.latest.spec))
 }
 
@@ -169,7 +169,12 @@ pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timest
         events.push(failed(attempt, FailReason::WorkerLost, message.into(), at, collection.failures, None));
         events.push(ended(attempt, EndReason::Lost));
         if running.task.lost.saturating_add(1) >= collection.policy.retry.max_lost {
-            park(Scene::of(attempt.collection, collection, at), attempt.task, ParkCause::LostTooOften, events);
+            park(
+                DecisionContext::of(attempt.collection, collection, at),
+                attempt.task,
+                ParkCause::LostTooOften,
+                events,
+            );
         }
     } else if is_draining(state, attempt) {
         events.push(ended(attempt, EndReason::Lost));
@@ -179,7 +184,7 @@ pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timest
 /// Fails the running attempt and charges it to its task, which is parked if that was its last. `grace_until` is
 /// given if the worker does not know yet.
 pub(super) fn charge(
-    scene: Scene<'_>,
+    context: DecisionContext<'_>,
     running: &Running,
     attempt: AttemptRef,
     reason: FailReason,
@@ -187,22 +192,22 @@ pub(super) fn charge(
     grace_until: Option<Timestamp>,
     events: &mut Events,
 ) {
-    let retry = &scene.collection.policy.retry;
-    let failures = scene.collection.failures.saturating_add(1);
-    let retry_at = retry_at(retry, attempt.task.0, failures, scene.at);
+    let retry = &context.collection.policy.retry;
+    let failures = context.collection.failures.saturating_add(1);
+    let retry_at = retry_at(retry, attempt.task.0, failures, context.at);
     events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
     if grace_until.is_none() {
         events.push(ended(attempt, EndReason::Acknowledged));
     }
     if running.task.charged.saturating_add(1) >= retry.max_attempts {
-        park(scene, attempt.task, ParkCause::OutOfAttempts, events);
+        park(context, attempt.task, ParkCause::OutOfAttempts, events);
     }
 }
 
 /// Ends the live task, which is not running, for good; what waited for its end is admitted.
-pub(super) fn park(scene: Scene<'_>, task: TaskId, cause: ParkCause, events: &mut Events) {
-    events.push(Event::TaskParked { collection: scene.id, task, cause });
-    scene.without_task().admit_waiting(events);
+pub(super) fn park(context: DecisionContext<'_>, task: TaskId, cause: ParkCause, events: &mut Events) {
+    events.push(Event::TaskParked { collection: context.id, task, cause });
+    context.without_task().admit_waiting(events);
 }
 
 pub(super) fn failed(

@@ -2,12 +2,12 @@
 
 use super::Events;
 use super::backoff::resync_at;
-use super::follow::{Scene, declared_generation};
+use super::context::{DecisionContext, declared_generation};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, CollectionId, Content, Declaration, Event, FieldError, Generation, OnChange, Policy, Rejection, Spec,
-    Timestamp, Word,
+    Admission, CollectionId, Content, Declaration, Event, FieldError, Generation, Inputs, OnChange, Policy, Rejection,
+    Spec, Timestamp,
 };
 
 pub(super) fn declare(
@@ -34,7 +34,7 @@ fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events:
     let spec = declaration.spec.clone().unwrap_or_default();
     let versioned = declaration.versioned.unwrap_or(true);
     let content = if versioned { Content::Unknown } else { Content::Unversioned };
-    let wanted = Word { source: source.clone(), spec: spec.clone(), content }.fingerprint();
+    let wanted = Inputs { source: source.clone(), spec: spec.clone(), content }.fingerprint();
     let id = CollectionId(events.next());
     events.push(Event::CollectionDeclared {
         name: declaration.name.clone(),
@@ -84,16 +84,16 @@ fn change(
     }
     let source = declaration.source.as_ref().filter(|source| **source != collection.latest.source);
     let spec = declaration.spec.as_ref().filter(|spec| **spec != collection.latest.spec);
-    let word = match (source, spec) {
+    let inputs = match (source, spec) {
         (None, None) => return Ok(()),
         (Some(source), None) => collection.resourced(source),
         (None, Some(spec)) => collection.respecified(spec),
-        (Some(source), Some(spec)) => Word { spec: Spec::clone(spec), ..collection.resourced(source) },
+        (Some(source), Some(spec)) => Inputs { spec: Spec::clone(spec), ..collection.resourced(source) },
     };
-    let (wanted, generation) = (word.fingerprint(), declared_generation(collection));
-    let scene = Scene::of(id, collection, at);
+    let (wanted, generation) = (inputs.fingerprint(), declared_generation(collection));
+    let context = DecisionContext::of(id, collection, at);
     // What is held is a person's to decide; a declaration does not wait beside it.
-    let waits = scene.has_to_wait(policy, wanted) && !matches!(collection.pending, Some(Pending::Held { .. }));
+    let waits = context.has_to_wait(policy, wanted) && !matches!(collection.pending, Some(Pending::Held { .. }));
     if waits && policy.on_change == OnChange::Reject {
         return Err(Rejection::TaskIsLive { task: collection.status.live().map(|task| task.id) });
     }
@@ -108,7 +108,7 @@ fn change(
         events.push(Event::SpecChanged { collection: id, spec: spec.clone(), admission: admission(wanted) });
     }
     if !waits {
-        scene.follow(wanted, generation, events);
+        context.retarget(wanted, generation, events);
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ fn change(
 /// Refuses what is older than the last declaration, and what says something else under its number.
 fn check_revision(collection: &Collection, declaration: &Declaration, policy: &Policy) -> Result<(), Rejection> {
     let (Some(declared), Some(known)) = (declaration.revision, collection.revision) else { return Ok(()) };
-    let Word { source, spec, .. } = &*collection.latest;
+    let Inputs { source, spec, .. } = &*collection.latest;
     let identical = declaration.source.as_ref().is_none_or(|declared| declared == source)
         && declaration.spec.as_ref().is_none_or(|declared| declared == spec)
         && *policy == *collection.policy;

@@ -1,22 +1,22 @@
-//! `Delivered`, `DeliveryFailed`, `Drifted`: what became of what is owed to a destination, and of what was committed.
+//! `DeliveryRef`, `DeliveryFailed`, `Drifted`: what became of what is owed to a destination, and of what was committed.
 
 use super::backoff::retry_at;
 use super::steer::rebuild;
 use super::{Events, clip};
-use crate::core::obligations::{Obligation, Owed};
+use crate::core::outbox::{OutboxEntry, OutboxItem};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    CollectionId, Delivered, Event, FailureReport, RefreshReason, Rejection, Seq, Timestamp,
+    CollectionId, DeliveryRef, Event, FailureReport, RefreshReason, Rejection, Seq, Timestamp,
 };
 
-pub(super) fn delivered(state: &State, delivered: Delivered, events: &mut Events) -> Result<(), Rejection> {
-    let Delivered { collection, obligation, .. } = delivered;
+pub(super) fn delivered(state: &State, delivered: DeliveryRef, events: &mut Events) -> Result<(), Rejection> {
+    let DeliveryRef { collection, obligation, .. } = delivered;
     events.push(match &first(state, delivered)?.owed {
-        Owed::Publish(commit) => {
+        OutboxItem::Publish(commit) => {
             let (token, fingerprint) = (commit.token, commit.fingerprint);
             Event::Published { collection, commit: obligation, token, fingerprint }
         }
-        Owed::Discard(_) => Event::Discarded { collection, obligation },
+        OutboxItem::Discard(_) => Event::Discarded { collection, obligation },
     });
     Ok(())
 }
@@ -24,12 +24,12 @@ pub(super) fn delivered(state: &State, delivered: Delivered, events: &mut Events
 /// It stays owed, and is tried again with backoff: for a publication there is no giving up, what comes after it waits.
 pub(super) fn failed(
     state: &State,
-    delivered: Delivered,
+    delivered: DeliveryRef,
     message: &str,
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
-    let Delivered { collection, obligation, delivery } = delivered;
+    let DeliveryRef { collection, obligation, delivery } = delivered;
     let failures = first(state, delivered)?.failures.saturating_add(1);
     let policy = state.collection(collection).map(|collection| collection.policy.retry);
     let retry_at = retry_at(&policy.unwrap_or_default(), obligation, failures, at);
@@ -57,8 +57,8 @@ pub(super) fn drifted(
 }
 
 /// The first obligation of the collection, if it is this one.
-fn first(state: &State, named: Delivered) -> Result<&Obligation, Rejection> {
+fn first(state: &State, named: DeliveryRef) -> Result<&OutboxEntry, Rejection> {
     let first = state.first_obligation(named.collection).map(|(_, _, first)| first);
-    let is_named = |first: &&Obligation| (first.id, first.delivery()) == (named.obligation, named.delivery);
+    let is_named = |first: &&OutboxEntry| (first.id, first.delivery()) == (named.obligation, named.delivery);
     first.filter(is_named).ok_or(Rejection::NotOwed(named.collection))
 }

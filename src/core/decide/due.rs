@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Events;
 use super::attempt::{charge, ended};
-use super::follow::Scene;
+use super::context::DecisionContext;
 use super::steer::{rebuild, request};
 use crate::core::collection::Pending;
 use crate::core::state::State;
@@ -30,12 +30,12 @@ fn settled(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) 
     else {
         return;
     };
-    let scene = Scene::of(id, collection, at);
-    if scene.has_to_wait(&collection.policy, Some(fingerprint)) {
+    let context = DecisionContext::of(id, collection, at);
+    if context.has_to_wait(&collection.policy, Some(fingerprint)) {
         let (observed, admission) = (Arc::clone(observed), Admission::Waiting);
         events.push(Event::SourceObserved { collection: id, observed, delta: None, admission });
     } else {
-        scene.admit(observed, None, fingerprint, events);
+        context.admit(observed, None, fingerprint, events);
     }
 }
 
@@ -49,7 +49,15 @@ fn timed_out(state: &State, id: CollectionId, at: Timestamp, events: &mut Events
     let took = at.since(running.attempt.started);
     let message = format!("still running after {} s", took.as_secs()).into();
     let grace_until = Some(at.after(collection.policy.grace.0));
-    charge(Scene::of(id, collection, at), running, attempt, FailReason::TimedOut, message, grace_until, events);
+    charge(
+        DecisionContext::of(id, collection, at),
+        running,
+        attempt,
+        FailReason::TimedOut,
+        message,
+        grace_until,
+        events,
+    );
 }
 
 fn abandoned(state: &State, token: Token, at: Timestamp, events: &mut Events) {

@@ -1,14 +1,14 @@
 //! Command in, events out. Pure: the state, the command and the time decide, and nothing else.
 //!
-//! One file per command or family of commands; `follow.rs` holds what they share: what a changed word does to
+//! One file per command or family of commands; `context.rs` holds what they share: what a changed word does to
 //! the task.
 
 mod attempt;
 mod backoff;
+mod context;
 mod declare;
 mod deliver;
 mod due;
-mod follow;
 mod observe;
 mod open;
 mod steer;

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::follow::Scene;
+use super::context::DecisionContext;
 use super::{Events, clip, named};
 use crate::core::collection::{Applied, Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Observation, Observed, Rejection,
-    Seen, Seq, Subject, Timestamp,
+    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, ObservationOutcome, ObservationReport,
+    Rejection, Seq, SourceState, Subject, Timestamp,
 };
 
 pub(super) fn observe(
     state: &State,
-    observation: &Observation,
+    observation: &ObservationReport,
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
@@ -21,88 +21,105 @@ pub(super) fn observe(
         Subject::Name(name) => named(state, name)?,
         Subject::Id(id) => (*id, state.collection(*id).ok_or(Rejection::UnknownIncarnation(*id))?),
     };
-    check_look(collection, observation)?;
-    see(&Scene::of(id, collection, at), &observation.seen, events);
+    check_observation(collection, observation)?;
+    decide_observation(&DecisionContext::of(id, collection, at), &observation.outcome, events);
     Ok(())
 }
 
 /// Refuses a look that cannot count: the collection is unversioned, or a newer word was accepted since it began. Nor does
 /// one count that says what is gone, and was begun when something else was applied.
-pub(super) fn check_look(collection: &Collection, observation: &Observation) -> Result<(), Rejection> {
+pub(super) fn check_observation(collection: &Collection, observation: &ObservationReport) -> Result<(), Rejection> {
     if !collection.versioned {
         return Err(Rejection::NotVersioned(collection.name.clone()));
     }
-    let is_measured = matches!(observation.seen, Seen::Content { gone: Some(_), .. });
+    let is_measured = matches!(observation.outcome, ObservationOutcome::Content { missing: Some(_), .. });
     let applied = collection.applied.as_ref().filter(|_| is_measured).map_or(Seq::ZERO, |applied| applied.seq);
-    let heard = collection.heard.max(applied);
+    let last_input = collection.last_input.max(applied);
     match observation.began {
-        Some(began) if began < heard => Err(Rejection::LookTooOld { began, heard }),
+        Some(began) if began < last_input => Err(Rejection::ObservationTooOld { began, last_input }),
         Some(_) | None => Ok(()),
     }
 }
 
 /// Decides on what was seen.
-pub(super) fn see(scene: &Scene<'_>, seen: &Seen, events: &mut Events) {
+pub(super) fn decide_observation(context: &DecisionContext<'_>, seen: &ObservationOutcome, events: &mut Events) {
     match seen {
-        Seen::Failed { cause } => {
+        ObservationOutcome::Failed { cause } => {
             let cause = clip(cause, FailureReport::MOST_MESSAGE);
-            if scene.collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
-                events.push(Event::ObservationFailed { collection: scene.id, cause: cause.into() });
+            if context.collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
+                events.push(Event::ObservationFailed { collection: context.id, cause: cause.into() });
             }
         }
-        Seen::Content { observed, delta, gone } => see_content(scene, observed, *delta, *gone, events),
+        ObservationOutcome::Content { state: observed, delta, missing: gone } => {
+            decide_content(context, observed, *delta, *gone, events)
+        }
     }
 }
 
-fn see_content(scene: &Scene<'_>, observed: &Observed, delta: Option<Delta>, gone: Option<u64>, events: &mut Events) {
-    let collection = scene.collection;
+fn decide_content(
+    context: &DecisionContext<'_>,
+    observed: &SourceState,
+    delta: Option<Delta>,
+    gone: Option<u64>,
+    events: &mut Events,
+) {
+    let collection = context.collection;
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     // Nothing new, unless the source could not be observed, or what waits for a task has lost its reason to wait.
-    let moved_on = matches!(collection.pending, Some(Pending::Waiting { .. })) && scene.has_moved();
+    let moved_on = matches!(collection.pending, Some(Pending::Waiting { .. })) && context.has_moved();
     if unchanged && collection.unobservable.is_none() && !moved_on {
         return;
     }
     let observed = &Arc::new(observed.clone());
     let Some(fingerprint) = collection.observed_as(observed).fingerprint() else { return };
-    let verdict = if unchanged { still(scene, fingerprint) } else { verdict(scene, observed, gone, fingerprint) };
-    let admission = match verdict {
-        Verdict::Admit => return scene.admit(observed, delta, fingerprint, events),
-        Verdict::Hold(cause) => {
-            let (collection, observed) = (scene.id, Arc::clone(observed));
+    let admission_decision = if unchanged {
+        unchanged_decision(context, fingerprint)
+    } else {
+        admission_decision(context, observed, gone, fingerprint)
+    };
+    let admission = match admission_decision {
+        AdmissionDecision::Admit => return context.admit(observed, delta, fingerprint, events),
+        AdmissionDecision::Hold(cause) => {
+            let (collection, observed) = (context.id, Arc::clone(observed));
             events.push(Event::CollectionHeld { collection, observed, delta, cause, fingerprint });
             return;
         }
-        Verdict::Settle { until } => Admission::Settling { until },
-        Verdict::Wait => Admission::Waiting,
+        AdmissionDecision::Settle { until } => Admission::Settling { until },
+        AdmissionDecision::Wait => Admission::Waiting,
     };
-    events.push(Event::SourceObserved { collection: scene.id, observed: Arc::clone(observed), delta, admission });
+    events.push(Event::SourceObserved { collection: context.id, observed: Arc::clone(observed), delta, admission });
 }
 
-enum Verdict {
+enum AdmissionDecision {
     Admit,
     Settle { until: Timestamp },
     Wait,
     Hold(HoldCause),
 }
 
-fn verdict(scene: &Scene<'_>, observed: &Observed, gone: Option<u64>, fingerprint: Fingerprint) -> Verdict {
-    let Scene { collection, at, .. } = *scene;
+fn admission_decision(
+    context: &DecisionContext<'_>,
+    observed: &SourceState,
+    gone: Option<u64>,
+    fingerprint: Fingerprint,
+) -> AdmissionDecision {
+    let DecisionContext { collection, at, .. } = *context;
     // Back to what is wanted: nothing is lost by it.
     if collection.wanted_fingerprint() == Some(fingerprint) {
-        return Verdict::Admit;
+        return AdmissionDecision::Admit;
     }
     // And nothing by coming back to what is applied.
-    if scene.applied != Some(fingerprint)
+    if context.applied != Some(fingerprint)
         && let Some(cause) = loss(collection, observed, gone)
     {
-        return Verdict::Hold(cause);
+        return AdmissionDecision::Hold(cause);
     }
-    if scene.has_to_wait(&collection.policy, Some(fingerprint)) {
-        return Verdict::Wait;
+    if context.has_to_wait(&collection.policy, Some(fingerprint)) {
+        return AdmissionDecision::Wait;
     }
     // The first observation after a declaration of the source has nothing to be coalesced with.
     if collection.wanted.is_none() {
-        return Verdict::Admit;
+        return AdmissionDecision::Admit;
     }
     let since = match collection.pending {
         Some(Pending::Settling { since, .. }) => since,
@@ -110,30 +127,30 @@ fn verdict(scene: &Scene<'_>, observed: &Observed, gone: Option<u64>, fingerprin
     };
     let coalesce = collection.policy.coalesce;
     let until = at.after(coalesce.quiet).min(since.after(coalesce.max_delay));
-    if until <= at { Verdict::Admit } else { Verdict::Settle { until } }
+    if until <= at { AdmissionDecision::Admit } else { AdmissionDecision::Settle { until } }
 }
 
 /// Nothing has changed but that the source can be observed again: whatever was decided stays.
-fn still(scene: &Scene<'_>, fingerprint: Fingerprint) -> Verdict {
-    match scene.collection.pending {
-        Some(Pending::Settling { until, .. }) => Verdict::Settle { until },
-        Some(Pending::Waiting { .. }) if scene.has_moved() => Verdict::Admit,
-        Some(Pending::Waiting { .. }) => Verdict::Wait,
-        Some(Pending::Held { cause, .. }) => Verdict::Hold(cause),
+fn unchanged_decision(context: &DecisionContext<'_>, fingerprint: Fingerprint) -> AdmissionDecision {
+    match context.collection.pending {
+        Some(Pending::Settling { until, .. }) => AdmissionDecision::Settle { until },
+        Some(Pending::Waiting { .. }) if context.has_moved() => AdmissionDecision::Admit,
+        Some(Pending::Waiting { .. }) => AdmissionDecision::Wait,
+        Some(Pending::Held { cause, .. }) => AdmissionDecision::Hold(cause),
         None => {
-            debug_assert_eq!(scene.collection.wanted_fingerprint(), Some(fingerprint));
-            Verdict::Admit
+            debug_assert_eq!(context.collection.wanted_fingerprint(), Some(fingerprint));
+            AdmissionDecision::Admit
         }
     }
 }
 
 /// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
 /// files that come and go are how sources live, and another source has its own files.
-fn loss(collection: &Collection, observed: &Observed, gone: Option<u64>) -> Option<HoldCause> {
+fn loss(collection: &Collection, observed: &SourceState, gone: Option<u64>) -> Option<HoldCause> {
     const FEW: u64 = 10;
     let files = observed.set?.files;
     let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
-    let same_source = |applied: &Applied| applied.word.source == collection.latest.source;
+    let same_source = |applied: &Applied| applied.inputs.source == collection.latest.source;
     let gone = gone.filter(|_| collection.applied.as_deref().is_some_and(same_source));
     match (collection.policy.empty_source, gone.unwrap_or(0)) {
         (EmptySource::Apply, _) => None,

@@ -1,7 +1,7 @@
 //! What people ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`, `Limit`. Asking twice is harmless.
 
 use super::backoff::resync_at;
-use super::follow::{Scene, observed_generation};
+use super::context::{DecisionContext, observed_generation};
 use super::{Events, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
@@ -48,7 +48,7 @@ pub(super) fn rebuild(
     if collection.status.live().is_some_and(|task| task.rebuild) {
         return;
     }
-    Scene::of(id, collection, at).abort(AbortReason::Superseded, events);
+    DecisionContext::of(id, collection, at).abort(AbortReason::Superseded, events);
     let (generation, rebuild) = (collection.generation, true);
     events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at, rebuild });
 }
@@ -92,9 +92,9 @@ pub(super) fn cancel(
     if live_id.is_none() || task.is_some_and(|task| Some(task) != live_id) {
         return Err(refused);
     }
-    let scene = Scene::of(id, collection, at);
-    scene.abort(AbortReason::Cancelled, events);
-    scene.without_task().admit_waiting(events);
+    let context = DecisionContext::of(id, collection, at);
+    context.abort(AbortReason::Cancelled, events);
+    context.without_task().admit_waiting(events);
     Ok(())
 }
 
@@ -137,13 +137,13 @@ pub(super) fn confirm(
     }
     let generation = observed_generation(collection, fingerprint);
     events.push(Event::HoldConfirmed { collection: id, fingerprint, generation });
-    Scene::of(id, collection, at).follow(Some(fingerprint), generation, events);
+    DecisionContext::of(id, collection, at).retarget(Some(fingerprint), generation, events);
     Ok(())
 }
 
 pub(super) fn drop_collection(state: &State, name: &Name, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     let (id, collection) = named(state, name)?;
-    Scene::of(id, collection, at).abort(AbortReason::Dropped, events);
+    DecisionContext::of(id, collection, at).abort(AbortReason::Dropped, events);
     events.push(Event::CollectionDropped { collection: id });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::indices::Indices;
 use super::{Orphan, State};
 use crate::core::collection::Pending;
-use crate::core::obligations::{Obligations, Owed};
+use crate::core::outbox::{Outbox, OutboxItem};
 use crate::core::status::Status;
 use crate::core::vocabulary::{CollectionId, Deadline, Seq};
 
@@ -144,7 +144,7 @@ impl State {
             Status::Idle | Status::Waiting(_) | Status::Running(_) | Status::Parked(_) => {}
         }
         let latest = match &collection.wanted {
-            Some(wanted) if Arc::ptr_eq(&wanted.word, &collection.latest) => Some(wanted.fingerprint),
+            Some(wanted) if Arc::ptr_eq(&wanted.inputs, &collection.latest) => Some(wanted.fingerprint),
             Some(_) | None => collection.latest.fingerprint(),
         };
         let waits = match collection.pending {
@@ -163,22 +163,26 @@ impl State {
 }
 
 /// What is wrong with the order of what is owed.
-fn misplaced(obligations: &Obligations) -> Option<&'static str> {
+fn misplaced(obligations: &Outbox) -> Option<&'static str> {
     let mut last = obligations.published.unwrap_or(Seq::ZERO);
     let (mut known, mut discarded) = (Seq::ZERO, Seq::ZERO);
     for obligation in &obligations.owed {
-        if obligation.id < known || (obligation.id == discarded && matches!(obligation.owed, Owed::Discard(_))) {
+        if obligation.id < known || (obligation.id == discarded && matches!(obligation.owed, OutboxItem::Discard(_))) {
             return Some("two obligations have one name, or an earlier one comes later");
         }
         known = obligation.id;
         match &obligation.owed {
-            Owed::Publish(commit) if commit.seq != obligation.id => return Some("it is to be published as another"),
-            Owed::Publish(commit) if commit.seq <= last => return Some("commits are not published in their order"),
-            Owed::Publish(commit) => last = commit.seq,
-            Owed::Discard(leaving) if leaving.tokens.is_empty() && leaving.before.is_none() => {
+            OutboxItem::Publish(commit) if commit.seq != obligation.id => {
+                return Some("it is to be published as another");
+            }
+            OutboxItem::Publish(commit) if commit.seq <= last => {
+                return Some("commits are not published in their order");
+            }
+            OutboxItem::Publish(commit) => last = commit.seq,
+            OutboxItem::Discard(leaving) if leaving.tokens.is_empty() && leaving.before.is_none() => {
                 return Some("nothing is to be discarded");
             }
-            Owed::Discard(_) => discarded = obligation.id,
+            OutboxItem::Discard(_) => discarded = obligation.id,
         }
     }
     None

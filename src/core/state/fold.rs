@@ -98,12 +98,12 @@ impl State {
                 let event = (recorded.seq, recorded.at);
                 for id in self.indices.haunted.clone() {
                     let buried = self.change(id, |collection| {
-                        collection.bury_zombies(event);
+                        collection.retire_zombies(event);
                         Ok(())
                     });
                     buried.or_else(|_| {
                         self.change_orphan(id, |orphan| {
-                            orphan.obligations.bury_zombies(event, None);
+                            orphan.obligations.retire_zombies(event, None);
                             Ok(())
                         })
                     })?;
@@ -161,7 +161,7 @@ impl State {
             if leaves {
                 let event = (recorded.seq, recorded.at);
                 if may_go_on(reason, leased) {
-                    orphan.obligations.haunt(ended.token, event, None);
+                    orphan.obligations.add_zombie(ended.token, event, None);
                 } else {
                     orphan.obligations.leave(ended.token);
                 }

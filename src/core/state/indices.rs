@@ -9,7 +9,7 @@ use super::names::Names;
 use super::ready::{Owner, Place, Ready};
 use super::{Draining, Orphan};
 use crate::core::collection::{Collection, Pending};
-use crate::core::obligations::Obligations;
+use crate::core::outbox::Outbox;
 use crate::core::status::Status;
 use crate::core::vocabulary::{CollectionId, Deadline, Limits, Timestamp, Token};
 
@@ -66,7 +66,7 @@ impl Entry {
         Entry { holds: orphan.draining, ..Entry::owing(&orphan.obligations) }
     }
 
-    fn owing(obligations: &Obligations) -> Entry {
+    fn owing(obligations: &Outbox) -> Entry {
         let owed = obligations.first().map(|first| first.due);
         Entry { owed, haunted: !obligations.zombies.is_empty(), ..Entry::default() }
     }

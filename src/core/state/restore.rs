@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::indices::Indices;
 use super::{Draining, Orphan, State};
 use crate::core::collection::{Applied, Collection};
-use crate::core::obligations::{Obligations, Owed};
-use crate::core::vocabulary::{Built, CollectionId, Content, Epoch, Limits, ObjectHash, Seq, Timestamp, Token, Word};
+use crate::core::outbox::{Outbox, OutboxItem};
+use crate::core::vocabulary::{Built, CollectionId, Content, Epoch, Inputs, Limits, ObjectHash, Seq, Timestamp, Token};
 
 /// Everything in a state but its indices.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl State {
         let mut roots = Vec::new();
         for collection in self.collections.values() {
             roots.extend(set_of(&collection.latest));
-            roots.extend(collection.wanted.as_ref().and_then(|wanted| set_of(&wanted.word)));
+            roots.extend(collection.wanted.as_ref().and_then(|wanted| set_of(&wanted.inputs)));
             if let Some(applied) = &collection.applied {
                 roots.extend(of_commit(applied));
             }
@@ -84,22 +84,22 @@ impl State {
     }
 }
 
-fn set_of(word: &Word) -> Option<ObjectHash> {
-    match &word.content {
+fn set_of(inputs: &Inputs) -> Option<ObjectHash> {
+    match &inputs.content {
         Content::Observed(observed) => observed.set.map(|set| set.root),
         Content::Unversioned | Content::Unknown => None,
     }
 }
 
 fn of_commit(applied: &Applied) -> impl Iterator<Item = ObjectHash> {
-    set_of(&applied.word).into_iter().chain(applied.result.manifest)
+    set_of(&applied.inputs).into_iter().chain(applied.result.manifest)
 }
 
-fn of_obligations(obligations: &Obligations) -> Vec<ObjectHash> {
+fn of_obligations(obligations: &Outbox) -> Vec<ObjectHash> {
     let manifest = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| built.manifest);
-    let of = |owed: &Owed| match owed {
-        Owed::Publish(applied) => of_commit(applied).collect::<Vec<_>>(),
-        Owed::Discard(leaving) => manifest(&leaving.before).into_iter().chain(manifest(&leaving.after)).collect(),
+    let of = |owed: &OutboxItem| match owed {
+        OutboxItem::Publish(applied) => of_commit(applied).collect::<Vec<_>>(),
+        OutboxItem::Discard(leaving) => manifest(&leaving.before).into_iter().chain(manifest(&leaving.after)).collect(),
     };
     obligations.owed.iter().flat_map(|obligation| of(&obligation.owed)).collect()
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Built, CollectionId, Delivery, Delta, Duties, Fingerprint, Generation, Kind, Limits, Name, Observed, Policy, Seq,
-    Source, Spec, TaskId, Token, WorkerName,
+    Built, CollectionId, DeliveryKind, Delta, Duties, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source,
+    SourceState, Spec, TaskId, Token, WorkerName,
 };
 
 /// Something asked of the reducer. Time, ids and observations come in with it: deciding reads no clock.
@@ -18,7 +18,7 @@ pub enum Command {
     /// Says what a collection is to be built from.
     Declare(Box<Declaration>),
     /// Says what a source was seen to hold, or that it could not be seen.
-    Observe(Observation),
+    Observe(ObservationReport),
     /// Look again, try again now.
     Refresh {
         /// Which collection.
@@ -82,11 +82,11 @@ pub enum Command {
         attempt: AttemptRef,
     },
     /// An obligation was met.
-    Delivered(Delivered),
+    Delivered(DeliveryRef),
     /// An obligation could not be met.
     DeliveryFailed {
         /// Which.
-        delivered: Delivered,
+        delivered: DeliveryRef,
         /// For people. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
         message: Box<str>,
     },
@@ -109,14 +109,14 @@ impl Command {
     pub fn name(&self) -> Option<&Name> {
         match self {
             Command::Declare(declaration) => Some(&declaration.name),
-            Command::Observe(Observation { subject: Subject::Name(name), .. })
+            Command::Observe(ObservationReport { subject: Subject::Name(name), .. })
             | Command::Refresh { name, .. }
             | Command::Cancel { name, .. }
             | Command::Pause { name }
             | Command::Resume { name }
             | Command::Confirm { name, .. }
             | Command::Drop { name } => Some(name),
-            Command::Observe(Observation { subject: Subject::Id(_), .. })
+            Command::Observe(ObservationReport { subject: Subject::Id(_), .. })
             | Command::Open { .. }
             | Command::Limit(_)
             | Command::Assign(_)
@@ -199,14 +199,14 @@ impl Declaration {
 
 /// What a source was seen to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observation {
+pub struct ObservationReport {
     /// Whose source.
     pub subject: Subject,
     /// The position of the log when the look began. A look that began before the last accepted word is refused.
     /// `None` for a caller who knows that it speaks of now.
     pub began: Option<Seq>,
     /// What was seen.
-    pub seen: Seen,
+    pub outcome: ObservationOutcome,
 }
 
 /// A collection, by name or by incarnation.
@@ -220,15 +220,15 @@ pub enum Subject {
 
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum ObservationOutcome {
     /// The content.
     Content {
         /// What the source holds.
-        observed: Observed,
+        state: SourceState,
         /// What differs from the observation before.
         delta: Option<Delta>,
         /// How many files of what is applied are gone, if that is known.
-        gone: Option<u64>,
+        missing: Option<u64>,
     },
     /// The source could not be observed. This says nothing about its content.
     Failed {
@@ -252,13 +252,13 @@ pub struct Assign {
 
 /// The first obligation of a collection, as whoever meets it names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Delivered {
+pub struct DeliveryRef {
     /// The collection; it may be gone.
     pub collection: CollectionId,
     /// The event that created the obligation.
     pub obligation: Seq,
     /// What was done.
-    pub delivery: Delivery,
+    pub delivery: DeliveryKind,
 }
 
 /// One attempt, as its worker knows it.
@@ -309,7 +309,7 @@ pub enum FailureClass {
     /// The worker panicked. Tried again like a transient failure.
     Panicked,
     /// The source changed while it was read; what it holds now, if the worker knows.
-    SourceMoved(Option<Box<Observation>>),
+    SourceMoved(Option<Box<ObservationReport>>),
 }
 
 /// Something that is to happen at a time. Deadlines live in the state as data.

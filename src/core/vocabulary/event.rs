@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AbortReason, Admission, Built, By, CollectionId, Delivery, Delta, Duties, EndReason, Epoch, FailReason,
-    Fingerprint, Generation, HoldCause, Kind, Limits, Name, ObjectHash, Observed, ParkCause, Policy, RefreshReason,
-    RejectReason, Seq, Source, Spec, Stopping, TaskId, Timestamp, Token, WorkerName,
+    AbortReason, Admission, Built, By, CollectionId, DeliveryKind, Delta, Duties, EndReason, Epoch, FailReason,
+    Fingerprint, Generation, HoldCause, Kind, Limits, Name, ObjectHash, ParkCause, Policy, RefreshReason, RejectReason,
+    Seq, Source, SourceState, Spec, Stopping, TaskId, Timestamp, Token, WorkerName,
 };
 
 /// One event at its place in the log.
@@ -41,7 +41,7 @@ pub enum Event {
         found: Box<str>,
     },
     /// A part of what the events up to `at` add up to: it stands for them after they were deleted. Says nothing new.
-    BaseFrame {
+    CheckpointPart {
         /// The last event that it stands for.
         at: Seq,
         /// The hash of the frame that this event ends.
@@ -112,7 +112,7 @@ pub enum Event {
         /// Whose source.
         collection: CollectionId,
         /// What it holds.
-        observed: Arc<Observed>,
+        observed: Arc<SourceState>,
         /// What differs from the observation before.
         delta: Option<Delta>,
         /// Whether it is wanted from here on.
@@ -130,7 +130,7 @@ pub enum Event {
         /// Whose.
         collection: CollectionId,
         /// What was observed.
-        observed: Arc<Observed>,
+        observed: Arc<SourceState>,
         /// What differs from the observation before.
         delta: Option<Delta>,
         /// Why it is held.
@@ -310,7 +310,7 @@ pub enum Event {
         /// The event that created the obligation.
         obligation: Seq,
         /// What was tried.
-        delivery: Delivery,
+        delivery: DeliveryKind,
         /// What the worker said of it.
         message: Box<str>,
         /// Failures in a row, this one included.
@@ -334,7 +334,7 @@ impl Event {
         match self {
             Event::WriterOpened { .. }
             | Event::DataLossAccepted { .. }
-            | Event::BaseFrame { .. }
+            | Event::CheckpointPart { .. }
             | Event::LimitsChanged { .. } => None,
             Event::CollectionDeclared { .. } => Some(CollectionId(seq)),
             Event::SourceChanged { collection, .. }
@@ -397,7 +397,7 @@ impl Event {
         match self {
             Event::WriterOpened { .. } => "writer_opened",
             Event::DataLossAccepted { .. } => "data_loss_accepted",
-            Event::BaseFrame { .. } => "base_frame",
+            Event::CheckpointPart { .. } => "base_frame",
             Event::LimitsChanged { .. } => "limits_changed",
             Event::CollectionDeclared { .. } => "collection_declared",
             Event::SourceChanged { .. } => "source_changed",

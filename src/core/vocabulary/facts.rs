@@ -79,7 +79,7 @@ impl Duties {
 
 /// What is done to meet an obligation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Delivery {
+pub enum DeliveryKind {
     /// A commit is published.
     Publish,
     /// Outputs are discarded.

@@ -15,11 +15,11 @@ pub enum Rejection {
     /// This incarnation is gone.
     UnknownIncarnation(CollectionId),
     /// The look began before the last accepted word.
-    LookTooOld {
+    ObservationTooOld {
         /// Where it began.
         began: Seq,
         /// The last accepted word.
-        heard: Seq,
+        last_input: Seq,
     },
     /// The collection is unversioned: what its source holds does not count.
     NotVersioned(Name),
@@ -66,8 +66,8 @@ impl fmt::Display for Rejection {
             Rejection::Field(error) => error.fmt(f),
             Rejection::UnknownCollection(name) => write!(f, "there is no collection {name:?}"),
             Rejection::UnknownIncarnation(id) => write!(f, "the collection declared at event {id} is gone"),
-            Rejection::LookTooOld { began, heard } => {
-                write!(f, "the look began at event {began}, before the word of event {heard}")
+            Rejection::ObservationTooOld { began, last_input } => {
+                write!(f, "the look began at event {began}, before the word of event {last_input}")
             }
             Rejection::NotVersioned(name) => {
                 write!(f, "collection {name:?} is unversioned: what its source holds does not count")

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::create::{Checked, check, check_files};
-use super::engine::{Engine, Held};
 use super::reader::SledReader;
+use super::store::{Held, SledStore};
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A copy of a log as it was, checked up to its `HEAD`. Nothing of the original is created or changed, and no lock
 /// of it is taken, but for an instant to see whether a writer is there.
 pub struct PrivateCopy {
-    engine: Arc<Engine>,
+    engine: Arc<SledStore>,
     anchor: Anchor,
     end: Position,
     time: Timestamp,
@@ -149,7 +149,7 @@ fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Result<PrivateCo
     let copied = temporary.0.join("sled");
     DirBuilder::new().mode(0o700).create(&copied).map_err(OpenError::io("creating", &copied))?;
     copy_sled(&directory.sled(), &copied)?;
-    let engine = Engine::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
+    let engine = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
         match failure.disk_is_full {
             // It is our disk that is full, which says nothing about the log.
             true => OpenError::io("opening a copy in", &copied)(io::ErrorKind::StorageFull.into()),

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::copy::copy_sled;
-use super::engine::{Engine, Failure, Held};
 use super::reader::Frames;
+use super::store::{Held, SledFailure, SledStore};
 use super::{Durability, IfAbsent, SledLog, check_blobs, wait_until_unlocked};
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
@@ -103,7 +103,7 @@ pub(super) struct Checked {
 
 /// Walks the frames of `engine`, from where the visitor goes on or else from the first one, and holds their end against
 /// `anchor`.
-pub(super) fn check(engine: &Engine, anchor: &Anchor, visitor: &mut dyn Visitor) -> Result<Checked, OpenError> {
+pub(super) fn check(engine: &SledStore, anchor: &Anchor, visitor: &mut dyn Visitor) -> Result<Checked, OpenError> {
     engine.read_start()?;
     let named = anchor.position;
     let mut read = 0;
@@ -131,7 +131,7 @@ pub(super) fn check(engine: &Engine, anchor: &Anchor, visitor: &mut dyn Visitor)
 }
 
 /// Finds out from where the visitor goes on: the event after which it wants to see frames.
-fn begin(engine: &Engine, visitor: &mut dyn Visitor, read: &mut u64) -> Result<Seq, OpenError> {
+fn begin(engine: &SledStore, visitor: &mut dyn Visitor, read: &mut u64) -> Result<Seq, OpenError> {
     let start = engine.start();
     for known in visitor.known() {
         if known.seq < start.first() {
@@ -188,8 +188,9 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
     make_directory(&new)?;
     let made = new.join("made");
     make_directory(&made)?;
-    let engine = or_without_ballast(directory, &made, || Engine::open(&made, Held::Lock { _file: Arc::clone(lock) }))?;
-    engine.flush().map_err(|failure| OpenError::Engine(failure.text))?;
+    let engine =
+        or_without_ballast(directory, &made, || SledStore::open(&made, Held::Lock { _file: Arc::clone(lock) }))?;
+    engine.flush().map_err(|failure| OpenError::Storage(failure.text))?;
     drop(engine);
     for name in ["db", "conf"] {
         let (from, to) = (made.join(name), new.join(name));
@@ -220,13 +221,14 @@ fn open_and_check(
     lock: &Arc<File>,
     anchor: &Anchor,
     visitor: &mut dyn Visitor,
-) -> Result<(Engine, File, Checked), OpenError> {
+) -> Result<(SledStore, File, Checked), OpenError> {
     let sled = directory.sled();
     sweep_snapshots(&sled)?;
     // Before sled opens it: a sync of sled's that fails meanwhile, and of which it says nothing, is told to this one.
     let path = directory.db();
     let db = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("opening", &path))?;
-    let engine = or_without_ballast(directory, &sled, || Engine::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
+    let engine =
+        or_without_ballast(directory, &sled, || SledStore::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
     make_private(&sled)?;
     let checked = check(&engine, anchor, visitor)?;
     check_blobs(directory)?;
@@ -241,18 +243,18 @@ fn open_and_check(
 fn or_without_ballast(
     directory: &Directory,
     sled: &Path,
-    open: impl Fn() -> Result<Engine, Failure>,
-) -> Result<Engine, OpenError> {
+    open: impl Fn() -> Result<SledStore, SledFailure>,
+) -> Result<SledStore, OpenError> {
     let full = match open() {
         Ok(engine) => return Ok(engine),
-        Err(failure) if !failure.disk_is_full => return Err(OpenError::Engine(failure.text)),
+        Err(failure) if !failure.disk_is_full => return Err(OpenError::Storage(failure.text)),
         Err(failure) => failure,
     };
     if directory.give_up_ballast() {
         sweep_snapshots(sled)?;
         return open().map_err(|failure| match failure.disk_is_full {
             true => OpenError::Full { path: directory.path().to_owned(), text: failure.text },
-            false => OpenError::Engine(failure.text),
+            false => OpenError::Storage(failure.text),
         });
     }
     Err(OpenError::Full { path: directory.path().to_owned(), text: full.text })
@@ -327,8 +329,8 @@ fn remove(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-impl From<Failure> for OpenError {
-    fn from(failure: Failure) -> Self {
-        OpenError::Engine(failure.text)
+impl From<SledFailure> for OpenError {
+    fn from(failure: SledFailure) -> Self {
+        OpenError::Storage(failure.text)
     }
 }

@@ -15,9 +15,9 @@
 
 mod copy;
 mod create;
-mod engine;
 mod nudge;
 mod reader;
+mod store;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -28,11 +28,11 @@ use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorFile};
 use super::directory::Directory;
-use super::start::{check_behind, check_forget, find_base};
+use super::start::{check_behind, check_truncation, find_base};
 use super::{Chain, Frame, FrameError, FrameHash, Log, LogError, LogReader, OpenError, Position, Start, Visitor};
 use crate::core::vocabulary::Seq;
-use engine::{Engine, Failure};
 use reader::{Frames, SledReader};
+use store::{SledFailure, SledStore};
 
 pub use copy::PrivateCopy;
 
@@ -70,7 +70,7 @@ pub enum IfAbsent {
 pub struct SledLog {
     directory: Directory,
     durability: Durability,
-    engine: Arc<Engine>,
+    engine: Arc<SledStore>,
     /// `sled/db`, for the syncs that sled leaves out.
     db: File,
     head: AnchorFile,
@@ -145,7 +145,7 @@ impl SledLog {
     }
 
     /// Lets an empty log begin behind event `seq`, at which a frame with `hash` ended: what is appended has to go on
-    /// from there. The log counts as one that begins there only after [`forget`](Log::forget).
+    /// from there. The log counts as one that begins there only after [`truncate_prefix`](Log::truncate_prefix).
     ///
     /// # Errors
     /// [`LogError::Refused`] if something was appended already.
@@ -258,10 +258,10 @@ impl Log for SledLog {
         self.anchor_synced()
     }
 
-    fn forget(&mut self, start: Start) -> Result<(), LogError> {
+    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
         self.check_poison()?;
         let (last, now) = (self.durable.seq, self.engine.start());
-        check_forget(start, now, last)?;
+        check_truncation(start, now, last)?;
         // Deleting is the one thing that cannot be taken back: what is to stand for the prefix is read once more.
         check_behind(start, Frames::new(&self.engine, start.first(), Some(last)))?;
         find_base(start, Frames::new(&self.engine, start.base, Some(last)))?;
@@ -320,7 +320,7 @@ impl fmt::Debug for SledLog {
 
 /// Drops sled, waits until its last thread has let go of `db`, and makes what it wrote meanwhile durable. Returns
 /// the final length of `db`.
-fn close_engine(engine: Engine, directory: &Directory, db: &File) -> Result<u64, LogError> {
+fn close_engine(engine: SledStore, directory: &Directory, db: &File) -> Result<u64, LogError> {
     drop(engine);
     wait_until_unlocked(db);
     let length = db.sync_data().and_then(|()| db.metadata()).map(|metadata| metadata.len());
@@ -346,13 +346,13 @@ fn check_blobs(directory: &Directory) -> Result<(), LogError> {
     let path = directory.sled().join("blobs");
     match fs::read_dir(&path).map(|mut entries| entries.next()) {
         Ok(None) => Ok(()),
-        Ok(Some(_)) => Err(LogError::Engine(format!("it put a value into {}, which it never syncs", path.display()))),
+        Ok(Some(_)) => Err(LogError::Storage(format!("it put a value into {}, which it never syncs", path.display()))),
         Err(source) => Err(LogError::Io { doing: "listing", path, source }),
     }
 }
 
-impl From<Failure> for LogError {
-    fn from(failure: Failure) -> Self {
-        LogError::Engine(failure.text)
+impl From<SledFailure> for LogError {
+    fn from(failure: SledFailure) -> Self {
+        LogError::Storage(failure.text)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::sled::{IVec, Iter};
 
-use super::engine::{Engine, PART_LENGTH, key};
+use super::store::{PART_LENGTH, SledStore, key};
 use crate::core::vocabulary::Seq;
 use crate::log::frame::array;
 use crate::log::{Chain, Frame, FrameBuf, FrameError, LogError, LogReader, MAX_FRAME_LENGTH, Start};
@@ -14,7 +14,7 @@ use crate::log::{Chain, Frame, FrameBuf, FrameError, LogError, LogReader, MAX_FR
 const MAX_PARTS: usize = MAX_FRAME_LENGTH.div_ceil(PART_LENGTH);
 
 /// Reads the frames of an open engine.
-pub(super) struct SledReader(pub(super) Arc<Engine>);
+pub(super) struct SledReader(pub(super) Arc<SledStore>);
 
 impl LogReader for SledReader {
     fn start(&self) -> Start {
@@ -32,7 +32,7 @@ impl LogReader for SledReader {
 
 /// The frames from one that holds a given `Seq`.
 pub(super) struct Frames<'a> {
-    engine: &'a Engine,
+    engine: &'a SledStore,
     state: State,
     /// The last `Seq` that has to be there; without it, the entries say where the end is.
     until: Option<Seq>,
@@ -57,7 +57,7 @@ struct Part {
 
 impl<'a> Frames<'a> {
     /// The frames from the one that holds `from`; with 0 from where the log begins.
-    pub(super) fn new(engine: &'a Engine, from: Seq, until: Option<Seq>) -> Self {
+    pub(super) fn new(engine: &'a SledStore, from: Seq, until: Option<Seq>) -> Self {
         let start = engine.start();
         let from = if from == Seq::ZERO { start.first() } else { from };
         let chain = if from == start.first() { start.chain() } else { Chain::anywhere() };
@@ -103,7 +103,7 @@ impl<'a> Frames<'a> {
     /// An event that was deleted is not one that is missing.
     fn check_there(&self, seq: Seq) -> Result<(), LogError> {
         let begins = self.engine.start().first();
-        if seq < begins { Err(LogError::Forgotten { begins }) } else { Ok(()) }
+        if seq < begins { Err(LogError::PrefixGone { begins }) } else { Ok(()) }
     }
 
     /// The entries from the frame that holds `from`: the last one that begins there or before.

@@ -1,26 +1,27 @@
 //! What the log would make of a look: the core decides, on a state that nobody keeps.
 
 use lastword::core::vocabulary::{
-    Command, Epoch, HoldCause, Observation, Observed, PathSet, Recorded, Seen, Subject, Timestamp, Version,
+    Command, Epoch, HoldCause, ObservationOutcome, ObservationReport, PathSetRef, Recorded, SourceState, Subject,
+    Timestamp, Version,
 };
 use lastword::core::{Events, Pending, State, decide};
-use lastword::external::{Look, store_set};
+use lastword::external::{Scan, store_set};
 use lastword::objects::MemoryObjects;
 
 use crate::config::Entry;
 
 /// Why a run would hold what was seen, if it would; `state` is what the log adds up to.
-pub(crate) fn held(state: State, entry: &Entry, seen: &Look, at: Timestamp) -> Result<Option<HoldCause>, String> {
+pub(crate) fn held(state: State, entry: &Entry, seen: &Scan, at: Timestamp) -> Result<Option<HoldCause>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let stored = store_set(&MemoryObjects::new(), &seen.set, None).map_err(|error| text(&error))?;
     let version = Version::new(&seen.version).map_err(|error| text(&error))?;
-    let set = PathSet { root: stored.root, files: stored.files, bytes: stored.bytes };
-    let observed = Observed { version, set: Some(set) };
+    let set = PathSetRef { root: stored.root, files: stored.files, bytes: stored.bytes };
+    let observed = SourceState { version, set: Some(set) };
     let declaration = entry.declaration().map_err(|error| text(&error))?;
-    let observation = Observation {
+    let observation = ObservationReport {
         subject: Subject::Name(entry.name.clone()),
         began: None,
-        seen: Seen::Content { observed, delta: None, gone: seen.gone },
+        outcome: ObservationOutcome::Content { state: observed, delta: None, missing: seen.missing },
     };
     let open = Command::Open { software: "plan".into() };
     let commands = [open, Command::Declare(Box::new(declaration)), Command::Observe(observation)];

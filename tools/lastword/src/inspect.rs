@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{CollectionId, Name, Observed, Timestamp};
+use lastword::core::vocabulary::{CollectionId, Name, SourceState, Timestamp};
 use lastword::core::{Collection, State};
 use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
@@ -60,7 +60,7 @@ impl Inspected {
     }
 
     /// The files of a look. `None` if there was none, or what it saw cannot be read any more.
-    pub(crate) fn files(&self, observed: Option<&Observed>) -> Option<PathSet> {
+    pub(crate) fn files(&self, observed: Option<&SourceState>) -> Option<PathSet> {
         let objects = FileObjects::open_read_only(self.copy.objects()).ok()?;
         load_set(&objects, observed?.set?.root).ok()
     }

@@ -7,8 +7,8 @@ use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{HoldCause, Name};
 use lastword::core::{Collection, State};
 use lastword::external::{
-    FragmentCache, Layout, LocalStore, Looking, Manifest, Plan, SegmentKey, format_of, fragments_of, look,
-    never_interrupted, plan as plan_segments,
+    FragmentCache, Layout, LocalStore, Manifest, Plan, ScanRequest, SegmentKey, format_of, fragments_of,
+    never_interrupted, plan as plan_segments, scan,
 };
 
 use crate::config::{Config, Entry};
@@ -57,9 +57,12 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     let applied = known
         .and_then(|(inspected, collection)| inspected.files(collection.applied_observed().map(|observed| &**observed)));
     let now = SystemClock::new().wall();
-    let looking =
-        Looking { known: before.as_ref(), applied: applied.as_ref(), ..Looking::new(&LocalStore, &source, now) };
-    let seen = look(&looking).map_err(|error| error.to_string())?;
+    let looking = ScanRequest {
+        known: before.as_ref(),
+        applied: applied.as_ref(),
+        ..ScanRequest::new(&LocalStore, &source, now)
+    };
+    let seen = scan(&looking).map_err(|error| error.to_string())?;
     let files = seen.set.len() as u64;
     let is_first = manifest.is_none();
     let (layout, segments) =

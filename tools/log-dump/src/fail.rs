@@ -116,9 +116,9 @@ impl From<ImportError> for Failure {
 fn exit_of_log(error: &LogError) -> Exit {
     match error {
         LogError::Damaged { found, .. } | LogError::Refused(found) if found.is_too_new() => Exit::TooNew,
-        LogError::Damaged { .. } | LogError::Refused(_) | LogError::Engine(_) | LogError::Poisoned(_) => Exit::Defect,
+        LogError::Damaged { .. } | LogError::Refused(_) | LogError::Storage(_) | LogError::Poisoned(_) => Exit::Defect,
         // What was asked for is not there any more, which is no defect.
-        LogError::Forgotten { .. } | LogError::Io { .. } => Exit::CannotOpen,
+        LogError::PrefixGone { .. } | LogError::Io { .. } => Exit::CannotOpen,
     }
 }
 

@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::*;
 use serde_json::Value;
-use support::scene::{Scene, named};
+use support::scene::{DecisionContext, named};
 use support::*;
 use tempfile::TempDir;
 
-fn begin() -> (TempDir, PathBuf, Scene) {
+fn begin() -> (TempDir, PathBuf, DecisionContext) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
-    let scene = Scene::open(&path);
+    let scene = DecisionContext::open(&path);
     (dir, path, scene)
 }
 
 /// A few collections, and what is done with them behind the point that is returned: the last event before.
-fn a_day(scene: &mut Scene) -> u64 {
+fn a_day(scene: &mut DecisionContext) -> u64 {
     for name in ["changed", "dropped", "again", "calm"] {
         scene.commit_plain(name, &format!("lake/{name}"));
     }
@@ -176,7 +176,7 @@ fn a_backup_is_the_beginning_of_the_live_log() {
     scene.commit_plain("orders", "lake/1");
     scene.close();
     let (backup, common) = (export(&path, "backup.evlog"), last(&path).0);
-    let mut scene = Scene::open(&path);
+    let mut scene = DecisionContext::open(&path);
     scene.declare_plain("orders", "lake/2");
     scene.close();
     let live = export(&path, "live.evlog");
@@ -215,7 +215,7 @@ fn case_43_logs_that_went_different_ways_part() {
     let (restored, common) = (path.with_file_name("restored"), last(&path).0);
     copy_tree(&path, &restored);
     for (path, source) in [(&path, "lake/here"), (&restored, "lake/there")] {
-        let mut scene = Scene::open(path);
+        let mut scene = DecisionContext::open(path);
         scene.declare_plain("orders", source);
         scene.close();
     }

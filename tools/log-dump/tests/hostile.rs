@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use lastword::core::vocabulary::*;
 use lastword::log::{FrameBuilder, FrameHash};
 use lastword::objects::object_hash;
-use support::scene::Scene;
+use support::scene::DecisionContext;
 use support::{code, err, out, story_log};
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ fn commands(path: &str) -> Vec<Vec<&str>> {
 fn case_24_no_text_in_a_log_drives_a_terminal() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
-    let mut scene = Scene::open(&path);
+    let mut scene = DecisionContext::open(&path);
     scene.declare_plain("a", "s\u{202e}");
     let attempt = scene.assign();
     scene.fail(attempt, FailureClass::Transient, HOSTILE);
@@ -55,7 +55,7 @@ fn case_24_no_text_in_a_log_drives_a_terminal() {
     let attempt = scene.assign();
     scene.fail(attempt, FailureClass::Permanent, HOSTILE);
     scene.declare("b", |declaration| declaration.source = Some(Source::new("s").unwrap()));
-    scene.see("b", Seen::Failed { cause: HOSTILE.into() });
+    scene.see("b", ObservationOutcome::Failed { cause: HOSTILE.into() });
     scene.close();
     // What no writer of ours would write.
     let opened = Event::WriterOpened { software: HOSTILE.into() };
@@ -113,8 +113,8 @@ fn frame(event: &Event) -> Vec<u8> {
 }
 
 fn observed(root: ObjectHash) -> Event {
-    let set = PathSet { root, files: u64::MAX, bytes: u64::MAX };
-    let observed = Observed { version: Version::new(&[1]).unwrap(), set: Some(set) };
+    let set = PathSetRef { root, files: u64::MAX, bytes: u64::MAX };
+    let observed = SourceState { version: Version::new(&[1]).unwrap(), set: Some(set) };
     Event::SourceObserved {
         collection: CollectionId(Seq(1)),
         observed: observed.into(),

@@ -151,7 +151,7 @@ struct Slow;
 impl Worker for Slow {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
         loop {
-            context.checkpoint()?;
+            context.check_stop()?;
             std::thread::sleep(Duration::from_millis(1));
         }
     }

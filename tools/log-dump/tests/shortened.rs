@@ -13,7 +13,7 @@ use lastword::core::vocabulary::Seq;
 use lastword::engine::Retention;
 use lastword::log::PrivateCopy;
 use serde_json::Value;
-use support::scene::Scene;
+use support::scene::DecisionContext;
 use support::*;
 use tempfile::TempDir;
 
@@ -32,10 +32,10 @@ fn cut(whole: &Path, at: Seq) -> PathBuf {
 }
 
 /// A log that `tell` writes, without the events up to and with the frame in which `tell` says so.
-fn log(tell: impl FnOnce(&mut Scene) -> u64) -> (TempDir, PathBuf, u64) {
+fn log(tell: impl FnOnce(&mut DecisionContext) -> u64) -> (TempDir, PathBuf, u64) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
-    let mut scene = Scene::open(&path);
+    let mut scene = DecisionContext::open(&path);
     let at = tell(&mut scene);
     scene.close();
     shorten(&path, Seq(at), 1);
@@ -220,7 +220,7 @@ fn logs_that_begin_apart_are_compared_from_where_both_are() {
 
     // A backup that ends before the other begins shares nothing that is still there.
     let backup = dir.path().join("backup");
-    Scene::open(&backup).close();
+    DecisionContext::open(&backup).close();
     let output = on(&backup, "diff", &[late.to_str().unwrap()]);
     assert_eq!(code(&output), 2, "{}", err(&output));
     assert!(err(&output).contains(&format!("ends before event {}", ends[20].next())), "{}", err(&output));

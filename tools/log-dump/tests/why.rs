@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::*;
 use serde_json::Value;
-use support::scene::{Scene, kind, named};
+use support::scene::{DecisionContext, kind, named};
 use support::*;
 use tempfile::TempDir;
 
 /// A log that `tell` writes, closed, and what `tell` says of it.
-fn log<T>(tell: impl FnOnce(&mut Scene) -> T) -> (TempDir, PathBuf, T) {
+fn log<T>(tell: impl FnOnce(&mut DecisionContext) -> T) -> (TempDir, PathBuf, T) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
-    let mut scene = Scene::open(&path);
+    let mut scene = DecisionContext::open(&path);
     let told = tell(&mut scene);
     scene.close();
     (dir, path, told)
@@ -35,7 +35,7 @@ fn text<'v>(answer: &'v Value, key: &str) -> &'v str {
 }
 
 /// A task that is superseded while it runs, its late result, and the commit of what came after.
-fn superseded(scene: &mut Scene) -> (AttemptRef, Fingerprint) {
+fn superseded(scene: &mut DecisionContext) -> (AttemptRef, Fingerprint) {
     scene.declare_plain("orders", "lake/1");
     let (first, old) = (scene.assign(), scene.wanted("orders"));
     scene.declare_plain("orders", "lake/2");
@@ -238,7 +238,7 @@ fn what_waits_says_for_what() {
         let _ = scene.assign();
         scene.declare_plain("waits", "b");
         scene.declare("blind", |d| d.source = Some(Source::new("c").unwrap()));
-        scene.see("blind", Seen::Failed { cause: "permission denied\nfor c".into() });
+        scene.see("blind", ObservationOutcome::Failed { cause: "permission denied\nfor c".into() });
         scene.commit_plain("stopped", "d");
         scene.command(&Command::Pause { name: named("stopped") });
         scene.declare_plain("stopped", "e");
@@ -308,7 +308,7 @@ fn case_45_what_a_destination_is_owed_is_told_with_the_cause() {
         scene.complete(attempt, wanted);
         let collection = attempt.collection;
         let obligation = Seq(scene.last() - 1);
-        let delivered = Delivered { collection, obligation, delivery: Delivery::Publish };
+        let delivered = DeliveryRef { collection, obligation, delivery: DeliveryKind::Publish };
         scene.command(&Command::DeliveryFailed { delivered, message: "503\nlater".into() });
     });
     let (events, answer) = why(&path, &["orders"]);
@@ -326,9 +326,9 @@ fn case_21_a_source_that_lost_most_of_its_files_is_held_and_says_how_many() {
         scene.observe("lake", b"forty", 40);
         let (attempt, wanted) = (scene.assign(), scene.wanted("lake"));
         scene.complete(attempt, wanted);
-        let set = Some(PathSet { root: ObjectHash([7; 32]), files: 15, bytes: 1 });
-        let observed = Observed { version: Version::new(b"fifteen").unwrap(), set };
-        scene.see("lake", Seen::Content { observed, delta: None, gone: Some(25) });
+        let set = Some(PathSetRef { root: ObjectHash([7; 32]), files: 15, bytes: 1 });
+        let observed = SourceState { version: Version::new(b"fifteen").unwrap(), set };
+        scene.see("lake", ObservationOutcome::Content { state: observed, delta: None, missing: Some(25) });
     });
     let (_, answer) = why(&path, &["lake"]);
     assert_eq!(text(&answer, "condition"), "held");
@@ -358,7 +358,7 @@ fn case_30_a_restart_is_told_where_it_took_an_attempt_down() {
         scene.declare_plain("orders", "lake/1");
         let _ = scene.assign();
     });
-    Scene::open(&path).close();
+    DecisionContext::open(&path).close();
     let (events, answer) = why(&path, &["orders"]);
     let expected =
         ["collection_declared", "task_created", "task_started", "writer_opened", "attempt_failed", "attempt_ended"];

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Token};
 use lastword::external::{
-    Build, BuildError, ExternalSpec, LocalStore, Looking, PathSet, SegmentBuilder, SegmentJob, Source, build,
-    format_of, look, never_interrupted, store_set,
+    Build, BuildError, ExternalSpec, LocalStore, PathSet, ScanRequest, SegmentBuilder, SegmentJob, SourceLocation,
+    build, format_of, never_interrupted, scan, store_set,
 };
 use lastword::objects::FileObjects;
 use parquet::column::writer::ColumnWriter;
@@ -26,7 +26,7 @@ const SPEC: &str = r#"{"format":"parquet","target_rows":81920}"#;
 /// The directory, and what of it was built.
 pub(crate) struct Lake {
     directory: PathBuf,
-    source: Source,
+    source: SourceLocation,
     spec: ExternalSpec,
     objects: FileObjects,
     seen: Option<PathSet>,
@@ -58,7 +58,7 @@ impl Lake {
     }
 
     /// As if nothing had been built.
-    pub(crate) fn forget(&mut self) -> Result<()> {
+    pub(crate) fn truncate_prefix(&mut self) -> Result<()> {
         (self.seen, self.built) = (None, None);
         self.objects = FileObjects::open(self.directory.join(format!("objects-{}", self.attempts + 1)))?;
         Ok(())
@@ -68,8 +68,8 @@ impl Lake {
     pub(crate) fn build(&mut self, builder: &dyn SegmentBuilder) -> Result<()> {
         self.attempts += 1;
         let before = self.seen.take();
-        let looking = Looking { known: before.as_ref(), applied: before.as_ref(), ..self.looking()? };
-        let seen = look(&looking)?;
+        let looking = ScanRequest { known: before.as_ref(), applied: before.as_ref(), ..self.looking()? };
+        let seen = scan(&looking)?;
         store_set(&self.objects, &seen.set, before.as_ref())?;
         let format = format_of(&self.spec.format).ok_or("no such format")?;
         let wall = now()?;
@@ -88,7 +88,7 @@ impl Lake {
             builder,
             parallel: 1,
             leftovers: &[],
-            checkpoint: &never_interrupted,
+            stop_check: &never_interrupted,
             progress: &|_| (),
             now: &|| wall,
         });
@@ -98,8 +98,8 @@ impl Lake {
         Ok(())
     }
 
-    fn looking(&self) -> Result<Looking<'_>> {
-        Ok(Looking::new(&LocalStore, &self.source, now()?))
+    fn looking(&self) -> Result<ScanRequest<'_>> {
+        Ok(ScanRequest::new(&LocalStore, &self.source, now()?))
     }
 
     fn write_file(&self, n: u64, salt: u64) -> Result<()> {

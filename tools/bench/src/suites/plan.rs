@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lastword::core::vocabulary::Timestamp;
 use lastword::external::{
-    FileVersion, Fragment, LocalStore, Looking, NoBuilder, SegmentBuilder, Source, SourcePath, SourceUri, Stat,
-    balance, look,
+    FileVersion, Fragment, LocalStore, NoBuilder, ScanRequest, SegmentBuilder, SourceLocation, SourcePath, SourceUri,
+    Stat, balance, scan,
 };
 
 use super::scale::grouped;
@@ -73,7 +73,7 @@ fn looking(bench: &mut Bench) -> Result<()> {
     let (mut looked, mut walked) = (Series::new("lastword"), Series::new("walk with stat"));
     for _ in 0..bench.rounds() {
         let began = Instant::now();
-        let seen = look(&Looking::new(&LocalStore, &source, now()?))?;
+        let seen = scan(&ScanRequest::new(&LocalStore, &source, now()?))?;
         looked.values.push(millis(began));
         let began = Instant::now();
         let bytes = walk(&directory)?;
@@ -107,7 +107,7 @@ fn building(bench: &mut Bench, named: &str, builder: &dyn SegmentBuilder) -> Res
     let (mut again, mut first) = (Series::new("lastword"), Series::new("first build"));
     for round in 0..bench.rounds() {
         std::thread::sleep(UNTIL_OLD);
-        lake.forget()?;
+        lake.truncate_prefix()?;
         let began = Instant::now();
         lake.build(builder)?;
         first.values.push(millis(began));
@@ -128,7 +128,7 @@ fn as_index(round: usize, count: u64) -> u64 {
     (round as u64 * 37) % count
 }
 
-pub(crate) fn source(directory: &Path) -> Result<Source> {
+pub(crate) fn source(directory: &Path) -> Result<SourceLocation> {
     let path = directory.to_str().ok_or("the path of the data is not UTF-8")?;
     Ok(SourceUri::parse(path)?.resolve(Path::new("/"))?)
 }

@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     pub(crate) name: Name,
     /// The line that begins it.
     pub(crate) line: usize,
-    pub(crate) source: external::Source,
+    pub(crate) source: external::SourceLocation,
     pub(crate) layout: external::ExternalSpec,
     pub(crate) spec: Spec,
     pub(crate) policy: Policy,

@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     /// compute, and two leave room on small machines.
     pub(crate) workers: usize,
     /// How often each source is looked at: a listing is cheap, and nobody waits much longer for news.
-    pub(crate) look_interval: Duration,
+    pub(crate) observe_interval: Duration,
     pub(crate) durability: Durability,
     /// Whether directories are watched, so that looks come at once: it costs the kernel a watch per directory and
     /// nobody anything else.
@@ -36,7 +36,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             workers: 2,
-            look_interval: Duration::from_secs(5),
+            observe_interval: Duration::from_secs(5),
             watch: true,
             durability: Durability::default(),
             parallel: 1,
@@ -56,7 +56,7 @@ struct Setting {
 
 const SETTINGS: &[Setting] = &[
     Setting { key: "workers", read: workers, same: |a, b| a.workers == b.workers },
-    Setting { key: "look_interval", read: look_interval, same: |a, b| a.look_interval == b.look_interval },
+    Setting { key: "look_interval", read: observe_interval, same: |a, b| a.observe_interval == b.observe_interval },
     Setting { key: "watch", read: watch, same: |a, b| a.watch == b.watch },
     Setting { key: "durability", read: durability, same: |a, b| a.durability == b.durability },
     Setting { key: "parallel", read: parallel, same: |a, b| a.parallel == b.parallel },
@@ -107,14 +107,14 @@ fn learning(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong>
     Ok(())
 }
 
-fn look_interval(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+fn observe_interval(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
     const SHORTEST: Duration = Duration::from_millis(10);
     let found = field.duration()?;
     if !(SHORTEST..=Policy::LONGEST).contains(&found) {
         let found = humantime::format_duration(found);
         return Err(field.wrong(&format!("must be 10ms to a hundred years, found {found}")));
     }
-    settings.look_interval = found;
+    settings.observe_interval = found;
     Ok(())
 }
 

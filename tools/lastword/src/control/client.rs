@@ -72,7 +72,11 @@ fn open_resting(state: &Path) -> Result<Reconciler, StartError> {
     if !state.join("HEAD").exists() {
         return Err(StartError::Log(OpenError::Absent { path: state.to_owned() }));
     }
-    Reconciler::open(state).workers(1).lookers(1).software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION"))).start()
+    Reconciler::open(state)
+        .workers(1)
+        .observer_threads(1)
+        .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
+        .start()
 }
 
 /// A conversation with a run.

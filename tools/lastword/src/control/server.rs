@@ -70,7 +70,7 @@ impl Desk {
 
     /// What the log does not have.
     fn volatile(status: &CollectionStatus, now: Timestamp) -> Value {
-        let look = status.last_look.map(|look| {
+        let look = status.last_observation.map(|look| {
             json!({
                 "began": look.started.to_string(),
                 "seconds_ago": now.since(look.started).as_secs_f64(),

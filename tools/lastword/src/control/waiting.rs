@@ -57,7 +57,7 @@ impl Waiting<'_> {
         if let Some(generation) = self.generation {
             return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, SLICE)?));
         }
-        let looked = found.last_look.filter(|look| look.started >= self.since);
+        let looked = found.last_observation.filter(|look| look.started >= self.since);
         let outcome = looked.map_or(PENDING, |look| at_rest(&found.view, look.succeeded));
         if outcome == PENDING {
             std::thread::sleep(SLICE);

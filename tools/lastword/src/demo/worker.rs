@@ -95,7 +95,7 @@ struct SlowBuilder;
 
 impl SegmentBuilder for SlowBuilder {
     fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-        job.checkpoint()?;
+        job.check_stop()?;
         std::thread::sleep(Duration::from_millis(20));
         Ok(None)
     }

@@ -93,7 +93,7 @@ enum End {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
     let signals = Signals::register()?;
-    let interval = config.settings.look_interval;
+    let interval = config.settings.observe_interval;
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
     let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };

@@ -26,7 +26,7 @@ impl Session {
     pub(crate) fn start(
         config: &Config,
         worker: impl Worker,
-        look_interval: Duration,
+        observe_interval: Duration,
         format: Format,
     ) -> Result<Session, Fail> {
         check_parent(&config.state)?;
@@ -36,7 +36,7 @@ impl Session {
         let reconciler = Reconciler::open(&config.state)
             .kind(kind, worker)
             .workers(config.settings.workers)
-            .look_interval(look_interval)
+            .observe_interval(observe_interval)
             .durability(config.settings.durability)
             .snapshot_every(config.settings.snapshot_every)
             .retain(config.settings.retain)

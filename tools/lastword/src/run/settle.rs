@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{CollectionId, Event, FailReason, Fingerprint, Name, Recorded, Seq, Timestamp};
 use lastword::core::{CollectionView, Condition, Pending};
-use lastword::engine::{CollectionStatus, LastLook};
+use lastword::engine::{CollectionStatus, LastObservation};
 
 use crate::config::Config;
 use crate::status::cause;
@@ -97,7 +97,7 @@ impl Settling {
 impl Watched {
     fn judge(&mut self, status: &CollectionStatus, changes: u32) -> Option<Verdict> {
         // Looks are forgotten when the log is closed: whatever there is began after the start.
-        let look = status.last_look?;
+        let look = status.last_observation?;
         let view = &status.view;
         if !look.succeeded {
             return self.unobservable(view, look);
@@ -119,14 +119,14 @@ impl Watched {
     }
 
     /// A source that cannot be observed twice in a row stays so; once may be a file that vanished while it was listed.
-    fn unobservable(&mut self, view: &CollectionView, look: LastLook) -> Option<Verdict> {
+    fn unobservable(&mut self, view: &CollectionView, look: LastObservation) -> Option<Verdict> {
         let first = *self.failed.get_or_insert(look.started);
         let runs = matches!(view.condition, Condition::Running { .. });
         (first < look.started && !runs).then(|| stuck(view))
     }
 
     /// Whether the last look could have missed nothing, or nothing is won by waiting for one that could not.
-    fn is_proven(&mut self, view: &CollectionView, look: LastLook) -> bool {
+    fn is_proven(&mut self, view: &CollectionView, look: LastObservation) -> bool {
         let applied = view.applied.as_ref().map(|applied| applied.seq);
         if look.racy == 0 {
             self.racy = None;

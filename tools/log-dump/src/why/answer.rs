@@ -1,7 +1,7 @@
 //! Why a collection is as it is.
 
 use lastword::core::vocabulary::{Fingerprint, Name, Scope, Seq, Timestamp};
-use lastword::core::{Collection, CollectionView, Condition, DeliveryFailure, Lag, Owes, Pending, State};
+use lastword::core::{Collection, CollectionView, Condition, DeliveryFailure, Lag, OutboxView, Pending, State};
 use lastword::describe::counted;
 use lastword::replay::Until;
 use serde::Serialize;
@@ -70,7 +70,7 @@ fn sentence(life: &Life, incarnation: &Incarnation) -> String {
     match &incarnation.since {
         Since::Event(mark) => parts.push(format!("since {mark}")),
         Since::Time => {}
-        Since::Forgotten => parts.push(format!("since before event {}, with which history begins", life.begins)),
+        Since::PrefixGone => parts.push(format!("since before event {}, with which history begins", life.begins)),
     }
     match condition {
         Condition::WaitingForWorker => parts.push(busy(&life.state, &Scope::Kind(view.kind.clone()))),
@@ -135,8 +135,8 @@ fn busy(state: &State, scope: &Scope) -> String {
 }
 
 /// What its destination has not got.
-fn owes(owes: &Owes) -> Option<String> {
-    let Owes { unpublished, undiscarded, failure, .. } = owes;
+fn owes(owes: &OutboxView) -> Option<String> {
+    let OutboxView { unpublished, undiscarded, failure, .. } = owes;
     if (*unpublished, *undiscarded) == (0, 0) {
         return None;
     }
@@ -173,7 +173,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
             ("as of", Some(format!("event {}, {}", life.state.last(), life.now))),
             ("kind", Some(format!("{}, incarnation {}", view.kind, view.id))),
             ("source", Some(view.source.to_string())),
-            ("latest", Some(by(view.latest, format!("heard by event {}", incarnation.heard)))),
+            ("latest", Some(by(view.latest, format!("heard by event {}", incarnation.last_input)))),
             ("wanted", Some(by(view.wanted, format!("generation {}, {wanted_by}", view.generation)))),
             ("applied", Some(applied)),
             ("task", view.task.map(|task| format!("{task}, {} so far", counted(view.attempts.into(), "attempt")))),
@@ -239,7 +239,7 @@ impl<'a> WhyLine<'a> {
             since: dropped.as_ref().or(incarnation.since.mark()).map(MarkLine::from),
             generation: view.generation.0,
             latest: hex(view.latest),
-            latest_seq: incarnation.heard.0,
+            latest_seq: incarnation.last_input.0,
             wanted: hex(view.wanted),
             wanted_by: incarnation.wanted_by.as_ref().map(MarkLine::from),
             applied: hex(applied.map(|applied| applied.fingerprint)),

@@ -34,7 +34,7 @@ pub(super) enum Since {
     /// It became so by the mere passing of time.
     Time,
     /// Since before history begins.
-    Forgotten,
+    PrefixGone,
 }
 
 /// What led one incarnation to where it is.
@@ -46,7 +46,7 @@ pub(super) struct Incarnation {
     /// What made its word wanted, unless that was before history begins.
     pub(super) wanted_by: Option<Mark>,
     /// The last accepted word or look.
-    pub(super) heard: Seq,
+    pub(super) last_input: Seq,
     pub(super) dropped: Option<Mark>,
     last_commit: Option<Seq>,
     commit_before: Option<Seq>,
@@ -122,7 +122,7 @@ impl Incarnation {
             since: Since::Event(Mark::of(recorded)),
             wanted_by: view.wanted.map(|_| Mark::of(recorded)),
             view,
-            heard: recorded.seq,
+            last_input: recorded.seq,
             dropped: None,
             last_commit: None,
             commit_before: None,
@@ -132,10 +132,10 @@ impl Incarnation {
     /// One that was declared before history begins, with what `state` still knows.
     fn behind(state: &State, id: CollectionId) -> Option<Incarnation> {
         let view = CollectionView::of(state, id, state.at())?;
-        let heard = state.collection(id)?.heard;
+        let last_input = state.collection(id)?.last_input;
         let last_commit = view.applied.as_ref().map(|applied| applied.seq);
-        let (since, wanted_by, dropped, commit_before) = (Since::Forgotten, None, None, None);
-        Some(Incarnation { id, view, since, wanted_by, heard, dropped, last_commit, commit_before })
+        let (since, wanted_by, dropped, commit_before) = (Since::PrefixGone, None, None, None);
+        Some(Incarnation { id, view, since, wanted_by, last_input, dropped, last_commit, commit_before })
     }
 
     fn follow(&mut self, state: &State, recorded: &Recorded) {
@@ -153,7 +153,7 @@ impl Incarnation {
         if word(&view) != word(&self.view) {
             self.wanted_by = Some(Mark::of(recorded));
         }
-        self.heard = state.collection(self.id).map_or(self.heard, |collection| collection.heard);
+        self.last_input = state.collection(self.id).map_or(self.last_input, |collection| collection.last_input);
         self.view = view;
     }
 
@@ -171,7 +171,7 @@ impl Incarnation {
         let task = self.view.task.map(|task| task.0);
         let marks = [self.since.mark(), self.wanted_by.as_ref(), self.dropped.as_ref()];
         let marks = marks.into_iter().flatten().map(|mark| mark.seq);
-        marks.chain([self.begin(), self.heard]).chain(task).chain(self.last_commit).collect()
+        marks.chain([self.begin(), self.last_input]).chain(task).chain(self.last_commit).collect()
     }
 }
 
@@ -179,7 +179,7 @@ impl Since {
     pub(super) fn mark(&self) -> Option<&Mark> {
         match self {
             Since::Event(mark) => Some(mark),
-            Since::Time | Since::Forgotten => None,
+            Since::Time | Since::PrefixGone => None,
         }
     }
 }

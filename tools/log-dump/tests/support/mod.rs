@@ -70,9 +70,9 @@ pub fn shorten(path: &Path, at: Seq, parts: u32) {
     let first = log.appended().seq.next();
     let length = body.len().div_ceil(parts as usize);
     for (part, bytes) in (0..).zip(body.chunks(length)) {
-        append_to(&mut log, &[encoded(&Event::BaseFrame { at, hash: hash.0, part, parts, bytes: bytes.into() })]);
+        append_to(&mut log, &[encoded(&Event::CheckpointPart { at, hash: hash.0, part, parts, bytes: bytes.into() })]);
     }
-    log.forget(Start { seq: at, hash, base: first }).unwrap();
+    log.truncate_prefix(Start { seq: at, hash, base: first }).unwrap();
     log.close().unwrap();
 }
 

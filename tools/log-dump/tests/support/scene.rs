@@ -13,7 +13,7 @@ use lastword::replay::{Until, state_at};
 /// 2026-11-23T10:00:00Z.
 pub const START: u64 = 1_795_428_000_000_000;
 
-pub struct Scene {
+pub struct DecisionContext {
     reducer: Reducer,
     at: Timestamp,
     workers: u32,
@@ -21,14 +21,14 @@ pub struct Scene {
     pub duties: Duties,
 }
 
-impl Scene {
+impl DecisionContext {
     /// Opens or goes on with the log at `path`. Every step takes a second.
-    pub fn open(path: &Path) -> Scene {
+    pub fn open(path: &Path) -> DecisionContext {
         let log = SledLog::open(path, IfAbsent::Create, Durability::Power).unwrap();
         let state = state_at(lastword::log::Log::reader(&log).as_ref(), Until::End).unwrap();
         let at = Timestamp(state.at().0.max(START) + 1_000_000);
         let reducer = Reducer::open(Box::new(log), state, "lastword 0.1.0 (scene)", at, at).unwrap();
-        let mut scene = Scene { reducer, at, workers: 0, duties: Duties::default() };
+        let mut scene = DecisionContext { reducer, at, workers: 0, duties: Duties::default() };
         scene.reducer.commit(at).unwrap();
         scene
     }
@@ -87,14 +87,14 @@ impl Scene {
 
     pub fn observe(&mut self, name: &str, version: &[u8], files: u64) {
         let root = ObjectHash([7; 32]);
-        let set = Some(PathSet { root, files, bytes: files * 100 });
-        let observed = Observed { version: Version::new(version).unwrap(), set };
-        self.see(name, Seen::Content { observed, delta: None, gone: None });
+        let set = Some(PathSetRef { root, files, bytes: files * 100 });
+        let observed = SourceState { version: Version::new(version).unwrap(), set };
+        self.see(name, ObservationOutcome::Content { state: observed, delta: None, missing: None });
     }
 
-    pub fn see(&mut self, name: &str, seen: Seen) {
+    pub fn see(&mut self, name: &str, seen: ObservationOutcome) {
         let subject = Subject::Name(named(name));
-        self.command(&Command::Observe(Observation { subject, began: None, seen }));
+        self.command(&Command::Observe(ObservationReport { subject, began: None, outcome: seen }));
     }
 
     pub fn assign(&mut self) -> AttemptRef {

@@ -6,13 +6,13 @@ use super::Events;
 use crate::core::collection::{Collection, Pending};
 use crate::core::status::Status;
 use crate::core::vocabulary::{
-    AbortReason, Admission, CollectionId, Content, Delta, Event, Fingerprint, Generation, Observed, OnChange, Policy,
-    Stopping, TaskId, Timestamp, Word,
+    AbortReason, Admission, CollectionId, Content, Delta, Event, Fingerprint, Generation, Inputs, OnChange, Policy,
+    SourceState, Stopping, TaskId, Timestamp,
 };
 
 /// A collection as it stands at this point of a decision: as the state has it, but for what the decision itself has
 /// made of its task.
-pub(super) struct Scene<'c> {
+pub(super) struct DecisionContext<'c> {
     pub(super) id: CollectionId,
     pub(super) collection: &'c Collection,
     pub(super) live: Option<Live>,
@@ -34,27 +34,27 @@ pub(super) struct Live {
     moved: bool,
 }
 
-impl<'c> Scene<'c> {
+impl<'c> DecisionContext<'c> {
     /// The collection as the state has it.
-    pub(super) fn of(id: CollectionId, collection: &'c Collection, at: Timestamp) -> Scene<'c> {
+    pub(super) fn of(id: CollectionId, collection: &'c Collection, at: Timestamp) -> DecisionContext<'c> {
         let (live, applied) = (Live::of(collection, at), collection.applied_fingerprint());
-        Scene { id, collection, live, applied, rebuild: collection.rebuild, at }
+        DecisionContext { id, collection, live, applied, rebuild: collection.rebuild, at }
     }
 
     /// After the live task has ended.
-    pub(super) fn without_task(self) -> Scene<'c> {
-        Scene { live: None, ..self }
+    pub(super) fn without_task(self) -> DecisionContext<'c> {
+        DecisionContext { live: None, ..self }
     }
 
     /// After the live task was committed.
-    pub(super) fn committed(self, fingerprint: Fingerprint) -> Scene<'c> {
-        Scene { live: None, applied: Some(fingerprint), rebuild: false, ..self }
+    pub(super) fn committed(self, fingerprint: Fingerprint) -> DecisionContext<'c> {
+        DecisionContext { live: None, applied: Some(fingerprint), rebuild: false, ..self }
     }
 
     /// After the source moved under the attempt of the live task.
-    pub(super) fn moved(self, resting_until: Timestamp) -> Scene<'c> {
+    pub(super) fn moved(self, resting_until: Timestamp) -> DecisionContext<'c> {
         let moved = |live| Live { stopping: None, resting_until: Some(resting_until), moved: true, ..live };
-        Scene { live: self.live.map(moved), ..self }
+        DecisionContext { live: self.live.map(moved), ..self }
     }
 
     /// The live task has to go, for this reason.
@@ -80,7 +80,7 @@ impl<'c> Scene<'c> {
 
     /// Makes the task follow: aborts the live one if it builds something else than `wanted`, and creates one if
     /// `wanted` is neither applied, unless that is to be built anew, nor being built nor parked.
-    pub(super) fn follow(&self, wanted: Option<Fingerprint>, generation: Generation, events: &mut Events) {
+    pub(super) fn retarget(&self, wanted: Option<Fingerprint>, generation: Generation, events: &mut Events) {
         if self.live.is_some_and(|live| Some(live.fingerprint) == wanted) {
             return;
         }
@@ -101,7 +101,7 @@ impl<'c> Scene<'c> {
     /// Admits an observation: it is wanted from here on, and the task follows.
     pub(super) fn admit(
         &self,
-        observed: &Arc<Observed>,
+        observed: &Arc<SourceState>,
         delta: Option<Delta>,
         fingerprint: Fingerprint,
         events: &mut Events,
@@ -109,13 +109,13 @@ impl<'c> Scene<'c> {
         let generation = observed_generation(self.collection, fingerprint);
         let admission = Admission::Admitted { wanted: Some(fingerprint), generation };
         events.push(Event::SourceObserved { collection: self.id, observed: Arc::clone(observed), delta, admission });
-        self.follow(Some(fingerprint), generation, events);
+        self.retarget(Some(fingerprint), generation, events);
     }
 
     /// Admits what waited for the end of the live task, which has come.
     pub(super) fn admit_waiting(&self, events: &mut Events) {
         let Some(Pending::Waiting { .. }) = self.collection.pending else { return };
-        let Word { source, spec, content } = &*self.collection.latest;
+        let Inputs { source, spec, content } = &*self.collection.latest;
         let (collection, wanted) = (self.id, self.collection.latest.fingerprint());
         let generation = self.collection.generation.next();
         let admission = Admission::Admitted { wanted, generation };
@@ -127,7 +127,7 @@ impl<'c> Scene<'c> {
             Content::Unknown => Event::SourceChanged { collection, source: source.clone(), admission },
             Content::Unversioned => Event::SpecChanged { collection, spec: spec.clone(), admission },
         });
-        self.follow(wanted, generation, events);
+        self.retarget(wanted, generation, events);
     }
 }
 

@@ -29,7 +29,7 @@ const START_KEY: [u8; 12] = [0; 12];
 const CACHE_CAPACITY: u64 = 64 << 20;
 
 /// An open sled directory. It stays open as long as the writer or a reader needs it.
-pub(super) struct Engine {
+pub(super) struct SledStore {
     open: Option<(Db, Tree)>,
     nudge: Option<Nudge>,
     panicked: AtomicBool,
@@ -47,17 +47,17 @@ pub(super) enum Held {
 
 /// An error or panic of sled.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct SledFailure {
     pub(super) text: String,
     pub(super) disk_is_full: bool,
 }
 
-impl Engine {
+impl SledStore {
     /// Opens, or creates, the sled directory `path`.
     ///
     /// sled's `flock` on `db` outlives a dropped `Db` for the moments in which its threads finish. The caller holds
     /// `LOCK`, so nobody else can have it rightfully, and a second of patience is enough.
-    pub(super) fn open(path: &Path, held: Held) -> Result<Engine, Failure> {
+    pub(super) fn open(path: &Path, held: Held) -> Result<SledStore, SledFailure> {
         for _ in 0..100 {
             match open_once(path) {
                 Err(failure) if failure.text.contains("could not acquire lock") => {
@@ -69,16 +69,23 @@ impl Engine {
                     let start = Mutex::new(Start::WHOLE);
                     let db = open.0.clone();
                     let nudge = Nudge::new(move || drop(catch(|| db.flush())))
-                        .map_err(|error| Failure::of(&format!("no thread to watch over it: {error}")))?;
-                    return Ok(Engine { open: Some(open), nudge: Some(nudge), panicked, appended, start, _held: held });
+                        .map_err(|error| SledFailure::of(&format!("no thread to watch over it: {error}")))?;
+                    return Ok(SledStore {
+                        open: Some(open),
+                        nudge: Some(nudge),
+                        panicked,
+                        appended,
+                        start,
+                        _held: held,
+                    });
                 }
             }
         }
-        Err(Failure { text: format!("{} stays locked", path.join("db").display()), disk_is_full: false })
+        Err(SledFailure { text: format!("{} stays locked", path.join("db").display()), disk_is_full: false })
     }
 
     /// Stores a frame: as one entry if it fits, which is atomic by itself and a quarter faster, else as a batch.
-    pub(super) fn put(&self, frame: &Frame<'_>) -> Result<(), Failure> {
+    pub(super) fn put(&self, frame: &Frame<'_>) -> Result<(), SledFailure> {
         let (base, bytes) = (frame.first(), frame.bytes());
         self.guard(|_, tree| {
             if bytes.len() <= PART_LENGTH {
@@ -94,14 +101,14 @@ impl Engine {
 
     /// Hands everything to the operating system. Not durable: on Linux sled neither syncs the length of the file
     /// nor the cache of the drive.
-    pub(super) fn flush(&self) -> Result<(), Failure> {
+    pub(super) fn flush(&self) -> Result<(), SledFailure> {
         self.guard(|db, _| db.flush().map(drop))
     }
 
     /// Runs `work`; after a panic every further call is refused.
-    pub(super) fn guard<T>(&self, work: impl FnOnce(&Db, &Tree) -> ::sled::Result<T>) -> Result<T, Failure> {
+    pub(super) fn guard<T>(&self, work: impl FnOnce(&Db, &Tree) -> ::sled::Result<T>) -> Result<T, SledFailure> {
         let Some((db, tree)) = self.open.as_ref().filter(|_| !self.panicked.load(Ordering::Acquire)) else {
-            return Err(Failure::of("it panicked earlier"));
+            return Err(SledFailure::of("it panicked earlier"));
         };
         let _call = self.nudge.as_ref().map(Nudge::call);
         catch(|| work(db, tree)).inspect_err(|failure| {
@@ -139,12 +146,12 @@ impl Engine {
     }
 
     /// Stores where the log begins from now on.
-    pub(super) fn put_start(&self, start: Start) -> Result<(), Failure> {
+    pub(super) fn put_start(&self, start: Start) -> Result<(), SledFailure> {
         self.guard(|_, tree| tree.insert(START_KEY, start.encode().as_slice()).map(drop))
     }
 
     /// Removes at most `limit` entries of frames before the start, the oldest first. Whether there may be more.
-    pub(super) fn remove_forgotten(&self, limit: usize) -> Result<bool, Failure> {
+    pub(super) fn remove_forgotten(&self, limit: usize) -> Result<bool, SledFailure> {
         let end = key(self.start().first(), 0);
         self.guard(|_, tree| {
             let old: Vec<_> = tree.range(key(Seq(1), 0)..end).keys().take(limit).collect::<Result<_, _>>()?;
@@ -156,7 +163,7 @@ impl Engine {
 
 /// sled flushes in a loop when it is dropped. After an I/O error that ends at once; after a panic it may wait for
 /// ever for a thread that is gone, so then it is left alone: the directory stays locked until this process ends.
-impl Drop for Engine {
+impl Drop for SledStore {
     fn drop(&mut self) {
         drop(self.nudge.take());
         let open = self.open.take();
@@ -170,9 +177,9 @@ impl Drop for Engine {
 
 const PANICKED: &str = "it panicked: ";
 
-impl Failure {
+impl SledFailure {
     pub(super) fn of(text: &str) -> Self {
-        Failure { text: text.to_owned(), disk_is_full: false }
+        SledFailure { text: text.to_owned(), disk_is_full: false }
     }
 
     fn is_panic(&self) -> bool {
@@ -188,7 +195,7 @@ pub(super) fn key(base: Seq, part: u32) -> [u8; 12] {
     key
 }
 
-fn open_once(path: &Path) -> Result<(Db, Tree), Failure> {
+fn open_once(path: &Path) -> Result<(Db, Tree), SledFailure> {
     catch(|| {
         // No background flusher: a thread that syncs on its own would make failures land outside our calls.
         let db = Config::new().path(path).cache_capacity(CACHE_CAPACITY).flush_every_ms(None).open()?;
@@ -199,12 +206,12 @@ fn open_once(path: &Path) -> Result<(Db, Tree), Failure> {
 
 /// Runs `work` and turns an error or panic of sled into text. The panic message still goes to the program's panic
 /// hook, which is not ours to change.
-fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Failure> {
+fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
             let disk_is_full = matches!(&error, ::sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
-            Err(Failure { text: error.to_string(), disk_is_full })
+            Err(SledFailure { text: error.to_string(), disk_is_full })
         }
         Err(panic) => {
             let text = panic
@@ -212,7 +219,7 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Failure> {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            Err(Failure { text: format!("{PANICKED}{text}"), disk_is_full: text.contains("StorageFull") })
+            Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full: text.contains("StorageFull") })
         }
     }
 }

@@ -7,17 +7,17 @@ use super::content::{Reading, hash_file, learn};
 use super::judge::{Before, judge};
 use super::path_set::Difference;
 use super::version::wait_for;
-use super::{Checkpoint, PathSet, Source, Store, StoreError, never_interrupted};
+use super::{PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
 use crate::core::vocabulary::{ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
 
 /// What a look is told.
-pub struct Looking<'a> {
+pub struct ScanRequest<'a> {
     /// Where the files lie.
     pub store: &'a dyn Store,
     /// What is looked at.
-    pub source: &'a Source,
+    pub source: &'a SourceLocation,
     /// The set that is compared with: what the last accepted look saw. An attempt compares with what is wanted, so
     /// that it comes to the same version if nothing has changed.
     pub known: Option<&'a PathSet>,
@@ -28,20 +28,20 @@ pub struct Looking<'a> {
     /// How many bytes may be read to know the content of files that nothing asks about yet.
     pub learning: u64,
     /// Asked between steps whether to go on.
-    pub checkpoint: Checkpoint<'a>,
+    pub stop_check: StopCheck<'a>,
 }
 
-impl<'a> Looking<'a> {
+impl<'a> ScanRequest<'a> {
     /// A look that knows nothing of the past, learns nothing and is not interrupted.
     #[must_use]
-    pub fn new(store: &'a dyn Store, source: &'a Source, now: Timestamp) -> Looking<'a> {
-        let checkpoint = &never_interrupted;
-        Looking { store, source, known: None, applied: None, now, learning: 0, checkpoint }
+    pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
+        let stop_check = &never_interrupted;
+        ScanRequest { store, source, known: None, applied: None, now, learning: 0, stop_check }
     }
 }
 
 /// Sets of files are left out: they may be long.
-impl fmt::Debug for Looking<'_> {
+impl fmt::Debug for ScanRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Looking")
             .field("source", self.source)
@@ -53,7 +53,7 @@ impl fmt::Debug for Looking<'_> {
 
 /// What one look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Scan {
     /// The observed version: the digest of the set.
     pub version: [u8; 32],
     /// The files.
@@ -61,28 +61,28 @@ pub struct Look {
     /// How many files are not proven; see [`PathSet::racy`].
     pub racy: u64,
     /// When the next of those can be, by looking again.
-    pub look_again: Option<Duration>,
+    pub observe_again: Option<Duration>,
     /// How many files of the applied set are not there; `None` without one.
-    pub gone: Option<u64>,
+    pub missing: Option<u64>,
 }
 
 /// Looks at a source. `judge.rs` says how each file is judged.
 ///
 /// # Errors
 /// When it could not be listed as a whole. What is unknown is never reported as unchanged or empty.
-pub fn look(asked: &Looking<'_>) -> Result<Look, StoreError> {
-    look_on(asked, &mut None)
+pub fn scan(asked: &ScanRequest<'_>) -> Result<Scan, StoreError> {
+    scan_on(asked, &mut None)
 }
 
 /// A look that goes on learning where the last one stopped.
-pub(super) fn look_on<'a>(asked: &Looking<'a>, reading: &mut Option<Reading>) -> Result<Look, StoreError> {
-    let listing = asked.store.list(asked.source, asked.checkpoint)?;
+pub(super) fn scan_on<'a>(asked: &ScanRequest<'a>, reading: &mut Option<Reading>) -> Result<Scan, StoreError> {
+    let listing = asked.store.list(asked.source, asked.stop_check)?;
     let mut files = Vec::with_capacity(listing.len());
     let mut first = Vec::new();
     for (path, listed) in listing {
         let before_in = |set: Option<&'a PathSet>| set.and_then(|set| set.get(&path));
         let before = Before { known: before_in(asked.known), applied: before_in(asked.applied) };
-        let hash = &mut || hash_file((asked.store, asked.source), &path, &listed, asked.checkpoint);
+        let hash = &mut || hash_file((asked.store, asked.source), &path, &listed, asked.stop_check);
         let file = judge(listed, before, asked.now, hash)?;
         if before.known.is_some_and(|known| known.version != file.version && file.content.is_none()) {
             first.push(files.len());
@@ -90,12 +90,12 @@ pub(super) fn look_on<'a>(asked: &Looking<'a>, reading: &mut Option<Reading>) ->
         files.push((path, file));
     }
     let mut set = PathSet::new(files);
-    learn((asked.store, asked.source), &mut set, &first, reading, asked.learning, asked.checkpoint)?;
-    Ok(Look {
+    learn((asked.store, asked.source), &mut set, &first, reading, asked.learning, asked.stop_check)?;
+    Ok(Scan {
         version: set.digest(),
         racy: set.racy(),
-        look_again: set.next_aged(asked.now).map(wait_for),
-        gone: asked.applied.map(|applied| set.difference(applied).removed),
+        observe_again: set.next_aged(asked.now).map(wait_for),
+        missing: asked.applied.map(|applied| set.difference(applied).removed),
         set,
     })
 }

@@ -214,7 +214,7 @@ impl fmt::Debug for Version {
 
 /// The files that a look found: the root of an immutable tree of objects, and what it adds up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PathSet {
+pub struct PathSetRef {
     /// The root object of the set.
     pub root: ObjectHash,
     /// How many files it holds.
@@ -225,16 +225,16 @@ pub struct PathSet {
 
 /// What an observation says of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Observed {
+pub struct SourceState {
     /// The version.
     pub version: Version,
     /// The files behind it, for kinds that read files.
-    pub set: Option<PathSet>,
+    pub set: Option<PathSetRef>,
 }
 
 /// What a collection may be built from: source, spec and, for a versioned collection, what the source holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Word {
+pub struct Inputs {
     /// Where the data comes from.
     pub source: Source,
     /// How it is read, laid out and built.
@@ -251,10 +251,10 @@ pub enum Content {
     /// The collection is versioned and this source was not observed yet.
     Unknown,
     /// The last observation.
-    Observed(Arc<Observed>),
+    Observed(Arc<SourceState>),
 }
 
-impl Word {
+impl Inputs {
     /// The fingerprint of this word, or `None` while the content is unknown.
     ///
     /// BLAKE3 in its key-derivation mode with the context `lastword 2026-11-23 fingerprint v1`, over: length of
@@ -352,17 +352,17 @@ mod tests {
 
     #[test]
     fn a_fingerprint_separates_its_parts() {
-        let word = |source: &str, spec: &str, content| Word {
+        let inputs = |source: &str, spec: &str, content| Inputs {
             source: Source::new(source).unwrap(),
             spec: Spec::parse(spec).unwrap(),
             content,
         };
         let seen =
-            |bytes: &[u8]| Content::Observed(Observed { version: Version::new(bytes).unwrap(), set: None }.into());
-        let a = word("s", "{}", Content::Unversioned).fingerprint().unwrap();
+            |bytes: &[u8]| Content::Observed(SourceState { version: Version::new(bytes).unwrap(), set: None }.into());
+        let a = inputs("s", "{}", Content::Unversioned).fingerprint().unwrap();
         assert_eq!(a.to_string(), "29a865ad921bb2bbb370bd0daa86143e15bb21571406f539a7914f38e5ec1631");
-        assert_ne!(Some(a), word("s", "{}", seen(&[0])).fingerprint());
-        assert_ne!(word("s", "{}", seen(&[0])).fingerprint(), word("s", "{}", seen(&[0, 0])).fingerprint());
-        assert_eq!(word("s", "{}", Content::Unknown).fingerprint(), None);
+        assert_ne!(Some(a), inputs("s", "{}", seen(&[0])).fingerprint());
+        assert_ne!(inputs("s", "{}", seen(&[0])).fingerprint(), inputs("s", "{}", seen(&[0, 0])).fingerprint());
+        assert_eq!(inputs("s", "{}", Content::Unknown).fingerprint(), None);
     }
 }

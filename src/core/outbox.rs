@@ -10,13 +10,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::collection::Applied;
-use super::vocabulary::{Built, Delivery, Event, Recorded, Seq, Timestamp, Token};
+use super::vocabulary::{Built, DeliveryKind, Event, Recorded, Seq, Timestamp, Token};
 
 /// What one collection owes its destination, and what it may come to owe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Obligations {
+pub struct Outbox {
     /// What is owed, in the order in which it has to be met.
-    pub owed: VecDeque<Obligation>,
+    pub owed: VecDeque<OutboxEntry>,
     /// Attempts that ended without a commit, and whose outputs nobody was asked to discard yet.
     pub leftovers: Vec<Token>,
     /// Abandoned attempts: they may go on making outputs for as long as their process lives.
@@ -29,13 +29,13 @@ pub struct Obligations {
 
 /// One thing owed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Obligation {
+pub struct OutboxEntry {
     /// The event that created it.
     pub id: Seq,
     /// When.
     pub since: Timestamp,
     /// What is to be done.
-    pub owed: Owed,
+    pub owed: OutboxItem,
     /// It is tried no earlier.
     pub due: Timestamp,
     /// How often in a row it could not be met.
@@ -46,17 +46,17 @@ pub struct Obligation {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Owed {
+pub enum OutboxItem {
     /// This commit is to be published.
     Publish(Box<Applied>),
     /// These outputs are to be discarded.
-    Discard(Box<Leaving>),
+    Discard(Box<DiscardSet>),
 }
 
 /// Outputs that can never be live again: everything made under `tokens`, and everything of `before`, but nothing that
 /// is part of `after`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Leaving {
+pub struct DiscardSet {
     /// Attempts that ended without a commit.
     pub tokens: Vec<Token>,
     /// The result that was replaced.
@@ -73,25 +73,25 @@ const MOST_LEFTOVERS: usize = 64;
 /// forgotten with its process or, at the latest, when so many have come after it: each is named by every discard.
 const MOST_ZOMBIES: usize = 16;
 
-impl Obligation {
-    fn new(id: Seq, at: Timestamp, owed: Owed) -> Obligation {
-        Obligation { id, since: at, owed, due: at, failures: 0, cause: None }
+impl OutboxEntry {
+    fn new(id: Seq, at: Timestamp, owed: OutboxItem) -> OutboxEntry {
+        OutboxEntry { id, since: at, owed, due: at, failures: 0, cause: None }
     }
 
     /// How it is met.
     #[must_use]
-    pub fn delivery(&self) -> Delivery {
+    pub fn delivery(&self) -> DeliveryKind {
         match self.owed {
-            Owed::Publish(_) => Delivery::Publish,
-            Owed::Discard(_) => Delivery::Discard,
+            OutboxItem::Publish(_) => DeliveryKind::Publish,
+            OutboxItem::Discard(_) => DeliveryKind::Discard,
         }
     }
 }
 
-impl Obligations {
+impl Outbox {
     /// What has to be done first.
     #[must_use]
-    pub fn first(&self) -> Option<&Obligation> {
+    pub fn first(&self) -> Option<&OutboxEntry> {
         self.owed.front()
     }
 
@@ -102,12 +102,12 @@ impl Obligations {
 
     /// A commit is to be published.
     pub(super) fn publish(&mut self, commit: &Applied) {
-        self.owed.push_back(Obligation::new(commit.seq, commit.at, Owed::Publish(Box::new(commit.clone()))));
+        self.owed.push_back(OutboxEntry::new(commit.seq, commit.at, OutboxItem::Publish(Box::new(commit.clone()))));
     }
 
     /// The commits that were not published yet will not be: the collection is gone.
     pub(super) fn publish_no_more(&mut self) {
-        self.owed.retain(|obligation| obligation.delivery() == Delivery::Discard);
+        self.owed.retain(|obligation| obligation.delivery() == DeliveryKind::Discard);
     }
 
     /// An attempt ended without a commit.
@@ -116,11 +116,11 @@ impl Obligations {
     }
 
     /// An attempt was given up and may go on. If there are too many, the oldest has gone on for long enough.
-    pub(super) fn haunt(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
+    pub(super) fn add_zombie(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         self.zombies.push(token);
         if self.zombies.len() > MOST_ZOMBIES {
             let oldest = self.zombies.remove(0);
-            self.bury(vec![oldest], event, after);
+            self.retire(vec![oldest], event, after);
         }
     }
 
@@ -128,21 +128,21 @@ impl Obligations {
     pub(super) fn came_back(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         if self.zombies.contains(&token) {
             self.zombies.retain(|zombie| *zombie != token);
-            self.bury(vec![token], event, after);
+            self.retire(vec![token], event, after);
         }
     }
 
     /// The process of all abandoned attempts is gone.
-    pub(super) fn bury_zombies(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
+    pub(super) fn retire_zombies(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         let zombies = std::mem::take(&mut self.zombies);
         if !zombies.is_empty() {
-            self.bury(zombies, event, after);
+            self.retire(zombies, event, after);
         }
     }
 
     /// What zombies have made is discarded for the last time. No attempt may take it over, so this need not wait.
-    fn bury(&mut self, tokens: Vec<Token>, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
-        self.owe_discard(event, Leaving { tokens, before: None, after: after.cloned() });
+    fn retire(&mut self, tokens: Vec<Token>, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
+        self.owe_discard(event, DiscardSet { tokens, before: None, after: after.cloned() });
     }
 
     /// Nobody can take the leftovers over any more, and `before` was replaced by `after`. What zombies have made so far
@@ -157,18 +157,18 @@ impl Obligations {
         let mut tokens = std::mem::take(&mut self.leftovers);
         tokens.extend(&self.zombies);
         if before.is_some() || !tokens.is_empty() {
-            self.owe_discard(event, Leaving { tokens, before, after: after.cloned() });
+            self.owe_discard(event, DiscardSet { tokens, before, after: after.cloned() });
         }
     }
 
     /// A discard is named by its event, so an event makes one.
-    fn owe_discard(&mut self, (id, at): (Seq, Timestamp), leaving: Leaving) {
+    fn owe_discard(&mut self, (id, at): (Seq, Timestamp), leaving: DiscardSet) {
         match self.owed.back_mut() {
-            Some(Obligation { id: last, owed: Owed::Discard(known), .. }) if *last == id => {
+            Some(OutboxEntry { id: last, owed: OutboxItem::Discard(known), .. }) if *last == id => {
                 known.tokens.extend(leaving.tokens);
                 known.before = known.before.take().or(leaving.before);
             }
-            _ => self.owed.push_back(Obligation::new(id, at, Owed::Discard(Box::new(leaving)))),
+            _ => self.owed.push_back(OutboxEntry::new(id, at, OutboxItem::Discard(Box::new(leaving)))),
         }
     }
 
@@ -185,13 +185,13 @@ impl Obligations {
     pub(super) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         let first = self.owed.front_mut().ok_or("nothing is owed")?;
         let (id, is) = (first.id, first.delivery());
-        let expect = |named: Seq, delivery: Delivery| {
+        let expect = |named: Seq, delivery: DeliveryKind| {
             if (id, is) == (named, delivery) { Ok(()) } else { Err("it is not what is owed first") }
         };
         match &recorded.event {
             Event::Published { commit, token, fingerprint, .. } => {
-                expect(*commit, Delivery::Publish)?;
-                if !matches!(&first.owed, Owed::Publish(owed) if (owed.token, owed.fingerprint) == (*token, *fingerprint))
+                expect(*commit, DeliveryKind::Publish)?;
+                if !matches!(&first.owed, OutboxItem::Publish(owed) if (owed.token, owed.fingerprint) == (*token, *fingerprint))
                 {
                     return Err("it is another commit's");
                 }
@@ -199,7 +199,7 @@ impl Obligations {
                 self.published = Some(*commit);
             }
             Event::Discarded { obligation, .. } => {
-                expect(*obligation, Delivery::Discard)?;
+                expect(*obligation, DeliveryKind::Discard)?;
                 self.owed.pop_front();
             }
             Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
