@@ -1,44 +1,63 @@
-//! What is to happen once the frame of a batch is durable.
+//! What is to happen once the frame of a batch is durable: answers, and attempts that are handed out.
 
-use super::handle::CommandError;
-use super::leases::Seeker;
-use super::message::Taken;
-use super::pool::Slot;
+use super::crew::Member;
+use super::error::CommandError;
+use super::message::AssignmentWaiter;
+use super::reply::Reply;
 use crate::core::vocabulary::{CollectionId, Receipt};
 
-/// What the commands of a batch have led to, and nobody may see yet.
+/// What the messages of a batch have led to, and no caller may see yet.
 #[derive(Default)]
 pub(super) struct Batch {
     releases: Vec<Release>,
-    /// Attempts given to workers of the pool.
-    pub(super) assigned: Vec<(Slot, CollectionId)>,
-    /// Attempts given to workers outside.
-    pub(super) lent: Vec<(Seeker, CollectionId)>,
+    /// Attempts for workers of this process.
+    assigned: Vec<(Member, CollectionId)>,
+    /// Attempts for remote workers.
+    leased: Vec<(AssignmentWaiter, CollectionId)>,
 }
 
-/// Somebody who asked, and the answer.
+/// A reply and its answer.
 enum Release {
     /// To a command. A batch has thousands of them, so they need no allocation each.
-    Verdict(Taken<Receipt>, Result<Receipt, CommandError>),
+    Verdict(Reply<Receipt>, Result<Receipt, CommandError>),
     Other(Box<dyn FnOnce() + Send>),
 }
 
 impl Batch {
     /// The verdict on a command.
-    pub(super) fn answer(&mut self, reply: Taken<Receipt>, verdict: Result<Receipt, CommandError>) {
+    pub(super) fn verdict(&mut self, reply: Reply<Receipt>, verdict: Result<Receipt, CommandError>) {
         self.releases.push(Release::Verdict(reply, verdict));
     }
 
-    pub(super) fn release(&mut self, release: impl FnOnce() + Send + 'static) {
-        self.releases.push(Release::Other(Box::new(release)));
+    /// Any other answer.
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, CommandError>) {
+        self.releases.push(Release::Other(Box::new(move || reply.answer(answer))));
     }
 
-    /// Answers everybody, in the order in which they asked.
-    pub(super) fn let_go(&mut self) {
+    /// An attempt for a worker of this process.
+    pub(super) fn assign(&mut self, member: Member, id: CollectionId) {
+        self.assigned.push((member, id));
+    }
+
+    /// An attempt for a remote worker.
+    pub(super) fn lease(&mut self, waiter: AssignmentWaiter, id: CollectionId) {
+        self.leased.push((waiter, id));
+    }
+
+    pub(super) fn take_assigned(&mut self) -> Vec<(Member, CollectionId)> {
+        std::mem::take(&mut self.assigned)
+    }
+
+    pub(super) fn take_leased(&mut self) -> Vec<(AssignmentWaiter, CollectionId)> {
+        std::mem::take(&mut self.leased)
+    }
+
+    /// Gives all answers, in the order in which they were asked for.
+    pub(super) fn release(&mut self) {
         for release in self.releases.drain(..) {
             match release {
                 Release::Verdict(reply, verdict) => reply.answer(verdict),
-                Release::Other(release) => release(),
+                Release::Other(answer) => answer(),
             }
         }
     }

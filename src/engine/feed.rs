@@ -1,4 +1,4 @@
-//! What happened, for whoever wants to watch: the durable events in order, without gaps.
+//! The durable events in order, without gaps, for callers that watch.
 //!
 //! A watcher is a cursor. The newest events are kept in memory; one that falls behind is told so and reads on from
 //! the log. So nothing that watches can slow the reducer down, and nothing that it missed is lost.
@@ -9,11 +9,12 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::bell::{Bell, Seat};
+use super::error::WatchError;
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
-use crate::replay::{self, ReplayError};
+use crate::replay;
 use crate::sync::Mutex;
+use crate::watch_cell::{WaiterId, WatchCell};
 
 /// Events kept in memory, and what else is in the frame of the oldest: a few seconds of a busy engine, some megabytes.
 /// Where schedules are explored, so few that a handful is too many.
@@ -24,7 +25,7 @@ const CHUNK: usize = 1024;
 
 /// The engine's side.
 pub(super) struct Feed {
-    recent: Bell<Recent>,
+    recent: WatchCell<Recent>,
     /// Gone once the feed is closed: a reader keeps the log open, and whoever shut down wants to open it again.
     reader: Mutex<Option<Box<dyn LogReader>>>,
 }
@@ -42,14 +43,19 @@ impl Feed {
     /// A feed of a log whose last durable event is `durable`.
     pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
         let recent = Recent { frames: VecDeque::new(), events: 0, durable, closed: false };
-        Feed { recent: Bell::new(recent), reader: Mutex::new(Some(reader)) }
+        Feed { recent: WatchCell::new(recent), reader: Mutex::new(Some(reader)) }
+    }
+
+    /// Another reader of its log.
+    pub(super) fn reader(&self) -> Option<Box<dyn LogReader>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|reader| reader.another())
     }
 
     /// Shows events that have just become durable.
     pub(super) fn publish(&self, frame: Vec<Recorded>) {
         let Some(last) = frame.last().map(|recorded| recorded.seq) else { return };
         let mut surplus = Vec::new();
-        self.recent.ring(|recent| {
+        self.recent.notify(|recent| {
             recent.durable = last;
             recent.events += frame.len();
             recent.frames.push_back(Arc::new(frame));
@@ -66,7 +72,7 @@ impl Feed {
     /// There will be no more.
     pub(super) fn close(&self) {
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.recent.ring(|recent| recent.closed = true);
+        self.recent.notify(|recent| recent.closed = true);
     }
 }
 
@@ -93,9 +99,9 @@ impl Recent {
 }
 
 /// Closes a feed when it is dropped, so that no watcher waits for an engine that has panicked.
-pub(super) struct Closing(pub(super) Arc<Feed>);
+pub(super) struct CloseOnDrop(pub(super) Arc<Feed>);
 
-impl Drop for Closing {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -103,7 +109,7 @@ impl Drop for Closing {
 
 /// What a watcher sees next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Watched {
+pub enum WatchItem {
     /// An event. Every one is seen once, in order.
     Event(Arc<Recorded>),
     /// The watcher is so far behind that what follows comes from the log, which is slower.
@@ -112,30 +118,6 @@ pub enum Watched {
         behind: u64,
     },
 }
-
-/// Why a watch has nothing (more) to show.
-#[derive(Debug)]
-pub enum WatchError {
-    /// Nothing happened in time.
-    TimedOut,
-    /// The reconciler has shut down, and everything was seen. A watch that began after that sees only the events
-    /// that were still in memory.
-    Closed,
-    /// The log could not be read.
-    Replay(ReplayError),
-}
-
-impl fmt::Display for WatchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WatchError::TimedOut => f.write_str("nothing happened in time"),
-            WatchError::Closed => f.write_str("the reconciler has shut down"),
-            WatchError::Replay(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for WatchError {}
 
 /// A cursor over the durable events. Until it has said [`WatchError::Closed`] or is dropped it keeps the log open, so
 /// that nothing is missed when the reconciler shuts down.
@@ -147,12 +129,12 @@ pub struct Watch {
     events: Arc<Vec<Recorded>>,
     seen: usize,
     behind: bool,
-    seat: Seat,
+    waiter: WaiterId,
 }
 
 impl Watch {
     pub(super) fn new(feed: Arc<Feed>, from: Seq) -> Watch {
-        let reader = feed.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|reader| reader.another());
+        let reader = feed.reader();
         Watch {
             feed,
             reader,
@@ -160,7 +142,7 @@ impl Watch {
             events: Arc::default(),
             seen: 0,
             behind: false,
-            seat: Seat::default(),
+            waiter: WaiterId::default(),
         }
     }
 
@@ -168,7 +150,7 @@ impl Watch {
     ///
     /// # Errors
     /// When nothing came in time, nothing will come any more, or the log could not be read.
-    pub fn next_within(&mut self, timeout: Duration) -> Result<Watched, WatchError> {
+    pub fn next_within(&mut self, timeout: Duration) -> Result<WatchItem, WatchError> {
         if let Some(shown) = self.show() {
             return Ok(shown);
         }
@@ -179,12 +161,12 @@ impl Watch {
     }
 
     /// The next event, as soon as it is durable, without a thread that waits. One that was pending is lost with
-    /// nothing when it is dropped. While the watcher is behind, as after [`Watched::Lagged`], it reads from the log
+    /// nothing when it is dropped. While the watcher is behind, as after [`WatchItem::Lagged`], it reads from the log
     /// where it is polled.
     ///
     /// # Errors
     /// When nothing will come any more, or the log could not be read; never [`WatchError::TimedOut`].
-    pub async fn next_event(&mut self) -> Result<Watched, WatchError> {
+    pub async fn next_event(&mut self) -> Result<WatchItem, WatchError> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
@@ -193,15 +175,15 @@ impl Watch {
     ///
     /// # Errors
     /// Those of `next_event`.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Watched, WatchError>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<WatchItem, WatchError>> {
         if let Some(shown) = self.show() {
             return Poll::Ready(Ok(shown));
         }
         let next = self.next;
-        self.feed.recent.poll(&mut self.seat, context, |recent| recent.next(next)).map(|next| self.take(next))
+        self.feed.recent.poll(&mut self.waiter, context, |recent| recent.next(next)).map(|next| self.take(next))
     }
 
-    fn take(&mut self, next: Next) -> Result<Watched, WatchError> {
+    fn take(&mut self, next: Next) -> Result<WatchItem, WatchError> {
         match next {
             Next::Events(events, seen) => {
                 self.behind = false;
@@ -214,13 +196,13 @@ impl Watch {
             }
             Next::InLog(_) if self.reader.is_none() => Err(WatchError::Closed),
             Next::InLog(durable) if !std::mem::replace(&mut self.behind, true) => {
-                Ok(Watched::Lagged { behind: durable.0 - self.next.0 + 1 })
+                Ok(WatchItem::Lagged { behind: durable.0 - self.next.0 + 1 })
             }
             Next::InLog(durable) => self.read_log(durable),
         }
     }
 
-    fn read_log(&mut self, durable: Seq) -> Result<Watched, WatchError> {
+    fn read_log(&mut self, durable: Seq) -> Result<WatchItem, WatchError> {
         let Some(reader) = &self.reader else { return Err(WatchError::Closed) };
         let mut events = Vec::new();
         for event in replay::events(&**reader, self.next).take(CHUNK) {
@@ -235,7 +217,7 @@ impl Watch {
     }
 
     /// The next of the events that it has.
-    fn show(&mut self) -> Option<Watched> {
+    fn show(&mut self) -> Option<WatchItem> {
         let Some(recorded) = self.events.get(self.seen) else {
             // Nobody may need the rest of them any more.
             self.events = Arc::default();
@@ -244,13 +226,13 @@ impl Watch {
         let recorded = Arc::new(recorded.clone());
         self.seen += 1;
         self.next = recorded.seq.next();
-        Some(Watched::Event(recorded))
+        Some(WatchItem::Event(recorded))
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.feed.recent.leave(&mut self.seat);
+        self.feed.recent.deregister(&mut self.waiter);
     }
 }
 

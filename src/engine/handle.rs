@@ -1,149 +1,50 @@
 //! What callers hold: a cheap, shareable [`Handle`].
 
+mod remote;
+
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::TrySendError;
 
-use super::couriers::LastVerification;
+pub use self::remote::NextAssignment;
+use super::error::{CommandError, CompactError, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 use super::feed::{Feed, Watch};
-use super::futures::{Asking, Line, Room, Ticket, Wait};
-use super::history::{CompactError, Retention};
-use super::looks::LastObservation;
-use super::message::{Message, Reply};
-use super::promise::{Broken, Promise, promise};
-use super::queue::Queue;
+use super::message::Message;
+use super::queue::{Queue, QueueCapacity};
+use super::reply::{Response, reply, why};
+use super::retention::Retention;
 use super::stats::Stats;
-use super::waits::Waited;
-use crate::bell::Bell;
-use crate::core::CollectionView;
+use super::status::CollectionStatus;
+use super::waits::WaitOutcome;
 use crate::core::vocabulary::{
-    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, ObservationReport, Receipt,
-    Rejection, Seq, SourceState, Subject, TaskId, Timestamp,
+    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt, Rejection, Seq, SourceState, TaskId,
 };
-use crate::worker::Progress;
-
-/// The most commands in one batch: a batch is one frame, and a frame has room for 65,536 events.
-pub const MOST_IN_BATCH: usize = 4096;
-
-/// The most bytes that the sources and specs of one batch have together: a batch is one frame, and a frame has room
-/// for 64 MiB.
-pub const MOST_BYTES_IN_BATCH: usize = 16 << 20;
 
 /// Talks to a running [`Reconciler`](super::Reconciler). Clones share it; any thread may use it.
 ///
 /// The blocking methods return when what they asked for is durable. They wait while the queue is full; `try_submit`
 /// answers [`SubmitError::Full`] instead.
 ///
-/// An async runtime uses [`try_submit`](Handle::try_submit), whose [`Ticket`] is a future, [`room`](Handle::room) when
+/// An async runtime uses [`try_submit`](Handle::try_submit), whose [`Response`] is a future, [`queue_capacity`](Handle::queue_capacity) when
 /// the queue is full, [`applied`](Handle::applied), and [`Watch::next_event`]: none of them ever blocks its thread.
 /// They are woken by the engine and ask for no runtime in particular.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) messages: Queue,
-    pub(super) feed: Arc<Feed>,
-    pub(super) died: Arc<OnceLock<String>>,
-    /// Rung when messages have left the queue.
-    pub(super) room: Arc<Bell<()>>,
-    /// Who gives the commands, and why.
-    pub(super) by: Option<Arc<By>>,
-}
-
-/// Why a command has no receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// It was refused, and changed nothing.
-    Refused(Rejection),
-    /// It was not accepted: the reconciler has shut down, or died of the error given. It changed nothing.
-    NotAccepted(String),
-    /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
-    /// answer will be the same as if this one had arrived.
-    Unknown(String),
-    /// The command is one that only the engine may give.
-    NotForCallers,
-    /// The batch has more commands than [`MOST_IN_BATCH`].
-    BatchTooLong {
-        /// How many it has.
-        commands: usize,
-    },
-    /// The sources and specs of the batch have more bytes than [`MOST_BYTES_IN_BATCH`].
-    BatchTooLarge {
-        /// How many they have.
-        bytes: usize,
-    },
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommandError::Refused(rejection) => rejection.fmt(f),
-            CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
-            CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
-            CommandError::NotForCallers => f.write_str("this command is the engine's own"),
-            CommandError::BatchTooLong { commands } => {
-                write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
-            }
-            CommandError::BatchTooLarge { bytes } => {
-                write!(f, "the sources and specs of a batch have at most {MOST_BYTES_IN_BATCH} bytes, found {bytes}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for CommandError {}
-
-impl From<Rejection> for CommandError {
-    fn from(rejection: Rejection) -> CommandError {
-        CommandError::Refused(rejection)
-    }
-}
-
-/// Why a command was not queued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// The queue is full. Nothing was changed; try again.
-    Full,
-    /// It will never be accepted.
-    Command(CommandError),
-}
-
-impl fmt::Display for SubmitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SubmitError::Full => f.write_str("the queue of commands is full"),
-            SubmitError::Command(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SubmitError {}
-
-/// One collection as it is now, with what only the running engine knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CollectionStatus {
-    /// What the log says of it.
-    pub view: CollectionView,
-    /// The last look at its source, since the engine was opened, whose word was accepted.
-    pub last_observation: Option<LastObservation>,
-    /// When its source is looked at next; nothing while a look is under way, or if nobody looks at it.
-    pub next_observation: Option<Timestamp>,
-    /// How far the running attempt has come.
-    pub progress: Option<Progress>,
-    /// The task waits, and every worker is held by an attempt that was abandoned.
-    pub workers_exhausted: bool,
-    /// It owes its destination something, and no worker here meets it.
-    pub undeliverable: bool,
-    /// The last verification of what it has applied, since the engine was opened.
-    pub verification: Option<LastVerification>,
+    queue: Queue,
+    feed: Arc<Feed>,
+    /// The actor that gives the commands, and their cause.
+    by: Option<Arc<By>>,
 }
 
 impl Handle {
+    pub(super) fn new(queue: Queue, feed: Arc<Feed>) -> Handle {
+        Handle { queue, feed, by: None }
+    }
+
     /// A handle whose commands are recorded as given by this actor, for this cause: with every event that they lead
-    /// to at once. What the engine does later by itself, attempts and retries for example, is nobody's.
+    /// to at once. What the engine does later by itself, attempts and retries for example, has no actor.
     #[must_use]
     pub fn by(&self, by: By) -> Handle {
         Handle { by: Some(Arc::new(by)), ..self.clone() }
@@ -157,16 +58,16 @@ impl Handle {
         self.ask(Command::Declare(Box::new(declaration)))
     }
 
-    /// Says what the source of a collection holds now, for kinds that nobody looks at.
+    /// Says what the source of a collection holds now, for kinds without an [`Observer`](crate::Observer).
     ///
     /// # Errors
     /// See [`CommandError`].
     pub fn observe(&self, name: Name, observed: SourceState) -> Result<Receipt, CommandError> {
-        let seen = ObservationOutcome::Content { state: observed, delta: None, missing: None };
-        self.ask(Command::Observe(ObservationReport { subject: Subject::Name(name), began: None, outcome: seen }))
+        let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: None };
+        self.ask(Command::Observe { name, outcome })
     }
 
-    /// Has the source looked at again, and wakes a task that is parked or backing off.
+    /// Has the source observed again, and wakes a task that is parked or backing off.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -174,10 +75,10 @@ impl Handle {
         self.ask(Command::Refresh { name, force: false, seen: None })
     }
 
-    /// Says that a source may have changed, for callers who hear of changes by other means than an
-    /// [`Observer`](crate::worker::Observer). Leads to a look, soon and once for many hints; leaves no event.
-    pub fn hint(&self, name: Name) -> Asking<()> {
-        Asking::new(self.line(), |reply| Message::Hint { name, reply })
+    /// Says that a source may have changed, for callers who learn of changes by other means than an
+    /// [`Observer`](crate::Observer). Leads to an observation, soon and once for many hints; leaves no event.
+    pub fn hint(&self, name: Name) -> Response<()> {
+        self.queue.ask(|reply| Message::Hint { name, reply })
     }
 
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
@@ -246,27 +147,27 @@ impl Handle {
         self.ask(Command::Limit(limits))
     }
 
-    /// Queues a command, waiting while the queue is full. Its answer comes with the ticket.
+    /// Queues a command, waiting while the queue is full. Its answer comes with the response.
     ///
     /// # Errors
     /// When it will never be accepted.
-    pub fn submit(&self, command: Command) -> Result<Ticket, CommandError> {
-        let (message, ticket) = self.message(command)?;
-        self.messages.send(message).map_err(|_| self.closed())?;
-        Ok(ticket)
+    pub fn submit(&self, command: Command) -> Result<Response<Receipt>, CommandError> {
+        let (message, response) = self.message(command);
+        self.queue.send(message).map_err(|_| self.closed())?;
+        Ok(response)
     }
 
     /// Queues a command if there is room for it.
     ///
     /// # Errors
     /// [`SubmitError::Full`] if there is none; or it will never be accepted.
-    pub fn try_submit(&self, command: Command) -> Result<Ticket, SubmitError> {
-        let (message, ticket) = self.message(command).map_err(SubmitError::Command)?;
-        self.messages.try_send(message).map_err(|error| match error {
+    pub fn try_submit(&self, command: Command) -> Result<Response<Receipt>, SubmitError> {
+        let (message, response) = self.message(command);
+        self.queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => SubmitError::Full,
             TrySendError::Disconnected(_) => SubmitError::Command(self.closed()),
         })?;
-        Ok(ticket)
+        Ok(response)
     }
 
     /// Gives several commands in one frame: after a crash there are all of them or none. Each has a verdict of its
@@ -278,17 +179,12 @@ impl Handle {
         if commands.len() > MOST_IN_BATCH {
             return Err(CommandError::BatchTooLong { commands: commands.len() });
         }
-        if !commands.iter().all(is_for_callers) {
-            return Err(CommandError::NotForCallers);
-        }
         let bytes = commands.iter().map(text_bytes).sum();
         if bytes > MOST_BYTES_IN_BATCH {
             return Err(CommandError::BatchTooLarge { bytes });
         }
-        let (reply, answer) = Reply::new(&self.died);
         let by = self.by.clone();
-        self.messages.send(Message::Batch { commands, by, reply }).map_err(|_| self.closed())?;
-        answer.wait().unwrap_or_else(|Broken| Err(unknown(&self.died)))
+        self.queue.ask(|reply| Message::Batch { commands, by, reply }).wait()
     }
 
     /// One collection, or `None` if nothing has that name.
@@ -296,7 +192,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn status(&self, name: Name) -> Result<Option<CollectionStatus>, CommandError> {
-        self.question(|reply| Message::Status { name, reply }).map(|status| status.map(|status| *status))
+        self.queue.ask(|reply| Message::Status { name, reply }).wait().map(|status| status.map(|status| *status))
     }
 
     /// All collections, by name.
@@ -304,7 +200,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn list(&self) -> Result<Vec<CollectionStatus>, CommandError> {
-        self.question(|reply| Message::List { reply })
+        self.queue.ask(|reply| Message::List { reply }).wait()
     }
 
     /// Counters.
@@ -312,7 +208,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn stats(&self) -> Result<Stats, CommandError> {
-        self.question(|reply| Message::Stats { reply }).map(|stats| *stats)
+        self.queue.ask(|reply| Message::Stats { reply }).wait().map(|stats| *stats)
     }
 
     /// The last event, and the digest of the state there: equal to that of a replay of the log up to it.
@@ -320,7 +216,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
-        self.question(|reply| Message::Digest { reply })
+        self.queue.ask(|reply| Message::Digest { reply }).wait()
     }
 
     /// Lets the log go but for what `keep` asks for, and waits until that is done: what the deleted events had led to
@@ -329,28 +225,26 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down, or it did not succeed; nothing is lost then.
     pub fn compact(&self, keep: Retention) -> Result<Seq, CompactError> {
-        let (reply, answer) = promise();
-        self.messages.send(Message::Compact { keep, reply }).map_err(|_| CompactError::Closed)?;
-        answer.wait().unwrap_or(Err(CompactError::Closed))
+        self.queue.ask(|reply| Message::Compact { keep, reply }).wait().unwrap_or(Err(CompactError::Closed))
     }
 
     /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now.
     ///
     /// # Errors
     /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
-    pub fn wait_applied(&self, name: Name, generation: Generation, timeout: Duration) -> Result<Waited, CommandError> {
-        self.applied(name, generation).wait_timeout(timeout)
+    pub fn wait_applied(&self, name: Name, generation: Generation, timeout: Duration) -> Result<WaitOutcome, CommandError> {
+        self.applied(name, generation).wait_timeout(timeout).unwrap_or(Ok(WaitOutcome::TimedOut))
     }
 
-    /// The same as a future, which never times out. Dropped, it waits no longer.
-    pub fn applied(&self, name: Name, generation: Generation) -> Wait {
-        Wait::new(self.line(), name, generation)
+    /// The same as a future, which never answers [`WaitOutcome::TimedOut`]. Dropped, it waits no longer.
+    pub fn applied(&self, name: Name, generation: Generation) -> Response<WaitOutcome> {
+        self.queue.ask(|reply| Message::Wait { name, generation, reply })
     }
 
     /// Resolves when the queue of commands has room: what to await after [`SubmitError::Full`] and before trying
     /// again. Others may be quicker, so there may be none left by then.
-    pub fn room(&self) -> Room {
-        Room::new(self.line())
+    pub fn queue_capacity(&self) -> QueueCapacity {
+        QueueCapacity::new(self.queue.clone())
     }
 
     /// The events from `from` on, past and future, each once and in order. Only durable ones are shown.
@@ -359,48 +253,29 @@ impl Handle {
         Watch::new(Arc::clone(&self.feed), from)
     }
 
-    pub(super) fn line(&self) -> Line {
-        Line { messages: self.messages.clone(), room: Arc::clone(&self.room), died: Arc::clone(&self.died) }
+    /// Asks the engine to shut down. If it is gone already, its result says why.
+    pub(super) fn shutdown(&self, timeout: Duration) {
+        let _ = self.queue.send(Message::Shutdown { timeout });
     }
 
     fn ask(&self, command: Command) -> Result<Receipt, CommandError> {
         self.submit(command)?.wait()
     }
 
-    fn message(&self, command: Command) -> Result<(Message, Ticket), CommandError> {
-        if !is_for_callers(&command) {
-            return Err(CommandError::NotForCallers);
-        }
-        let (reply, answer) = Reply::new(&self.died);
-        let ticket = Ticket::new(answer, Arc::clone(&self.died));
-        Ok((Message::Command { command, by: self.by.clone(), reply }, ticket))
-    }
-
-    fn question<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
-        let (reply, answer) = promise();
-        self.messages.send(message(reply)).map_err(|_| self.closed())?;
-        answer.wait().map_err(|Broken| self.closed())
+    fn message(&self, command: Command) -> (Message, Response<Receipt>) {
+        let (reply, response) = reply(self.queue.died());
+        (Message::Command { command, by: self.by.clone(), reply }, response)
     }
 
     fn closed(&self) -> CommandError {
-        CommandError::NotAccepted(end_of(&self.died))
+        CommandError::NotAccepted(why(self.queue.died()))
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("queued", &self.messages.len()).finish_non_exhaustive()
+        f.debug_struct("Handle").field("queued", &self.queue.len()).finish_non_exhaustive()
     }
-}
-
-/// What is said of a command that was taken into a batch and never answered.
-pub(super) fn unknown(died: &OnceLock<String>) -> CommandError {
-    CommandError::Unknown(end_of(died))
-}
-
-/// Why the engine has ended.
-pub(super) fn end_of(died: &OnceLock<String>) -> String {
-    died.get().cloned().unwrap_or_else(|| "the reconciler has shut down".to_owned())
 }
 
 /// The part of a command that can be long.
@@ -408,28 +283,4 @@ fn text_bytes(command: &Command) -> usize {
     let Command::Declare(declaration) = command else { return 0 };
     let Declaration { source, spec, .. } = &**declaration;
     source.as_ref().map_or(0, |source| source.as_str().len()) + spec.as_ref().map_or(0, |spec| spec.as_str().len())
-}
-
-fn is_for_callers(command: &Command) -> bool {
-    match command {
-        Command::Declare(_)
-        | Command::Observe(_)
-        | Command::Refresh { .. }
-        | Command::Cancel { .. }
-        | Command::Pause { .. }
-        | Command::Resume { .. }
-        | Command::Confirm { .. }
-        | Command::Drop { .. }
-        | Command::Limit(_) => true,
-        Command::Open { .. }
-        | Command::Assign(_)
-        | Command::Complete(_)
-        | Command::Fail { .. }
-        | Command::Stopped { .. }
-        | Command::Lost { .. }
-        | Command::Delivered(_)
-        | Command::DeliveryFailed { .. }
-        | Command::Drifted { .. }
-        | Command::Due(_) => false,
-    }
 }

@@ -1,101 +1,53 @@
-//! Every reason for which the reducer wakes, apart from time.
+//! What handles ask of the engine: every reason for which it wakes, apart from time and reports.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::couriers::Returned;
-use super::handle::{CollectionStatus, CommandError, end_of};
-use super::history::{Compacted, Remembered, Retention};
-use super::lend::Lending;
-use super::looks::Looked;
-use super::pool::{Outcome, Slot};
-use super::promise::{Answer, Promise, promise};
+use super::error::CompactError;
+use super::remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};
+use super::reply::Reply;
+use super::retention::Retention;
 use super::stats::Stats;
-use super::waits::Waited;
-use crate::core::vocabulary::{AttemptRef, By, Command, Fingerprint, Generation, Name, Receipt, Rejection, Seq};
+use super::status::CollectionStatus;
+use super::waits::WaitOutcome;
+use crate::core::vocabulary::{
+    AttemptRef, By, Command, Completion, Duties, Generation, Kind, Name, Receipt, Rejection, Seq, WorkerName,
+};
+use crate::worker::Failure;
 
 /// From a handle.
 pub(super) enum Message {
     Command { command: Command, by: Option<Arc<By>>, reply: Reply<Receipt> },
     Batch { commands: Vec<Command>, by: Option<Arc<By>>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
-    Wait { name: Name, generation: Generation, reply: Promise<Waited> },
-    Status { name: Name, reply: Promise<Option<Box<CollectionStatus>>> },
-    List { reply: Promise<Vec<CollectionStatus>> },
-    Stats { reply: Promise<Box<Stats>> },
-    Digest { reply: Promise<(Seq, [u8; 32])> },
-    Compact { keep: Retention, reply: Compacted },
-    Lending(Lending),
+    Wait { name: Name, generation: Generation, reply: Reply<WaitOutcome> },
+    Status { name: Name, reply: Reply<Option<Box<CollectionStatus>>> },
+    List { reply: Reply<Vec<CollectionStatus>> },
+    Stats { reply: Reply<Box<Stats>> },
+    Digest { reply: Reply<(Seq, [u8; 32])> },
+    Compact { keep: Retention, reply: CompactReply },
+    Remote(RemoteRequest),
     Hint { name: Name, reply: Reply<()> },
     Shutdown { timeout: Duration },
 }
 
-/// From the threads of the pools. There are never more reports than threads, so they have a queue of their own, in
-/// which every thread has its place: no flood of commands keeps a completion from being heard.
-#[derive(Debug)]
-pub(super) enum Report {
-    Returned { slot: Slot, attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome },
-    Looked(Box<Looked>),
-    Remembered(Remembered),
-    Served(Returned),
+/// The answer to a compaction: the first event that is left.
+pub(super) type CompactReply = Reply<Result<Seq, CompactError>>;
+
+/// What a remote worker asks and reports.
+pub(super) enum RemoteRequest {
+    Assignment(AssignmentWaiter),
+    Heartbeat { attempt: AttemptRef, reply: Reply<HeartbeatReply> },
+    Query { attempt: AttemptRef, reply: Reply<AttemptState> },
+    Complete { completion: Box<Completion>, by: Option<Arc<By>>, reply: Reply<CompletionOutcome> },
+    Fail { attempt: AttemptRef, failure: Failure, by: Option<Arc<By>>, reply: Reply<Receipt> },
+    Release { attempt: AttemptRef, by: Option<Arc<By>>, reply: Reply<Receipt> },
 }
 
-/// Where the answer to a command goes. One that is dropped while its command is still queued, by whomever, answers
-/// that the command was not accepted; once it was taken into a batch, silence means that nobody knows.
-pub(super) struct Reply<T> {
-    queued: Option<Promise<Result<T, CommandError>>>,
-    died: Arc<OnceLock<String>>,
-}
-
-impl<T> Reply<T> {
-    /// A reply, and where it arrives.
-    pub(super) fn new(died: &Arc<OnceLock<String>>) -> (Reply<T>, Answer<Result<T, CommandError>>) {
-        let (reply, answer) = promise();
-        (Reply { queued: Some(reply), died: Arc::clone(died) }, answer)
-    }
-
-    /// Whether somebody still listens.
-    pub(super) fn is_heard(&self) -> bool {
-        self.queued.as_ref().is_some_and(Promise::is_heard)
-    }
-
-    /// Answers, or gives the answer back if nobody listens any more.
-    pub(super) fn offer(mut self, answer: T) -> Result<(), T> {
-        let Some(reply) = self.queued.take() else { return Err(answer) };
-        match reply.offer(Ok(answer)) {
-            Err(Ok(answer)) => Err(answer),
-            Ok(()) | Err(Err(_)) => Ok(()),
-        }
-    }
-
-    /// The command is taken into a batch; whoever asked is answered once that is durable.
-    pub(super) fn taken(mut self) -> Taken<T> {
-        Taken(self.queued.take())
-    }
-}
-
-/// The reply to a command that was taken into a batch.
-#[derive(Debug)]
-pub(super) struct Taken<T>(Option<Promise<Result<T, CommandError>>>);
-
-impl<T> Taken<T> {
-    pub(super) fn answer(self, answer: Result<T, CommandError>) {
-        if let Some(reply) = self.0 {
-            reply.keep(answer);
-        }
-    }
-}
-
-impl<T> Drop for Reply<T> {
-    fn drop(&mut self) {
-        if let Some(reply) = self.queued.take() {
-            reply.keep(Err(CommandError::NotAccepted(end_of(&self.died))));
-        }
-    }
-}
-
-impl<T> fmt::Debug for Reply<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("queued", &self.queued.is_some()).finish_non_exhaustive()
-    }
+/// A remote worker that waits for an assignment.
+pub(super) struct AssignmentWaiter {
+    pub(super) kinds: BTreeMap<Kind, Duties>,
+    pub(super) worker: WorkerName,
+    pub(super) lease: Duration,
+    pub(super) reply: Reply<LeasedAssignment>,
 }

@@ -1,94 +1,133 @@
-//! The queue of what is asked of the engine, whose end is an answer too.
+//! The queue of requests to the engine. Its end is an answer to every request in it.
 //!
-//! A bounded channel of crossbeam keeps what is in it for as long as anybody could still send, even when nobody is left
-//! who could receive. So whoever asked while the engine came to its end would wait for ever. Here everybody who sends
-//! looks afterwards whether the engine is over, and then empties the queue in its place: either the engine has seen the
-//! message or its sender sees the end. A message that is dropped answers for itself.
+//! A bounded channel of crossbeam keeps what is in it for as long as anybody could still send, even when no receiver is
+//! left. A caller that asked while the engine came to its end would wait for ever. Here every sender checks afterwards
+//! whether the engine is over, and then empties the queue in its place: either the engine has seen the message, or its
+//! sender sees the end. A message that is dropped answers for itself.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, SendError, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::message::Message;
-use crate::bell::Bell;
+use super::reply::{Reply, Response, Unsent, reply};
+use super::reply::Died;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::interrupt;
+use crate::watch_cell::{WaiterId, WatchCell};
 
-/// The side of those who ask.
+/// The callers' side.
 #[derive(Clone)]
 pub(super) struct Queue {
     messages: Sender<Message>,
-    left: Left,
+    rest: Rest,
+    /// Notified when messages have left the queue.
+    capacity: Arc<WatchCell<()>>,
+    died: Died,
 }
 
-/// What is in the queue, and whether anybody will take it.
+/// The engine's side.
+pub(super) struct Inbox {
+    pub(super) messages: Receiver<Message>,
+    capacity: Arc<WatchCell<()>>,
+}
+
+/// What is in the queue, and whether anything will take it.
 #[derive(Clone)]
-struct Left {
+struct Rest {
     queued: Receiver<Message>,
     is_over: Arc<AtomicBool>,
 }
 
 /// Ends the queue when it is dropped: what is in it is not accepted, nor anything later, and nobody waits for room any
 /// more. It keeps no sender, so that the engine still notices when every handle is gone.
-pub(super) struct QueueGone {
-    left: Left,
-    room: Arc<Bell<()>>,
+pub(super) struct QueueEnd {
+    rest: Rest,
+    capacity: Arc<WatchCell<()>>,
+}
+
+impl Inbox {
+    /// Messages were taken: who waits for room may try again.
+    pub(super) fn announce_room(&self) {
+        self.capacity.notify(|()| ());
+    }
 }
 
 #[expect(clippy::result_large_err, reason = "the message comes back, as from a channel")]
 impl Queue {
     /// A queue for so many messages, and where the engine takes them out.
-    pub(super) fn bounded(capacity: usize) -> (Queue, Receiver<Message>) {
+    pub(super) fn bounded(capacity: usize, died: Died) -> (Queue, Inbox) {
         let (messages, queued) = bounded(capacity);
-        let left = Left { queued: queued.clone(), is_over: Arc::new(AtomicBool::new(false)) };
-        (Queue { messages, left }, queued)
+        let capacity = Arc::new(WatchCell::new(()));
+        let inbox = Inbox { messages: queued.clone(), capacity: Arc::clone(&capacity) };
+        let rest = Rest { queued, is_over: Arc::new(AtomicBool::new(false)) };
+        (Queue { messages, rest, capacity, died }, inbox)
     }
 
     /// What the engine drops last of all.
-    pub(super) fn gone(&self, room: &Arc<Bell<()>>) -> QueueGone {
-        QueueGone { left: self.left.clone(), room: Arc::clone(room) }
+    pub(super) fn end(&self) -> QueueEnd {
+        QueueEnd { rest: self.rest.clone(), capacity: Arc::clone(&self.capacity) }
+    }
+
+    /// Why the engine died, if it did.
+    pub(super) fn died(&self) -> &Died {
+        &self.died
+    }
+
+    /// Asks at once if there is room, and otherwise when the response is polled or waited for.
+    pub(super) fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Message) -> Response<T> {
+        let (reply, response) = reply(&self.died);
+        match self.try_send(request(reply)) {
+            Err(TrySendError::Full(message)) => response.unsent(Box::new(Waiting::new(self.clone(), message))),
+            // A queue that is gone drops the message, which answers for itself.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => response,
+        }
     }
 
     /// Waits for room.
     pub(super) fn send(&self, message: Message) -> Result<(), SendError<Message>> {
-        if self.left.is_over() {
+        if self.rest.is_over() {
             return Err(SendError(message));
         }
         self.sent(self.messages.send(message))
     }
 
     pub(super) fn send_timeout(&self, message: Message, timeout: Duration) -> Result<(), SendTimeoutError<Message>> {
-        if self.left.is_over() {
+        if self.rest.is_over() {
             return Err(SendTimeoutError::Disconnected(message));
         }
         self.sent(self.messages.send_timeout(message, timeout))
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError<Message>> {
-        if self.left.is_over() {
+        if self.rest.is_over() {
             return Err(TrySendError::Disconnected(message));
         }
         self.sent(self.messages.try_send(message))
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        !self.left.is_over() && self.messages.is_full()
     }
 
     pub(super) fn len(&self) -> usize {
         self.messages.len()
     }
 
+    fn is_full(&self) -> bool {
+        !self.rest.is_over() && self.messages.is_full()
+    }
+
     fn sent<R>(&self, result: R) -> R {
-        if self.left.is_over() {
-            self.left.clear();
+        if self.rest.is_over() {
+            self.rest.clear();
         }
         result
     }
 }
 
-impl Left {
+impl Rest {
     fn is_over(&self) -> bool {
         let is_over = self.is_over.load(Ordering::SeqCst);
         interrupt();
@@ -101,10 +140,97 @@ impl Left {
     }
 }
 
-impl Drop for QueueGone {
+impl Drop for QueueEnd {
     fn drop(&mut self) {
-        self.left.is_over.store(true, Ordering::SeqCst);
-        self.left.clear();
-        self.room.ring(|()| ());
+        self.rest.is_over.store(true, Ordering::SeqCst);
+        self.rest.clear();
+        self.capacity.notify(|()| ());
+    }
+}
+
+/// A message that waits for room.
+struct Waiting {
+    queue: Queue,
+    /// Gone once it is sent.
+    message: Option<Message>,
+    waiter: WaiterId,
+}
+
+impl Waiting {
+    fn new(queue: Queue, message: Message) -> Waiting {
+        Waiting { queue, message: Some(message), waiter: WaiterId::default() }
+    }
+}
+
+impl Unsent for Waiting {
+    fn send(mut self: Box<Self>) {
+        if let Some(message) = self.message.take() {
+            let _ = self.queue.send(message);
+        }
+    }
+
+    fn send_within(mut self: Box<Self>, timeout: Duration) -> Option<Box<dyn Unsent>> {
+        let message = self.message.take()?;
+        match self.queue.send_timeout(message, timeout) {
+            Err(SendTimeoutError::Timeout(message)) => {
+                self.message = Some(message);
+                Some(self)
+            }
+            Ok(()) | Err(SendTimeoutError::Disconnected(_)) => None,
+        }
+    }
+
+    fn poll_send(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Waiting { queue, message, waiter } = self;
+        let capacity = Arc::clone(&queue.capacity);
+        capacity.poll(waiter, context, |()| {
+            if let Some(unsent) = message.take()
+                && let Err(TrySendError::Full(unsent)) = queue.try_send(unsent)
+            {
+                *message = Some(unsent);
+            }
+            message.is_none().then_some(())
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.queue.capacity.deregister(&mut self.waiter);
+    }
+}
+
+/// Resolves when the queue of commands has room, or the reconciler has ended; see
+/// [`Handle::queue_capacity`](super::Handle::queue_capacity).
+#[must_use = "a future does nothing unless it is polled"]
+pub struct QueueCapacity {
+    queue: Queue,
+    waiter: WaiterId,
+}
+
+impl QueueCapacity {
+    pub(super) fn new(queue: Queue) -> QueueCapacity {
+        QueueCapacity { queue, waiter: WaiterId::default() }
+    }
+}
+
+impl Future for QueueCapacity {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let QueueCapacity { queue, waiter } = self.get_mut();
+        queue.capacity.poll(waiter, context, |()| (!queue.is_full()).then_some(()))
+    }
+}
+
+impl Drop for QueueCapacity {
+    fn drop(&mut self) {
+        self.queue.capacity.deregister(&mut self.waiter);
+    }
+}
+
+impl fmt::Debug for QueueCapacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueCapacity").field("full", &self.queue.is_full()).finish_non_exhaustive()
     }
 }

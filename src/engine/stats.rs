@@ -38,40 +38,40 @@ pub struct Stats {
     /// Attempts running or being told to stop.
     pub attempts: u64,
     /// Those of them that sleep in [`wait_stopped`](crate::Context::wait_stopped).
-    pub asleep: u64,
-    /// Attempts lent to workers outside, running or told to stop.
-    pub lent: u64,
-    /// Workers outside that wait for an assignment.
-    pub seekers: u64,
+    pub sleeping: u64,
+    /// Attempts leased to remote workers, running or told to stop.
+    pub leased: u64,
+    /// Remote workers that wait for an assignment.
+    pub assignment_waiters: u64,
     /// Idle worker threads.
     pub idle_workers: u64,
     /// Worker threads given up and not come back.
     pub abandoned_workers: u64,
-    /// Looks under way.
-    pub looks: u64,
-    /// Obligations towards destinations that are not met yet, those of dropped collections included.
+    /// Observations under way.
+    pub observations: u64,
+    /// Entries of outboxes that are not delivered yet, those of dropped collections included.
     pub undelivered: u64,
     /// Publications, discards and verifications under way.
     pub deliveries: u64,
     /// Those that took longer than allowed and have not come back.
     pub overdue_deliveries: u64,
-    /// When something happens by itself: a deadline, a retry, a look, an errand, an attempt that wakes. Nothing that waits for a
+    /// When something happens by itself: a deadline, a retry, an observation, a delivery, an attempt that wakes. Nothing that waits for a
     /// worker, an answer or a person is in it.
     pub due: Option<Timestamp>,
     /// Messages in the queue of commands.
     pub queued: u64,
-    /// Callers that wait for a word to be applied.
+    /// Callers that wait for a generation to be applied.
     pub waiters: u64,
     /// How often the reducer's thread woke.
     pub wakes: u64,
     /// Counted since opening.
-    pub counted: Counted,
+    pub counters: Counters,
 }
 
 /// What is only ever counted up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counted {
+pub struct Counters {
     /// Events logged.
     pub events: u64,
     /// Frames logged.
@@ -106,9 +106,9 @@ pub struct Counted {
     pub compactions: u64,
     /// Commits published.
     pub published: u64,
-    /// Times that something owed to a destination could not be met, published or discarded.
+    /// Times that an outbox entry could not be delivered, a publication or a discard.
     pub publish_failed: u64,
-    /// Obligations to discard that were met.
+    /// Discards that were delivered.
     pub discarded: u64,
     /// Verifications of what was committed, whatever they found.
     pub verifications: u64,
@@ -138,7 +138,7 @@ impl Stats {
     }
 }
 
-impl Counted {
+impl Counters {
     /// Counts one event.
     pub(super) fn event(&mut self, event: &Event) {
         self.events += 1;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::StartError;
+use super::error::StartError;
 use crate::core::State;
 use crate::log::{Durability, IfAbsent, Log, SledLog};
 use crate::objects::{FileObjects, Objects};

@@ -4,13 +4,51 @@
 //! stored while it runs (anew, or found to be there already) is *pinned*: an event may be about to name it.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::LogReader;
 use crate::objects::{ObjectError, Objects, object_hash, tree};
 use crate::replay::{self, ReplayError};
+
+/// The thread that collects orphaned objects after opening. Dropped, it is stopped, and waited for: its reader keeps the
+/// log open.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sweep {
+    pub(super) fn start(objects: Arc<Sweepable>, reader: Box<dyn LogReader>, durable: Seq) -> io::Result<Sweep> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let sweep = move || match objects.sweep(&*reader, durable, &stopped) {
+            Ok(removed) => tracing::debug!(target: "lastword::sweep", removed, "orphaned objects collected"),
+            Err(error) => tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected"),
+        };
+        let thread = thread::Builder::new().name("lastword-sweep".to_owned()).spawn(sweep)?;
+        Ok(Sweep { stop, thread: Some(thread) })
+    }
+
+    /// Has it end early.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            // It reports its own errors; a panic in it has harmed nothing.
+            let _ = thread.join();
+        }
+    }
+}
 
 /// A store of objects that can be swept while it is used.
 pub(super) struct Sweepable {

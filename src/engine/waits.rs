@@ -1,14 +1,14 @@
-//! Waiting for a word: who waits for which generation, and what an answer is.
+//! Callers that wait for a generation to be applied, and what the answer is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::promise::Promise;
-use crate::core::vocabulary::{CollectionId, Fingerprint, Generation, HoldCause, Seq};
+use super::reply::Reply;
+use crate::core::vocabulary::{CollectionId, Fingerprint, Generation, HoldCause, Recorded, Seq};
 use crate::core::{Collection, Parking, Pending, State, Status};
 
 /// How waiting for a generation to be applied ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
+pub enum WaitOutcome {
     /// It is applied, or something newer is.
     Applied {
         /// The event that committed it.
@@ -26,7 +26,7 @@ pub enum Waited {
         /// Why.
         cause: Parking,
     },
-    /// What was observed waits for a person.
+    /// What was observed is held for a person.
     Held {
         /// Why.
         cause: HoldCause,
@@ -41,7 +41,7 @@ pub enum Waited {
     TimedOut,
 }
 
-/// Who waits for what.
+/// The callers that wait, by collection.
 #[derive(Default)]
 pub(super) struct Waits {
     waiting: BTreeMap<CollectionId, Vec<Waiter>>,
@@ -50,32 +50,39 @@ pub(super) struct Waits {
 
 struct Waiter {
     generation: Generation,
-    reply: Promise<Waited>,
+    reply: Reply<WaitOutcome>,
 }
 
 impl Waits {
-    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Promise<Waited>) {
+    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Reply<WaitOutcome>) {
         let waiting = self.waiting.entry(id).or_default();
-        // Who gave up leaves without a word. Clearing at powers of two costs little and keeps few of them.
+        // A caller that gave up does not say so. Clearing at powers of two costs little and keeps few of them.
         if waiting.len().is_power_of_two() {
-            waiting.retain(|waiter| waiter.reply.is_heard());
+            waiting.retain(|waiter| waiter.reply.is_awaited());
         }
         waiting.push(Waiter { generation, reply });
+        self.touch(id);
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.values().flatten().filter(|waiter| waiter.reply.is_heard()).count()
+        self.waiting.values().flatten().filter(|waiter| waiter.reply.is_awaited()).count()
     }
 
     /// Something happened to a collection.
-    pub(super) fn touch(&mut self, id: CollectionId) {
+    pub(super) fn on_event(&mut self, recorded: &Recorded) {
+        if let Some(id) = recorded.event.collection(recorded.seq) {
+            self.touch(id);
+        }
+    }
+
+    fn touch(&mut self, id: CollectionId) {
         if self.waiting.contains_key(&id) {
             self.touched.insert(id);
         }
     }
 
-    /// Answers whoever waits for a collection to which something happened.
+    /// Answers the callers that wait for a collection to which something happened.
     pub(super) fn settle(&mut self, state: &State) {
         for id in std::mem::take(&mut self.touched) {
             self.settle_one(state, id);
@@ -87,7 +94,7 @@ impl Waits {
         let collection = state.collection(id);
         for waiter in std::mem::take(waiting) {
             match answer(collection, waiter.generation) {
-                Some(waited) => waiter.reply.keep(waited),
+                Some(waited) => waiter.reply.answer(Ok(waited)),
                 None => waiting.push(waiter),
             }
         }
@@ -98,22 +105,22 @@ impl Waits {
 }
 
 /// The answer for `generation`, if there is one yet.
-fn answer(collection: Option<&Collection>, generation: Generation) -> Option<Waited> {
-    let Some(collection) = collection else { return Some(Waited::Dropped) };
+fn answer(collection: Option<&Collection>, generation: Generation) -> Option<WaitOutcome> {
+    let Some(collection) = collection else { return Some(WaitOutcome::Dropped) };
     if let Some(applied) = collection.applied.as_ref().filter(|applied| applied.generation >= generation) {
-        return Some(Waited::Applied { seq: applied.seq, generation: applied.generation });
+        return Some(WaitOutcome::Applied { seq: applied.seq, generation: applied.generation });
     }
     if collection.generation > generation {
-        return Some(Waited::Superseded { generation: collection.generation });
+        return Some(WaitOutcome::Superseded { generation: collection.generation });
     }
     match (&collection.status, collection.pending) {
-        (Status::Parked(parked), _) => Some(Waited::Parked { cause: parked.cause }),
+        (Status::Parked(parked), _) => Some(WaitOutcome::Parked { cause: parked.cause }),
         (Status::Idle | Status::Waiting(_), Some(Pending::Held { cause, fingerprint, .. }))
             if collection.status.live().is_none() || collection.is_held_up() =>
         {
-            Some(Waited::Held { cause, fingerprint })
+            Some(WaitOutcome::Held { cause, fingerprint })
         }
-        (Status::Idle | Status::Waiting(_), _) if collection.paused => Some(Waited::Paused),
+        (Status::Idle | Status::Waiting(_), _) if collection.paused => Some(WaitOutcome::Paused),
         (Status::Idle | Status::Waiting(_) | Status::Running(_), _) => None,
     }
 }

@@ -20,9 +20,10 @@ use std::fmt;
 use crate::core::vocabulary::{Built, CollectionId, Fingerprint, Generation, Kind, Name, Seq, Source, Spec, Token};
 use crate::objects::Objects;
 
-/// A commit that is to be handed to its destination, see [`Worker::publish`](super::Worker::publish).
+/// A commit, as [`Worker::publish`](super::Worker::publish) hands it to its destination and
+/// [`Worker::verify`](super::Worker::verify) looks for it there.
 #[non_exhaustive]
-pub struct PublishRequest<'a> {
+pub struct CommitView<'a> {
     /// The collection.
     pub collection: CollectionId,
     /// Its name.
@@ -33,7 +34,7 @@ pub struct PublishRequest<'a> {
     pub commit: Seq,
     /// The token of the attempt that built it: higher than that of every earlier commit.
     pub token: Token,
-    /// What it was built from, as one number.
+    /// The fingerprint of what it was built from.
     pub fingerprint: Fingerprint,
     /// The generation that it brought.
     pub generation: Generation,
@@ -72,27 +73,6 @@ pub struct DiscardRequest<'a> {
     pub objects: &'a dyn Objects,
 }
 
-/// A commit that is to be found again, see [`Worker::verify`](super::Worker::verify).
-#[non_exhaustive]
-pub struct VerifyRequest<'a> {
-    /// The collection.
-    pub collection: CollectionId,
-    /// Its name.
-    pub name: &'a Name,
-    /// Its kind.
-    pub kind: &'a Kind,
-    /// The event that committed it.
-    pub commit: Seq,
-    /// The token it was committed, and published, under.
-    pub token: Token,
-    /// What it was built from, as one number.
-    pub fingerprint: Fingerprint,
-    /// What was built.
-    pub result: &'a Built,
-    /// Where sets of files and manifests are kept.
-    pub objects: &'a dyn Objects,
-}
-
 /// What a verification has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyOutcome {
@@ -120,10 +100,10 @@ impl From<std::io::Error> for DeliveryError {
     }
 }
 
-impl fmt::Debug for PublishRequest<'_> {
+impl fmt::Debug for CommitView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PublishRequest { name, commit, token, result, .. } = self;
-        f.debug_struct("Publication")
+        let CommitView { name, commit, token, result, .. } = self;
+        f.debug_struct("CommitView")
             .field("name", name)
             .field("commit", commit)
             .field("token", token)
@@ -135,24 +115,12 @@ impl fmt::Debug for PublishRequest<'_> {
 impl fmt::Debug for DiscardRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DiscardRequest { name, tokens, before, after, dropped, .. } = self;
-        f.debug_struct("Discarding")
+        f.debug_struct("DiscardRequest")
             .field("name", name)
             .field("tokens", tokens)
             .field("before", before)
             .field("after", after)
             .field("dropped", dropped)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for VerifyRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let VerifyRequest { name, commit, token, result, .. } = self;
-        f.debug_struct("Verification")
-            .field("name", name)
-            .field("commit", commit)
-            .field("token", token)
-            .field("result", result)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What an attempt and the engine tell each other while it runs.
+//! What an attempt and the engine tell each other while it runs: stop, and how far it has come.
 
 use std::fmt;
 use std::future::Future;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::bell::{Bell, Seat};
 use crate::clock::EngineTime;
 use crate::core::vocabulary::Timestamp;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::watch_cell::{WaiterId, WatchCell};
 
 /// How far an attempt has come, in units of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +27,19 @@ pub(crate) struct Signals {
     stop: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
-    /// Rung when the attempt is told to stop or time was moved by hand; the value is until when its threads sleep.
-    bell: Bell<Vec<Timestamp>>,
+    /// Notified when the attempt is told to stop or time was moved by hand; the value is until when its threads sleep.
+    sleepers: WatchCell<Vec<Timestamp>>,
 }
 
 impl Signals {
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.ring();
+        self.wake();
     }
 
-    /// Has whoever sleeps look at the clock again.
-    pub(crate) fn ring(&self) {
-        self.bell.ring(|_| ());
+    /// Has the threads that sleep read the clock again.
+    pub(crate) fn wake(&self) {
+        self.sleepers.notify(|_| ());
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -57,20 +57,20 @@ impl Signals {
     }
 
     /// When the first thread of the attempt that sleeps will wake.
-    pub(crate) fn asleep(&self) -> Option<Timestamp> {
-        self.bell.look(|sleeping| sleeping.iter().min().copied())
+    pub(crate) fn sleeping_until(&self) -> Option<Timestamp> {
+        self.sleepers.with(|sleeping| sleeping.iter().min().copied())
     }
 
     /// Sleeps until the attempt is told to stop, for at most `span`; says whether it was told.
     pub(super) fn sleep(&self, time: &EngineTime, span: Duration) -> bool {
         let until = time.now().after(span);
-        self.bell.look(|sleeping| sleeping.push(until));
-        let told = self.bell.wait(|_| match self.is_stopping() {
+        self.sleepers.with(|sleeping| sleeping.push(until));
+        let told = self.sleepers.wait(|_| match self.is_stopping() {
             true => ControlFlow::Break(true),
             false if time.now() >= until => ControlFlow::Break(false),
             false => ControlFlow::Continue(time.sleep(until)),
         });
-        self.bell.look(|sleeping| {
+        self.sleepers.with(|sleeping| {
             if let Some(this) = sleeping.iter().position(|at| *at == until) {
                 sleeping.swap_remove(this);
             }
@@ -83,12 +83,12 @@ impl Signals {
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Stopped {
     signals: Arc<Signals>,
-    seat: Seat,
+    waiter: WaiterId,
 }
 
 impl Stopped {
     pub(crate) fn new(signals: Arc<Signals>) -> Stopped {
-        Stopped { signals, seat: Seat::default() }
+        Stopped { signals, waiter: WaiterId::default() }
     }
 }
 
@@ -96,14 +96,14 @@ impl Future for Stopped {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Stopped { signals, seat } = self.get_mut();
-        signals.bell.poll(seat, context, |_| signals.is_stopping().then_some(()))
+        let Stopped { signals, waiter } = self.get_mut();
+        signals.sleepers.poll(waiter, context, |_| signals.is_stopping().then_some(()))
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.signals.bell.leave(&mut self.seat);
+        self.signals.sleepers.deregister(&mut self.waiter);
     }
 }
 

@@ -1,0 +1,347 @@
+//! The settings of a reconciler, and its start.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{bounded, unbounded};
+
+use super::deliveries::{Deliveries, DeliveryConfig};
+use super::env::{Kinds, WorkerEnv};
+use super::error::StartError;
+use super::feed::Feed;
+use super::handle::Handle;
+use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
+use super::observers::{ObserveConfig, Observers};
+use super::queue::Queue;
+use super::reconciler::Reconciler;
+use super::reply::Died;
+use super::retention::Retention;
+use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
+use super::storage::{Opened, Storage};
+use super::sweep::{Sweep, Sweepable};
+use super::workers::{Workers, duties};
+use crate::clock::{Clock, EngineTime, SystemClock};
+use crate::core::State;
+use crate::core::vocabulary::{Command, FieldError, Kind, Limits};
+use crate::log::{Durability, Log};
+use crate::objects::Objects;
+use crate::reducer::Reducer;
+use crate::worker::Worker;
+
+/// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
+const QUEUE: usize = 4096;
+
+/// Settings of a reconciler that is about to start. All of them, with their defaults and reasons, are in
+/// [`settings`](crate::settings).
+pub struct Builder {
+    storage: Storage,
+    kinds: Kinds,
+    workers: usize,
+    observing: ObserveConfig,
+    deliveries: DeliveryConfig,
+    limits: Option<Limits>,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    queue: usize,
+    software: String,
+    history: HistoryConfig,
+    replayed: Option<Replayed>,
+}
+
+type Replayed = Box<dyn FnOnce(&State) + Send>;
+
+impl Builder {
+    /// On the log in the directory `path`.
+    pub(super) fn in_directory(path: PathBuf) -> Builder {
+        Builder::new(Storage::Directory(path))
+    }
+
+    /// On a log and a store of objects of the caller's.
+    pub(super) fn on(log: Box<dyn Log>, objects: Arc<dyn Objects>) -> Builder {
+        Builder::new(Storage::Given(log, objects))
+    }
+
+    fn new(storage: Storage) -> Builder {
+        let (interval, timeout) = (Duration::from_secs(5), Duration::from_secs(60));
+        Builder {
+            storage,
+            kinds: Kinds::new(),
+            workers: 2,
+            observing: ObserveConfig { threads: 2, interval, timeout },
+            deliveries: DeliveryConfig { threads: 2, timeout: Duration::from_secs(300) },
+            limits: None,
+            durability: Durability::default(),
+            clock: Arc::new(SystemClock::new()),
+            queue: QUEUE,
+            software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
+            history: HistoryConfig { snapshot_every: Some(EVENTS_PER_SNAPSHOT), retention: Retention::default() },
+            replayed: None,
+        }
+    }
+
+    /// Collections of `kind` are built by `worker`. A collection of a kind without a worker waits.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind, worker: impl Worker) -> Builder {
+        self.kinds.insert(kind, Arc::new(worker));
+        self
+    }
+
+    /// How many attempts run at the same time. Default 2: most wait for a disk or a network more than they compute, and
+    /// two leave room on small machines.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers;
+        self
+    }
+
+    /// How many sources are observed at the same time. Default 2. A domain of sources (see
+    /// [`Observer::domain`](crate::Observer::domain)) that has nothing under way gets a thread of its own beyond that,
+    /// so that one that answers slowly does not hold up another.
+    #[must_use]
+    pub fn observer_threads(mut self, threads: usize) -> Builder {
+        self.observing.threads = threads;
+        self
+    }
+
+    /// How often each source is observed, give or take a tenth. Default 5 s: a listing is cheap, and nobody waits much
+    /// longer for news.
+    #[must_use]
+    pub fn observe_interval(mut self, interval: Duration) -> Builder {
+        self.observing.interval = interval;
+        self
+    }
+
+    /// How long an observation may take before its source counts as one that cannot be observed. Default 60 s: longer
+    /// than listing a million files takes, short enough that a dead file system is noticed.
+    #[must_use]
+    pub fn observe_timeout(mut self, timeout: Duration) -> Builder {
+        self.observing.timeout = timeout;
+        self
+    }
+
+    /// How many threads publish, discard and verify at the same time. Default 2. A kind that has nothing under way gets a
+    /// thread of its own beyond that, so that a destination that hangs does not hold up another.
+    #[must_use]
+    pub fn delivery_threads(mut self, threads: usize) -> Builder {
+        self.deliveries.threads = threads;
+        self
+    }
+
+    /// How long a publication, a discard or a verification may take before it counts as failed. Default 5 minutes:
+    /// longer than it takes to switch a pointer or to remove some ten thousand objects, short enough that a destination
+    /// that hangs is noticed before long.
+    #[must_use]
+    pub fn delivery_timeout(mut self, timeout: Duration) -> Builder {
+        self.deliveries.timeout = timeout;
+        self
+    }
+
+    /// How many attempts may hold a worker at the same time, from the start on: the same as [`Handle::limit`] right
+    /// after it. Without this the limits that the log has stay.
+    ///
+    /// [`Handle::limit`]: super::Handle::limit
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = Some(limits);
+        self
+    }
+
+
+    /// What an acknowledged command survives. Default [`Durability::Power`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Builder {
+        self.durability = durability;
+        self
+    }
+
+    /// Where time comes from. Default the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Builder {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How many commands may wait. Default 4,096: as many as one batch may have.
+    #[must_use]
+    pub fn queue(mut self, commands: usize) -> Builder {
+        self.queue = commands;
+        self
+    }
+
+    /// The program that writes, as the log will name it. Default this crate and its version.
+    #[must_use]
+    pub fn software(mut self, software: &str) -> Builder {
+        software.clone_into(&mut self.software);
+        self
+    }
+
+    /// After how many events a snapshot is taken beside the log, so that the next start reads only what came since;
+    /// 0 for never. Default 100,000: a tenth of a second of replay. Where there are many collections it is taken after
+    /// four events for each of them, because that is what it costs. A log that was handed in has no snapshots.
+    #[must_use]
+    pub fn snapshot_every(mut self, events: u64) -> Builder {
+        self.history.snapshot_every = Some(events).filter(|events| *events > 0);
+        self
+    }
+
+    /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to, when at
+    /// least a thousand events and a quarter of what is kept can go. A [`Watch`](crate::Watch) that is further behind is
+    /// told so.
+    #[must_use]
+    pub fn retain(mut self, retention: Retention) -> Builder {
+        self.history.retention = retention;
+        self
+    }
+
+    /// Shows what the log adds up to when it was opened, before anything new. A watch from the event behind that sees all
+    /// that is new, and needs nothing older: a [`Describer`](crate::describe::Describer) can begin there.
+    #[must_use]
+    pub fn replayed(mut self, show: impl FnOnce(&State) + Send + 'static) -> Builder {
+        self.replayed = Some(Box::new(show));
+        self
+    }
+
+    /// Opens the log, replays it, begins a new epoch and starts the threads.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing was started then.
+    pub fn start(self) -> Result<Reconciler, StartError> {
+        self.check().map_err(StartError::Setting)?;
+        // A store that was handed in may hold objects of others, and ones that are to be named later.
+        let is_ours = matches!(self.storage, Storage::Directory(_));
+        let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
+        if let Some(show) = self.replayed {
+            show(&state);
+        }
+        let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
+        let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
+        let (objects, sweep) = if is_ours {
+            // Before anything can be stored: what is stored from here on is safe from the sweep.
+            let objects = Arc::new(Sweepable::new(objects));
+            let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
+            (objects as Arc<dyn Objects>, Some(sweep))
+        } else {
+            (objects, None)
+        };
+        let mut reducer =
+            Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+        self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
+
+        let died = Died::default();
+        let (queue, inbox) = Queue::bounded(self.queue, Arc::clone(&died));
+        let (reports, returned) = unbounded();
+        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, time, reports };
+        let feed = Arc::new(Feed::new(reader, durable));
+        let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
+        let parts = Parts {
+            workers: Workers::start(&env, self.workers).map_err(StartError::Thread)?,
+            observers: Observers::start(&env, self.observing).map_err(StartError::Thread)?,
+            deliveries: Deliveries::start(&env, duties(&env.kinds), self.deliveries).map_err(StartError::Thread)?,
+            history,
+            feed: Arc::clone(&feed),
+        };
+        let wakes = Wakes { inbox, reports: returned, clock_moved: wake_on_moved(&*self.clock) };
+        let engine = EngineLoop::new(reducer, &env, wakes, parts);
+        let queue_end = queue.end();
+        let run = move || {
+            // Dropped after the engine and its inbox.
+            let _queue_end = queue_end;
+            engine.run(&died)
+        };
+        let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
+        Ok(Reconciler::new(Handle::new(queue, feed), thread, sweep))
+    }
+
+    fn check(&self) -> Result<(), FieldError> {
+        // Threads beyond this are a mistake in a configuration, not a wish.
+        const MOST_THREADS: usize = 1024;
+        let crews = [
+            ("workers", self.workers),
+            ("observer_threads", self.observing.threads),
+            ("delivery_threads", self.deliveries.threads),
+        ];
+        for (field, threads) in crews {
+            if threads == 0 || threads > MOST_THREADS {
+                return Err(FieldError::new(field, format!("must be 1 to {MOST_THREADS}, found {threads}")));
+            }
+        }
+        // The queue's room is taken at once, and a longer one would only hide for longer that too much is asked for.
+        const MOST_QUEUED: usize = 1 << 20;
+        if self.queue == 0 || self.queue > MOST_QUEUED {
+            return Err(FieldError::new("queue", format!("must be 1 to {MOST_QUEUED}, found {}", self.queue)));
+        }
+        const MOST_SOFTWARE: usize = 256;
+        if self.software.len() > MOST_SOFTWARE {
+            let problem = format!("must have at most {MOST_SOFTWARE} bytes, found {}", self.software.len());
+            return Err(FieldError::new("software", problem));
+        }
+        const SHORTEST: Duration = Duration::from_millis(10);
+        let spans = [
+            ("observe_timeout", self.observing.timeout),
+            ("observe_interval", self.observing.interval),
+            ("delivery_timeout", self.deliveries.timeout),
+        ];
+        if let Some((field, span)) = spans.into_iter().find(|(_, span)| *span < SHORTEST) {
+            return Err(FieldError::new(field, format!("must be at least {SHORTEST:?}, found {span:?}")));
+        }
+        self.limits.as_ref().map_or(Ok(()), Limits::check)
+    }
+}
+
+/// Gives the limits of a start; the log has an event of it only if it had others.
+fn limit(reducer: &mut Reducer, limits: Limits) -> Result<(), StartError> {
+    match reducer.command(&Command::Limit(limits)).map_err(StartError::Reducer)? {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(StartError::Setting(FieldError::new("limits", refused.to_string()))),
+    }
+}
+
+/// The settings by the names of their methods.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without `..`, so that a new setting does not compile before it is shown.
+        let Builder {
+            storage: _,
+            kinds,
+            workers,
+            observing,
+            deliveries,
+            limits,
+            durability,
+            clock: _,
+            queue,
+            software,
+            history: HistoryConfig { snapshot_every, retention },
+            replayed: _,
+        } = self;
+        f.debug_struct("Builder")
+            .field("kind", &kinds.keys())
+            .field("workers", workers)
+            .field("observer_threads", &observing.threads)
+            .field("observe_interval", &observing.interval)
+            .field("observe_timeout", &observing.timeout)
+            .field("delivery_threads", &deliveries.threads)
+            .field("delivery_timeout", &deliveries.timeout)
+            .field("limits", limits)
+            .field("durability", durability)
+            .field("queue", queue)
+            .field("software", software)
+            .field("snapshot_every", &snapshot_every.unwrap_or(0))
+            .field("retain", retention)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A channel that has something in it after a manual clock was moved.
+fn wake_on_moved(clock: &dyn Clock) -> ClockMoved {
+    let (moved, receiver) = bounded(1);
+    let _open = moved.clone();
+    // One wake is enough, however often the clock was moved.
+    clock.on_moved(Box::new(move || {
+        let _ = moved.try_send(());
+    }));
+    ClockMoved { receiver, _open }
+}

@@ -1,0 +1,340 @@
+//! A pool of threads for calls of foreign code that may take long, or never return. Observing, building and delivering
+//! each have one.
+//!
+//! ```text
+//!            begin / reserve + send              returned
+//!     idle ------------------------> at work ---------------> idle
+//!                                      |                       (ended, if the pool is full)
+//!                                      | give_up, abandon
+//!                                      v             returned
+//!                                   given up ----------------> ended
+//! ```
+//!
+//! A thread whose call takes too long is *given up* and replaced, so that the pool keeps its size. Its call goes on:
+//! nothing can stop it.
+//!
+//! **Isolation.** Each job has a *domain*: what is likely to hang together, a kind or a mount. A domain holds at most
+//! twice as many threads as the pool has, those given up included. One that hangs has then used up its share, and
+//! nothing more of it begins; the share of the others is untouched. Where the pool has *spare* threads, a domain that
+//! has nothing at work gets a thread of its own if all others are busy: a domain that has not been given up yet, but is
+//! slow, does not hold up another either.
+//!
+//! *Architecture invariant:* this knows threads, domains and times. What a job is, and what its end means, is its
+//! owner's; nothing here reads a clock or reports anything by itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::core::vocabulary::Timestamp;
+
+/// The number of a thread, never given out twice by one crew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member(u64);
+
+impl Member {
+    /// Counted from 1.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// Jobs of one domain are likely to hang together.
+pub(super) type Domain = Arc<str>;
+
+/// Spare threads at a time. So many domains that are slow at once do not hold up another.
+const MOST_SPARE: usize = 16;
+
+/// Threads given up and not come back, over all domains: far more than a machine has mounts and destinations that hang,
+/// far fewer than it has threads. Beyond them nothing is replaced.
+const MOST_GIVEN_UP: usize = 1024;
+
+/// What a thread does with a job. It has to report its end itself, and must not panic.
+type Work<J> = Arc<dyn Fn(Member, J) + Send + Sync>;
+
+pub(super) struct Crew<J> {
+    /// Of the threads: `name` and their number.
+    name: &'static str,
+    size: usize,
+    has_spare: bool,
+    work: Work<J>,
+    next: u64,
+    /// All threads but those given up.
+    threads: BTreeMap<Member, Sender<J>>,
+    idle: VecDeque<Member>,
+    at_work: BTreeMap<Member, AtWork>,
+    due: BTreeSet<(Timestamp, Member)>,
+    given_up: BTreeMap<Member, Domain>,
+}
+
+struct AtWork {
+    domain: Domain,
+    until: Option<Timestamp>,
+}
+
+impl<J: Send + 'static> Crew<J> {
+    /// A crew of `size` threads. With `has_spare` a domain that has nothing at work gets a thread even if all are busy.
+    pub(super) fn start(
+        name: &'static str,
+        size: usize,
+        has_spare: bool,
+        work: impl Fn(Member, J) + Send + Sync + 'static,
+    ) -> io::Result<Crew<J>> {
+        let mut crew = Crew {
+            name,
+            size,
+            has_spare,
+            work: Arc::new(work),
+            next: 1,
+            threads: BTreeMap::new(),
+            idle: VecDeque::new(),
+            at_work: BTreeMap::new(),
+            due: BTreeSet::new(),
+            given_up: BTreeMap::new(),
+        };
+        for _ in 0..size {
+            crew.hire()?;
+        }
+        Ok(crew)
+    }
+
+    /// The thread that has been idle longest.
+    pub(super) fn first_idle(&self) -> Option<Member> {
+        self.idle.front().copied()
+    }
+
+    /// Whether a job of this domain could begin now.
+    pub(super) fn has_room(&self, domain: &str) -> bool {
+        self.has_share(domain) && (!self.idle.is_empty() || self.may_have_spare(domain))
+    }
+
+    /// Whether the domain holds fewer threads than it may.
+    pub(super) fn has_share(&self, domain: &str) -> bool {
+        let at_work = self.at_work.values().filter(|at_work| *at_work.domain == *domain).count();
+        at_work + self.lost_to(domain) < self.share()
+    }
+
+    /// Whether all of the domain's share is held by jobs that were given up.
+    pub(super) fn is_exhausted(&self, domain: &str) -> bool {
+        self.lost_to(domain) >= self.share()
+    }
+
+    /// Begins a job if there is room for its domain; it is given up when `until` has come.
+    pub(super) fn begin(&mut self, domain: &Domain, until: Timestamp, job: J) -> Option<Member> {
+        if !self.has_room(domain) {
+            return None;
+        }
+        if self.idle.is_empty() {
+            self.try_hire();
+        }
+        let member = self.first_idle()?;
+        self.reserve(member, domain, Some(until));
+        self.send(member, job);
+        Some(member)
+    }
+
+    /// Takes an idle thread for a job that comes later.
+    pub(super) fn reserve(&mut self, member: Member, domain: &Domain, until: Option<Timestamp>) {
+        self.idle.retain(|idle| *idle != member);
+        self.at_work.insert(member, AtWork { domain: Arc::clone(domain), until });
+        self.due.extend(until.map(|until| (until, member)));
+    }
+
+    /// Hands a job to the thread that was reserved for it.
+    pub(super) fn send(&mut self, member: Member, job: J) {
+        if let Some(thread) = self.threads.get(&member) {
+            // The thread waits for exactly this; it ends only when its sender is dropped.
+            let _ = thread.send(job);
+        }
+    }
+
+    /// A thread has come back; says whether it was in time. It is idle again, or ends if it was given up.
+    pub(super) fn returned(&mut self, member: Member) -> bool {
+        let Some(AtWork { until, .. }) = self.at_work.remove(&member) else {
+            // If the crew could not be filled up when this one was given up, it can be now.
+            self.given_up.remove(&member);
+            self.refill();
+            return false;
+        };
+        self.due.retain(|(_, at_work)| until.is_none() || *at_work != member);
+        if self.threads.len() > self.size {
+            // Without its sender it ends.
+            self.threads.remove(&member);
+        } else {
+            self.idle.push_back(member);
+        }
+        true
+    }
+
+    /// A thread that is at work for too long is given up and replaced.
+    pub(super) fn give_up(&mut self, now: Timestamp) -> Option<Member> {
+        let (_, member) = self.due.first().copied().filter(|(until, _)| *until <= now)?;
+        self.abandon(member);
+        Some(member)
+    }
+
+    /// Gives up a thread and replaces it.
+    pub(super) fn abandon(&mut self, member: Member) {
+        let Some(AtWork { domain, until }) = self.at_work.remove(&member) else { return };
+        self.due.retain(|(_, at_work)| until.is_none() || *at_work != member);
+        self.given_up.insert(member, domain);
+        // Without its sender it ends as soon as it comes back.
+        self.threads.remove(&member);
+        self.refill();
+    }
+
+    /// When the next thread is given up.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(until, _)| *until)
+    }
+
+    /// Threads at work that were not given up.
+    pub(super) fn busy(&self) -> usize {
+        self.at_work.len()
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    pub(super) fn given_up(&self) -> usize {
+        self.given_up.len()
+    }
+
+    /// So many threads a domain may hold, those given up included.
+    fn share(&self) -> usize {
+        2 * self.size
+    }
+
+    fn lost_to(&self, domain: &str) -> usize {
+        self.given_up.values().filter(|lost_to| ***lost_to == *domain).count()
+    }
+
+    fn may_have_spare(&self, domain: &str) -> bool {
+        let has_none = || !self.at_work.values().any(|at_work| *at_work.domain == *domain);
+        self.has_spare && self.threads.len() < self.size + MOST_SPARE && has_none()
+    }
+
+    fn refill(&mut self) {
+        while self.threads.len() < self.size && self.given_up.len() < MOST_GIVEN_UP {
+            if !self.try_hire() {
+                return;
+            }
+        }
+    }
+
+    fn try_hire(&mut self) -> bool {
+        self.hire().inspect_err(|error| tracing::error!(target: "lastword::pool", %error, "no thread could be started"))
+            .is_ok()
+    }
+
+    fn hire(&mut self) -> io::Result<()> {
+        let member = Member(self.next);
+        // One job at a time: the owner of the crew knows which threads are idle.
+        let (sender, jobs) = bounded(1);
+        let work = Arc::clone(&self.work);
+        let name = format!("lastword-{}{}", self.name, member.0);
+        thread::Builder::new().name(name).spawn(move || serve(member, &jobs, &*work))?;
+        self.next += 1;
+        self.threads.insert(member, sender);
+        self.idle.push_back(member);
+        Ok(())
+    }
+}
+
+/// The life of a thread.
+fn serve<J>(member: Member, jobs: &Receiver<J>, work: &dyn Fn(Member, J)) {
+    jobs.iter().for_each(|job| work(member, job));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Jobs end when they are told to, by a message on the channel that each of them is.
+    struct Shift {
+        crew: Crew<Receiver<()>>,
+        ended: Receiver<Member>,
+        hold: Vec<(Member, Sender<()>)>,
+    }
+
+    impl Shift {
+        fn new(size: usize, has_spare: bool) -> Shift {
+            let (report, ended) = bounded(100);
+            let work = move |member, job: Receiver<()>| {
+                let _ = job.recv();
+                report.send(member).unwrap();
+            };
+            Shift { crew: Crew::start("test", size, has_spare, work).unwrap(), ended, hold: Vec::new() }
+        }
+
+        fn begin(&mut self, domain: &str, until: u64) -> Option<Member> {
+            let (end, job) = bounded(1);
+            let member = self.crew.begin(&domain.into(), Timestamp(until), job)?;
+            self.hold.push((member, end));
+            Some(member)
+        }
+
+        fn end(&mut self, member: Member) -> bool {
+            self.hold.retain(|(held, _)| *held != member);
+            assert_eq!(self.ended.recv_timeout(Duration::from_secs(60)), Ok(member));
+            self.crew.returned(member)
+        }
+    }
+
+    #[test]
+    fn a_domain_that_hangs_uses_up_its_own_share_and_leaves_the_others_theirs() {
+        let mut shift = Shift::new(2, false);
+        for round in 0..2 {
+            assert!(shift.begin("dead", 10 + round).is_some() && shift.begin("dead", 10 + round).is_some());
+            assert!(!shift.crew.has_room("well"), "every thread is at work");
+            let given_up = [(); 2].map(|()| shift.crew.give_up(Timestamp(20)).unwrap());
+            assert_ne!(given_up[0], given_up[1]);
+        }
+        assert_eq!((shift.crew.given_up(), shift.crew.busy(), shift.crew.idle()), (4, 0, 2));
+        assert!(shift.crew.is_exhausted("dead") && shift.begin("dead", 30).is_none());
+        let well = [shift.begin("well", 30).unwrap(), shift.begin("other", 30).unwrap()];
+        assert!(well.into_iter().all(|member| shift.end(member)));
+
+        // One that comes back makes room for its own domain.
+        let late = shift.hold[0].0;
+        assert!(!shift.end(late), "it was given up");
+        assert!(shift.begin("dead", 40).is_some());
+    }
+
+    #[test]
+    fn a_domain_with_nothing_at_work_gets_a_spare_thread() {
+        let mut shift = Shift::new(1, true);
+        shift.begin("slow", 10).unwrap();
+        assert!(shift.begin("slow", 10).is_none());
+        let spare = shift.begin("well", 10).unwrap();
+        assert!(shift.begin("well", 10).is_none(), "one of its own, not more");
+        assert!(shift.end(spare));
+        assert_eq!((shift.crew.idle(), shift.crew.busy()), (0, 1), "a spare thread goes when the crew is full");
+        assert!(shift.begin("well", 10).is_some());
+    }
+
+    #[test]
+    fn spare_threads_are_bounded() {
+        let mut shift = Shift::new(1, true);
+        let begun = (0..100).filter(|n| shift.begin(&format!("d{n}"), 10).is_some()).count();
+        assert_eq!(begun, 1 + MOST_SPARE);
+    }
+
+    #[test]
+    fn a_thread_is_given_up_when_its_time_has_come_and_not_before() {
+        let mut shift = Shift::new(2, false);
+        let (late, soon) = (shift.begin("a", 20).unwrap(), shift.begin("a", 10).unwrap());
+        assert_eq!(shift.crew.next_due(), Some(Timestamp(10)));
+        assert_eq!(shift.crew.give_up(Timestamp(9)), None);
+        assert_eq!(shift.crew.give_up(Timestamp(10)), Some(soon));
+        assert_eq!(shift.crew.next_due(), Some(Timestamp(20)));
+        assert!(shift.end(late));
+        assert_eq!((shift.crew.next_due(), shift.crew.given_up()), (None, 1));
+    }
+}

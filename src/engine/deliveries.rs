@@ -1,0 +1,260 @@
+//! Deliveries: what the outboxes of collections ask of destinations, and the verification of what was committed.
+//!
+//! The outboxes stand in the state, and when each entry is due as well; here is only what is on its way. Of one
+//! collection that is never more than one thing, so that everything happens in its order. What is to be verified is
+//! volatile: a resync that was asked for right before a crash is made up for by the next.
+//!
+//! *Architecture invariant:* this part sees the durable state and durable events, and returns commands. The domain of a
+//! delivery is its kind: a destination that hangs uses up its own share of the threads.
+
+mod job;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::job::{DeliveryJob, Payload};
+use super::crew::{Crew, Member};
+use super::env::WorkerEnv;
+use super::report::{Delivery, DeliveryEnd, DeliveryReport};
+use super::status::LastVerification;
+use crate::core::vocabulary::{
+    CollectionId, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, Kind, Name, Recorded, RefreshReason, Seq,
+    Timestamp,
+};
+use crate::core::{OutboxItem, State};
+use crate::unwind;
+use crate::worker::{DeliveryError, VerifyOutcome, Worker};
+
+/// How many delivery threads there are, and how long a delivery may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeliveryConfig {
+    pub(super) threads: usize,
+    pub(super) timeout: Duration,
+}
+
+pub(super) struct Deliveries {
+    config: DeliveryConfig,
+    duties: BTreeMap<Kind, Duties>,
+    verifying: BTreeSet<Kind>,
+    /// What is to be verified. It is taken in turn, so that none waits for ever behind another that is asked for often.
+    to_verify: BTreeSet<CollectionId>,
+    last_verified: CollectionId,
+    verified: BTreeMap<CollectionId, LastVerification>,
+    crew: Crew<DeliveryJob>,
+    under_way: BTreeMap<CollectionId, Member>,
+    /// What each thread was sent for, those given up included.
+    sent: BTreeMap<Member, Delivery>,
+}
+
+/// What a delivery tells the core, if anything, and whether it was a verification.
+pub(super) enum Settled {
+    /// An outbox entry was delivered or not.
+    Command(EngineCommand),
+    /// A verification has ended.
+    Verified { collection: CollectionId, commit: Seq, found: Result<VerifyOutcome, DeliveryError> },
+}
+
+impl Deliveries {
+    pub(super) fn start(
+        env: &WorkerEnv,
+        duties: BTreeMap<Kind, Duties>,
+        config: DeliveryConfig,
+    ) -> io::Result<Deliveries> {
+        let verifies =
+            |(_, worker): &(&Kind, &Arc<dyn Worker>)| unwind::catch(|| worker.verifies()).unwrap_or(false);
+        let verifying = env.kinds.iter().filter(verifies).map(|(kind, _)| kind.clone()).collect();
+        let env = env.clone();
+        let work = move |member, job: DeliveryJob| job.run(&env, member);
+        Ok(Deliveries {
+            config,
+            duties,
+            verifying,
+            to_verify: BTreeSet::new(),
+            last_verified: CollectionId(Seq::ZERO),
+            verified: BTreeMap::new(),
+            crew: Crew::start("delivery", config.threads, true, work)?,
+            under_way: BTreeMap::new(),
+            sent: BTreeMap::new(),
+        })
+    }
+
+    /// What a durable event means for what is to be verified.
+    pub(super) fn on_event(&mut self, recorded: &Recorded, state: &State) {
+        let Some(id) = recorded.event.collection(recorded.seq) else { return };
+        match &recorded.event {
+            // What is built anew anyway need not be verified.
+            Event::RefreshRequested { force: false, reason: RefreshReason::Asked | RefreshReason::Resync, .. } => {
+                self.request_verification(id, state);
+            }
+            // What its outbox holds is still delivered.
+            Event::CollectionDropped { .. } => {
+                self.to_verify.remove(&id);
+                self.verified.remove(&id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins everything that is due, as far as there are threads. The state has to be durable.
+    pub(super) fn begin_due(&mut self, state: &State, now: Timestamp) {
+        while let Some((delivery, name, kind, payload)) = self.first_due(state, now) {
+            let id = delivery.collection();
+            if let Delivery::Verify { .. } = delivery {
+                self.to_verify.remove(&id);
+                self.last_verified = id;
+            }
+            let job = DeliveryJob { delivery, name: name.clone(), kind: kind.clone(), payload };
+            let until = now.after(self.config.timeout);
+            // There is room, or it would not be the first that is due.
+            let Some(member) = self.crew.begin(&kind.as_str().into(), until, job) else { return };
+            self.under_way.insert(id, member);
+            self.sent.insert(member, delivery);
+        }
+    }
+
+    /// When something begins next, or has taken too long.
+    pub(super) fn next_due(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
+        let begins = match self.first_due(state, now) {
+            Some(_) => Some(now),
+            None if self.has_any_room() => state.next_delivery(now),
+            None => None,
+        };
+        begins.into_iter().chain(self.crew.next_due()).min()
+    }
+
+    /// Gives up a delivery that takes too long: it counts as failed.
+    pub(super) fn give_up(&mut self, now: Timestamp) -> Option<Settled> {
+        let delivery = *self.sent.get(&self.crew.give_up(now)?)?;
+        self.under_way.remove(&delivery.collection());
+        let error = DeliveryError(format!("it has not returned for {:?}", self.config.timeout));
+        Some(failed(delivery, error))
+    }
+
+    /// A delivery has ended. One that was given up has been counted as failed; its success counts nevertheless, if what
+    /// it was sent for still stands in the outbox.
+    pub(super) fn returned(&mut self, report: DeliveryReport) -> Option<Settled> {
+        let DeliveryReport { member, delivery, end } = report;
+        self.sent.remove(&member);
+        let in_time = self.crew.returned(member);
+        if in_time {
+            self.under_way.remove(&delivery.collection());
+        }
+        match (delivery, end) {
+            (_, DeliveryEnd::Failed(error)) => in_time.then(|| failed(delivery, error)),
+            (Delivery::Verify { collection, commit }, DeliveryEnd::Verified(outcome)) => {
+                Some(Settled::Verified { collection, commit, found: Ok(outcome) })
+            }
+            (Delivery::Outbox(entry), DeliveryEnd::Delivered) => Some(Settled::Command(EngineCommand::Delivered(entry))),
+            (Delivery::Outbox(_), DeliveryEnd::Verified(_)) | (Delivery::Verify { .. }, DeliveryEnd::Delivered) => None,
+        }
+    }
+
+    /// Notes how a verification ended.
+    pub(super) fn verified(&mut self, id: CollectionId, last: LastVerification) {
+        self.verified.insert(id, last);
+    }
+
+    pub(super) fn last_verification(&self, id: CollectionId) -> Option<&LastVerification> {
+        self.verified.get(&id)
+    }
+
+    /// Whether no worker here delivers what is first in a collection's outbox.
+    pub(super) fn is_undeliverable(&self, state: &State, id: CollectionId) -> bool {
+        state.first_outbox_entry(id).is_some_and(|(_, kind, first)| !self.does(kind, first.delivery()))
+    }
+
+    /// Deliveries under way and not given up.
+    pub(super) fn busy(&self) -> usize {
+        self.crew.busy()
+    }
+
+    /// Deliveries that were given up and have not come back.
+    pub(super) fn overdue(&self) -> usize {
+        self.crew.given_up()
+    }
+
+    /// What a collection has applied is to be verified, if its kind does that.
+    fn request_verification(&mut self, id: CollectionId, state: &State) {
+        let collection = state.collection(id).filter(|collection| collection.applied.is_some());
+        if collection.is_some_and(|collection| self.verifying.contains(&collection.kind)) {
+            self.to_verify.insert(id);
+        }
+    }
+
+    fn has_any_room(&self) -> bool {
+        self.duties.keys().any(|kind| self.crew.has_room(kind.as_str()))
+    }
+
+    fn does(&self, kind: &Kind, delivery: DeliveryKind) -> bool {
+        self.duties.get(kind).is_some_and(|duties| match delivery {
+            DeliveryKind::Publish => duties.publish,
+            DeliveryKind::Discard => duties.discard,
+        })
+    }
+
+    /// What an outbox asks for comes before what is to be verified: somebody may wait for it.
+    fn first_due<'s>(&self, state: &'s State, now: Timestamp) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+        if !self.has_any_room() {
+            return None;
+        }
+        let rests = |id: &CollectionId| !self.under_way.contains_key(id);
+        let from_outbox = state.due_outboxes(now).filter(rests).find_map(|id| self.from_outbox(state, id));
+        from_outbox.or_else(|| {
+            let rest = (Bound::Excluded(self.last_verified), Bound::Unbounded);
+            let in_turn = self.to_verify.range(rest).chain(self.to_verify.range(..=self.last_verified));
+            in_turn.copied().filter(rests).find_map(|id| self.verification(state, id))
+        })
+    }
+
+    /// The first entry of a collection's outbox, if a worker here delivers it and there is a thread for it.
+    fn from_outbox<'s>(
+        &self,
+        state: &'s State,
+        id: CollectionId,
+    ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+        let (name, kind, first) = state.first_outbox_entry(id)?;
+        let delivery = first.delivery();
+        if !self.does(kind, delivery) || !self.crew.has_room(kind.as_str()) {
+            return None;
+        }
+        let entry = DeliveryRef { collection: id, obligation: first.id, delivery };
+        let payload = match &first.item {
+            OutboxItem::Publish(commit) => Payload::Publish(commit.clone()),
+            OutboxItem::Discard(outputs) => {
+                let dropped = state.collection(id).is_none();
+                Payload::Discard { entry: first.id, outputs: outputs.clone(), dropped }
+            }
+        };
+        Some((Delivery::Outbox(entry), name, kind, payload))
+    }
+
+    /// What a collection has applied, once all its commits are published.
+    fn verification<'s>(
+        &self,
+        state: &'s State,
+        id: CollectionId,
+    ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+        let collection = state.collection(id)?;
+        let applied = collection.applied.as_ref()?;
+        let is_published = collection
+            .outbox
+            .as_deref()
+            .is_none_or(|outbox| outbox.entries.iter().all(|entry| entry.delivery() != DeliveryKind::Publish));
+        let delivery = Delivery::Verify { collection: id, commit: applied.seq };
+        (is_published && self.crew.has_room(collection.kind.as_str()))
+            .then(|| (delivery, &collection.name, &collection.kind, Payload::Verify(applied.clone())))
+    }
+}
+
+fn failed(delivery: Delivery, error: DeliveryError) -> Settled {
+    match delivery {
+        Delivery::Outbox(delivered) => {
+            let message = error.0.as_str().into();
+            Settled::Command(EngineCommand::DeliveryFailed { delivered, message })
+        }
+        Delivery::Verify { collection, commit } => Settled::Verified { collection, commit, found: Err(error) },
+    }
+}

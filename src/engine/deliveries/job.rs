@@ -1,0 +1,94 @@
+//! One delivery, on a thread of the crew: a publication, a discard or a verification.
+
+use crate::core::vocabulary::{Kind, Name, Seq};
+use crate::core::{Applied, DiscardSet};
+use crate::engine::crew::Member;
+use crate::engine::env::WorkerEnv;
+use crate::engine::report::{Delivery, DeliveryEnd, DeliveryReport, Report};
+use crate::unwind;
+use crate::worker::{CommitView, DeliveryError, DiscardRequest, Worker};
+
+/// One delivery, with everything that the worker needs to know.
+pub(super) struct DeliveryJob {
+    pub(super) delivery: Delivery,
+    pub(super) name: Name,
+    pub(super) kind: Kind,
+    pub(super) payload: Payload,
+}
+
+pub(super) enum Payload {
+    Publish(Box<Applied>),
+    Discard { entry: Seq, outputs: Box<DiscardSet>, dropped: bool },
+    Verify(Box<Applied>),
+}
+
+impl DeliveryJob {
+    /// Delivers, and reports.
+    pub(super) fn run(self, env: &WorkerEnv, member: Member) {
+        let span =
+            tracing::info_span!(target: "lastword::delivery", "delivery", collection = %self.name, kind = %self.kind);
+        let end = unwind::catch(|| span.in_scope(|| self.deliver(env)))
+            .unwrap_or_else(|panic| DeliveryEnd::Failed(DeliveryError(format!("it panicked: {panic}"))));
+        env.report(Report::Delivered(DeliveryReport { member, delivery: self.delivery, end }));
+    }
+
+    fn deliver(&self, env: &WorkerEnv) -> DeliveryEnd {
+        let Some(worker) = env.kinds.get(&self.kind) else {
+            return DeliveryEnd::Failed(DeliveryError(format!("no worker serves the kind {}", self.kind)));
+        };
+        match &self.payload {
+            Payload::Publish(commit) => delivered(worker.publish(&self.commit(commit, env))),
+            Payload::Discard { entry, outputs, dropped } => {
+                delivered(self.discard(&**worker, *entry, outputs, *dropped, env))
+            }
+            Payload::Verify(commit) => match worker.verify(&self.commit(commit, env)) {
+                Ok(outcome) => DeliveryEnd::Verified(outcome),
+                Err(error) => DeliveryEnd::Failed(error),
+            },
+        }
+    }
+
+    fn discard(
+        &self,
+        worker: &dyn Worker,
+        entry: Seq,
+        outputs: &DiscardSet,
+        dropped: bool,
+        env: &WorkerEnv,
+    ) -> Result<(), DeliveryError> {
+        worker.discard(&DiscardRequest {
+            obligation: entry,
+            collection: self.delivery.collection(),
+            name: &self.name,
+            kind: &self.kind,
+            tokens: &outputs.tokens,
+            before: outputs.before.as_deref(),
+            after: outputs.after.as_deref(),
+            dropped,
+            objects: &*env.objects,
+        })
+    }
+
+    fn commit<'a>(&'a self, commit: &'a Applied, env: &'a WorkerEnv) -> CommitView<'a> {
+        CommitView {
+            collection: self.delivery.collection(),
+            name: &self.name,
+            kind: &self.kind,
+            commit: commit.seq,
+            token: commit.token,
+            fingerprint: commit.fingerprint,
+            generation: commit.generation,
+            source: &commit.inputs.source,
+            spec: &commit.inputs.spec,
+            result: &commit.result,
+            objects: &*env.objects,
+        }
+    }
+}
+
+fn delivered(result: Result<(), DeliveryError>) -> DeliveryEnd {
+    match result {
+        Ok(()) => DeliveryEnd::Delivered,
+        Err(error) => DeliveryEnd::Failed(error),
+    }
+}

@@ -1,0 +1,92 @@
+//! One observation, on a thread of the crew.
+
+use crate::core::Collection;
+use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
+use crate::engine::crew::Member;
+use crate::engine::env::WorkerEnv;
+use crate::engine::report::{ActiveWatch, ObserveReport, Report};
+use crate::unwind;
+use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, Observer, observed_of};
+
+/// One observation, with everything it needs to know.
+pub(super) struct ObserveJob {
+    id: CollectionId,
+    kind: Kind,
+    name: Name,
+    source: Source,
+    spec: Spec,
+    known: Option<SourceState>,
+    applied: Option<SourceState>,
+    began: Seq,
+    started: Timestamp,
+    hint: Hint,
+    watch: Option<ActiveWatch>,
+}
+
+impl ObserveJob {
+    /// An observation of a collection's source that begins behind the event `began`, at the time `started`.
+    pub(super) fn new(
+        id: CollectionId,
+        collection: &Collection,
+        (began, started): (Seq, Timestamp),
+        (hint, watch): (Hint, Option<ActiveWatch>),
+    ) -> ObserveJob {
+        ObserveJob {
+            id,
+            kind: collection.kind.clone(),
+            name: collection.name.clone(),
+            source: collection.latest.source.clone(),
+            spec: collection.latest.spec.clone(),
+            known: collection.observed().map(|observed| (**observed).clone()),
+            applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.inputs)).cloned(),
+            began,
+            started,
+            hint,
+            watch,
+        }
+    }
+
+    /// Observes, and reports.
+    pub(super) fn run(mut self, env: &WorkerEnv, member: Member) {
+        let mut watch = self.watch.take();
+        // Everything that may be foreign code is inside.
+        let result = unwind::catch(|| self.observe(env, &mut watch))
+            .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
+        let ObserveJob { id: collection, began, started, .. } = self;
+        env.report(Report::Observed(Box::new(ObserveReport { member, collection, began, started, result, watch })));
+    }
+
+    fn observe(&self, env: &WorkerEnv, watch: &mut Option<ActiveWatch>) -> Result<Observation, ObserveError> {
+        let worker = env.kinds.get(&self.kind);
+        let observer = worker.and_then(|worker| worker.observer());
+        let missing = || ObserveError(format!("no observer for the kind {:?}", self.kind));
+        let observer = observer.ok_or_else(missing)?;
+        // A watch that begins before the observation misses nothing in between.
+        *watch = self.watched(observer, watch.take());
+        observer.observe(&ObserveRequest {
+            name: &self.name,
+            source: &self.source,
+            spec: &self.spec,
+            known: self.known.as_ref(),
+            applied: self.applied.as_ref(),
+            objects: &*env.objects,
+            wall: env.time.wall(),
+        })
+    }
+
+    /// Keeps a watch that is alive and watches the right source, and replaces it otherwise.
+    fn watched(&self, observer: &dyn Observer, watch: Option<ActiveWatch>) -> Option<ActiveWatch> {
+        let renew = || {
+            let is_right = |active: &ActiveWatch| (&active.source, &active.spec) == (&self.source, &self.spec);
+            let kept = watch.filter(|active| is_right(active) && active.watch.is_alive());
+            kept.or_else(|| {
+                let watch = observer.watch(&self.source, &self.spec, self.hint.clone())?;
+                Some(ActiveWatch { source: self.source.clone(), spec: self.spec.clone(), watch })
+            })
+        };
+        unwind::catch(renew).unwrap_or_else(|panic| {
+            tracing::warn!(target: "lastword::pool", collection = %self.name, panic, "its source is not watched");
+            None
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! A running reconciler, as its owner holds it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::error::EngineError;
+use super::handle::Handle;
+use super::sweep::Sweep;
+use crate::log::Log;
+use crate::objects::Objects;
+use crate::reducer::ReducerError;
+use crate::unwind;
+
+/// A running reconciler: one log, one reducer, its workers. Dropping it shuts it down without waiting for workers.
+#[derive(Debug)]
+pub struct Reconciler {
+    handle: Handle,
+    thread: Option<JoinHandle<Result<(), ReducerError>>>,
+    sweep: Option<Sweep>,
+}
+
+impl Reconciler {
+    /// Prepares to open the log in the directory `path`, which is created if it is not there.
+    pub fn open(path: impl Into<PathBuf>) -> Builder {
+        Builder::in_directory(path.into())
+    }
+
+    /// Prepares to run on a log and a store of objects of the caller's, in memory for example.
+    #[must_use]
+    pub fn on(log: Box<dyn Log>, objects: Arc<dyn Objects>) -> Builder {
+        Builder::on(log, objects)
+    }
+
+    pub(super) fn new(
+        handle: Handle,
+        thread: JoinHandle<Result<(), ReducerError>>,
+        sweep: Option<Sweep>,
+    ) -> Reconciler {
+        Reconciler { handle, thread: Some(thread), sweep }
+    }
+
+    /// A handle to it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Shuts down: no new attempts, running ones are told to stop, and after `timeout` at the latest the log is
+    /// closed. What is still running then is found as lost at the next start, and tried again.
+    ///
+    /// The log can be opened again afterwards, unless a [`Watch`](crate::Watch) that has not seen its end is still held.
+    ///
+    /// # Errors
+    /// When the log failed, now or earlier.
+    pub fn shutdown(mut self, timeout: Duration) -> Result<(), EngineError> {
+        self.end(timeout)
+    }
+
+    fn end(&mut self, timeout: Duration) -> Result<(), EngineError> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        if let Some(sweep) = &self.sweep {
+            sweep.stop();
+        }
+        self.handle.shutdown(timeout);
+        let result = thread.join();
+        self.sweep = None;
+        match result {
+            Ok(result) => result.map_err(EngineError::Reducer),
+            Err(panic) => Err(EngineError::Panicked(unwind::text_of(panic))),
+        }
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        if let Err(error) = self.end(Duration::ZERO) {
+            tracing::error!(target: "lastword::engine", %error, "the reconciler ended with an error");
+        }
+    }
+}

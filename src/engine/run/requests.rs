@@ -1,0 +1,249 @@
+//! What handles ask, as commands and answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::TryRecvError;
+
+use super::{EngineLoop, Shutdown};
+use crate::clock::SystemClock;
+use crate::core::vocabulary::{
+    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Name, Receipt, Rejection,
+    Source,
+};
+use crate::engine::error::CommandError;
+use crate::engine::leases;
+use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
+use crate::engine::remote::{AttemptState, CompletionOutcome};
+use crate::engine::reply::Reply;
+use crate::engine::report::AttemptEnd;
+use crate::engine::waits::WaitOutcome;
+use crate::engine::workers;
+use crate::reducer::ReducerError;
+use crate::unwind;
+use crate::worker::Failure;
+
+/// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
+/// does not wait long.
+const MOST_MESSAGES: usize = 4096;
+
+/// A frame is closed once it has this many bytes, or this many events, whatever still waits.
+const MOST_FRAME_BYTES: usize = 1 << 20;
+const MOST_FRAME_EVENTS: usize = 16 * 1024;
+
+impl EngineLoop {
+    /// Takes the messages that have arrived into one batch, as far as its frame has room.
+    pub(super) fn take_messages(&mut self) -> Result<(), ReducerError> {
+        let result = self.take_while_there_is_room();
+        self.wakes.inbox.announce_room();
+        result
+    }
+
+    fn take_while_there_is_room(&mut self) -> Result<(), ReducerError> {
+        for _ in 0..MOST_MESSAGES {
+            if self.reducer.frame_length() >= MOST_FRAME_BYTES || self.reducer.frame_events() >= MOST_FRAME_EVENTS {
+                break;
+            }
+            match self.wakes.inbox.messages.try_recv() {
+                Ok(message) => self.message(message)?,
+                Err(TryRecvError::Empty) => break,
+                // The reconciler and every handle are gone: nothing can be asked any more.
+                Err(TryRecvError::Disconnected) => {
+                    self.begin_shutdown(Duration::ZERO);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), ReducerError> {
+        if self.shutdown.is_some() {
+            // Dropped, it answers for itself.
+            return Ok(());
+        }
+        let state = self.reducer.state();
+        match message {
+            Message::Command { command, by, reply } => {
+                let reply = reply.taken();
+                let verdict = self.command(&command, by.as_ref())?.map_err(CommandError::Refused);
+                self.batch.verdict(reply, verdict);
+            }
+            Message::Batch { commands, by, reply } => {
+                let reply = reply.taken();
+                let verdict = |command| self.command(command, by.as_ref());
+                let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
+                self.batch.answer(reply, Ok(verdicts));
+            }
+            Message::Wait { name, generation, reply } => match state.id_of(&name) {
+                Some(id) => self.waits.add(id, generation, reply),
+                None => self.batch.answer(reply, Ok(WaitOutcome::Dropped)),
+            },
+            Message::Status { name, reply } => {
+                let status = state.id_of(&name).and_then(|id| self.status(id)).map(Box::new);
+                self.batch.answer(reply, Ok(status));
+            }
+            Message::List { reply } => {
+                let list = state.by_name().filter_map(|(id, _)| self.status(id)).collect();
+                self.batch.answer(reply, Ok(list));
+            }
+            Message::Stats { reply } => {
+                let stats = Box::new(self.stats());
+                self.batch.answer(reply, Ok(stats));
+            }
+            Message::Digest { reply } => self.batch.answer(reply, Ok((state.last(), state.digest()))),
+            Message::Compact { keep, reply } => self.history.compact(keep, reply),
+            Message::Remote(request) => self.remote(request)?,
+            Message::Hint { name, reply } => self.hint(name, reply),
+            Message::Shutdown { timeout } => self.begin_shutdown(timeout),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: &Command, by: Option<&Arc<By>>) -> Result<Result<Receipt, Rejection>, ReducerError> {
+        if let Command::Declare(declaration) = command
+            && let Err(error) = self.check_kind(declaration)
+        {
+            return Ok(Err(Rejection::Field(error)));
+        }
+        self.reducer.command_by(command, by)
+    }
+
+    /// Has the kind's worker check source and spec before they are declared or changed.
+    fn check_kind(&self, declaration: &Declaration) -> Result<(), FieldError> {
+        if self.kinds.is_empty() {
+            return Ok(());
+        }
+        let state = self.reducer.state();
+        let existing = state.id_of(&declaration.name).and_then(|id| state.collection(id));
+        let kind = declaration.kind.as_ref().or(existing.map(|collection| &collection.kind));
+        let source: Option<&Source> = declaration.source.as_ref().or(existing.map(|c| &c.latest.source));
+        let (Some(worker), Some(source)) = (kind.and_then(|kind| self.kinds.get(kind)), source) else {
+            return Ok(());
+        };
+        let spec = declaration.spec.clone().or_else(|| existing.map(|c| c.latest.spec.clone())).unwrap_or_default();
+        let panicked = |text| FieldError::new("kind", format!("its worker panicked while it checked: {text}"));
+        unwind::catch(|| worker.check(source, &spec)).unwrap_or_else(|text| Err(panicked(text)))
+    }
+
+    fn begin_shutdown(&mut self, timeout: Duration) {
+        self.shutdown = Some(Shutdown { since: SystemClock::new(), timeout });
+        self.workers.stop_all();
+        // A remote worker that waits for an assignment waits in vain; its reply, dropped, says so.
+        drop(self.leases.take_waiting());
+    }
+
+    /// A caller says that a source may have changed.
+    fn hint(&mut self, name: Name, reply: Reply<()>) {
+        let state = self.reducer.state();
+        let verdict = match state.id_of(&name) {
+            None => Err(Rejection::UnknownCollection(name)),
+            Some(id) if self.observers.observes(id, state) => {
+                self.observers.hint(id);
+                Ok(())
+            }
+            Some(_) => {
+                let problem = "must be of a versioned collection whose kind has an observer";
+                Err(Rejection::Field(FieldError::new("name", problem)))
+            }
+        };
+        self.batch.answer(reply.taken(), verdict.map_err(CommandError::Refused));
+    }
+
+    fn remote(&mut self, request: RemoteRequest) -> Result<(), ReducerError> {
+        let (state, now) = (self.reducer.state(), self.time.now());
+        match request {
+            RemoteRequest::Assignment(waiter) => self.wait_for_assignment(waiter),
+            RemoteRequest::Heartbeat { attempt, reply } => {
+                let answer = self.check_remote(attempt).map(|()| self.leases.heartbeat(attempt, state, now));
+                self.batch.answer(reply.taken(), answer);
+            }
+            RemoteRequest::Query { attempt, reply } => {
+                self.batch.answer(reply.taken(), Ok(self.leases.state_of(attempt, state)));
+            }
+            RemoteRequest::Complete { completion, by, reply } => {
+                let reply = reply.taken();
+                let outcome = self.complete(*completion, by.as_ref())?;
+                self.batch.answer(reply, outcome);
+            }
+            RemoteRequest::Fail { attempt, failure, by, reply } => {
+                let reply = reply.taken();
+                let verdict = self.fail(attempt, failure, by.as_ref())?;
+                self.batch.answer(reply, verdict);
+            }
+            RemoteRequest::Release { attempt, by, reply } => {
+                let reply = reply.taken();
+                let verdict = self.end_remote(attempt, &EngineCommand::Stopped { attempt }, by.as_ref())?;
+                self.batch.answer(reply, verdict);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_assignment(&mut self, waiter: AssignmentWaiter) {
+        let local = waiter.kinds.keys().find(|kind| self.workers.builds(kind));
+        let is_remote = local.map_or(Ok(()), |kind| {
+            let problem = format!("must have no worker in the engine's own process, and {kind} has one");
+            Err(FieldError::new("kinds", problem))
+        });
+        match leases::check(&waiter).and(is_remote) {
+            Ok(()) => self.leases.wait(waiter),
+            Err(error) => {
+                let refused = CommandError::Refused(Rejection::Field(error));
+                self.batch.answer(waiter.reply.taken(), Err(refused));
+            }
+        }
+    }
+
+    /// Only the engine itself reports what its own workers do.
+    fn check_remote(&self, attempt: AttemptRef) -> Result<(), CommandError> {
+        if self.workers.started(attempt.token).is_none() {
+            return Ok(());
+        }
+        let problem = "must not be one of a worker in the engine's own process";
+        Err(CommandError::Refused(Rejection::Field(FieldError::new("attempt", problem))))
+    }
+
+    fn complete(
+        &mut self,
+        completion: Completion,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<CompletionOutcome, CommandError>, ReducerError> {
+        let (attempt, before) = (completion.attempt, self.reducer.decided().len());
+        let command = EngineCommand::Complete(Box::new(completion));
+        if let Err(error) = self.end_remote(attempt, &command, by)? {
+            return Ok(Err(error));
+        }
+        let decided = self.reducer.decided().get(before..).unwrap_or_default();
+        let outcome = self.leases.outcome(attempt, decided, self.reducer.state());
+        // A completion that is not refused is committed or rejected.
+        Ok(outcome.ok_or_else(|| CommandError::Unknown("the completion left no event".to_owned())))
+    }
+
+    fn fail(
+        &mut self,
+        attempt: AttemptRef,
+        failure: Failure,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        let state = self.reducer.state();
+        let was_told = matches!(self.leases.state_of(attempt, state), AttemptState::Stopping { .. });
+        let facts = self.observers.facts(attempt.collection, state);
+        // Only a result would need its fingerprint.
+        let command =
+            workers::command(attempt, Fingerprint([0; 32]), AttemptEnd::Failed(failure), was_told, facts);
+        self.end_remote(attempt, &command, by)
+    }
+
+    fn end_remote(
+        &mut self,
+        attempt: AttemptRef,
+        command: &EngineCommand,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        if let Err(error) = self.check_remote(attempt) {
+            return Ok(Err(error));
+        }
+        Ok(self.reducer.command_by(command, by)?.map_err(CommandError::Refused))
+    }
+}

@@ -1,0 +1,52 @@
+//! What is answered about the state: as the batch has it, with what only the running engine knows.
+
+use super::EngineLoop;
+use crate::core::CollectionView;
+use crate::core::vocabulary::CollectionId;
+use crate::engine::stats::Stats;
+use crate::engine::status::CollectionStatus;
+
+impl EngineLoop {
+    pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
+        let state = self.reducer.state();
+        let view = CollectionView::of(state, id, self.time.now())?;
+        let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
+        Some(CollectionStatus {
+            workers_exhausted: view.task.is_some() && token.is_none() && self.workers.is_exhausted(&view.kind),
+            undeliverable: self.deliveries.is_undeliverable(state, id),
+            verification: self.deliveries.last_verification(id).cloned(),
+            view,
+            last_observation: self.observers.last(id),
+            next_observation: self.observers.next(id),
+            progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),
+        })
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.reducer.state();
+        let mut stats = Stats {
+            at: self.time.now(),
+            epoch: state.epoch(),
+            durable: self.reducer.durable(),
+            begins: self.history.begins(),
+            snapshot: self.history.last_snapshot(),
+            attempts: self.workers.running() as u64,
+            sleeping: self.workers.sleeping_until().count() as u64,
+            due: self.next_due().into_iter().chain(self.workers.sleeping_until()).min(),
+            leased: self.leases.len() as u64,
+            assignment_waiters: self.leases.waiters() as u64,
+            idle_workers: self.workers.idle() as u64,
+            abandoned_workers: self.workers.abandoned() as u64,
+            observations: self.observers.under_way() as u64,
+            deliveries: self.deliveries.busy() as u64,
+            overdue_deliveries: self.deliveries.overdue() as u64,
+            queued: self.wakes.inbox.messages.len() as u64,
+            waiters: self.waits.len() as u64,
+            wakes: self.woken,
+            counters: self.counters,
+            ..Stats::default()
+        };
+        stats.collections(state, stats.at);
+        stats
+    }
+}

@@ -1,0 +1,85 @@
+//! One attempt, on a worker thread, and what its end means as a command.
+
+use std::sync::Arc;
+
+use crate::core::vocabulary::{
+    AttemptObservation, AttemptRef, Built, Completion, EngineCommand, FailureClass, FailureReport, Fingerprint,
+    ObservationOutcome,
+};
+use crate::engine::crew::Member;
+use crate::engine::env::WorkerEnv;
+use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
+use crate::unwind;
+use crate::worker::{Assignment, Context, Failure, Observation, Signals};
+
+/// One attempt for a worker of this process.
+pub(super) struct BuildJob {
+    pub(super) assignment: Assignment,
+    pub(super) signals: Arc<Signals>,
+}
+
+impl BuildJob {
+    /// Builds, and reports.
+    pub(super) fn run(self, env: &WorkerEnv, member: Member) {
+        let (attempt, fingerprint) = (self.assignment.attempt(), self.assignment.fingerprint());
+        let end = self.build(env);
+        env.report(Report::Built(BuildReport { member, attempt, fingerprint, end }));
+    }
+
+    fn build(self, env: &WorkerEnv) -> AttemptEnd {
+        let BuildJob { assignment, signals } = self;
+        let Some(worker) = env.kinds.get(assignment.kind()).map(Arc::clone) else {
+            let problem = format!("no worker builds the kind {:?}", assignment.kind());
+            return AttemptEnd::Failed(Failure::Permanent(problem));
+        };
+        let attempt = assignment.attempt();
+        let span = tracing::info_span!(target: "lastword::attempt", "attempt", collection = %assignment.name(),
+            task = %attempt.task, attempt = attempt.attempt);
+        let context = Context::new(assignment, signals, Arc::clone(&env.objects), env.time.clone());
+        match unwind::catch(|| span.in_scope(|| worker.run(&context))) {
+            Ok(Ok(built)) => AttemptEnd::Built(built),
+            Ok(Err(failure)) => AttemptEnd::Failed(failure),
+            Err(panic) => AttemptEnd::Panicked(panic),
+        }
+    }
+}
+
+/// What the end of an attempt tells the core. `was_told`: it had been told to stop. `facts`: what observers know of its
+/// source, which decides whether what the attempt observed counts.
+pub(in crate::engine) fn command(
+    attempt: AttemptRef,
+    fingerprint: Fingerprint,
+    end: AttemptEnd,
+    was_told: bool,
+    facts: ObserverFacts,
+) -> EngineCommand {
+    let fail = |class, message: String| {
+        let failure = FailureReport { class, message: message.into() };
+        EngineCommand::Fail { attempt, failure }
+    };
+    match end {
+        AttemptEnd::Built(result) if result.output.as_ref().is_some_and(|output| output.len() > Built::MOST_OUTPUT) => {
+            let message = format!("the worker's output is longer than {} bytes", Built::MOST_OUTPUT);
+            fail(FailureClass::Permanent, message)
+        }
+        AttemptEnd::Built(result) => EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result })),
+        AttemptEnd::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
+        AttemptEnd::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
+        AttemptEnd::Failed(Failure::SourceMoved(observation)) => {
+            let observation = observation.map(|observation| Box::new(observed(*observation, facts)));
+            fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
+        }
+        AttemptEnd::Failed(Failure::Stopped) if was_told => EngineCommand::Stopped { attempt },
+        AttemptEnd::Failed(Failure::Stopped) => {
+            fail(FailureClass::Transient, "the worker stopped without being told to".to_owned())
+        }
+        AttemptEnd::Panicked(message) => fail(FailureClass::Panicked, message),
+    }
+}
+
+fn observed(observation: Observation, facts: ObserverFacts) -> AttemptObservation {
+    let Observation { state, delta, missing, .. } = observation;
+    let ObserverFacts { last_observation, has_observer } = facts;
+    let outcome = ObservationOutcome::Content { state, delta, missing };
+    AttemptObservation { outcome, last_observation, has_observer }
+}

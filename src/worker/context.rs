@@ -1,0 +1,95 @@
+//! One attempt, as a worker in this process sees it: its assignment, and how it and the engine reach each other.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assignment::Assignment;
+use super::failure::Failure;
+use super::signals::{Signals, Stopped};
+use crate::clock::EngineTime;
+use crate::core::vocabulary::Timestamp;
+use crate::objects::Objects;
+
+/// One attempt, as its worker sees it. It gives access to its [`Assignment`]: `context.source()`, `context.token()`.
+pub struct Context {
+    assignment: Assignment,
+    signals: Arc<Signals>,
+    objects: Arc<dyn Objects>,
+    time: EngineTime,
+}
+
+impl Context {
+    pub(crate) fn new(
+        assignment: Assignment,
+        signals: Arc<Signals>,
+        objects: Arc<dyn Objects>,
+        time: EngineTime,
+    ) -> Context {
+        Context { assignment, signals, objects, time }
+    }
+
+    /// Time left until the attempt times out; `None` if it never does.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.assignment.deadline().map(|deadline| deadline.since(self.time.now()))
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        self.time.wall()
+    }
+
+    /// Whether the attempt was told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.signals.is_stopping()
+    }
+
+    /// Goes on, or returns [`Failure::Stopped`] if the attempt was told to stop: `context.check_stop()?`.
+    ///
+    /// # Errors
+    /// When something newer is wanted, the attempt has timed out, or the reconciler shuts down.
+    pub fn check_stop(&self) -> Result<(), Failure> {
+        if self.is_stopping() { Err(Failure::Stopped) } else { Ok(()) }
+    }
+
+    /// A future that resolves when the attempt is told to stop, for work that is itself a future: drive both and
+    /// stop with the first. It needs no runtime, and may outlive the context.
+    pub fn stopped(&self) -> Stopped {
+        Stopped::new(Arc::clone(&self.signals))
+    }
+
+    /// Sleeps until the attempt is told to stop, for at most `timeout` of the engine's time. Says whether it was told.
+    #[must_use]
+    pub fn wait_stopped(&self, timeout: Duration) -> bool {
+        self.signals.sleep(&self.time, timeout)
+    }
+
+    /// Says how far the attempt has come. It is shown, not logged.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.signals.report(done, total);
+    }
+
+    /// Where sets of files and manifests are kept.
+    #[must_use]
+    pub fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+}
+
+impl Deref for Context {
+    type Target = Assignment;
+
+    fn deref(&self) -> &Assignment {
+        &self.assignment
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("assignment", &self.assignment).finish_non_exhaustive()
+    }
+}
