@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::couriers::{Ending, Errand, LastVerification, Returned};
 use super::run::Engine;
 use super::{Builder, StartError};
-use crate::core::vocabulary::{By, CollectionId, Command, DeliveryRef, FieldError, Limits, RefreshReason, Seq};
+use crate::core::vocabulary::{
+    By, CollectionId, Command, DeliveryRef, EngineCommand, FieldError, Limits, RefreshReason, Seq,
+};
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::{DeliveryError, VerifyOutcome};
 
@@ -93,7 +95,7 @@ impl Engine {
             }
             (Errand::Deliver(delivered), Ending::Delivered) => {
                 // Refused if it is owed no more: it was met by a later courier, or its collection was dropped.
-                let _ = self.reducer.command(&Command::Delivered(delivered))?;
+                let _ = self.reducer.command(&EngineCommand::Delivered(delivered))?;
                 Ok(())
             }
             (Errand::Deliver(_) | Errand::Verify { .. }, _) => Ok(()),
@@ -103,7 +105,7 @@ impl Engine {
     fn not_delivered(&mut self, delivered: DeliveryRef, error: &DeliveryError) -> Result<(), ReducerError> {
         let message = error.0.as_str().into();
         // Refused if it is owed no more.
-        let _ = self.reducer.command(&Command::DeliveryFailed { delivered, message })?;
+        let _ = self.reducer.command(&EngineCommand::DeliveryFailed { delivered, message })?;
         Ok(())
     }
 
@@ -123,7 +125,9 @@ impl Engine {
                 let message = message.as_str().into();
                 let by = By::new(Some("lastword"), None).ok().map(Arc::new);
                 // It says nothing if something else was committed meanwhile.
-                let _ = self.reducer.command_by(&Command::Drifted { collection: id, commit, message }, by.as_ref())?;
+                let _ = self
+                    .reducer
+                    .command_by(&EngineCommand::Drifted { collection: id, commit, message }, by.as_ref())?;
             }
             Err(error) => {
                 tracing::warn!(target: "lastword::delivery", collection = %id, %commit, %error,

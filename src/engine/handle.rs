@@ -19,8 +19,8 @@ use super::waits::Waited;
 use crate::bell::Bell;
 use crate::core::CollectionView;
 use crate::core::vocabulary::{
-    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, ObservationReport, Receipt,
-    Rejection, Seq, SourceState, Subject, TaskId, Timestamp,
+    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt, Rejection, Seq,
+    SourceState, TaskId, Timestamp,
 };
 use crate::worker::Progress;
 
@@ -61,8 +61,6 @@ pub enum CommandError {
     /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
     /// answer will be the same as if this one had arrived.
     Unknown(String),
-    /// The command is one that only the engine may give.
-    NotForCallers,
     /// The batch has more commands than [`MOST_IN_BATCH`].
     BatchTooLong {
         /// How many it has.
@@ -81,7 +79,6 @@ impl fmt::Display for CommandError {
             CommandError::Refused(rejection) => rejection.fmt(f),
             CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
             CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
-            CommandError::NotForCallers => f.write_str("this command is the engine's own"),
             CommandError::BatchTooLong { commands } => {
                 write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
             }
@@ -163,7 +160,7 @@ impl Handle {
     /// See [`CommandError`].
     pub fn observe(&self, name: Name, observed: SourceState) -> Result<Receipt, CommandError> {
         let seen = ObservationOutcome::Content { state: observed, delta: None, missing: None };
-        self.ask(Command::Observe(ObservationReport { subject: Subject::Name(name), began: None, outcome: seen }))
+        self.ask(Command::Observe { name, outcome: seen })
     }
 
     /// Has the source looked at again, and wakes a task that is parked or backing off.
@@ -251,7 +248,7 @@ impl Handle {
     /// # Errors
     /// When it will never be accepted.
     pub fn submit(&self, command: Command) -> Result<Ticket, CommandError> {
-        let (message, ticket) = self.message(command)?;
+        let (message, ticket) = self.message(command);
         self.messages.send(message).map_err(|_| self.closed())?;
         Ok(ticket)
     }
@@ -261,7 +258,7 @@ impl Handle {
     /// # Errors
     /// [`SubmitError::Full`] if there is none; or it will never be accepted.
     pub fn try_submit(&self, command: Command) -> Result<Ticket, SubmitError> {
-        let (message, ticket) = self.message(command).map_err(SubmitError::Command)?;
+        let (message, ticket) = self.message(command);
         self.messages.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => SubmitError::Full,
             TrySendError::Disconnected(_) => SubmitError::Command(self.closed()),
@@ -277,9 +274,6 @@ impl Handle {
     pub fn batch(&self, commands: Vec<Command>) -> Result<Vec<Result<Receipt, Rejection>>, CommandError> {
         if commands.len() > MOST_IN_BATCH {
             return Err(CommandError::BatchTooLong { commands: commands.len() });
-        }
-        if !commands.iter().all(is_for_callers) {
-            return Err(CommandError::NotForCallers);
         }
         let bytes = commands.iter().map(text_bytes).sum();
         if bytes > MOST_BYTES_IN_BATCH {
@@ -367,13 +361,10 @@ impl Handle {
         self.submit(command)?.wait()
     }
 
-    fn message(&self, command: Command) -> Result<(Message, Ticket), CommandError> {
-        if !is_for_callers(&command) {
-            return Err(CommandError::NotForCallers);
-        }
+    fn message(&self, command: Command) -> (Message, Ticket) {
         let (reply, answer) = Reply::new(&self.died);
         let ticket = Ticket::new(answer, Arc::clone(&self.died));
-        Ok((Message::Command { command, by: self.by.clone(), reply }, ticket))
+        (Message::Command { command, by: self.by.clone(), reply }, ticket)
     }
 
     fn question<T>(&self, message: impl FnOnce(Promise<T>) -> Message) -> Result<T, CommandError> {
@@ -408,28 +399,4 @@ fn text_bytes(command: &Command) -> usize {
     let Command::Declare(declaration) = command else { return 0 };
     let Declaration { source, spec, .. } = &**declaration;
     source.as_ref().map_or(0, |source| source.as_str().len()) + spec.as_ref().map_or(0, |spec| spec.as_str().len())
-}
-
-fn is_for_callers(command: &Command) -> bool {
-    match command {
-        Command::Declare(_)
-        | Command::Observe(_)
-        | Command::Refresh { .. }
-        | Command::Cancel { .. }
-        | Command::Pause { .. }
-        | Command::Resume { .. }
-        | Command::Confirm { .. }
-        | Command::Drop { .. }
-        | Command::Limit(_) => true,
-        Command::Open { .. }
-        | Command::Assign(_)
-        | Command::Complete(_)
-        | Command::Fail { .. }
-        | Command::Stopped { .. }
-        | Command::Lost { .. }
-        | Command::Delivered(_)
-        | Command::DeliveryFailed { .. }
-        | Command::Drifted { .. }
-        | Command::Due(_) => false,
-    }
 }

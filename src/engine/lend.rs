@@ -10,7 +10,7 @@ use super::message::Reply;
 use super::pool::{Outcome, report};
 use super::run::Engine;
 use crate::core::vocabulary::{
-    AttemptRef, By, CollectionId, Command, Completion, Event, FieldError, Fingerprint, Receipt, RejectReason,
+    AttemptRef, By, CollectionId, Completion, EngineCommand, Event, FieldError, Fingerprint, Receipt, RejectReason,
     Rejection, Timestamp,
 };
 use crate::reducer::ReducerError;
@@ -59,7 +59,7 @@ impl Engine {
             }
             Lending::LetGo { attempt, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.end_lent(attempt, &Command::Stopped { attempt }, by.as_ref())?;
+                let verdict = self.end_lent(attempt, &EngineCommand::Stopped { attempt }, by.as_ref())?;
                 self.release(move || reply.answer(verdict));
             }
         }
@@ -125,7 +125,7 @@ impl Engine {
         by: Option<&Arc<By>>,
     ) -> Result<Result<Decision, CommandError>, ReducerError> {
         let (attempt, before) = (completion.attempt, self.reducer.decided().len());
-        if let Err(error) = self.end_lent(attempt, &Command::Complete(Box::new(completion)), by)? {
+        if let Err(error) = self.end_lent(attempt, &EngineCommand::Complete(Box::new(completion)), by)? {
             return Ok(Err(error));
         }
         let told = self.reducer.decided().get(before..).unwrap_or_default();
@@ -152,16 +152,18 @@ impl Engine {
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
         let was_told = matches!(self.standing(attempt), Standing::Stopping { .. });
-        let outcome = self.newest_word(attempt, Outcome::Failed(failure));
+        let (facts, before) = (self.observer_facts(attempt.collection), self.reducer.decided().len());
         // Only a result would need its fingerprint.
-        let command = report(attempt, Fingerprint([0; 32]), outcome, was_told);
-        self.end_lent(attempt, &command, by)
+        let command = report(attempt, Fingerprint([0; 32]), Outcome::Failed(failure), was_told, facts);
+        let answer = self.end_lent(attempt, &command, by)?;
+        self.observe_after_move(attempt.collection, before);
+        Ok(answer)
     }
 
     fn end_lent(
         &mut self,
         attempt: AttemptRef,
-        command: &Command,
+        command: &EngineCommand,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
         if let Err(error) = self.check_lent(attempt) {
@@ -174,13 +176,13 @@ impl Engine {
     pub(super) fn take_back(&mut self) -> Result<(), ReducerError> {
         for attempt in self.leases.take_unclaimed() {
             // Never refused.
-            let _ = self.reducer.command(&Command::Stopped { attempt })?;
+            let _ = self.reducer.command(&EngineCommand::Stopped { attempt })?;
         }
         let now = self.time.now();
         for _ in 0..MOST_RUN_OUT {
             let Some(attempt) = self.leases.run_out(now) else { break };
             self.leases.stop(attempt.token);
-            let _ = self.reducer.command(&Command::Lost { attempt })?;
+            let _ = self.reducer.command(&EngineCommand::Lost { attempt })?;
         }
         Ok(())
     }

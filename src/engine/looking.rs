@@ -4,7 +4,7 @@ use super::looks::Looked;
 use super::message::Reply;
 use super::run::Engine;
 use crate::core::vocabulary::{
-    CollectionId, Command, FieldError, Name, ObservationOutcome, ObservationReport, Rejection, Subject, Timestamp,
+    CollectionId, EngineCommand, FieldError, Name, ObservationOutcome, ObservationReport, Rejection, Timestamp,
 };
 use crate::reducer::ReducerError;
 use crate::worker::Observation;
@@ -53,10 +53,10 @@ impl Engine {
     pub(super) fn give_up_looks(&mut self) -> Result<(), ReducerError> {
         while let Some(id) = self.looks.give_up(self.time.now()) {
             let cause = format!("the look at it has not returned for {:?}", self.looks.patience()).into();
-            let (subject, seen) = (Subject::Id(id), ObservationOutcome::Failed { cause });
-            // Refused only if the collection is gone.
-            let _ =
-                self.reducer.command(&Command::Observe(ObservationReport { subject, began: None, outcome: seen }))?;
+            // Said of now, so it is refused only if the collection is gone.
+            let (began, outcome) = (self.reducer.state().last(), ObservationOutcome::Failed { cause });
+            let report = ObservationReport { collection: id, began, outcome };
+            let _ = self.reducer.command(&EngineCommand::Observe(report))?;
         }
         Ok(())
     }
@@ -68,8 +68,8 @@ impl Engine {
             }
             Err(error) => ObservationOutcome::Failed { cause: error.0.as_str().into() },
         };
-        let subject = Subject::Id(looked.id);
-        let command = Command::Observe(ObservationReport { subject, began: Some(looked.began), outcome: seen });
+        let report = ObservationReport { collection: looked.id, began: looked.began, outcome: seen };
+        let command = EngineCommand::Observe(report);
         let verdict = self.reducer.command(&command)?;
         self.looks.finished(looked, verdict.is_ok(), self.time.now());
         Ok(())

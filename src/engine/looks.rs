@@ -147,9 +147,9 @@ impl Looks {
         self.rhythm.patience
     }
 
-    /// Whether a look that began at `seq` or later was accepted.
-    pub(super) fn looked_since(&self, id: CollectionId, seq: Seq) -> bool {
-        self.entries.get(&id).and_then(|entry| entry.began).is_some_and(|began| began >= seq)
+    /// The position of the log when the last look began that was accepted.
+    pub(super) fn last_began(&self, id: CollectionId) -> Option<Seq> {
+        self.entries.get(&id).and_then(|entry| entry.began)
     }
 
     /// The source is to be looked at now, or right after the look that is under way.

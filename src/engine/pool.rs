@@ -12,8 +12,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::message::Report;
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{
-    AttemptRef, Built, Command, Completion, FailureClass, FailureReport, Fingerprint, Kind, ObservationOutcome,
-    ObservationReport, Subject, Timestamp, Token, WorkerName,
+    AttemptObservation, AttemptRef, Built, Completion, EngineCommand, FailureClass, FailureReport, Fingerprint, Kind,
+    ObservationOutcome, Seq, Timestamp, Token, WorkerName,
 };
 use crate::objects::Objects;
 use crate::worker::{Assignment, Context, Failure, Observation, Progress, Signals, Worker};
@@ -237,34 +237,35 @@ fn run(shop: &Shop, assignment: Assignment) -> Outcome {
 }
 
 /// What a worker's return means as a command. `was_told`: somebody had told it to stop.
-pub(super) fn report(attempt: AttemptRef, fingerprint: Fingerprint, outcome: Outcome, was_told: bool) -> Command {
+/// `observer`: where the last accepted observation of the source began, and whether an observer observes it.
+pub(super) fn report(
+    attempt: AttemptRef,
+    fingerprint: Fingerprint,
+    outcome: Outcome,
+    was_told: bool,
+    (last_observation, has_observer): (Option<Seq>, bool),
+) -> EngineCommand {
     let fail = |class, message: String| {
         let failure = FailureReport { class, message: message.into() };
-        Command::Fail { attempt, failure }
+        EngineCommand::Fail { attempt, failure }
     };
     match outcome {
         Outcome::Built(result) if result.output.as_ref().is_some_and(|output| output.len() > Built::MOST_OUTPUT) => {
             let message = format!("the worker's output is longer than {} bytes", Built::MOST_OUTPUT);
             fail(FailureClass::Permanent, message)
         }
-        Outcome::Built(result) => Command::Complete(Box::new(Completion { attempt, fingerprint, result })),
+        Outcome::Built(result) => EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result })),
         Outcome::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
         Outcome::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
         Outcome::Failed(Failure::SourceMoved(observation)) => {
             let observation = observation.map(|observation| {
-                let Observation { state: observed, delta, missing: gone, .. } = *observation;
-                // The attempt looked after it had started; any word that was accepted since counts more.
-                let began = Some(attempt.token.seq);
-                let subject = Subject::Id(attempt.collection);
-                Box::new(ObservationReport {
-                    subject,
-                    began,
-                    outcome: ObservationOutcome::Content { state: observed, delta, missing: gone },
-                })
+                let Observation { state, delta, missing, .. } = *observation;
+                let outcome = ObservationOutcome::Content { state, delta, missing };
+                Box::new(AttemptObservation { outcome, last_observation, has_observer })
             });
             fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
         }
-        Outcome::Failed(Failure::Stopped) if was_told => Command::Stopped { attempt },
+        Outcome::Failed(Failure::Stopped) if was_told => EngineCommand::Stopped { attempt },
         Outcome::Failed(Failure::Stopped) => {
             fail(FailureClass::Transient, "the worker stopped without being told to".to_owned())
         }

@@ -23,11 +23,11 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{
-    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FieldError, Fingerprint, Inputs,
-    Kind, Receipt, Recorded, Rejection, Source, Stopping, Timestamp, Token,
+    AttemptRef, By, CollectionId, Command, Declaration, Duties, EndReason, Event, FailReason, FieldError, Fingerprint,
+    Inputs, Kind, Receipt, Recorded, Rejection, Seq, Source, Stopping, Timestamp, Token,
 };
 use crate::reducer::{Reducer, ReducerError};
-use crate::worker::{Assignment, Failure, Signals};
+use crate::worker::{Assignment, Signals};
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
 /// does not wait long.
@@ -307,11 +307,12 @@ impl Engine {
         fingerprint: Fingerprint,
         outcome: Outcome,
     ) -> Result<(), ReducerError> {
-        let outcome = self.newest_word(attempt, outcome);
         let was_told = self.pool.is_stopping(attempt.token);
-        let command = report(attempt, fingerprint, outcome, was_told);
+        let (facts, before) = (self.observer_facts(attempt.collection), self.reducer.decided().len());
+        let command = report(attempt, fingerprint, outcome, was_told, facts);
         // Neither is ever refused: a completion that may not commit is recorded as rejected.
         let _ = self.reducer.command(&command)?;
+        self.observe_after_move(attempt.collection, before);
         if let Some(started) = self.pool.started(attempt.token)
             && !self.is_applied(attempt)
         {
@@ -321,30 +322,25 @@ impl Engine {
         Ok(())
     }
 
-    /// A later look that has found what is wanted unchanged is no event; its word counts more all the same.
-    pub(super) fn newest_word(&mut self, attempt: AttemptRef, outcome: Outcome) -> Outcome {
-        let id = attempt.collection;
-        match outcome {
-            Outcome::Failed(Failure::SourceMoved(Some(_))) if self.looks.looked_since(id, attempt.token.seq) => {
-                self.ask_for_look(id, self.time.now());
-                Outcome::Failed(Failure::SourceMoved(None))
-            }
-            Outcome::Failed(Failure::SourceMoved(Some(observation)))
-                if observation.missing.is_none() && self.is_unmeasured(attempt) =>
-            {
-                self.ask_for_look(id, self.time.now());
-                Outcome::Failed(Failure::SourceMoved(None))
-            }
-            outcome => outcome,
-        }
+    /// What the core has to know to decide whether what an attempt observed counts.
+    pub(super) fn observer_facts(&self, id: CollectionId) -> (Option<Seq>, bool) {
+        (self.looks.last_began(id), self.is_looked_at(id))
     }
 
-    /// Whether the attempt was told nothing of what is applied, and so cannot say what of it is gone, while a look can:
-    /// what may be a loss must not be admitted unmeasured.
-    fn is_unmeasured(&self, attempt: AttemptRef) -> bool {
-        let collection = self.reducer.state().collection(attempt.collection);
-        let rebuilds = collection.filter(|collection| collection.applied.is_some()).and_then(|c| c.status.live());
-        rebuilds.is_some_and(|task| task.rebuild) && self.is_looked_at(attempt.collection)
+    /// Asks for an observation if the source moved under an attempt and nothing that was observed was recorded with it.
+    pub(super) fn observe_after_move(&mut self, id: CollectionId, before: usize) {
+        let decided = self.reducer.decided().get(before..).unwrap_or_default();
+        let has_moved = |event: &Event| matches!(event, Event::AttemptFailed { collection, reason: FailReason::SourceMoved, .. } if *collection == id);
+        let is_observed = |event: &Event| {
+            matches!(event,
+                Event::SourceObserved { collection, .. }
+                | Event::CollectionHeld { collection, .. }
+                | Event::ObservationFailed { collection, .. } if *collection == id)
+        };
+        let mut events = decided.iter().map(|recorded| &recorded.event);
+        if events.any(has_moved) && !events.any(is_observed) {
+            self.ask_for_look(id, self.time.now());
+        }
     }
 
     fn is_applied(&self, attempt: AttemptRef) -> bool {
