@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use crate::codec::{self, CodecError};
 use crate::core::vocabulary::{
-    Assign, By, CollectionId, Command, Duties, Epoch, Event, Kind, Receipt, Recorded, Rejection, Seq, Timestamp,
-    WorkerName,
+    Assign, By, CollectionId, Duties, EngineCommand, Epoch, Event, Input, Kind, Receipt, Recorded, Rejection, Seq,
+    Timestamp, WorkerName,
 };
 use crate::core::{Events, Illegal, State, Violation, decide};
 use crate::log::{FrameBuilder, FrameError, Log, LogError, Position, Start};
@@ -106,7 +106,7 @@ impl Reducer {
         };
         reducer.begin(at);
         // Opening is never refused.
-        let _ = reducer.command(&Command::Open { software: software.into() })?;
+        let _ = reducer.command(&EngineCommand::Open { software: software.into() })?;
         Ok(reducer)
     }
 
@@ -149,7 +149,7 @@ impl Reducer {
     ///
     /// # Errors
     /// The outer error is the reducer's end. The inner one is the refusal of this command alone.
-    pub fn command(&mut self, command: &Command) -> Result<Result<Receipt, Rejection>, ReducerError> {
+    pub fn command<'a>(&mut self, command: impl Into<Input<'a>>) -> Result<Result<Receipt, Rejection>, ReducerError> {
         self.command_by(command, None)
     }
 
@@ -157,15 +157,16 @@ impl Reducer {
     ///
     /// # Errors
     /// As [`command`](Reducer::command).
-    pub fn command_by(
+    pub fn command_by<'a>(
         &mut self,
-        command: &Command,
+        command: impl Into<Input<'a>>,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, Rejection>, ReducerError> {
+        let input = command.into();
         if self.dead {
             return Err(ReducerError::Dead);
         }
-        if let Err(rejection) = decide(&self.state, command, self.at, &mut self.events) {
+        if let Err(rejection) = decide(&self.state, input, self.at, &mut self.events) {
             return Ok(Err(rejection));
         }
         let mut events = std::mem::take(&mut self.events);
@@ -180,7 +181,7 @@ impl Reducer {
             }
         }
         self.events = events;
-        receipt.collection = receipt.collection.or_else(|| self.about(command));
+        receipt.collection = receipt.collection.or_else(|| self.about(input));
         let collection = receipt.collection.and_then(|id| self.state.collection(id));
         receipt.generation = collection.map(|collection| collection.latest_generation()).unwrap_or_default();
         Ok(Ok(receipt))
@@ -194,7 +195,7 @@ impl Reducer {
     pub fn deadlines(&mut self) -> Result<(), ReducerError> {
         for _ in 0..MOST_DEADLINES {
             let Some(deadline) = self.state.first_due(self.at) else { return Ok(()) };
-            if self.command(&Command::Due(deadline))?.is_err() {
+            if self.command(&EngineCommand::Due(deadline))?.is_err() {
                 // It would be tried for ever.
                 let why = "a deadline that is due decides nothing";
                 let illegal = Illegal { seq: self.state.last().next(), event: "due", why };
@@ -219,7 +220,7 @@ impl Reducer {
         let kind = self.state.collection(collection).map(|collection| &collection.kind);
         let duties = kind.and_then(|kind| kinds.get(kind)).copied().unwrap_or_default();
         let assign = Assign { worker: worker.clone(), collection, lease, duties };
-        let verdict = self.command(&Command::Assign(assign))?;
+        let verdict = self.command(&EngineCommand::Assign(assign))?;
         Ok(verdict.is_ok().then_some(collection))
     }
 
@@ -317,8 +318,8 @@ impl Reducer {
     }
 
     /// The collection that a command is about, for receipts of commands that changed nothing.
-    fn about(&self, command: &Command) -> Option<CollectionId> {
-        command.name().and_then(|name| self.state.id_of(name))
+    fn about(&self, input: Input<'_>) -> Option<CollectionId> {
+        input.name().and_then(|name| self.state.id_of(name))
     }
 }
 

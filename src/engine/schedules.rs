@@ -39,8 +39,8 @@ use super::waits::{Waited, Waits};
 use crate::bell::Bell;
 use crate::core::State;
 use crate::core::vocabulary::{
-    Assign, Built, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Name, Receipt, Recorded,
-    Seq, Source, Timestamp, WorkerName,
+    Assign, Built, CollectionId, Command, Completion, Declaration, Duties, EngineCommand, Generation, Kind, Name,
+    Receipt, Recorded, Seq, Source, Timestamp, WorkerName,
 };
 use crate::log::{Log, LogReader, MemoryLog};
 use crate::reducer::Reducer;
@@ -99,13 +99,13 @@ impl Story {
         commit(&mut reducer);
         let (id, worker) = (reducer.state().id_of(&name).unwrap(), WorkerName::new("w").unwrap());
         let assign = Assign { worker, collection: id, lease: None, duties: Duties::default() };
-        reducer.command(&Command::Assign(assign)).unwrap().unwrap();
+        reducer.command(&EngineCommand::Assign(assign)).unwrap().unwrap();
         commit(&mut reducer);
         let building = reducer.state().clone();
         let (_, attempt) = building.running().next().unwrap();
         let fingerprint = building.collection(id).unwrap().wanted_fingerprint().unwrap();
         let completion = Completion { attempt, fingerprint, result: Built::default() };
-        reducer.command(&Command::Complete(Box::new(completion))).unwrap().unwrap();
+        reducer.command(&EngineCommand::Complete(Box::new(completion))).unwrap().unwrap();
         commit(&mut reducer);
         let applied = reducer.state().clone();
         Arc::new(Story { name, id, building, applied, frames, reader: std::sync::Mutex::new(reader) })

@@ -1,8 +1,8 @@
 //! How attempts end: failures, timeouts, panics, lost processes, zombies, confused workers.
 
 use lastword::core::vocabulary::{
-    AttemptTimeout, Built, Command, EndReason, Event, FailReason, FailureClass, FailureReport, Grace, ParkCause,
-    Policy, Rejection, Retry, Seq, TaskId, Token,
+    AttemptTimeout, Built, Command, EndReason, EngineCommand, Event, FailReason, FailureClass, FailureReport, Grace,
+    ParkCause, Policy, Rejection, Retry, Seq, TaskId, Token,
 };
 use lastword::core::{Condition, Parking, Status};
 
@@ -203,7 +203,9 @@ fn what_a_worker_says_is_clipped_at_a_character() {
     let (mut world, attempt) = World::started(at_once());
     // 2047 bytes, and a character of two bytes across the limit.
     let message = format!("{}{}", "x".repeat(2047), "ä".repeat(9)).into();
-    world.say(Command::Fail { attempt, failure: FailureReport { class: FailureClass::Transient, message } }).unwrap();
+    world
+        .say(EngineCommand::Fail { attempt, failure: FailureReport { class: FailureClass::Transient, message } })
+        .unwrap();
     assert_eq!(&*world.view().last_failure.unwrap().message, "x".repeat(2047));
 }
 

@@ -5,7 +5,7 @@ use lastword::core::vocabulary::{
 };
 use lastword::core::{Condition, Status};
 
-use super::world::{NAME, World, at_once, content, declaration, look, millis, moved_to, name, secs};
+use super::world::{NAME, World, at_once, content, declaration, millis, moved_to, name, secs};
 
 fn rejected(event: &Event) -> RejectReason {
     let Event::CompletionRejected { reason, .. } = event else { panic!("{event:?} is no rejection") };
@@ -332,7 +332,7 @@ fn case_50_unchanged_looks_are_no_events() {
     let (record, digest) = (world.record.len(), world.state.digest());
     for _ in 0..1000 {
         world.now = world.now.after(secs(1));
-        assert_eq!(world.say(look(Some(world.state.last()), content(1))), Ok(vec![]));
+        assert_eq!(world.report(world.state.last(), content(1)), Ok(vec![]));
     }
     assert_eq!((world.record.len(), world.state.digest()), (record, digest));
     // The same failure again is none either.

@@ -1,8 +1,8 @@
 //! Looks, holds, coalescing, generations.
 
 use lastword::core::vocabulary::{
-    Coalesce, Command, FailureClass, Fingerprint, Generation, ObservationOutcome, ObservationReport, OnChange, Policy,
-    Rejection, Seq, Subject,
+    Coalesce, Command, EngineCommand, Fingerprint, Generation, ObservationOutcome, ObservationReport, OnChange, Policy,
+    Rejection, Seq,
 };
 use lastword::core::{Condition, Lag, Pending};
 
@@ -149,7 +149,7 @@ fn case_41_a_look_that_began_before_a_confirmation_is_refused() {
     let began = world.state.last();
     world.confirm(held).unwrap();
     let last_input = Seq(began.0 + 1);
-    assert_eq!(world.say(look(Some(began), content(2))), Err(Rejection::ObservationTooOld { began, last_input }));
+    assert_eq!(world.report(began, content(2)), Err(Rejection::ObservationTooOld { began, last_input }));
 }
 
 #[test]
@@ -287,15 +287,15 @@ fn case_41_a_look_that_began_before_the_last_word_is_refused() {
     assert_eq!(world.observe(2), ["source_observed", "task_created"]);
     let last_input = world.collection().last_input;
     let refused = Err(Rejection::ObservationTooOld { began, last_input });
-    assert_eq!(world.say(look(Some(began), content(1))), refused);
-    assert_eq!(world.say(look(Some(began), ObservationOutcome::Failed { cause: "late".into() })), refused);
+    assert_eq!(world.report(began, content(1)), refused);
+    assert_eq!(world.report(began, ObservationOutcome::Failed { cause: "late".into() }), refused);
     // Starting a task is no word.
     let began = world.state.last();
     world.assign();
-    assert_eq!(world.say(look(Some(began), content(3))), Ok(vec!["source_observed", "task_aborted", "task_created"]));
+    assert_eq!(world.report(began, content(3)), Ok(vec!["source_observed", "task_aborted", "task_created"]));
     let began = world.state.last();
     world.respecify(r#"{"a":1}"#);
-    assert!(world.say(look(Some(began), content(4))).is_err());
+    assert!(world.report(began, content(4)).is_err());
 }
 
 #[test]
@@ -304,18 +304,18 @@ fn case_41_a_look_of_an_incarnation_that_is_gone_is_refused() {
     let id = world.view().id;
     world.drop_it();
     world.say(Command::Declare(declaration(NAME, at_once()).into())).unwrap();
-    let late = ObservationReport { subject: Subject::Id(id), began: None, outcome: content(2) };
-    assert_eq!(world.say(Command::Observe(late)), Err(Rejection::UnknownIncarnation(id)));
+    let late = ObservationReport { collection: id, began: world.state.last(), outcome: content(2) };
+    assert_eq!(world.say(EngineCommand::Observe(late)), Err(Rejection::UnknownIncarnation(id)));
 }
 
 #[test]
 fn case_41_a_worker_that_looked_too_early_is_failed_but_not_believed() {
-    let (mut world, attempt) = World::started(at_once());
-    let early = Seq(world.collection().last_input.0 - 1);
-    let FailureClass::SourceMoved(Some(mut seen)) = moved_to(2) else { panic!("not moved") };
-    seen.began = Some(early);
-    assert_eq!(world.fail(attempt, FailureClass::SourceMoved(Some(seen))), ["attempt_failed", "attempt_ended"]);
-    assert_eq!(world.collection().observed(), Some(&observed(1).into()));
+    let policy = Policy { on_change: OnChange::FinishThenLatest, ..at_once() };
+    let (mut world, attempt) = World::started(policy);
+    assert_eq!(world.observe(3), ["source_observed"]);
+    let events = ["attempt_failed", "attempt_ended", "source_observed", "task_aborted", "task_created"];
+    assert_eq!(world.fail(attempt, moved_to(2)), events);
+    assert_eq!(world.collection().observed(), Some(&observed(3).into()));
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn an_unversioned_collection_follows_source_and_spec_only() {
     assert_eq!(world.say(Command::Declare(unversioned.into())), Ok(vec!["collection_declared", "task_created"]));
     let attempt = world.assign();
     assert_eq!(world.fail(attempt, moved_to(2)), ["attempt_failed", "attempt_ended"], "a move says nothing of content");
-    assert_eq!(world.say(look(None, content(1))), Err(Rejection::NotVersioned(name(NAME))));
+    assert_eq!(world.say(look(content(1))), Err(Rejection::NotVersioned(name(NAME))));
     world.advance(secs(30));
     let attempt = world.assign();
     assert_eq!(world.resource("s2"), ["source_changed", "task_aborted", "task_created"]);
@@ -448,5 +448,5 @@ fn a_look_that_began_while_its_source_settled_speaks_of_what_came_after() {
     assert_eq!(began, world.collection().last_input, "right after the last word, not before it");
     assert_eq!(world.advance(secs(1)), ["source_observed", "task_created"]);
     // That it was admitted is nothing that anybody has seen.
-    assert_eq!(world.say(look(Some(began), content(3))), Ok(vec!["source_observed"]));
+    assert_eq!(world.report(began, content(3)), Ok(vec!["source_observed"]));
 }

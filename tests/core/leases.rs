@@ -1,7 +1,7 @@
 //! Attempts in processes of their own: they outlive ours.
 
 use lastword::core::vocabulary::{
-    AttemptRef, CollectionId, Command, EndReason, Event, FailReason, Policy, Retry, Seq, Token,
+    AttemptRef, CollectionId, EndReason, EngineCommand, Event, FailReason, Policy, Retry, Seq, Token,
 };
 
 use super::world::{BOTH, World, at_once, secs};
@@ -17,7 +17,7 @@ fn leased(policy: Policy) -> (World, AttemptRef) {
 }
 
 fn lost(world: &mut World, attempt: AttemptRef) -> Vec<&'static str> {
-    world.say(Command::Lost { attempt }).unwrap()
+    world.say(EngineCommand::Lost { attempt }).unwrap()
 }
 
 #[test]

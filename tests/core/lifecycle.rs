@@ -1,8 +1,8 @@
 //! What people ask for, and what time does.
 
 use lastword::core::vocabulary::{
-    Assign, AttemptTimeout, Coalesce, Command, Deadline, DeliveryKind, DeliveryRef, Duties, Event, FailureClass, Kind,
-    Policy, Rejection, Retry, Timestamp,
+    Assign, AttemptTimeout, Coalesce, Command, Deadline, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event,
+    FailureClass, Kind, Policy, Rejection, Retry, Timestamp,
 };
 use lastword::core::{Condition, OutboxItem};
 
@@ -176,13 +176,13 @@ fn case_46_a_drop_is_told_to_the_destination_even_if_the_result_names_nothing() 
     world.observe(1);
     let id = world.view().id;
     let duties = Duties { publish: true, discard: true };
-    let Command::Assign(assign) = assign("w1", id) else { unreachable!() };
-    world.say(Command::Assign(Assign { duties, ..assign })).unwrap();
+    let EngineCommand::Assign(assign) = assign("w1", id) else { unreachable!() };
+    world.say(EngineCommand::Assign(Assign { duties, ..assign })).unwrap();
     let attempt = world.running();
     world.complete(attempt);
     let publish =
         DeliveryRef { collection: id, obligation: world.view().applied.unwrap().seq, delivery: DeliveryKind::Publish };
-    world.say(Command::Delivered(publish)).unwrap();
+    world.say(EngineCommand::Delivered(publish)).unwrap();
     world.drop_it();
     let (_, orphan) = world.state.orphans().next().unwrap();
     let OutboxItem::Discard(leaving) = &orphan.obligations.first().unwrap().owed else {

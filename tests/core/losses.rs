@@ -1,8 +1,8 @@
 //! Looks that have lost most of what is applied.
 
 use lastword::core::vocabulary::{
-    Command, Content, EmptySource, HoldCause, ObjectHash, ObservationOutcome, ObservationReport, OnChange, PathSetRef,
-    Policy, Rejection, SourceState, Subject, Version,
+    Command, Content, EmptySource, HoldCause, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy, Rejection,
+    SourceState, Version,
 };
 
 use super::world::{NAME, World, at_once, name};
@@ -14,9 +14,8 @@ fn files(version: u8, files: u64) -> SourceState {
 }
 
 fn see(world: &mut World, observed: SourceState, gone: Option<u64>) -> Vec<&'static str> {
-    let (subject, seen) =
-        (Subject::Name(name(NAME)), ObservationOutcome::Content { state: observed, delta: None, missing: gone });
-    world.say(Command::Observe(ObservationReport { subject, began: None, outcome: seen })).unwrap()
+    let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: gone };
+    world.say(Command::Observe { name: name(NAME), outcome }).unwrap()
 }
 
 /// A world in which so many files are applied.
@@ -166,9 +165,7 @@ fn case_21_a_look_that_began_before_a_commit_does_not_say_what_of_it_is_gone() {
         (world, began)
     };
     let say = |world: &mut World, began, gone| {
-        let (subject, seen) =
-            (Subject::Name(name(NAME)), ObservationOutcome::Content { state: files(3, 5), delta: None, missing: gone });
-        world.say(Command::Observe(ObservationReport { subject, began: Some(began), outcome: seen }))
+        world.report(began, ObservationOutcome::Content { state: files(3, 5), delta: None, missing: gone })
     };
     let (mut world, began) = begun();
     assert!(matches!(say(&mut world, began, Some(0)), Err(Rejection::ObservationTooOld { .. })));

@@ -9,6 +9,7 @@ mod leases;
 mod ledger;
 mod lifecycle;
 mod losses;
+mod moves;
 mod owing;
 mod policies;
 mod queue;

@@ -1,8 +1,8 @@
 //! What is owed to destinations: commits to publish, outputs to discard.
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, Event, FailureClass, Grace, OnChange,
-    Policy, Rejection, Seq, Token,
+    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, FailureClass,
+    Grace, OnChange, Policy, Rejection, Seq, Token,
 };
 use lastword::core::{Lag, OutboxItem};
 
@@ -48,7 +48,7 @@ fn first_of(world: &World, collection: CollectionId) -> DeliveryRef {
 /// Meets the first obligation.
 fn deliver(world: &mut World, id: CollectionId) -> Vec<&'static str> {
     let first = first_of(world, id);
-    world.say(Command::Delivered(first)).unwrap()
+    world.say(EngineCommand::Delivered(first)).unwrap()
 }
 
 fn deliver_all(world: &mut World) {
@@ -114,7 +114,7 @@ fn case_45_a_publication_that_fails_is_retried_with_backoff_and_visible() {
     for failures in 1..=40 {
         let delivered = first_of(&world, attempt.collection);
         assert!(is_due(&world));
-        let said = world.say(Command::DeliveryFailed { delivered, message: "down".into() });
+        let said = world.say(EngineCommand::DeliveryFailed { delivered, message: "down".into() });
         assert_eq!(said, Ok(vec!["publish_failed"]));
         let owes = world.view().owes.unwrap();
         let failure = owes.failure.unwrap();
@@ -158,12 +158,12 @@ fn case_45_what_is_not_owed_first_is_refused() {
     let before = world.state.clone();
     for delivered in not_owed {
         let refused = Err(Rejection::NotOwed(delivered.collection));
-        assert_eq!(world.say(Command::Delivered(delivered)), refused);
-        assert_eq!(world.say(Command::DeliveryFailed { delivered, message: "no".into() }), refused);
+        assert_eq!(world.say(EngineCommand::Delivered(delivered)), refused);
+        assert_eq!(world.say(EngineCommand::DeliveryFailed { delivered, message: "no".into() }), refused);
     }
     assert_eq!(world.state, before);
     assert_eq!(deliver(&mut world, id), ["published"]);
-    assert_eq!(world.say(Command::Delivered(first)), Err(Rejection::NotOwed(id)), "said twice, it is done once");
+    assert_eq!(world.say(EngineCommand::Delivered(first)), Err(Rejection::NotOwed(id)), "said twice, it is done once");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn case_46_what_a_commit_has_in_common_with_the_one_before_is_not_discarded() {
     world.observe(2);
     let second = world.assign();
     let (fingerprint, result) = (world.fingerprint_of(second), built(first));
-    world.say(Command::Complete(Box::new(Completion { attempt: second, fingerprint, result }))).unwrap();
+    world.say(EngineCommand::Complete(Box::new(Completion { attempt: second, fingerprint, result }))).unwrap();
     assert_eq!(owed(&world), Vec::<String>::new(), "one and the same output");
 }
 
@@ -372,13 +372,13 @@ fn case_46_a_drop_discards_everything_and_publishes_nothing_more() {
     // A crash forgets none of it, a failure is retried, and then nothing is left.
     world.crash();
     let delivered = first_of(&world, id);
-    world.say(Command::DeliveryFailed { delivered, message: "down".into() }).unwrap();
+    world.say(EngineCommand::DeliveryFailed { delivered, message: "down".into() }).unwrap();
     assert_eq!(world.state.owing(world.now).count(), 0);
     world.now = world.now.after(secs(30));
     assert_eq!(deliver(&mut world, id), ["discarded"]);
     assert_eq!(deliver(&mut world, id), ["discarded"]);
     assert_eq!((world.state.orphans().count(), world.state.next_owed(world.now)), (0, None));
-    assert_eq!(world.say(Command::Delivered(delivered)), Err(Rejection::NotOwed(id)));
+    assert_eq!(world.say(EngineCommand::Delivered(delivered)), Err(Rejection::NotOwed(id)));
 }
 
 #[test]

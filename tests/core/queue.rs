@@ -202,7 +202,7 @@ fn an_attempt_that_was_told_to_stop_counts_until_it_has() {
     world.observe(1);
     let attempt = world.assign();
     waiting(&mut world, "b", &kind(), at_once());
-    assert_eq!(world.say(look(None, content(2))), Ok(vec!["source_observed", "task_aborted", "task_created"]));
+    assert_eq!(world.say(look(content(2))), Ok(vec!["source_observed", "task_aborted", "task_created"]));
     assert_eq!(first(&world), None);
     world.stopped(attempt);
     assert_eq!(order(&mut world), ["b"]);

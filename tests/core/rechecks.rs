@@ -1,7 +1,8 @@
 //! What is applied is checked again and built anew: resync, drift, rebuilds, and refreshes that are repeated.
 
 use lastword::core::vocabulary::{
-    Command, Deadline, Declaration, Event, FailureClass, OnChange, Policy, RefreshReason, Rejection, Resync, Seq, Spec,
+    Command, Deadline, Declaration, EngineCommand, Event, FailureClass, OnChange, Policy, RefreshReason, Rejection,
+    Resync, Seq, Spec,
 };
 
 use super::world::{NAME, Said, World, at_once, declaration, name, secs};
@@ -26,7 +27,7 @@ fn rebuild(world: &mut World) -> Vec<&'static str> {
 
 fn drift(world: &mut World) -> Said {
     let (collection, commit) = (world.view().id, world.view().applied.unwrap().seq);
-    world.say(Command::Drifted { collection, commit, message: "no such index".into() })
+    world.say(EngineCommand::Drifted { collection, commit, message: "no such index".into() })
 }
 
 fn rebuilds(world: &World) -> bool {
@@ -161,11 +162,11 @@ fn what_has_drifted_is_built_anew() {
     let commit = world.view().applied.unwrap().seq;
     world.complete(attempt);
     let collection = world.view().id;
-    let late = Command::Drifted { collection, commit, message: "no such index".into() };
+    let late = EngineCommand::Drifted { collection, commit, message: "no such index".into() };
     assert_eq!(world.say(late), Ok(vec![]), "it was replaced meanwhile");
     assert_eq!(world.condition(), "fresh");
     world.drop_it();
-    let gone = Command::Drifted { collection, commit, message: "no such index".into() };
+    let gone = EngineCommand::Drifted { collection, commit, message: "no such index".into() };
     assert_eq!(world.say(gone), Err(Rejection::UnknownIncarnation(collection)));
 }
 

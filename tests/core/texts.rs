@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    By, Command, Declaration, FailureClass, Fingerprint, Kind, Name, ObjectHash, Policy, Priority, Resync, Retry,
-    Source, Spec, TaskId,
+    By, Command, Declaration, EngineCommand, FailureClass, Fingerprint, Input, Kind, Name, ObjectHash, Policy,
+    Priority, Resync, Retry, Source, Spec, TaskId,
 };
 use serde_json::json;
 
@@ -82,7 +82,7 @@ fn a_declaration_is_what_was_said_in_it() {
     };
     assert_eq!(said, meant);
     assert_eq!(Command::Declare(Box::new(said)).name(), Some(&name));
-    assert_eq!(Command::Open { software: "t".into() }.name(), None);
+    assert_eq!(Input::from(&EngineCommand::Open { software: "t".into() }).name(), None);
 }
 
 #[test]

@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    Assign, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, DeliveryKind, DeliveryRef,
-    Duties, EmptySource, FailureClass, FailureReport, Fingerprint, Grace, Limits, ObservationOutcome,
-    ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec, Subject, TaskId, WorkerName,
+    Assign, AttemptObservation, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, DeliveryKind,
+    DeliveryRef, Duties, EmptySource, EngineCommand, FailureClass, FailureReport, Fingerprint, Grace, Limits,
+    ObservationOutcome, ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec, TaskId,
+    WorkerName,
 };
 use lastword::core::{CollectionView, OutboxItem};
 
 use super::ledger::Ledger;
 use super::roster::Roster;
 use super::witness::Witness;
-use super::world::{BOTH, World, completion, content, kind, millis, name, observed, secs};
+use super::world::{BOTH, Told, World, completion, content, kind, millis, name, observed, secs};
 
 /// Together about 200,000 commands: what a debug build does in a few seconds.
 const WALKS: u64 = 100;
@@ -74,10 +75,13 @@ impl Walk {
     }
 
     /// Says something, and looks at everything that came of it.
-    fn say(&mut self, command: Command) -> bool {
+    fn say(&mut self, command: impl Into<Told>) -> bool {
+        let command = command.into();
         match &command {
-            Command::Complete(completion) => self.ledger.write(completion.attempt, &self.world.state),
-            Command::Open { .. } => self.ledger.write_all(&self.world.state),
+            Told::Engine(EngineCommand::Complete(completion)) => {
+                self.ledger.write(completion.attempt, &self.world.state)
+            }
+            Told::Engine(EngineCommand::Open { .. }) => self.ledger.write_all(&self.world.state),
             _ => {}
         }
         let said = self.world.say(command.clone());
@@ -105,7 +109,7 @@ impl Walk {
             85..92 => self.deliver(),
             92 => self.drift(),
             93 => self.limit(),
-            94..96 => drop(self.say(Command::Open { software: "test".into() })),
+            94..96 => drop(self.say(EngineCommand::Open { software: "test".into() })),
             96 => self.babble(),
             97 => self.world.assert_replays(),
             _ => self.forget_voices(),
@@ -155,28 +159,30 @@ impl Walk {
         Policy { on_change, empty_source, coalesce, grace, retry, attempt_timeout, priority, resync }
     }
 
-    fn observation(&mut self) -> ObservationReport {
-        let name = self.any_name();
-        let subject = match self.world.state.id_of(&name) {
-            Some(id) if self.dice.below(2) == 0 => Subject::Id(id),
-            Some(_) | None => Subject::Name(name),
-        };
+    /// The position of the log now, or some events ago.
+    fn position(&mut self) -> Seq {
         let last = self.world.state.last();
         let late = Seq(last.0 - self.dice.below(last.0.min(12)));
-        let began = self.dice.pick(&[None, Some(last), Some(late)]);
-        let seen = match self.dice.below(6) {
+        self.dice.pick(&[last, late])
+    }
+
+    fn outcome(&mut self) -> ObservationOutcome {
+        match self.dice.below(6) {
             0 => ObservationOutcome::Failed { cause: self.dice.pick(&["gone", "forbidden"]).into() },
             _ => {
                 let (version, gone) = (self.dice.pick(&[0, 1, 2]), self.dice.pick(&[None, Some(0), Some(11)]));
                 ObservationOutcome::Content { state: observed(version), delta: None, missing: gone }
             }
-        };
-        ObservationReport { subject, began, outcome: seen }
+        }
     }
 
     fn observe(&mut self) {
-        let observation = self.observation();
-        self.say(Command::Observe(observation));
+        let name = self.any_name();
+        let (id, began, outcome) = (self.world.state.id_of(&name), self.position(), self.outcome());
+        match id.filter(|_| self.dice.below(3) > 0) {
+            Some(collection) => self.say(EngineCommand::Observe(ObservationReport { collection, began, outcome })),
+            None => self.say(Command::Observe { name, outcome }),
+        };
     }
 
     fn assign(&mut self) {
@@ -200,7 +206,7 @@ impl Walk {
             Some("ab") => Duties { publish: false, discard: true },
             Some(_) | None => any,
         };
-        self.say(Command::Assign(Assign { worker, collection, lease, duties }))
+        self.say(EngineCommand::Assign(Assign { worker, collection, lease, duties }))
     }
 
     /// Whoever delivers has done it, even if it says that it has not.
@@ -215,13 +221,15 @@ impl Walk {
         let other = self.any_name();
         let other = self.world.state.id_of(&other).unwrap_or(CollectionId(Seq(1)));
         let command = match self.dice.below(8) {
-            0..5 => Command::Delivered(delivered),
-            5 => Command::DeliveryFailed { delivered, message },
-            6 => Command::Delivered(DeliveryRef { obligation: Seq(delivered.obligation.0 + 1), ..delivered }),
-            _ => Command::Delivered(DeliveryRef { collection: other, ..delivered }),
+            0..5 => EngineCommand::Delivered(delivered),
+            5 => EngineCommand::DeliveryFailed { delivered, message },
+            6 => EngineCommand::Delivered(DeliveryRef { obligation: Seq(delivered.obligation.0 + 1), ..delivered }),
+            _ => EngineCommand::Delivered(DeliveryRef { collection: other, ..delivered }),
         };
         // One event may have made two collections owe something.
-        let (Command::Delivered(said) | Command::DeliveryFailed { delivered: said, .. }) = &command else { return };
+        let (EngineCommand::Delivered(said) | EngineCommand::DeliveryFailed { delivered: said, .. }) = &command else {
+            return;
+        };
         let is_fine = self
             .world
             .state
@@ -251,7 +259,7 @@ impl Walk {
         let Some(collection) = self.world.state.id_of(&name) else { return };
         let applied = self.world.state.collection(collection).and_then(|c| c.applied.as_ref()).map(|a| a.seq);
         let commit = self.dice.pick(&[applied.unwrap_or(Seq(1)), Seq(1)]);
-        assert!(self.say(Command::Drifted { collection, commit, message: "gone".into() }));
+        assert!(self.say(EngineCommand::Drifted { collection, commit, message: "gone".into() }));
     }
 
     fn limit(&mut self) {
@@ -275,15 +283,18 @@ impl Walk {
         let result = self.ledger.result(attempt, &self.world.state, || self.dice.below(2) == 0);
         let command = match self.dice.below(11) {
             0..5 => completion(attempt, self.world.fingerprint_of(attempt), result),
-            5 => Command::Stopped { attempt },
-            6 => Command::Fail { attempt, failure: FailureReport { class: FailureClass::Permanent, message } },
-            7 => Command::Fail { attempt, failure: FailureReport { class: FailureClass::Transient, message } },
+            5 => EngineCommand::Stopped { attempt },
+            6 => EngineCommand::Fail { attempt, failure: FailureReport { class: FailureClass::Permanent, message } },
+            7 => EngineCommand::Fail { attempt, failure: FailureReport { class: FailureClass::Transient, message } },
             8 => {
-                let seen = self.observation();
-                let class = FailureClass::SourceMoved(self.dice.pick(&[None, Some(Box::new(seen))]));
-                Command::Fail { attempt, failure: FailureReport { class, message } }
+                let (outcome, last) = (self.outcome(), self.position());
+                let last_observation = self.dice.pick(&[None, None, Some(last)]);
+                let has_observer = self.dice.below(2) == 0;
+                let observation = AttemptObservation { outcome, last_observation, has_observer };
+                let class = FailureClass::SourceMoved(self.dice.pick(&[None, Some(Box::new(observation))]));
+                EngineCommand::Fail { attempt, failure: FailureReport { class, message } }
             }
-            9 => Command::Lost { attempt },
+            9 => EngineCommand::Lost { attempt },
             _ => completion(attempt, Fingerprint([7; 32]), result),
         };
         // Some say it twice.
@@ -302,9 +313,9 @@ impl Walk {
             AttemptRef { attempt: last.attempt + 1, ..last },
             AttemptRef { token: first.token, ..last },
         ]);
-        self.say(Command::Stopped { attempt });
+        self.say(EngineCommand::Stopped { attempt });
         let result = self.ledger.result(attempt, &self.world.state, || true);
-        self.say(Command::Lost { attempt });
+        self.say(EngineCommand::Lost { attempt });
         self.say(completion(attempt, self.world.fingerprint_of(last), result));
     }
 
@@ -327,7 +338,7 @@ impl Walk {
 
     fn do_what_is_due(&mut self) {
         while let Some(deadline) = self.world.state.first_due(self.world.now) {
-            assert!(self.say(Command::Due(deadline)), "{deadline:?} was refused and would come due for ever");
+            assert!(self.say(EngineCommand::Due(deadline)), "{deadline:?} was refused and would come due for ever");
         }
     }
 
@@ -383,7 +394,7 @@ impl Walk {
             }
             while let Some(id) = self.first_owing() {
                 let delivered = self.perform(id);
-                assert!(self.say(Command::Delivered(delivered)), "what is owed first can be met");
+                assert!(self.say(EngineCommand::Delivered(delivered)), "what is owed first can be met");
             }
             if self.witness.open().is_empty() {
                 let state = &self.world.state;
@@ -417,11 +428,7 @@ impl Walk {
     /// Whatever waits for a person has one: in the end everything is fresh.
     fn wake_everything(&mut self) {
         for text in NAMES {
-            self.say(Command::Observe(ObservationReport {
-                subject: Subject::Name(name(text)),
-                began: None,
-                outcome: content(2),
-            }));
+            self.say(Command::Observe { name: name(text), outcome: content(2) });
             let held = self.world.state.id_of(&name(text)).and_then(|id| self.view(id)?.held());
             if let Some((_, fingerprint)) = held {
                 assert!(self.say(Command::Confirm { name: name(text), fingerprint }));
@@ -429,7 +436,7 @@ impl Walk {
             self.say(Command::Refresh { name: name(text), force: false, seen: None });
         }
         // Also what was given up has its end.
-        assert!(self.say(Command::Open { software: "test".into() }));
+        assert!(self.say(EngineCommand::Open { software: "test".into() }));
         self.come_to_rest();
         self.ledger.is_settled();
         for (_, collection) in self.world.state.collections() {

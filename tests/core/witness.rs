@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lastword::core::vocabulary::{
-    Admission, AttemptRef, CollectionId, Command, Content, Event, FailureClass, Fingerprint, Generation, Inputs,
-    ObservationOutcome, ObservationReport, Recorded, Source, Spec, Subject, TaskId, Token,
+    Admission, AttemptRef, CollectionId, Command, Content, EngineCommand, Event, FailureClass, Fingerprint, Generation,
+    Inputs, ObservationOutcome, Recorded, Source, Spec, TaskId, Token,
 };
 
-use super::world::World;
+use super::world::{Told, World};
 
 #[derive(Default)]
 pub(crate) struct Witness {
@@ -161,9 +161,9 @@ impl Witness {
     }
 
     /// Takes down a word that was not refused, from the command alone.
-    pub(crate) fn hear(&mut self, command: &Command, world: &World) {
+    pub(crate) fn hear(&mut self, command: &Told, world: &World) {
         match command {
-            Command::Declare(declaration) => {
+            Told::Caller(Command::Declare(declaration)) => {
                 let Some(id) = world.state.id_of(&declaration.name) else { return };
                 let unversioned = world.state.collection(id).is_some_and(|collection| !collection.versioned);
                 let unknown = if unversioned { Content::Unversioned } else { Content::Unknown };
@@ -178,14 +178,11 @@ impl Witness {
                     inputs.spec = spec.clone();
                 }
             }
-            Command::Observe(observation) => {
-                let id = match &observation.subject {
-                    Subject::Name(name) => world.state.id_of(name),
-                    Subject::Id(id) => Some(*id),
-                };
-                self.hear_content(id, observation);
+            Told::Caller(Command::Observe { name, outcome }) => self.hear_content(world.state.id_of(name), outcome),
+            Told::Engine(EngineCommand::Observe(report)) => {
+                self.hear_content(Some(report.collection), &report.outcome);
             }
-            Command::Fail { attempt, failure } => {
+            Told::Engine(EngineCommand::Fail { attempt, failure }) => {
                 // Only a running attempt is believed, and not if its look is too old or was at another source: the
                 // events tell.
                 let FailureClass::SourceMoved(Some(observation)) = &failure.class else { return };
@@ -198,16 +195,16 @@ impl Witness {
                     _ => false,
                 });
                 if believed {
-                    self.hear_content(Some(attempt.collection), observation);
+                    self.hear_content(Some(attempt.collection), &observation.outcome);
                 }
             }
             _ => {}
         }
     }
 
-    fn hear_content(&mut self, id: Option<CollectionId>, observation: &ObservationReport) {
+    fn hear_content(&mut self, id: Option<CollectionId>, outcome: &ObservationOutcome) {
         if let (Some(inputs), ObservationOutcome::Content { state: observed, .. }) =
-            (id.and_then(|id| self.heard.get_mut(&id)), &observation.outcome)
+            (id.and_then(|id| self.heard.get_mut(&id)), outcome)
         {
             inputs.content = Content::Observed(observed.clone().into());
         }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
-    Assign, AttemptRef, Built, Coalesce, CollectionId, Command, Completion, Deadline, Declaration, Duties, Epoch,
-    Event, FailureClass, FailureReport, Fingerprint, Kind, Name, ObjectHash, ObservationOutcome, ObservationReport,
-    PathSetRef, Policy, Recorded, Rejection, Seq, Source, SourceState, Spec, Subject, Timestamp, Version, WorkerName,
+    Assign, AttemptObservation, AttemptRef, Built, Coalesce, CollectionId, Command, Completion, Deadline, Declaration,
+    Duties, EngineCommand, Epoch, Event, FailureClass, FailureReport, Fingerprint, Input, Kind, Name, ObjectHash,
+    ObservationOutcome, ObservationReport, PathSetRef, Policy, Recorded, Rejection, Seq, Source, SourceState, Spec,
+    Timestamp, Version, WorkerName,
 };
 use lastword::core::{Collection, CollectionView, Events, State, decide};
 
@@ -28,6 +29,34 @@ pub(crate) struct World {
 pub(crate) const BOTH: Duties = Duties { publish: true, discard: true };
 
 pub(crate) type Said = Result<Vec<&'static str>, Rejection>;
+
+/// A command of either kind, to be kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    Caller(Command),
+    Engine(EngineCommand),
+}
+
+impl Told {
+    pub(crate) fn input(&self) -> Input<'_> {
+        match self {
+            Told::Caller(command) => command.into(),
+            Told::Engine(command) => command.into(),
+        }
+    }
+}
+
+impl From<Command> for Told {
+    fn from(command: Command) -> Told {
+        Told::Caller(command)
+    }
+}
+
+impl From<EngineCommand> for Told {
+    fn from(command: EngineCommand) -> Told {
+        Told::Engine(command)
+    }
+}
 
 impl World {
     /// An opened log and no collection.
@@ -73,11 +102,12 @@ impl World {
     }
 
     /// Decides, folds and checks: what a reducer does, without a log.
-    pub(crate) fn say(&mut self, command: Command) -> Said {
-        if matches!(command, Command::Open { .. }) {
+    pub(crate) fn say(&mut self, command: impl Into<Told>) -> Said {
+        let command = command.into();
+        if matches!(command, Told::Engine(EngineCommand::Open { .. })) {
             self.epoch = Epoch(self.epoch.0 + 1);
         }
-        decide(&self.state, &command, self.now, &mut self.events)?;
+        decide(&self.state, command.input(), self.now, &mut self.events)?;
         let mut names = Vec::new();
         let decided: Vec<_> = self.events.drain().collect();
         for (seq, event) in decided {
@@ -90,7 +120,7 @@ impl World {
         Ok(names)
     }
 
-    fn said(&mut self, command: Command) -> Vec<&'static str> {
+    fn said(&mut self, command: impl Into<Told>) -> Vec<&'static str> {
         self.say(command).unwrap_or_else(|refused| panic!("refused: {refused}"))
     }
 
@@ -132,7 +162,7 @@ impl World {
 
     /// The process ends, and another one opens the log.
     pub(crate) fn crash(&mut self) -> Vec<&'static str> {
-        self.said(Command::Open { software: "test".into() })
+        self.said(EngineCommand::Open { software: "test".into() })
     }
 
     pub(crate) fn declare(&mut self, change: impl FnOnce(&mut Declaration)) -> Said {
@@ -150,11 +180,11 @@ impl World {
     }
 
     pub(crate) fn observe(&mut self, version: u8) -> Vec<&'static str> {
-        self.said(look(None, content(version)))
+        self.said(look(content(version)))
     }
 
     pub(crate) fn cannot_observe(&mut self, cause: &str) -> Vec<&'static str> {
-        self.said(look(None, ObservationOutcome::Failed { cause: cause.into() }))
+        self.said(look(ObservationOutcome::Failed { cause: cause.into() }))
     }
 
     /// Starts the attempt that waits for a worker.
@@ -166,7 +196,7 @@ impl World {
     pub(crate) fn try_assign(&mut self) -> Said {
         let collection = self.state.id_of(&name(NAME)).unwrap();
         let (lease, duties) = (self.lease, self.duties);
-        self.say(Command::Assign(Assign { worker: WorkerName::new("w1").unwrap(), collection, lease, duties }))
+        self.say(EngineCommand::Assign(Assign { worker: WorkerName::new("w1").unwrap(), collection, lease, duties }))
     }
 
     /// The running attempt.
@@ -194,11 +224,11 @@ impl World {
 
     pub(crate) fn fail(&mut self, attempt: AttemptRef, class: FailureClass) -> Vec<&'static str> {
         let failure = FailureReport { class, message: "no luck".into() };
-        self.said(Command::Fail { attempt, failure })
+        self.said(EngineCommand::Fail { attempt, failure })
     }
 
     pub(crate) fn stopped(&mut self, attempt: AttemptRef) -> Vec<&'static str> {
-        self.said(Command::Stopped { attempt })
+        self.said(EngineCommand::Stopped { attempt })
     }
 
     pub(crate) fn pause(&mut self) -> Vec<&'static str> {
@@ -226,7 +256,7 @@ impl World {
     }
 
     pub(crate) fn due(&mut self, deadline: Deadline) -> Said {
-        self.say(Command::Due(deadline))
+        self.say(EngineCommand::Due(deadline))
     }
 
     /// Lets time pass and does what comes due on the way, each at its time.
@@ -246,6 +276,12 @@ impl World {
         let created = &self.record[usize::try_from(attempt.task.0.0).unwrap() - 1].event;
         let Event::TaskCreated { fingerprint, .. } = created else { panic!("{created:?} is no task") };
         *fingerprint
+    }
+
+    /// What an observer found that began at this position of the log.
+    pub(crate) fn report(&mut self, began: Seq, outcome: ObservationOutcome) -> Said {
+        let collection = self.state.id_of(&name(NAME)).unwrap();
+        self.say(EngineCommand::Observe(ObservationReport { collection, began, outcome }))
     }
 
     pub(crate) fn collection(&self) -> &Collection {
@@ -293,8 +329,8 @@ pub(crate) fn declaration(text: &str, policy: Policy) -> Declaration {
     Declaration { kind, source, policy: Some(policy), ..Declaration::new(name(text)) }
 }
 
-pub(crate) fn look(began: Option<Seq>, seen: ObservationOutcome) -> Command {
-    Command::Observe(ObservationReport { subject: Subject::Name(name(NAME)), began, outcome: seen })
+pub(crate) fn look(outcome: ObservationOutcome) -> Command {
+    Command::Observe { name: name(NAME), outcome }
 }
 
 /// What an attempt builds: it is named after its token, like the outputs of every kind that discards.
@@ -303,9 +339,9 @@ pub(crate) fn built(attempt: AttemptRef) -> Built {
 }
 
 /// A worker of this process that has no duties.
-pub(crate) fn assign(worker: &str, collection: CollectionId) -> Command {
+pub(crate) fn assign(worker: &str, collection: CollectionId) -> EngineCommand {
     let worker = WorkerName::new(worker).unwrap();
-    Command::Assign(Assign { worker, collection, lease: None, duties: Duties::default() })
+    EngineCommand::Assign(Assign { worker, collection, lease: None, duties: Duties::default() })
 }
 
 pub(crate) fn content(version: u8) -> ObservationOutcome {
@@ -320,12 +356,16 @@ pub(crate) fn observed(version: u8) -> SourceState {
 }
 
 pub(crate) fn moved_to(version: u8) -> FailureClass {
-    let subject = Subject::Name(name(NAME));
-    FailureClass::SourceMoved(Some(Box::new(ObservationReport { subject, began: None, outcome: content(version) })))
+    moved(content(version), None, true)
 }
 
-pub(crate) fn completion(attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> Command {
-    Command::Complete(Box::new(Completion { attempt, fingerprint, result }))
+/// What an attempt has observed, and what the engine knows of observers.
+pub(crate) fn moved(outcome: ObservationOutcome, last_observation: Option<Seq>, has_observer: bool) -> FailureClass {
+    FailureClass::SourceMoved(Some(Box::new(AttemptObservation { outcome, last_observation, has_observer })))
+}
+
+pub(crate) fn completion(attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> EngineCommand {
+    EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }))
 }
 
 /// Every observation is admitted at once; the rest is as by default.

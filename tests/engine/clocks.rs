@@ -117,7 +117,7 @@ fn deadlines_that_come_all_at_once_are_decided_in_portions() {
     let declare = |name: &Name| Command::Declare(Box::new(versioned(name.as_str(), "nobody", "there")));
     let observe = |name: &Name, version: &str| {
         let seen = ObservationOutcome::Content { state: observed(version), delta: None, missing: None };
-        Command::Observe(ObservationReport { subject: Subject::Name(name.clone()), began: None, outcome: seen })
+        Command::Observe { name: name.clone(), outcome: seen }
     };
     lab.handle.batch(names.iter().map(declare).collect()).unwrap();
     lab.handle.batch(names.iter().map(|name| observe(name, "1")).collect()).unwrap();

@@ -116,10 +116,6 @@ fn case_49_a_ticket_ends_as_done_refused_not_accepted_or_unknown() {
     let refused = lab.handle.submit(Command::Drop { name: name("nobody") }).unwrap().wait();
     assert_eq!(refused, Err(CommandError::Refused(Rejection::UnknownCollection(name("nobody")))));
 
-    let own = Command::Open { software: "me".into() };
-    assert_eq!(lab.handle.submit(own.clone()).map(drop), Err(CommandError::NotForCallers));
-    assert_eq!(lab.handle.batch(vec![own]), Err(CommandError::NotForCallers));
-
     lab.disk.fail_next_barrier(Keep::None);
     let mut ticket = lab.handle.submit(declare("b")).unwrap();
     let unknown = loop {

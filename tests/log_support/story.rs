@@ -71,7 +71,7 @@ impl Teller {
         self.complete(first, &name, Built { rows: Some(60), ..Built::default() });
         let second = self.assign();
         let wanted = self.wanted(&name);
-        self.command(Command::Complete(Box::new(Completion {
+        self.command(EngineCommand::Complete(Box::new(Completion {
             attempt: second,
             fingerprint: wanted,
             result: manifest(objects, second.token, 4_000),
@@ -94,11 +94,7 @@ impl Teller {
         });
         self.declare(&name, |d| d.source = Some(Source::new("lake/elsewhere/").unwrap()));
         let seen = ObservationOutcome::Failed { cause: "lake/elsewhere/ does not exist".into() };
-        self.command(Command::Observe(ObservationReport {
-            subject: Subject::Name(name.clone()),
-            began: None,
-            outcome: seen,
-        }));
+        self.command(Command::Observe { name: name.clone(), outcome: seen });
         // A second one of another kind, which is dropped while it is built.
         let other = Name::new("zone \"x\"/orders").unwrap();
         self.declare(&other, |d| {
@@ -117,7 +113,7 @@ impl Teller {
         let sixth = self.assign();
         let fingerprint = self.wanted(&plain);
         let result = Built { rows: Some(u64::MAX), output: Some("{\"bytes\":3}".into()), ..Built::default() };
-        self.command(Command::Complete(Box::new(Completion { attempt: sixth, fingerprint, result })));
+        self.command(EngineCommand::Complete(Box::new(Completion { attempt: sixth, fingerprint, result })));
         self.a_destination(&plain);
     }
 
@@ -138,9 +134,9 @@ impl Teller {
         let first = |teller: &Teller| teller.state().first_obligation(collection).map(|(_, _, o)| (o.id, o.delivery()));
         let (obligation, delivery) = first(self).unwrap();
         let delivered = DeliveryRef { collection, obligation, delivery };
-        self.command(Command::DeliveryFailed { delivered, message: "503".into() });
+        self.command(EngineCommand::DeliveryFailed { delivered, message: "503".into() });
         while let Some((obligation, delivery)) = first(self) {
-            self.command(Command::Delivered(DeliveryRef { collection, obligation, delivery }));
+            self.command(EngineCommand::Delivered(DeliveryRef { collection, obligation, delivery }));
         }
     }
 
@@ -169,14 +165,18 @@ impl Teller {
         self.reducer.commit(self.at).unwrap();
     }
 
-    fn command(&mut self, command: Command) {
+    fn command<C>(&mut self, command: C)
+    where
+        for<'a> &'a C: Into<Input<'a>>,
+    {
         self.command_by(&command, None);
     }
 
-    fn command_by(&mut self, command: &Command, by: Option<&Arc<By>>) {
+    fn command_by<'a>(&mut self, command: impl Into<Input<'a>>, by: Option<&Arc<By>>) {
+        let input = command.into();
         self.pass(1_001);
         self.reducer.begin(self.at);
-        self.reducer.command_by(command, by).unwrap().unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
+        self.reducer.command_by(input, by).unwrap().unwrap_or_else(|refused| panic!("{input:?}: {refused}"));
         self.commit();
     }
 
@@ -197,11 +197,7 @@ impl Teller {
 
     fn observe(&mut self, name: &Name, observed: SourceState, delta: Delta) {
         let seen = ObservationOutcome::Content { state: observed, delta: Some(delta), missing: None };
-        self.command(Command::Observe(ObservationReport {
-            subject: Subject::Name(name.clone()),
-            began: None,
-            outcome: seen,
-        }));
+        self.command(Command::Observe { name: name.clone(), outcome: seen });
     }
 
     fn assign(&mut self) -> AttemptRef {
@@ -220,11 +216,11 @@ impl Teller {
         let id = self.state().id_of(of).unwrap();
         let wanted = self.state().collection(id).unwrap().wanted_fingerprint();
         let fingerprint = wanted.unwrap_or(Fingerprint([7; 32]));
-        self.command(Command::Complete(Box::new(Completion { attempt, fingerprint, result })));
+        self.command(EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result })));
     }
 
     fn fail(&mut self, attempt: AttemptRef, class: FailureClass, message: &str) {
-        self.command(Command::Fail { attempt, failure: FailureReport { class, message: message.into() } });
+        self.command(EngineCommand::Fail { attempt, failure: FailureReport { class, message: message.into() } });
     }
 }
 

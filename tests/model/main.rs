@@ -39,7 +39,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use met::Met;
 use model::{Small, counterexample};
 use point::Part;
-use properties::{encounters, invariants};
+use properties::{MOVED_UNMEASURED, encounters, invariants};
 
 /// A part, and how many points it has. If a change of the core or of the model is meant, the failed test tells what to
 /// write here; if it is not, a count that changed tells that histories were lost or came to be.
@@ -84,6 +84,10 @@ fn every_history_of_a_small_world() {
         Err(_) => false,
     };
     let mut unmet: BTreeSet<&str> = encounters().iter().map(|property| property.name).collect();
+    if !is_large {
+        // It takes a rebuild, a change and an attempt that notices: three interferences.
+        unmet.remove(MOVED_UNMEASURED);
+    }
     let mut surprises = String::new();
     for &(part, points) in if is_large { &LARGE[..] } else { &FAST[..] } {
         let start = Instant::now();

@@ -44,6 +44,7 @@ pub(crate) enum Met {
     PublishFailed,
     ObservationTooOld,
     Limited,
+    MovedUnmeasured,
 }
 
 /// What was met on one step.
@@ -124,7 +125,7 @@ impl MetSet {
         }
     }
 
-    fn meet_if(&mut self, is_met: bool, met: Met) {
+    pub(crate) fn meet_if(&mut self, is_met: bool, met: Met) {
         if is_met {
             self.meet(met);
         }

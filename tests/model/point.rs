@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
-    AttemptRef, CollectionId, Command, Epoch, Event, Fingerprint, Recorded, Rejection, Seq, Timestamp,
+    AttemptRef, CollectionId, Command, EngineCommand, Epoch, Event, Fingerprint, Input, Recorded, Rejection, Seq,
+    Timestamp,
 };
 use lastword::core::{Collection, Events, State, decide};
 
@@ -150,13 +151,14 @@ impl Point {
     }
 
     /// What a reducer does with a command: decide, fold, and, which is the reason for all this, check.
-    pub(crate) fn say(&mut self, command: &Command) -> Result<Vec<Arc<Recorded>>, Rejection> {
-        let epoch = match command {
-            Command::Open { .. } => Epoch(self.state.epoch().0 + 1),
+    pub(crate) fn say<'a>(&mut self, command: impl Into<Input<'a>>) -> Result<Vec<Arc<Recorded>>, Rejection> {
+        let input = command.into();
+        let epoch = match input {
+            Input::Engine(EngineCommand::Open { .. }) => Epoch(self.state.epoch().0 + 1),
             _ => self.state.epoch(),
         };
         let mut events = Events::new();
-        decide(&self.state, command, self.now, &mut events)?;
+        decide(&self.state, input, self.now, &mut events)?;
         let mut said = Vec::with_capacity(events.as_slice().len());
         for (seq, event) in events.drain() {
             let recorded = Arc::new(Recorded { seq, at: self.now, epoch, by: None, event });
@@ -215,7 +217,7 @@ impl Point {
             Err(error) => self.fail("SameFold", error),
         }
         let deposed = self.state.epoch();
-        let _ = self.say(&Command::Open { software: "model".into() });
+        let _ = self.say(&EngineCommand::Open { software: "model".into() });
         let Some(collection) = self.id(0).or(self.id(1)) else { return };
         let event = Event::CollectionPaused { collection };
         let late = Recorded { seq: self.state.last().next(), at: self.now, epoch: deposed, by: None, event };

@@ -1,6 +1,6 @@
 //! What holds at every point, what holds where the world has come to rest, and what has to be met somewhere.
 
-use lastword::core::vocabulary::{Assign, CollectionId, Command};
+use lastword::core::vocabulary::{Assign, CollectionId, EngineCommand};
 use lastword::core::{CollectionView, Condition, Events, decide};
 use stateright::Property;
 
@@ -8,6 +8,10 @@ use super::met::Met;
 use super::model::Small;
 use super::point::{Broken, Point};
 use super::world::{EMPTY, Heard, WORLDS, duties, kind, lease, version, worker};
+
+/// An encounter that only the large run has.
+pub(crate) const MOVED_UNMEASURED: &str =
+    "an attempt that builds anew cannot measure what is gone, and is not believed";
 
 /// The invariants of design.md that the core decides, by their names there, and those of this model.
 pub(crate) fn invariants() -> Vec<Property<Small>> {
@@ -55,6 +59,7 @@ pub(crate) fn encounters() -> Vec<Property<Small>> {
         Property::sometimes("an attempt is abandoned", |m, _| m.meets(Met::Abandoned)),
         Property::sometimes("an attempt times out", |m, _| m.meets(Met::TimedOut)),
         Property::sometimes("a source moves under an attempt", |m, _| m.meets(Met::Moved)),
+        Property::sometimes(MOVED_UNMEASURED, |m, _| m.meets(Met::MovedUnmeasured)),
         Property::sometimes("a worker is lost", |m, _| m.meets(Met::Lost)),
         Property::sometimes("parked because it failed for good", |m, _| m.meets(Met::ParkedForGood)),
         Property::sometimes("parked because it failed too often", |m, _| m.meets(Met::ParkedOutOfAttempts)),
@@ -104,7 +109,7 @@ impl Point {
         }
         let Some(collection) = first else { return Ok(()) };
         let assign = Assign { worker: worker(0), collection, lease: lease(0), duties: duties(0) };
-        match decide(&self.state, &Command::Assign(assign), self.now, &mut Events::new()) {
+        match decide(&self.state, &EngineCommand::Assign(assign), self.now, &mut Events::new()) {
             Ok(()) => Ok(()),
             Err(refused) => broken("NothingWaitsSilently", format!("the first of the queue blocks it: {refused}")),
         }

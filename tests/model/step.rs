@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use lastword::core::vocabulary::{
-    Assign, AttemptRef, Built, Command, Completion, Deadline, Declaration, DeliveryKind, DeliveryRef, FailureClass,
-    FailureReport, Fingerprint, ObservationOutcome, ObservationReport, Subject,
+    Assign, AttemptObservation, AttemptRef, Built, Command, Completion, Deadline, Declaration, DeliveryKind,
+    DeliveryRef, EngineCommand, FailureClass, FailureReport, Fingerprint, Input, ObservationOutcome, ObservationReport,
 };
 
 use super::act::{Act, Tried};
@@ -39,7 +39,7 @@ impl Point {
             }
             Act::Stop(Tried(attempt)) | Act::HandBack(Tried(attempt)) => {
                 self.voices.retain(|voice| voice.attempt != attempt);
-                self.must(&Command::Stopped { attempt })
+                self.must(&EngineCommand::Stopped { attempt })
             }
             Act::Publish(collection) => self.publish(collection, true),
             Act::FailPublish(collection) => self.publish(collection, false),
@@ -54,8 +54,7 @@ impl Point {
             }
             Act::FailLook(collection) => {
                 let seen = ObservationOutcome::Failed { cause: "gone".into() };
-                let subject = Subject::Name(name(collection).clone());
-                self.must(&Command::Observe(ObservationReport { subject, began: None, outcome: seen }))
+                self.must(&Command::Observe { name: name(collection).clone(), outcome: seen })
             }
             Act::Respec(collection) => self.change(collection, |said| said.spec = 1 - said.spec),
             Act::Resource(collection) => self.change(collection, |said| said.source = 1 - said.source),
@@ -79,7 +78,7 @@ impl Point {
             Act::FailTransient(Tried(attempt)) => self.fail_attempt(attempt, FailureClass::Transient),
             Act::FailForGood(Tried(attempt)) => self.fail_attempt(attempt, FailureClass::Permanent),
             Act::FailMoved(Tried(attempt)) => self.move_under(attempt),
-            Act::LoseLease(Tried(attempt)) => self.must(&Command::Lost { attempt }),
+            Act::LoseLease(Tried(attempt)) => self.must(&EngineCommand::Lost { attempt }),
             Act::Crash => {
                 // What runs in a process of its own lives on, and so does what is owed.
                 self.voices.retain(|voice| voice.worker == LEASED);
@@ -91,9 +90,10 @@ impl Point {
     }
 
     /// Says what cannot be refused.
-    fn must(&mut self, command: &Command) -> bool {
-        if let Err(refused) = self.say(command) {
-            self.fail("NothingWaitsSilently", format_args!("{command:?} is refused: {refused}"));
+    fn must<'a>(&mut self, command: impl Into<Input<'a>>) -> bool {
+        let input = command.into();
+        if let Err(refused) = self.say(input) {
+            self.fail("NothingWaitsSilently", format_args!("{input:?} is refused: {refused}"));
         }
         true
     }
@@ -107,9 +107,8 @@ impl Point {
 
     fn tell(&mut self, collection: usize) -> bool {
         let Some(look) = self.ends[collection].look.take() else { return false };
-        let (subject, began) = (Subject::Id(look.of), Some(look.began));
-        let seen = seen(look.version);
-        match self.say(&Command::Observe(ObservationReport { subject, began, outcome: seen })) {
+        let report = ObservationReport { collection: look.of, began: look.began, outcome: seen(look.version) };
+        match self.say(&EngineCommand::Observe(report)) {
             Err(_) => self.just.meet(Met::ObservationTooOld),
             Ok(_) if look.began < self.ends[collection].heard_at => {
                 self.fail("LatestNotLost", "a look that is older than the last word is believed");
@@ -126,7 +125,7 @@ impl Point {
     fn assign(&mut self, by: usize, index: usize) -> bool {
         let Some(collection) = self.id(index) else { return false };
         let assign = Assign { worker: worker(by), collection, lease: lease(by), duties: duties(index) };
-        self.must(&Command::Assign(assign));
+        self.must(&EngineCommand::Assign(assign));
         let Some(running) = self.collection(index).and_then(|collection| collection.status.running()) else {
             self.fail("NothingWaitsSilently", "a task that can start does not");
             return true;
@@ -139,12 +138,12 @@ impl Point {
     fn complete(&mut self, attempt: AttemptRef, fingerprint: Fingerprint) -> bool {
         let result = Built { output: None, rows: Some(1), ..Built::default() };
         self.voices.iter_mut().filter(|voice| voice.attempt == attempt).for_each(|voice| voice.has_spoken = true);
-        self.must(&Command::Complete(Completion { attempt, fingerprint, result }.into()))
+        self.must(&EngineCommand::Complete(Completion { attempt, fingerprint, result }.into()))
     }
 
     fn fail_attempt(&mut self, attempt: AttemptRef, class: FailureClass) -> bool {
         self.voices.retain(|voice| voice.attempt != attempt);
-        self.must(&Command::Fail { attempt, failure: FailureReport { class, message: "no luck".into() } })
+        self.must(&EngineCommand::Fail { attempt, failure: FailureReport { class, message: "no luck".into() } })
     }
 
     /// The worker says what it found instead, if it is something else than was heard.
@@ -159,11 +158,15 @@ impl Point {
         let is_last = own.said == heard.said;
         let known = if is_last { heard } else { own };
         let found = version(own.said.source, self.ends[collection].content);
+        // Every look of the model finds something new, which is newer inputs: of no look more is to be known than that.
         let news = (known.version != Some(found)).then(|| {
-            let subject = Subject::Name(name(collection).clone());
-            Box::new(ObservationReport { subject, began: None, outcome: seen(found) })
+            let outcome = seen(found);
+            Box::new(AttemptObservation { outcome, last_observation: None, has_observer: true })
         });
-        if news.is_some() && is_last {
+        let is_newest = is_last && self.ends[collection].heard_at <= attempt.token.seq;
+        let is_unmeasured = self.builds_anew(collection);
+        self.just.meet_if(news.is_some() && is_newest && is_unmeasured, Met::MovedUnmeasured);
+        if news.is_some() && is_newest && !is_unmeasured {
             // It is believed, whatever becomes of it.
             self.ends[collection].heard = Some(Heard { version: Some(found), ..heard });
             self.ends[collection].heard_at = self.state.last().next();
@@ -171,13 +174,19 @@ impl Point {
         self.fail_attempt(attempt, FailureClass::SourceMoved(news))
     }
 
+    /// Its task builds anew what is applied, of which it is told nothing: it cannot say what of it is gone.
+    fn builds_anew(&self, index: usize) -> bool {
+        let collection = self.collection(index).filter(|collection| collection.applied.is_some());
+        collection.and_then(|collection| collection.status.live()).is_some_and(|task| task.rebuild)
+    }
+
     fn publish(&mut self, index: usize, well: bool) -> bool {
         let (Some(collection), Some(owed)) = (self.id(index), self.publication(index)) else { return false };
         let delivered = DeliveryRef { collection, obligation: owed.id, delivery: DeliveryKind::Publish };
         self.must(&if well {
-            Command::Delivered(delivered)
+            EngineCommand::Delivered(delivered)
         } else {
-            Command::DeliveryFailed { delivered, message: "down".into() }
+            EngineCommand::DeliveryFailed { delivered, message: "down".into() }
         })
     }
 
@@ -186,7 +195,7 @@ impl Point {
         if matches!(deadline, Deadline::Settled(_)) {
             self.just.meet(Met::Settled);
         }
-        self.must(&Command::Due(deadline))
+        self.must(&EngineCommand::Due(deadline))
     }
 
     fn change(&mut self, collection: usize, change: impl Fn(&mut Said)) -> bool {

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    AttemptTimeout, Coalesce, Command, Content, Declaration, Duties, EmptySource, Epoch, Fingerprint, Grace, Inputs,
-    Kind, Limits, Name, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy, Recorded, Resync, Retry, Source,
-    SourceState, Spec, Timestamp, Version, WorkerName,
+    AttemptTimeout, Coalesce, Command, Content, Declaration, Duties, EmptySource, EngineCommand, Epoch, Fingerprint,
+    Grace, Input, Inputs, Kind, Limits, Name, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy, Recorded,
+    Resync, Retry, Source, SourceState, Spec, Timestamp, Version, WorkerName,
 };
 use lastword::core::{Events, State, decide};
 
@@ -108,7 +108,7 @@ impl Origin {
         let mut origin = Origin { state: State::new(), log: Log::default(), now };
         // So that sequence numbers have their own range.
         for epoch in 1..SEQS.start {
-            origin.say(&Command::Open { software: "model".into() }, Epoch(EPOCHS.start + epoch));
+            origin.say(&EngineCommand::Open { software: "model".into() }, Epoch(EPOCHS.start + epoch));
         }
         let epoch = origin.state.epoch();
         let limits = Limits { total: world.total, kinds: BTreeMap::new(), prefixes: BTreeMap::new() };
@@ -119,7 +119,7 @@ impl Origin {
         origin
     }
 
-    fn say(&mut self, command: &Command, epoch: Epoch) {
+    fn say<'a>(&mut self, command: impl Into<Input<'a>>, epoch: Epoch) {
         let mut events = Events::new();
         decide(&self.state, command, self.now, &mut events).unwrap();
         for (seq, event) in events.drain() {

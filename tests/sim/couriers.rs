@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, DeliveryRef, Epoch, Event, ObjectHash, Recorded, Seq, Token,
+    Built, CollectionId, DeliveryRef, EngineCommand, Epoch, Event, ObjectHash, Recorded, Seq, Token,
 };
 use lastword::core::{Applied, DiscardSet, OutboxItem};
 use lastword::external::{self, BuildError, Discard, Segment, SegmentBuilder, SegmentId, SegmentJob, VerifyError};
@@ -221,12 +221,15 @@ impl Sim {
             self.destination.in_flight.remove(&delivered.collection);
         }
         let message = "the destination did not answer".into();
-        let command =
-            if fails { Command::DeliveryFailed { delivered, message } } else { Command::Delivered(delivered) };
+        let command = if fails {
+            EngineCommand::DeliveryFailed { delivered, message }
+        } else {
+            EngineCommand::Delivered(delivered)
+        };
         self.say(command.clone());
         if self.dice.chance(self.weather.twice) {
             let late = self.dice.millis(0, 5_000);
-            self.after(late, Happening::Says(Box::new(command)));
+            self.after(late, Happening::Says(Box::new(command.into())));
         }
     }
 
@@ -246,7 +249,7 @@ impl Sim {
         let (commit, manifest) = (applied.seq, applied.result.manifest);
         let drifted = !self.is_calm && self.dice.chance(200);
         if drifted || manifest.is_some_and(|root| self.has_drifted(root)) {
-            self.say(Command::Drifted { collection: id, commit, message: "it is gone".into() });
+            self.say(EngineCommand::Drifted { collection: id, commit, message: "it is gone".into() });
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lastword::core::vocabulary::{
-    Built, Command, Completion, Content, Delta, FailureClass, ObservationOutcome, PathSetRef, SegmentCounts,
+    Built, Completion, Content, Delta, EngineCommand, FailureClass, ObservationOutcome, PathSetRef, SegmentCounts,
     SourceState, Version,
 };
 use lastword::external::{
@@ -22,7 +22,7 @@ use super::workers::Job;
 
 impl Sim {
     /// Builds a collection of files, as the worker of external collections does.
-    pub(crate) fn build(&mut self, job: &Job) -> Command {
+    pub(crate) fn build(&mut self, job: &Job) -> EngineCommand {
         let (text, token) = (job.inputs.source.as_str().to_owned(), job.attempt.token);
         let source = SourceUri::parse(&text).unwrap().resolve("".as_ref()).unwrap();
         let spec = ExternalSpec::parse(job.inputs.spec.as_str()).unwrap();
@@ -73,13 +73,13 @@ impl Sim {
                     Built { manifest: Some(outcome.manifest), segments, rows: Some(outcome.rows), output: None };
                 self.assert_taken_over(&result, job);
                 let (attempt, fingerprint) = (job.attempt, job.fingerprint);
-                Command::Complete(Box::new(Completion { attempt, fingerprint, result }))
+                EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }))
             }
             Err(BuildError::Moved { scan: look }) => {
                 let seen = self.store(&look, Some(&known));
                 self.moved(job, seen)
             }
-            Err(BuildError::Interrupted) => Command::Stopped { attempt: job.attempt },
+            Err(BuildError::Interrupted) => EngineCommand::Stopped { attempt: job.attempt },
             Err(BuildError::Transient(text)) => self.fails(job, FailureClass::Transient, &text),
             Err(BuildError::Permanent(text)) => {
                 assert!(!text.contains("a bug"), "{text}");

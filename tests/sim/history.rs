@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::State;
-use lastword::core::vocabulary::{Command, Event, Seq};
+use lastword::core::vocabulary::{EngineCommand, Event, Seq};
 use lastword::log::{Frame, Log, LogError, Position, Start};
 use lastword::replay::{self, ReplayError, Until};
 use lastword::snapshot::{Limit, SNAPSHOT_HEADER_LENGTH, SnapshotHeader, fold_until};
 
-use super::queue::Happening;
+use super::queue::{Happening, Told};
 use super::sim::Sim;
 use super::weather::Weather;
 
@@ -204,8 +204,7 @@ impl Sim {
         self.copies.is_restored = true;
         // What was seen is said with the event at which the look began, and that is one of the log that is lost. Looks are
         // threads of a process, and no process of that log is left.
-        let is_of_a_look =
-            |happening: &Happening| matches!(happening, Happening::Says(said) if matches!(**said, Command::Observe(_)));
+        let is_of_a_look = |happening: &Happening| matches!(happening, Happening::Says(said) if matches!(**said, Told::Engine(EngineCommand::Observe(_))));
         self.queue.retain(|_, happening| !is_of_a_look(happening));
         self.clock.set_right();
         self.copies.snapshots.clear();

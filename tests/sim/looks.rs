@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    CollectionId, Command, Event, ObservationOutcome, ObservationReport, PathSetRef, Recorded, Seq, SourceState,
-    Subject, Version,
+    CollectionId, EngineCommand, Event, FailReason, ObservationOutcome, ObservationReport, PathSetRef, Recorded, Seq,
+    SourceState, Version,
 };
 use lastword::objects::{Objects, tree};
 use lastword::worker::{ObserveRequest, Worker};
@@ -102,11 +102,11 @@ impl Sim {
         }
         let (seen, observe_again) = seen.unwrap_or_else(|| self.look(id));
         let failed = matches!(seen, ObservationOutcome::Failed { .. });
-        let observation = ObservationReport { subject: Subject::Id(id), began: Some(began), outcome: seen };
-        let accepted = self.say(Command::Observe(observation.clone()));
+        let command = EngineCommand::Observe(ObservationReport { collection: id, began, outcome: seen });
+        let accepted = self.say(command.clone());
         if self.dice.chance(self.weather.twice) {
             let late = self.dice.millis(0, 10_000);
-            self.after(late, Happening::Says(Box::new(Command::Observe(observation))));
+            self.after(late, Happening::Says(Box::new(command.into())));
         }
         let entry = self.looks.of.entry(id).or_default();
         entry.is_busy = false;
@@ -123,9 +123,9 @@ impl Sim {
         }
     }
 
-    /// What a look that began at `seq` or later has said counts more than what a worker saw before.
-    pub(crate) fn looked_since(&self, id: CollectionId, seq: Seq) -> bool {
-        self.looks.of.get(&id).and_then(|entry| entry.began).is_some_and(|began| began >= seq)
+    /// Where the last accepted look began, as far as this process knows.
+    pub(crate) fn last_look(&self, id: CollectionId) -> Option<Seq> {
+        self.looks.of.get(&id).and_then(|entry| entry.began)
     }
 
     /// What a source that is a number holds now.
@@ -165,6 +165,24 @@ impl Sim {
                 (seen, observation.observe_again)
             }
             Err(error) => (ObservationOutcome::Failed { cause: error.0.into() }, None),
+        }
+    }
+
+    /// The source moved under an attempt, and the same frame says nothing of what it holds: the engine looks.
+    pub(crate) fn look_after_moves(&mut self, frame: &[Recorded]) {
+        for (index, recorded) in frame.iter().enumerate() {
+            let Event::AttemptFailed { collection: id, reason: FailReason::SourceMoved, .. } = recorded.event else {
+                continue;
+            };
+            let is_observed = |later: &Recorded| {
+                matches!(later.event,
+                    Event::SourceObserved { collection, .. }
+                    | Event::CollectionHeld { collection, .. }
+                    | Event::ObservationFailed { collection, .. } if collection == id)
+            };
+            if !frame[index..].iter().any(is_observed) {
+                self.ask_for_look(id);
+            }
         }
     }
 

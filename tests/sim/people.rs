@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    AttemptTimeout, Coalesce, CollectionId, Command, Declaration, EmptySource, Fingerprint, Grace, Kind, Limits, Name,
-    OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec,
+    AttemptTimeout, Coalesce, CollectionId, Command, Declaration, EmptySource, EngineCommand, Fingerprint, Grace, Kind,
+    Limits, Name, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec,
 };
 use lastword::core::{CollectionView, Pending};
 
@@ -30,7 +30,7 @@ impl Sim {
         for n in 0..self.weather.collections {
             let at = Duration::from_millis(self.dice.below(storm / 4));
             let command = self.declaration_of(n, true);
-            self.after(at, Happening::Says(Box::new(command)));
+            self.after(at, Happening::Says(Box::new(command.into())));
         }
         for _ in 0..actions {
             let at = Duration::from_millis(self.dice.below(storm));
@@ -149,7 +149,7 @@ impl Sim {
         self.say(command.clone());
         if self.dice.chance(self.weather.twice) {
             let late = self.dice.millis(0, 20_000);
-            self.after(late, Happening::Says(Box::new(command)));
+            self.after(late, Happening::Says(Box::new(command.into())));
         }
     }
 
@@ -179,7 +179,7 @@ impl Sim {
         let Some(id) = self.state().id_of(name) else { return };
         let applied = self.collection(id).and_then(|collection| collection.applied.as_ref()).map(|applied| applied.seq);
         let commit = self.dice.pick(&[applied.unwrap_or(Seq(1)), Seq(1)]);
-        self.say(Command::Drifted { collection: id, commit, message: "gone".into() });
+        self.say(EngineCommand::Drifted { collection: id, commit, message: "gone".into() });
     }
 
     /// A source changes, and mostly somebody says so.

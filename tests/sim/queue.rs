@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{AttemptRef, CollectionId, Command, DeliveryRef, ObservationOutcome, Seq, Token};
+use lastword::core::vocabulary::{
+    AttemptRef, CollectionId, Command, DeliveryRef, EngineCommand, Input, ObservationOutcome, Seq, Token,
+};
 
 /// Something that happens at a moment of its own.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ pub(crate) enum Happening {
     /// The worker of an attempt has noticed that it was told to stop.
     Stops(Token),
     /// Somebody says a thing (again), whether it still matters or not.
-    Says(Box<Command>),
+    Says(Box<Told>),
     /// The lease of an attempt runs out.
     LeaseOut(AttemptRef),
     /// A courier comes back.
@@ -36,6 +38,34 @@ pub(crate) enum Happening {
     Snapshot,
     /// A prefix of the log is to go.
     Compact,
+}
+
+/// A command of either kind, to be kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    Caller(Command),
+    Engine(EngineCommand),
+}
+
+impl Told {
+    pub(crate) fn input(&self) -> Input<'_> {
+        match self {
+            Told::Caller(command) => command.into(),
+            Told::Engine(command) => command.into(),
+        }
+    }
+}
+
+impl From<Command> for Told {
+    fn from(command: Command) -> Told {
+        Told::Caller(command)
+    }
+}
+
+impl From<EngineCommand> for Told {
+    fn from(command: EngineCommand) -> Told {
+        Told::Engine(command)
+    }
 }
 
 /// What will happen.

@@ -8,7 +8,7 @@ use lastword::core::{Condition, Parking};
 use lastword::log::Keep;
 use lastword::replay;
 
-use super::queue::Happening;
+use super::queue::{Happening, Told};
 use super::sim::Sim;
 use super::weather::Weather;
 use super::witness::{Content, InputsSeen};
@@ -40,7 +40,7 @@ impl Sim {
         self.weather.twice = 0;
         self.queue.retain(|_, happening| match happening {
             // Persons have said everything; workers, looks and couriers may still be late.
-            Happening::Says(command) => command.name().is_none() && !matches!(**command, Command::Limit(_)),
+            Happening::Says(command) => matches!(**command, Told::Engine(_)),
             happening => !matches!(happening, Happening::Snapshot | Happening::Compact | Happening::Rewrite(_)),
         });
         self.numbers.iter_mut().for_each(|number| number.trouble = None);

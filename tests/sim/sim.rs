@@ -19,7 +19,7 @@ use super::disk::{Disk, Fault};
 use super::history::Copies;
 use super::lake::Lake;
 use super::looks::{Looks, sets_of_numbers};
-use super::queue::{Happening, Queue};
+use super::queue::{Happening, Queue, Told};
 use super::weather::Weather;
 use super::witness::Witness;
 use super::workers::Workers;
@@ -52,7 +52,7 @@ pub(crate) struct Sim {
     pub(crate) destination: Destination,
     pub(crate) witness: Witness,
     /// What was said in this batch, and whether it was accepted.
-    said: Vec<(Command, bool)>,
+    said: Vec<(Told, bool)>,
     /// The last frame that a process was told is durable.
     acknowledged: Position,
     /// Nothing goes wrong any more.
@@ -142,8 +142,9 @@ impl Sim {
     }
 
     /// Says something to the reducer, in this batch; says whether it was accepted.
-    pub(crate) fn say(&mut self, command: Command) -> bool {
-        let verdict = self.writer().command(&command);
+    pub(crate) fn say(&mut self, command: impl Into<Told>) -> bool {
+        let command = command.into();
+        let verdict = self.writer().command(command.input());
         let verdict = verdict.unwrap_or_else(|error| panic!("{error} after {command:?}"));
         self.trace(|| format!("{command:?} -> {}", verdict.as_ref().map_or_else(ToString::to_string, |_| "ok".into())));
         self.said.push((command, verdict.is_ok()));
@@ -284,6 +285,7 @@ impl Sim {
         for event in &committed.events {
             self.follow(event);
         }
+        self.look_after_moves(&committed.events);
     }
 
     /// What a durable event means for workers, looks and destinations.
@@ -392,9 +394,10 @@ impl Sim {
     }
 
     /// What was acknowledged is what the log says: the last word of each collection that was spoken of.
-    fn check_said(&self, said: &[(Command, bool)]) {
+    fn check_said(&self, said: &[(Told, bool)]) {
         let mut spoken: BTreeSet<&Name> = BTreeSet::new();
         for (command, accepted) in said.iter().rev() {
+            let Told::Caller(command) = command else { continue };
             let Some(name) = command.name().filter(|_| *accepted) else { continue };
             let decides = matches!(command, Command::Declare(_) | Command::Drop { .. });
             let is_last = decides && spoken.insert(name);

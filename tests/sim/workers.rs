@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use lastword::core::Applied;
 use lastword::core::vocabulary::{
-    AttemptRef, Built, CollectionId, Command, Completion, Content, Duties, EndReason, Event, FailureClass,
-    FailureReport, Fingerprint, Inputs, Kind, Name, ObservationOutcome, ObservationReport, Recorded, Stopping, Subject,
-    Token, WorkerName,
+    AttemptObservation, AttemptRef, Built, CollectionId, Completion, Content, Duties, EndReason, EngineCommand, Event,
+    FailureClass, FailureReport, Fingerprint, Inputs, Kind, Name, ObservationOutcome, Recorded, Stopping, Token,
+    WorkerName,
 };
 use lastword::external::Segment;
 
@@ -232,8 +232,8 @@ impl Sim {
     pub(crate) fn stops(&mut self, token: Token) {
         let Some(job) = self.workers.jobs.remove(&token) else { return };
         self.workers.let_go(token);
-        self.say(Command::Stopped { attempt: job.attempt });
-        self.echo(&Command::Stopped { attempt: job.attempt });
+        self.say(EngineCommand::Stopped { attempt: job.attempt });
+        self.echo(&EngineCommand::Stopped { attempt: job.attempt });
     }
 
     /// A worker is through, whether anybody still waits for it or not.
@@ -250,28 +250,28 @@ impl Sim {
     }
 
     /// Some say it again.
-    fn echo(&mut self, command: &Command) {
+    fn echo(&mut self, command: &EngineCommand) {
         while self.dice.chance(self.weather.twice) {
             let late = self.dice.millis(0, 60_000);
-            self.after(late, Happening::Says(Box::new(command.clone())));
+            self.after(late, Happening::Says(Box::new(command.clone().into())));
         }
     }
 
-    fn outcome(&mut self, job: &Job) -> Command {
+    fn outcome(&mut self, job: &Job) -> EngineCommand {
         let attempt = job.attempt;
         let fail = |class, message: &str| {
             let failure = FailureReport { class, message: message.into() };
-            Command::Fail { attempt, failure }
+            EngineCommand::Fail { attempt, failure }
         };
         match job.habit {
             Habit::Fails => fail(FailureClass::Transient, "no luck"),
             Habit::FailsForGood => fail(FailureClass::Permanent, "never"),
             Habit::Panics => fail(FailureClass::Panicked, "out of bounds"),
             Habit::Moved => fail(FailureClass::SourceMoved(None), "moved"),
-            Habit::GivesUp | Habit::Silent => Command::Stopped { attempt },
+            Habit::GivesUp | Habit::Silent => EngineCommand::Stopped { attempt },
             Habit::Confused => {
                 let fingerprint = Fingerprint([7; 32]);
-                Command::Complete(Box::new(Completion { attempt, fingerprint, result: Built::default() }))
+                EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result: Built::default() }))
             }
             Habit::Honest if Sim::is_files(&job.kind) => self.build(job),
             Habit::Honest => self.count(job),
@@ -279,7 +279,7 @@ impl Sim {
     }
 
     /// Builds from a number: it has to be the one that is wanted, at the beginning and at the end.
-    fn count(&mut self, job: &Job) -> Command {
+    fn count(&mut self, job: &Job) -> EngineCommand {
         let AttemptRef { collection, token, .. } = job.attempt;
         let now = self.see_number(job.inputs.source.as_str());
         let content = match (&job.inputs.content, &now, &job.read) {
@@ -294,34 +294,26 @@ impl Sim {
         };
         let output = Some(format!("{token} {content} {collection}").into());
         let result = Built { output, ..Built::default() };
-        Command::Complete(Box::new(Completion { attempt: job.attempt, fingerprint: job.fingerprint, result }))
+        EngineCommand::Complete(Box::new(Completion { attempt: job.attempt, fingerprint: job.fingerprint, result }))
     }
 
-    pub(crate) fn fails(&mut self, job: &Job, class: FailureClass, message: &str) -> Command {
-        Command::Fail { attempt: job.attempt, failure: FailureReport { class, message: message.into() } }
+    pub(crate) fn fails(&mut self, job: &Job, class: FailureClass, message: &str) -> EngineCommand {
+        EngineCommand::Fail { attempt: job.attempt, failure: FailureReport { class, message: message.into() } }
     }
 
-    /// The source is not what is wanted: as the engine reports it, which knows of later looks.
-    pub(crate) fn moved(&mut self, job: &Job, seen: ObservationOutcome) -> Command {
-        let AttemptRef { collection, token, .. } = job.attempt;
-        let observation = if self.looked_since(collection, token.seq) {
-            self.ask_for_look(collection);
-            None
-        } else {
-            Some(Box::new(ObservationReport {
-                subject: Subject::Id(collection),
-                began: Some(token.seq),
-                outcome: seen,
-            }))
-        };
-        self.fails(job, FailureClass::SourceMoved(observation), "the source changed while it was read")
+    /// The source is not what is wanted: as the engine reports it, with what it knows of looks.
+    pub(crate) fn moved(&mut self, job: &Job, outcome: ObservationOutcome) -> EngineCommand {
+        let last_observation = self.last_look(job.attempt.collection);
+        let observation = AttemptObservation { outcome, last_observation, has_observer: true };
+        let class = FailureClass::SourceMoved(Some(Box::new(observation)));
+        self.fails(job, class, "the source changed while it was read")
     }
 
     /// The lease of a worker that says nothing has run out.
     pub(crate) fn lease_out(&mut self, attempt: AttemptRef) {
         let speaks = self.workers.jobs.get(&attempt.token).is_some_and(|job| job.habit != Habit::Silent);
         if !speaks {
-            self.say(Command::Lost { attempt });
+            self.say(EngineCommand::Lost { attempt });
         }
     }
 
@@ -337,9 +329,9 @@ impl Sim {
             if self.dice.chance(self.weather.twice) {
                 // What it had on its lips is heard all the same.
                 let (attempt, fingerprint, result) = (job.attempt, job.fingerprint, Built::default());
-                let completion = Command::Complete(Box::new(Completion { attempt, fingerprint, result }));
+                let completion = EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }));
                 let late = self.dice.millis(0, 60_000);
-                self.after(late, Happening::Says(Box::new(completion)));
+                self.after(late, Happening::Says(Box::new(completion.into())));
             }
         }
     }

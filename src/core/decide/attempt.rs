@@ -9,8 +9,8 @@ use crate::core::collection::{Applied, Collection};
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
-    Assign, AttemptRef, Built, Completion, EndReason, Event, FailReason, FailureClass, FailureReport, FieldError,
-    ParkCause, RejectReason, Rejection, TaskId, Timestamp,
+    Assign, AttemptObservation, AttemptRef, Built, Completion, EndReason, Event, FailReason, FailureClass,
+    FailureReport, FieldError, ObservationOutcome, ParkCause, RejectReason, Rejection, TaskId, Timestamp,
 };
 
 pub(super) fn assign(state: &State, assign: &Assign, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
@@ -119,10 +119,7 @@ pub(super) fn fail(
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
             let context = context.moved(retry_at);
-            match observation
-                .as_ref()
-                .filter(|seen| speaks_of_latest(collection) && check_observation(collection, seen).is_ok())
-            {
+            match observation.as_deref().filter(|observation| is_believed(collection, running, attempt, observation)) {
                 Some(observation) => decide_observation(&context, &observation.outcome, events),
                 // What waited for the end of the task need not wait for what can no longer be built.
                 None => context.admit_waiting(events),
@@ -132,11 +129,39 @@ pub(super) fn fail(
     Ok(())
 }
 
-/// Whether what an attempt sees of its source says anything of the last word: not if source or spec were declared anew,
-/// and that waits for the end of its task. It looked where the word before had sent it.
-fn speaks_of_latest(collection: &Collection) -> bool {
-    let looked_at = collection.wanted.as_ref().map(|wanted| (&wanted.inputs.source, &wanted.inputs.spec));
-    looked_at == Some((&collection.latest.source, &collection.latest.spec))
+/// Whether what an attempt observed counts. It does not if
+/// * source or spec were declared anew, and that waits for the end of the task: the attempt observed something else;
+/// * newer inputs were accepted since the attempt began;
+/// * a later observation was accepted, even if it found nothing new and left no event;
+/// * it may be a loss that is not measured, while an observer can measure it.
+///
+/// An attempt whose observation does not count has failed as moved, with nothing observed. The engine asks for an
+/// observation whenever an `attempt_failed` of `source_moved` is followed by no `source_observed`, `collection_held` or
+/// `observation_failed` of its collection in the same frame: what the source holds now is not known then.
+fn is_believed(
+    collection: &Collection,
+    running: &Running,
+    attempt: AttemptRef,
+    observation: &AttemptObservation,
+) -> bool {
+    let began = attempt.token.seq;
+    observes_latest(collection)
+        && check_observation(collection, began, &observation.outcome).is_ok()
+        && observation.last_observation.is_none_or(|last| last < began)
+        && !is_unmeasured(collection, running, observation)
+}
+
+/// Whether the attempt observed what the latest inputs name.
+fn observes_latest(collection: &Collection) -> bool {
+    let observed = collection.wanted.as_ref().map(|wanted| (&wanted.inputs.source, &wanted.inputs.spec));
+    observed == Some((&collection.latest.source, &collection.latest.spec))
+}
+
+/// Whether the attempt was told nothing of what is applied, because it builds anew, and so cannot say how much of it is
+/// missing, while an observer can: what may be a loss must not be admitted unmeasured.
+fn is_unmeasured(collection: &Collection, running: &Running, observation: &AttemptObservation) -> bool {
+    let is_measured = !matches!(observation.outcome, ObservationOutcome::Content { missing: None, .. });
+    observation.has_observer && !is_measured && running.task.rebuild && collection.applied.is_some()
 }
 
 /// The worker let go of its attempt without a result. If the attempt is still the live one, it is handed back and

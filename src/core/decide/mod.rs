@@ -15,7 +15,7 @@ mod steer;
 
 use super::collection::Collection;
 use super::state::State;
-use super::vocabulary::{CollectionId, Command, Event, Name, Rejection, Seq, Timestamp};
+use super::vocabulary::{CollectionId, Command, EngineCommand, Event, Input, Name, Rejection, Seq, Timestamp};
 
 /// The events that one command leads to, numbered as they will stand in the log. The buffer is reused.
 #[derive(Debug, Default)]
@@ -60,16 +60,31 @@ impl Events {
     }
 }
 
-/// Decides what `command` leads to at the time `at`. No event means that nothing changes.
+/// Decides what `input` leads to at the time `at`. No event means that nothing changes.
 ///
 /// # Errors
-/// Why the command is refused; `events` is then empty.
-pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+/// Why it is refused; `events` is then empty.
+pub fn decide<'a>(
+    state: &State,
+    input: impl Into<Input<'a>>,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
     events.begin(state.last().next());
-    let verdict = match command {
-        Command::Open { software } => open::open(state, software, at, events),
+    let decided = match input.into() {
+        Input::Caller(command) => decide_command(state, command, at, events),
+        Input::Engine(command) => decide_engine_command(state, command, at, events),
+    };
+    if decided.is_err() {
+        events.list.clear();
+    }
+    decided
+}
+
+fn decide_command(state: &State, command: &Command, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+    match command {
         Command::Declare(declaration) => declare::declare(state, declaration, at, events),
-        Command::Observe(observation) => observe::observe(state, observation, at, events),
+        Command::Observe { name, outcome } => observe::observe_by_name(state, name, outcome, at, events),
         Command::Refresh { name, force, seen } => steer::refresh(state, name, *force, *seen, at, events),
         Command::Cancel { name, task } => steer::cancel(state, name, *task, at, events),
         Command::Pause { name } => steer::pause(state, name, events),
@@ -77,22 +92,30 @@ pub fn decide(state: &State, command: &Command, at: Timestamp, events: &mut Even
         Command::Confirm { name, fingerprint } => steer::confirm(state, name, *fingerprint, at, events),
         Command::Drop { name } => steer::drop_collection(state, name, at, events),
         Command::Limit(limits) => steer::limit(state, limits, events),
-        Command::Assign(assign) => attempt::assign(state, assign, at, events),
-        Command::Complete(completion) => attempt::complete(state, completion, at, events),
-        Command::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
-        Command::Stopped { attempt } => attempt::stopped(state, *attempt, events),
-        Command::Lost { attempt } => attempt::silent(state, *attempt, at, events),
-        Command::Delivered(delivered) => deliver::delivered(state, *delivered, events),
-        Command::DeliveryFailed { delivered, message } => deliver::failed(state, *delivered, message, at, events),
-        Command::Drifted { collection, commit, message } => {
+    }
+}
+
+fn decide_engine_command(
+    state: &State,
+    command: &EngineCommand,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    match command {
+        EngineCommand::Open { software } => open::open(state, software, at, events),
+        EngineCommand::Observe(report) => observe::observe(state, report, at, events),
+        EngineCommand::Assign(assign) => attempt::assign(state, assign, at, events),
+        EngineCommand::Complete(completion) => attempt::complete(state, completion, at, events),
+        EngineCommand::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
+        EngineCommand::Stopped { attempt } => attempt::stopped(state, *attempt, events),
+        EngineCommand::Lost { attempt } => attempt::silent(state, *attempt, at, events),
+        EngineCommand::Delivered(delivered) => deliver::delivered(state, *delivered, events),
+        EngineCommand::DeliveryFailed { delivered, message } => deliver::failed(state, *delivered, message, at, events),
+        EngineCommand::Drifted { collection, commit, message } => {
             deliver::drifted(state, *collection, *commit, message, at, events)
         }
-        Command::Due(deadline) => due::due(state, *deadline, at, events),
-    };
-    if verdict.is_err() {
-        events.list.clear();
+        EngineCommand::Due(deadline) => due::due(state, *deadline, at, events),
     }
-    verdict
 }
 
 /// The collection that a command names.

@@ -1,4 +1,4 @@
-//! `Observe`: what a source was seen to hold. An unchanged look is no event.
+//! `Observe`: what a source was observed to hold. An observation that finds nothing new leaves no event.
 
 use std::sync::Arc;
 
@@ -7,38 +7,54 @@ use super::{Events, clip, named};
 use crate::core::collection::{Applied, Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, ObservationOutcome, ObservationReport,
-    Rejection, Seq, SourceState, Subject, Timestamp,
+    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Name, ObservationOutcome,
+    ObservationReport, Rejection, Seq, SourceState, Timestamp,
 };
 
-pub(super) fn observe(
+/// What a caller says of now: it is never too old.
+pub(super) fn observe_by_name(
     state: &State,
-    observation: &ObservationReport,
+    name: &Name,
+    outcome: &ObservationOutcome,
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
-    let (id, collection) = match &observation.subject {
-        Subject::Name(name) => named(state, name)?,
-        Subject::Id(id) => (*id, state.collection(*id).ok_or(Rejection::UnknownIncarnation(*id))?),
-    };
-    check_observation(collection, observation)?;
-    decide_observation(&DecisionContext::of(id, collection, at), &observation.outcome, events);
+    let (id, collection) = named(state, name)?;
+    check_versioned(collection)?;
+    decide_observation(&DecisionContext::of(id, collection, at), outcome, events);
     Ok(())
 }
 
-/// Refuses a look that cannot count: the collection is unversioned, or a newer word was accepted since it began. Nor does
-/// one count that says what is gone, and was begun when something else was applied.
-pub(super) fn check_observation(collection: &Collection, observation: &ObservationReport) -> Result<(), Rejection> {
-    if !collection.versioned {
-        return Err(Rejection::NotVersioned(collection.name.clone()));
-    }
-    let is_measured = matches!(observation.outcome, ObservationOutcome::Content { missing: Some(_), .. });
+/// What an observer found.
+pub(super) fn observe(
+    state: &State,
+    report: &ObservationReport,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let ObservationReport { collection: id, began, outcome } = report;
+    let collection = state.collection(*id).ok_or(Rejection::UnknownIncarnation(*id))?;
+    check_observation(collection, *began, outcome)?;
+    decide_observation(&DecisionContext::of(*id, collection, at), outcome, events);
+    Ok(())
+}
+
+fn check_versioned(collection: &Collection) -> Result<(), Rejection> {
+    if collection.versioned { Ok(()) } else { Err(Rejection::NotVersioned(collection.name.clone())) }
+}
+
+/// Refuses an observation that cannot count: the collection is unversioned, or newer inputs were accepted since it
+/// began. Nor does one count that says how much is missing, if something else was applied when it began.
+pub(super) fn check_observation(
+    collection: &Collection,
+    began: Seq,
+    outcome: &ObservationOutcome,
+) -> Result<(), Rejection> {
+    check_versioned(collection)?;
+    let is_measured = matches!(outcome, ObservationOutcome::Content { missing: Some(_), .. });
     let applied = collection.applied.as_ref().filter(|_| is_measured).map_or(Seq::ZERO, |applied| applied.seq);
     let last_input = collection.last_input.max(applied);
-    match observation.began {
-        Some(began) if began < last_input => Err(Rejection::ObservationTooOld { began, last_input }),
-        Some(_) | None => Ok(()),
-    }
+    if began < last_input { Err(Rejection::ObservationTooOld { began, last_input }) } else { Ok(()) }
 }
 
 /// Decides on what was seen.

@@ -192,11 +192,12 @@ fn misplaced(obligations: &Outbox) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::core::vocabulary::{
-        Assign, Command, Declaration, Duties, Epoch, Kind, Name, Recorded, Source, Spec, Timestamp, WorkerName,
+        Assign, Command, Declaration, Duties, EngineCommand, Epoch, Input, Kind, Name, Recorded, Source, Spec,
+        Timestamp, WorkerName,
     };
     use crate::core::{Events, decide};
 
-    fn say(state: &mut State, command: &Command) {
+    fn say<'a>(state: &mut State, command: impl Into<Input<'a>>) {
         let (mut events, at) = (Events::new(), Timestamp(1));
         decide(state, command, at, &mut events).unwrap();
         for (seq, event) in events.drain() {
@@ -217,7 +218,7 @@ mod tests {
         let kind = Kind::new("k").unwrap();
         let collection = state.first_ready([&kind], Timestamp(1)).unwrap();
         let (worker, duties) = (WorkerName::new("w").unwrap(), Duties { publish: true, discard: true });
-        say(state, &Command::Assign(Assign { worker, collection, lease: None, duties }));
+        say(state, &EngineCommand::Assign(Assign { worker, collection, lease: None, duties }));
         collection
     }
 
@@ -225,7 +226,7 @@ mod tests {
     /// are owed.
     fn lively() -> State {
         let mut state = State::new();
-        say(&mut state, &Command::Open { software: "t".into() });
+        say(&mut state, &EngineCommand::Open { software: "t".into() });
         declare(&mut state, "dropped", "{}");
         start(&mut state);
         say(&mut state, &Command::Drop { name: Name::new("dropped").unwrap() });

@@ -1,25 +1,23 @@
-//! What may be asked of the reducer.
-
-use std::time::Duration;
+//! What callers may ask for: people, programs and the tools. What the engine tells is in `engine_command.rs`.
 
 use super::{
-    Built, CollectionId, DeliveryKind, Delta, Duties, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source,
-    SourceState, Spec, TaskId, Token, WorkerName,
+    CollectionId, Delta, EngineCommand, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source, SourceState,
+    Spec, TaskId,
 };
 
-/// Something asked of the reducer. Time, ids and observations come in with it: deciding reads no clock.
+/// Something that a caller asks for. Nothing in it depends on when it is decided: the time comes in beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A writer opened the log: a new epoch begins, and whatever was running is lost.
-    Open {
-        /// The program and version that writes.
-        software: Box<str>,
-    },
     /// Says what a collection is to be built from.
     Declare(Box<Declaration>),
-    /// Says what a source was seen to hold, or that it could not be seen.
-    Observe(ObservationReport),
-    /// Look again, try again now.
+    /// Says what a source holds now, or that it cannot be observed. A caller speaks of now, so this is never too old.
+    Observe {
+        /// Of which collection.
+        name: Name,
+        /// What was observed.
+        outcome: ObservationOutcome,
+    },
+    /// Observe the source again, try again now.
     Refresh {
         /// Which collection.
         name: Name,
@@ -60,47 +58,6 @@ pub enum Command {
     },
     /// How many attempts may hold a worker at the same time.
     Limit(Limits),
-    /// A worker is idle: give it the task that is due first.
-    Assign(Assign),
-    /// An attempt has a result.
-    Complete(Box<Completion>),
-    /// An attempt has failed.
-    Fail {
-        /// Which attempt.
-        attempt: AttemptRef,
-        /// How.
-        failure: FailureReport,
-    },
-    /// A worker that was told to stop has stopped, without a result.
-    Stopped {
-        /// Which attempt.
-        attempt: AttemptRef,
-    },
-    /// The worker of a leased attempt was silent for too long.
-    Lost {
-        /// Which attempt.
-        attempt: AttemptRef,
-    },
-    /// An obligation was met.
-    Delivered(DeliveryRef),
-    /// An obligation could not be met.
-    DeliveryFailed {
-        /// Which.
-        delivered: DeliveryRef,
-        /// For people. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
-        message: Box<str>,
-    },
-    /// What was committed is not there any more.
-    Drifted {
-        /// Of which collection.
-        collection: CollectionId,
-        /// The event that committed it.
-        commit: Seq,
-        /// What was found instead. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
-        message: Box<str>,
-    },
-    /// A deadline has come.
-    Due(Deadline),
 }
 
 impl Command {
@@ -109,26 +66,47 @@ impl Command {
     pub fn name(&self) -> Option<&Name> {
         match self {
             Command::Declare(declaration) => Some(&declaration.name),
-            Command::Observe(ObservationReport { subject: Subject::Name(name), .. })
+            Command::Observe { name, .. }
             | Command::Refresh { name, .. }
             | Command::Cancel { name, .. }
             | Command::Pause { name }
             | Command::Resume { name }
             | Command::Confirm { name, .. }
             | Command::Drop { name } => Some(name),
-            Command::Observe(ObservationReport { subject: Subject::Id(_), .. })
-            | Command::Open { .. }
-            | Command::Limit(_)
-            | Command::Assign(_)
-            | Command::Complete(_)
-            | Command::Fail { .. }
-            | Command::Stopped { .. }
-            | Command::Lost { .. }
-            | Command::Delivered(_)
-            | Command::DeliveryFailed { .. }
-            | Command::Drifted { .. }
-            | Command::Due(_) => None,
+            Command::Limit(_) => None,
         }
+    }
+}
+
+/// Everything that [`decide`](crate::core::decide) takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// What a caller asks for.
+    Caller(&'a Command),
+    /// What the engine tells.
+    Engine(&'a EngineCommand),
+}
+
+impl<'a> Input<'a> {
+    /// The collection that it names. The engine's commands name collections by incarnation.
+    #[must_use]
+    pub fn name(self) -> Option<&'a Name> {
+        match self {
+            Input::Caller(command) => command.name(),
+            Input::Engine(_) => None,
+        }
+    }
+}
+
+impl<'a> From<&'a Command> for Input<'a> {
+    fn from(command: &'a Command) -> Input<'a> {
+        Input::Caller(command)
+    }
+}
+
+impl<'a> From<&'a EngineCommand> for Input<'a> {
+    fn from(command: &'a EngineCommand) -> Input<'a> {
+        Input::Engine(command)
     }
 }
 
@@ -197,28 +175,7 @@ impl Declaration {
     }
 }
 
-/// What a source was seen to hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObservationReport {
-    /// Whose source.
-    pub subject: Subject,
-    /// The position of the log when the look began. A look that began before the last accepted word is refused.
-    /// `None` for a caller who knows that it speaks of now.
-    pub began: Option<Seq>,
-    /// What was seen.
-    pub outcome: ObservationOutcome,
-}
-
-/// A collection, by name or by incarnation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// Whichever incarnation has this name now.
-    Name(Name),
-    /// This incarnation.
-    Id(CollectionId),
-}
-
-/// What a look saw.
+/// What an observation of a source found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservationOutcome {
     /// The content.
@@ -235,94 +192,6 @@ pub enum ObservationOutcome {
         /// Why. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
         cause: Box<str>,
     },
-}
-
-/// A worker that is given work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assign {
-    /// The worker.
-    pub worker: WorkerName,
-    /// The collection to work on, found by [`State::first_ready`](crate::core::State::first_ready).
-    pub collection: CollectionId,
-    /// If the worker is in a process of its own: how long it may be silent.
-    pub lease: Option<Duration>,
-    /// What the kind does beside building.
-    pub duties: Duties,
-}
-
-/// The first obligation of a collection, as whoever meets it names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DeliveryRef {
-    /// The collection; it may be gone.
-    pub collection: CollectionId,
-    /// The event that created the obligation.
-    pub obligation: Seq,
-    /// What was done.
-    pub delivery: DeliveryKind,
-}
-
-/// One attempt, as its worker knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AttemptRef {
-    /// The collection.
-    pub collection: CollectionId,
-    /// The task.
-    pub task: TaskId,
-    /// Which attempt of the task, counted from 1.
-    pub attempt: u32,
-    /// Its token.
-    pub token: Token,
-}
-
-/// A result that an attempt offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completion {
-    /// The attempt.
-    pub attempt: AttemptRef,
-    /// What the result was built from.
-    pub fingerprint: Fingerprint,
-    /// The result.
-    pub result: Built,
-}
-
-/// How an attempt failed, as its worker reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailureReport {
-    /// What kind of failure, which decides whether and when to try again.
-    pub class: FailureClass,
-    /// For people. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
-    pub message: Box<str>,
-}
-
-impl FailureReport {
-    /// The most bytes of a message that are logged: a few lines, not a core dump.
-    pub const MOST_MESSAGE: usize = 2048;
-}
-
-/// What kind of failure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FailureClass {
-    /// Trying again later may help.
-    Transient,
-    /// Trying again will not help.
-    Permanent,
-    /// The worker panicked. Tried again like a transient failure.
-    Panicked,
-    /// The source changed while it was read; what it holds now, if the worker knows.
-    SourceMoved(Option<Box<ObservationReport>>),
-}
-
-/// Something that is to happen at a time. Deadlines live in the state as data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Deadline {
-    /// The source of this collection was quiet for long enough.
-    Settled(CollectionId),
-    /// The running attempt of this collection has timed out.
-    Attempt(CollectionId),
-    /// The attempt with this token had its grace.
-    Grace(Token),
-    /// What this collection has applied is to be checked again.
-    Resync(CollectionId),
 }
 
 /// What an accepted command left behind.

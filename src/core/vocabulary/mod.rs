@@ -2,6 +2,7 @@
 
 mod by;
 mod command;
+mod engine_command;
 mod event;
 mod facts;
 mod ids;
@@ -15,6 +16,7 @@ mod secrets;
 
 pub use by::*;
 pub use command::*;
+pub use engine_command::*;
 pub use event::*;
 pub use facts::*;
 pub use ids::*;

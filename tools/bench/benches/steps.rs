@@ -3,7 +3,9 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use lastword::codec;
-use lastword::core::vocabulary::{Command, Declaration, Epoch, Event, Kind, Name, Recorded, Source, Timestamp};
+use lastword::core::vocabulary::{
+    Command, Declaration, EngineCommand, Epoch, Event, Input, Kind, Name, Recorded, Source, Timestamp,
+};
 use lastword::core::{Events, State, decide};
 use lastword::external::{FileVersion, Fragment, SourcePath, balance};
 
@@ -15,7 +17,7 @@ fn main() {
 }
 
 /// What a command leads to in `state`.
-fn events_of(state: &mut State, events: &mut Events, story: &mut Vec<Recorded>, command: &Command) {
+fn events_of<'a>(state: &mut State, events: &mut Events, story: &mut Vec<Recorded>, command: impl Into<Input<'a>>) {
     decide(state, command, Timestamp(1), events).unwrap();
     for (seq, event) in events.drain() {
         let recorded = Recorded { seq, at: Timestamp(1), epoch: Epoch(1), by: None, event };
@@ -34,7 +36,7 @@ fn declare(key: u64, change: u64) -> Command {
 /// Every collection declared, then changed: its task is aborted and another one created.
 fn story() -> Vec<Recorded> {
     let (mut state, mut events, mut story) = (State::new(), Events::new(), Vec::new());
-    events_of(&mut state, &mut events, &mut story, &Command::Open { software: "bench".into() });
+    events_of(&mut state, &mut events, &mut story, &EngineCommand::Open { software: "bench".into() });
     for change in 0..2 {
         for key in 0..COLLECTIONS {
             events_of(&mut state, &mut events, &mut story, &declare(key, change));
@@ -48,7 +50,7 @@ fn decide_and_fold(bencher: Bencher<'_, '_>) {
     let commands: Vec<Command> = (0..COLLECTIONS).map(|key| declare(key, 0)).collect();
     bencher.counter(ItemsCount::new(commands.len())).bench_local(|| {
         let (mut state, mut events, mut story) = (State::new(), Events::new(), Vec::new());
-        events_of(&mut state, &mut events, &mut story, &Command::Open { software: "bench".into() });
+        events_of(&mut state, &mut events, &mut story, &EngineCommand::Open { software: "bench".into() });
         commands.iter().for_each(|command| events_of(&mut state, &mut events, &mut story, command));
         (state, story)
     });

@@ -1,8 +1,8 @@
 //! What the log would make of a look: the core decides, on a state that nobody keeps.
 
 use lastword::core::vocabulary::{
-    Command, Epoch, HoldCause, ObservationOutcome, ObservationReport, PathSetRef, Recorded, SourceState, Subject,
-    Timestamp, Version,
+    Command, EngineCommand, Epoch, HoldCause, Input, ObservationOutcome, PathSetRef, Recorded, SourceState, Timestamp,
+    Version,
 };
 use lastword::core::{Events, Pending, State, decide};
 use lastword::external::{Scan, store_set};
@@ -18,17 +18,15 @@ pub(crate) fn held(state: State, entry: &Entry, seen: &Scan, at: Timestamp) -> R
     let set = PathSetRef { root: stored.root, files: stored.files, bytes: stored.bytes };
     let observed = SourceState { version, set: Some(set) };
     let declaration = entry.declaration().map_err(|error| text(&error))?;
-    let observation = ObservationReport {
-        subject: Subject::Name(entry.name.clone()),
-        began: None,
-        outcome: ObservationOutcome::Content { state: observed, delta: None, missing: seen.missing },
-    };
-    let open = Command::Open { software: "plan".into() };
-    let commands = [open, Command::Declare(Box::new(declaration)), Command::Observe(observation)];
+    let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: seen.missing };
+    let open = EngineCommand::Open { software: "plan".into() };
+    let declare = Command::Declare(Box::new(declaration));
+    let observe = Command::Observe { name: entry.name.clone(), outcome };
+    let inputs: [Input<'_>; 3] = [(&open).into(), (&declare).into(), (&observe).into()];
     let (mut state, mut events) = (state, Events::new());
     let epoch = Epoch(state.epoch().0.saturating_add(1));
-    for command in &commands {
-        decide(&state, command, at, &mut events).map_err(|rejection| text(&rejection))?;
+    for input in inputs {
+        decide(&state, input, at, &mut events).map_err(|rejection| text(&rejection))?;
         for (seq, event) in events.drain() {
             let recorded = Recorded { seq, at, epoch, by: None, event };
             state.fold(&recorded).map_err(|illegal| text(&illegal))?;

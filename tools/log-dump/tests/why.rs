@@ -309,7 +309,7 @@ fn case_45_what_a_destination_is_owed_is_told_with_the_cause() {
         let collection = attempt.collection;
         let obligation = Seq(scene.last() - 1);
         let delivered = DeliveryRef { collection, obligation, delivery: DeliveryKind::Publish };
-        scene.command(&Command::DeliveryFailed { delivered, message: "503\nlater".into() });
+        scene.command(&EngineCommand::DeliveryFailed { delivered, message: "503\nlater".into() });
     });
     let (events, answer) = why(&path, &["orders"]);
     assert_eq!(types(&events).last(), Some(&"publish_failed"));
@@ -381,11 +381,11 @@ fn a_cancel_and_a_rebuild_are_told() {
         scene.declare_plain("orders", "lake/2");
         let first = scene.assign();
         scene.command(&Command::Cancel { name: named("orders"), task: None });
-        scene.command(&Command::Stopped { attempt: first });
+        scene.command(&EngineCommand::Stopped { attempt: first });
         scene.command(&Command::Refresh { name: named("orders"), force: false, seen: None });
         let second = scene.assign();
         scene.command(&Command::Refresh { name: named("orders"), force: true, seen: None });
-        scene.command(&Command::Stopped { attempt: second });
+        scene.command(&EngineCommand::Stopped { attempt: second });
         (first.task.to_string(), second.task.to_string())
     });
     let (_, answer) = why(&path, &["orders", "--task", &cancelled]);

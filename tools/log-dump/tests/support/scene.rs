@@ -52,18 +52,16 @@ impl DecisionContext {
         self.reducer.commit(self.at).unwrap();
     }
 
-    pub fn command(&mut self, command: &Command) {
+    pub fn command<'a>(&mut self, command: impl Into<Input<'a>>) {
         self.command_by(command, None);
     }
 
-    pub fn command_by(&mut self, command: &Command, by: Option<By>) {
+    pub fn command_by<'a>(&mut self, command: impl Into<Input<'a>>, by: Option<By>) {
+        let input = command.into();
         self.pass(1);
         self.reducer.begin(self.at);
         let by = by.map(Arc::new);
-        self.reducer
-            .command_by(command, by.as_ref())
-            .unwrap()
-            .unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
+        self.reducer.command_by(input, by.as_ref()).unwrap().unwrap_or_else(|refused| panic!("{input:?}: {refused}"));
         self.reducer.commit(self.at).unwrap();
     }
 
@@ -93,8 +91,7 @@ impl DecisionContext {
     }
 
     pub fn see(&mut self, name: &str, seen: ObservationOutcome) {
-        let subject = Subject::Name(named(name));
-        self.command(&Command::Observe(ObservationReport { subject, began: None, outcome: seen }));
+        self.command(&Command::Observe { name: named(name), outcome: seen });
     }
 
     pub fn assign(&mut self) -> AttemptRef {
@@ -110,11 +107,11 @@ impl DecisionContext {
     /// Offers a result built from what the attempt's task was to build, as `fingerprint` says.
     pub fn complete(&mut self, attempt: AttemptRef, fingerprint: Fingerprint) {
         let result = Built { rows: Some(60), ..Built::default() };
-        self.command(&Command::Complete(Box::new(Completion { attempt, fingerprint, result })));
+        self.command(&EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result })));
     }
 
     pub fn fail(&mut self, attempt: AttemptRef, class: FailureClass, message: &str) {
-        self.command(&Command::Fail { attempt, failure: FailureReport { class, message: message.into() } });
+        self.command(&EngineCommand::Fail { attempt, failure: FailureReport { class, message: message.into() } });
     }
 
     /// Declares, builds and commits an unversioned collection, and says from what.
