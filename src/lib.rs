@@ -39,7 +39,8 @@
 // A library that keeps other people's data does not end their process: errors are values.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod bell;
+mod unwind;
+mod watch_cell;
 pub mod clock;
 pub mod codec;
 pub mod core;

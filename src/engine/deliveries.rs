@@ -119,7 +119,7 @@ impl Deliveries {
     pub(super) fn next_due(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
         let begins = match self.first_due(state, now) {
             Some(_) => Some(now),
-            None if self.has_any_room() => state.next_delivery(now),
+            None if self.has_any_room() => state.next_outbox_due(now),
             None => None,
         };
         begins.into_iter().chain(self.crew.next_due()).min()
@@ -201,7 +201,7 @@ impl Deliveries {
             return None;
         }
         let rests = |id: &CollectionId| !self.under_way.contains_key(id);
-        let from_outbox = state.due_outboxes(now).filter(rests).find_map(|id| self.from_outbox(state, id));
+        let from_outbox = state.outboxes_due(now).filter(rests).find_map(|id| self.from_outbox(state, id));
         from_outbox.or_else(|| {
             let rest = (Bound::Excluded(self.last_verified), Bound::Unbounded);
             let in_turn = self.to_verify.range(rest).chain(self.to_verify.range(..=self.last_verified));

@@ -1,5 +1,5 @@
-//! Who waits for the engine, under every kind of schedule: tickets, waits for a word, room in the queue, watches, and
-//! attempts that are told to stop. [shuttle] decides at each lock, each wake-up and each atomic which thread goes on.
+//! What waits for the engine, under every kind of schedule: responses, room in the queue, watches, and attempts that are
+//! told to stop. [shuttle] decides at each lock, each wake-up and each atomic which thread goes on.
 //! It finds a lost wake-up as a deadlock, and says how to repeat it.
 //!
 //! ```sh
@@ -10,33 +10,30 @@
 //! three random points (PCT); `LASTWORD_SEED=N` begins elsewhere. `LASTWORD_SCHEDULE=text` repeats the one that a failure
 //! has printed; name its test as well.
 //!
-//! The code under test is that of `bell.rs`, `promise.rs`, `futures.rs`, `waits.rs`, `feed.rs`, `queue.rs`, `message.rs`
-//! and `signals.rs`, as it is. What this does not see: crossbeam's channel is real, so it is used as futures do, without
+//! The code under test is that of `watch_cell.rs`, `reply.rs`, `queue.rs`, `waits.rs`, `feed.rs` and `signals.rs`, as it
+//! is. What this does not see: crossbeam's channel is real, so it is used as futures do, without
 //! blocking, and the loop of `run.rs` that sleeps on it is played by [`reduce`]; and time-outs never come.
 //!
 //! [shuttle]: https://docs.rs/shuttle
 
 use std::env;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 
-use super::feed::{Closing, Feed, Watch, WatchError, Watched};
-use super::futures::{Line, Room, Ticket, Wait};
-use super::handle::CommandError;
-use super::message::{Message, Reply};
-use super::promise::{Broken, promise};
-use super::queue::{Queue, QueueGone};
-use super::waits::{Waited, Waits};
-use crate::bell::Bell;
+use super::error::{CommandError, WatchError};
+use super::feed::{CloseOnDrop, Feed, Watch, WatchItem};
+use super::message::Message;
+use super::queue::{Inbox, Queue, QueueCapacity, QueueEnd};
+use super::reply::{Died, Response, reply};
+use super::waits::{WaitOutcome, Waits};
 use crate::core::State;
 use crate::core::vocabulary::{
     Assign, Built, CollectionId, Command, Completion, Declaration, Duties, EngineCommand, Generation, Kind, Name,
@@ -117,7 +114,7 @@ impl Story {
 
     /// Shows the events as the engine does, frame by frame, and ends.
     fn show(&self, feed: Arc<Feed>) {
-        let closing = Closing(feed);
+        let closing = CloseOnDrop(feed);
         self.frames.iter().for_each(|frame| closing.0.publish(frame.clone()));
     }
 
@@ -126,22 +123,21 @@ impl Story {
     }
 }
 
-/// The reducer's thread, as far as anybody waits for it: takes what is queued, commits in the given round, and ends when
+/// The reducer's thread, as far as callers wait for it: takes what is queued, commits in the given round, and ends when
 /// it is told to. Queue and waits are those of the engine.
-fn reduce(story: &Story, side: EnginesSide, commits_in: Option<u32>, over: &AtomicBool) {
-    let EnginesSide { messages, room, gone: _gone } = side;
+fn reduce(story: &Story, side: EngineSide, commits_in: Option<u32>, over: &AtomicBool) {
+    let EngineSide { inbox, end: _end } = side;
     let (mut waits, mut round) = (Waits::default(), 0);
     while !over.load(Ordering::SeqCst) {
-        while let Ok(message) = messages.try_recv() {
+        while let Ok(message) = inbox.messages.try_recv() {
             if let Message::Wait { generation, reply, .. } = message {
                 waits.add(story.id, generation, reply);
-                waits.touch(story.id);
             }
         }
-        room.ring(|()| ());
+        inbox.announce_room();
         let is_applied = commits_in.is_some_and(|commit| commit <= round);
         if commits_in == Some(round) {
-            waits.touch(story.id);
+            story.frames.iter().flatten().for_each(|recorded| waits.on_event(recorded));
         }
         waits.settle(if is_applied { &story.applied } else { &story.building });
         round = round.saturating_add(1);
@@ -149,17 +145,20 @@ fn reduce(story: &Story, side: EnginesSide, commits_in: Option<u32>, over: &Atom
     }
 }
 
-struct EnginesSide {
-    messages: Receiver<Message>,
-    room: Arc<Bell<()>>,
-    gone: QueueGone,
+struct EngineSide {
+    inbox: Inbox,
+    end: QueueEnd,
 }
 
-fn line(capacity: usize) -> (Line, EnginesSide) {
-    let (queue, messages) = Queue::bounded(capacity);
-    let room = Arc::new(Bell::new(()));
-    let side = EnginesSide { messages, room: Arc::clone(&room), gone: queue.gone(&room) };
-    (Line { messages: queue, room, died: Arc::default() }, side)
+fn queue(capacity: usize) -> (Queue, EngineSide) {
+    let (queue, inbox) = Queue::bounded(capacity, Died::default());
+    let end = queue.end();
+    (queue, EngineSide { inbox, end })
+}
+
+fn wait(queue: &Queue, story: &Story) -> Response<WaitOutcome> {
+    let name = story.name.clone();
+    queue.ask(|reply| Message::Wait { name, generation: Generation(1), reply })
 }
 
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
@@ -167,11 +166,9 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
 }
 
 #[test]
-fn a_ticket_ends_as_the_engine_ends_it() {
+fn a_response_is_what_the_engine_makes_of_its_reply() {
     explore(|| {
-        let died = Arc::<OnceLock<String>>::default();
-        let (reply, answer) = Reply::new(&died);
-        let ticket = Ticket::new(answer, died);
+        let (reply, mut response) = reply(&Died::default());
         let ending = thread_rng().gen_range(0..4);
         let engine = thread::spawn(move || match ending {
             0 => drop(reply),
@@ -180,9 +177,9 @@ fn a_ticket_ends_as_the_engine_ends_it() {
             _ => drop(reply.offer(Receipt::default())),
         });
         let answer = match thread_rng().gen_range(0..3) {
-            0 => ticket.wait(),
-            1 => ticket.wait_timeout(LONG).unwrap(),
-            _ => block_on(ticket),
+            0 => response.wait(),
+            1 => response.wait_timeout(LONG).unwrap(),
+            _ => block_on(response),
         };
         match ending {
             0 => assert!(matches!(answer, Err(CommandError::NotAccepted(_))), "{answer:?}"),
@@ -196,44 +193,41 @@ fn a_ticket_ends_as_the_engine_ends_it() {
 #[test]
 fn an_answer_is_taken_or_comes_back() {
     explore(|| {
-        let (promise, mut answer) = promise();
-        let engine = thread::spawn(move || promise.offer(7));
-        let polled = answer.poll(&Context::from_waker(Waker::noop()));
-        let taken = match polled {
+        let (reply, mut response) = reply(&Died::default());
+        let engine = thread::spawn(move || reply.offer(7));
+        let taken = match poll_once(&mut response) {
             Poll::Ready(answer) => answer.ok(),
-            Poll::Pending => answer.close(),
+            Poll::Pending => response.close(),
         };
-        drop(answer);
+        drop(response);
         let given_back = engine.join().unwrap().err();
         assert_eq!([taken, given_back].into_iter().flatten().collect::<Vec<_>>(), [7]);
     });
 }
 
 #[test]
-fn a_word_that_comes_while_it_is_polled_wakes() {
+fn an_answer_that_comes_while_it_is_polled_wakes() {
     explore(|| {
-        let (promise, mut answer) = promise();
-        let breaks = thread_rng().gen_bool(0.5);
-        let engine = thread::spawn(move || if breaks { drop(promise) } else { promise.keep(7) });
-        let found = block_on(poll_fn(|context| answer.poll(context)));
-        assert_eq!(found, if breaks { Err(Broken) } else { Ok(7) });
+        let (reply, response) = reply(&Died::default());
+        let is_dropped = thread_rng().gen_bool(0.5);
+        let engine = thread::spawn(move || if is_dropped { drop(reply) } else { reply.answer(Ok(7)) });
+        let found = block_on(response);
+        if is_dropped { assert!(matches!(found, Err(CommandError::NotAccepted(_)))) } else { assert_eq!(found, Ok(7)) }
         engine.join().unwrap();
     });
 }
 
 #[test]
-fn a_ticket_that_changes_hands_wakes_the_last_who_polled_it() {
+fn a_response_that_changes_hands_wakes_the_last_that_polled_it() {
     explore(|| {
-        let died = Arc::<OnceLock<String>>::default();
-        let (reply, answer) = Reply::new(&died);
-        let mut ticket = Ticket::new(answer, died);
+        let (reply, mut response) = reply(&Died::default());
         let engine = thread::spawn(move || reply.taken().answer(Ok(Receipt::default())));
-        if poll_once(&mut ticket).is_pending() {
+        if poll_once(&mut response).is_pending() {
             let other = thread::spawn(move || {
-                if thread_rng().gen_bool(0.5) && poll_once(&mut ticket).is_ready() {
+                if thread_rng().gen_bool(0.5) && poll_once(&mut response).is_ready() {
                     return;
                 }
-                block_on(ticket).unwrap();
+                block_on(response).unwrap();
             });
             other.join().unwrap();
         }
@@ -242,20 +236,20 @@ fn a_ticket_that_changes_hands_wakes_the_last_who_polled_it() {
 }
 
 #[test]
-fn who_waits_for_a_word_hears_of_it_whoever_else_gives_up() {
+fn a_waiter_is_answered_whichever_other_gives_up() {
     let story = Story::tell();
     explore(move || {
-        let (line, side) = line(1);
+        let (queue, side) = queue(1);
         let over = Arc::new(AtomicBool::new(false));
-        let wait = |line: &Line| Wait::new(line.clone(), story.name.clone(), Generation(1));
-        let waiters: Vec<_> = (0..2).map(|_| wait(&line)).map(|wait| thread::spawn(move || block_on(wait))).collect();
-        let gives_up = wait(&line);
-        let leaves = thread::spawn(move || drop(poll_once(gives_up)));
+        let waiters: Vec<_> =
+            (0..2).map(|_| wait(&queue, &story)).map(|wait| thread::spawn(move || block_on(wait))).collect();
+        let mut gives_up = wait(&queue, &story);
+        let leaves = thread::spawn(move || drop(poll_once(&mut gives_up)));
         let (story, ends, round) = (Arc::clone(&story), Arc::clone(&over), thread_rng().gen_range(0..4));
         let engine = thread::spawn(move || reduce(&story, side, Some(round), &ends));
         for waiter in waiters {
             let waited = waiter.join().unwrap().unwrap();
-            assert!(matches!(waited, Waited::Applied { generation: Generation(1), .. }), "{waited:?}");
+            assert!(matches!(waited, WaitOutcome::Applied { generation: Generation(1), .. }), "{waited:?}");
         }
         leaves.join().unwrap();
         over.store(true, Ordering::SeqCst);
@@ -264,17 +258,15 @@ fn who_waits_for_a_word_hears_of_it_whoever_else_gives_up() {
 }
 
 #[test]
-fn a_shutdown_ends_everybody_who_waits_for_a_word_or_for_room() {
+fn a_shutdown_answers_every_waiter_and_whatever_waits_for_room() {
     let story = Story::tell();
     explore(move || {
-        let (line, side) = line(1);
+        let (queue, side) = queue(1);
         let over = Arc::new(AtomicBool::new(false));
         // With room for one, the others are asked for while they are polled, or never.
-        let waiters: Vec<_> = (0..2)
-            .map(|_| Wait::new(line.clone(), story.name.clone(), Generation(1)))
-            .map(|wait| thread::spawn(move || block_on(wait)))
-            .collect();
-        let room = Room::new(line);
+        let waiters: Vec<_> =
+            (0..2).map(|_| wait(&queue, &story)).map(|wait| thread::spawn(move || block_on(wait))).collect();
+        let room = QueueCapacity::new(queue);
         let room = thread::spawn(move || block_on(room));
         let (story, ends) = (Arc::clone(&story), Arc::clone(&over));
         let engine = thread::spawn(move || reduce(&story, side, None, &ends));
@@ -293,8 +285,8 @@ fn read(mut watch: Watch, polls: bool) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
         match if polls { block_on(watch.next_event()) } else { watch.next_within(LONG) } {
-            Ok(Watched::Event(event)) => seen.push(event.seq.0),
-            Ok(Watched::Lagged { behind }) => assert!(behind > 0),
+            Ok(WatchItem::Event(event)) => seen.push(event.seq.0),
+            Ok(WatchItem::Lagged { behind }) => assert!(behind > 0),
             Err(WatchError::Closed) => return seen,
             Err(error) => panic!("{error}"),
         }
@@ -341,9 +333,9 @@ fn an_attempt_that_is_told_to_stop_hears_of_it() {
         let waiters = stopped.map(|stopped| thread::spawn(move || block_on(stopped)));
         let leaves = Stopped::new(Arc::clone(&signals));
         let leaves = thread::spawn(move || assert!(matches!(poll_once(leaves), Poll::Ready(()) | Poll::Pending)));
-        // A clock that was moved rings as well, and means nothing here.
+        // A clock that was moved wakes it as well, and means nothing here.
         let moved = Arc::clone(&signals);
-        let clock = thread::spawn(move || moved.ring());
+        let clock = thread::spawn(move || moved.wake());
         signals.stop();
         for thread in waiters.into_iter().chain([leaves, clock]) {
             thread.join().unwrap();

@@ -17,7 +17,7 @@ use self::job::BuildJob;
 pub(super) use self::job::command;
 use super::crew::{Crew, Member};
 use super::env::{Kinds, WorkerEnv};
-use crate::core::vocabulary::{AttemptRef, Duties, EndReason, Event, Kind, Recorded, Stopping, Timestamp, Token, WorkerName};
+use crate::core::vocabulary::{AttemptRef, Duties, EndReason, Event, Kind, Stopping, Timestamp, Token, WorkerName};
 use crate::unwind;
 use crate::worker::{Assignment, Progress, Signals, Worker};
 

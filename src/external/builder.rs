@@ -9,7 +9,7 @@ use super::{
     SourceLocation, StopCheck, Store, StoreError,
 };
 use crate::core::vocabulary::{Name, Token};
-use crate::worker::PublishRequest;
+use crate::worker::CommitView;
 
 /// Builds segments: writes an index, a file, rows of a table for each.
 ///
@@ -50,7 +50,7 @@ pub trait SegmentBuilder: Send + Sync {
     ///
     /// # Errors
     /// A message for people; it is tried again later.
-    fn publish(&self, publication: &PublishRequest<'_>, manifest: &Manifest) -> Result<(), String> {
+    fn publish(&self, publication: &CommitView<'_>, manifest: &Manifest) -> Result<(), String> {
         let _ = manifest;
         Err(format!("the builder of {} says that it publishes, and cannot", publication.name))
     }

@@ -20,7 +20,7 @@ use crate::objects::Objects;
 use crate::objects::tree::TreeError;
 use crate::worker::{
     Context, DeliveryError, DiscardRequest, Failure, Observation, ObserveError, ObserveRequest, Observer,
-    PublishRequest, VerifyOutcome, VerifyRequest, Worker, observed_of,
+    CommitView, VerifyOutcome, Worker, observed_of,
 };
 
 /// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
@@ -241,7 +241,7 @@ impl Worker for External {
         Duties { publish: self.builder.publishes(), discard: self.builder.discards() }
     }
 
-    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
         let root = publication.result.manifest.ok_or_else(|| DeliveryError("the commit has no manifest".to_owned()))?;
         let manifest = Manifest::read(publication.objects, root).map_err(|error| DeliveryError(error.to_string()))?;
         self.builder.publish(publication, &manifest).map_err(DeliveryError)
@@ -257,7 +257,7 @@ impl Worker for External {
         true
     }
 
-    fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
+    fn verify(&self, verification: &CommitView<'_>) -> Result<VerifyOutcome, DeliveryError> {
         let Some(manifest) = verification.result.manifest else { return Ok(VerifyOutcome::Intact) };
         match External::verify(self, verification.objects, manifest) {
             Ok(()) => Ok(VerifyOutcome::Intact),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Harness;
-use crate::bell::Bell;
+use crate::watch_cell::WatchCell;
 use crate::worker::{Context, Failure};
 
 /// How often a gate asks whether its attempt was told to stop.
@@ -47,7 +47,7 @@ const LISTEN: Duration = Duration::from_millis(2);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
-    bell: Arc<Bell<State>>,
+    cell: Arc<WatchCell<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,18 +80,18 @@ impl Gate {
 
     /// Opens the gate, for good or until [`shut`](Gate::shut).
     pub fn open(&self) {
-        self.bell.ring(|state| state.open = true);
+        self.cell.notify(|state| state.open = true);
     }
 
     /// Shuts the gate again.
     pub fn shut(&self) {
-        self.bell.ring(|state| state.open = false);
+        self.cell.notify(|state| state.open = false);
     }
 
     /// How often the gate was reached, open or shut.
     #[must_use]
     pub fn reached(&self) -> u64 {
-        self.bell.look(|state| state.reached)
+        self.cell.with(|state| state.reached)
     }
 
     /// Waits until the gate was reached so often.
@@ -104,8 +104,8 @@ impl Gate {
     }
 
     fn wait(&self, stops: impl Fn() -> bool) -> Result<(), Failure> {
-        self.bell.ring(|state| state.reached += 1);
-        self.bell.wait(|state| match (state.open, stops()) {
+        self.cell.notify(|state| state.reached += 1);
+        self.cell.wait(|state| match (state.open, stops()) {
             (true, _) => ControlFlow::Break(Ok(())),
             (false, true) => ControlFlow::Break(Err(Failure::Stopped)),
             (false, false) => ControlFlow::Continue(Some(LISTEN)),

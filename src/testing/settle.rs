@@ -117,10 +117,10 @@ impl Harness {
         format!(
             "at work: {} ({} asleep, {} abandoned), {} lent out, {}, {}; {} in the queue\n{lines}",
             counted(stats.attempts, "attempt"),
-            stats.asleep,
+            stats.sleeping,
             stats.abandoned_workers,
-            stats.lent,
-            counted(stats.looks, "look"),
+            stats.leased,
+            counted(stats.observations, "look"),
             counted(stats.deliveries, "errand"),
             counted(stats.queued, "command"),
         )
@@ -137,10 +137,10 @@ impl Moment {
 /// Whether nothing happens before time passes. An attempt that was abandoned may come back whenever it likes, and
 /// changes nothing then.
 fn is_quiet(stats: &Stats) -> bool {
-    let awake = stats.attempts.saturating_sub(stats.asleep + stats.abandoned_workers);
+    let awake = stats.attempts.saturating_sub(stats.sleeping + stats.abandoned_workers);
     awake == 0
-        && stats.lent == 0
-        && stats.looks == 0
+        && stats.leased == 0
+        && stats.observations == 0
         && stats.deliveries == 0
         && stats.queued == 0
         && stats.due.is_none_or(|due| due > stats.at)

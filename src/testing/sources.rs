@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::bell::Bell;
 use crate::core::vocabulary::{Delta, PathSetRef, Source, SourceState, Spec, Version};
 use crate::objects::tree::{self, Change, TreeError};
 use crate::objects::{Objects, object_hash};
+use crate::watch_cell::WatchCell;
 use crate::worker::{Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch};
 
 /// Sources by their names, each a set of files. Clones are the same sources: give one to the worker as its
 /// [`Observer`] and keep one in the test.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    world: Arc<Bell<World>>,
+    world: Arc<WatchCell<World>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,32 +46,32 @@ impl Sources {
 
     /// From now on the sources can be watched: each change is hinted at, whichever way it is made.
     pub fn announce_changes(&self) {
-        self.world.ring(|world| world.watchable = true);
+        self.world.notify(|world| world.watchable = true);
     }
 
     /// Whoever watches hears of no change any more, without being told so; they have to be replaced. As when the system
     /// ends a watch.
     pub fn break_watches(&self) {
-        let broken = self.world.ring(|world| std::mem::take(&mut world.watchers));
+        let broken = self.world.notify(|world| std::mem::take(&mut world.watchers));
         drop(broken);
     }
 
     /// Hints at a change where there may be none, as after an overflow.
     pub fn hint(&self, source: &str) {
-        let watchers = self.world.look(|world| world.watchers.clone());
+        let watchers = self.world.with(|world| world.watchers.clone());
         watchers.into_values().filter(|(of, _)| of == source).for_each(|(_, hint)| hint.give());
     }
 
     /// How many watch now.
     #[must_use]
     pub fn watching(&self) -> usize {
-        self.world.look(|world| world.watchers.len())
+        self.world.with(|world| world.watchers.len())
     }
 
     /// How many have ever begun to watch.
     #[must_use]
     pub fn watches(&self) -> u64 {
-        self.world.look(|world| world.watches)
+        self.world.with(|world| world.watches)
     }
 
     /// From now on a source has exactly these files.
@@ -137,27 +137,27 @@ impl Sources {
     /// How many looks have begun.
     #[must_use]
     pub fn looks(&self) -> u64 {
-        self.world.look(|world| world.looks)
+        self.world.with(|world| world.looks)
     }
 
     /// Looks that begin from now on see what is there then, and do not come back before
     /// [`release_looks`](Sources::release_looks).
     pub fn hold_looks(&self) {
-        self.world.ring(|world| world.held = true);
+        self.world.notify(|world| world.held = true);
     }
 
     /// Lets the looks come back that were held.
     pub fn release_looks(&self) {
-        self.world.ring(|world| world.held = false);
+        self.world.notify(|world| world.held = false);
     }
 
     fn place(&self, source: &str, content: Content) {
-        self.world.ring(|world| world.sources.insert(source.to_owned(), content));
+        self.world.notify(|world| world.sources.insert(source.to_owned(), content));
         self.hint(source);
     }
 
     fn change(&self, source: &str, change: impl FnOnce(&mut Files)) {
-        self.world.ring(|world| {
+        self.world.notify(|world| {
             let content = world.sources.entry(source.to_owned()).or_insert_with(|| Content::Files(Files::new()));
             if !matches!(content, Content::Files(_)) {
                 *content = Content::Files(Files::new());
@@ -170,7 +170,7 @@ impl Sources {
     }
 
     fn content(&self, source: &Source) -> Result<Content, ObserveError> {
-        match self.world.look(|world| world.sources.get(source.as_str()).cloned()) {
+        match self.world.with(|world| world.sources.get(source.as_str()).cloned()) {
             Some(Content::Failing(why)) => Err(ObserveError(why)),
             Some(content) => Ok(content),
             None => Err(ObserveError(format!("there is no source {}", source.as_str()))),
@@ -180,14 +180,14 @@ impl Sources {
 
 impl Observer for Sources {
     fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
-        self.world.ring(|world| world.looks += 1);
+        self.world.notify(|world| world.looks += 1);
         let content = self.content(look.source);
         self.world.wait(|world| if world.held { ControlFlow::Continue(None) } else { ControlFlow::Break(()) });
         observation(&content?, look.known, look.objects)
     }
 
     fn watch(&self, source: &Source, _: &Spec, hint: Hint) -> Option<Box<dyn SourceWatch>> {
-        let number = self.world.ring(|world| {
+        let number = self.world.notify(|world| {
             if !world.watchable {
                 return None;
             }
@@ -206,13 +206,13 @@ struct FileWatch {
 
 impl SourceWatch for FileWatch {
     fn is_alive(&self) -> bool {
-        self.sources.world.look(|world| world.watchers.contains_key(&self.number))
+        self.sources.world.with(|world| world.watchers.contains_key(&self.number))
     }
 }
 
 impl Drop for FileWatch {
     fn drop(&mut self) {
-        let hint = self.sources.world.ring(|world| world.watchers.remove(&self.number));
+        let hint = self.sources.world.notify(|world| world.watchers.remove(&self.number));
         drop(hint);
     }
 }
