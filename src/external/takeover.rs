@@ -93,16 +93,11 @@ fn missing(leftover: &Segment, problem: &str) {
 }
 
 #[cfg(test)]
-#[path = "../../tests/parquet_files/mod.rs"]
-mod parquet_files;
-
-#[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::parquet_files::write;
     use super::*;
     use crate::clock::{Clock, EngineTime, SystemClock};
     use crate::core::vocabulary::{
@@ -111,6 +106,7 @@ mod tests {
     use crate::external::{BuildError, External, Manifest, SegmentJob};
     use crate::objects::{MemoryObjects, Objects};
     use crate::worker::{Assignment, Context, Failure, ObserveRequest, Worker};
+    use test_support::parquet_files::write;
 
     /// Builds all segments of the first `attempts` attempts but the last one, on which those attempts fail.
     struct Stumbling {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 
-use crate::file_destination::parts;
 use crate::press::*;
 use crate::support::*;
+use test_support::file_destination::parts;
 
 const GRACE: Duration = Duration::from_secs(1);
 

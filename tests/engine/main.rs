@@ -11,16 +11,16 @@ mod delivery;
 mod discards;
 mod executor;
 mod failures;
-#[path = "../file_destination/mod.rs"]
-mod file_destination;
 mod floods;
 mod found;
 mod gated;
+mod harness;
 mod hints;
 mod lent;
 mod limits;
 mod looks;
 mod lost_replies;
+mod planted_secrets;
 mod polling;
 mod press;
 mod restarts;
@@ -28,8 +28,6 @@ mod secrets;
 mod steering;
 mod superseding;
 mod support;
-#[path = "../trace_listener/mod.rs"]
-mod trace_listener;
 mod verifying;
 mod waiting;
 mod watching;

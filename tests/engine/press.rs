@@ -12,8 +12,8 @@ use lastword::worker::{
 };
 use tempfile::TempDir;
 
-use crate::file_destination::{FileDestination, parts};
 use crate::support::*;
+use test_support::file_destination::{FileDestination, parts};
 
 /// Both duties.
 pub const BOTH: Duties = Duties { publish: true, discard: true };

@@ -7,7 +7,7 @@ use lastword::core::vocabulary::*;
 use lastword::worker::{Context, Failure, Worker};
 
 use crate::support::*;
-use crate::trace_listener;
+use test_support::trace_listener;
 
 const PLANTED: &str = "hunter2-swordfish";
 

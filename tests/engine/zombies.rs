@@ -8,9 +8,9 @@ use lastword::core::vocabulary::*;
 use lastword::engine::Reconciler;
 use lastword::worker::{Context, DeliveryError, Failure, PublishRequest, Worker};
 
-use crate::file_destination::FileDestination;
 use crate::press::*;
 use crate::support::*;
+use test_support::file_destination::FileDestination;
 
 #[test]
 fn case_44_a_zombie_that_writes_after_the_next_attempt_was_published_is_refused() {

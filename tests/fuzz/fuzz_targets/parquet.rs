@@ -4,5 +4,5 @@
 // caught still does.
 libfuzzer_sys::fuzz_target!(
     init: std::panic::set_hook(Box::new(|_| ())),
-    |input: &[u8]| lastword_fuzz::targets::run("parquet", input)
+    |input: &[u8]| test_parsers::run("parquet", input)
 );

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| lastword_fuzz::targets::run("spec", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| test_parsers::run("spec", input));

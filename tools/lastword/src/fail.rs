@@ -25,7 +25,7 @@ pub(crate) const DIVERGED: u8 = 6;
 
 /// Why the program ends, and with which code.
 #[derive(Debug)]
-pub(crate) struct Fail {
+pub struct Fail {
     pub(crate) code: u8,
     pub(crate) message: String,
 }

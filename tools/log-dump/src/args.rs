@@ -136,7 +136,7 @@ pub(crate) struct BetweenArgs {
 
 /// Which events. All conditions have to hold.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct SelectionArgs {
+pub struct SelectionArgs {
     /// From this event on.
     #[arg(long, value_name = "SEQ")]
     pub(crate) from: Option<u64>,
@@ -167,18 +167,18 @@ impl SelectionArgs {
     }
 
     /// The first event that may be selected.
-    pub(crate) fn first(&self) -> Seq {
+    pub fn first(&self) -> Seq {
         Seq(self.from.unwrap_or(1).max(1))
     }
 
     /// The first event behind those that may be selected, in a log that ends with `end`.
-    pub(crate) fn end(&self, end: Seq) -> Seq {
+    pub fn end(&self, end: Seq) -> Seq {
         let behind = end.next();
         Seq(self.to.unwrap_or(behind.0)).min(behind).max(self.first().min(behind))
     }
 
     /// Whether an event of a log is selected, `last` aside. `name` is that of its collection.
-    pub(crate) fn holds(&self, seq: Seq, at: Timestamp, event_type: u16, name: Option<&str>) -> bool {
+    pub fn holds(&self, seq: Seq, at: Timestamp, event_type: u16, name: Option<&str>) -> bool {
         self.from.is_none_or(|from| seq.0 >= from)
             && self.to.is_none_or(|to| seq.0 < to)
             && self.since.is_none_or(|since| at >= since)
@@ -188,8 +188,16 @@ impl SelectionArgs {
     }
 
     /// Whether nothing from here on can be selected, so that reading may stop.
-    pub(crate) fn is_over(&self, seq: Seq, at: Timestamp) -> bool {
+    pub fn is_over(&self, seq: Seq, at: Timestamp) -> bool {
         self.to.is_some_and(|to| seq.0 >= to) || self.until.is_some_and(|until| at >= until)
+    }
+}
+
+/// The events that the arguments of `dump` or `stat` select; for the tests of what is accepted.
+pub fn selected<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<SelectionArgs> {
+    match Cli::try_parse_from(arguments.into_iter().map(str::to_owned)).ok()?.command {
+        Command::Dump { selection, .. } | Command::Stat { selection, .. } => Some(selection),
+        _ => None,
     }
 }
 

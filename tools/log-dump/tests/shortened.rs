@@ -1,14 +1,11 @@
 //! Logs whose beginning was let go: every command goes on from the base, and says where history begins.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../../../tests/history_support/mod.rs"]
-mod history_support;
 mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use history_support::{LONG, builder, declare, settle, until};
 use lastword::core::vocabulary::Seq;
 use lastword::engine::Retention;
 use lastword::log::PrivateCopy;
@@ -16,6 +13,7 @@ use serde_json::Value;
 use support::scene::DecisionContext;
 use support::*;
 use tempfile::TempDir;
+use test_support::history::{LONG, builder, declare, settle, until};
 
 /// Where frames of the log at `path` end.
 fn ends_of(path: &Path) -> Vec<Seq> {

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 /// What is wrong, and where: `lake.toml:7: collections.lineitem.target_rows: must be ...`.
 #[derive(Debug)]
-pub(crate) struct Wrong {
+pub struct Wrong {
     file: String,
     line: usize,
     /// Empty where the document is no TOML at all.

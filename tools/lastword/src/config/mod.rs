@@ -24,24 +24,24 @@ pub(crate) const KIND: &str = "external";
 
 /// A configuration that was read and checked.
 #[derive(Debug)]
-pub(crate) struct Config {
+pub struct Config {
     /// The file, as it was named.
     pub(crate) file: PathBuf,
     /// The directory of the log.
-    pub(crate) state: PathBuf,
+    pub state: PathBuf,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     /// In order of their names.
-    pub(crate) collections: Vec<Entry>,
+    pub collections: Vec<Entry>,
 }
 
 /// One collection of the file.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     pub(crate) name: Name,
     /// The line that begins it.
     pub(crate) line: usize,
-    pub(crate) source: external::SourceLocation,
+    pub source: external::SourceLocation,
     pub(crate) layout: external::ExternalSpec,
     pub(crate) spec: Spec,
     pub(crate) policy: Policy,
@@ -49,7 +49,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// What the engine is told.
-    pub(crate) fn declaration(&self) -> Result<Declaration, Fail> {
+    pub fn declaration(&self) -> Result<Declaration, Fail> {
         let wrong = |error: lastword::core::vocabulary::FieldError| Fail::new(USAGE, format!("{}: {error}", self.name));
         let mut declaration = Declaration::new(self.name.clone());
         declaration.kind = Some(Kind::new(KIND).map_err(wrong)?);
@@ -81,7 +81,7 @@ impl Config {
     }
 
     /// Checks the bytes of a configuration file; relative paths in it start at `base`.
-    pub(crate) fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
+    pub fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
         let document = Document::new(file, text)?;
         let tables = document.parse()?;
         let top = document.top(&tables);
@@ -104,7 +104,7 @@ impl Config {
     }
 
     /// The keys that differ from those of a run that began with `self`, and that only a new start can change.
-    pub(crate) fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
         let state = (self.state != new.state).then_some("state");
         state.into_iter().chain(self.settings.differences(&new.settings)).collect()
     }

@@ -64,13 +64,14 @@ use std::time::Duration;
 pub(crate) use by::{because_of, by, user};
 pub(crate) use client::{Connection, PATIENCE, RETRY, Reached, reach, taken};
 pub(crate) use gone::{Gone, Unmanaged};
-pub(crate) use protocol::{Answer, Request, fingerprint};
+pub(crate) use protocol::fingerprint;
+pub use protocol::{Answer, Request};
 pub(crate) use server::{Desk, Reload, Server};
 pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
 pub(crate) use waiting::{APPLIED, PENDING, known};
 
 /// The most bytes of a request: a name, an actor and a cause, each fully escaped, with room to spare.
-pub(crate) const MOST_REQUEST: usize = 8 << 10;
+pub const MOST_REQUEST: usize = 8 << 10;
 
 /// How long a connection may take to send its next request. The tool sends its requests at once.
 pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use crate::fail::{Fail, USAGE};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
     Steer(Steer),
     /// Until `generation` is applied; without one, until a look that began after `since` finds everything applied.
     /// `since`: the asker's first question, by the engine's clock, as it was answered.
@@ -31,7 +31,7 @@ pub(crate) enum Request {
 
 impl Request {
     /// The line of a request, without its end.
-    pub(super) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let mut line = Map::from_iter([("v".to_owned(), json!(1))]);
         let mut put = |key: &str, value: Value| drop(line.insert(key.to_owned(), value));
         let asked = match self {
@@ -74,7 +74,7 @@ impl Request {
     }
 
     /// Reads a line. Whatever it does not understand it refuses: half a command is none.
-    pub(super) fn parse(line: &[u8]) -> Result<Request, Fail> {
+    pub fn parse(line: &[u8]) -> Result<Request, Fail> {
         let value = serde_json::from_slice(line).map_err(|_| wrong("a request is one JSON object per line"))?;
         let Value::Object(line) = value else { return Err(wrong("a request is one JSON object per line")) };
         if line.get("v") != Some(&json!(1)) {
@@ -193,7 +193,7 @@ fn wrong(message: impl Into<String>) -> Fail {
 
 /// What is answered, and what `--json` prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer(Map<String, Value>);
+pub struct Answer(Map<String, Value>);
 
 impl Answer {
     /// From an object; `v` is put before it.
@@ -226,7 +226,7 @@ impl Answer {
     }
 
     /// Reads an answer; one that says what went wrong becomes that.
-    pub(super) fn parse(line: &[u8]) -> Option<Result<Answer, Fail>> {
+    pub fn parse(line: &[u8]) -> Option<Result<Answer, Fail>> {
         let Value::Object(line) = serde_json::from_slice(line).ok()? else { return None };
         if line.get("v") != Some(&json!(1)) {
             return None;

@@ -10,7 +10,7 @@ use crate::fail::Fail;
 
 /// A command to one collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Steer {
+pub struct Steer {
     pub(crate) name: Name,
     pub(crate) verb: Verb,
     pub(crate) by: By,

@@ -2,8 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod scene;
-#[path = "../../../../tests/log_support/story.rs"]
-pub mod story;
+pub use test_support::story;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

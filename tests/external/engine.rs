@@ -1,0 +1,203 @@
+//! External collections in a running engine: when the next look is due, what is shown of the last, and what neither
+//! a moved ctime nor a rename back and forth sets in motion.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use lastword::clock::{Clock, ManualClock, SystemClock};
+use lastword::core::vocabulary::{Coalesce, Content, Declaration, HoldCause, Kind, Name, Policy, Seq, Source, Spec};
+use lastword::engine::{CollectionStatus, Handle, LastObservation, Reconciler};
+use lastword::external::{BuildError, External, SegmentBuilder, SegmentJob};
+use test_support::parquet_files::write;
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A source with one file and a collection that is built from it. An hour passes before a look is due by itself.
+struct Lake {
+    reconciler: Reconciler,
+    handle: Handle,
+    name: Name,
+    clock: ManualClock,
+    dir: tempfile::TempDir,
+    _state: tempfile::TempDir,
+}
+
+impl Lake {
+    /// `ahead`: how far the clock stands before the files' times.
+    fn new(external: External, ahead: Duration) -> Lake {
+        let (state, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(&dir.path().join("a.parquet"), &[10], 0);
+        let clock = ManualClock::at(SystemClock::new().wall().after(ahead));
+        let reconciler = Reconciler::open(state.path().join("state"))
+            .kind(Kind::new("external").unwrap(), external)
+            .observe_interval(Duration::from_secs(3_600))
+            .clock(clock.clone())
+            .start()
+            .unwrap();
+        let (handle, name) = (reconciler.handle(), Name::new("lake").unwrap());
+        let mut declaration = Declaration::new(name.clone());
+        declaration.kind = Some(Kind::new("external").unwrap());
+        declaration.source = Some(Source::new(dir.path().to_str().unwrap()).unwrap());
+        declaration.spec = Some(Spec::parse(r#"{"format":"parquet"}"#).unwrap());
+        let coalesce = Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO };
+        declaration.policy = Some(Policy { coalesce, ..Policy::default() });
+        handle.declare(declaration).unwrap();
+        let lake = Lake { reconciler, handle, name, clock, dir, _state: state };
+        lake.status_that(|status| status.view.applied.is_some());
+        lake
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The first status of which `what` holds.
+    fn status_that(&self, what: impl Fn(&CollectionStatus) -> bool) -> CollectionStatus {
+        let begun = Instant::now();
+        loop {
+            let status = self.handle.status(self.name.clone()).unwrap().unwrap();
+            if what(&status) {
+                return status;
+            }
+            assert!(begun.elapsed() < LONG, "{status:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn look_that(&self, what: impl Fn(&LastObservation) -> bool) -> LastObservation {
+        self.status_that(|status| status.last_observation.as_ref().is_some_and(&what)).last_observation.unwrap()
+    }
+
+    /// Has the source looked at. The clock moves, so that the look is told from the one before.
+    fn look(&self) {
+        self.clock.advance(Duration::from_secs(10));
+        let before = self.look_that(|_| true).started;
+        self.handle.refresh(self.name.clone()).unwrap();
+        self.look_that(|look| look.started > before);
+    }
+
+    fn applied(&self) -> Seq {
+        self.status_that(|status| status.view.condition.name() == "fresh").view.applied.unwrap().seq
+    }
+
+    fn end(self) {
+        self.reconciler.shutdown(LONG).unwrap();
+    }
+}
+
+#[test]
+fn case_18_racy_files_are_shown_and_looked_at_again_when_they_have_aged() {
+    let lake = Lake::new(External::local(), Duration::ZERO);
+    let first = lake.look_that(|look| look.racy == 1);
+    let (seq, _) = lake.handle.digest().unwrap();
+    lake.clock.advance(Duration::from_millis(2_100));
+    let second = lake.look_that(|look| look.started > first.started);
+    assert!(second.succeeded);
+    assert_eq!(second.racy, 0);
+    assert_eq!(lake.handle.digest().unwrap().0, seq, "nothing changed: no event");
+    lake.end();
+}
+
+#[test]
+fn case_18_a_moved_ctime_rebuilds_nothing_and_disturbs_no_attempt() {
+    let lake = Lake::new(External::local(), Duration::from_secs(10));
+    let first = lake.applied();
+    fs::set_permissions(lake.path("a.parquet"), Permissions::from_mode(0o600)).unwrap();
+    lake.look();
+    assert_eq!(lake.applied(), first);
+    // The attempt sees the same version, though what stat says was moved since that was logged.
+    lake.handle.rebuild(lake.name.clone()).unwrap();
+    lake.status_that(|status| status.view.applied.as_ref().unwrap().seq > first);
+    lake.end();
+}
+
+/// Builds as soon as it is open.
+#[derive(Clone, Default)]
+struct Door {
+    closed: Arc<AtomicBool>,
+    waiting: Arc<(Mutex<u32>, Condvar)>,
+}
+
+impl SegmentBuilder for Door {
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        *self.waiting.0.lock().unwrap() += 1;
+        self.waiting.1.notify_all();
+        while self.closed.load(Ordering::Acquire) {
+            job.check_stop()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(None)
+    }
+}
+
+impl Door {
+    /// Waits until somebody stands there.
+    fn is_waited_at(&self) {
+        let waiting = self.waiting.0.lock().unwrap();
+        let timeout = self.waiting.1.wait_timeout_while(waiting, LONG, |waiting| *waiting == 0).unwrap().1;
+        assert!(!timeout.timed_out());
+    }
+}
+
+#[test]
+fn case_18_a_rename_back_and_forth_ends_the_work_and_rebuilds_nothing() {
+    let door = Door::default();
+    let lake = Lake::new(External::with_builder(door.clone()), Duration::from_secs(10));
+    let first = lake.applied();
+    *door.waiting.0.lock().unwrap() = 0;
+    door.closed.store(true, Ordering::Release);
+    fs::rename(lake.path("a.parquet"), lake.path("a.tmp")).unwrap();
+    write(&lake.path("a.parquet"), &[10], 1);
+    lake.look();
+    door.is_waited_at();
+    fs::remove_file(lake.path("a.parquet")).unwrap();
+    write(&lake.path("b"), &[10], 0);
+    // The same bytes in another file, under the old name.
+    fs::rename(lake.path("b"), lake.path("a.parquet")).unwrap();
+    lake.look();
+    assert_eq!(lake.applied(), first);
+    door.closed.store(false, Ordering::Release);
+    lake.look();
+    assert_eq!(lake.applied(), first);
+    lake.end();
+}
+
+/// A rebuild is told nothing of what is applied, so that it builds on nothing of it; but what it finds to have changed is
+/// held against that all the same.
+#[test]
+fn case_21_a_loss_that_a_rebuild_runs_into_is_held() {
+    let door = Door::default();
+    let lake = Lake::new(External::with_builder(door.clone()), Duration::from_secs(10));
+    (0..20).for_each(|n| write(&lake.path(&format!("{n}.parquet")), &[10], n));
+    lake.look();
+    let first = lake.status_that(|status| status.view.condition.name() == "fresh" && files(status) == 21);
+    let first = first.view.applied.unwrap().seq;
+    *door.waiting.0.lock().unwrap() = 0;
+    door.closed.store(true, Ordering::Release);
+    lake.handle.rebuild(lake.name.clone()).unwrap();
+    door.is_waited_at();
+    // The look that a rebuild asks for is over; none comes by itself.
+    let before = lake.look_that(|_| true).started;
+    lake.clock.advance(Duration::from_secs(10));
+    lake.handle.refresh(lake.name.clone()).unwrap();
+    lake.look_that(|look| look.started > before);
+    (0..18).for_each(|n| fs::remove_file(lake.path(&format!("{n}.parquet"))).unwrap());
+    door.closed.store(false, Ordering::Release);
+    let settled = lake.status_that(|status| {
+        status.view.held().is_some() || status.view.applied.as_ref().is_some_and(|applied| applied.seq > first)
+    });
+    let (cause, _) = settled.view.held().expect("most of what is applied is gone");
+    assert_eq!(cause, HoldCause::MostGone { gone: 18, of: 21 });
+    lake.end();
+}
+
+/// The files of what is applied.
+fn files(status: &CollectionStatus) -> u64 {
+    let applied = status.view.applied.as_ref().unwrap();
+    let Content::Observed(observed) = &applied.inputs.content else { panic!("unobserved") };
+    observed.set.unwrap().files
+}

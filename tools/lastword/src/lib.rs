@@ -1,0 +1,148 @@
+//! `lastword`: keeps collections of Parquet files in step, shows them, and demonstrates it all.
+//!
+//! Data goes to standard output, everything said to a person to standard error. Exit codes: 0 ok, 1 something is not
+//! as it should be (a collection is not fresh, a stored thing is damaged), 2 usage, 3 cannot open, 4 format too new,
+//! 5 log shorter than its anchor, 6 replay diverged. `run` ends in order and with 0 on the first SIGINT or SIGTERM (with
+//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on the second.
+//!
+//! The program is [`run`]; what else is public is there for the tests of what it parses.
+
+mod command;
+#[doc(hidden)]
+pub mod config;
+mod console;
+#[doc(hidden)]
+pub mod control;
+mod demo;
+mod fail;
+mod foresee;
+mod init;
+mod inspect;
+mod manifest;
+mod plan;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::Styles;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use control::Verb;
+use fail::Fail;
+
+/// Keeps collections in step with the files they are built from.
+#[derive(Debug, Parser)]
+#[command(name = "lastword", version, propagate_version = true, styles = Styles::plain())]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented configuration to begin with; a file that is there is not overwritten
+    Init {
+        /// The file
+        #[arg(default_value = "lastword.toml")]
+        file: PathBuf,
+    },
+    /// Keep the configured collections in step; SIGINT and SIGTERM end it in order, with exit code 0
+    Run(run::Arguments),
+    /// Show what a build would do now, without changing anything
+    Plan {
+        /// The configuration
+        config: PathBuf,
+    },
+    /// Show the collections of a log, also while it is written
+    Status {
+        /// The directory of the log, or the configuration that names it
+        state: PathBuf,
+        /// Only this collection
+        name: Option<String>,
+        /// One JSON object per collection and line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the segments of a collection, also while the log is written
+    Manifest {
+        /// The directory of the log, or the configuration that names it
+        state: PathBuf,
+        /// The collection
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at a source again, and try again what is parked or backing off
+    Refresh(command::Refresh),
+    /// Abort the task of a collection, which stays as it is until a change or a refresh
+    Cancel(command::Cancel),
+    /// Start no more attempts
+    Pause(command::Plain),
+    /// Start attempts again
+    Resume(command::Plain),
+    /// Accept what is held, such as an emptied source
+    Confirm(command::Confirm),
+    /// Forget a collection, its task and its timers
+    Drop(command::Plain),
+    /// Wait until a collection is in step: exit code 0 if it is, 1 with the cause if it will not be or not in time
+    Wait(command::Wait),
+    /// Have the running lastword read its configuration again; a bad one changes nothing
+    Reload(command::Reload),
+    /// Play a day in the life of a source, on real files and with a real log
+    Demo {
+        /// Where to play; must be empty or absent. A new temporary directory if not given
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// The process that the demo kills
+    #[command(hide = true)]
+    DemoWorker {
+        /// The demo's directory
+        dir: PathBuf,
+    },
+}
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| console::usage(&error));
+    let level = match arguments.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
+    match dispatch(arguments.command) {
+        Ok(code) => code,
+        Err(fail) => {
+            console::note(&format!("lastword: {fail}"));
+            ExitCode::from(fail.code)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Fail> {
+    match command {
+        Command::Init { file } => init::init(&file),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Plan { config } => plan::plan(&config),
+        Command::Status { state, name, json } => status::status(&command::state_of(&state)?, name.as_deref(), json),
+        Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
+        Command::Refresh(arguments) => command::refresh(&arguments),
+        Command::Cancel(arguments) => command::cancel(&arguments),
+        Command::Pause(arguments) => command::plain(Verb::Pause, &arguments),
+        Command::Resume(arguments) => command::plain(Verb::Resume, &arguments),
+        Command::Confirm(arguments) => command::confirm(&arguments),
+        Command::Drop(arguments) => command::plain(Verb::Drop, &arguments),
+        Command::Wait(arguments) => command::wait(&arguments),
+        Command::Reload(arguments) => command::reload(&arguments),
+        Command::Demo { dir } => demo::demo(dir),
+        Command::DemoWorker { dir } => demo::worker_process(&dir),
+    }
+}

@@ -1,0 +1,92 @@
+//! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
+//!
+//! The program is [`run`]; what else is public is there for the tests of what it parses.
+#![forbid(unsafe_code)]
+
+#[doc(hidden)]
+pub mod args;
+mod diff;
+mod dump;
+mod fail;
+mod head;
+mod input;
+mod output;
+mod point;
+mod stat;
+mod state;
+mod transfer;
+mod verify;
+mod why;
+
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use fail::{Exit, Failure};
+use lastword::core::vocabulary::{Seq, TaskId};
+use lastword::replay::Until;
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
+    panic::set_hook(Box::new(report_panic));
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
+    match ended {
+        Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
+        Ok(Err(Failure::Error(exit, problem))) => {
+            complain(&problem);
+            ExitCode::from(exit as u8)
+        }
+        // Its text was printed by the hook. Whatever made us panic was in the log.
+        Err(_) => ExitCode::from(Exit::Defect as u8),
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dump { log, selection } => dump::run(&log, &selection),
+        Command::Verify { log } => verify::run(&log),
+        Command::Head { log } => head::run(&log),
+        Command::State { log, at } => state::run(&log, at),
+        Command::Stat { log, selection } => stat::run(&log, &selection),
+        Command::Why { log, name, at, task } => {
+            why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId))
+        }
+        Command::Diff { log, between } => diff::run(&log, &between),
+        Command::Export { log, file } => transfer::export(&log, &file),
+        Command::Import { state, file, json } => transfer::import(&state, &file, json),
+    }
+}
+
+/// One line on stderr. If stderr is gone too, there is nobody left to tell.
+pub(crate) fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "log-dump: {}", output::printable(problem));
+}
+
+/// Says what is wrong with the arguments, which it repeats as they may be shown, and ends the program.
+fn usage(error: &clap::Error) -> ! {
+    if error.use_stderr() {
+        // With all that is in the arguments: without, they could not be found in it.
+        let given = error.render().ansi().to_string();
+        let arguments: Vec<_> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let wild = arguments.iter().filter(|argument| argument.contains(char::is_control));
+        let shown = wild.fold(given, |given, argument| given.replace(argument.as_str(), &output::printable(argument)));
+        for line in shown.lines() {
+            let _ = writeln!(std::io::stderr(), "{}", output::printable(line));
+        }
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+/// sled panics on some kinds of damage. The library turns that into an error that is reported like any other; what
+/// is said here is one line, not a backtrace.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    let first_line = text.and_then(|text| text.lines().next()).unwrap_or("no message");
+    let place = info.location().map(|location| format!(" at {}:{}", location.file(), location.line()));
+    complain(&format!("panicked{}: {first_line}", place.unwrap_or_default()));
+}
