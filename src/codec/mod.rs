@@ -44,9 +44,9 @@ impl Tag {
         self.version & !ATTRIBUTED
     }
 
-    /// Whether the record holds a part of a base.
+    /// Whether the record holds a part of a checkpoint.
     #[must_use]
-    pub fn is_base_frame(self) -> bool {
+    pub fn is_checkpoint_part(self) -> bool {
         self.event_type == BASE_FRAME
     }
 }

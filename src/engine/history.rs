@@ -318,7 +318,7 @@ impl Engine {
         if let Some(base) = self.history.base.take_if(|base| base.part == base.parts)
             && let Some(first) = base.first
         {
-            let start = Start { seq: base.at.seq, hash: base.at.hash, base: first };
+            let start = Start { seq: base.at.seq, hash: base.at.hash, checkpoint: first };
             self.truncate_prefix(start)?;
         }
         if self.stopping.is_none() {

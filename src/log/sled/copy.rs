@@ -17,7 +17,7 @@ use super::store::{Held, SledStore};
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
-use crate::log::{Frame, LogReader, OpenError, Position, Visitor};
+use crate::log::{LogReader, OpenError, Position, Visitor};
 
 /// How often a log that changes under the copy is copied again. A copy takes milliseconds to seconds and only a
 /// writer that gives a segment back meanwhile spoils it, so five failures in a row mean something else.
@@ -54,23 +54,14 @@ impl fmt::Debug for PrivateCopy {
 }
 
 impl PrivateCopy {
-    /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`] and opens that. The directory
-    /// goes when the last reader does.
+    /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`], opens that, and shows it to a
+    /// visitor in passing, which is handed back. `begin` makes a new one for every attempt. The directory goes when the
+    /// last reader does. [`of`](Self::of), which only checks, stands in `replay`: it has to read the checkpoint.
     ///
     /// # Errors
-    /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that [`SledLog::open`]
-    /// reports about a log, but `Busy`; [`OpenError::Io`] if it cannot be read or there is no room for the copy.
-    ///
-    /// [`SledLog::open`]: super::SledLog::open
-    pub fn of(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::of_visiting(path, || |_: &Frame<'_>| ()).map(|(copy, _)| copy)
-    }
-
-    /// Like [`of`](Self::of), and shows the log to a visitor in passing, which is handed back. `begin` makes a
-    /// new one for every attempt.
-    ///
-    /// # Errors
-    /// Like [`of`](Self::of).
+    /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that
+    /// [`SledLog::open`](super::SledLog::open) reports about a log, but `Busy`; [`OpenError::Io`] if it cannot be read
+    /// or there is no room for the copy.
     pub fn of_visiting<V: Visitor>(
         path: impl AsRef<Path>,
         mut begin: impl FnMut() -> V,

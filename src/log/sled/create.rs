@@ -20,7 +20,6 @@ use super::{Durability, IfAbsent, SledLog, check_blobs, wait_until_unlocked};
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
-use crate::log::start::find_base;
 use crate::log::{Chain, OpenError, Position, Visitor};
 
 /// 1 GiB: up to here the copy that is put aside costs at most about a second, most of it never reaching the disk.
@@ -145,8 +144,7 @@ fn begin(engine: &SledStore, visitor: &mut dyn Visitor, read: &mut u64) -> Resul
         }
     }
     if !start.is_whole() {
-        let frames = Frames::new(engine, start.base, None).inspect(|_| *read += 1);
-        visitor.base(&find_base(start, frames)?);
+        visitor.checkpoint(start, &mut Frames::new(engine, start.checkpoint, None).inspect(|_| *read += 1))?;
     }
     Ok(Seq::ZERO)
 }

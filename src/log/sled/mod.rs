@@ -28,8 +28,10 @@ use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorFile};
 use super::directory::Directory;
-use super::start::{check_behind, check_truncation, find_base};
-use super::{Chain, Frame, FrameError, FrameHash, Log, LogError, LogReader, OpenError, Position, Start, Visitor};
+use super::start::{check_behind, check_truncation};
+use super::{
+    Chain, CheckpointCheck, Frame, FrameError, FrameHash, Log, LogError, LogReader, OpenError, Position, Start, Visitor,
+};
 use crate::core::vocabulary::Seq;
 use reader::{Frames, SledReader};
 use store::{SledFailure, SledStore};
@@ -91,20 +93,14 @@ pub struct SledLog {
 }
 
 impl SledLog {
-    /// Opens the log in `path` for writing and checks all of it up to its end.
+    /// Opens the log in `path` for writing, checks all of it up to its end, and shows it to `visitor` in passing, so
+    /// that opening and replaying are one pass. If the visitor goes on from a position of its own, only the log behind
+    /// that is read and checked. [`open`](Self::open), which only checks, stands in `replay`: it has to read the
+    /// checkpoint.
     ///
     /// # Errors
     /// Every variant of [`OpenError`] but `Moving`. A log that is damaged, shorter than `HEAD` or too new stays as
     /// it is.
-    pub fn open(path: impl AsRef<Path>, if_absent: IfAbsent, durability: Durability) -> Result<Self, OpenError> {
-        Self::open_visiting(path, if_absent, durability, &mut |_: &Frame<'_>| ())
-    }
-
-    /// Like [`open`](Self::open), and shows the log to `visitor` in passing, so that opening and replaying are one
-    /// pass. If the visitor goes on from a position of its own, only the log behind that is read and checked.
-    ///
-    /// # Errors
-    /// Like [`open`](Self::open).
     pub fn open_visiting(
         path: impl AsRef<Path>,
         if_absent: IfAbsent,
@@ -154,7 +150,7 @@ impl SledLog {
             let found = FrameError::Gap { expected: self.chain.position().seq.next(), found: seq.next() };
             return Err(LogError::Refused(found));
         }
-        let start = Start { seq, hash, base: Seq::ZERO };
+        let start = Start { seq, hash, checkpoint: Seq::ZERO };
         self.chain = start.chain();
         self.engine.set_start(start);
         self.engine.set_appended(seq);
@@ -258,13 +254,13 @@ impl Log for SledLog {
         self.anchor_synced()
     }
 
-    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
+    fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError> {
         self.check_poison()?;
         let (last, now) = (self.durable.seq, self.engine.start());
         check_truncation(start, now, last)?;
         // Deleting is the one thing that cannot be taken back: what is to stand for the prefix is read once more.
         check_behind(start, Frames::new(&self.engine, start.first(), Some(last)))?;
-        find_base(start, Frames::new(&self.engine, start.base, Some(last)))?;
+        check(start, &mut Frames::new(&self.engine, start.checkpoint, Some(last)))?;
         // HEAD must not name a frame that is gone.
         self.sync()?;
         self.synced = self.durable;

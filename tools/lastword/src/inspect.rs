@@ -8,8 +8,7 @@ use lastword::core::{Collection, State};
 use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
-use lastword::replay::Folding;
-use lastword::snapshot::Snapshots;
+use lastword::snapshot::{Folding, Snapshots};
 
 use crate::fail::{DEFECT, Fail, USAGE};
 

@@ -79,7 +79,9 @@ impl From<ReplayError> for Failure {
         let exit = match &error {
             ReplayError::Log(error) => exit_of_log(error),
             ReplayError::Codec { error: CodecError::Unknown(_), .. } => Exit::TooNew,
-            ReplayError::Codec { error: CodecError::Payload { .. }, .. } | ReplayError::Base { .. } => Exit::Defect,
+            ReplayError::Codec { error: CodecError::Payload { .. }, .. } | ReplayError::Checkpoint { .. } => {
+                Exit::Defect
+            }
             ReplayError::Illegal(_) | ReplayError::Violation { .. } | ReplayError::Snapshot { .. } => Exit::Diverged,
             ReplayError::Object { error, .. } => exit_of_tree(error),
         };
