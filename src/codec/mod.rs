@@ -121,8 +121,8 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// How every payload is written and read. The limit is one for what is read: it bounds what a length that is damaged can
-/// reserve.
+/// How every payload is written and read. The limit is one for what is read: it bounds what a length that is damaged
+/// can reserve.
 const LAYOUT: Configuration<LittleEndian, Varint, Limit<MOST_PAYLOAD>> =
     bincode::config::standard().with_limit::<MOST_PAYLOAD>();
 

@@ -89,7 +89,7 @@ pub enum EvlogError {
         /// The last deleted event.
         seq: Seq,
     },
-    /// An event cannot be decoded, so nobody knows which objects it names.
+    /// An event cannot be decoded, so it is not known which objects it names.
     Codec {
         /// The event.
         seq: Seq,

@@ -6,7 +6,7 @@ use std::io::Read;
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{Chain, FrameBuf, FrameHash, Position, Start};
+use crate::log::{Chain, FrameBuf, FrameHash, Position, Start, array};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
 use crate::replay::{CheckpointSearch, decode, state_of_checkpoint};
@@ -213,8 +213,9 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
-/// Looked at before everything else, to tell a file of another kind from a damaged stream: where only the magic is wrong,
-/// and the CRC is that of a header with the right one, it is the magic that was damaged. `header` may be cut short.
+/// Looked at before everything else, to tell a file of another kind from a damaged stream: where only the magic is
+/// wrong, and the CRC is that of a header with the right one, it is the magic that was damaged. `header` may be cut
+/// short.
 fn check_magic(header: &[u8]) -> Result<(), EvlogError> {
     let (begin, rest) = header.split_at(header.len().min(MAGIC.len()));
     if MAGIC.starts_with(begin) {
@@ -229,7 +230,7 @@ fn check_magic(header: &[u8]) -> Result<(), EvlogError> {
     Err(EvlogError::Magic { found })
 }
 
-/// The CRC is looked at before the version, to tell a damaged header from a newer one.
+/// The CRC is checked before the version, to tell a damaged header from a newer one.
 fn check_header(header: &[u8]) -> Result<(), EvlogError> {
     if !has_its_crc(header) {
         return Err(EvlogError::Header);
@@ -243,11 +244,6 @@ fn check_header(header: &[u8]) -> Result<(), EvlogError> {
 
 fn has_its_crc(header: &[u8]) -> bool {
     crc32c::crc32c(&header[..12]) == u32::from_le_bytes(array(header, 12))
-}
-
-/// `N` bytes at `at`; zeros if they are not there, which every caller has excluded.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }
 
 /// Reads a whole stream and hands nothing out.

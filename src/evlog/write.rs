@@ -11,10 +11,10 @@ use crate::objects::tree;
 use crate::replay::{CheckpointSearch, ReplayError, decode, state_of_checkpoint};
 
 /// Writes all frames of a log and all objects that their events name, and says what it wrote. On an error the stream
-/// has no end block, so nobody takes it for whole. `out` is not flushed.
+/// has no end block, so no reader takes it for whole. `out` is not flushed.
 ///
 /// # Errors
-/// When log or objects are damaged or cannot be read, an event cannot be decoded (then nobody knows which objects it
+/// When log or objects are damaged or cannot be read, an event cannot be decoded (then it is not known which objects it
 /// names), or `out` fails.
 pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write) -> Result<Totals, EvlogError> {
     let start = reader.start();

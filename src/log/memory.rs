@@ -6,7 +6,7 @@ use super::start::{check_behind, check_truncation};
 use super::{Chain, CheckpointCheck, Frame, FrameBuf, Log, LogError, LogReader, Position, Start};
 use crate::core::vocabulary::Seq;
 
-/// What a failure leaves behind. Nobody can know which: a disk may have written what it reports as failed.
+/// What a failure leaves behind. It cannot be known which: a disk may have written what it reports as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Everything is there after all.
@@ -50,7 +50,7 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// Opens the log on this disk. Whoever had it open before is poisoned.
+    /// Opens the log on this disk. A log that was open before is poisoned.
     #[must_use]
     pub fn open(&self) -> MemoryLog {
         let mut stored = self.stored();
@@ -60,7 +60,7 @@ impl MemoryDisk {
         MemoryLog { disk: self.clone(), writer: stored.writer, chain, durable: chain.position(), poison: None }
     }
 
-    /// Ends the process that has the log open: it is poisoned, failures that were ordered are forgotten, and with
+    /// Ends the process that has the log open: it is poisoned, failures that were ordered are dropped, and with
     /// [`Keep::None`] what no barrier made durable is gone.
     pub fn crash(&self, keep: Keep) {
         let mut stored = self.stored();

@@ -1,8 +1,9 @@
 //! Where a log begins. A whole one begins with its first event; one whose prefix was deleted begins behind it, and
 //! its *checkpoint* says what the deleted events had added up to.
 //!
-//! The checkpoint lies among the frames that were kept. The log knows at which event it begins and has others read it: it
-//! must not know what a record holds. See [`CheckpointCheck`](super::CheckpointCheck) and [`Visitor`](super::Visitor).
+//! The checkpoint lies among the frames that were kept. The log knows at which event it begins and has others read it:
+//! it must not know what a record holds. See [`CheckpointCheck`](super::CheckpointCheck) and
+//! [`Visitor`](super::Visitor).
 
 use super::frame::array;
 use super::{Chain, FrameBuf, FrameError, FrameHash, LogError, Position};
@@ -46,7 +47,7 @@ impl Start {
         Chain::after(Position { seq: self.seq, hash: self.hash, epoch: Epoch(0) }, Timestamp(0))
     }
 
-    /// The bytes under which a storage engine remembers it.
+    /// The bytes that a storage engine stores for it.
     pub(super) fn encode(&self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
         bytes[..4].copy_from_slice(&MAGIC);

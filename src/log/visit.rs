@@ -30,8 +30,8 @@ pub trait Visitor {
     /// its first part. Comes before the first frame, and not at all after a [`resume`](Visitor::resume).
     ///
     /// # Errors
-    /// When the checkpoint is not there or cannot be read; the log is not opened then. There is no default: only a visitor
-    /// knows what a checkpoint looks like.
+    /// When the checkpoint is not there or cannot be read; the log is not opened then. There is no default: only a
+    /// visitor knows what a checkpoint looks like.
     fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError>;
 
     /// The next frame.

@@ -2,7 +2,8 @@
 //! among the frames that were kept, each with a part of the encoded state.
 //!
 //! Everything that has to decode these records stands here. The log itself only knows where a checkpoint begins, and
-//! asks this module, through [`Visitor`](crate::log::Visitor) and [`CheckpointCheck`](crate::log::CheckpointCheck), whether it is there.
+//! asks this module, through [`Visitor`](crate::log::Visitor) and [`CheckpointCheck`](crate::log::CheckpointCheck),
+//! whether it is there.
 
 use super::ReplayError;
 use crate::codec::state::{STATE_VERSION, decode_state};
@@ -31,8 +32,8 @@ impl std::fmt::Debug for Checkpoint {
     }
 }
 
-/// Looks for the checkpoint of one start in frames that are shown in order. Another checkpoint, or the beginning of one that was
-/// not finished, is passed over.
+/// Looks for the checkpoint of one start in frames that are shown in order. Another checkpoint, or the beginning of one
+/// that was not finished, is passed over.
 #[derive(Debug)]
 pub struct CheckpointSearch {
     seq: Seq,

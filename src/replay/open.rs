@@ -1,5 +1,5 @@
-//! Opening a log without making anything of it. The log checks its frames; that its checkpoint is whole is checked here,
-//! where checkpoints can be read.
+//! Opening a log without making anything of it. The log checks its frames; that its checkpoint is whole is checked
+//! here, where checkpoints can be read.
 
 use std::path::Path;
 

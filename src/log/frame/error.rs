@@ -134,7 +134,7 @@ pub enum FrameError {
         /// Its own.
         found: Timestamp,
     },
-    /// What the storage engine remembers of the start of the log is damaged.
+    /// What the storage engine has stored of the start of the log is damaged.
     Start,
     /// A part of a checkpoint cannot be read.
     CheckpointPart {

@@ -1,4 +1,5 @@
-//! A private copy of a log for tools that look at it and must not change it: sled cannot open without writing.
+//! A private copy of a log for tools that read it and must not change it: sled cannot open without writing. It owns the
+//! copy and the attempts to make one; what is checked of it stands in `check.rs`.
 
 use std::fmt;
 use std::io;

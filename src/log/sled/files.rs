@@ -1,5 +1,5 @@
-//! Copying what sled has stored, making and removing directories that only their owner may read. It knows names of files
-//! and nothing of frames.
+//! Copying what sled has stored, making and removing directories that only their owner may read. It knows names of
+//! files and nothing of frames.
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -68,7 +68,8 @@ impl Drop for TemporaryDirectory {
     }
 }
 
-/// Byte by byte: a copy that shares its blocks would share what is on the disk, and that may be older than what is read.
+/// Byte by byte: a copy that shares its blocks would share what is on the disk, and that may be older than what is
+/// read.
 pub(super) fn copy_synced(mut from: File, to: &Path) -> io::Result<()> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes)?;

@@ -10,8 +10,8 @@
 //! * before sled opens an existing `db`, a copy is put aside, and put back if the log turns out to be damaged: sled
 //!   overwrites what it cannot read, and with it all that lay behind. It costs 0.85 ms for each MiB of the file, the
 //!   only part of opening by a snapshot that grows with what lies before it;
-//! * a prefix that is let go is removed entry by entry. sled gives the space to what comes after: with 2,000 frames kept
-//!   and 20,000 written in each of ten rounds `db` stayed at 26 MB from the second round on, instead of 165 MB.
+//! * a prefix that is deleted is removed entry by entry. sled gives the space to what comes after: with 2,000 frames
+//!   kept and 20,000 written in each of ten rounds `db` stayed at 26 MB from the second round on, instead of 165 MB.
 
 mod check;
 mod copy;

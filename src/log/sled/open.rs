@@ -1,11 +1,12 @@
-//! Opening a log, and creating one so that a crash anywhere is finished the next time.
+//! Opening a log, and creating one so that a crash anywhere is finished the next time. It owns the order of steps on
+//! the disk; what makes a log whole stands in `check.rs`.
 //!
 //! Creation: the directory, `LOCK`, `HEAD` at 0 without `complete`, sled in `new/made/`, its files copied to `new/`,
-//! everything synced, `new/` renamed to `sled/`, the directory synced, `HEAD` with `complete`. As long as `complete` is not
-//! there no frame was ever appended, so what a crash left can be thrown away.
+//! everything synced, `new/` renamed to `sled/`, the directory synced, `HEAD` with `complete`. As long as `complete` is
+//! not there no frame was ever appended, so what a crash left can be thrown away.
 //!
-//! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that has
-//! lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
+//! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that
+//! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;

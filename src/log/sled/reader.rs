@@ -1,4 +1,4 @@
-//! Reading frames back: parts joined, checked, chained.
+//! Reading frames back: parts joined, checked, chained. It must not know where a log has to end: `check.rs` does.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl<'a> Frames<'a> {
             return Err(LogError::Damaged { at: base, found });
         }
         self.chain.check(&frame).map_err(|found| LogError::Damaged { at: expected, found })?;
-        // Only now is it certain that nothing was deleted while it was looked for.
+        // Only now is it certain that nothing was deleted while it was read.
         self.check_there(self.from)?;
         self.from = frame.last().next();
         Ok(Some(read))

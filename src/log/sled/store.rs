@@ -1,4 +1,5 @@
-//! sled behind a guard: its errors and panics become text, its drop cannot harm us.
+//! sled behind a guard: its errors and panics become text, and dropping it cannot block or panic. The only file, beside
+//! the iterator of `reader.rs`, that calls sled.
 
 use std::fs::{File, TryLockError};
 use std::io;

@@ -175,7 +175,7 @@ impl SledLog {
 
     fn flush(&mut self) -> Result<(), LogError> {
         self.store.flush().map_err(|failure| self.poison(failure.into()))?;
-        // A file there would hold a value that nobody syncs. Looking costs about 5 µs of a commit's 230, and the
+        // A file there would hold a value that is never synced. Listing it costs about 5 µs of a commit's 230, and the
         // frame that caused it is not acknowledged.
         check_blobs(&self.directory).map_err(|error| self.poison(error))
     }

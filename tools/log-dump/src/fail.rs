@@ -30,7 +30,7 @@ pub(crate) enum Exit {
 pub(crate) enum Failure {
     /// Something is wrong; the text says what.
     Error(Exit, String),
-    /// Nobody reads our output any more, which is no error: `| head`.
+    /// The output is not read any more, which is no error: `| head`.
     OutputClosed,
 }
 

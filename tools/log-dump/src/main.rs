@@ -1,4 +1,4 @@
-//! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
+//! `log-dump`: reads a log without changing it. See `log-dump --help`, and `log-format.md` for what it reads.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -56,7 +56,7 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// One line on stderr. If stderr is gone too, there is nobody left to tell.
+/// One line on stderr. If stderr is gone too, nothing is left to write to.
 pub(crate) fn complain(problem: &str) {
     let _ = writeln!(std::io::stderr(), "log-dump: {}", output::printable(problem));
 }

@@ -27,13 +27,14 @@ struct VerifyLine {
     clean: Option<bool>,
     writer_active: bool,
     checked: Vec<&'static str>,
-    /// The first event of a log from which a prefix was deleted, and the one that holds the first part of its base.
-    base: Option<BaseLine>,
+    /// The first event of a log from which a prefix was deleted, and the one that holds the first part of its
+    /// checkpoint. The key is still `base`.
+    base: Option<CheckpointLine>,
     snapshots: Vec<SnapshotLine>,
 }
 
 #[derive(Serialize)]
-struct BaseLine {
+struct CheckpointLine {
     begins: u64,
     seq: u64,
 }
@@ -95,7 +96,7 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
         clean: input.anchor().map(|anchor| anchor.clean),
         writer_active: input.writer_active(),
         checked: CHECKED.into_iter().filter(|what| has_anchor || *what != "anchor").collect(),
-        base: (!start.is_whole()).then_some(BaseLine { begins: start.first().0, seq: start.checkpoint.0 }),
+        base: (!start.is_whole()).then_some(CheckpointLine { begins: start.first().0, seq: start.checkpoint.0 }),
         snapshots: snapshots.into_iter().map(SnapshotLine::from).collect(),
     };
     let mut output = Output::new();

@@ -1,6 +1,6 @@
-//! Resident bytes of an idle collection: applied, nothing to do; a name of 40 characters, a source of 60. What a process
-//! of its own takes that opens the log from its snapshot, less what one takes that only opens sled. What sled takes once
-//! all of it was read, which its cache bounds whatever the number of collections, is told on its own.
+//! Resident bytes of an idle collection: applied, nothing to do; a name of 40 characters, a source of 60. What a
+//! process of its own takes that opens the log from its snapshot, less what one takes that only opens sled. What sled
+//! takes once all of it was read, which its cache bounds whatever the number of collections, is told on its own.
 
 use std::fs;
 use std::path::Path;
