@@ -85,7 +85,7 @@ impl ManualClock {
         clock
     }
 
-    /// Lets `span` pass, and wakes whoever waits for it.
+    /// Lets `span` pass, and wakes the threads that wait for it.
     pub fn advance(&self, span: Duration) {
         {
             let mut time = self.time();

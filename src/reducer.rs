@@ -17,6 +17,7 @@ use crate::core::vocabulary::{
 };
 use crate::core::{Events, Illegal, State, Violation, decide};
 use crate::log::{FrameBuilder, FrameError, Log, LogError, Position, Start};
+use crate::replay::check_checkpoint;
 
 /// Deadlines decided in one batch. Each adds at most four events, and a frame has room for 65,536 beside what the
 /// commands need; after a long sleep more of them may have come than that.
@@ -255,7 +256,7 @@ impl Reducer {
     /// # Errors
     /// The outer error is the reducer's end. The inner one says why the log still begins where it did.
     pub fn truncate_prefix(&mut self, start: Start) -> Result<Result<(), LogError>, ReducerError> {
-        match self.log.truncate_prefix(start) {
+        match self.log.truncate_prefix(start, check_checkpoint) {
             Ok(()) => Ok(Ok(())),
             Err(error @ (LogError::Refused(_) | LogError::Damaged { .. } | LogError::PrefixGone { .. })) => {
                 Ok(Err(error))

@@ -44,9 +44,9 @@ impl Tag {
         self.version & !ATTRIBUTED
     }
 
-    /// Whether the record holds a part of a base.
+    /// Whether the record holds a part of a checkpoint.
     #[must_use]
-    pub fn is_base_frame(self) -> bool {
+    pub fn is_checkpoint_part(self) -> bool {
         self.event_type == BASE_FRAME
     }
 }
@@ -121,8 +121,8 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// How every payload is written and read. The limit is one for what is read: it bounds what a length that is damaged can
-/// reserve.
+/// How every payload is written and read. The limit is one for what is read: it bounds what a length that is damaged
+/// can reserve.
 const LAYOUT: Configuration<LittleEndian, Varint, Limit<MOST_PAYLOAD>> =
     bincode::config::standard().with_limit::<MOST_PAYLOAD>();
 

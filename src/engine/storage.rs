@@ -7,8 +7,8 @@ use super::error::StartError;
 use crate::core::State;
 use crate::log::{Durability, IfAbsent, Log, SledLog};
 use crate::objects::{FileObjects, Objects};
-use crate::replay::{self, Folding, Until};
-use crate::snapshot::Snapshots;
+use crate::replay::{self, Until};
+use crate::snapshot::{Folding, Snapshots};
 
 /// Where log and objects are.
 pub(super) enum Storage {

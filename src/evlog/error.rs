@@ -84,12 +84,12 @@ pub enum EvlogError {
         /// What is wrong.
         found: FrameError,
     },
-    /// The stream begins behind a deleted prefix, and the base that stands for it is not in it.
-    NoBase {
+    /// The stream begins behind a deleted prefix, and the checkpoint that stands for it is not in it.
+    NoCheckpoint {
         /// The last deleted event.
         seq: Seq,
     },
-    /// An event cannot be decoded, so nobody knows which objects it names.
+    /// An event cannot be decoded, so it is not known which objects it names.
     Codec {
         /// The event.
         seq: Seq,
@@ -143,7 +143,7 @@ impl fmt::Display for EvlogError {
             ObjectMissing { seq, name } => write!(f, "event {seq} names object {name}, which is missing"),
             Frame { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
             Codec { seq, error } => write!(f, "event {seq}: {error}"),
-            NoBase { seq } => write!(f, "what the events up to {seq} had led to is not in the stream"),
+            NoCheckpoint { seq } => write!(f, "what the events up to {seq} had led to is not in the stream"),
             End => write!(f, "the end block does not say what the stream holds"),
             Trailing { offset } => write!(f, "bytes follow the end of the stream at byte {offset}"),
         }

@@ -9,6 +9,7 @@ use std::process;
 use super::{ImportError, Item, Reader, Totals};
 use crate::log::{Durability, Frame, IfAbsent, Log, Position, SledLog};
 use crate::objects::{FileObjects, Objects};
+use crate::replay::check_checkpoint;
 
 /// Frames and objects are made durable in batches of about this many bytes: enough that a sync is shared, little
 /// enough to hold in memory.
@@ -55,7 +56,7 @@ fn fill(reader: &mut Reader<&mut dyn Read>, path: &Path) -> Result<(), ImportErr
     let start = reader.totals().start;
     if !start.is_whole() {
         log.barrier()?;
-        log.truncate_prefix(start)?;
+        log.truncate_prefix(start, check_checkpoint)?;
     }
     log.close().map_err(ImportError::Log)
 }

@@ -6,10 +6,10 @@ use std::io::Read;
 use super::write::of_replay;
 use super::{END_LENGTH, EVLOG_VERSION, EvlogError, FRAME, HEADER_LENGTH, MAGIC, NAME_LENGTH, OBJECT, Totals, most};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{Chain, CheckpointSearch, FrameBuf, FrameHash, Position, Start};
+use crate::log::{Chain, FrameBuf, FrameHash, Position, Start, array};
 use crate::objects::object_hash;
 use crate::objects::tree::Gathering;
-use crate::replay::{decode, state_of_base};
+use crate::replay::{CheckpointSearch, decode, state_of_checkpoint};
 
 /// Reads a stream block by block. It holds one block in memory, and about 100 bytes for every object that came: what
 /// is named later has to be known by then. Whatever the bytes are, it ends with an error or the end, never a panic.
@@ -17,8 +17,8 @@ pub struct Reader<R> {
     input: R,
     offset: u64,
     chain: Chain,
-    /// What is left to be found: the base of a stream that does not begin with event 1.
-    base: Option<CheckpointSearch>,
+    /// What is left to be found: the checkpoint of a stream that does not begin with event 1.
+    checkpoint: Option<CheckpointSearch>,
     gathering: Gathering,
     totals: Totals,
     state: State,
@@ -70,7 +70,7 @@ impl<R: Read> Reader<R> {
             input,
             offset: 0,
             chain: Chain::from_start(),
-            base: None,
+            checkpoint: None,
             gathering: Gathering::new(),
             totals: Totals::NONE,
             state: State::Reading,
@@ -128,19 +128,19 @@ impl<R: Read> Reader<R> {
             self.begin_behind(Seq(frame.first().0 - 1), frame.header().previous);
         }
         self.chain.check(&frame).map_err(|found| EvlogError::Frame { at, found })?;
-        let base = match &mut self.base {
+        let checkpoint = match &mut self.checkpoint {
             Some(search) => search.frame(&frame).map_err(|found| EvlogError::Frame { at, found })?,
             None => None,
         };
         for event in decode(&frame).map_err(of_replay)? {
             event.event.object().map_or(Ok(()), |root| self.named(event.seq, root))?;
-            if let Some(base) = base.as_ref().filter(|base| base.last == event.seq) {
-                let state = state_of_base(base).map_err(of_replay)?;
+            if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.last == event.seq) {
+                let state = state_of_checkpoint(checkpoint).map_err(of_replay)?;
                 state.objects().into_iter().try_for_each(|root| self.named(event.seq, root))?;
             }
         }
-        if let Some(base) = base {
-            (self.base, self.totals.start) = (None, base.start);
+        if let Some(checkpoint) = checkpoint {
+            (self.checkpoint, self.totals.start) = (None, checkpoint.start);
         }
         self.check_unnamed()?;
         self.totals.frames += 1;
@@ -155,15 +155,15 @@ impl<R: Read> Reader<R> {
     }
 
     fn begin_behind(&mut self, seq: Seq, hash: FrameHash) {
-        let start = Start { seq, hash, base: Seq::ZERO };
+        let start = Start { seq, hash, checkpoint: Seq::ZERO };
         (self.totals.start, self.chain) = (start, start.chain());
-        self.base = Some(CheckpointSearch::new(seq, hash));
+        self.checkpoint = Some(CheckpointSearch::new(seq, hash));
     }
 
     fn end(&mut self, bytes: &[u8]) -> Result<(), EvlogError> {
         self.check_unnamed()?;
-        if self.base.is_some() {
-            return Err(EvlogError::NoBase { seq: self.totals.start.seq });
+        if self.checkpoint.is_some() {
+            return Err(EvlogError::NoCheckpoint { seq: self.totals.start.seq });
         }
         if bytes.len() != END_LENGTH || bytes != self.totals.encode() {
             return Err(EvlogError::End);
@@ -213,8 +213,9 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
-/// Looked at before everything else, to tell a file of another kind from a damaged stream: where only the magic is wrong,
-/// and the CRC is that of a header with the right one, it is the magic that was damaged. `header` may be cut short.
+/// Looked at before everything else, to tell a file of another kind from a damaged stream: where only the magic is
+/// wrong, and the CRC is that of a header with the right one, it is the magic that was damaged. `header` may be cut
+/// short.
 fn check_magic(header: &[u8]) -> Result<(), EvlogError> {
     let (begin, rest) = header.split_at(header.len().min(MAGIC.len()));
     if MAGIC.starts_with(begin) {
@@ -229,7 +230,7 @@ fn check_magic(header: &[u8]) -> Result<(), EvlogError> {
     Err(EvlogError::Magic { found })
 }
 
-/// The CRC is looked at before the version, to tell a damaged header from a newer one.
+/// The CRC is checked before the version, to tell a damaged header from a newer one.
 fn check_header(header: &[u8]) -> Result<(), EvlogError> {
     if !has_its_crc(header) {
         return Err(EvlogError::Header);
@@ -243,11 +244,6 @@ fn check_header(header: &[u8]) -> Result<(), EvlogError> {
 
 fn has_its_crc(header: &[u8]) -> bool {
     crc32c::crc32c(&header[..12]) == u32::from_le_bytes(array(header, 12))
-}
-
-/// `N` bytes at `at`; zeros if they are not there, which every caller has excluded.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }
 
 /// Reads a whole stream and hands nothing out.

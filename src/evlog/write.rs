@@ -5,21 +5,21 @@ use std::io::Write;
 
 use super::{END, EVLOG_VERSION, EvlogError, FRAME, MAGIC, OBJECT, Totals};
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::log::{CheckpointSearch, Frame, LogError, LogReader, Position};
+use crate::log::{Frame, LogError, LogReader, Position};
 use crate::objects::Objects;
 use crate::objects::tree;
-use crate::replay::{ReplayError, decode, state_of_base};
+use crate::replay::{CheckpointSearch, ReplayError, decode, state_of_checkpoint};
 
 /// Writes all frames of a log and all objects that their events name, and says what it wrote. On an error the stream
-/// has no end block, so nobody takes it for whole. `out` is not flushed.
+/// has no end block, so no reader takes it for whole. `out` is not flushed.
 ///
 /// # Errors
-/// When log or objects are damaged or cannot be read, an event cannot be decoded (then nobody knows which objects it
+/// When log or objects are damaged or cannot be read, an event cannot be decoded (then it is not known which objects it
 /// names), or `out` fails.
 pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write) -> Result<Totals, EvlogError> {
     let start = reader.start();
-    let base = (!start.is_whole()).then(|| CheckpointSearch::new(start.seq, start.hash));
-    let mut stream = Stream { out, totals: Totals { start, ..Totals::NONE }, base, written: BTreeSet::new() };
+    let checkpoint = (!start.is_whole()).then(|| CheckpointSearch::new(start.seq, start.hash));
+    let mut stream = Stream { out, totals: Totals { start, ..Totals::NONE }, checkpoint, written: BTreeSet::new() };
     stream.raw(&header())?;
     for frame in reader.frames(start.first()) {
         let frame = frame.map_err(EvlogError::Log)?;
@@ -42,27 +42,27 @@ fn header() -> Vec<u8> {
 struct Stream<'o> {
     out: &'o mut dyn Write,
     totals: Totals,
-    /// What is left to be found: the base of a log that begins later.
-    base: Option<CheckpointSearch>,
+    /// What is left to be found: the checkpoint of a log that begins later.
+    checkpoint: Option<CheckpointSearch>,
     /// Objects that are shared by many versions of a set are written once. 32 bytes for each object of the log.
     written: BTreeSet<ObjectHash>,
 }
 
 impl Stream<'_> {
     fn frame(&mut self, frame: &Frame<'_>, objects: &dyn Objects) -> Result<(), EvlogError> {
-        let base = match &mut self.base {
+        let checkpoint = match &mut self.checkpoint {
             Some(search) => search.frame(frame).map_err(|found| EvlogError::Frame { at: frame.first(), found })?,
             None => None,
         };
         for event in decode(frame).map_err(of_replay)? {
             event.event.object().map_or(Ok(()), |root| self.tree(objects, event.seq, root))?;
-            if let Some(base) = base.as_ref().filter(|base| base.last == event.seq) {
-                let state = state_of_base(base).map_err(of_replay)?;
+            if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.last == event.seq) {
+                let state = state_of_checkpoint(checkpoint).map_err(of_replay)?;
                 state.objects().into_iter().try_for_each(|root| self.tree(objects, event.seq, root))?;
             }
         }
-        if base.is_some() {
-            self.base = None;
+        if checkpoint.is_some() {
+            self.checkpoint = None;
         }
         self.block(FRAME, &[frame.bytes()])?;
         self.totals.frames += 1;
@@ -103,8 +103,8 @@ impl Stream<'_> {
 pub(super) fn of_replay(error: ReplayError) -> EvlogError {
     match error {
         ReplayError::Codec { seq, error } => EvlogError::Codec { seq, error },
-        ReplayError::Base { seq, .. } => EvlogError::NoBase { seq },
-        // Decoding a frame or a base reports nothing else.
+        ReplayError::Checkpoint { seq, .. } => EvlogError::NoCheckpoint { seq },
+        // Decoding a frame or a checkpoint reports nothing else.
         other => EvlogError::Log(LogError::Storage(other.to_string())),
     }
 }

@@ -1,4 +1,4 @@
-//! Packing fragments into segments of about the same number of rows.
+//! Packing fragments into segments of about the same number of rows. It must not know files or earlier segments.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

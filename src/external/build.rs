@@ -49,7 +49,7 @@ pub struct Build<'a> {
     pub builder: &'a dyn SegmentBuilder,
     /// How many segments are built at the same time; 0 counts as 1.
     pub parallel: usize,
-    /// What earlier attempts have built and nobody has committed or discarded. What is still wanted is taken over,
+    /// What earlier attempts have built and was neither committed nor discarded. What is still wanted is taken over,
     /// under its own id.
     pub leftovers: &'a [Segment],
     /// Asked between steps whether to go on.
@@ -126,7 +126,7 @@ impl BuildOutcome {
 pub enum BuildError {
     /// The source is not what is wanted; this is what it is.
     Moved {
-        /// What was seen.
+        /// What the scan found.
         scan: Scan,
     },
     /// The work was told to stop.
@@ -162,13 +162,13 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let seen = attempt.observe(attempt.known)?;
-    let Plan { kept, new, dropped } = attempt.plan(&seen)?;
+    let scan = attempt.observe(attempt.known)?;
+    let Plan { kept, new, dropped } = attempt.plan(&scan)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
-    let (finished, result) = build_all(attempt, &seen.set, new);
+    let (finished, result) = build_all(attempt, &scan.set, new);
     *built = finished;
     result?;
-    attempt.observe(Some(&seen.set))?;
+    attempt.observe(Some(&scan.set))?;
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
@@ -189,7 +189,7 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, Bu
 }
 
 impl Build<'_> {
-    /// Looks, and is content only with what is wanted.
+    /// Scans the source; anything but the wanted version is an error.
     fn observe(&self, known: Option<&PathSet>) -> Result<Scan, BuildError> {
         let scan = scan(&ScanRequest {
             store: self.store,
@@ -197,24 +197,24 @@ impl Build<'_> {
             known,
             applied: self.applied,
             now: (self.now)(),
-            learning: 0,
+            hash_budget: 0,
             stop_check: self.stop_check,
         })
         .map_err(|error| of_store(&error))?;
         if scan.version == self.wanted { Ok(scan) } else { Err(BuildError::Moved { scan }) }
     }
 
-    fn plan(&self, seen: &Scan) -> Result<Plan, BuildError> {
+    fn plan(&self, scan: &Scan) -> Result<Plan, BuildError> {
         let (layout, segments) =
             self.previous()?.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
         let columns = self.spec.columns.as_deref();
         // Files that were cut under other read keys were not checked for these.
         let same_spec = segments.iter().all(|segment| SegmentKey::of(self.spec, &segment.fragments) == segment.key);
         let cache = FragmentCache::new(if same_spec { &segments } else { &[] });
-        let of = seen.set.len();
+        let of = scan.set.len();
         let done = |done| (self.progress)(BuildProgress::Files { done, of });
         let fragments =
-            fragments_of((self.store, self.source), (self.format, columns), &seen.set, &cache, self.stop_check, &done)
+            fragments_of((self.store, self.source), (self.format, columns), &scan.set, &cache, self.stop_check, &done)
                 .map_err(|error| self.of_fragments(&error))?;
         drop(cache);
         Ok(plan(layout, segments, self.spec, fragments))

@@ -1,4 +1,5 @@
-//! What a user writes to have something built for each segment.
+//! What a user writes to have something built for each segment. It must not know how segments are planned or where
+//! their manifest lies.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,7 +25,7 @@ pub trait SegmentBuilder: Send + Sync {
     /// failure, and as nothing more.
     fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError>;
 
-    /// Whether this builder can discard. Only then are the outputs of attempts without a commit remembered, to be
+    /// Whether this builder can discard. Only then are the outputs of attempts without a commit kept, to be
     /// taken over by a later attempt or discarded.
     fn discards(&self) -> bool {
         false
@@ -142,7 +143,7 @@ impl SegmentJob<'_> {
     pub fn open(&self, fragment: &Fragment) -> Result<Box<dyn FileReader>, StoreError> {
         let path = &fragment.path;
         let file = self.files.get(path).ok_or_else(|| StoreError::Moved { path: path.clone() })?;
-        self.store.open(self.source, path, &file.seen)
+        self.store.open(self.source, path, &file.last_stat)
     }
 }
 

@@ -1,4 +1,8 @@
-//! Reading files for their hash: whole, when a look depends on it; piece by piece, to know more at a later look.
+//! Hashing the content of files: whole, when a judgement depends on it; piece by piece within a budget, so that a later
+//! scan has a hash to compare with.
+//!
+//! It reads through a [`Store`] and notes hashes in a set. It must not judge whether a file has changed: `judge.rs`
+//! does.
 
 use super::{
     ContentHash, FileReader, Interrupted, ObservedFile, PathSet, SourceLocation, SourcePath, Stat, StopCheck, Store,
@@ -7,8 +11,8 @@ use super::{
 /// What is read at once between two questions whether to go on.
 const PIECE: u64 = 1 << 20;
 
-/// What a file costs at least of what a look may learn: opening one takes about as long as reading a page or two, and
-/// a million tiny files must not be opened at one look.
+/// What a file costs at least of the budget of a scan: opening one takes about as long as reading a page or two, and
+/// a million tiny files must not be opened by one scan.
 const LEAST_COST: u64 = 4 << 10;
 
 /// Hashes the content of the file that was listed. `None` when it is another one by now, changed while it was read,
@@ -19,38 +23,38 @@ pub(super) fn hash_file(
     listed: &Stat,
     stop_check: StopCheck<'_>,
 ) -> Result<Option<ContentHash>, Interrupted> {
-    let mut reading = Reading::begin(path, listed);
-    match reading.go_on((store, source), listed.size, stop_check) {
-        Go::On(_) => Ok(reading.finish((store, source))),
-        Go::Stop => Err(Interrupted),
-        Go::Fail => Ok(None),
+    let mut partial = PartialHash::begin(path, listed);
+    match partial.read_on((store, source), listed.size, stop_check) {
+        Step::Read(_) => Ok(partial.finish((store, source))),
+        Step::Stopped => Err(Interrupted),
+        Step::Failed => Ok(None),
     }
 }
 
 /// A file that is hashed piece by piece. That is honest for a proven file: while `stat` says the same, the pieces are
 /// of one content.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(super) struct PartialHash {
     path: SourcePath,
     stat: Stat,
     hasher: blake3::Hasher,
     offset: u64,
 }
 
-enum Go {
+enum Step {
     /// So many bytes were read.
-    On(u64),
-    Stop,
-    Fail,
+    Read(u64),
+    Stopped,
+    Failed,
 }
 
-impl Reading {
-    fn begin(path: &SourcePath, stat: &Stat) -> Reading {
-        Reading { path: path.clone(), stat: *stat, hasher: blake3::Hasher::new(), offset: 0 }
+impl PartialHash {
+    fn begin(path: &SourcePath, stat: &Stat) -> PartialHash {
+        PartialHash { path: path.clone(), stat: *stat, hasher: blake3::Hasher::new(), offset: 0 }
     }
 
     fn is_of(&self, path: &SourcePath, file: &ObservedFile) -> bool {
-        self.path == *path && self.stat == file.seen
+        self.path == *path && self.stat == file.last_stat
     }
 
     fn is_done(&self) -> bool {
@@ -58,22 +62,27 @@ impl Reading {
     }
 
     /// Reads at most `most` bytes further.
-    fn go_on(&mut self, (store, source): (&dyn Store, &SourceLocation), most: u64, stop_check: StopCheck<'_>) -> Go {
-        let Ok(file) = store.open(source, &self.path, &self.stat) else { return Go::Fail };
+    fn read_on(
+        &mut self,
+        (store, source): (&dyn Store, &SourceLocation),
+        most: u64,
+        stop_check: StopCheck<'_>,
+    ) -> Step {
+        let Ok(file) = store.open(source, &self.path, &self.stat) else { return Step::Failed };
         let file: &dyn FileReader = file.as_ref();
         let end = self.offset.saturating_add(most).min(self.stat.size);
         let begun = self.offset;
         while self.offset < end {
             if stop_check().is_err() {
-                return Go::Stop;
+                return Step::Stopped;
             }
             let length = PIECE.min(end - self.offset);
             // Lossless: a piece fits.
-            let Ok(bytes) = file.read(self.offset, length as usize) else { return Go::Fail };
+            let Ok(bytes) = file.read(self.offset, length as usize) else { return Step::Failed };
             self.hasher.update(&bytes);
             self.offset += length;
         }
-        Go::On(end - begun)
+        Step::Read(end - begun)
     }
 
     /// The hash, if the path still means what was read.
@@ -84,24 +93,24 @@ impl Reading {
 }
 
 /// Hashes proven files of `set` whose content is not known, `first` ones first, reading at most `budget` bytes.
-/// `reading` is the file that was not finished at the last look, and at this one.
-pub(super) fn learn(
+/// `partial` is the file that was not finished by the last scan, and by this one.
+pub(super) fn hash_unknown(
     (store, source): (&dyn Store, &SourceLocation),
     set: &mut PathSet,
     first: &[usize],
-    reading: &mut Option<Reading>,
+    partial: &mut Option<PartialHash>,
     budget: u64,
     stop_check: StopCheck<'_>,
 ) -> Result<(), Interrupted> {
     let mut left = budget;
     let files = set.files_mut();
     let is_unknown = |file: &ObservedFile| file.content.is_none() && file.racy_since.is_none();
-    let resumed = reading.as_ref().and_then(|reading| {
-        let at = files.binary_search_by(|(path, _)| path.cmp(&reading.path)).ok()?;
-        files.get(at).filter(|(path, file)| is_unknown(file) && reading.is_of(path, file)).map(|_| at)
+    let resumed = partial.as_ref().and_then(|partial| {
+        let at = files.binary_search_by(|(path, _)| path.cmp(&partial.path)).ok()?;
+        files.get(at).filter(|(path, file)| is_unknown(file) && partial.is_of(path, file)).map(|_| at)
     });
     if resumed.is_none() {
-        *reading = None;
+        *partial = None;
     }
     let count = files.len();
     for at in resumed.into_iter().chain(first.iter().copied()).chain(0..count) {
@@ -109,12 +118,12 @@ pub(super) fn learn(
             break;
         }
         let Some((path, file)) = files.get_mut(at).filter(|(_, file)| is_unknown(file)) else { continue };
-        let mut one = reading.take().unwrap_or_else(|| Reading::begin(path, &file.seen));
-        match one.go_on((store, source), left, stop_check) {
-            Go::On(read) => left = left.saturating_sub(read.max(LEAST_COST)),
-            Go::Stop => return Err(Interrupted),
+        let mut one = partial.take().unwrap_or_else(|| PartialHash::begin(path, &file.last_stat));
+        match one.read_on((store, source), left, stop_check) {
+            Step::Read(read) => left = left.saturating_sub(read.max(LEAST_COST)),
+            Step::Stopped => return Err(Interrupted),
             // It changed or cannot be read; the next listing will tell.
-            Go::Fail => {
+            Step::Failed => {
                 left -= LEAST_COST;
                 continue;
             }
@@ -122,7 +131,7 @@ pub(super) fn learn(
         if one.is_done() {
             file.content = one.finish((store, source));
         } else {
-            *reading = Some(one);
+            *partial = Some(one);
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! What becomes of a destination beside the building: removing what is not wanted, and looking after what is.
+//! What becomes of a destination beside the building: what is not wanted is discarded, what is live is verified. It
+//! must not know when: the engine asks for both.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::objects::{ObjectError, Objects};
 ///
 /// # Errors
 /// When `after` cannot be read (what is live must not be guessed), the disk refused `before`, or the builder failed.
-/// A `before` that is missing or damaged is no error: then nobody knows any more what it named, and waiting does not
+/// A `before` that is missing or damaged is no error: then what it named is not known any more, and waiting does not
 /// bring it back.
 pub fn discard(
     builder: &dyn SegmentBuilder,

@@ -1,4 +1,4 @@
-//! How a file is cut into ranges of rows.
+//! How a file is cut into ranges of rows. A format reads the file that it is given and must not know others.
 
 use std::fmt;
 

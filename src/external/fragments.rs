@@ -1,4 +1,5 @@
 //! Fragments: the ranges of rows of every file of a path set. Only files that changed are opened.
+//! It must not know how fragments are packed into segments.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -70,7 +71,7 @@ pub fn fragments_of(
     done: &dyn Fn(usize),
 ) -> Result<Vec<Fragment>, FragmentError> {
     let mut fragments = Vec::new();
-    for (at, (path, ObservedFile { version, seen, .. })) in set.files().iter().enumerate() {
+    for (at, (path, ObservedFile { version, last_stat, .. })) in set.files().iter().enumerate() {
         stop_check()?;
         let mut add = |ranges: &[RowRange]| {
             fragments.extend(ranges.iter().map(|range| Fragment {
@@ -83,8 +84,8 @@ pub fn fragments_of(
         match cache.get(path, version) {
             Some(ranges) => add(ranges),
             None => {
-                let failed = |error| FragmentError::File { path: path.clone(), mtime: seen.mtime, error };
-                let file = store.open(source, path, seen).map_err(|error| failed(error.into()))?;
+                let failed = |error| FragmentError::File { path: path.clone(), mtime: last_stat.mtime, error };
+                let file = store.open(source, path, last_stat).map_err(|error| failed(error.into()))?;
                 add(&format.fragments(file.as_ref(), columns).map_err(failed)?);
             }
         }

@@ -1,8 +1,8 @@
-//! One file at one look: is it what it was? Decided without a look at the disk of its own.
+//! One file in one scan: is it what it was? Decided without touching the disk: the caller hashes.
 //!
 //! A *version* is the identity of a content, made when the content was first seen. What `stat` says *now* is kept
 //! beside it, so that it can move on while the content stays. Only versions are in the digest of a set: learning a
-//! hash or seeing a moved ctime changes nothing that anybody builds from.
+//! hash or finding a moved ctime changes nothing that is built from.
 //!
 //! ```text
 //! what stat says now                     the file is
@@ -18,8 +18,8 @@
 //!                                          else      a new version; it holds the hash if the file is racy
 //! ```
 //!
-//! *Racy*: changed so shortly before the look that a further change may leave no trace in its times. Such a file is
-//! hashed at every look until it has aged. That costs no more than reading for as long as the clock is coarse: two
+//! *Racy*: changed so shortly before the scan that a further change may leave no trace in its times. Such a file is
+//! hashed at every scan until it has aged. That costs no more than reading for as long as the clock is coarse: two
 //! seconds. The road not taken, leaving racy files alone until they have aged, would let an attempt build from
 //! content that its version does not name.
 //!
@@ -36,8 +36,8 @@ use crate::core::vocabulary::Timestamp;
 
 /// What two earlier sets say of a path.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before<'a> {
-    /// The last look.
+pub(super) struct Earlier<'a> {
+    /// The last observation.
     pub(super) known: Option<&'a ObservedFile>,
     /// What the last commit was built from.
     pub(super) applied: Option<&'a ObservedFile>,
@@ -46,32 +46,33 @@ pub(super) struct Before<'a> {
 /// Hashes the content of the file that was listed. `None` when it cannot be had, or is not of what was listed.
 pub(super) type Hash<'a> = dyn FnMut() -> Result<Option<ContentHash>, Interrupted> + 'a;
 
-/// What the file is that was listed as `listed`, at a look that began at `now` (wall time).
+/// What the file is that was listed as `listed`, by a scan that began at `now` (wall time).
 pub(super) fn judge(
     listed: Stat,
-    before: Before<'_>,
+    earlier: Earlier<'_>,
     now: Timestamp,
     hash: &mut Hash<'_>,
 ) -> Result<ObservedFile, Interrupted> {
-    if let Some(known) = before.known.filter(|known| known.seen == listed) {
+    if let Some(known) = earlier.known.filter(|known| known.last_stat == listed) {
         return match known.racy_since {
             None => Ok(*known),
-            Some(since) => Ok(prove(known, since, before.applied, now, hash()?)),
+            Some(since) => Ok(prove(known, since, earlier.applied, now, hash()?)),
         };
     }
-    if let Some(applied) = before.applied.filter(|applied| applied.seen == listed && applied.racy_since.is_none()) {
+    if let Some(applied) = earlier.applied.filter(|applied| applied.last_stat == listed && applied.racy_since.is_none())
+    {
         return Ok(*applied);
     }
     let is_racy = listed.is_racy(now);
-    if !is_racy && !before.contents().any(|(_, version)| version.stat.size == listed.size) {
+    if !is_racy && !earlier.contents().any(|(_, version)| version.stat.size == listed.size) {
         return Ok(ObservedFile::of(FileVersion::of(listed)));
     }
     let content = hash()?;
     let racy_since = (is_racy || content.is_none()).then_some(now);
     let version = content
-        .and_then(|content| before.version_of(content))
+        .and_then(|content| earlier.version_of(content))
         .unwrap_or(FileVersion { stat: listed, content: content.filter(|_| is_racy) });
-    Ok(ObservedFile { version, seen: listed, content, racy_since })
+    Ok(ObservedFile { version, last_stat: listed, content, racy_since })
 }
 
 /// A racy file that looks as it did.
@@ -87,13 +88,13 @@ fn prove(
     if known.content == Some(found) {
         return ObservedFile { racy_since, ..*known };
     }
-    let version = Before { known: None, applied }
+    let version = Earlier { known: None, applied }
         .version_of(found)
-        .unwrap_or(FileVersion { stat: known.seen, content: Some(found) });
-    ObservedFile { version, seen: known.seen, content: Some(found), racy_since }
+        .unwrap_or(FileVersion { stat: known.last_stat, content: Some(found) });
+    ObservedFile { version, last_stat: known.last_stat, content: Some(found), racy_since }
 }
 
-impl Before<'_> {
+impl Earlier<'_> {
     /// The contents whose hash is known, the applied one first: going back to it costs nothing.
     fn contents(&self) -> impl Iterator<Item = (ContentHash, FileVersion)> {
         [self.applied, self.known].into_iter().flatten().filter_map(|file| Some((file.content?, file.version)))
@@ -124,29 +125,29 @@ mod tests {
         now: Timestamp,
         content: u8,
     ) -> ObservedFile {
-        let before = Before { known: Some(known), applied };
-        judge(listed, before, now, &mut || Ok(Some([content; 32]))).unwrap()
+        let earlier = Earlier { known: Some(known), applied };
+        judge(listed, earlier, now, &mut || Ok(Some([content; 32]))).unwrap()
     }
 
-    fn unread(listed: Stat, before: Before<'_>) -> ObservedFile {
-        judge(listed, before, OLD, &mut || panic!("it was read")).unwrap()
+    fn unread(listed: Stat, earlier: Earlier<'_>) -> ObservedFile {
+        judge(listed, earlier, OLD, &mut || panic!("it was read")).unwrap()
     }
 
     #[test]
     fn a_file_that_looks_as_it_did_is_not_read() {
         let known = ObservedFile::of(FileVersion::of(stat(20)));
-        assert_eq!(unread(stat(20), Before { known: Some(&known), applied: None }), known);
+        assert_eq!(unread(stat(20), Earlier { known: Some(&known), applied: None }), known);
         // Nor is a new one, a changed one without a hash to compare with, or one of another size.
-        assert_eq!(unread(stat(20), Before::default()), known);
+        assert_eq!(unread(stat(20), Earlier::default()), known);
         let changed = ObservedFile::of(FileVersion::of(stat(21)));
-        assert_eq!(unread(stat(21), Before { known: Some(&known), applied: None }), changed);
+        assert_eq!(unread(stat(21), Earlier { known: Some(&known), applied: None }), changed);
         let hashed = ObservedFile { content: Some([1; 32]), ..known };
         let longer = Stat { size: 9, ..stat(21) };
-        let before = Before { known: Some(&hashed), applied: Some(&hashed) };
-        assert_eq!(unread(longer, before), ObservedFile::of(FileVersion::of(longer)));
-        // Nor one that is back to what the applied set saw.
+        let earlier = Earlier { known: Some(&hashed), applied: Some(&hashed) };
+        assert_eq!(unread(longer, earlier), ObservedFile::of(FileVersion::of(longer)));
+        // Nor one that is back to what the applied set has.
         let other = ObservedFile::of(FileVersion::of(stat(30)));
-        assert_eq!(unread(stat(20), Before { known: Some(&other), applied: Some(&known) }), known);
+        assert_eq!(unread(stat(20), Earlier { known: Some(&other), applied: Some(&known) }), known);
     }
 
     #[test]
@@ -154,9 +155,9 @@ mod tests {
         let known = ObservedFile { content: Some([1; 32]), ..ObservedFile::of(FileVersion::of(stat(20))) };
         let replaced = Stat { inode: 2, ..stat(30) };
         let same = check(replaced, &known, None, OLD, 1);
-        assert_eq!(same, ObservedFile { seen: replaced, ..known });
-        // The next look compares with what was seen last.
-        assert_eq!(unread(replaced, Before { known: Some(&same), applied: None }), same);
+        assert_eq!(same, ObservedFile { last_stat: replaced, ..known });
+        // The next scan compares with what was found last.
+        assert_eq!(unread(replaced, Earlier { known: Some(&same), applied: None }), same);
         let other = check(replaced, &known, None, OLD, 2);
         assert_eq!(other.version, FileVersion::of(replaced));
         assert_eq!(other.content, Some([2; 32]), "it is remembered");
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn case_18_a_racy_file_is_hashed_until_it_has_aged() {
         let young = Timestamp(20_500_000);
-        let new = judge(stat(20), Before::default(), young, &mut || Ok(Some([1; 32]))).unwrap();
+        let new = judge(stat(20), Earlier::default(), young, &mut || Ok(Some([1; 32]))).unwrap();
         assert_eq!(new.version, FileVersion { stat: stat(20), content: Some([1; 32]) });
         assert_eq!(new.racy_since, Some(young));
         assert_eq!(check(stat(20), &new, None, Timestamp(21_000_000), 1), new);
@@ -188,16 +189,16 @@ mod tests {
     fn a_hash_that_is_not_honest_proves_nothing() {
         let young = Timestamp(20_500_000);
         let refuse = &mut || Ok(None);
-        let new = judge(stat(20), Before::default(), young, refuse).unwrap();
+        let new = judge(stat(20), Earlier::default(), young, refuse).unwrap();
         assert_eq!((new.version.content, new.content, new.racy_since), (None, None, Some(young)));
-        let before = Before { known: Some(&new), applied: None };
-        assert_eq!(judge(stat(20), before, OLD, refuse).unwrap(), new, "still racy");
-        // Nobody knows what it was: what it is now is new.
+        let earlier = Earlier { known: Some(&new), applied: None };
+        assert_eq!(judge(stat(20), earlier, OLD, refuse).unwrap(), new, "still racy");
+        // What it was is not known: what it is now is new.
         assert_eq!(check(stat(20), &new, None, OLD, 1).version.content, Some([1; 32]));
         // An aged file that changes while it is read is racy as well.
         let known = ObservedFile { content: Some([1; 32]), ..ObservedFile::of(FileVersion::of(stat(20))) };
-        let before = Before { known: Some(&known), applied: None };
-        assert_eq!(judge(stat(30), before, OLD, refuse).unwrap().racy_since, Some(OLD));
-        assert_eq!(judge(stat(30), before, OLD, &mut || Err(Interrupted)), Err(Interrupted));
+        let earlier = Earlier { known: Some(&known), applied: None };
+        assert_eq!(judge(stat(30), earlier, OLD, refuse).unwrap().racy_since, Some(OLD));
+        assert_eq!(judge(stat(30), earlier, OLD, &mut || Err(Interrupted)), Err(Interrupted));
     }
 }

@@ -1,6 +1,6 @@
-//! A directory of the local file system as a store.
+//! A directory of the local file system as a store. It lists, stats and reads, and must not judge what it finds.
 //!
-//! The rules of a listing: the source itself may be a symbolic link (somebody named it); below it links are not
+//! The rules of a listing: the source itself may be a symbolic link (the declaration names it); below it links are not
 //! followed and are not data, so a loop or a link out of the source cannot be walked. FIFOs, sockets and devices
 //! are not data and are never opened. Mounts below the source are walked like directories.
 //!
@@ -25,7 +25,7 @@ use super::{FileReader, Instant, Listing, SourceLocation, SourcePath, Stat, Stop
 /// walk; a source that loses files faster than that has to settle first.
 const TRIES: u32 = 5;
 
-/// Opening a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
+/// OpenDirectory a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
 /// value is the one of Linux on these machines; elsewhere that window stays open, as narrow as it is.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 const DO_NOT_WAIT: i32 = 0o4000;
@@ -41,18 +41,18 @@ impl Store for LocalStore {
         let mut last = String::new();
         for _ in 0..TRIES {
             match list_once(source, stop_check)? {
-                Walked::Whole(mut files) => {
+                Walk::Whole(mut files) => {
                     files.sort_unstable();
                     return Ok(files);
                 }
-                Walked::Vanished(what) => last = what,
+                Walk::Vanished(what) => last = what,
             }
         }
         Err(StoreError::Unsettled { what: last, tries: TRIES })
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
-        // No listing has such a path; one that came out of somebody's log may.
+        // No listing has such a path; one that was read from a log may.
         if !path.is_below() {
             return Err(StoreError::Moved { path: path.clone() });
         }
@@ -79,7 +79,7 @@ impl Store for LocalStore {
             .custom_flags(DO_NOT_WAIT)
             .open(full_path(source, path))
             .map_err(|error| vanished_or_unreadable(path, error))?;
-        let opened = Opened { file, path: path.clone(), listed: *listed };
+        let opened = OpenFile { file, path: path.clone(), listed: *listed };
         opened.check()?;
         Ok(Box::new(opened))
     }
@@ -89,13 +89,13 @@ impl Store for LocalStore {
     }
 }
 
-struct Opened {
+struct OpenFile {
     file: File,
     path: SourcePath,
     listed: Stat,
 }
 
-impl Opened {
+impl OpenFile {
     /// A link or another file that took the place of the one listed shows by its inode, a rewritten one by its
     /// size or times.
     fn check(&self) -> Result<(), StoreError> {
@@ -107,7 +107,7 @@ impl Opened {
     }
 }
 
-impl FileReader for Opened {
+impl FileReader for OpenFile {
     fn len(&self) -> u64 {
         self.listed.size
     }
@@ -132,9 +132,9 @@ impl FileReader for Opened {
     }
 }
 
-enum Walked {
+enum Walk {
     Whole(Listing),
-    /// Something was named by its directory and gone when it was looked at.
+    /// Something was named by its directory and gone when it was asked for.
     Vanished(String),
 }
 
@@ -148,7 +148,7 @@ struct Directory {
     trail: Vec<(u64, u64)>,
 }
 
-fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walked, StoreError> {
+fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
     let root = source.path();
     let found = check_root(root)?;
     let (mut files, mut directories) = (Vec::new(), 1);
@@ -158,14 +158,14 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walke
     while let Some(directory) = pending.pop() {
         stop_check()?;
         let full = join(root, &directory.relative);
-        let opened = Opening::of(&full, directory.identity).and_then(|opened| match opened {
+        let opened = OpenDirectory::of(&full, directory.identity).and_then(|opened| match opened {
             Some(opened) => fs::read_dir(&opened.path).map(|entries| Some((opened, entries))),
             None => Ok(None),
         });
         let (opened, entries) = match opened {
             Ok(Some(found)) => found,
-            Ok(None) => return Ok(Walked::Vanished(shown(&full))),
-            Err(error) if gone(&error) => return Ok(Walked::Vanished(shown(&full))),
+            Ok(None) => return Ok(Walk::Vanished(shown(&full))),
+            Err(error) if gone(&error) => return Ok(Walk::Vanished(shown(&full))),
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
         for entry in entries {
@@ -185,11 +185,11 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walke
             }
             let found = match metadata(&entry, &opened, source.follows_links()) {
                 Ok(found) => found,
-                Err(Unseen::Gone) => return Ok(Walked::Vanished(shown(&path()))),
-                Err(Unseen::Unreadable(error)) => {
+                Err(EntryError::Gone) => return Ok(Walk::Vanished(shown(&path()))),
+                Err(EntryError::Unreadable(error)) => {
                     return Err(StoreError::Unreadable { what: shown(&path()), source: error });
                 }
-                Err(Unseen::Device(what)) => return Err(StoreError::Device { what }),
+                Err(EntryError::Device(what)) => return Err(StoreError::Device { what }),
             };
             if found.is_dir() {
                 if directory.depth == MAX_DEPTH {
@@ -215,21 +215,21 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walke
             }
         }
     }
-    Ok(Walked::Whole(files))
+    Ok(Walk::Whole(files))
 }
 
 /// A directory that is open. What is asked below `path` is asked of it, whatever has taken its place in the source
-/// since: whoever may write there could otherwise put a link in its place between two steps of the walk, and have
-/// files listed that lie elsewhere.
-struct Opening {
+/// since: otherwise a link could be put in its place between two steps of the walk, by any process that may write
+/// there, and files be listed that lie elsewhere.
+struct OpenDirectory {
     /// Keeps the directory open, and with it `path` meaning what it does.
     _held: File,
     path: PathBuf,
 }
 
-impl Opening {
+impl OpenDirectory {
     /// Opens the directory at `full`; nothing if it is not the one that was listed.
-    fn of(full: &Path, identity: (u64, u64)) -> io::Result<Option<Opening>> {
+    fn of(full: &Path, identity: (u64, u64)) -> io::Result<Option<OpenDirectory>> {
         let held = OpenOptions::new().read(true).custom_flags(DO_NOT_WAIT).open(full)?;
         let found = held.metadata()?;
         if !found.is_dir() || (found.dev(), found.ino()) != identity {
@@ -238,12 +238,12 @@ impl Opening {
         let through = Path::new("/proc/self/fd").join(held.as_raw_fd().to_string());
         // Without /proc the window stays open, as narrow as it is.
         let path = if through.exists() { through } else { full.to_owned() };
-        Ok(Some(Opening { _held: held, path }))
+        Ok(Some(OpenDirectory { _held: held, path }))
     }
 }
 
 /// Why it cannot be said what lies under a name that a directory has.
-enum Unseen {
+enum EntryError {
     /// It is gone by now.
     Gone,
     Unreadable(io::Error),
@@ -252,18 +252,19 @@ enum Unseen {
 }
 
 /// What lies under a name that the directory which is open has.
-fn metadata(entry: &DirEntry, opened: &Opening, follows_links: bool) -> Result<Metadata, Unseen> {
+fn metadata(entry: &DirEntry, opened: &OpenDirectory, follows_links: bool) -> Result<Metadata, EntryError> {
     // On Linux this asks the directory itself, by its descriptor.
-    let found =
-        entry.metadata().map_err(|error| if gone(&error) { Unseen::Gone } else { Unseen::Unreadable(error) })?;
+    let found = entry
+        .metadata()
+        .map_err(|error| if gone(&error) { EntryError::Gone } else { EntryError::Unreadable(error) })?;
     if !(follows_links && found.is_symlink()) {
         return Ok(found);
     }
-    let real = fs::canonicalize(opened.path.join(entry.file_name())).map_err(Unseen::Unreadable)?;
+    let real = fs::canonicalize(opened.path.join(entry.file_name())).map_err(EntryError::Unreadable)?;
     if is_device(&real) {
-        return Err(Unseen::Device(shown(&real)));
+        return Err(EntryError::Device(shown(&real)));
     }
-    fs::metadata(&real).map_err(Unseen::Unreadable)
+    fs::metadata(&real).map_err(EntryError::Unreadable)
 }
 
 /// The trail one directory further; `None` if it leads in a circle. Without a trail links are not followed, and there

@@ -1,7 +1,7 @@
-//! External collections: a directory of Parquet files, looked at, cut into segments, kept in step.
+//! External collections: a directory of Parquet files, scanned, cut into segments, kept in step.
 //!
 //! ```text
-//! look ──> PathSet ──> fragments ──> plan ──> builder ──> look again ──> manifest
+//! scan ──> PathSet ──> fragments ──> plan ──> builder ──> scan again ──> manifest
 //!          (digest =   (row groups,  (kept,              (equal? else   (a tree of
 //!           version)    footers)      new, dropped)       Moved)         objects)
 //! ```
@@ -9,12 +9,13 @@
 //! What makes a version of a file, and when its content is read to be sure, is written down in `judge.rs`.
 //!
 //! Everything here is a function of what it is given: no clock is read, and the only threads are those that build
-//! several segments of one attempt, which end with it. It must not know
-//! the engine, events or the log; `worker.rs` carries these functions to the engine.
+//! several segments of one attempt, which end with it. It must not know the engine, events or the log; `worker.rs`
+//! carries these functions to the engine.
 
 mod balance;
 mod build;
 mod builder;
+mod cache;
 mod content;
 mod destination;
 mod format;
@@ -22,7 +23,6 @@ mod fragments;
 mod judge;
 mod local;
 mod manifest;
-mod memory;
 mod parallel;
 mod parquet;
 mod path;
@@ -77,7 +77,7 @@ impl std::error::Error for Interrupted {}
 /// Asked between steps, at least once per file: whether to go on.
 pub type StopCheck<'a> = &'a (dyn Fn() -> Result<(), Interrupted> + Sync + 'a);
 
-/// A checkpoint that always goes on.
+/// The [`StopCheck`] of work that is never told to stop.
 ///
 /// # Errors
 /// Never.

@@ -1,7 +1,7 @@
 //! The new segments of one attempt, built one by one or several at a time.
 //!
 //! Which number a segment has is decided before any is built, so the order in which they end says nothing. The first
-//! failure stops the others through their checkpoints; those that are finished by then are handed back.
+//! failure stops the others through their stop checks; those that are finished by then are handed back.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ struct Work<'a> {
     jobs: &'a [NewSegment],
     /// Rows of all jobs.
     of: u64,
-    /// The first job that nobody has begun.
+    /// The first job that was not begun.
     next: AtomicUsize,
     stop: AtomicBool,
     rows: AtomicU64,

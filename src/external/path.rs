@@ -1,4 +1,4 @@
-//! Paths of files relative to their source, as bytes, as text and as they may be shown.
+//! Paths of files relative to their source, as bytes, as text and as they may be shown. It touches no file system.
 
 use std::fmt;
 

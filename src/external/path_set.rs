@@ -1,4 +1,5 @@
-//! What a source was observed to contain: the set path -> file, and its digest, the observed version.
+//! What a source was observed to contain: the set path -> file, and its digest, the observed version. It must not know
+//! how files are listed or judged.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl PathSet {
         &self.files
     }
 
-    /// Notes what was learned of the content of files. Versions stay what they are.
+    /// For noting hashes of contents. Versions stay what they are.
     pub(super) fn files_mut(&mut self) -> &mut [(SourcePath, ObservedFile)] {
         &mut self.files
     }
@@ -75,7 +76,7 @@ impl PathSet {
         self.files.iter().filter(|(_, file)| file.racy_since.is_some()).count() as u64
     }
 
-    /// When the next of those can be proven, by looking again.
+    /// When the next of those can be proven, by another scan.
     pub(super) fn next_aged(&self, now: Timestamp) -> Option<Duration> {
         self.files.iter().filter_map(|(_, file)| file.ages_in(now)).min()
     }
@@ -184,8 +185,8 @@ mod tests {
         digests.sort_unstable();
         digests.dedup();
         assert_eq!(digests.len(), versions.len() + 2);
-        let seen = Stat { ctime: later, ..stat };
-        let more = ObservedFile { version, seen, content: Some([3; 32]), racy_since: Some(Timestamp(1)) };
+        let last_stat = Stat { ctime: later, ..stat };
+        let more = ObservedFile { version, last_stat, content: Some([3; 32]), racy_since: Some(Timestamp(1)) };
         assert_eq!(digest(b"a", more), digest(b"a", ObservedFile::of(version)));
     }
 }

@@ -1,10 +1,12 @@
-//! One look at a source, and how what was seen is stored.
+//! One scan of a source, which lists it and judges every file, and how the set that it found is stored.
+//!
+//! It must not know what follows from a set: whether a version is new, wanted or refused is decided elsewhere.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::content::{Reading, hash_file, learn};
-use super::judge::{Before, judge};
+use super::content::{PartialHash, hash_file, hash_unknown};
+use super::judge::{Earlier, judge};
 use super::path_set::Difference;
 use super::version::wait_for;
 use super::{PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
@@ -12,46 +14,46 @@ use crate::core::vocabulary::{ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
 
-/// What a look is told.
+/// What a scan is told.
 pub struct ScanRequest<'a> {
     /// Where the files lie.
     pub store: &'a dyn Store,
-    /// What is looked at.
+    /// What is listed.
     pub source: &'a SourceLocation,
-    /// The set that is compared with: what the last accepted look saw. An attempt compares with what is wanted, so
-    /// that it comes to the same version if nothing has changed.
+    /// The set that is compared with: what the last accepted observation found. An attempt compares with what is
+    /// wanted, so that it comes to the same version if nothing has changed.
     pub known: Option<&'a PathSet>,
     /// What the last commit was built from: a content that returns has its version again.
     pub applied: Option<&'a PathSet>,
-    /// The wall clock when the look begins.
+    /// The wall clock when the scan begins.
     pub now: Timestamp,
-    /// How many bytes may be read to know the content of files that nothing asks about yet.
-    pub learning: u64,
+    /// How many bytes may be read to hash the content of files before anything asks for it.
+    pub hash_budget: u64,
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
 }
 
 impl<'a> ScanRequest<'a> {
-    /// A look that knows nothing of the past, learns nothing and is not interrupted.
+    /// A scan that knows nothing of the past, hashes nothing ahead and is not interrupted.
     #[must_use]
     pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
         let stop_check = &never_interrupted;
-        ScanRequest { store, source, known: None, applied: None, now, learning: 0, stop_check }
+        ScanRequest { store, source, known: None, applied: None, now, hash_budget: 0, stop_check }
     }
 }
 
 /// Sets of files are left out: they may be long.
 impl fmt::Debug for ScanRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Looking")
+        f.debug_struct("ScanRequest")
             .field("source", self.source)
             .field("now", &self.now)
-            .field("learning", &self.learning)
+            .field("hash_budget", &self.hash_budget)
             .finish_non_exhaustive()
     }
 }
 
-/// What one look saw.
+/// What one scan found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// The observed version: the digest of the set.
@@ -60,42 +62,45 @@ pub struct Scan {
     pub set: PathSet,
     /// How many files are not proven; see [`PathSet::racy`].
     pub racy: u64,
-    /// When the next of those can be, by looking again.
+    /// When the next of those can be, by another scan.
     pub observe_again: Option<Duration>,
     /// How many files of the applied set are not there; `None` without one.
     pub missing: Option<u64>,
 }
 
-/// Looks at a source. `judge.rs` says how each file is judged.
+/// Scans a source. `judge.rs` says how each file is judged.
 ///
 /// # Errors
 /// When it could not be listed as a whole. What is unknown is never reported as unchanged or empty.
-pub fn scan(asked: &ScanRequest<'_>) -> Result<Scan, StoreError> {
-    scan_on(asked, &mut None)
+pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
+    scan_resuming(request, &mut None)
 }
 
-/// A look that goes on learning where the last one stopped.
-pub(super) fn scan_on<'a>(asked: &ScanRequest<'a>, reading: &mut Option<Reading>) -> Result<Scan, StoreError> {
-    let listing = asked.store.list(asked.source, asked.stop_check)?;
+/// A scan that goes on hashing where the last one stopped.
+pub(super) fn scan_resuming<'a>(
+    request: &ScanRequest<'a>,
+    partial: &mut Option<PartialHash>,
+) -> Result<Scan, StoreError> {
+    let listing = request.store.list(request.source, request.stop_check)?;
     let mut files = Vec::with_capacity(listing.len());
     let mut first = Vec::new();
     for (path, listed) in listing {
-        let before_in = |set: Option<&'a PathSet>| set.and_then(|set| set.get(&path));
-        let before = Before { known: before_in(asked.known), applied: before_in(asked.applied) };
-        let hash = &mut || hash_file((asked.store, asked.source), &path, &listed, asked.stop_check);
-        let file = judge(listed, before, asked.now, hash)?;
-        if before.known.is_some_and(|known| known.version != file.version && file.content.is_none()) {
+        let file_in = |set: Option<&'a PathSet>| set.and_then(|set| set.get(&path));
+        let earlier = Earlier { known: file_in(request.known), applied: file_in(request.applied) };
+        let hash = &mut || hash_file((request.store, request.source), &path, &listed, request.stop_check);
+        let file = judge(listed, earlier, request.now, hash)?;
+        if earlier.known.is_some_and(|known| known.version != file.version && file.content.is_none()) {
             first.push(files.len());
         }
         files.push((path, file));
     }
     let mut set = PathSet::new(files);
-    learn((asked.store, asked.source), &mut set, &first, reading, asked.learning, asked.stop_check)?;
+    hash_unknown((request.store, request.source), &mut set, &first, partial, request.hash_budget, request.stop_check)?;
     Ok(Scan {
         version: set.digest(),
         racy: set.racy(),
-        observe_again: set.next_aged(asked.now).map(wait_for),
-        missing: asked.applied.map(|applied| set.difference(applied).removed),
+        observe_again: set.next_aged(request.now).map(wait_for),
+        missing: request.applied.map(|applied| set.difference(applied).removed),
         set,
     })
 }

@@ -1,4 +1,5 @@
-//! Segments: which ones stay, which ones are built, which ones go.
+//! Segments: which ones stay, which ones are built, which ones go. A plan is a function of fragments; nothing is read
+//! or built here.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -90,7 +91,7 @@ pub(super) fn write_fragment(bytes: &mut Writer, fragment: &Fragment) {
     bytes.u64(fragment.end);
 }
 
-/// What decides how fragments are packed. A manifest remembers it: another layout means that everything is packed
+/// What decides how fragments are packed. A manifest holds it: another layout means that everything is packed
 /// anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {

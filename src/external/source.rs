@@ -1,4 +1,4 @@
-//! What a user may write as a source, and the directory it means.
+//! What a user may write as a source, and the directory it means. It must not ask whether that directory exists.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,4 +1,5 @@
-//! How a source is read, laid out and built: the spec of an external collection.
+//! How a source is read, laid out and built: the spec of an external collection. It must not know how any of
+//! that is done.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,5 @@
-//! Where files lie. `LocalStore` is the first; object stores come behind the same trait.
+//! Where files lie. `LocalStore` is the first; object stores come behind the same trait. A store must not know what its
+//! files are read for.
 
 use std::fmt;
 use std::io;
@@ -122,7 +123,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether trying again later can help without a change of the declaration. What is beyond a limit or is no
-    /// directory stays so until somebody acts.
+    /// directory stays so until a person acts.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

@@ -2,7 +2,7 @@
 //!
 //! Every attempt leaves here what it has finished: whether it is committed is decided later, and elsewhere. The next
 //! attempt says under which tokens outputs lie that are neither live nor discarded; only those may be taken over, and
-//! the rest is forgotten. All of this is volatile: after a crash it is built again, and the old outputs are discarded.
+//! the rest is dropped. All of this is volatile: after a crash it is built again, and the old outputs are discarded.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{NewSegment, Segment, SegmentBuilder};
 use crate::core::vocabulary::{CollectionId, Token};
 
-/// Most fragments of all segments that are remembered, about 40 MB of them. What is forgotten is built again.
+/// Most fragments of all segments that are kept, about 40 MB of them. What is dropped is built again.
 const MOST_FRAGMENTS: usize = 200_000;
 
-/// Outputs of attempts, by incarnation of their collection. The oldest first.
+/// Segments that attempts have built, by incarnation of their collection; the oldest attempt first. Which of them were
+/// committed is not known here, so each is kept until an attempt says under which tokens it may still take over.
 #[derive(Default)]
 pub(super) struct Leftovers {
     kept: Mutex<VecDeque<Leftover>>,
 }
 
+/// What one attempt has built.
 struct Leftover {
     collection: CollectionId,
     token: Token,
@@ -26,7 +28,7 @@ struct Leftover {
 }
 
 impl Leftovers {
-    /// What an attempt has finished.
+    /// Keeps what an attempt has finished.
     pub(super) fn keep(&self, collection: CollectionId, token: Token, segments: Vec<Segment>) {
         if segments.is_empty() {
             return;
@@ -40,7 +42,7 @@ impl Leftovers {
         }
     }
 
-    /// What may be taken over: what was made under `tokens`. Everything else of this collection is forgotten.
+    /// What may be taken over: what was made under `tokens`. Everything else of this collection is dropped.
     pub(super) fn of(&self, collection: CollectionId, tokens: &[Token]) -> Vec<Segment> {
         let mut kept = self.kept();
         kept.retain(|leftover| leftover.collection != collection || tokens.contains(&leftover.token));
@@ -48,8 +50,8 @@ impl Leftovers {
         own.flat_map(|leftover| leftover.segments.iter().cloned()).collect()
     }
 
-    /// What was made under `tokens` is discarded.
-    pub(super) fn forget(&self, tokens: &[Token]) {
+    /// Drops what was made under `tokens`, which is discarded.
+    pub(super) fn drop_discarded(&self, tokens: &[Token]) {
         self.kept().retain(|leftover| !tokens.contains(&leftover.token));
     }
 
@@ -109,12 +111,12 @@ mod tests {
     use test_support::parquet_files::write;
 
     /// Builds all segments of the first `attempts` attempts but the last one, on which those attempts fail.
-    struct Stumbling {
+    struct FailsAtLastSegment {
         attempts: u64,
         built: Arc<AtomicU64>,
     }
 
-    impl SegmentBuilder for Stumbling {
+    impl SegmentBuilder for FailsAtLastSegment {
         fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
             if job.id.token.seq.0 <= self.attempts && job.id.n == 2 {
                 return Err(BuildError::Transient("stumbled".to_owned()));
@@ -147,7 +149,7 @@ mod tests {
             let objects = Arc::new(MemoryObjects::new());
             let wall = SystemClock::new().wall();
             let name = &Name::new("lake").unwrap();
-            let asked = ObserveRequest {
+            let request = ObserveRequest {
                 name,
                 source: &source,
                 spec: &spec,
@@ -156,7 +158,7 @@ mod tests {
                 objects: &*objects,
                 wall,
             };
-            let SourceState { version, set } = external.observer().unwrap().observe(&asked).unwrap().state;
+            let SourceState { version, set } = external.observer().unwrap().observe(&request).unwrap().state;
             let inputs =
                 Arc::new(Inputs { source, spec, content: Content::Observed(SourceState { version, set }.into()) });
             Lake { external, objects, inputs, attempts: 0 }
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn only_what_lies_under_leftover_tokens_of_the_same_incarnation_is_taken_over() {
         let (dir, built) = (tempfile::tempdir().unwrap(), Arc::<AtomicU64>::default());
-        let external = External::with_builder(Stumbling { attempts: 2, built: Arc::clone(&built) });
+        let external = External::with_builder(FailsAtLastSegment { attempts: 2, built: Arc::clone(&built) });
         let mut lake = Lake::new(dir.path(), external);
         assert_eq!(lake.attempt(1, &[]), Err(Failure::Transient("stumbled".to_owned())));
         // Another incarnation has nothing of it, whatever its tokens are.
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_leftovers_is_bounded() {
+    fn leftovers_are_bounded() {
         let leftovers = Leftovers::default();
         let fragment = crate::external::Fragment {
             path: crate::external::SourcePath(b"a".to_vec()),

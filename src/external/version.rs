@@ -1,4 +1,5 @@
-//! What identifies the content of a file, and what is known of a file beside that.
+//! What identifies the content of a file, what is known of a file beside that, and when its times can be trusted. It
+//! must not read anything: `judge.rs` says which version a file has.
 
 use std::time::Duration;
 
@@ -123,22 +124,22 @@ impl FileVersion {
     }
 }
 
-/// A file as the looks so far know it: which content it has, and how that is recognised at the next look.
+/// A file as the observations so far know it: which content it has, and how that is recognised by the next scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedFile {
     /// The identity of its content. Only this is in the digest of a set.
     pub version: FileVersion,
-    /// What `stat` said at the last look.
-    pub seen: Stat,
+    /// What `stat` said at the last observation.
+    pub last_stat: Stat,
     /// The hash of the content, if it is known.
     pub content: Option<ContentHash>,
-    /// Since when (wall time of a look) the file has looked as it does while its times could not be trusted yet. Its
-    /// content is hashed at every look until they can. `None`: the times tell it from every other content.
+    /// Since when (wall time of a scan) the file has had the times that it has while its times could not be trusted
+    /// yet. Its content is hashed at every scan until they can. `None`: the times tell it from every other content.
     pub racy_since: Option<Timestamp>,
 }
 
 /// Bits of what follows the version of a stored file.
-const HAS_SEEN: u8 = 1;
+const HAS_LAST_STAT: u8 = 1;
 const HAS_CONTENT: u8 = 2;
 const HAS_RACY: u8 = 4;
 
@@ -146,7 +147,7 @@ impl ObservedFile {
     /// A file of which no more than this is known.
     #[must_use]
     pub fn of(version: FileVersion) -> ObservedFile {
-        ObservedFile { version, seen: version.stat, content: version.content, racy_since: None }
+        ObservedFile { version, last_stat: version.stat, content: version.content, racy_since: None }
     }
 
     /// How long after `now` its times can be trusted; nothing when they can be by now, or always could.
@@ -156,22 +157,25 @@ impl ObservedFile {
     /// future, which clocks that are set back or run ahead leave behind.
     pub(super) fn ages_in(&self, now: Timestamp) -> Option<Duration> {
         let since = self.racy_since?;
-        Some(self.seen.racy_for(now).min(since.after(GRANULARITY).since(now))).filter(|span| !span.is_zero())
+        Some(self.last_stat.racy_for(now).min(since.after(GRANULARITY).since(now))).filter(|span| !span.is_zero())
     }
 
     /// The file as it lies in a path set: the version, and more only if more is known.
     pub(super) fn write(&self, bytes: &mut Writer) {
         self.version.write(bytes);
-        let seen = Some(self.seen).filter(|seen| *seen != self.version.stat);
+        let last_stat = Some(self.last_stat).filter(|stat| *stat != self.version.stat);
         let content = self.content.filter(|_| self.content != self.version.content);
-        let flags =
-            [(seen.is_some(), HAS_SEEN), (content.is_some(), HAS_CONTENT), (self.racy_since.is_some(), HAS_RACY)]
-                .iter()
-                .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
+        let flags = [
+            (last_stat.is_some(), HAS_LAST_STAT),
+            (content.is_some(), HAS_CONTENT),
+            (self.racy_since.is_some(), HAS_RACY),
+        ]
+        .iter()
+        .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
         if flags != 0 {
             bytes.u8(flags);
         }
-        seen.iter().for_each(|seen| seen.write(bytes));
+        last_stat.iter().for_each(|stat| stat.write(bytes));
         content.iter().for_each(|content| bytes.raw(content));
         self.racy_since.iter().for_each(|since| bytes.u64(since.0));
     }
@@ -182,11 +186,11 @@ impl ObservedFile {
             return Ok(file);
         }
         let flags = bytes.u8()?;
-        if flags == 0 || flags > HAS_SEEN | HAS_CONTENT | HAS_RACY {
+        if flags == 0 || flags > HAS_LAST_STAT | HAS_CONTENT | HAS_RACY {
             return Err("it has a file with unknown flags");
         }
-        if flags & HAS_SEEN != 0 {
-            file.seen = Stat::read(bytes)?;
+        if flags & HAS_LAST_STAT != 0 {
+            file.last_stat = Stat::read(bytes)?;
         }
         if flags & HAS_CONTENT != 0 {
             file.content = Some(bytes.array()?);
@@ -199,7 +203,7 @@ impl ObservedFile {
 }
 
 /// The shortest wait for a file to age: a wall clock that runs a little slower than the one that waits must not make
-/// a burst of looks.
+/// a burst of observations.
 pub(super) fn wait_for(span: Duration) -> Duration {
     const SHORTEST: Duration = Duration::from_millis(10);
     Duration::from_micros(micros(span)).max(SHORTEST)
@@ -243,7 +247,7 @@ mod tests {
         let stat = Stat { size: 1, mtime: at(-10), ctime: at(20), inode: 1 };
         let plain = ObservedFile::of(FileVersion::of(stat));
         let hashed = ObservedFile::of(FileVersion { stat, content: Some([7; 32]) });
-        let moved = ObservedFile { seen: Stat { ctime: at(21), ..stat }, ..plain };
+        let moved = ObservedFile { last_stat: Stat { ctime: at(21), ..stat }, ..plain };
         let all = ObservedFile { content: Some([8; 32]), racy_since: Some(Timestamp(5)), ..moved };
         let lengths = [(plain, 41), (hashed, 73), (moved, 82), (all, 41 + 1 + 40 + 32 + 8)];
         for (file, length) in lengths {

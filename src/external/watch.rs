@@ -1,11 +1,11 @@
-//! Watching a directory, as a hint that it is worth a look. The only file that names the crate `notify`.
+//! Watching a directory, as a hint that it is worth an observation. The only file that names the crate `notify`.
 //!
-//! Nothing here decides anything: whether something has changed is for a look to say, and without any hint looks
-//! come by themselves, only later. So a hint too many costs a look, and a hint too few costs time.
+//! Nothing here decides anything: an observation says whether something has changed, and without any hint observations
+//! come by themselves, only later. So a hint too many costs an observation, and a hint too few costs time.
 //!
 //! A watcher is dead when it may miss something from now on: its thread has ended, its queue has run over (then
 //! directories may have come unseen), the kernel gives it no more watches, or the directory is not the one any more
-//! that it was begun on. Whoever holds it asks, lets go of it, and begins another.
+//! that it was begun on. The engine asks, drops it, and begins another.
 //!
 //! What is not hinted at: files that another machine writes to a network mount, and the targets of links to files.
 
@@ -92,7 +92,7 @@ impl EventHandler for Listener {
     fn handle_event(&mut self, event: notify::Result<Event>) {
         match event {
             Ok(event) if event.need_rescan() => self.alive.end(),
-            Ok(event) if !self.is_worth_a_look(&event) => return,
+            Ok(event) if !self.is_worth_observing(&event) => return,
             Ok(event) if event.paths.contains(&self.root) && is_end(event.kind) => self.alive.end(),
             Ok(_) => {}
             Err(error) => {
@@ -110,8 +110,8 @@ fn is_end(kind: EventKind) -> bool {
 }
 
 impl Listener {
-    /// Reading is no change: a look reads files itself, and must not call for the next one.
-    fn is_worth_a_look(&self, event: &Event) -> bool {
+    /// Reading is no change: an observation reads files itself, and must not ask for the next one.
+    fn is_worth_observing(&self, event: &Event) -> bool {
         let is_change = match event.kind {
             EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
             EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => {

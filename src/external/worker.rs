@@ -1,16 +1,17 @@
-//! Carries the functions of this module to the engine: an [`External`] worker looks at sources and runs attempts.
+//! Carries the functions of this module to the engine: an [`External`] worker observes sources and runs attempts. It
+//! owns what is volatile between two calls, the cache of path sets and what attempts have left, and decides nothing
+//! itself.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::memory::Memory;
-use super::scan::scan_on;
+use super::cache::ObservationCache;
+use super::scan::scan_resuming;
 use super::takeover::Leftovers;
 use super::{
     Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, LocalStore, Manifest,
-    NoBuilder, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of, never_interrupted,
-    store_set, verify,
+    NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of,
+    never_interrupted, store_set, verify,
 };
 use crate::core::vocabulary::{
     Built, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState, Spec, Token,
@@ -23,10 +24,10 @@ use crate::worker::{
     CommitView, VerifyOutcome, Worker, observed_of,
 };
 
-/// What a look reads at most to know the content of files that nothing asks about yet, in bytes. A look every half
-/// minute learns a terabyte in about six weeks and costs a disk nothing that anybody notices; what a chmod or a copy
-/// of a file that is not known yet costs is one build of its segments.
-const LEARNING: u64 = 8 << 20;
+/// What a scan reads at most to hash the content of files before anything asks for it, in bytes. A scan every half
+/// minute hashes a terabyte in about six weeks, a load that no disk shows; what a chmod or a copy of a file that is not
+/// hashed yet costs is one build of its segments.
+const HASH_BUDGET: u64 = 8 << 20;
 
 /// Builds collections from directories of files. The name of its kind is the user's choice; `external` is usual. Its
 /// settings, with their defaults and reasons, are in [`settings`](crate::settings).
@@ -35,7 +36,7 @@ pub struct External {
     builder: Box<dyn SegmentBuilder>,
     learning: u64,
     parallel: usize,
-    memory: Memory,
+    cache: ObservationCache,
     leftovers: Leftovers,
 }
 
@@ -49,9 +50,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (memory, leftovers) = (Memory::default(), Leftovers::default());
+        let (cache, leftovers) = (ObservationCache::default(), Leftovers::default());
         let (store, builder) = (Box::new(LocalStore), Box::new(builder));
-        External { store, builder, learning: LEARNING, parallel: 1, memory, leftovers }
+        External { store, builder, learning: HASH_BUDGET, parallel: 1, cache, leftovers }
     }
 
     /// Files that lie in another store than the local file system.
@@ -60,7 +61,7 @@ impl External {
         External { store: Box::new(store), ..self }
     }
 
-    /// How many bytes a look may read to know the content of files before anything asks for it: 8 MiB if nothing else
+    /// How many bytes a scan may read to hash the content of files before anything asks for it: 8 MiB if nothing else
     /// is said. When only times or the inode of a file move, a known content says that nothing changed; an unknown
     /// one counts as changed.
     #[must_use]
@@ -87,7 +88,7 @@ impl External {
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
-        self.leftovers.forget(tokens);
+        self.leftovers.drop_discarded(tokens);
         discard(&*self.builder, objects, tokens, before, after)
     }
 
@@ -104,58 +105,59 @@ impl External {
         self.leftovers.of(context.collection(), context.leftovers())
     }
 
-    /// Remembers what an attempt has built: whether it is committed is decided elsewhere. A builder that cannot discard
-    /// leaves nothing that anybody could take over.
+    /// Keeps what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
+    /// nothing is kept, for nothing of it may be taken over.
     fn keep(&self, context: &Context, built: Vec<Segment>) {
         if self.builder.discards() {
             self.leftovers.keep(context.collection(), context.token(), built);
         }
     }
 
-    /// What was observed, as the looks since then know it.
-    fn recall(
+    /// The set that was observed, with what was found out since.
+    fn known_set(
         &self,
         name: &Name,
         objects: &dyn Objects,
         observed: Option<&SourceState>,
-    ) -> Result<Option<Arc<super::PathSet>>, TreeError> {
+    ) -> Result<Option<Arc<PathSet>>, TreeError> {
         match observed.and_then(|observed| observed.set) {
-            Some(set) => self.memory.recall(name, objects, set.root),
+            Some(set) => self.cache.get(name, objects, set.root),
             None => Ok(None),
         }
     }
 
-    /// Stores what was seen, so that the event that names it may be logged. If nothing changed there is no event, and
-    /// nothing is written.
+    /// Stores what a scan found, so that the event that names it may be logged. If nothing changed there is no event,
+    /// and nothing is written.
     fn observation(
         &self,
         (name, objects): (&Name, &dyn Objects),
-        seen: super::Scan,
-        known: Option<(&SourceState, Option<Arc<super::PathSet>>)>,
+        scan: Scan,
+        known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
-        let version = Version::new(&seen.version).map_err(|error| ObserveError(error.to_string()))?;
-        let racy = Racy { racy: seen.racy, observe_again: seen.observe_again, missing: seen.missing };
+        let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
+        let Scan { set: found, racy, observe_again, missing, .. } = scan;
+        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::new(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
-                self.memory.remember(name, set.root, Arc::new(seen.set));
+                self.cache.insert(name, set.root, Arc::new(found));
             }
-            return Ok(racy.observation((*known).clone(), None));
+            return Ok(observation((*known).clone(), None));
         }
         let before = known.as_ref().and_then(|(_, set)| set.as_deref());
-        let stored = store_set(objects, &seen.set, before)
+        let stored = store_set(objects, &found, before)
             .map_err(|error| ObserveError(format!("what was seen could not be kept: {error}")))?;
         let set = PathSetRef { root: stored.root, files: stored.files, bytes: stored.bytes };
         let Difference { added, removed, changed } = stored.difference;
         // Nothing to compare with: there was nothing, or it cannot be read.
         let is_compared = before.is_some() || known.is_none();
-        self.memory.remember(name, set.root, Arc::new(seen.set));
-        let observed = SourceState { version, set: Some(set) };
-        Ok(racy.observation(observed, is_compared.then_some(Delta { added, removed, changed })))
+        self.cache.insert(name, set.root, Arc::new(found));
+        let state = SourceState { version, set: Some(set) };
+        Ok(observation(state, is_compared.then_some(Delta { added, removed, changed })))
     }
 
-    fn failure(&self, context: &Context, known: Option<Arc<super::PathSet>>, error: BuildError) -> Failure {
+    fn failure(&self, context: &Context, known: Option<Arc<PathSet>>, error: BuildError) -> Failure {
         match error {
-            // What was seen counts even if it could not be kept: then the next look keeps it.
+            // What was found counts even if it could not be stored: then the next observation stores it.
             BuildError::Moved { scan } => {
                 let known = context.observed().map(|observed| (observed, known));
                 Failure::SourceMoved(
@@ -175,7 +177,7 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, learning, parallel, memory: _, leftovers: _ } = self;
+        let External { store: _, builder: _, learning, parallel, cache: _, leftovers: _ } = self;
         f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
     }
 }
@@ -190,9 +192,9 @@ impl Worker for External {
         let wanted =
             wanted.ok_or_else(|| Failure::Permanent("a collection of files has to be versioned".to_owned()))?;
         let (name, objects) = (context.name(), context.objects());
-        let known = self.recall(name, objects, context.observed());
+        let known = self.known_set(name, objects, context.observed());
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
-        let applied = self.recall(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
+        let applied = self.known_set(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
         let result = build(&Build {
             collection: context.name(),
@@ -215,7 +217,7 @@ impl Worker for External {
         });
         match result {
             Ok(outcome) => {
-                tell(context, &outcome);
+                trace_built(context, &outcome);
                 let BuildOutcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
                 self.keep(context, built);
                 let segments = Some(SegmentCounts { kept, new, dropped });
@@ -268,27 +270,27 @@ impl Worker for External {
 }
 
 impl Observer for External {
-    fn observe(&self, asked: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
         let refused = |error: FieldError| ObserveError(error.to_string());
-        let spec = ExternalSpec::parse(asked.spec.as_str()).map_err(refused)?;
-        let source = source_of(asked.source, &spec).map_err(refused)?;
+        let spec = ExternalSpec::parse(request.spec.as_str()).map_err(refused)?;
+        let source = source_of(request.source, &spec).map_err(refused)?;
         let unread = |error: TreeError| ObserveError(error.to_string());
-        let known = self.recall(asked.name, asked.objects, asked.known).map_err(unread)?;
-        let applied = self.recall(asked.name, asked.objects, asked.applied).map_err(unread)?;
+        let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
+        let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
         let scan_request = ScanRequest {
             store: &*self.store,
             source: &source,
             known: known.as_deref(),
             applied: applied.as_deref(),
-            now: asked.wall,
-            learning: self.learning,
+            now: request.wall,
+            hash_budget: self.learning,
             stop_check: &never_interrupted,
         };
-        let mut reading = self.memory.take_reading(asked.name);
-        let seen = scan_on(&scan_request, &mut reading).map_err(|error| ObserveError(error.to_string()))?;
+        let mut partial = self.cache.take_partial(request.name);
+        let scan = scan_resuming(&scan_request, &mut partial).map_err(|error| ObserveError(error.to_string()))?;
         let observation =
-            self.observation((asked.name, asked.objects), seen, asked.known.map(|observed| (observed, known)))?;
-        self.memory.keep_reading(asked.name, reading);
+            self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))?;
+        self.cache.set_partial(request.name, partial);
         Ok(observation)
     }
 
@@ -305,27 +307,9 @@ impl Observer for External {
         let directory = self.store.directory(&source)?;
         let unwatched = |error: &notify::Error| {
             tracing::warn!(target: "lastword::external", source = source.url(), %error,
-                "the source is not watched: looks come at intervals only");
+                "the source is not watched: it is observed at intervals only");
         };
         super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
-    }
-}
-
-/// What a look says beside what it saw.
-struct Racy {
-    racy: u64,
-    observe_again: Option<Duration>,
-    missing: Option<u64>,
-}
-
-impl Racy {
-    fn observation(&self, observed: SourceState, delta: Option<Delta>) -> Observation {
-        Observation {
-            racy: self.racy,
-            observe_again: self.observe_again,
-            missing: self.missing,
-            ..Observation::new(observed, delta)
-        }
     }
 }
 
@@ -348,7 +332,7 @@ fn report(context: &Context, progress: BuildProgress) {
 }
 
 /// How much of the result was built for it: the share that a change has cost.
-fn tell(context: &Context, outcome: &BuildOutcome) {
+fn trace_built(context: &Context, outcome: &BuildOutcome) {
     let BuildOutcome { kept, new, taken_over, dropped, rows, .. } = *outcome;
     let rows_built = outcome.rows_built();
     // In percent, rounded up: a small change is not shown as none.

@@ -1,4 +1,4 @@
-//! `HEAD`: how far the log had come when somebody last wrote it down, outside the storage engine.
+//! `HEAD`: how far the log had come when it was last written down, outside the storage engine.
 //!
 //! sled may open a damaged log without its tail and say nothing, so the end of the log has to be known from
 //! elsewhere. `HEAD` has two slots, at the offsets 0 and 4096. The slot with the greater counter counts, writes go

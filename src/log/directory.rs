@@ -83,7 +83,7 @@ impl Directory {
         self.0.join("rejected")
     }
 
-    /// Looks before anything is touched: is this a log, could it become one, or is it somebody else's?
+    /// What the directory holds, before anything is touched: a log, nothing yet, or what belongs to another program.
     pub(super) fn inspect(&self) -> Result<Found, OpenError> {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,
@@ -148,7 +148,7 @@ impl Directory {
     /// Takes the lock of the writer, and keeps it as long as the file lives.
     ///
     /// An inspecting tool may hold it shared for an instant to see whether a writer is there; a writer that starts
-    /// in this instant must not fail for it, hence the short patience.
+    /// in this instant must not fail for it, hence the few tries.
     pub(super) fn take_lock(&self) -> Result<File, OpenError> {
         let path = self.lock();
         let file = OpenOptions::new()
@@ -175,7 +175,7 @@ impl Directory {
 
     pub(super) fn read_head(&self) -> Result<Anchor, OpenError> {
         let path = self.head();
-        // Two slots are all that is read of it, however long somebody made it.
+        // Two slots are all that is read of it, however long the file is.
         let read = |file: File| {
             let mut bytes = Vec::new();
             file.take(FILE_LENGTH).read_to_end(&mut bytes).map(|_| bytes)

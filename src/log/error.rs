@@ -42,7 +42,7 @@ pub enum OpenError {
         /// What was wrong with the last copy.
         last: Box<OpenError>,
     },
-    /// `HEAD` is missing, damaged or newer, so nobody can say where the log has to end.
+    /// `HEAD` is missing, damaged or newer, so it is not known where the log has to end.
     Anchor {
         /// The path of `HEAD`.
         path: PathBuf,

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::start::{check_behind, check_truncation, find_base};
-use super::{Chain, Frame, FrameBuf, Log, LogError, LogReader, Position, Start};
+use super::start::{check_behind, check_truncation};
+use super::{Chain, CheckpointCheck, Frame, FrameBuf, Log, LogError, LogReader, Position, Start};
 use crate::core::vocabulary::Seq;
 
-/// What a failure leaves behind. Nobody can know which: a disk may have written what it reports as failed.
+/// What a failure leaves behind. It cannot be known which: a disk may have written what it reports as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Everything is there after all.
@@ -50,7 +50,7 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// Opens the log on this disk. Whoever had it open before is poisoned.
+    /// Opens the log on this disk. A log that was open before is poisoned.
     #[must_use]
     pub fn open(&self) -> MemoryLog {
         let mut stored = self.stored();
@@ -60,7 +60,7 @@ impl MemoryDisk {
         MemoryLog { disk: self.clone(), writer: stored.writer, chain, durable: chain.position(), poison: None }
     }
 
-    /// Ends the process that has the log open: it is poisoned, failures that were ordered are forgotten, and with
+    /// Ends the process that has the log open: it is poisoned, failures that were ordered are dropped, and with
     /// [`Keep::None`] what no barrier made durable is gone.
     pub fn crash(&self, keep: Keep) {
         let mut stored = self.stored();
@@ -204,13 +204,13 @@ impl Log for MemoryLog {
         Box::new(MemoryReader(self.disk.clone()))
     }
 
-    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
+    fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError> {
         let writer = self.disk.stored().writer;
         self.check_poison(writer)?;
         let reader = MemoryReader(self.disk.clone());
         check_truncation(start, reader.start(), self.durable.seq)?;
         check_behind(start, reader.frames(start.first()))?;
-        find_base(start, reader.frames(start.base))?;
+        check(start, &mut reader.frames(start.checkpoint))?;
         let mut stored = self.disk.stored();
         let gone = stored.frames.partition_point(|(last, _, _)| last.seq <= start.seq);
         stored.frames.drain(..gone);

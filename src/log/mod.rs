@@ -25,13 +25,14 @@ pub use self::sled::{Durability, IfAbsent, PrivateCopy, SledLog};
 pub use anchor::{Anchor, AnchorError};
 pub use chain::Chain;
 pub use error::OpenError;
+pub(crate) use frame::array;
 pub use frame::{
     CODEC_BINCODE, FORMAT_VERSION, Frame, FrameBuf, FrameBuilder, FrameError, FrameHash, FrameHeader, HEADER_LENGTH,
     MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
 };
 pub use memory::{Keep, MemoryDisk, MemoryLog};
-pub use start::{Base, CheckpointSearch, Start, base_of};
-pub use visit::Visitor;
+pub use start::Start;
+pub use visit::{CheckpointCheck, FrameIter, Visitor};
 
 /// How far a log has come: the `Seq` of its last event and the hash of the frame that holds it. An empty log
 /// is at `Seq` 0 with the all-zero hash.
@@ -82,14 +83,15 @@ pub trait Log: Send {
     /// A reader that lives apart from the writer.
     fn reader(&self) -> Box<dyn LogReader>;
 
-    /// Deletes everything up to and with `start.seq`. The base of `start` has to be durable: from here on the log
+    /// Deletes everything up to and with `start.seq`. The checkpoint of `start` has to be durable, and `check` finds it
+    /// there: from here on the log
     /// begins with it, whatever happens, and a crash leaves either all of the prefix or the log without it. The space
     /// is given back little by little, with [`tick`](Log::tick).
     ///
     /// # Errors
-    /// When `start` lies behind the last durable event or before the present start ([`LogError::Refused`], nothing
-    /// has changed then), or when storage refused.
-    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError>;
+    /// When `start` lies behind the last durable event or before the present start ([`LogError::Refused`]), when
+    /// `check` does not find the checkpoint (nothing has changed in both cases), or when storage refused.
+    fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError>;
 
     /// Ends writing: a last barrier, and whatever the log keeps to know that it was closed in order.
     ///
@@ -104,8 +106,9 @@ pub trait LogReader: Send + Sync {
     fn start(&self) -> Start;
 
     /// The frames from the one that holds `from` (or the first after it), in order; with 0 from where the log begins.
-    /// What comes back is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the iteration ends with the last frame appended when it got there, and after the first error. An event
-    /// that was deleted, before the iteration or during it, is [`LogError::PrefixGone`].
+    /// What comes back is whole (length, CRC and hash hold) and chained to its predecessor within this iteration; the
+    /// iteration ends with the last frame appended when it got there, and after the first error. An event that was
+    /// deleted, before the iteration or during it, is [`LogError::PrefixGone`].
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_>;
 
     /// Another reader of the same log.

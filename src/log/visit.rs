@@ -1,9 +1,15 @@
-//! What somebody makes of a log while it is opened.
+//! What the log asks of the layers that know what its records mean.
 
-use super::{Base, Frame, Position};
+use super::{Frame, FrameBuf, LogError, Position, Start};
 
-/// Is shown a log while it is opened, so that checking it and replaying it are one pass. A closure that takes frames
-/// is shown all of them.
+/// Frames in the order of the log; the last item may be an error.
+pub type FrameIter<'f> = dyn Iterator<Item = Result<FrameBuf, LogError>> + 'f;
+
+/// Says whether the checkpoint of a start is whole in frames that begin with the one that holds its first part. A log
+/// asks before it deletes a prefix, for that cannot be taken back.
+pub type CheckpointCheck = fn(Start, &mut FrameIter<'_>) -> Result<(), LogError>;
+
+/// Is shown a log while it is opened, so that checking it and replaying it are one pass.
 ///
 /// What is shown is whole and chained, but whether the log reaches its anchor is known only at the end: on an error
 /// throw away what was made of it.
@@ -20,18 +26,14 @@ pub trait Visitor {
         false
     }
 
-    /// The log begins behind a deleted prefix, for which this stands. Comes before the first frame, and not at all
-    /// after a [`resume`](Visitor::resume).
-    fn base(&mut self, base: &Base) {
-        let _ = base;
-    }
+    /// The log begins behind a deleted prefix. What stands for it is in `frames`, which begin with the one that holds
+    /// its first part. Comes before the first frame, and not at all after a [`resume`](Visitor::resume).
+    ///
+    /// # Errors
+    /// When the checkpoint is not there or cannot be read; the log is not opened then. There is no default: only a
+    /// visitor knows what a checkpoint looks like.
+    fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError>;
 
     /// The next frame.
     fn frame(&mut self, frame: &Frame<'_>);
-}
-
-impl<F: FnMut(&Frame<'_>)> Visitor for F {
-    fn frame(&mut self, frame: &Frame<'_>) {
-        self(frame);
-    }
 }

@@ -5,7 +5,7 @@
 //! Temporary files live in `tmp/`, apart from the objects, so that a listing never meets one and sweeping them
 //! reads one directory.
 //!
-//! *Architecture invariant:* one writer. Whoever opens for writing holds the log's lock; readers use
+//! *Architecture invariant:* one writer. The process that opens for writing holds the log's lock; readers use
 //! [`FileObjects::open_read_only`], which changes nothing on the disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

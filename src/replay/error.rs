@@ -22,8 +22,8 @@ pub enum ReplayError {
         /// Why.
         error: CodecError,
     },
-    /// The base, which stands for deleted events, could not be decoded.
-    Base {
+    /// The checkpoint, which stands for deleted events, could not be decoded.
+    Checkpoint {
         /// The last of these events.
         seq: Seq,
         /// Why.
@@ -57,7 +57,9 @@ impl fmt::Display for ReplayError {
         match self {
             ReplayError::Log(error) => error.fmt(f),
             ReplayError::Codec { seq, error } => write!(f, "event {seq}: {error}"),
-            ReplayError::Base { seq, error } => write!(f, "the base that stands for the events up to {seq}: {error}"),
+            ReplayError::Checkpoint { seq, error } => {
+                write!(f, "the checkpoint that stands for the events up to {seq}: {error}")
+            }
             ReplayError::Illegal(illegal) => illegal.fmt(f),
             ReplayError::Violation { seq, violation } => write!(f, "after event {seq}: {violation}"),
             ReplayError::Snapshot { seq } => {
@@ -73,7 +75,7 @@ impl std::error::Error for ReplayError {
         match self {
             ReplayError::Log(error) => Some(error),
             ReplayError::Codec { error, .. } => Some(error),
-            ReplayError::Base { error, .. } => Some(error),
+            ReplayError::Checkpoint { error, .. } => Some(error),
             ReplayError::Illegal(error) => Some(error),
             ReplayError::Violation { violation, .. } => Some(violation),
             ReplayError::Snapshot { .. } => None,

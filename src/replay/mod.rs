@@ -1,24 +1,28 @@
 //! From a log back to events and states. Replay folds with the same function as the live reducer: what it says is
 //! what was.
 //!
+//! It must not know snapshots: they are made by replaying, and stand above it.
+//!
 //! Public, so that users can run it in their own checks: [`state_at`] for "what did it know then", [`events`] for
 //! "what happened", [`verify`] for "is it all there".
 
+mod checkpoint;
 mod error;
-mod folding;
+mod open;
 mod verify;
 
 use std::sync::Arc;
 
-use crate::codec::state::decode_state;
 use crate::codec::{self, Tag};
+use crate::core::State;
 use crate::core::vocabulary::{CollectionId, Recorded, Seq, Timestamp};
-use crate::core::{Illegal, State};
-use crate::log::{self, Base, Frame, LogError, LogReader};
+use crate::log::{Frame, LogError, LogReader};
 
+pub(crate) use checkpoint::state_of_checkpoint;
+pub use checkpoint::{Checkpoint, CheckpointSearch, check_checkpoint, checkpoint_of, find_checkpoint};
 pub use error::ReplayError;
-pub use folding::Folding;
-pub use verify::{Unusable, Verified, VerifiedSnapshot, verify, verify_with_snapshots};
+pub(crate) use verify::verify_watching;
+pub use verify::{Verified, verify};
 
 /// Up to where to replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +61,15 @@ pub fn history(
 /// that it had led to.
 ///
 /// # Errors
-/// When the base of the log cannot be read.
+/// When the checkpoint of the log cannot be read.
 pub fn begin(reader: &dyn LogReader) -> Result<State, ReplayError> {
-    log::base_of(reader)?.map_or_else(|| Ok(State::new()), |base| state_of_base(&base))
+    checkpoint_of(reader)?.map_or_else(|| Ok(State::new()), |checkpoint| state_of_checkpoint(&checkpoint))
 }
 
 /// The same, for whoever asks about `until` alone.
 ///
 /// # Errors
-/// When the base of the log cannot be read, or `until` lies before it ([`LogError::PrefixGone`]).
+/// When the checkpoint of the log cannot be read, or `until` lies before it ([`LogError::PrefixGone`]).
 pub fn begin_before(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
     let start = reader.start();
     let state = begin(reader)?;
@@ -102,18 +106,6 @@ pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayErr
             state.fold(&event).map_err(ReplayError::Illegal)?;
         }
     }
-    Ok(state)
-}
-
-/// The state that a base holds.
-pub(crate) fn state_of_base(base: &Base) -> Result<State, ReplayError> {
-    let seq = base.start.seq;
-    let state = decode_state(&base.body).map_err(|error| ReplayError::Base { seq, error })?;
-    if state.last() != seq {
-        let illegal = Illegal { seq, event: "base_frame", why: "its state is that of another event" };
-        return Err(ReplayError::Illegal(illegal));
-    }
-    state.check_parts().map_err(|violation| ReplayError::Violation { seq, violation })?;
     Ok(state)
 }
 

@@ -1,6 +1,6 @@
 //! Everything about a log that can be checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{ReplayError, begin, decoded};
 use crate::core::State;
@@ -8,13 +8,12 @@ use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::{FrameHash, LogReader, Position, Start};
 use crate::objects::Objects;
 use crate::objects::tree;
-use crate::snapshot::{SnapshotError, SnapshotHeader, Snapshots};
 
 /// What a verification has gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Where the log begins; a base that stands for deleted events was decoded and keeps the invariants.
+    /// Where the log begins; a checkpoint that stands for deleted events was decoded and keeps the invariants.
     pub start: Start,
     /// Frames whose CRC, hash and place in the chain hold.
     pub frames: u64,
@@ -32,93 +31,44 @@ pub struct Verified {
     pub digest: [u8; 32],
 }
 
-/// What was found of one snapshot. None of it is a defect of the log: a snapshot that cannot be used is a cache that
-/// is not there.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct VerifiedSnapshot {
-    /// The event after which it says to be the state.
-    pub seq: Seq,
-    /// Whether it can be used; the state in it is then the one that the events lead to.
-    pub verdict: Result<(), Unusable>,
-}
-
-/// Why a snapshot is not used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Unusable {
-    /// The file cannot be read, is damaged, or was made by another version of fold.
-    File(SnapshotError),
-    /// No frame of this log ends there with the hash that the snapshot names.
-    OfAnotherLog,
-}
-
-impl std::fmt::Display for Unusable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Unusable::File(error) => error.fmt(f),
-            Unusable::OfAnotherLog => f.write_str("the snapshot was not made of what this log holds"),
-        }
-    }
-}
-
-/// Verifies all of a log: frames, chain, legality of every event, the invariants after every frame, the base if a
-/// prefix was deleted, and, with `objects`, that everything that events and base name is there.
+/// Verifies all of a log: frames, chain, legality of every event, the invariants after every frame, the checkpoint if a
+/// prefix was deleted, and, with `objects`, that everything that events and checkpoint name is there.
 ///
 /// # Errors
 /// The first defect found.
 pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<Verified, ReplayError> {
-    VerifyRequest::begin(reader, objects, BTreeMap::new())?.run(reader).map(|(verified, _)| verified)
+    verify_watching(reader, objects, &mut |_, _| Ok(()))
 }
 
-/// The same, and holds every snapshot against the state that the events up to it lead to.
-///
-/// # Errors
-/// The first defect found; [`ReplayError::Snapshot`] for a whole snapshot of this log that holds another state.
-pub fn verify_with_snapshots(
+/// The same, and shows `watch` the state where the log begins and after every frame.
+pub(crate) fn verify_watching(
     reader: &dyn LogReader,
     objects: Option<&dyn Objects>,
-    snapshots: &Snapshots,
-) -> Result<(Verified, Vec<VerifiedSnapshot>), ReplayError> {
-    let (mut pending, mut verdicts) = (BTreeMap::new(), Vec::new());
-    match snapshots.list() {
-        Ok(all) => all.into_iter().for_each(|seq| match snapshots.load_unchecked(seq) {
-            Ok(loaded) => drop(pending.insert(seq, loaded)),
-            Err(error) => verdicts.push(VerifiedSnapshot { seq, verdict: Err(Unusable::File(error)) }),
-        }),
-        Err(error) => verdicts.push(VerifiedSnapshot { seq: Seq::ZERO, verdict: Err(Unusable::File(error)) }),
-    }
-    let (verified, more) = VerifyRequest::begin(reader, objects, pending)?.run(reader)?;
-    verdicts.extend(more);
-    verdicts.sort_by_key(|verdict| verdict.seq);
-    Ok((verified, verdicts))
+    watch: &mut Watch<'_>,
+) -> Result<Verified, ReplayError> {
+    let mut verification = Verification { state: begin(reader)?, objects, seen: BTreeSet::new(), watch };
+    verification.begin(reader.start())?;
+    verification.run(reader)
 }
 
-struct VerifyRequest<'v> {
+/// What else is to hold of a state at the end of a frame.
+pub(crate) type Watch<'w> = dyn FnMut(Position, &State) -> Result<(), ReplayError> + 'w;
+
+struct Verification<'v, 'w> {
     state: State,
     objects: Option<&'v dyn Objects>,
     seen: BTreeSet<ObjectHash>,
-    /// Snapshots whose event has not come yet.
-    pending: BTreeMap<Seq, (SnapshotHeader, State)>,
-    verdicts: Vec<VerifiedSnapshot>,
+    watch: &'v mut Watch<'w>,
 }
 
-impl<'v> VerifyRequest<'v> {
-    fn begin(
-        reader: &dyn LogReader,
-        objects: Option<&'v dyn Objects>,
-        pending: BTreeMap<Seq, (SnapshotHeader, State)>,
-    ) -> Result<VerifyRequest<'v>, ReplayError> {
-        let state = begin(reader)?;
-        let mut verification = VerifyRequest { state, objects, seen: BTreeSet::new(), pending, verdicts: Vec::new() };
-        let (seq, roots) = (verification.state.last(), verification.state.objects());
-        roots.into_iter().try_for_each(|root| verification.object(seq, root))?;
-        let start = reader.start();
-        verification.snapshots_at(Position { seq: start.seq, hash: start.hash, epoch: verification.state.epoch() })?;
-        Ok(verification)
+impl Verification<'_, '_> {
+    fn begin(&mut self, start: Start) -> Result<(), ReplayError> {
+        let (seq, roots) = (self.state.last(), self.state.objects());
+        roots.into_iter().try_for_each(|root| self.object(seq, root))?;
+        (self.watch)(Position { seq: start.seq, hash: start.hash, epoch: self.state.epoch() }, &self.state)
     }
 
-    fn run(mut self, reader: &dyn LogReader) -> Result<(Verified, Vec<VerifiedSnapshot>), ReplayError> {
+    fn run(mut self, reader: &dyn LogReader) -> Result<Verified, ReplayError> {
         let start = reader.start();
         let (last, head, digest) = (start.seq, start.hash, [0; 32]);
         let mut found = Verified { start, frames: 0, events: 0, objects: 0, bytes: 0, last, head, digest };
@@ -136,7 +86,7 @@ impl<'v> VerifyRequest<'v> {
                 let violation = |violation| ReplayError::Violation { seq: position.seq, violation };
                 self.state.check_settled(id).map_err(violation)?;
             }
-            self.snapshots_at(position)?;
+            (self.watch)(position, &self.state)?;
             found.frames += 1;
             found.events += u64::from(frame.header().count);
             found.bytes += frame.bytes().len() as u64;
@@ -144,13 +94,10 @@ impl<'v> VerifyRequest<'v> {
         }
         let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
         self.state.check().map_err(violation)?;
-        for seq in std::mem::take(&mut self.pending).into_keys() {
-            self.verdicts.push(VerifiedSnapshot { seq, verdict: Err(Unusable::OfAnotherLog) });
-        }
         found.objects = self.seen.len() as u64;
         found.last = self.state.last();
         found.digest = self.state.digest();
-        Ok((found, self.verdicts))
+        Ok(found)
     }
 
     /// Read, not only named: a leaf that is missing or damaged is found here or when it is needed.
@@ -158,20 +105,5 @@ impl<'v> VerifyRequest<'v> {
         let (Some(objects), seen) = (self.objects, &mut self.seen) else { return Ok(()) };
         tree::walk(objects, root, &mut |hash| seen.insert(hash), &mut |_, _| Ok(()))
             .map_err(|error| ReplayError::Object { seq, error })
-    }
-
-    /// Holds the snapshots up to this frame against the state after it.
-    fn snapshots_at(&mut self, position: Position) -> Result<(), ReplayError> {
-        while let Some(entry) = self.pending.first_entry().filter(|entry| *entry.key() <= position.seq) {
-            let (seq, (header, state)) = entry.remove_entry();
-            let verdict = if header.position != position { Err(Unusable::OfAnotherLog) } else { Ok(()) };
-            if verdict.is_ok() && state != self.state {
-                return Err(ReplayError::Snapshot { seq });
-            }
-            // The digest may be that of another compiler; then this program does not use the snapshot.
-            let verdict = verdict.and_then(|()| header.check_digest(&state).map_err(Unusable::File));
-            self.verdicts.push(VerifiedSnapshot { seq, verdict });
-        }
-        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use crate::codec::state::StateError;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
-use crate::log::{FrameHash, Position};
+use crate::log::{FrameHash, Position, array};
 
 /// Bytes in front of the state.
 pub const SNAPSHOT_HEADER_LENGTH: usize = 148;
@@ -184,9 +184,4 @@ fn open(path: &Path) -> Result<(File, SnapshotHeader), SnapshotError> {
         return Err(SnapshotError::Damaged("it has another length than it states"));
     }
     Ok((file, header))
-}
-
-/// `N` bytes at `at`, which the type of `bytes` has room for.
-fn array<const N: usize>(bytes: &[u8; SNAPSHOT_HEADER_LENGTH], at: usize) -> [u8; N] {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }

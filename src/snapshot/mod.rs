@@ -7,7 +7,9 @@
 
 mod directory;
 mod file;
+mod folding;
 mod take;
+mod verify;
 
 use crate::codec::state::{decode_state, encode_state};
 use crate::core::State;
@@ -16,7 +18,9 @@ use crate::log::Position;
 
 pub use directory::Snapshots;
 pub use file::{SNAPSHOT_HEADER_LENGTH, SnapshotError, SnapshotHeader};
+pub use folding::Folding;
 pub use take::{Folded, Limit, TakeError, fold_until, take};
+pub use verify::{Unusable, VerifiedSnapshot, verify_with_snapshots};
 
 /// Counts the changes of fold and of the encoding of a state that make old snapshots useless: whatever changes what
 /// the same events add up to. A fixture in `tests/snapshots.rs` notices when one was forgotten.

@@ -8,7 +8,7 @@ use crate::core::vocabulary::Token;
 use crate::worker::{DeliveryError, Failure};
 
 /// Values by key. A write with a lower token than the newest that a key has seen is refused, so that a zombie can do
-/// no harm; every write is remembered, the refused ones too. Clones are the same destination.
+/// no harm; every write is recorded, the refused ones too. Clones are the same destination.
 #[derive(Clone, Debug, Default)]
 pub struct Destination {
     inner: Arc<Mutex<Inner>>,
@@ -84,7 +84,7 @@ impl Destination {
         self.put(key, token, Some(value.into()))
     }
 
-    /// Removes a value; the key remembers the token.
+    /// Removes a value; the key keeps the token.
     ///
     /// # Errors
     /// When the key has seen a newer token.

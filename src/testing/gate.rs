@@ -97,7 +97,7 @@ impl Gate {
     /// Waits until the gate was reached so often.
     ///
     /// # Panics
-    /// When that does not happen within the harness's patience.
+    /// When that does not happen within the harness's timeout.
     #[track_caller]
     pub fn until_reached(&self, harness: &Harness, times: u64) {
         harness.until(&format!("reaching a gate {times} times"), || self.reached() >= times);

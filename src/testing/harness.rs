@@ -17,7 +17,7 @@ use crate::replay::{self, Until};
 const BEGINNING: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// How long, in real time, a test waits for what has to come by itself. Nothing takes nearly as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a process is down between two lives.
 const DOWN: Duration = Duration::from_millis(5);
@@ -36,7 +36,7 @@ pub struct Harness {
     reader: Box<dyn LogReader>,
     handle: Handle,
     reconciler: Option<Reconciler>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Harness {
@@ -56,16 +56,16 @@ impl Harness {
         let (reader, reconciler) = start(&settings, &disk, &objects, &clock);
         let handle = reconciler.handle();
         let reconciler = Some(reconciler);
-        Harness { settings, disk, objects, clock, reader, handle, reconciler, patience: PATIENCE }
+        Harness { settings, disk, objects, clock, reader, handle, reconciler, timeout: TIMEOUT }
     }
 
     /// How long, in real time, to wait for what has to come by itself. Default 60 s.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// A handle to the engine that is running now.
@@ -141,12 +141,12 @@ impl Harness {
     pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let waited = SystemClock::new();
         while !holds() {
-            assert!(waited.monotonic() < self.patience, "{what} did not happen within {:?}", self.patience);
+            assert!(waited.monotonic() < self.timeout, "{what} did not happen within {:?}", self.timeout);
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// The process ends without a word and another one opens the log. `keep` says whether what was appended and not
+    /// The process ends without closing the log and another one opens it. `keep` says whether what was appended and not
     /// yet made durable is found there. Attempts of the first life are told to stop, and may still act.
     #[track_caller]
     pub fn crash_and_reopen(&mut self, keep: Keep) {
@@ -181,7 +181,7 @@ impl Harness {
     }
 
     /// Makes the next append to the log fail. What it would have written is there nevertheless or not, as on a disk
-    /// that reports an error; whoever waits is told that the outcome is unknown, and the engine ends. See
+    /// that reports an error; a caller that waits is told that the outcome is unknown, and the engine ends. See
     /// [`reopen`](Harness::reopen).
     pub fn fail_next_append(&self, keep: Keep) {
         self.disk.fail_next_append(keep);
@@ -214,14 +214,14 @@ impl Harness {
         if lines.is_empty() { format!("nothing ever happened to {name:?}\n") } else { lines }
     }
 
-    /// The last word heard of a collection is committed; says as what.
+    /// The latest inputs of a collection are committed; says as what.
     #[track_caller]
     pub fn assert_committed(&self, name: &str) -> Applied {
         let view = self.view(name);
         match view.applied {
             Some(applied) if Some(applied.fingerprint) == view.latest => applied,
             Some(_) | None => panic!(
-                "{name}: the last word heard is not committed; it is {}: {}\n{}",
+                "{name}: the latest inputs are not committed; the collection is {}: {}\n{}",
                 view.condition.name(),
                 view.condition,
                 self.history(name)

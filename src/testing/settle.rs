@@ -26,7 +26,7 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// Whether of every collection everything heard is applied.
+    /// Whether the latest inputs of every collection are applied.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.causes().next().is_none()
@@ -58,18 +58,19 @@ struct Moment {
 }
 
 impl Harness {
-    /// Drives the clock from due time to due time until every collection is *settled*: a look that began after this
-    /// call agrees with what is applied, and its destination with that, or a cause stands that nothing but a change, a person or a worker of its
-    /// kind removes.
+    /// Drives the clock from due time to due time until every collection is *settled*: an observation that began after
+    /// this call agrees with what is applied, and its destination with that, or a cause stands that nothing but a
+    /// change, a person or a worker of its kind removes.
     ///
     /// # Panics
-    /// When that does not come within the harness's patience of real time, as with an attempt that waits for a
-    /// [`Gate`](super::Gate), does not listen, or is lent to a worker outside that does not report; when it never comes however far the clock is moved, as with a source
-    /// that moves under every attempt; when the engine ends. It says who was doing what then.
+    /// When that does not come within the harness's timeout of real time, as with an attempt that waits for a
+    /// [`Gate`](super::Gate), does not listen, or is leased to a remote worker that does not report; when it never comes
+    /// however far the clock is moved, as with a source that moves under every attempt; when the engine ends. The
+    /// message says what was at work then.
     #[track_caller]
     pub fn run_until_settled(&self) -> Settled {
         let waited = SystemClock::new();
-        // So that no look that has begun by now can be taken for one that has seen what is there now.
+        // So that no observation that has begun by now can be taken for one of what is there now.
         self.advance(Duration::from_micros(1));
         let begun = self.stats().at;
         let mut moves = 0;
@@ -88,13 +89,13 @@ impl Harness {
                     // Nothing is to come: it stands as it is.
                     None => return moment.settled(),
                 },
-                None if waited.monotonic() < self.patience() => std::thread::sleep(Duration::from_micros(200)),
-                None => panic!("not settled after {:?} of real time\n{}", self.patience(), self.doing()),
+                None if waited.monotonic() < self.timeout() => std::thread::sleep(Duration::from_micros(200)),
+                None => panic!("not settled after {:?} of real time\n{}", self.timeout(), self.doing()),
             }
         }
     }
 
-    /// What everybody does, if all that was to happen until now has happened.
+    /// What the engine and its collections do, if all that was to happen until now has happened.
     #[track_caller]
     fn moment(&self) -> Option<Moment> {
         let before = self.stats();
@@ -115,13 +116,13 @@ impl Harness {
             lines += &format!("{}: {}\n", status.view.name, status.view.condition);
         }
         format!(
-            "at work: {} ({} asleep, {} abandoned), {} lent out, {}, {}; {} in the queue\n{lines}",
+            "at work: {} ({} asleep, {} abandoned), {} leased, {}, deliveries: {}; {} in the queue\n{lines}",
             counted(stats.attempts, "attempt"),
             stats.sleeping,
             stats.abandoned_workers,
             stats.leased,
-            counted(stats.observations, "look"),
-            counted(stats.deliveries, "errand"),
+            counted(stats.observations, "observation"),
+            stats.deliveries,
             counted(stats.queued, "command"),
         )
     }
@@ -147,8 +148,8 @@ fn is_quiet(stats: &Stats) -> bool {
 }
 
 fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
-    let proven = |look: LastObservation| look.started >= begun && look.racy == 0;
-    let looked = status.next_observation.is_none() || status.last_observation.is_some_and(proven);
+    let proven = |last: LastObservation| last.started >= begun && last.racy == 0;
+    let observed = status.next_observation.is_none() || status.last_observation.is_some_and(proven);
     let admitted = !matches!(status.view.pending, Some(Pending::Settling { .. }));
     let stands = match status.view.condition {
         Condition::Fresh
@@ -165,7 +166,9 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::BackingOff { .. }
         | Condition::Moving { .. } => false,
     };
-    let given_up = |owes: &OutboxView| owes.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
-    let is_met = |owes: &OutboxView| owes.unpublished + owes.undiscarded == 0 || status.undeliverable || given_up(owes);
-    looked && admitted && stands && status.view.owes.as_ref().is_none_or(is_met)
+    let given_up =
+        |outbox: &OutboxView| outbox.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
+    let is_met =
+        |outbox: &OutboxView| outbox.unpublished + outbox.undiscarded == 0 || status.undeliverable || given_up(outbox);
+    observed && admitted && stands && status.view.owes.as_ref().is_none_or(is_met)
 }

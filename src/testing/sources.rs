@@ -20,7 +20,7 @@ pub struct Sources {
 #[derive(Debug, Default)]
 struct World {
     sources: BTreeMap<String, Content>,
-    looks: u64,
+    observations: u64,
     held: bool,
     watchable: bool,
     /// Who watches which source. One that is dropped takes itself out.
@@ -49,8 +49,8 @@ impl Sources {
         self.world.notify(|world| world.watchable = true);
     }
 
-    /// Whoever watches hears of no change any more, without being told so; they have to be replaced. As when the system
-    /// ends a watch.
+    /// The watches that there are give no hint any more, and say that they have ended; the engine has to begin others.
+    /// As when the system ends a watch.
     pub fn break_watches(&self) {
         let broken = self.world.notify(|world| std::mem::take(&mut world.watchers));
         drop(broken);
@@ -101,7 +101,7 @@ impl Sources {
         self.place(source, Content::Failing(why.to_owned()));
     }
 
-    /// From now on looks at a source see this and nothing else; it has no files to read.
+    /// From now on observations of a source find this and nothing else; it has no files to read.
     pub fn show(&self, source: &str, observed: SourceState) {
         self.place(source, Content::Shown(observed));
     }
@@ -134,20 +134,20 @@ impl Sources {
         }
     }
 
-    /// How many looks have begun.
+    /// How many observations have begun.
     #[must_use]
-    pub fn looks(&self) -> u64 {
-        self.world.with(|world| world.looks)
+    pub fn observations(&self) -> u64 {
+        self.world.with(|world| world.observations)
     }
 
-    /// Looks that begin from now on see what is there then, and do not come back before
-    /// [`release_looks`](Sources::release_looks).
-    pub fn hold_looks(&self) {
+    /// Observations that begin from now on find what is there then, and do not return before
+    /// [`release_observations`](Sources::release_observations).
+    pub fn hold_observations(&self) {
         self.world.notify(|world| world.held = true);
     }
 
-    /// Lets the looks come back that were held.
-    pub fn release_looks(&self) {
+    /// Lets the observations return that were held.
+    pub fn release_observations(&self) {
         self.world.notify(|world| world.held = false);
     }
 
@@ -179,11 +179,11 @@ impl Sources {
 }
 
 impl Observer for Sources {
-    fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
-        self.world.notify(|world| world.looks += 1);
-        let content = self.content(look.source);
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        self.world.notify(|world| world.observations += 1);
+        let content = self.content(request.source);
         self.world.wait(|world| if world.held { ControlFlow::Continue(None) } else { ControlFlow::Break(()) });
-        observation(&content?, look.known, look.objects)
+        observation(&content?, request.known, request.objects)
     }
 
     fn watch(&self, source: &Source, _: &Spec, hint: Hint) -> Option<Box<dyn SourceWatch>> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use lastword::log::{Frame, Log, LogError, LogReader, MemoryLog, Position, Start};
+use lastword::log::{CheckpointCheck, Frame, Log, LogError, LogReader, MemoryLog, Position, Start};
 
 pub struct Gated {
     log: Box<MemoryLog>,
@@ -55,8 +55,8 @@ impl Log for Gated {
         self.log.reader()
     }
 
-    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
-        self.log.truncate_prefix(start)
+    fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError> {
+        self.log.truncate_prefix(start, check)
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

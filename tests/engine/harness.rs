@@ -193,7 +193,7 @@ fn an_assertion_that_fails_tells_the_story() {
     worker.sources.set("lake", [("a.txt", vec![0xFF])]);
     harness.run_until_settled();
     let text = said(|| drop(harness.assert_committed("notes")));
-    assert!(text.contains("the last word heard is not committed; it is parked"), "{text}");
+    assert!(text.contains("the latest inputs are not committed; the collection is parked"), "{text}");
     let text = said(|| drop(harness.view("nobody")));
     assert_eq!(text, "no collection is named \"nobody\"\nnothing ever happened to \"nobody\"\n");
     let refused = Declaration { spec: Some(Spec::parse(r#"{"x":1}"#).unwrap()), ..declaration("b", "lake") };
@@ -207,12 +207,12 @@ fn an_assertion_that_fails_tells_the_story() {
 fn an_attempt_that_never_returns_does_not_keep_a_test_for_ever() {
     let worker = WordList { deaf: true, ..WordList::default() };
     let mut harness = harness(&worker);
-    harness.set_patience(Duration::from_millis(300));
+    harness.set_timeout(Duration::from_millis(300));
     worker.gate.until_reached(&harness, 1);
     let text = said(|| drop(harness.run_until_settled()));
     assert!(text.contains("at work: 1 attempt (0 asleep, ") && text.contains("notes: attempt 1 runs on w"), "{text}");
     // Once it is abandoned it keeps nobody.
-    harness.set_patience(Duration::from_secs(60));
+    harness.set_timeout(Duration::from_secs(60));
     harness.handle().cancel(Name::new("notes").unwrap(), None).unwrap();
     harness.advance(Duration::from_secs(3600));
     harness.run_until_settled();
@@ -235,7 +235,7 @@ fn a_source_that_moves_for_ever_is_not_driven_for_ever() {
     let moving = Moving(Sources::new());
     moving.0.set("lake", [("a", "1")]);
     let mut harness = Harness::with(move |engine| engine.kind(Kind::new("words").unwrap(), moving.clone()));
-    harness.set_patience(Duration::from_secs(2));
+    harness.set_timeout(Duration::from_secs(2));
     harness.declare(declaration("notes", "lake"));
     let text = said(|| drop(harness.run_until_settled()));
     assert!(text.contains("not settled after"), "{text}");

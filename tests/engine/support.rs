@@ -258,16 +258,16 @@ impl Puppet {
 
     /// Looks that begin from now on do not come back before `release_looks`.
     pub fn hold_looks(&self) {
-        self.sources.hold_looks();
+        self.sources.hold_observations();
     }
 
     pub fn release_looks(&self) {
-        self.sources.release_looks();
+        self.sources.release_observations();
     }
 
     /// How many looks have begun.
     pub fn looks(&self) -> u64 {
-        self.sources.looks()
+        self.sources.observations()
     }
 
     fn acts(&self) -> MutexGuard<'_, Acts> {

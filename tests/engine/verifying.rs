@@ -107,14 +107,14 @@ fn a_resync_looks_at_the_source_and_verifies() {
     lab.harness.declare(declaration);
     lab.applied("a", 1);
     lab.until_met("a");
-    let (looks, commits) = (press.sources.looks(), lab.commits("a").len());
+    let (looks, commits) = (press.sources.observations(), lab.commits("a").len());
     let due = lab.view("a").resync_at.unwrap();
     let early = Duration::from_micros(1);
     lab.advance(due.since(lab.stats().at) - early);
-    assert_eq!((lab.count("refresh_requested"), press.sources.looks()), (0, looks));
+    assert_eq!((lab.count("refresh_requested"), press.sources.observations()), (0, looks));
     lab.advance(early);
     assert_eq!(verified(&lab, "a", 1).found, Ok(VerifyOutcome::Intact));
-    until("the look", || press.sources.looks() == looks + 1);
+    until("the look", || press.sources.observations() == looks + 1);
     // Nothing has changed, and nothing is built; the next one comes.
     assert_eq!((lab.commits("a").len(), lab.count("refresh_requested")), (commits, 1));
     assert!(lab.view("a").resync_at.unwrap() > due);

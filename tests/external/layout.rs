@@ -74,8 +74,12 @@ fn a_path_set() {
 fn a_path_set_with_more_than_versions() {
     let hashed = FileVersion { stat: STAT, content: Some([9; 32]) };
     let seen = Stat { inode: 8, ..STAT };
-    let moved =
-        ObservedFile { seen, content: Some([3; 32]), racy_since: Some(Timestamp(0x0102)), ..ObservedFile::of(VERSION) };
+    let moved = ObservedFile {
+        last_stat: seen,
+        content: Some([3; 32]),
+        racy_since: Some(Timestamp(0x0102)),
+        ..ObservedFile::of(VERSION)
+    };
     let set = PathSet::new([(SourcePath(b"a".to_vec()), ObservedFile::of(hashed)), (SourcePath(b"b".to_vec()), moved)]);
     let hashed = [&[2][..], &stat_bytes(), &[9; 32]].concat();
     let mut seen = stat_bytes();

@@ -19,7 +19,7 @@ use lastword::external::{External, LocalStore, Manifest, ScanRequest, SourceUri,
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{self, Verified};
-use lastword::snapshot::Snapshots;
+use lastword::snapshot::{Snapshots, verify_with_snapshots};
 use lastword::worker::{Context, DeliveryError, DiscardRequest, Failure, PublishRequest, Worker};
 
 use test_support::file_destination::{FileDestination, parts};
@@ -183,7 +183,7 @@ fn verify(state_dir: &Path, acks: &Acks) -> Option<Verified> {
     let reader = copy.reader();
     let snapshots = Snapshots::at(copy.snapshots());
     let objects = objects.as_ref().map(|objects| objects as &dyn Objects);
-    let (verified, snapshots) = replay::verify_with_snapshots(&*reader, objects, &snapshots).unwrap();
+    let (verified, snapshots) = verify_with_snapshots(&*reader, objects, &snapshots).unwrap();
     for snapshot in snapshots.into_iter().filter(|snapshot| snapshot.seq > verified.start.seq) {
         snapshot.verdict.unwrap_or_else(|unusable| panic!("the snapshot at {}: {unusable}", snapshot.seq));
     }

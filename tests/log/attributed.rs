@@ -13,7 +13,7 @@ fn every_event_reads_back_with_whoever_asked_for_it() {
             let tag = codec::encode(&event, Some(&by), &mut payload).unwrap();
             assert_eq!(tag, Tag { version: plain.version | 1 << 15, ..plain });
             assert_eq!((tag.payload_version(), plain.payload_version()), (plain.version, plain.version));
-            assert_eq!(tag.is_base_frame(), event.type_name() == "base_frame");
+            assert_eq!(tag.is_checkpoint_part(), event.type_name() == "base_frame");
             assert!(payload.ends_with(&bytes), "the payload follows at once");
             assert_eq!(codec::decode(tag, &payload), Ok((event.clone(), Some(by))));
             let newer = Tag { version: tag.version + 1, ..tag };

@@ -5,22 +5,24 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{Epoch, Seq, Timestamp};
 use lastword::log::{
-    Base, Durability, Frame, FrameBuilder, FrameError, IfAbsent, Log, LogError, MemoryDisk, OpenError, Position,
-    PrivateCopy, SledLog, Start, Visitor, base_of,
+    Durability, Frame, FrameBuilder, FrameError, FrameIter, IfAbsent, Log, LogError, MemoryDisk, OpenError, Position,
+    PrivateCopy, SledLog, Start, Visitor,
 };
+use lastword::replay::{Checkpoint, check_checkpoint, checkpoint_of, find_checkpoint};
 use test_support::log_writer::past::*;
 use test_support::log_writer::*;
 
 #[derive(Default)]
 struct ObservationOutcome {
-    base: Option<Base>,
+    checkpoint: Option<Checkpoint>,
     frames: Vec<u64>,
 }
 
 impl Visitor for ObservationOutcome {
-    fn base(&mut self, base: &Base) {
+    fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
         assert!(self.frames.is_empty());
-        self.base = Some(base.clone());
+        self.checkpoint = Some(find_checkpoint(start, frames)?);
+        Ok(())
     }
 
     fn frame(&mut self, frame: &Frame<'_>) {
@@ -32,8 +34,8 @@ impl Visitor for ObservationOutcome {
 fn what_was_forgotten_is_gone_and_its_base_stands_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, start) = with_base(dir.path());
-    assert!(base_of(&*writer.log.reader()).unwrap().is_none(), "it is whole");
-    writer.log.truncate_prefix(start).unwrap();
+    assert!(checkpoint_of(&*writer.log.reader()).unwrap().is_none(), "it is whole");
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
     check_begins_at_16(&*writer.log.reader(), start);
     writer.commit(&[1]);
     writer.close();
@@ -41,7 +43,7 @@ fn what_was_forgotten_is_gone_and_its_base_stands_for_it() {
     let mut seen = ObservationOutcome::default();
     let mut log = SledLog::open_visiting(dir.path(), IfAbsent::Refuse, Durability::Power, &mut seen).unwrap();
     assert_eq!(seen.frames, [16, 19, 22, 25, 28, 31, 32, 33, 34, 35]);
-    assert_eq!(seen.base.unwrap().body, body());
+    assert_eq!(seen.checkpoint.unwrap().body, body());
     log.tick(Duration::from_secs(1)).unwrap();
     assert_eq!(firsts(&*log.reader(), 0).unwrap()[0], 16);
     (Box::new(log) as Box<dyn Log>).close().unwrap();
@@ -63,11 +65,11 @@ fn the_log_in_memory_forgets_in_the_same_way() {
     }
     let hash = hash_at(&*log.reader(), Seq(15));
     let base = append_base(&mut log, Seq(15), hash, 0..4);
-    let start = Start { seq: Seq(15), hash, base };
+    let start = Start { seq: Seq(15), hash, checkpoint: base };
     let reader = log.reader();
     let mut under_way = reader.frames(Seq::ZERO);
     assert!(under_way.next().unwrap().is_ok());
-    log.truncate_prefix(start).unwrap();
+    log.truncate_prefix(start, check_checkpoint).unwrap();
     assert!(matches!(under_way.next(), Some(Err(LogError::PrefixGone { begins: Seq(16) }))));
     assert!(under_way.next().is_none());
     check_begins_at_16(&*log.reader(), start);
@@ -84,7 +86,7 @@ fn a_reader_that_is_overtaken_is_told_so_and_sees_no_damage() {
     let mut behind = reader.frames(Seq::ZERO);
     let mut ahead = reader.frames(Seq(16));
     assert!(behind.next().unwrap().is_ok() && ahead.next().unwrap().is_ok());
-    writer.log.truncate_prefix(start).unwrap();
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
     writer.log.tick(Duration::from_secs(1)).unwrap();
     assert!(matches!(behind.next(), Some(Err(LogError::PrefixGone { begins: Seq(16) }))));
     assert!(behind.next().is_none());
@@ -99,26 +101,32 @@ fn nothing_is_deleted_for_which_no_base_is_in_the_log() {
     let (h15, h18) = (hash_at(&*writer.log.reader(), Seq(15)), hash_at(&*writer.log.reader(), Seq(18)));
     // One that was given up half-way, then a whole one.
     append_base(writer.log.as_mut(), Seq(15), h15, 0..3);
-    let unfinished = Start { seq: Seq(15), hash: h15, base: Seq(31) };
+    let unfinished = Start { seq: Seq(15), hash: h15, checkpoint: Seq(31) };
     assert!(matches!(
-        writer.log.truncate_prefix(unfinished),
-        Err(LogError::Damaged { found: FrameError::NoBase { .. }, .. })
+        writer.log.truncate_prefix(unfinished, check_checkpoint),
+        Err(LogError::Damaged { found: FrameError::NoCheckpoint { .. }, .. })
     ));
     let base = append_base(writer.log.as_mut(), Seq(15), h15, 0..4);
-    let start = Start { seq: Seq(15), hash: h15, base };
+    let start = Start { seq: Seq(15), hash: h15, checkpoint: base };
     let wrong = [
         Start { seq: Seq(18), hash: h18, ..start },
         Start { seq: Seq(15), hash: h18, ..start },
-        Start { base: base.next(), ..start },
-        Start { base: Seq(99), ..start },
-        Start { base: Seq(3), ..start },
+        Start { checkpoint: base.next(), ..start },
+        Start { checkpoint: Seq(99), ..start },
+        Start { checkpoint: Seq(3), ..start },
     ];
     for start in wrong {
-        assert!(writer.log.truncate_prefix(start).is_err(), "{start:?}");
+        assert!(writer.log.truncate_prefix(start, check_checkpoint).is_err(), "{start:?}");
         assert_eq!(firsts(&*writer.log.reader(), 0).unwrap()[0], 1);
     }
-    writer.log.truncate_prefix(start).unwrap();
-    assert!(matches!(writer.log.truncate_prefix(start), Err(LogError::Refused(FrameError::NoBase { .. }))), "once");
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
+    assert!(
+        matches!(
+            writer.log.truncate_prefix(start, check_checkpoint),
+            Err(LogError::Refused(FrameError::NoCheckpoint { .. }))
+        ),
+        "once"
+    );
     writer.commit(&[1]);
 }
 
@@ -135,7 +143,7 @@ fn a_crash_anywhere_between_base_and_deletion_leaves_a_log_that_opens() {
         to
     };
     let after_base = copy("after-base");
-    writer.log.truncate_prefix(start).unwrap();
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
     // Killed after the note: everything is still stored, and none of it is seen.
     let after_note = copy("after-note");
     writer.log.tick(Duration::from_secs(1)).unwrap();
@@ -164,7 +172,7 @@ fn a_crash_anywhere_between_base_and_deletion_leaves_a_log_that_opens() {
 fn what_a_partial_removal_left_is_removed_later() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, start) = with_base(dir.path());
-    writer.log.truncate_prefix(start).unwrap();
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
     writer.close();
     let entries = |remove: &[usize]| {
         let db = sled::Config::new().path(dir.path().join("sled")).flush_every_ms(None).open().unwrap();
@@ -190,7 +198,7 @@ fn a_log_that_begins_later_without_its_note_or_its_base_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let (mut writer, start) = with_base(&state);
-    writer.log.truncate_prefix(start).unwrap();
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
     writer.log.tick(Duration::from_secs(1)).unwrap();
     writer.close();
     let damage = |name: &str, change: &dyn Fn(&sled::Tree)| {
@@ -224,7 +232,7 @@ fn a_log_that_begins_later_without_its_note_or_its_base_is_damaged() {
         note[56..].copy_from_slice(&crc.to_le_bytes());
         tree.insert([0; 12], note).unwrap();
     });
-    assert!(matches!(elsewhere, OpenError::Damaged { found: FrameError::NoBase { .. }, .. }), "{elsewhere}");
+    assert!(matches!(elsewhere, OpenError::Damaged { found: FrameError::NoCheckpoint { .. }, .. }), "{elsewhere}");
 }
 
 /// Goes on from positions of its own.
@@ -242,6 +250,10 @@ impl Visitor for Knowing {
 
     fn resume(&mut self, _: Position) -> bool {
         self.accepts.remove(0)
+    }
+
+    fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
+        check_checkpoint(start, frames)
     }
 
     fn frame(&mut self, frame: &Frame<'_>) {

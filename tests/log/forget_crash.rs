@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::Seq;
 use lastword::log::{Durability, IfAbsent, Log, PrivateCopy, SledLog};
+use lastword::replay::check_checkpoint;
 use test_support::log_writer::past::*;
 use test_support::log_writer::*;
 
@@ -17,7 +18,7 @@ const STATE: &str = "LASTWORD_FORGETTING";
 fn child() {
     let Some(state) = std::env::var_os(STATE) else { return };
     let (mut writer, start) = with_base(Path::new(&state));
-    writer.log.truncate_prefix(start).unwrap();
+    writer.log.truncate_prefix(start, check_checkpoint).unwrap();
     writer.log.tick(Duration::from_secs(1)).unwrap();
     writer.commit(&[10]);
     writer.close();
@@ -66,7 +67,7 @@ fn every_step_of_forgetting_can_be_the_last() {
                 }
                 start => {
                     assert_eq!((start.seq, begins), (Seq(15), Some(16)), "killed at {call} {step}");
-                    let base = lastword::log::base_of(&*reader).unwrap().unwrap();
+                    let base = lastword::replay::checkpoint_of(&*reader).unwrap().unwrap();
                     assert_eq!(base.body, body());
                     begun_later += 1;
                 }

@@ -87,7 +87,7 @@ fn the_length_is_known_from_the_header_and_not_before() {
 
 #[test]
 fn what_a_newer_program_may_read_is_told_from_damage() {
-    let part = |version| FrameError::BasePart { at: Seq(7), version };
+    let part = |version| FrameError::CheckpointPart { at: Seq(7), version, newest: STATE_VERSION };
     for newer in [FrameError::TooNew { version: 2 }, FrameError::UnknownCodec { codec: 9 }, part(STATE_VERSION + 1)] {
         assert!(newer.is_too_new(), "{newer}");
     }

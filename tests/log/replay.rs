@@ -65,7 +65,7 @@ impl Log {
         self.reducer.begin(Timestamp(self.at));
         let base = self.reducer.append(base).unwrap();
         self.commit();
-        let start = Start { seq: position.seq, hash: position.hash, base };
+        let start = Start { seq: position.seq, hash: position.hash, checkpoint: base };
         self.reducer.truncate_prefix(start).unwrap().unwrap();
         start
     }

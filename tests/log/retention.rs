@@ -9,9 +9,9 @@ use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
 use lastword::engine::{CompactError, Handle, Reconciler, Retention, WatchError, Watched};
 use lastword::evlog::{self, EvlogError, EvlogFile};
-use lastword::log::{Keep, Log, LogError, MemoryDisk, PrivateCopy, base_of};
+use lastword::log::{Keep, Log, LogError, MemoryDisk, PrivateCopy};
 use lastword::objects::{FileObjects, MemoryObjects, Objects, tree};
-use lastword::replay::{self, ReplayError, Until};
+use lastword::replay::{self, ReplayError, Until, checkpoint_of};
 use lastword::snapshot::Snapshots;
 use test_support::history::*;
 
@@ -161,7 +161,7 @@ fn a_stream_without_its_base_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (_, _) = compacted(dir.path());
     let copy = PrivateCopy::of(dir.path()).unwrap();
-    let base = base_of(&*copy.reader()).unwrap().unwrap();
+    let base = checkpoint_of(&*copy.reader()).unwrap().unwrap();
     let mut stream = b"LWEV\x01\x00\x00\x00\x00\x00\x00\x00".to_vec();
     let crc = crc32c::crc32c(&stream);
     stream.extend_from_slice(&crc.to_le_bytes());
@@ -169,7 +169,7 @@ fn a_stream_without_its_base_is_refused() {
     for frame in copy.reader().frames(Seq::ZERO) {
         let frame = frame.unwrap();
         let frame = frame.as_frame();
-        if frame.last() >= base.start.base {
+        if frame.last() >= base.start.checkpoint {
             break;
         }
         (head, last, frames) = (frame.hash().0, frame.last().0, frames + 1);
@@ -183,7 +183,7 @@ fn a_stream_without_its_base_is_refused() {
     }
     stream.extend_from_slice(&head);
     let error = evlog::Reader::new(stream.as_slice()).unwrap().find_map(Result::err).unwrap();
-    assert!(matches!(error, EvlogError::NoBase { seq } if seq == base.start.seq), "{error}");
+    assert!(matches!(error, EvlogError::NoCheckpoint { seq } if seq == base.start.seq), "{error}");
 }
 
 #[test]

@@ -10,9 +10,10 @@ use lastword::core::State;
 use lastword::core::vocabulary::*;
 use lastword::evlog::EvlogFile;
 use lastword::log::{LogReader, Position, PrivateCopy};
-use lastword::replay::{self, ReplayError, Unusable};
+use lastword::replay::{self, ReplayError};
 use lastword::snapshot::{
-    FOLD_VERSION, Limit, SNAPSHOT_HEADER_LENGTH, SnapshotError, SnapshotHeader, Snapshots, fold_until, take,
+    FOLD_VERSION, Limit, SNAPSHOT_HEADER_LENGTH, SnapshotError, SnapshotHeader, Snapshots, Unusable, fold_until, take,
+    verify_with_snapshots,
 };
 use test_support::history::*;
 
@@ -162,7 +163,7 @@ type Verdicts = Vec<(Seq, bool)>;
 
 fn verify(path: &Path) -> Result<(replay::Verified, Verdicts), ReplayError> {
     let copy = PrivateCopy::of(path).unwrap();
-    let (verified, verdicts) = replay::verify_with_snapshots(&*copy.reader(), None, &Snapshots::of_log(path))?;
+    let (verified, verdicts) = verify_with_snapshots(&*copy.reader(), None, &Snapshots::of_log(path))?;
     Ok((verified, verdicts.iter().map(|snapshot| (snapshot.seq, snapshot.verdict.is_ok())).collect()))
 }
 
@@ -258,7 +259,7 @@ fn one_of_another_version_another_log_or_another_event_is_ignored() {
     let copy = PrivateCopy::of(&state).unwrap();
     let folded = fold_until(&*copy.reader(), Some(&snapshots), WHOLE, GO_ON).unwrap();
     assert_eq!((folded.from, folded.state == replayed(&state)), (Seq(0), true), "by the second reader either");
-    let verdicts = replay::verify_with_snapshots(&*copy.reader(), None, &snapshots).unwrap().1;
+    let verdicts = verify_with_snapshots(&*copy.reader(), None, &snapshots).unwrap().1;
     assert!(matches!(&verdicts[..], [one] if one.seq == foreign.position.seq
         && matches!(one.verdict, Err(Unusable::OfAnotherLog))));
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lastword::core::vocabulary::Seq;
-use lastword::log::{Frame, FrameError, Keep, Log, LogError, LogReader, MemoryDisk, MemoryLog, Position, Start};
+use lastword::log::{
+    CheckpointCheck, Frame, FrameError, Keep, Log, LogError, LogReader, MemoryDisk, MemoryLog, Position, Start,
+};
 
 /// How the next commit goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,8 +150,8 @@ impl Log for SimLog {
         self.inner.reader()
     }
 
-    fn truncate_prefix(&mut self, start: Start) -> Result<(), LogError> {
-        self.inner.truncate_prefix(start)
+    fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError> {
+        self.inner.truncate_prefix(start, check)
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

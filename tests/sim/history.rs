@@ -174,7 +174,7 @@ impl Sim {
     pub(crate) fn write_base(&mut self) {
         let Some(mut base) = self.copies.base.take() else { return };
         if let (Some(first), true) = (base.first, base.written == base.parts.len()) {
-            let start = Start { seq: base.at.seq, hash: base.at.hash, base: first };
+            let start = Start { seq: base.at.seq, hash: base.at.hash, checkpoint: first };
             self.writer().truncate_prefix(start).unwrap().unwrap_or_else(|error| panic!("{error}"));
             self.counts.add("prefixes deleted");
             let found = replay::state_at(self.disk.reader(), Until::Seq(Seq(start.seq.0 - 1)));

@@ -28,7 +28,7 @@ impl FrameBuilder {
         Self::default()
     }
 
-    /// Forgets the records of the last frame and keeps the buffer.
+    /// Drops the records of the last frame and keeps the buffer.
     pub fn begin(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_CAPACITY);

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::FrameHash;
-use crate::codec::state::STATE_VERSION;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
 
 /// What is wrong with a frame. Every variant carries what was expected and what was found.
@@ -135,17 +134,19 @@ pub enum FrameError {
         /// Its own.
         found: Timestamp,
     },
-    /// What the storage engine remembers of the start of the log is damaged.
+    /// What the storage engine has stored of the start of the log is damaged.
     Start,
-    /// A part of a base cannot be read.
-    BasePart {
+    /// A part of a checkpoint cannot be read.
+    CheckpointPart {
         /// The event that holds it.
         at: Seq,
         /// The version of its payload.
         version: u16,
+        /// The newest version that this program reads.
+        newest: u16,
     },
     /// The events before this one were deleted, and what they had added up to is not in the log.
-    NoBase {
+    NoCheckpoint {
         /// The last of them.
         seq: Seq,
         /// The hash of the frame that ended with it.
@@ -159,7 +160,7 @@ impl FrameError {
     pub fn is_too_new(&self) -> bool {
         match self {
             FrameError::TooNew { .. } | FrameError::UnknownCodec { .. } => true,
-            FrameError::BasePart { version, .. } => *version > STATE_VERSION,
+            FrameError::CheckpointPart { version, newest, .. } => version > newest,
             _ => false,
         }
     }
@@ -193,10 +194,10 @@ impl fmt::Display for FrameError {
             EpochWentBack { last, found } => write!(f, "its epoch {found} is lower than {last}"),
             TimeWentBack { last, found } => write!(f, "its time {found} is before {last}"),
             Start => write!(f, "what is noted of the start of the log is damaged"),
-            BasePart { at, version } => {
-                write!(f, "event {at} holds a part of a base, version {version}, that cannot be read")
+            CheckpointPart { at, version, .. } => {
+                write!(f, "event {at} holds a part of a checkpoint, version {version}, that cannot be read")
             }
-            NoBase { seq, hash } => {
+            NoCheckpoint { seq, hash } => {
                 write!(f, "the events up to {seq} (frame {hash}) were deleted, and the state they led to is not there")
             }
         }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Two checks, because they answer two questions: the CRC says cheaply whether these are the bytes that were
-//! written, the hash names the frame for the chain, the anchor and everybody who exports it.
+//! written, the hash names the frame for the chain, the anchor and exports.
 
 mod build;
 mod error;
@@ -201,7 +201,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// A [`Frame`] that owns its bytes. Whoever reads a log gets these, and has nothing to check again.
+/// A [`Frame`] that owns its bytes. Readers hand these out; nothing of them has to be checked again.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrameBuf {
     bytes: Vec<u8>,
@@ -310,6 +310,6 @@ fn split_record(bytes: &[u8]) -> Option<(u16, u16, &[u8], &[u8])> {
 }
 
 /// `N` bytes at `at`; zeros if they are not there, which every caller has excluded by a length check.
-pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }

@@ -1,23 +1,21 @@
-//! A private copy of a log for tools that look at it and must not change it: sled cannot open without writing.
+//! A private copy of a log for tools that read it and must not change it: sled cannot open without writing. It owns the
+//! copy and the attempts to make one; what is checked of it stands in `check.rs`.
 
-use std::env;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::create::{Checked, check, check_files};
+use super::check::{Checked, check, check_files};
+use super::files::{TemporaryDirectory, copy_sled, make_directory};
 use super::reader::SledReader;
 use super::store::{Held, SledStore};
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
-use crate::log::{Frame, LogReader, OpenError, Position, Visitor};
+use crate::log::{LogReader, OpenError, Position, Visitor};
 
 /// How often a log that changes under the copy is copied again. A copy takes milliseconds to seconds and only a
 /// writer that gives a segment back meanwhile spoils it, so five failures in a row mean something else.
@@ -29,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A copy of a log as it was, checked up to its `HEAD`. Nothing of the original is created or changed, and no lock
 /// of it is taken, but for an instant to see whether a writer is there.
 pub struct PrivateCopy {
-    engine: Arc<SledStore>,
+    store: Arc<SledStore>,
     anchor: Anchor,
     end: Position,
     time: Timestamp,
@@ -41,7 +39,7 @@ pub struct PrivateCopy {
 impl fmt::Debug for PrivateCopy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new field does not compile before it is shown.
-        let PrivateCopy { engine: _, anchor, end, time, writer_active, objects, snapshots } = self;
+        let PrivateCopy { store: _, anchor, end, time, writer_active, objects, snapshots } = self;
         f.debug_struct("PrivateCopy")
             .field("anchor", anchor)
             .field("end", end)
@@ -54,23 +52,14 @@ impl fmt::Debug for PrivateCopy {
 }
 
 impl PrivateCopy {
-    /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`] and opens that. The directory
-    /// goes when the last reader does.
+    /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`], opens that, and shows it to a
+    /// visitor in passing, which is handed back. `begin` makes a new one for every attempt. The directory goes when the
+    /// last reader does. [`of`](Self::of), which only checks, stands in `replay`: it has to read the checkpoint.
     ///
     /// # Errors
-    /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that [`SledLog::open`]
-    /// reports about a log, but `Busy`; [`OpenError::Io`] if it cannot be read or there is no room for the copy.
-    ///
-    /// [`SledLog::open`]: super::SledLog::open
-    pub fn of(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::of_visiting(path, || |_: &Frame<'_>| ()).map(|(copy, _)| copy)
-    }
-
-    /// Like [`of`](Self::of), and shows the log to a visitor in passing, which is handed back. `begin` makes a
-    /// new one for every attempt.
-    ///
-    /// # Errors
-    /// Like [`of`](Self::of).
+    /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that
+    /// [`SledLog::open`](super::SledLog::open) reports about a log, but `Busy`; [`OpenError::Io`] if it cannot be read
+    /// or there is no room for the copy.
     pub fn of_visiting<V: Visitor>(
         path: impl AsRef<Path>,
         mut begin: impl FnMut() -> V,
@@ -99,7 +88,7 @@ impl PrivateCopy {
     /// Reads the copy.
     #[must_use]
     pub fn reader(&self) -> Box<dyn LogReader> {
-        Box::new(SledReader(Arc::clone(&self.engine)))
+        Box::new(SledReader(Arc::clone(&self.store)))
     }
 
     /// What `HEAD` said just before the rest was copied.
@@ -146,20 +135,20 @@ fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Result<PrivateCo
     }
     check_files(directory, &anchor)?;
     let temporary = TemporaryDirectory::create()?;
-    let copied = temporary.0.join("sled");
-    DirBuilder::new().mode(0o700).create(&copied).map_err(OpenError::io("creating", &copied))?;
+    let copied = temporary.path().join("sled");
+    make_directory(&copied)?;
     copy_sled(&directory.sled(), &copied)?;
-    let engine = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
+    let store = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
         match failure.disk_is_full {
             // It is our disk that is full, which says nothing about the log.
             true => OpenError::io("opening a copy in", &copied)(io::ErrorKind::StorageFull.into()),
             false => OpenError::from(failure),
         }
     })?;
-    let Checked { chain, .. } = check(&engine, &anchor, visitor)?;
-    engine.set_appended(chain.position().seq);
+    let Checked { chain, .. } = check(&store, &anchor, visitor)?;
+    store.set_appended(chain.position().seq);
     Ok(PrivateCopy {
-        engine: Arc::new(engine),
+        store: Arc::new(store),
         anchor,
         end: chain.position(),
         time: chain.time(),
@@ -167,58 +156,4 @@ fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Result<PrivateCo
         objects: directory.objects(),
         snapshots: directory.snapshots(),
     })
-}
-
-/// Copies what sled has in `from` to the existing directory `to`. `db` goes last: an old snapshot beside a newer
-/// `db` is what sled finds after any crash, the opposite it could not open. Half-written snapshots stay behind.
-pub(super) fn copy_sled(from: &Path, to: &Path) -> Result<(), OpenError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(from).map_err(OpenError::io("listing", from))? {
-        let entry = entry.map_err(OpenError::io("listing", from))?;
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        let name = entry.file_name();
-        if is_file && name != "db" && !name.to_string_lossy().ends_with(".generating") {
-            names.push(name);
-        }
-    }
-    names.push("db".into());
-    for name in names {
-        let (source, target) = (from.join(&name), to.join(&name));
-        copy_file(&source, &target).map_err(OpenError::io("copying", &source))?;
-    }
-    Ok(())
-}
-
-/// Like `fs::copy`, but private from the start. On file systems that can, the blocks are shared.
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-    io::copy(&mut source, &mut target).map(drop)
-}
-
-/// A directory that is ours alone and goes with us.
-pub(super) struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    /// Making a directory either succeeds for one or says that the name is taken, and it follows no link, so a
-    /// counter is as good as randomness here.
-    fn create() -> Result<Self, OpenError> {
-        let parent = env::temp_dir();
-        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
-        for number in 0..10_000 {
-            let path = parent.join(format!("lastword-{}-{number}", process::id()));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(TemporaryDirectory(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-                Err(error) => return Err(OpenError::io("creating", &path)(error)),
-            }
-        }
-        Err(OpenError::io("creating a directory in", &parent)(last))
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -1,4 +1,4 @@
-//! Reading frames back: parts joined, checked, chained.
+//! Reading frames back: parts joined, checked, chained. It must not know where a log has to end: `check.rs` does.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::log::{Chain, Frame, FrameBuf, FrameError, LogError, LogReader, MAX_FR
 /// A frame never has more parts than this.
 const MAX_PARTS: usize = MAX_FRAME_LENGTH.div_ceil(PART_LENGTH);
 
-/// Reads the frames of an open engine.
+/// Reads the frames of an open store.
 pub(super) struct SledReader(pub(super) Arc<SledStore>);
 
 impl LogReader for SledReader {
@@ -32,7 +32,7 @@ impl LogReader for SledReader {
 
 /// The frames from one that holds a given `Seq`.
 pub(super) struct Frames<'a> {
-    engine: &'a SledStore,
+    store: &'a SledStore,
     state: State,
     /// The last `Seq` that has to be there; without it, the entries say where the end is.
     until: Option<Seq>,
@@ -57,11 +57,11 @@ struct Part {
 
 impl<'a> Frames<'a> {
     /// The frames from the one that holds `from`; with 0 from where the log begins.
-    pub(super) fn new(engine: &'a SledStore, from: Seq, until: Option<Seq>) -> Self {
-        let start = engine.start();
+    pub(super) fn new(store: &'a SledStore, from: Seq, until: Option<Seq>) -> Self {
+        let start = store.start();
         let from = if from == Seq::ZERO { start.first() } else { from };
         let chain = if from == start.first() { start.chain() } else { Chain::anywhere() };
-        Frames { engine, state: State::Start, until, from, chain }
+        Frames { store, state: State::Start, until, from, chain }
     }
 
     /// The chain of what was read so far.
@@ -94,7 +94,7 @@ impl<'a> Frames<'a> {
             return Err(LogError::Damaged { at: base, found });
         }
         self.chain.check(&frame).map_err(|found| LogError::Damaged { at: expected, found })?;
-        // Only now is it certain that nothing was deleted while it was looked for.
+        // Only now is it certain that nothing was deleted while it was read.
         self.check_there(self.from)?;
         self.from = frame.last().next();
         Ok(Some(read))
@@ -102,7 +102,7 @@ impl<'a> Frames<'a> {
 
     /// An event that was deleted is not one that is missing.
     fn check_there(&self, seq: Seq) -> Result<(), LogError> {
-        let begins = self.engine.start().first();
+        let begins = self.store.start().first();
         if seq < begins { Err(LogError::PrefixGone { begins }) } else { Ok(()) }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Frames<'a> {
 
     fn part(&mut self) -> Result<Option<Part>, LogError> {
         let State::Reading(entries) = &mut self.state else { return Ok(None) };
-        let next = self.engine.guard(|_, _| entries.next().transpose()).map_err(LogError::from)?;
+        let next = self.store.guard(|_, _| entries.next().transpose()).map_err(LogError::from)?;
         let Some((name, bytes)) = next else { return Ok(None) };
         if name.len() != key(Seq::ZERO, 0).len() {
             let at = self.chain.position().seq.next();
@@ -150,7 +150,7 @@ impl<'a> Frames<'a> {
     }
 
     fn guard<T>(&self, work: impl FnOnce(&::sled::Tree) -> ::sled::Result<T>) -> Result<T, LogError> {
-        self.engine.guard(|_, tree| work(tree)).map_err(LogError::from)
+        self.store.guard(|_, tree| work(tree)).map_err(LogError::from)
     }
 }
 

@@ -1,6 +1,7 @@
-//! sled behind a guard: its errors and panics become text, its drop cannot harm us.
+//! sled behind a guard: its errors and panics become text, and dropping it cannot block or panic. The only file, beside
+//! the iterator of `reader.rs`, that calls sled.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -11,10 +12,10 @@ use std::time::Duration;
 
 use ::sled::{Batch, Config, Db, Tree};
 
-use super::copy::TemporaryDirectory;
+use super::files::TemporaryDirectory;
 use super::nudge::Nudge;
 use crate::core::vocabulary::Seq;
-use crate::log::{Frame, LogError, Start};
+use crate::log::{Frame, LogError, OpenError, Start};
 
 /// Bytes of one entry's value. sled puts pages past a threshold (65,516 bytes were measured) into files that it
 /// never syncs, and splits its leaves by count, at 16 entries: sixteen values of this size stay below.
@@ -39,7 +40,7 @@ pub(super) struct SledStore {
     _held: Held,
 }
 
-/// What an engine keeps until sled is closed.
+/// What a store keeps until sled is closed.
 pub(super) enum Held {
     Lock { _file: Arc<File> },
     Copy { _directory: TemporaryDirectory },
@@ -56,7 +57,7 @@ impl SledStore {
     /// Opens, or creates, the sled directory `path`.
     ///
     /// sled's `flock` on `db` outlives a dropped `Db` for the moments in which its threads finish. The caller holds
-    /// `LOCK`, so nobody else can have it rightfully, and a second of patience is enough.
+    /// `LOCK`, so no other writer can have it, and waiting for a second is enough.
     pub(super) fn open(path: &Path, held: Held) -> Result<SledStore, SledFailure> {
         for _ in 0..100 {
             match open_once(path) {
@@ -151,7 +152,7 @@ impl SledStore {
     }
 
     /// Removes at most `limit` entries of frames before the start, the oldest first. Whether there may be more.
-    pub(super) fn remove_forgotten(&self, limit: usize) -> Result<bool, SledFailure> {
+    pub(super) fn remove_prefix(&self, limit: usize) -> Result<bool, SledFailure> {
         let end = key(self.start().first(), 0);
         self.guard(|_, tree| {
             let old: Vec<_> = tree.range(key(Seq(1), 0)..end).keys().take(limit).collect::<Result<_, _>>()?;
@@ -195,6 +196,21 @@ pub(super) fn key(base: Seq, part: u32) -> [u8; 12] {
     key
 }
 
+/// sled holds `db` locked until the last of its threads is through with it. A second is far more than it was ever
+/// seen to need; after it the final length is what it is.
+pub(super) fn wait_until_unlocked(db: &File) {
+    for _ in 0..200 {
+        match db.try_lock() {
+            Ok(()) => {
+                let _ = db.unlock();
+                return;
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::Error(_)) => return,
+        }
+    }
+}
+
 fn open_once(path: &Path) -> Result<(Db, Tree), SledFailure> {
     catch(|| {
         // No background flusher: a thread that syncs on its own would make failures land outside our calls.
@@ -221,5 +237,17 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
                 .unwrap_or("no message");
             Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full: text.contains("StorageFull") })
         }
+    }
+}
+
+impl From<SledFailure> for LogError {
+    fn from(failure: SledFailure) -> Self {
+        LogError::Storage(failure.text)
+    }
+}
+
+impl From<SledFailure> for OpenError {
+    fn from(failure: SledFailure) -> Self {
+        OpenError::Storage(failure.text)
     }
 }

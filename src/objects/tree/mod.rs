@@ -1,7 +1,7 @@
 //! A sorted collection of entries (key bytes -> value bytes) as a tree of objects.
 //!
 //! Where one object ends and the next begins is decided by the hash of a key and by nothing else that could
-//! remember how the tree came to be. So the same entries always give the same root, whatever was there before,
+//! know how the tree came to be. So the same entries always give the same root, whatever was there before,
 //! and a changed entry of ten thousand rewrites its leaf and the few nodes above it: the rest is shared. (The
 //! road not taken, a B-tree, depends on the order of insertion: equal sets would have different names.)
 //!

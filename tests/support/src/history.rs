@@ -7,8 +7,8 @@ use lastword::core::State;
 use lastword::core::vocabulary::*;
 use lastword::engine::{Builder, Handle, Reconciler};
 use lastword::log::{Durability, IfAbsent, Log, LogReader, PrivateCopy, SledLog};
-use lastword::replay::{self, Folding, Until};
-use lastword::snapshot::Snapshots;
+use lastword::replay::{self, Until};
+use lastword::snapshot::{Folding, Snapshots};
 use lastword::worker::{Context, Failure, Worker};
 
 /// How long a test waits for what has to come. Nothing takes nearly as long.

@@ -1,4 +1,5 @@
-//! Questions that only a process of its own can answer: one whose memory nothing else has touched.
+//! Questions that only a process of its own can answer: one whose memory nothing else has touched. The suites that ask
+//! them answer them too, see `suites::answer`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::suites::{memory, open};
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,7 +15,20 @@ pub(crate) enum Question {
     /// How long opening takes, in seconds.
     Open(PathBuf),
     /// Resident bytes.
-    Resident(memory::Holding),
+    Resident(Holding),
+}
+
+/// What a process holds while it is measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Holding {
+    /// An open reconciler.
+    Reconciler(PathBuf),
+    /// sled, with the last entry read.
+    Sled(PathBuf),
+    /// sled, with everything read once.
+    SledRead(PathBuf),
+    /// The state of the last snapshot, and nothing else.
+    State(PathBuf),
 }
 
 /// Asks a process of its own.
@@ -26,14 +39,4 @@ pub(crate) fn ask<T: DeserializeOwned>(question: &Question) -> Result<T> {
         return Err(format!("{asked}: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// Is that process: answers on the standard output.
-pub(crate) fn answer(asked: &str) -> Result<()> {
-    let answer = match serde_json::from_str(asked)? {
-        Question::Open(path) => serde_json::to_value(open::seconds(&path)?)?,
-        Question::Resident(holding) => serde_json::to_value(memory::resident(&holding)?)?,
-    };
-    println!("{answer}");
-    Ok(())
 }

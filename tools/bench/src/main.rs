@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     if let Some(asked) = &args.child {
-        return child::answer(asked);
+        return suites::answer(asked);
     }
     let place = Place::new(args.dir.as_deref())?;
     eprintln!("{place}");

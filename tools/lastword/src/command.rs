@@ -13,7 +13,7 @@ use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, 
 use crate::config::Config;
 use crate::console::{line, note, printable};
 use crate::control::{
-    APPLIED, Answer, Connection, PATIENCE, PENDING, RETRY, Reached, Request, Steer, Unmanaged, Verb, by, carry_out,
+    APPLIED, Answer, Connection, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb, by, carry_out,
     fingerprint, known, reach, taken, user,
 };
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
@@ -147,7 +147,7 @@ fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail>
     let state = state_of(&target.state)?;
     let answer = match reach(&state, &steer)? {
         Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone()))?,
-        Reached::Resting(reconciler) => {
+        Reached::Opened(reconciler) => {
             let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
@@ -177,9 +177,9 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
     let Reload { state, common } = arguments;
     let by = asked_by(common)?;
     let state = state_of(state)?;
-    let nobody =
+    let no_run =
         || Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()));
-    let answer = Connection::open(&state)?.ok_or_else(nobody)?.ask(&Request::Reload(by))?;
+    let answer = Connection::open(&state)?.ok_or_else(no_run)?.ask(&Request::Reload(by))?;
     if common.json {
         line(&answer.to_string())?;
         return Ok(ExitCode::SUCCESS);
@@ -220,14 +220,14 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
     Ok(if is_applied { ExitCode::SUCCESS } else { ExitCode::from(DEFECT) })
 }
 
-/// Asks again and again: each answer comes within seconds. When the run ends meanwhile, the next one is asked, or the log
-/// itself if there is none.
+/// Asks again and again: each answer comes within seconds. When the run ends meanwhile, the next one is asked, or the
+/// log itself if there is none.
 fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: Duration) -> Result<Answer, Fail> {
     let (begun, mut since) = (Instant::now(), None);
     loop {
         let mut run = match reach_to_wait(state)? {
             Waitable::Running(run) => run,
-            Waitable::Resting(inspected) => return at_rest(state, &inspected, name, generation),
+            Waitable::NoRun(inspected) => return at_rest(state, &inspected, name, generation),
         };
         loop {
             let answer = run.ask(&Request::Wait { name: name.clone(), generation, since });
@@ -248,7 +248,7 @@ fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: 
 /// Who can say how a collection is.
 enum Waitable {
     Running(Connection),
-    Resting(Box<Inspected>),
+    NoRun(Box<Inspected>),
 }
 
 fn reach_to_wait(state: &Path) -> Result<Waitable, Fail> {
@@ -259,15 +259,15 @@ fn reach_to_wait(state: &Path) -> Result<Waitable, Fail> {
         }
         let inspected = Inspected::open(state)?;
         match inspected.copy.writer_active() {
-            false => return Ok(Waitable::Resting(Box::new(inspected))),
+            false => return Ok(Waitable::NoRun(Box::new(inspected))),
             // A run that starts, or one that ends.
-            true if begun.elapsed() < PATIENCE => thread::sleep(RETRY),
+            true if begun.elapsed() < TAKEN_WITHIN => thread::sleep(RETRY),
             true => return Err(taken(state)),
         }
     }
 }
 
-/// What the log says while nobody runs.
+/// What the log says while no run has it open.
 fn at_rest(state: &Path, inspected: &Inspected, name: &Name, generation: Option<Generation>) -> Result<Answer, Fail> {
     let (id, _) = inspected.find(name.as_str())?;
     let view = CollectionView::of(&inspected.state, id, inspected.now);

@@ -28,7 +28,7 @@ pub(crate) fn quoted(path: &Path) -> String {
 /// Prints one line of data.
 ///
 /// # Errors
-/// `Ok(false)` when nobody reads any more, which is no failure.
+/// `Ok(false)` when the output is not read any more, which is no failure.
 pub(crate) fn line(text: &str) -> Result<bool, Fail> {
     match writeln!(io::stdout().lock(), "{text}") {
         Ok(()) => Ok(true),
@@ -37,7 +37,7 @@ pub(crate) fn line(text: &str) -> Result<bool, Fail> {
     }
 }
 
-/// Prints one line for people, apart from the data. If nobody can read it, there is nobody to tell.
+/// Prints one line for people, apart from the data. If it cannot be written, that cannot be reported either.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }

@@ -1,4 +1,4 @@
-//! What the log would make of a look: the core decides, on a state that nobody keeps.
+//! What the log would make of a scan: the core decides, on a state that is thrown away.
 
 use lastword::core::vocabulary::{
     Command, EngineCommand, Epoch, HoldCause, Input, ObservationOutcome, PathSetRef, Recorded, SourceState, Timestamp,
@@ -10,15 +10,15 @@ use lastword::objects::MemoryObjects;
 
 use crate::config::Entry;
 
-/// Why a run would hold what was seen, if it would; `state` is what the log adds up to.
-pub(crate) fn held(state: State, entry: &Entry, seen: &Scan, at: Timestamp) -> Result<Option<HoldCause>, String> {
+/// Why a run would hold what was found, if it would; `state` is what the log adds up to.
+pub(crate) fn held(state: State, entry: &Entry, scan: &Scan, at: Timestamp) -> Result<Option<HoldCause>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let stored = store_set(&MemoryObjects::new(), &seen.set, None).map_err(|error| text(&error))?;
-    let version = Version::new(&seen.version).map_err(|error| text(&error))?;
+    let stored = store_set(&MemoryObjects::new(), &scan.set, None).map_err(|error| text(&error))?;
+    let version = Version::new(&scan.version).map_err(|error| text(&error))?;
     let set = PathSetRef { root: stored.root, files: stored.files, bytes: stored.bytes };
     let observed = SourceState { version, set: Some(set) };
     let declaration = entry.declaration().map_err(|error| text(&error))?;
-    let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: seen.missing };
+    let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: scan.missing };
     let open = EngineCommand::Open { software: "plan".into() };
     let declare = Command::Declare(Box::new(declaration));
     let observe = Command::Observe { name: entry.name.clone(), outcome };

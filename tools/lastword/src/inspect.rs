@@ -1,4 +1,4 @@
-//! A log as it is, for commands that look at it and change nothing.
+//! A log as it is, for commands that read it and change nothing.
 
 use std::path::Path;
 
@@ -8,12 +8,11 @@ use lastword::core::{Collection, State};
 use lastword::external::{Manifest, ManifestError, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
-use lastword::replay::Folding;
-use lastword::snapshot::Snapshots;
+use lastword::snapshot::{Folding, Snapshots};
 
 use crate::fail::{DEFECT, Fail, USAGE};
 
-/// What a log adds up to, whether somebody writes it or not.
+/// What a log adds up to, whether a writer has it open or not.
 pub(crate) struct Inspected {
     pub(crate) copy: PrivateCopy,
     pub(crate) state: State,
@@ -59,7 +58,7 @@ impl Inspected {
         })
     }
 
-    /// The files of a look. `None` if there was none, or what it saw cannot be read any more.
+    /// The files of an observation. `None` if there was none, or its set cannot be read any more.
     pub(crate) fn files(&self, observed: Option<&SourceState>) -> Option<PathSet> {
         let objects = FileObjects::open_read_only(self.copy.objects()).ok()?;
         load_set(&objects, observed?.set?.root).ok()

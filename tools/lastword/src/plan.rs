@@ -1,4 +1,4 @@
-//! `lastword plan`: what a build would do now. It looks, cuts and plans as an attempt does, and changes nothing.
+//! `lastword plan`: what a build would do now. It scans, cuts and plans as an attempt does, and changes nothing.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -51,19 +51,19 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
         None => None,
     };
     let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
-    // As a look does: what has not changed since the last one has its versions only in comparison with it.
+    // As an observation does: what has not changed since the last one has its versions only in comparison with it.
     let before =
         known.and_then(|(inspected, collection)| inspected.files(collection.observed().map(|observed| &**observed)));
     let applied = known
         .and_then(|(inspected, collection)| inspected.files(collection.applied_observed().map(|observed| &**observed)));
     let now = SystemClock::new().wall();
-    let looking = ScanRequest {
+    let request = ScanRequest {
         known: before.as_ref(),
         applied: applied.as_ref(),
         ..ScanRequest::new(&LocalStore, &source, now)
     };
-    let seen = scan(&looking).map_err(|error| error.to_string())?;
-    let files = seen.set.len() as u64;
+    let found = scan(&request).map_err(|error| error.to_string())?;
+    let files = found.set.len() as u64;
     let is_first = manifest.is_none();
     let (layout, segments) =
         manifest.map_or((None, Vec::new()), |Manifest { layout, segments }| (Some(layout), segments));
@@ -73,13 +73,13 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     let cache = FragmentCache::new(if same { &segments } else { &[] });
     let columns = entry.layout.columns.as_deref();
     let (store, cutting) = ((&LocalStore as _, &source), (format, columns));
-    let fragments = fragments_of(store, cutting, &seen.set, &cache, &never_interrupted, &|_| ())
+    let fragments = fragments_of(store, cutting, &found.set, &cache, &never_interrupted, &|_| ())
         .map_err(|error| error.to_string())?;
     drop(cache);
     let changes_layout = layout.is_some_and(|layout| layout != Layout::of(&entry.layout));
     let plan = plan_segments(layout, segments, &entry.layout, fragments);
     let state = inspected.map_or_else(State::new, |inspected| inspected.state.clone());
-    let note = match (held(state, entry, &seen, now)?, known) {
+    let note = match (held(state, entry, &found, now)?, known) {
         (Some(HoldCause::Empty), _) => "its source is empty: held until a person confirms it".to_owned(),
         (Some(HoldCause::MostGone { gone, of }), _) => {
             format!("{gone} of {of} applied files are gone: held until a person confirms it")

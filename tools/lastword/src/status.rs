@@ -54,11 +54,11 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
 
 /// What only the running process knows, by name; nothing if none runs or none answers.
 fn live(state: &Path, name: Option<&str>) -> BTreeMap<String, Value> {
-    let look = || {
+    let ask = || {
         let name = name.and_then(|name| Name::new(name).ok());
         Connection::open(state).ok()??.within(LIVE_WITHIN).ask(&Request::Look { name }).ok()
     };
-    let answer = look();
+    let answer = ask();
     let looks = answer.as_ref().map_or(&[][..], |answer| answer.list("looks"));
     looks.iter().filter_map(|look| Some((look.get("name")?.as_str()?.to_owned(), look.clone()))).collect()
 }
@@ -95,13 +95,13 @@ impl Row<'_> {
             number(result.and_then(|result| result.rows)),
             number(result.and_then(|result| result.segments).map(|segments| segments.kept + segments.new)),
             lag(view.lag),
-            self.looked().unwrap_or_else(|| "-".to_owned()),
+            self.observed().unwrap_or_else(|| "-".to_owned()),
             self.cause(state),
         ]
     }
 
-    /// When the last look at the source began, and how many files could have changed again without being seen.
-    fn looked(&self) -> Option<String> {
+    /// When the last observation of the source began, and how many files could have changed again without being seen.
+    fn observed(&self) -> Option<String> {
         let look = self.live?.get("last_look")?;
         let ago = Duration::try_from_secs_f64(look.get("seconds_ago")?.as_f64()?).ok()?;
         let racy = look.get("racy").and_then(Value::as_u64).unwrap_or(0);
@@ -126,7 +126,7 @@ fn lag(lag: Lag) -> String {
     }
 }
 
-/// Nobody reads more than tenths below a minute, or more than seconds above.
+/// A person reads no more than tenths below a minute, or more than seconds above.
 fn short(span: Duration) -> String {
     match span.as_secs() {
         0..60 => format!("{:.1}s", span.as_secs_f64()),

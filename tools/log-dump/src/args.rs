@@ -11,12 +11,13 @@ use lastword::core::vocabulary::{Name, Seq, Timestamp, micros};
 use lastword::replay::Until;
 
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
-/// the log it looks at, also while a writer has it open.
+/// the log that it reads, also while a writer has it open.
 ///
 /// STATE is the directory of a log, or a file that `export` wrote. Data goes to stdout, diagnostics to stderr.
 ///
-/// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open (absent, no log, forbidden, busy, I/O); 4 the format is
-/// too new; 5 the log is shorter than its anchor; 6 replay diverged.
+/// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open
+/// (absent, no log, forbidden, busy, I/O); 4 the format is too new; 5 the log is shorter than its anchor; 6 replay
+/// diverged.
 #[derive(Debug, Parser)]
 #[command(name = "log-dump", version, styles = Styles::plain())]
 pub(crate) struct Cli {
@@ -47,7 +48,8 @@ pub(crate) enum Command {
     State {
         #[command(flatten)]
         log: LogArgs,
-        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC 3339.
+        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC
+        /// 3339.
         #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
         at: Option<Until>,
     },
@@ -68,7 +70,8 @@ pub(crate) enum Command {
         /// The collection. One that was dropped has an answer too; a name that was never declared is exit 2.
         #[arg(value_parser = parse_name)]
         name: Name,
-        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC 3339.
+        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC
+        /// 3339.
         #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
         at: Option<Until>,
         /// Why this task was aborted, given up or committed, and its completions refused.

@@ -30,7 +30,7 @@ pub(crate) enum Exit {
 pub(crate) enum Failure {
     /// Something is wrong; the text says what.
     Error(Exit, String),
-    /// Nobody reads our output any more, which is no error: `| head`.
+    /// The output is not read any more, which is no error: `| head`.
     OutputClosed,
 }
 
@@ -79,7 +79,9 @@ impl From<ReplayError> for Failure {
         let exit = match &error {
             ReplayError::Log(error) => exit_of_log(error),
             ReplayError::Codec { error: CodecError::Unknown(_), .. } => Exit::TooNew,
-            ReplayError::Codec { error: CodecError::Payload { .. }, .. } | ReplayError::Base { .. } => Exit::Defect,
+            ReplayError::Codec { error: CodecError::Payload { .. }, .. } | ReplayError::Checkpoint { .. } => {
+                Exit::Defect
+            }
             ReplayError::Illegal(_) | ReplayError::Violation { .. } | ReplayError::Snapshot { .. } => Exit::Diverged,
             ReplayError::Object { error, .. } => exit_of_tree(error),
         };

@@ -1,4 +1,4 @@
-//! What a command looks at: a private copy of a log, or an exported stream.
+//! What a command reads: a private copy of a log, or an exported stream.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,8 @@
 //! `verify`: everything that can be checked, checked.
 
 use lastword::describe::counted;
-use lastword::replay::{self, VerifiedSnapshot};
+use lastword::replay;
+use lastword::snapshot::{self, VerifiedSnapshot};
 use serde::Serialize;
 
 use crate::args::LogArgs;
@@ -26,13 +27,14 @@ struct VerifyLine {
     clean: Option<bool>,
     writer_active: bool,
     checked: Vec<&'static str>,
-    /// The first event of a log from which a prefix was deleted, and the one that holds the first part of its base.
-    base: Option<BaseLine>,
+    /// The first event of a log from which a prefix was deleted, and the one that holds the first part of its
+    /// checkpoint. The key is still `base`.
+    base: Option<CheckpointLine>,
     snapshots: Vec<SnapshotLine>,
 }
 
 #[derive(Serialize)]
-struct BaseLine {
+struct CheckpointLine {
     begins: u64,
     seq: u64,
 }
@@ -75,7 +77,7 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
     let objects = input.objects()?;
     let (verified, snapshots) = match input.snapshots() {
-        Some(snapshots) => replay::verify_with_snapshots(input.reader(), objects.as_deref(), &snapshots)?,
+        Some(snapshots) => snapshot::verify_with_snapshots(input.reader(), objects.as_deref(), &snapshots)?,
         None => (replay::verify(input.reader(), objects.as_deref())?, Vec::new()),
     };
     let start = verified.start;
@@ -94,7 +96,7 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
         clean: input.anchor().map(|anchor| anchor.clean),
         writer_active: input.writer_active(),
         checked: CHECKED.into_iter().filter(|what| has_anchor || *what != "anchor").collect(),
-        base: (!start.is_whole()).then_some(BaseLine { begins: start.first().0, seq: start.base.0 }),
+        base: (!start.is_whole()).then_some(CheckpointLine { begins: start.first().0, seq: start.checkpoint.0 }),
         snapshots: snapshots.into_iter().map(SnapshotLine::from).collect(),
     };
     let mut output = Output::new();

@@ -1,5 +1,5 @@
-//! A log made by somebody hostile: whatever is in it, the tool comes to an end, says what is wrong, writes nowhere else,
-//! stays within its memory, and drives no terminal.
+//! A log made by somebody hostile: whatever is in it, the tool comes to an end, says what is wrong, writes nowhere
+//! else, stays within its memory, and drives no terminal.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot help fails its test")]
 
 mod support;

@@ -315,7 +315,7 @@ fn case_45_what_a_destination_is_owed_is_told_with_the_cause() {
     assert_eq!(types(&events).last(), Some(&"publish_failed"));
     assert_eq!((text(&answer, "condition"), &answer["unpublished"]), ("fresh", &1.into()));
     assert_eq!(answer["delivery_failure"], "503\nlater");
-    let owed = "its destination is owed 1 commit and 0 discards, which failed 1 time in a row (503)";
+    let owed = "its outbox holds 1 commit and 0 discards, which failed 1 time in a row (503)";
     assert!(text(&answer, "sentence").contains(owed), "{answer}");
 }
 

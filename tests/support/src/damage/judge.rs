@@ -6,8 +6,8 @@ use std::path::Path;
 use lastword::core::vocabulary::Seq;
 use lastword::log::{Durability, FrameHash, IfAbsent, Log, LogReader, Position, PrivateCopy, SledLog};
 use lastword::objects::FileObjects;
-use lastword::replay::{self, Folding, ReplayError};
-use lastword::snapshot::Snapshots;
+use lastword::replay::{self, ReplayError};
+use lastword::snapshot::{Folding, Snapshots, verify_with_snapshots};
 
 use super::Damage;
 
@@ -112,7 +112,7 @@ fn verify(
     may_find: bool,
 ) -> Result<Verdict, String> {
     let objects = FileObjects::open(state.join("objects")).map_err(|error| format!("objects: {error}"))?;
-    match replay::verify_with_snapshots(reader, Some(&objects), snapshots) {
+    match verify_with_snapshots(reader, Some(&objects), snapshots) {
         Err(ReplayError::Object { .. } | ReplayError::Log(_)) if may_find => Ok(Verdict::Verified),
         Err(error) => Err(format!("it opens and does not verify: {error}")),
         Ok((verified, _)) if verified.digest != digest => Err("SameFold: replay says otherwise".to_owned()),

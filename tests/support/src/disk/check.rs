@@ -8,8 +8,8 @@ use lastword::core::vocabulary::*;
 use lastword::log::{Durability, IfAbsent, Log, LogReader, OpenError, PrivateCopy, SledLog};
 use lastword::objects::FileObjects;
 use lastword::reducer::Reducer;
-use lastword::replay::{self, Folding};
-use lastword::snapshot::Snapshots;
+use lastword::replay;
+use lastword::snapshot::{Folding, Snapshots, verify_with_snapshots};
 
 use super::life::small;
 
@@ -136,7 +136,7 @@ fn open(state: &Path) -> Result<(SledLog, State), String> {
 
 fn verify(state: &Path, reader: &dyn LogReader, log: &SledLog, folded: &State) -> Result<(), String> {
     let objects = FileObjects::open(log.objects()).map_err(|error| format!("objects: {error}"))?;
-    let (verified, snapshots) = replay::verify_with_snapshots(reader, Some(&objects), &Snapshots::of_log(state))
+    let (verified, snapshots) = verify_with_snapshots(reader, Some(&objects), &Snapshots::of_log(state))
         .map_err(|error| format!("it does not verify: {error}"))?;
     if verified.digest != folded.digest() {
         return Err("SameFold: with snapshots it adds up to another state than without".to_owned());

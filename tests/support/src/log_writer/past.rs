@@ -4,7 +4,8 @@ use std::path::Path;
 
 use lastword::codec::encode;
 use lastword::core::vocabulary::{Event, Seq, Timestamp};
-use lastword::log::{FrameBuilder, FrameHash, Log, LogError, LogReader, Start, base_of};
+use lastword::log::{FrameBuilder, FrameHash, Log, LogError, LogReader, Start};
+use lastword::replay::checkpoint_of;
 
 use super::{Writer, payload};
 
@@ -50,7 +51,7 @@ pub fn with_base(path: &Path) -> (Writer, Start) {
     (0..10).for_each(|_| writer.commit(&[10, 5_000, 20]));
     let hash = hash_at(&*writer.log.reader(), Seq(15));
     let base = append_base(writer.log.as_mut(), Seq(15), hash, 0..4);
-    (writer, Start { seq: Seq(15), hash, base })
+    (writer, Start { seq: Seq(15), hash, checkpoint: base })
 }
 
 pub fn check_begins_at_16(reader: &dyn LogReader, start: Start) {
@@ -61,6 +62,6 @@ pub fn check_begins_at_16(reader: &dyn LogReader, start: Start) {
     for gone in [1, 14, 15] {
         assert!(matches!(firsts(reader, gone), Err(LogError::PrefixGone { begins: Seq(16) })), "{gone}");
     }
-    let base = base_of(reader).unwrap().unwrap();
+    let base = checkpoint_of(reader).unwrap().unwrap();
     assert_eq!((base.start, base.last, base.version, base.body), (start, Seq(34), 1, body()));
 }

@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Token};
+use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
 use lastword::external::{
     Build, BuildError, ExternalSpec, LocalStore, PathSet, ScanRequest, SegmentBuilder, SegmentJob, SourceLocation,
-    build, format_of, never_interrupted, scan, store_set,
+    SourceUri, build, format_of, never_interrupted, scan, store_set,
 };
 use lastword::objects::FileObjects;
 use parquet::column::writer::ColumnWriter;
@@ -15,7 +16,6 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use crate::Result;
-use crate::suites::plan::{now, source};
 
 /// Rows of a file: 64 KiB of numbers.
 const ROWS: u64 = 8_192;
@@ -29,7 +29,7 @@ pub(crate) struct Lake {
     source: SourceLocation,
     spec: ExternalSpec,
     objects: FileObjects,
-    seen: Option<PathSet>,
+    known: Option<PathSet>,
     built: Option<ObjectHash>,
     attempts: u64,
 }
@@ -44,7 +44,7 @@ impl Lake {
             directory: directory.to_owned(),
             spec: ExternalSpec::parse(SPEC)?,
             objects: FileObjects::open(directory.join("objects-0"))?,
-            seen: None,
+            known: None,
             built: None,
             attempts: 0,
         };
@@ -58,19 +58,19 @@ impl Lake {
     }
 
     /// As if nothing had been built.
-    pub(crate) fn truncate_prefix(&mut self) -> Result<()> {
-        (self.seen, self.built) = (None, None);
+    pub(crate) fn start_over(&mut self) -> Result<()> {
+        (self.known, self.built) = (None, None);
         self.objects = FileObjects::open(self.directory.join(format!("objects-{}", self.attempts + 1)))?;
         Ok(())
     }
 
-    /// Looks, stores what was seen, and builds it.
+    /// Scans the directory, stores what was found, and builds it.
     pub(crate) fn build(&mut self, builder: &dyn SegmentBuilder) -> Result<()> {
         self.attempts += 1;
-        let before = self.seen.take();
-        let looking = ScanRequest { known: before.as_ref(), applied: before.as_ref(), ..self.looking()? };
-        let seen = scan(&looking)?;
-        store_set(&self.objects, &seen.set, before.as_ref())?;
+        let before = self.known.take();
+        let request = ScanRequest { known: before.as_ref(), applied: before.as_ref(), ..self.request()? };
+        let found = scan(&request)?;
+        store_set(&self.objects, &found.set, before.as_ref())?;
         let format = format_of(&self.spec.format).ok_or("no such format")?;
         let wall = now()?;
         let outcome = build(&Build {
@@ -80,8 +80,8 @@ impl Lake {
             objects: &self.objects,
             source: &self.source,
             spec: &self.spec,
-            wanted: seen.version,
-            known: Some(&seen.set),
+            wanted: found.version,
+            known: Some(&found.set),
             applied: before.as_ref(),
             previous: self.built,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
@@ -94,11 +94,11 @@ impl Lake {
         });
         let outcome = outcome.map_err(|failed| failed.error.to_string())?;
         self.built = Some(outcome.manifest);
-        self.seen = Some(seen.set);
+        self.known = Some(found.set);
         Ok(())
     }
 
-    fn looking(&self) -> Result<ScanRequest<'_>> {
+    fn request(&self) -> Result<ScanRequest<'_>> {
         Ok(ScanRequest::new(&LocalStore, &self.source, now()?))
     }
 
@@ -119,6 +119,16 @@ impl Lake {
         writer.close()?;
         Ok(fs::rename(&unfinished, unfinished.with_file_name(format!("{n:06}.parquet")))?)
     }
+}
+
+pub(crate) fn source(directory: &Path) -> Result<SourceLocation> {
+    let path = directory.to_str().ok_or("the path of the data is not UTF-8")?;
+    Ok(SourceUri::parse(path)?.resolve(Path::new("/"))?)
+}
+
+pub(crate) fn now() -> Result<Timestamp> {
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+    Ok(Timestamp(u64::try_from(micros)?))
 }
 
 /// Reads the files of its segments to their ends and hashes them: the least that a builder does.

@@ -1,9 +1,9 @@
 //! From a declaration through its task to a commit that others see, with workers that do nothing. A collection is
 //! declared anew as soon as somebody who watches has seen it committed, and thousands are on their way.
 //!
-//! lastword has its pool of threads, and a kind that one thread drives from outside. PostgreSQL has its table as a queue
-//! with `for update skip locked`. Then half of what was reached is asked for at an even pace, and the slowest hundredth
-//! held against that of bare sled, which only writes the frames.
+//! lastword has its pool of threads, and a kind that one thread drives from outside. PostgreSQL has its table as a
+//! queue with `for update skip locked`. Then half of what was reached is asked for at an even pace, and the slowest
+//! hundredth held against that of bare sled, which only writes the frames.
 
 use std::time::Duration;
 

@@ -1,38 +1,24 @@
-//! Resident bytes of an idle collection: applied, nothing to do; a name of 40 characters, a source of 60. What a process
-//! of its own takes that opens the log from its snapshot, less what one takes that only opens sled. What sled takes once
-//! all of it was read, which its cache bounds whatever the number of collections, is told on its own.
+//! Resident bytes of an idle collection: applied, nothing to do; a name of 40 characters, a source of 60. What a
+//! process of its own takes that opens the log from its snapshot, less what one takes that only opens sled. What sled
+//! takes once all of it was read, which its cache bounds whatever the number of collections, is told on its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lastword::Reconciler;
 use lastword::snapshot::Snapshots;
-use serde::{Deserialize, Serialize};
 
 use super::scale::grouped;
 use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
-use crate::child::{Question, ask};
+use crate::child::{Holding, Question, ask};
 use crate::contestants::cycling::{nothing, open_pool, wait_until_idle};
 use crate::contestants::frames::open_sled;
 use crate::contestants::lastword::one_snapshot_at_the_end;
 use crate::load::as_f64;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
-
-/// What a process holds while it is measured.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Holding {
-    /// An open reconciler.
-    Reconciler(PathBuf),
-    /// sled, with the last entry read.
-    Sled(PathBuf),
-    /// sled, with everything read once.
-    SledRead(PathBuf),
-    /// The state of the last snapshot, and nothing else.
-    State(PathBuf),
-}
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let collections = bench.size(20_000, 1_000_000);

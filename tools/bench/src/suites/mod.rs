@@ -13,6 +13,7 @@ pub(crate) mod tail;
 use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
+use crate::child::Question;
 
 pub(crate) fn run(suite: Suite, bench: &mut Bench) -> Result<()> {
     match suite {
@@ -26,4 +27,14 @@ pub(crate) fn run(suite: Suite, bench: &mut Bench) -> Result<()> {
         Suite::Plan => plan::run(bench),
         Suite::Tail => tail::run(bench),
     }
+}
+
+/// Answers a question in the process that was started for it, on the standard output.
+pub(crate) fn answer(asked: &str) -> Result<()> {
+    let answer = match serde_json::from_str(asked)? {
+        Question::Open(path) => serde_json::to_value(open::seconds(&path)?)?,
+        Question::Resident(holding) => serde_json::to_value(memory::resident(&holding)?)?,
+    };
+    println!("{answer}");
+    Ok(())
 }

@@ -4,29 +4,27 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use lastword::core::vocabulary::Timestamp;
 use lastword::external::{
-    FileVersion, Fragment, LocalStore, NoBuilder, ScanRequest, SegmentBuilder, SourceLocation, SourcePath, SourceUri,
-    Stat, balance, scan,
+    FileVersion, Fragment, LocalStore, NoBuilder, ScanRequest, SegmentBuilder, SourcePath, Stat, balance, scan,
 };
 
 use super::scale::grouped;
 use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
-use crate::contestants::lake::{Lake, Reads};
+use crate::contestants::lake::{Lake, Reads, now, source};
 use crate::load::as_f64;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
 
-/// A file that was changed less than two seconds ago is read at every look, because its times say too little.
+/// A file that was changed less than two seconds ago is read at every scan, because its times say too little.
 const UNTIL_OLD: Duration = Duration::from_millis(2_200);
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     balancing(bench);
-    looking(bench)?;
+    scanning(bench)?;
     building(bench, "no builder", &NoBuilder)?;
     building(bench, "builder that reads", &Reads)
 }
@@ -60,7 +58,7 @@ fn fragment(n: u64) -> Fragment {
     Fragment { path, start: 0, end: (mixed >> 47) + 1, version }
 }
 
-fn looking(bench: &mut Bench) -> Result<()> {
+fn scanning(bench: &mut Bench) -> Result<()> {
     let count: u64 = bench.size(1_000, 10_000);
     let directory = bench.place.path("plan-files");
     for n in 0..count {
@@ -70,22 +68,22 @@ fn looking(bench: &mut Bench) -> Result<()> {
     }
     std::thread::sleep(UNTIL_OLD);
     let source = source(&directory)?;
-    let (mut looked, mut walked) = (Series::new("lastword"), Series::new("walk with stat"));
+    let (mut scanned, mut walked) = (Series::new("lastword"), Series::new("walk with stat"));
     for _ in 0..bench.rounds() {
         let began = Instant::now();
-        let seen = scan(&ScanRequest::new(&LocalStore, &source, now()?))?;
-        looked.values.push(millis(began));
+        let found = scan(&ScanRequest::new(&LocalStore, &source, now()?))?;
+        scanned.values.push(millis(began));
         let began = Instant::now();
         let bytes = walk(&directory)?;
         walked.values.push(millis(began));
-        if (seen.set.len() as u64, seen.set.bytes()) != (count, bytes) {
-            return Err(format!("the look saw {} files of {count}", seen.set.len()).into());
+        if (found.set.len() as u64, found.set.bytes()) != (count, bytes) {
+            return Err(format!("the scan found {} files of {count}", found.set.len()).into());
         }
     }
     let case = format!("version of {} files", grouped(count));
     let measure = Measure { suite: Suite::Plan, case: &case, unit: "ms", better: Better::Less };
     let target = Target { ratio: 1.0 / 2.0, text: "<= 2 x a walk with stat" };
-    bench.report.row(measure, &looked, &walked, Some(target));
+    bench.report.row(measure, &scanned, &walked, Some(target));
     Ok(())
 }
 
@@ -107,7 +105,7 @@ fn building(bench: &mut Bench, named: &str, builder: &dyn SegmentBuilder) -> Res
     let (mut again, mut first) = (Series::new("lastword"), Series::new("first build"));
     for round in 0..bench.rounds() {
         std::thread::sleep(UNTIL_OLD);
-        lake.truncate_prefix()?;
+        lake.start_over()?;
         let began = Instant::now();
         lake.build(builder)?;
         first.values.push(millis(began));
@@ -126,16 +124,6 @@ fn building(bench: &mut Bench, named: &str, builder: &dyn SegmentBuilder) -> Res
 /// Another file in every round.
 fn as_index(round: usize, count: u64) -> u64 {
     (round as u64 * 37) % count
-}
-
-pub(crate) fn source(directory: &Path) -> Result<SourceLocation> {
-    let path = directory.to_str().ok_or("the path of the data is not UTF-8")?;
-    Ok(SourceUri::parse(path)?.resolve(Path::new("/"))?)
-}
-
-pub(crate) fn now() -> Result<Timestamp> {
-    let micros = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
-    Ok(Timestamp(u64::try_from(micros)?))
 }
 
 fn millis(began: Instant) -> f64 {

@@ -15,16 +15,16 @@ pub(crate) struct Settings {
     /// How many attempts run at the same time. Two: attempts that read footers wait for the disk more than they
     /// compute, and two leave room on small machines.
     pub(crate) workers: usize,
-    /// How often each source is looked at: a listing is cheap, and nobody waits much longer for news.
+    /// How often each source is observed: a listing is cheap, and few want to wait longer for a change.
     pub(crate) observe_interval: Duration,
     pub(crate) durability: Durability,
-    /// Whether directories are watched, so that looks come at once: it costs the kernel a watch per directory and
-    /// nobody anything else.
+    /// Whether directories are watched, so that changes are observed at once: it costs the kernel a watch per directory
+    /// and nothing else.
     pub(crate) watch: bool,
     /// How many segments of one build are built at the same time.
     pub(crate) parallel: usize,
-    /// How many bytes a look may read to know the content of files. 8 MiB: a hint that only times have moved is worth
-    /// some milliseconds of reading, and not more.
+    /// How many bytes an observation may read to hash the content of files. 8 MiB: a hint that only times have moved is
+    /// worth some milliseconds of reading, and not more.
     pub(crate) learning: u64,
     /// After how many events a snapshot is taken; 0 for never. About a tenth of a second of replay.
     pub(crate) snapshot_every: u64,

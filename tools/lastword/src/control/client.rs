@@ -1,4 +1,4 @@
-//! The asking side: somebody who runs, or the log itself.
+//! The asking side: it reaches a run, or opens the log itself. It must not know what a command does.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -15,11 +15,11 @@ use super::{Steer, socket};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
 use crate::inspect::Inspected;
 
-/// How long a log may be taken by somebody who has no socket: a run that starts has to replay its log first, half a
+/// How long a log may be taken by a writer that has no socket: a run that starts has to replay its log first, half a
 /// million events in half a second, and one that ends has taken its socket away and writes its last events.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 
-/// Between two tries: nobody notices a twentieth of a second.
+/// Between two tries: a twentieth of a second, which a person does not notice.
 pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
 /// A command is durable within milliseconds; a disk that takes longer than this has other problems.
@@ -32,8 +32,8 @@ const MOST_ANSWER: u64 = 64 << 20;
 pub(crate) enum Reached {
     /// A run that answers.
     Running(Connection),
-    /// Nobody has the log open: this process has opened it, without workers.
-    Resting(Reconciler),
+    /// No run has the log open: this process has opened it, without workers.
+    Opened(Reconciler),
 }
 
 /// Finds a run, or opens the log, which has to be there, unless it would refuse the command: who opens a log begins an
@@ -44,30 +44,30 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
         if let Some(connection) = Connection::open(state)? {
             return Ok(Reached::Running(connection));
         }
-        // What somebody writes is theirs to judge, as soon as they have a socket; and what cannot be read is told by
+        // A writer judges a command itself, as soon as it has a socket; and what cannot be read is told by
         // the opening.
         if let Ok(inspected) = Inspected::open(state)
             && !inspected.copy.writer_active()
         {
             steer.foresee(&inspected.state, inspected.now)?;
         }
-        match open_resting(state) {
-            Err(StartError::Log(OpenError::Busy { .. })) if begun.elapsed() < PATIENCE => {
+        match open_log(state) {
+            Err(StartError::Log(OpenError::Busy { .. })) if begun.elapsed() < TAKEN_WITHIN => {
                 thread::sleep(RETRY);
             }
             Err(StartError::Log(OpenError::Busy { .. })) => return Err(taken(state)),
-            opened => return Ok(Reached::Resting(opened?)),
+            opened => return Ok(Reached::Opened(opened?)),
         }
     }
 }
 
-/// The log is taken by somebody without a socket.
+/// The log is taken by a writer without a socket.
 pub(crate) fn taken(state: &Path) -> Fail {
     let state = state.display();
     Fail::new(CANNOT_OPEN, format!("{state}: another program has the log open, and takes no commands from here"))
 }
 
-fn open_resting(state: &Path) -> Result<Reconciler, StartError> {
+fn open_log(state: &Path) -> Result<Reconciler, StartError> {
     // What a command acts on is not to be created by it.
     if !state.join("HEAD").exists() {
         return Err(StartError::Log(OpenError::Absent { path: state.to_owned() }));
@@ -87,7 +87,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `None` if nobody answers.
+    /// `None` if no run answers.
     pub(crate) fn open(state: &Path) -> Result<Option<Connection>, Fail> {
         let Some(stream) = socket::connect(state)? else { return Ok(None) };
         let timeouts =
@@ -96,17 +96,17 @@ impl Connection {
         Ok(Some(Connection { stream: BufReader::new(stream), is_lost: false }))
     }
 
-    /// With less patience than usual for each answer.
-    pub(crate) fn within(self, patience: Duration) -> Connection {
+    /// With a shorter timeout than usual for each answer.
+    pub(crate) fn within(self, timeout: Duration) -> Connection {
         // It has been set before; if it cannot be set again, the longer one stays.
-        let _ = self.stream.get_ref().set_read_timeout(Some(patience));
+        let _ = self.stream.get_ref().set_read_timeout(Some(timeout));
         self
     }
 
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Fail> {
         // Until there is an answer.
         self.is_lost = true;
-        // If the run hung up before it heard everything, what it said instead is the better answer.
+        // If the run hung up before it had read everything, what it said instead is the better answer.
         let sent = self.stream.get_mut().write_all(format!("{}\n", request.line()).as_bytes());
         let mut line = Vec::new();
         let read = (&mut self.stream).take(MOST_ANSWER).read_until(b'\n', &mut line);

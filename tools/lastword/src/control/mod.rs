@@ -1,22 +1,22 @@
-//! Commands to a log that somebody may be writing: `refresh`, `cancel`, `pause`, `resume`, `confirm`, `drop`, `wait`,
+//! Commands to a log that a run may have open: `refresh`, `cancel`, `pause`, `resume`, `confirm`, `drop`, `wait`,
 //! `reload`.
 //!
 //! ```text
 //!   lastword pause STATE NAME
-//!        |  is there a socket in STATE that somebody answers?
+//!        |  is there a socket in STATE that a run answers?
 //!        |-- yes --> control.sock --> a thread of `lastword run` --> Handle --> reducer, log
-//!        |-- no, and the log is free -----> a reconciler without workers --> reducer, log     (resting)
+//!        |-- no, and the log is free -----> a reconciler without workers --> reducer, log     (no run)
 //!        |                                  (what the log would refuse is refused without opening it)
 //!        `-- no, and the log is taken ----> exit code 3: another program writes it
 //! ```
 //!
-//! **Who lives is decided by the lock of the log alone.** A run binds its socket after it has opened the log and
-//! removes it before it closes it; a socket of a process that died refuses connections, and the next run replaces it.
-//! A log that is taken without a socket is asked again for a moment: the run may still be replaying it.
+//! **Which process is the writer is decided by the lock of the log alone.** A run binds its socket after it has opened
+//! the log and removes it before it closes it; a socket of a process that died refuses connections, and the next run
+//! replaces it. A log that is taken without a socket is asked again for a moment: the run may still be replaying it.
 //!
 //! **Who may.** The socket is made in a directory of mode 0700, given mode 0600 there, and renamed into place: at no
-//! time can another user connect. Whoever can connect could also write the log, so nothing else is asked of them; the
-//! actor of a command is what its sender says, for the audit and not for access.
+//! time can another user connect. A process that can connect could also write the log, so nothing else is asked of it;
+//! the actor of a command is what its sender says, for the audit and not for access.
 //!
 //! **The protocol.** One JSON object per line, one answer for each, in order:
 //!
@@ -40,12 +40,12 @@
 //! Commands also take `actor` and `cause`, each of 1 to 256 bytes. A receipt has `seq` (the last event that the command
 //! added, null if it changed nothing), `collection` (the incarnation), `generation`, and sometimes a `note` for people.
 //! `code` is the exit code that the tool ends with. A `wait` is answered within [`MOST_WAIT`] even if there is nothing
-//! to tell (`"waited":"pending"`), so that nobody's thread is held by one who has gone; the asker asks again, with the
-//! `since` that it was given.
+//! to tell (`"waited":"pending"`), so that no thread is held for a client that has gone; the client asks again, with
+//! the `since` that it was given.
 //!
 //! **Bounds.** A request has at most [`MOST_REQUEST`] bytes and [`REQUEST_WITHIN`] to arrive, [`MOST_CONNECTIONS`] are
-//! served at a time; whoever says anything else is told so and hung up on. Nothing that is said on a socket can end a
-//! run or keep it from its work.
+//! served at a time; a client that sends anything else gets an error and is disconnected. Nothing that is said on a
+//! socket can end a run or keep it from its work.
 //!
 //! *Invariant:* nothing here decides anything. A request becomes a call of a [`Handle`](lastword::Handle), whose
 //! verdict is the answer.
@@ -62,7 +62,7 @@ mod waiting;
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, PATIENCE, RETRY, Reached, reach, taken};
+pub(crate) use client::{Connection, RETRY, Reached, TAKEN_WITHIN, reach, taken};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};

@@ -57,7 +57,7 @@ impl Desk {
         (Arc::new(desk), wishes)
     }
 
-    /// The list of what is gone; whoever holds it is the only one who pauses, resumes or drops.
+    /// The list of what is gone; only the thread that holds it pauses, resumes or drops.
     pub(crate) fn unmanaged(&self) -> MutexGuard<'_, Unmanaged> {
         // A panic between two changes leaves the list as it was before or after: both are right.
         self.unmanaged.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,28 +70,28 @@ impl Desk {
 
     /// What the log does not have.
     fn volatile(status: &CollectionStatus, now: Timestamp) -> Value {
-        let look = status.last_observation.map(|look| {
+        let last_look = status.last_observation.map(|last| {
             json!({
-                "began": look.started.to_string(),
-                "seconds_ago": now.since(look.started).as_secs_f64(),
-                "succeeded": look.succeeded,
-                "racy": look.racy,
+                "began": last.started.to_string(),
+                "seconds_ago": now.since(last.started).as_secs_f64(),
+                "succeeded": last.succeeded,
+                "racy": last.racy,
             })
         });
         let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
         json!({
             "name": status.view.name.as_str(),
-            "last_look": look,
+            "last_look": last_look,
             "progress": progress,
             "workers_exhausted": status.workers_exhausted,
         })
     }
 
-    /// The engine's time, and a look soon that begins after it.
+    /// The engine's time, and an observation soon that begins after it.
     fn look_after_now(&self, name: &Name) -> Result<Timestamp, Fail> {
         let now = self.handle.stats()?.at;
         match self.handle.hint(name.clone()).wait() {
-            // Nobody looks at it: then only its log can say how it is.
+            // Its source is not observed: then only its log can say how it is.
             Ok(()) | Err(CommandError::Refused(Rejection::Field(_))) => Ok(now),
             Err(error) => Err(error.into()),
         }
@@ -143,7 +143,7 @@ fn shutting_down() -> Fail {
     Fail::new(CANNOT_OPEN, "lastword is shutting down")
 }
 
-/// The socket and its threads. Dropping it hangs up on everybody and takes the socket away.
+/// The socket and its threads. Dropping it closes every connection and takes the socket away.
 pub(crate) struct Server {
     desk: Arc<Desk>,
     state: PathBuf,
@@ -169,7 +169,7 @@ impl Drop for Server {
         // A connection wakes the thread that accepts. Without one it is left behind, and ends with the process.
         let woken = matches!(socket::connect(&self.state), Ok(Some(_)));
         socket::remove(&self.state);
-        // Who waits to be asked hears the end; who is answering still can.
+        // A thread that waits for a request sees the end; one that is answering still can.
         lock(&self.open).values().for_each(|stream| drop(stream.shutdown(Shutdown::Read)));
         if let (true, Some(thread)) = (woken, self.thread.take()) {
             // A panic in it has harmed nothing else.
@@ -220,7 +220,7 @@ fn serve<'scope, 'env>(
         stream.shutdown(Shutdown::Read)?;
     }
     let converse = move || {
-        // Whoever hangs up in the middle of a word has taken the answer with them.
+        // A client that hangs up in the middle of a line gets no answer.
         let _ = converse(&mut stream, desk);
         lock(open).remove(&number);
     };
@@ -242,7 +242,7 @@ fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
         };
         let request = match Request::parse(&line) {
             Ok(request) => request,
-            // Who does not speak the protocol is not asked a second time.
+            // A client that does not speak the protocol is not served a second time.
             Err(fail) => return say(stream, &Answer::failed(&fail)),
         };
         say(stream, &desk.answer(request).unwrap_or_else(|fail| Answer::failed(&fail)))?;

@@ -11,7 +11,7 @@ use crate::fail::{CANNOT_OPEN, Fail};
 
 const NAME: &str = "control.sock";
 
-/// Where the socket is made, closed to everybody else, before it is put in place.
+/// Where the socket is made, closed to other users, before it is put in place.
 const STAGING: &str = "control.new";
 
 /// The longest path of a socket: `sun_path` has 108 bytes, and the last is zero.
@@ -36,14 +36,14 @@ pub(super) fn bind(state: &Path) -> io::Result<UnixListener> {
 
 /// Takes the socket away.
 pub(super) fn remove(state: &Path) {
-    // If it is gone already, so much the better; a socket that nobody answers harms nobody.
+    // If it is gone already, so much the better; a socket that no run answers does no harm.
     let _ = fs::remove_file(state.join(NAME));
 }
 
-/// A connection, if somebody answers.
+/// A connection, if a run answers.
 pub(super) fn connect(state: &Path) -> Result<Option<UnixStream>, Fail> {
     use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
-    // A run makes a socket here. Through a link a command would go to whoever the link leads to.
+    // A run makes a socket here. Through a link a command would go to wherever the link leads.
     if fs::symlink_metadata(state.join(NAME)).is_ok_and(|found| found.is_symlink()) {
         let path = state.join(NAME);
         return Err(Fail::new(CANNOT_OPEN, format!("{}: must not be a symbolic link", path.display())));

@@ -1,4 +1,4 @@
-//! What people ask of a collection, and how it is carried out, by a run or on a resting log.
+//! What people ask of a collection, and how it is carried out, by a run or on a log without a running writer.
 
 use lastword::Handle;
 use lastword::core::vocabulary::{By, Command, Fingerprint, Name, Seq, TaskId, Timestamp};
@@ -19,7 +19,7 @@ pub struct Steer {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// Look again, and wake what is parked; `force`: build all of it anew; `seen`: only if no refresh was
+    /// Observe again, and wake what is parked; `force`: build all of it anew; `seen`: only if no refresh was
     /// asked for since.
     Refresh {
         force: bool,
@@ -38,7 +38,7 @@ pub(crate) enum Verb {
     Drop,
 }
 
-/// Carries it out, and keeps the list of what is gone from the file: a person's word about a collection comes before
+/// Carries it out, and keeps the list of what is gone from the file: a person's command about a collection comes before
 /// what the file implied.
 pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanaged) -> Result<Answer, Fail> {
     if steer.verb == Verb::Pause {
@@ -60,7 +60,7 @@ pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
 }
 
 impl Steer {
-    /// Refuses what a log at rest would refuse, without opening it.
+    /// Refuses what a log without a running writer would refuse, without opening it.
     pub(super) fn foresee(&self, state: &State, now: Timestamp) -> Result<(), Fail> {
         let verdict = decide(state, &self.command(), now, &mut Events::new());
         verdict.map_err(|rejection| CommandError::Refused(rejection).into())

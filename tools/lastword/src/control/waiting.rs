@@ -1,7 +1,7 @@
 //! Waiting for a collection: until one generation is applied, or until it is in step.
 //!
 //! With a generation the answer is the library's. Without one the question is whether everything that the source
-//! holds *now* is applied, and only a look that began after the question can say that.
+//! holds *now* is applied, and only an observation that began after the question can say that.
 
 use std::time::{Duration, Instant};
 
@@ -20,16 +20,16 @@ pub(crate) const PENDING: &str = "pending";
 /// What was waited for.
 pub(crate) const APPLIED: &str = "applied";
 
-/// How often a collection is looked at that has to come to rest: nobody notices a twentieth of a second.
+/// How often a collection is polled that has to come to rest: a twentieth of a second, which a person does not notice.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// What somebody waits for.
+/// What a client waits for.
 pub(super) struct Waiting<'a> {
     pub(super) handle: &'a Handle,
     pub(super) name: &'a Name,
     /// Until this is applied.
     pub(super) generation: Option<Generation>,
-    /// Without a generation: what a look saw that began earlier does not count.
+    /// Without a generation: an observation that began earlier does not count.
     pub(super) since: Timestamp,
 }
 
@@ -57,8 +57,8 @@ impl Waiting<'_> {
         if let Some(generation) = self.generation {
             return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, SLICE)?));
         }
-        let looked = found.last_observation.filter(|look| look.started >= self.since);
-        let outcome = looked.map_or(PENDING, |look| at_rest(&found.view, look.succeeded));
+        let last = found.last_observation.filter(|last| last.started >= self.since);
+        let outcome = last.map_or(PENDING, |last| at_rest(&found.view, last.succeeded));
         if outcome == PENDING {
             std::thread::sleep(SLICE);
         }
@@ -71,7 +71,7 @@ impl Waiting<'_> {
     }
 }
 
-/// What can be told of a log that nobody writes.
+/// What can be told of a log without a running writer.
 pub(crate) fn known(view: &CollectionView, gone: Option<&Gone>, generation: Option<Generation>) -> Answer {
     let applied = view.applied.as_ref().map(|applied| applied.generation);
     let is_applied = generation.is_some_and(|generation| applied.is_some_and(|applied| applied >= generation));
@@ -91,7 +91,7 @@ fn of_waited(waited: Waited) -> &'static str {
     }
 }
 
-/// What a collection has come to whose source was just looked at.
+/// What a collection has come to whose source was just observed.
 fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
     if view.held().is_some() && view.task.is_none() {
         return "held";

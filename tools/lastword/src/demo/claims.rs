@@ -52,7 +52,7 @@ pub(crate) fn check(state: &Path, told: &[Told]) -> Result<Findings, Fail> {
     Ok(Findings { chapters, whole })
 }
 
-/// A commit, as far as the claims look at it.
+/// A commit, as far as the claims need it.
 #[derive(Clone, Copy)]
 struct Commit<'e> {
     seq: Seq,

@@ -131,7 +131,7 @@ fn temporary() -> Result<PathBuf, Fail> {
 
 /// The hidden process: begins an attempt, never ends it, and waits to be killed.
 pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
-    // Longer than anybody needs to kill it; nothing of it must stay behind.
+    // Longer than the killing of it takes; nothing of it must stay behind.
     const LIFE: Duration = Duration::from_secs(30);
     let begun = Instant::now();
     let config = Config::read(&directory.join("lake.toml"))?;
@@ -155,6 +155,6 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
             break;
         }
     }
-    // As if killed: nobody told it to end in order, and its attempt would not stop.
+    // As if killed: it was not told to end in order, and its attempt would not stop.
     process::exit(i32::from(DEFECT))
 }

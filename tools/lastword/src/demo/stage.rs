@@ -17,7 +17,7 @@ use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
 use crate::run::{Format, Next, Session};
 
 /// How long anything that is told may take: much longer than it does, on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) struct Stage {
     directory: PathBuf,
@@ -53,7 +53,7 @@ impl Stage {
     /// Closes the log in order.
     pub(crate) fn close(&mut self) -> Result<(), Fail> {
         let Some(session) = self.session.take() else { return Ok(()) };
-        session.close(PATIENCE, |text| {
+        session.close(TIMEOUT, |text| {
             let _ = show(text);
         })
     }
@@ -85,9 +85,9 @@ impl Stage {
                 }
                 Next::Nothing => match found {
                     Some((seq, _)) => return Ok(seq),
-                    None if begun.elapsed() < PATIENCE => {}
+                    None if begun.elapsed() < TIMEOUT => {}
                     None => {
-                        return Err(Fail::new(DEFECT, format!("did not happen within {PATIENCE:?}: {what}")));
+                        return Err(Fail::new(DEFECT, format!("did not happen within {TIMEOUT:?}: {what}")));
                     }
                 },
                 Next::Closed => return Err(Fail::new(DEFECT, format!("the log was closed before this: {what}"))),
@@ -99,8 +99,8 @@ impl Stage {
     pub(crate) fn until_held_up(&self) -> Result<(), Fail> {
         let begun = Instant::now();
         while !self.gate.is_waited_at() {
-            if begun.elapsed() > PATIENCE {
-                return Err(Fail::new(DEFECT, format!("no attempt was ready within {PATIENCE:?}")));
+            if begun.elapsed() > TIMEOUT {
+                return Err(Fail::new(DEFECT, format!("no attempt was ready within {TIMEOUT:?}")));
             }
             std::thread::sleep(Duration::from_millis(5));
         }

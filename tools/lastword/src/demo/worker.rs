@@ -1,4 +1,5 @@
-//! The worker of the demo: the one for directories of files, made slow and deaf where the story wants it so.
+//! The worker of the demo: the one for directories of files, made slow, and not to stop when it is told to, where the
+//! story wants it so.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,7 +48,7 @@ impl Gate {
         self.lock().waiting > 0
     }
 
-    /// Waits while the gate is closed, deaf to everything else.
+    /// Waits while the gate is closed, and does not stop for anything else.
     fn pass(&self) {
         let mut state = self.lock();
         state.waiting += 1;

@@ -36,7 +36,7 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged,
     let list = handle.list()?;
     let declarations = declarations(config, &list)?;
     let managed: BTreeSet<Name> = config.names().collect();
-    // What is of another kind was never in a file, and is somebody else's.
+    // What is of another kind was never in a file, and belongs to another program.
     let ours = list.iter().map(|status| &status.view).filter(|view| view.kind.as_str() == KIND);
     let (here, gone): (Vec<&CollectionView>, Vec<&CollectionView>) =
         ours.partition(|view| managed.contains(&view.name));
@@ -44,7 +44,7 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged,
     let returned: Vec<&CollectionView> = here.into_iter().filter(returns).collect();
 
     let after = entries(config, &gone, unmanaged);
-    // See `control::gone`: written before the pause, and forgotten after the resume.
+    // See `control::gone`: written before the pause, and removed after the resume.
     let returning =
         returned.iter().filter_map(|view| Some((view.name.clone(), unmanaged.get(&view.name, view.id)?.clone())));
     unmanaged.replace(after.clone().into_iter().chain(returning).collect())?;

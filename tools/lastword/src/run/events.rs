@@ -29,7 +29,8 @@ pub(crate) enum Next {
 }
 
 impl Events {
-    /// `describer` knows everything before the first event of `watch`; `epoch` is the one of the writer whose events are shown.
+    /// `describer` knows everything before the first event of `watch`; `epoch` is the one of the writer whose events
+    /// are shown.
     pub(crate) fn new(watch: Watch, describer: Describer, epoch: Epoch, format: Format) -> Events {
         Events { watch, describer, epoch, format }
     }

@@ -37,11 +37,12 @@ use unwatched::Unwatched;
 /// start.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// How long to wait for an event before looking at signals, progress and settledness again: nobody notices a tenth
-/// of a second.
+/// How long to wait for an event before looking at signals, progress and settledness again: a person does not notice a
+/// tenth of a second.
 const TURN: Duration = Duration::from_millis(100);
 
-/// With `--once` sources are looked at at least so often: a look that finds every file aged is worth waiting for.
+/// With `--once` sources are observed at least so often: an observation that finds every file aged is worth waiting
+/// for.
 const ONCE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// `lastword run`.
@@ -84,7 +85,7 @@ enum End {
     Settled(Vec<(Name, Verdict)>),
     /// A signal.
     Asked,
-    /// Nobody reads what is printed.
+    /// What is printed is not read any more.
     Unread,
     /// The reconciler is gone; closing it says why.
     Died,
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     // Whatever happened, the log is closed in order; what went wrong first is what is reported.
     let closed = run.session.close(SHUTDOWN, |text| {
         if !arguments.quiet {
-            // Nobody has to read the last lines.
+            // The last lines need not be read.
             let _ = line(text);
         }
     });
@@ -193,11 +194,11 @@ impl Run<'_> {
 
     fn reload_if_asked(&mut self) {
         if self.signals.reload() {
-            // Nobody waits for the answer; `reload` says it here.
+            // No client waits for the answer; `reload` says it here.
             let _ = by(&user(), Some("SIGHUP")).and_then(|by| self.reload(&by));
         }
         while let Ok(Reload { by, answer }) = self.reloads.try_recv() {
-            // Whoever asked may be gone.
+            // The client that asked may be gone.
             let _ = answer.send(self.reload(&by));
         }
     }

@@ -1,8 +1,8 @@
 //! `--once`: when there is nothing left to wait for.
 //!
-//! A collection is settled when a look that began after the start agrees with what is applied and could not have missed
-//! anything: a file that changed a moment ago may change again without a trace in its times. Or when a cause stands
-//! that only a person or a change of the source can remove.
+//! A collection is settled when an observation that began after the start agrees with what is applied and could not
+//! have missed anything: a file that changed a moment ago may change again without a trace in its times. Or when a
+//! cause stands that only a person or a change of the source can remove.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use lastword::engine::{CollectionStatus, LastObservation};
 use crate::config::Config;
 use crate::status::cause;
 
-/// Looks that may have missed something for so long will not be better for another: a file that is left alone is proven
-/// after two seconds, but one that is touched all the time, or whose content cannot be read, never is.
+/// Observations that may have missed something for so long will not be better for another: a file that is left alone is
+/// proven after two seconds, but one that is touched all the time, or whose content cannot be read, never is.
 const UNPROVEN: Duration = Duration::from_secs(10);
 
-/// A source that changed so often without anything being committed keeps changing: about a minute of looks.
+/// A source that changed so often without anything being committed keeps changing: about a minute of observations.
 const MOST_CHANGES: u32 = 120;
 
 /// How a collection ended up.
@@ -44,9 +44,9 @@ pub(crate) struct Settling {
 
 #[derive(Default)]
 struct Watched {
-    /// The first of the looks in a row that may have missed something, and the commit it agreed with.
+    /// The first of the observations in a row that may have missed something, and the commit it agreed with.
     racy: Option<(Option<Seq>, Timestamp)>,
-    /// The first of the looks that failed in a row.
+    /// The first of the observations that failed in a row.
     failed: Option<Timestamp>,
 }
 
@@ -82,12 +82,12 @@ impl Settling {
                     let changes = self.changes.get(&status.view.id).copied().unwrap_or(0);
                     watched.judge(status, changes)
                 }
-                // Nobody else can write to the log while we do.
+                // No other process can write to the log while this one does.
                 None => {
                     Some(Verdict::Stuck { condition: "dropped", cause: "it is not in the log".to_owned(), held: None })
                 }
             };
-            // All are judged every time, so that each sees every look at it.
+            // All are judged every time, so that each sees every observation of it.
             verdicts.push((name.clone(), verdict));
         }
         verdicts.into_iter().map(|(name, verdict)| Some((name, verdict?))).collect()
@@ -96,15 +96,15 @@ impl Settling {
 
 impl Watched {
     fn judge(&mut self, status: &CollectionStatus, changes: u32) -> Option<Verdict> {
-        // Looks are forgotten when the log is closed: whatever there is began after the start.
-        let look = status.last_observation?;
+        // Observations are not kept when the log is closed: whatever there is began after the start.
+        let last = status.last_observation?;
         let view = &status.view;
-        if !look.succeeded {
-            return self.unobservable(view, look);
+        if !last.succeeded {
+            return self.unobservable(view, last);
         }
         self.failed = None;
         match &view.condition {
-            Condition::Fresh => self.is_proven(view, look).then_some(Verdict::Fresh),
+            Condition::Fresh => self.is_proven(view, last).then_some(Verdict::Fresh),
             Condition::Held { .. } | Condition::Parked { .. } | Condition::Paused
                 if !matches!(view.pending, Some(Pending::Settling { .. })) =>
             {
@@ -119,22 +119,22 @@ impl Watched {
     }
 
     /// A source that cannot be observed twice in a row stays so; once may be a file that vanished while it was listed.
-    fn unobservable(&mut self, view: &CollectionView, look: LastObservation) -> Option<Verdict> {
-        let first = *self.failed.get_or_insert(look.started);
+    fn unobservable(&mut self, view: &CollectionView, last: LastObservation) -> Option<Verdict> {
+        let first = *self.failed.get_or_insert(last.started);
         let runs = matches!(view.condition, Condition::Running { .. });
-        (first < look.started && !runs).then(|| stuck(view))
+        (first < last.started && !runs).then(|| stuck(view))
     }
 
-    /// Whether the last look could have missed nothing, or nothing is won by waiting for one that could not.
-    fn is_proven(&mut self, view: &CollectionView, look: LastObservation) -> bool {
+    /// Whether the last observation could have missed nothing, or nothing is won by waiting for one that could not.
+    fn is_proven(&mut self, view: &CollectionView, last: LastObservation) -> bool {
         let applied = view.applied.as_ref().map(|applied| applied.seq);
-        if look.racy == 0 {
+        if last.racy == 0 {
             self.racy = None;
             return true;
         }
         let known = self.racy.filter(|(seq, _)| *seq == applied);
-        let (_, first) = *self.racy.insert(known.unwrap_or((applied, look.started)));
-        look.started.since(first) >= UNPROVEN
+        let (_, first) = *self.racy.insert(known.unwrap_or((applied, last.started)));
+        last.started.since(first) >= UNPROVEN
     }
 }
 

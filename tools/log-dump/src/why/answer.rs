@@ -84,7 +84,7 @@ fn sentence(life: &Life, incarnation: &Incarnation) -> String {
         _ => {}
     }
     parts.extend(beside(view));
-    parts.extend(view.owes.as_ref().and_then(owes));
+    parts.extend(view.owes.as_ref().and_then(outbox));
     parts.join("; ")
 }
 
@@ -97,9 +97,9 @@ fn beside(view: &CollectionView) -> Vec<String> {
             parts.push(format!("what was observed last looks like a loss, a person has to confirm {fingerprint}"));
         }
         Some(Pending::Settling { until, .. }) if !matches!(condition, Condition::Settling { .. }) => {
-            parts.push(format!("a newer word is admitted at {until} if its source stays quiet"));
+            parts.push(format!("newer inputs are admitted at {until} if its source stays quiet"));
         }
-        Some(Pending::Waiting { .. }) => parts.push("a newer word waits for the end of its task".to_owned()),
+        Some(Pending::Waiting { .. }) => parts.push("newer inputs wait for the end of its task".to_owned()),
         Some(Pending::Held { .. } | Pending::Settling { .. }) | None => {}
     }
     if let Some(found) = view.unobservable.as_ref().filter(|_| !matches!(condition, Condition::Unobservable { .. })) {
@@ -135,20 +135,20 @@ fn busy(state: &State, scope: &Scope) -> String {
 }
 
 /// What its destination has not got.
-fn owes(owes: &OutboxView) -> Option<String> {
-    let OutboxView { unpublished, undiscarded, failure, .. } = owes;
+fn outbox(view: &OutboxView) -> Option<String> {
+    let OutboxView { unpublished, undiscarded, failure, .. } = view;
     if (*unpublished, *undiscarded) == (0, 0) {
         return None;
     }
     let (commits, discards) = (counted(*unpublished, "commit"), counted(*undiscarded, "discard"));
-    let owed = format!("its destination is owed {commits} and {discards}");
+    let left = format!("its outbox holds {commits} and {discards}");
     Some(match failure {
         Some(DeliveryFailure { cause, failures, retry_at, .. }) => {
             let cause = cause.lines().next().unwrap_or_default();
             let times = counted((*failures).into(), "time");
-            format!("{owed}, which failed {times} in a row ({cause}) and is tried again at {retry_at}")
+            format!("{left}, which failed {times} in a row ({cause}) and is tried again at {retry_at}")
         }
-        None => owed,
+        None => left,
     })
 }
 
@@ -173,7 +173,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
             ("as of", Some(format!("event {}, {}", life.state.last(), life.now))),
             ("kind", Some(format!("{}, incarnation {}", view.kind, view.id))),
             ("source", Some(view.source.to_string())),
-            ("latest", Some(by(view.latest, format!("heard by event {}", incarnation.last_input)))),
+            ("latest", Some(by(view.latest, format!("by event {}", incarnation.last_input)))),
             ("wanted", Some(by(view.wanted, format!("generation {}, {wanted_by}", view.generation)))),
             ("applied", Some(applied)),
             ("task", view.task.map(|task| format!("{task}, {} so far", counted(view.attempts.into(), "attempt")))),
@@ -251,9 +251,13 @@ impl<'a> WhyLine<'a> {
             paused: view.paused,
             held: hex(view.held().map(|(_, fingerprint)| fingerprint)),
             unobservable: view.unobservable.as_ref().map(|found| &*found.cause),
-            unpublished: view.owes.as_ref().map(|owes| owes.unpublished),
-            undiscarded: view.owes.as_ref().map(|owes| owes.undiscarded),
-            delivery_failure: view.owes.as_ref().and_then(|owes| owes.failure.as_ref()).map(|failure| &*failure.cause),
+            unpublished: view.owes.as_ref().map(|outbox| outbox.unpublished),
+            undiscarded: view.owes.as_ref().map(|outbox| outbox.undiscarded),
+            delivery_failure: view
+                .owes
+                .as_ref()
+                .and_then(|outbox| outbox.failure.as_ref())
+                .map(|failure| &*failure.cause),
             lag_seconds: lag(view, incarnation),
             dropped: dropped.as_ref().map(MarkLine::from),
             time: life.now.to_string(),

@@ -9,7 +9,7 @@ use lastword::describe::{name_of_abort, name_of_parking};
 use super::Mark;
 
 /// Late results come soon after the end of their task, or not at all; of the rest, `--task` tells.
-const MOST_REMEMBERED: usize = 1024;
+const MOST_KEPT: usize = 1024;
 
 /// How a task ended.
 #[derive(Clone, Debug)]
@@ -23,18 +23,19 @@ pub(super) struct Fate {
 pub(super) enum Ending {
     Committed,
     Parked(ParkCause),
-    /// For a task that was superseded, the word that made something else wanted.
+    /// For a task that was superseded, the event that made other inputs wanted.
     Aborted(AbortReason, Option<Mark>),
 }
 
 impl Fate {
-    /// What `recorded` makes of the task that it is about; `word` is the last word of its collection.
-    pub(super) fn of(recorded: &Recorded, word: Option<&Mark>) -> Option<Fate> {
+    /// What `recorded` makes of the task that it is about; `inputs` is the event that last changed the inputs
+    /// of its collection.
+    pub(super) fn of(recorded: &Recorded, inputs: Option<&Mark>) -> Option<Fate> {
         let ending = match &recorded.event {
             Event::TaskCompleted { .. } => Ending::Committed,
             Event::TaskParked { cause, .. } => Ending::Parked(*cause),
             Event::TaskAborted { reason, .. } => {
-                Ending::Aborted(*reason, word.filter(|_| *reason == AbortReason::Superseded).cloned())
+                Ending::Aborted(*reason, inputs.filter(|_| *reason == AbortReason::Superseded).cloned())
             }
             _ => return None,
         };
@@ -71,7 +72,7 @@ impl fmt::Display for Fate {
 }
 
 /// Whether an event may make something else wanted, or demand that it is built anew.
-pub(super) fn is_word(event: &Event) -> bool {
+pub(super) fn changes_inputs(event: &Event) -> bool {
     matches!(
         event,
         Event::CollectionDeclared { .. }
@@ -86,24 +87,24 @@ pub(super) fn is_word(event: &Event) -> bool {
 /// The ends of the tasks of one name, to explain the events that refer to them.
 #[derive(Default)]
 pub(super) struct Fates {
-    word: Option<Mark>,
+    inputs: Option<Mark>,
     ended: BTreeMap<TaskId, Fate>,
 }
 
 impl Fates {
     /// Takes note of an event, and says of it what the event itself does not.
     pub(super) fn remark(&mut self, recorded: &Recorded) -> Option<String> {
-        if is_word(&recorded.event) {
-            self.word = Some(Mark::of(recorded));
+        if changes_inputs(&recorded.event) {
+            self.inputs = Some(Mark::of(recorded));
         }
         let task = recorded.event.task(recorded.seq)?;
-        if let Some(fate) = Fate::of(recorded, self.word.as_ref()) {
+        if let Some(fate) = Fate::of(recorded, self.inputs.as_ref()) {
             let remark = match &fate.ending {
                 Ending::Aborted(_, Some(by)) => Some(format!("because of event {}", by.seq)),
                 Ending::Aborted(_, None) | Ending::Committed | Ending::Parked(_) => None,
             };
             self.ended.insert(task, fate);
-            if self.ended.len() > MOST_REMEMBERED {
+            if self.ended.len() > MOST_KEPT {
                 self.ended.pop_first();
             }
             return remark;

@@ -43,9 +43,9 @@ pub(super) struct Incarnation {
     /// As it is, or as it was when it was dropped.
     pub(super) view: CollectionView,
     pub(super) since: Since,
-    /// What made its word wanted, unless that was before history begins.
+    /// What made its inputs wanted, unless that was before history begins.
     pub(super) wanted_by: Option<Mark>,
-    /// The last accepted word or look.
+    /// The last accepted declaration or observation.
     pub(super) last_input: Seq,
     pub(super) dropped: Option<Mark>,
     last_commit: Option<Seq>,
@@ -62,7 +62,7 @@ impl Life {
                 break;
             }
             if event.event.collection(event.seq) == life.incarnation.as_ref().map(|incarnation| incarnation.id) {
-                life.look(event.at);
+                life.view_at(event.at);
             }
             life.state.fold(&event).map_err(ReplayError::Illegal)?;
             if life.follow(name, &event) {
@@ -70,7 +70,7 @@ impl Life {
             }
         }
         life.now = now_at(&life.state, until);
-        life.look(life.now);
+        life.view_at(life.now);
         Ok(life)
     }
 
@@ -104,7 +104,7 @@ impl Life {
     }
 
     /// How it is at `now`, without an event: a backoff may be over by then.
-    fn look(&mut self, now: Timestamp) {
+    fn view_at(&mut self, now: Timestamp) {
         let Some(incarnation) = &mut self.incarnation else { return };
         let Some(view) = CollectionView::of(&self.state, incarnation.id, now) else { return };
         if view.condition.name() != incarnation.view.condition.name() {
@@ -150,7 +150,7 @@ impl Incarnation {
         if view.condition.name() != self.view.condition.name() {
             self.since = Since::Event(Mark::of(recorded));
         }
-        if word(&view) != word(&self.view) {
+        if wanted(&view) != wanted(&self.view) {
             self.wanted_by = Some(Mark::of(recorded));
         }
         self.last_input = state.collection(self.id).map_or(self.last_input, |collection| collection.last_input);
@@ -184,6 +184,6 @@ impl Since {
     }
 }
 
-fn word(view: &CollectionView) -> (Generation, Option<Fingerprint>) {
+fn wanted(view: &CollectionView) -> (Generation, Option<Fingerprint>) {
     (view.generation, view.wanted)
 }

@@ -1,8 +1,9 @@
 //! `why`: one answer for the person who was woken up, from the log alone: what is wanted and what is applied, what
 //! stands between the two, and the events that led there.
 //!
-//! The log is read twice: once to find out what the answer is and where its story begins, and once to tell it. So
-//! memory is bounded by the state, however long the log.
+//! The events are folded twice: once to find out what the answer is and where its story begins, and once to tell it. So
+//! memory is bounded by the state, however long the log. Before that the log was read to be checked when it was opened,
+//! and before each of the two the checkpoint is read, if a prefix was deleted.
 
 mod answer;
 mod chain;

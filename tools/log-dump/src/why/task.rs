@@ -11,7 +11,7 @@ use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 
 use super::chain::{Chain, Recent};
-use super::fate::{Ending, Fate, is_word};
+use super::fate::{Ending, Fate, changes_inputs};
 use super::{Extent, Mark, MarkLine, rows, unknown};
 use crate::fail::Failure;
 use crate::input::Input;
@@ -38,7 +38,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bo
     let chain = Chain {
         ids: &ids,
         task: Some(id),
-        first: found.created_by.as_ref().map_or(id.0, |word| word.seq),
+        first: found.created_by.as_ref().map_or(id.0, |mark| mark.seq),
         last,
         begins: reading.begins,
         always: found.turning_points(),
@@ -64,8 +64,8 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bo
 struct Reading {
     task: TaskId,
     state: State,
-    /// The last word about the collection.
-    word: Option<Mark>,
+    /// The event that last changed the inputs of the collection.
+    inputs: Option<Mark>,
     found: Option<Found>,
     /// The last events of the task.
     recent: Recent,
@@ -79,7 +79,7 @@ struct Found {
     collection: CollectionId,
     generation: Generation,
     fingerprint: Fingerprint,
-    /// The word that made it necessary, unless that was before history begins.
+    /// The event that made it necessary, unless that was before history begins.
     created_by: Option<Mark>,
     attempts: u32,
     last_failure: Option<String>,
@@ -113,7 +113,7 @@ impl Reading {
             let applied = collection.applied.as_ref().filter(|applied| applied.task == task);
             live.or_else(|| applied.map(|applied| Found::committed(id, applied)))
         });
-        Reading { task, begins: state.last().next(), state, word: None, found, recent: Recent::default() }
+        Reading { task, begins: state.last().next(), state, inputs: None, found, recent: Recent::default() }
     }
 
     fn read(&mut self, input: &Input, name: &Name, until: Until) -> Result<(), ReplayError> {
@@ -137,8 +137,8 @@ impl Reading {
         if !ours {
             return;
         }
-        if is_word(&recorded.event) {
-            self.word = Some(Mark::of(recorded));
+        if changes_inputs(&recorded.event) {
+            self.inputs = Some(Mark::of(recorded));
         }
         if let (Event::CollectionDropped { .. }, Some(found)) = (&recorded.event, &mut self.found) {
             found.dropped = Some(Mark::of(recorded));
@@ -147,11 +147,11 @@ impl Reading {
             return;
         }
         if let Event::TaskCreated { generation, fingerprint, .. } = recorded.event {
-            let created_by = self.word.clone();
+            let created_by = self.inputs.clone();
             self.found = Some(Found { created_by, ..Found::new(self.task, id, generation, fingerprint) });
         }
         if let Some(found) = &mut self.found {
-            found.follow(recorded, self.word.as_ref());
+            found.follow(recorded, self.inputs.as_ref());
         }
         self.recent.add(recorded.seq);
     }
@@ -189,7 +189,7 @@ impl Found {
         Found { fate: Some(Fate { at, ending: Ending::Committed }), ..found }
     }
 
-    fn follow(&mut self, recorded: &Recorded, word: Option<&Mark>) {
+    fn follow(&mut self, recorded: &Recorded, inputs: Option<&Mark>) {
         match &recorded.event {
             Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
             Event::AttemptFailed { attempt, reason, message, .. } => {
@@ -202,11 +202,11 @@ impl Found {
                 self.rejections += 1;
                 self.last_rejection = Some(Rejected { mark, attempt, reason, fingerprint, wanted });
             }
-            _ => self.fate = Fate::of(recorded, word).or(self.fate.take()),
+            _ => self.fate = Fate::of(recorded, inputs).or(self.fate.take()),
         }
     }
 
-    /// The word that made it obsolete, or the end of its collection if that was its own.
+    /// The event that made it obsolete, or the end of its collection if that was its own.
     fn obsolete_by(&self) -> Option<&Mark> {
         match &self.fate.as_ref()?.ending {
             Ending::Aborted(AbortReason::Dropped, _) => self.dropped.as_ref(),

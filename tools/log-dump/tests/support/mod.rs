@@ -71,7 +71,7 @@ pub fn shorten(path: &Path, at: Seq, parts: u32) {
     for (part, bytes) in (0..).zip(body.chunks(length)) {
         append_to(&mut log, &[encoded(&Event::CheckpointPart { at, hash: hash.0, part, parts, bytes: bytes.into() })]);
     }
-    log.truncate_prefix(Start { seq: at, hash, base: first }).unwrap();
+    log.truncate_prefix(Start { seq: at, hash, checkpoint: first }, replay::check_checkpoint).unwrap();
     log.close().unwrap();
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ReplayError, decoded, state_of_base};
+use super::{SnapshotError, Snapshots};
 use crate::core::State;
 use crate::core::vocabulary::{CollectionId, Seq};
-use crate::log::{Base, Frame, Position, Visitor};
-use crate::snapshot::{SnapshotError, Snapshots};
+use crate::log::{Frame, FrameIter, LogError, Position, Start, Visitor};
+use crate::replay::{ReplayError, decoded, find_checkpoint, state_of_checkpoint};
 
 /// Folds a log as it is shown, so that opening and replaying are one pass: from the last snapshot that can be used, or
 /// else from where the log begins.
@@ -86,11 +86,12 @@ impl Visitor for Folding {
         }
     }
 
-    fn base(&mut self, base: &Base) {
-        match state_of_base(base) {
+    fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
+        match state_of_checkpoint(&find_checkpoint(start, frames)?) {
             Ok(state) => self.state = state,
             Err(error) => self.error = Some(error),
         }
+        Ok(())
     }
 
     fn frame(&mut self, frame: &Frame<'_>) {

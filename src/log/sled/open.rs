@@ -1,44 +1,64 @@
-//! Opening a log, and creating one so that a crash anywhere is finished the next time.
+//! Opening a log, and creating one so that a crash anywhere is finished the next time. It owns the order of steps on
+//! the disk; what makes a log whole stands in `check.rs`.
 //!
 //! Creation: the directory, `LOCK`, `HEAD` at 0 without `complete`, sled in `new/made/`, its files copied to `new/`,
-//! everything synced, `new/` renamed to `sled/`, the directory synced, `HEAD` with `complete`. As long as `complete` is not
-//! there no frame was ever appended, so what a crash left can be thrown away.
+//! everything synced, `new/` renamed to `sled/`, the directory synced, `HEAD` with `complete`. As long as `complete` is
+//! not there no frame was ever appended, so what a crash left can be thrown away.
 //!
-//! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that has
-//! lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
+//! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that
+//! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::copy::copy_sled;
-use super::reader::Frames;
-use super::store::{Held, SledFailure, SledStore};
-use super::{Durability, IfAbsent, SledLog, check_blobs, wait_until_unlocked};
-use crate::core::vocabulary::Seq;
+use super::check::{Checked, check, check_blobs, check_files};
+use super::files::{copy_sled, copy_synced, make_directory, remove, sweep_snapshots};
+use super::store::{Held, SledFailure, SledStore, wait_until_unlocked};
+use super::writer::{Durability, Opened, SledLog};
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
-use crate::log::start::find_base;
-use crate::log::{Chain, OpenError, Position, Visitor};
+use crate::log::{OpenError, Position, Visitor};
 
 /// 1 GiB: up to here the copy that is put aside costs at most about a second, most of it never reaching the disk.
 /// A larger log is opened without it.
 const PUT_ASIDE_LIMIT: u64 = 1 << 30;
 
-pub(super) fn open(
+/// What to do where there is no log yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfAbsent {
+    /// Create one.
+    Create,
+    /// Refuse with [`OpenError::Absent`].
+    Refuse,
+}
+
+impl SledLog {
+    /// Opens the log in `path` for writing, checks all of it up to its end, and shows it to `visitor` in passing, so
+    /// that opening and replaying are one pass. If the visitor goes on from a position of its own, only the log behind
+    /// that is read and checked. [`open`](Self::open), which only checks, stands in `replay`: it has to read the
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// Every variant of [`OpenError`] but `Moving`. A log that is damaged, shorter than `HEAD` or too new stays as
+    /// it is.
+    pub fn open_visiting(
+        path: impl AsRef<Path>,
+        if_absent: IfAbsent,
+        durability: Durability,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Self, OpenError> {
+        open(Directory::at(path.as_ref()), if_absent, durability, visitor)
+    }
+}
+
+fn open(
     directory: Directory,
     if_absent: IfAbsent,
     durability: Durability,
     visitor: &mut dyn Visitor,
 ) -> Result<SledLog, OpenError> {
-    if directory.inspect()? != Found::Log {
-        if if_absent == IfAbsent::Refuse {
-            return Err(OpenError::Absent { path: directory.path().to_owned() });
-        }
-        directory.create()?;
-    }
+    make_or_refuse(&directory, if_absent)?;
     directory.check_kinds()?;
     let lock = Arc::new(directory.take_lock()?);
     finish_interrupted_restore(&directory)?;
@@ -61,28 +81,10 @@ pub(super) fn open(
     let aside = put_aside(&directory);
     write_head(&directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
     match open_and_check(&directory, &lock, &before, visitor) {
-        Ok((engine, db, Checked { chain, frames })) => {
+        Ok((store, db, Checked { chain, frames })) => {
             remove(&directory.before())?;
-            let durable = chain.position();
-            engine.set_appended(durable.seq);
-            let forgets = !engine.start().is_whole();
-            Ok(SledLog {
-                directory,
-                durability,
-                engine: Arc::new(engine),
-                db,
-                head,
-                chain,
-                durable,
-                synced: durable,
-                synced_since_open: false,
-                last_tick: None,
-                poison: None,
-                was_clean: before.clean,
-                frames_read: frames,
-                forgets,
-                lock,
-            })
+            let (was_clean, frames_read) = (before.clean, frames);
+            Ok(SledLog::of(Opened { directory, store, db, head, chain, was_clean, frames_read, lock }, durability))
         }
         Err(error) => {
             if aside {
@@ -94,77 +96,14 @@ pub(super) fn open(
     }
 }
 
-/// What a check came to.
-pub(super) struct Checked {
-    pub(super) chain: Chain,
-    /// How many frames were read for it.
-    pub(super) frames: u64,
-}
-
-/// Walks the frames of `engine`, from where the visitor goes on or else from the first one, and holds their end against
-/// `anchor`.
-pub(super) fn check(engine: &SledStore, anchor: &Anchor, visitor: &mut dyn Visitor) -> Result<Checked, OpenError> {
-    engine.read_start()?;
-    let named = anchor.position;
-    let mut read = 0;
-    let resumed = begin(engine, visitor, &mut read)?;
-    // From HEAD on if the visitor goes on behind it: what HEAD names has to be there, and chained to the end.
-    let mut frames = Frames::new(engine, resumed.min(named.seq), None);
-    while let Some(frame) = frames.next().transpose()? {
-        read += 1;
-        let frame = frame.as_frame();
-        if frame.first() <= named.seq && named.seq <= frame.last() && Position::of(&frame) != named {
-            return Err(OpenError::OtherThanAnchor { seq: named.seq, expected: named.hash, found: frame.hash() });
-        }
-        if frame.first() > resumed {
-            visitor.frame(&frame);
-        }
+fn make_or_refuse(directory: &Directory, if_absent: IfAbsent) -> Result<(), OpenError> {
+    if directory.inspect()? == Found::Log {
+        return Ok(());
     }
-    let (anchor_seq, found) = (named.seq, frames.so_far().position().seq);
-    if found < anchor_seq {
-        return Err(OpenError::ShorterThanAnchor { anchor: anchor_seq, found });
+    match if_absent {
+        IfAbsent::Refuse => Err(OpenError::Absent { path: directory.path().to_owned() }),
+        IfAbsent::Create => directory.create(),
     }
-    if found > anchor_seq && (anchor.clean || !anchor.complete) {
-        return Err(OpenError::LongerThanAnchor { anchor: anchor_seq, found });
-    }
-    Ok(Checked { chain: frames.so_far(), frames: read })
-}
-
-/// Finds out from where the visitor goes on: the event after which it wants to see frames.
-fn begin(engine: &SledStore, visitor: &mut dyn Visitor, read: &mut u64) -> Result<Seq, OpenError> {
-    let start = engine.start();
-    for known in visitor.known() {
-        if known.seq < start.first() {
-            continue;
-        }
-        *read += 1;
-        let there = Frames::new(engine, known.seq, None).next();
-        let there = there.is_some_and(|frame| frame.is_ok_and(|frame| Position::of(&frame.as_frame()) == known));
-        if there && visitor.resume(known) {
-            return Ok(known.seq);
-        }
-    }
-    if !start.is_whole() {
-        let frames = Frames::new(engine, start.base, None).inspect(|_| *read += 1);
-        visitor.base(&find_base(start, frames)?);
-    }
-    Ok(Seq::ZERO)
-}
-
-/// What can be known before sled touches the files. `db` may rightly be shorter than an unclean `HEAD` says, because
-/// sled gives free segments at its end back; after a clean close it may not.
-pub(super) fn check_files(directory: &Directory, anchor: &Anchor) -> Result<(), OpenError> {
-    let path = directory.db();
-    let found = match fs::metadata(&path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(OpenError::io("looking at", &path)(error)),
-    };
-    let expected = if anchor.clean { anchor.db_length } else { 0 };
-    if found == 0 || found < expected {
-        return Err(OpenError::FileShorterThanAnchor { path, expected: anchor.db_length, found });
-    }
-    Ok(())
 }
 
 fn begin_creation(directory: &Directory, if_absent: IfAbsent) -> Result<Anchor, OpenError> {
@@ -188,10 +127,10 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
     make_directory(&new)?;
     let made = new.join("made");
     make_directory(&made)?;
-    let engine =
+    let store =
         or_without_ballast(directory, &made, || SledStore::open(&made, Held::Lock { _file: Arc::clone(lock) }))?;
-    engine.flush().map_err(|failure| OpenError::Storage(failure.text))?;
-    drop(engine);
+    store.flush().map_err(|failure| OpenError::Storage(failure.text))?;
+    drop(store);
     for name in ["db", "conf"] {
         let (from, to) = (made.join(name), new.join(name));
         let file = File::open(&from).map_err(OpenError::io("opening", &from))?;
@@ -207,15 +146,6 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
     sync_parent(directory.path())
 }
 
-/// Byte by byte: a copy that shares its blocks would share what is on the disk, and that may be older than what is read.
-fn copy_synced(mut from: File, to: &Path) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes)?;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-    target.write_all(&bytes)?;
-    target.sync_all()
-}
-
 fn open_and_check(
     directory: &Directory,
     lock: &Arc<File>,
@@ -227,15 +157,15 @@ fn open_and_check(
     // Before sled opens it: a sync of sled's that fails meanwhile, and of which it says nothing, is told to this one.
     let path = directory.db();
     let db = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("opening", &path))?;
-    let engine =
+    let store =
         or_without_ballast(directory, &sled, || SledStore::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
     make_private(&sled)?;
-    let checked = check(&engine, anchor, visitor)?;
+    let checked = check(&store, anchor, visitor)?;
     check_blobs(directory)?;
     // What sled repaired while it opened, and a snapshot it may have renamed into place.
     db.sync_data().map_err(OpenError::io("syncing", &path))?;
     sync_directory(&sled)?;
-    Ok((engine, db, checked))
+    Ok((store, db, checked))
 }
 
 /// sled does not open when the disk is full. Then the ballast goes, once. The failed attempt leaves half a snapshot,
@@ -246,7 +176,7 @@ fn or_without_ballast(
     open: impl Fn() -> Result<SledStore, SledFailure>,
 ) -> Result<SledStore, OpenError> {
     let full = match open() {
-        Ok(engine) => return Ok(engine),
+        Ok(store) => return Ok(store),
         Err(failure) if !failure.disk_is_full => return Err(OpenError::Storage(failure.text)),
         Err(failure) => failure,
     };
@@ -258,18 +188,6 @@ fn or_without_ballast(
         });
     }
     Err(OpenError::Full { path: directory.path().to_owned(), text: full.text })
-}
-
-/// A snapshot that sled did not finish makes it refuse to open: it takes the newest name, whatever its end.
-fn sweep_snapshots(sled: &Path) -> Result<(), OpenError> {
-    for entry in fs::read_dir(sled).map_err(OpenError::io("listing", sled))? {
-        let path = entry.map_err(OpenError::io("listing", sled))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(&path).map_err(OpenError::io("removing", &path))?;
-        }
-    }
-    Ok(())
 }
 
 /// Copies `sled/` to `before/`. sled, when it opens, overwrites what it cannot read and everything behind it, and
@@ -313,24 +231,4 @@ fn finish_interrupted_restore(directory: &Directory) -> Result<(), OpenError> {
 
 fn write_head(directory: &Directory, head: &mut AnchorFile, next: Anchor) -> Result<(), OpenError> {
     head.write_both(next).map_err(OpenError::io("writing", &directory.head()))
-}
-
-fn make_directory(path: &Path) -> Result<(), OpenError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(OpenError::io("creating", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn remove(path: &Path) -> Result<(), OpenError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io("removing", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-impl From<SledFailure> for OpenError {
-    fn from(failure: SledFailure) -> Self {
-        OpenError::Storage(failure.text)
-    }
 }
