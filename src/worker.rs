@@ -16,6 +16,7 @@ use crate::core::vocabulary::{
     SourceState, Spec, Timestamp, Token, Version,
 };
 use crate::core::{Applied, vocabulary::Content};
+use crate::error::ErrorKind;
 use crate::objects::Objects;
 
 pub use destination::{DeliveryError, DiscardRequest, PublishRequest, VerifyOutcome, VerifyRequest};
@@ -210,6 +211,14 @@ impl Observation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObserveError(pub String);
 
+impl ObserveError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Io
+    }
+}
+
 impl fmt::Display for ObserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -230,6 +239,19 @@ pub enum Failure {
     SourceMoved(Option<Box<Observation>>),
     /// The attempt was told to stop, and did: what [`Context::check_stop`] returns.
     Stopped,
+}
+
+impl Failure {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Failure::Transient(_) => ErrorKind::Io,
+            Failure::Permanent(_) => ErrorKind::InvalidInput,
+            Failure::SourceMoved(_) => ErrorKind::Busy,
+            Failure::Stopped => ErrorKind::Stopped,
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -1,6 +1,6 @@
 //! What is to happen once the frame of a batch is durable.
 
-use super::handle::CommandError;
+use super::error::CommandError;
 use super::leases::Seeker;
 use super::message::Taken;
 use super::pool::Slot;

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::error::CommandError;
 use super::futures::{Asked, Asking};
-use super::handle::{CommandError, Handle, unknown};
+use super::handle::{Handle, unknown};
 use super::job::{Decision, Heartbeat, Job, Standing};
 use super::leases::Seeker;
 use super::lend::Lending;

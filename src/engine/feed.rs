@@ -9,10 +9,11 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::error::WatchError;
 use crate::bell::{Bell, Seat};
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
-use crate::replay::{self, ReplayError};
+use crate::replay;
 use crate::sync::Mutex;
 
 /// Events kept in memory, and what else is in the frame of the oldest: a few seconds of a busy engine, some megabytes.
@@ -112,30 +113,6 @@ pub enum Watched {
         behind: u64,
     },
 }
-
-/// Why a watch has nothing (more) to show.
-#[derive(Debug)]
-pub enum WatchError {
-    /// Nothing happened in time.
-    TimedOut,
-    /// The reconciler has shut down, and everything was seen. A watch that began after that sees only the events
-    /// that were still in memory.
-    Closed,
-    /// The log could not be read.
-    Replay(ReplayError),
-}
-
-impl fmt::Display for WatchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WatchError::TimedOut => f.write_str("nothing happened in time"),
-            WatchError::Closed => f.write_str("the reconciler has shut down"),
-            WatchError::Replay(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for WatchError {}
 
 /// A cursor over the durable events. Until it has said [`WatchError::Closed`] or is dropped it keeps the log open, so
 /// that nothing is missed when the reconciler shuts down.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, TrySendError};
 
-use super::handle::{CommandError, end_of, unknown};
+use super::error::CommandError;
+use super::handle::{end_of, unknown};
 use super::message::{Message, Reply};
 use super::promise::{Answer, Broken, promise};
 use super::queue::Queue;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crossbeam_channel::TrySendError;
 
 use super::couriers::LastVerification;
+use super::error::{CommandError, CompactError, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
 use super::feed::{Feed, Watch};
 use super::futures::{Asking, Line, Room, Ticket, Wait};
-use super::history::{CompactError, Retention};
+use super::history::Retention;
 use super::looks::LastObservation;
 use super::message::{Message, Reply};
 use super::promise::{Broken, Promise, promise};
@@ -23,13 +24,6 @@ use crate::core::vocabulary::{
     Rejection, Seq, SourceState, Subject, TaskId, Timestamp,
 };
 use crate::worker::Progress;
-
-/// The most commands in one batch: a batch is one frame, and a frame has room for 65,536 events.
-pub const MOST_IN_BATCH: usize = 4096;
-
-/// The most bytes that the sources and specs of one batch have together: a batch is one frame, and a frame has room
-/// for 64 MiB.
-pub const MOST_BYTES_IN_BATCH: usize = 16 << 20;
 
 /// Talks to a running [`Reconciler`](super::Reconciler). Clones share it; any thread may use it.
 ///
@@ -49,77 +43,6 @@ pub struct Handle {
     /// Who gives the commands, and why.
     pub(super) by: Option<Arc<By>>,
 }
-
-/// Why a command has no receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// It was refused, and changed nothing.
-    Refused(Rejection),
-    /// It was not accepted: the reconciler has shut down, or died of the error given. It changed nothing.
-    NotAccepted(String),
-    /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
-    /// answer will be the same as if this one had arrived.
-    Unknown(String),
-    /// The command is one that only the engine may give.
-    NotForCallers,
-    /// The batch has more commands than [`MOST_IN_BATCH`].
-    BatchTooLong {
-        /// How many it has.
-        commands: usize,
-    },
-    /// The sources and specs of the batch have more bytes than [`MOST_BYTES_IN_BATCH`].
-    BatchTooLarge {
-        /// How many they have.
-        bytes: usize,
-    },
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommandError::Refused(rejection) => rejection.fmt(f),
-            CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
-            CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
-            CommandError::NotForCallers => f.write_str("this command is the engine's own"),
-            CommandError::BatchTooLong { commands } => {
-                write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
-            }
-            CommandError::BatchTooLarge { bytes } => {
-                write!(f, "the sources and specs of a batch have at most {MOST_BYTES_IN_BATCH} bytes, found {bytes}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for CommandError {}
-
-impl From<Rejection> for CommandError {
-    fn from(rejection: Rejection) -> CommandError {
-        CommandError::Refused(rejection)
-    }
-}
-
-/// Why a command was not queued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// The queue is full. Nothing was changed; try again.
-    Full,
-    /// It will never be accepted.
-    Command(CommandError),
-}
-
-impl fmt::Display for SubmitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SubmitError::Full => f.write_str("the queue of commands is full"),
-            SubmitError::Command(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SubmitError {}
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]

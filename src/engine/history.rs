@@ -5,7 +5,6 @@
 //! one of them after the other is taken into a frame.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use super::error::CompactError;
 use super::message::Report;
 use super::promise::Promise;
 use super::run::Engine;
@@ -66,27 +66,6 @@ impl Retention {
         Limit { seq, time: self.age.map(age) }
     }
 }
-
-/// Why a log was not compacted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CompactError {
-    /// The reconciler has shut down.
-    Closed,
-    /// It failed; the log is as it was, or has a base that is not used.
-    Failed(String),
-}
-
-impl fmt::Display for CompactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CompactError::Closed => f.write_str("the reconciler has shut down"),
-            CompactError::Failed(text) => write!(f, "the log was not compacted: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for CompactError {}
 
 /// Where the answer to a compaction goes: the first event that is left.
 pub(super) type Compacted = Promise<Result<Seq, CompactError>>;

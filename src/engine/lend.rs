@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::CommandError;
+use super::error::CommandError;
 use super::job::{Decision, Heartbeat, Job, Standing};
 use super::leases::{LONGEST_LEASE, SHORTEST_LEASE, Seeker};
 use super::message::Reply;

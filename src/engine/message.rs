@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::couriers::Returned;
-use super::handle::{CollectionStatus, CommandError, end_of};
+use super::error::CommandError;
+use super::handle::{CollectionStatus, end_of};
 use super::history::{Compacted, Remembered, Retention};
 use super::lend::Lending;
 use super::looks::Looked;

@@ -51,11 +51,13 @@ use crate::worker::Worker;
 
 pub use couriers::LastVerification;
 pub use driven::NextAssignment;
-pub use error::{EngineError, StartError};
-pub use feed::{Watch, WatchError, Watched};
+pub use error::{
+    CommandError, CompactError, EngineError, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, StartError, SubmitError, WatchError,
+};
+pub use feed::{Watch, Watched};
 pub use futures::{Asking, Room, Ticket, Wait};
-pub use handle::{CollectionStatus, CommandError, Handle, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
-pub use history::{CompactError, Retention};
+pub use handle::{CollectionStatus, Handle};
+pub use history::Retention;
 pub use job::{Decision, Heartbeat, Job, Standing};
 pub use looks::LastObservation;
 pub use stats::{Counted, Stats};

@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::batch::Batch;
 use super::couriers::Couriers;
+use super::error::CommandError;
 use super::feed::{Closing, Feed};
-use super::handle::CommandError;
 use super::hints::Hints;
 use super::history::History;
 use super::leases::Leases;

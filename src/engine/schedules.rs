@@ -29,9 +29,9 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 
-use super::feed::{Closing, Feed, Watch, WatchError, Watched};
+use super::error::{CommandError, WatchError};
+use super::feed::{Closing, Feed, Watch, Watched};
 use super::futures::{Line, Room, Ticket, Wait};
-use super::handle::CommandError;
 use super::message::{Message, Reply};
 use super::promise::{Broken, promise};
 use super::queue::{Queue, QueueGone};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ReplayError, begin, decoded};
 use crate::core::State;
 use crate::core::vocabulary::{ObjectHash, Seq};
+use crate::error::ErrorKind;
 use crate::log::{FrameHash, LogReader, Position, Start};
 use crate::objects::Objects;
 use crate::objects::tree;
@@ -53,11 +54,31 @@ pub enum Unusable {
     OfAnotherLog,
 }
 
+impl Unusable {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Unusable::File(error) => error.kind(),
+            Unusable::OfAnotherLog => ErrorKind::Diverged,
+        }
+    }
+}
+
 impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Unusable::File(error) => error.fmt(f),
             Unusable::OfAnotherLog => f.write_str("the snapshot was not made of what this log holds"),
+        }
+    }
+}
+
+impl std::error::Error for Unusable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Unusable::File(error) => Some(error),
+            Unusable::OfAnotherLog => None,
         }
     }
 }
