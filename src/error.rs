@@ -55,7 +55,7 @@ pub enum ErrorKind {
     TimedOut,
     /// It was told to stop, and did. There is nothing to do.
     Stopped,
-    /// The program contradicts itself. Nothing wrong was written. Report it.
+    /// The program contradicts itself, or code that it was given has panicked. Nothing wrong was committed. Report it.
     Bug,
 }
 
@@ -120,7 +120,7 @@ impl ErrorKind {
             ErrorKind::Diverged => ("diverged", 6, "the events do not follow from each other"),
             ErrorKind::TimedOut => ("timed_out", 1, "it did not happen in time"),
             ErrorKind::Stopped => ("stopped", 1, "it was told to stop"),
-            ErrorKind::Bug => ("bug", 1, "this is a bug in lastword"),
+            ErrorKind::Bug => ("bug", 1, "this is a bug of the program"),
         }
     }
 }

@@ -126,3 +126,25 @@ from_each! {
     #[cfg(feature = "external")] crate::external::VerifyError,
     #[cfg(feature = "testing")] crate::testing::Refused,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Violation;
+    use crate::core::vocabulary::{CollectionId, Seq};
+
+    /// What cannot be made outside the crate; `tests/errors.rs` has all the others.
+    #[test]
+    fn errors_that_only_the_library_makes_have_their_kinds() {
+        let violation = Violation { invariant: "SameFold", collection: CollectionId(Seq(1)), found: "nothing" };
+        let text = violation.to_string();
+        let error = Error::from(violation);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Diverged, text));
+        #[cfg(feature = "external")]
+        {
+            use crate::external::{BuildError, BuildFailed};
+            let failed = BuildFailed { error: BuildError::Panicked("none".to_owned()), built: Vec::new() };
+            assert_eq!(Error::from(failed).kind(), ErrorKind::Bug);
+        }
+    }
+}

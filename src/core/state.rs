@@ -81,7 +81,7 @@ pub struct Illegal {
 }
 
 impl Illegal {
-    /// What a caller does about it.
+    /// What a caller does about it. In the reducer, before an append, it is a bug instead, and its error says so.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Diverged
