@@ -241,6 +241,21 @@ fn what_the_destination_of_tests_says() {
     check(lastword::testing::Refused { token: token(1), newest: token(2) }, ErrorKind::Refused, ALONE);
 }
 
+/// Compiles without `_`: the list of kinds is closed.
+fn may_pass(kind: ErrorKind) -> bool {
+    use ErrorKind::*;
+    match kind {
+        Busy | Io | TimedOut => true,
+        InvalidInput | Refused | WrongPath | Closed | Unknown | Stopped | Bug => false,
+        Damaged | TooNew | TailLost | PrefixGone | Diverged => false,
+    }
+}
+
+#[test]
+fn a_caller_can_decide_by_the_kind_alone() {
+    assert_eq!(ErrorKind::ALL.into_iter().filter(|kind| may_pass(*kind)).count(), 3);
+}
+
 #[test]
 fn every_kind_has_a_name_a_code_and_words_of_its_own() {
     let rows = ErrorKind::ALL.map(|kind| (kind.as_str(), kind.exit_code()));
@@ -264,6 +279,10 @@ fn every_kind_has_a_name_a_code_and_words_of_its_own() {
             ("bug", 1),
         ]
     );
+    for (place, kind) in ErrorKind::ALL.into_iter().enumerate() {
+        assert_eq!(kind as usize, place, "none is left out");
+    }
+    assert_eq!(ErrorKind::Bug as usize + 1, ErrorKind::ALL.len());
     let words = std::collections::BTreeSet::from(ErrorKind::ALL.map(|kind| kind.to_string()));
     assert_eq!(words.len(), ErrorKind::ALL.len());
 }
