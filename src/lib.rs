@@ -15,6 +15,8 @@
 //! | [`engine`] | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
 //! | [`worker`] | what users write: [`Worker`] and [`Observer`](worker::Observer) |
 //! | [`clock`] | the only place that reads a clock |
+//! | [`ErrorKind`] | what a caller does about an error, and the exit code of each kind; below everything |
+//! | [`Error`] | any error of the library as one type, for callers who want one; above everything |
 //! | [`describe`] | events as JSON and as lines |
 //! | [`promises`] | what happens when ...: a page per promise, with its tests; no code |
 //! | [`settings`] | every setting, its default and why it is the default; no code |
@@ -46,6 +48,7 @@ pub mod codec;
 pub mod core;
 pub mod describe;
 pub mod engine;
+mod error;
 pub mod evlog;
 #[cfg(feature = "external")]
 pub mod external;
@@ -58,6 +61,7 @@ pub mod snapshot;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod umbrella;
 pub mod worker;
 
 /// The format on disk: `log-format.md`, whose examples are tests.
@@ -68,4 +72,6 @@ pub mod format {}
 pub mod settings {}
 
 pub use engine::{Handle, Reconciler};
+pub use error::ErrorKind;
+pub use umbrella::Error;
 pub use worker::{Context, Failure, Worker};

@@ -16,6 +16,7 @@ use crate::core::vocabulary::{
     Timestamp, WorkerName,
 };
 use crate::core::{Events, Illegal, State, Violation, decide};
+use crate::error::ErrorKind;
 use crate::log::{FrameBuilder, FrameError, Log, LogError, Position, Start};
 use crate::replay::check_checkpoint;
 
@@ -54,6 +55,19 @@ pub enum ReducerError {
     Frame(FrameError),
 }
 
+impl ReducerError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ReducerError::Dead => ErrorKind::Closed,
+            ReducerError::Log(error) => error.kind(),
+            ReducerError::Illegal(_) | ReducerError::Violation(_) => ErrorKind::Bug,
+            ReducerError::Codec(_) | ReducerError::Frame(_) => ErrorKind::Bug,
+        }
+    }
+}
+
 impl fmt::Display for ReducerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,7 +81,18 @@ impl fmt::Display for ReducerError {
     }
 }
 
-impl std::error::Error for ReducerError {}
+impl std::error::Error for ReducerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ReducerError::Dead => None,
+            ReducerError::Log(error) => Some(error),
+            ReducerError::Illegal(illegal) => Some(illegal),
+            ReducerError::Violation(violation) => Some(violation),
+            ReducerError::Codec(error) => Some(error),
+            ReducerError::Frame(error) => Some(error),
+        }
+    }
+}
 
 /// What a commit has put into the log.
 #[derive(Debug, Default)]

@@ -15,6 +15,8 @@ use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use bincode::{BorrowDecode, Encode};
 
+use crate::error::ErrorKind;
+
 pub use decode::decode;
 pub use encode::encode;
 
@@ -94,6 +96,7 @@ registry! {
 
 /// Why an event could not be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CodecError {
     /// The type or its version is none that this program knows: the log was written by a newer one.
     Unknown(Tag),
@@ -104,6 +107,17 @@ pub enum CodecError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl CodecError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CodecError::Unknown(_) => ErrorKind::TooNew,
+            CodecError::Payload { .. } => ErrorKind::Damaged,
+        }
+    }
 }
 
 impl fmt::Display for CodecError {

@@ -18,6 +18,8 @@ use super::vocabulary::{
 };
 use indices::Indices;
 
+use crate::error::ErrorKind;
+
 pub use check::Violation;
 pub use restore::{Parts, Restored};
 
@@ -76,6 +78,14 @@ pub struct Illegal {
     pub event: &'static str,
     /// Why it cannot follow.
     pub why: &'static str,
+}
+
+impl Illegal {
+    /// What a caller does about it. In the reducer, before an append, it is a bug instead, and its error says so.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Diverged
+    }
 }
 
 impl fmt::Display for Illegal {

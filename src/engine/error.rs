@@ -1,9 +1,12 @@
-//! Why the engine refuses, does not start, or came to its end.
+//! Why a reconciler does not start, what it answers to those who use it, and why it came to its end.
+//!
+//! A leaf: the rest of the engine is made of other things, and none of them is known here.
 
 use std::fmt;
 use std::io;
 
 use crate::core::vocabulary::{FieldError, Rejection};
+use crate::error::ErrorKind;
 use crate::log;
 use crate::objects::ObjectError;
 use crate::reducer::ReducerError;
@@ -16,126 +19,25 @@ pub const MOST_IN_BATCH: usize = 4096;
 /// for 64 MiB.
 pub const MOST_BYTES_IN_BATCH: usize = 16 << 20;
 
-/// Why a command has no receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// It was refused, and changed nothing.
-    Refused(Rejection),
-    /// It was not accepted: the reconciler has shut down, or died of the error given. It changed nothing.
-    NotAccepted(String),
-    /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
-    /// answer will be the same as if this one had arrived.
-    Unknown(String),
-    /// The batch has more commands than [`MOST_IN_BATCH`].
-    BatchTooLong {
-        /// How many it has.
-        commands: usize,
-    },
-    /// The sources and specs of the batch have more bytes than [`MOST_BYTES_IN_BATCH`].
-    BatchTooLarge {
-        /// How many they have.
-        bytes: usize,
-    },
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommandError::Refused(rejection) => rejection.fmt(f),
-            CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
-            CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
-            CommandError::BatchTooLong { commands } => {
-                write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
-            }
-            CommandError::BatchTooLarge { bytes } => {
-                write!(f, "the sources and specs of a batch have at most {MOST_BYTES_IN_BATCH} bytes, found {bytes}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for CommandError {}
-
-impl From<Rejection> for CommandError {
-    fn from(error: Rejection) -> CommandError {
-        CommandError::Refused(error)
-    }
-}
-
-/// Why a command was not queued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// The queue is full. Nothing was changed; try again.
-    Full,
-    /// It will never be accepted.
-    Command(CommandError),
-}
-
-impl fmt::Display for SubmitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SubmitError::Full => f.write_str("the queue of commands is full"),
-            SubmitError::Command(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SubmitError {}
-
-/// Why a watch has nothing (more) to show.
-#[derive(Debug)]
-pub enum WatchError {
-    /// Nothing happened in time.
-    TimedOut,
-    /// The reconciler has shut down, and everything was seen. A watch that began after that sees only the events
-    /// that were still in memory.
-    Closed,
-    /// The log could not be read.
-    Replay(ReplayError),
-}
-
-impl fmt::Display for WatchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WatchError::TimedOut => f.write_str("nothing happened in time"),
-            WatchError::Closed => f.write_str("the reconciler has shut down"),
-            WatchError::Replay(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for WatchError {}
-
-/// Why a log was not compacted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CompactError {
-    /// The reconciler has shut down.
-    Closed,
-    /// It failed; the log is as it was, or has a checkpoint that is not used.
-    Failed(String),
-}
-
-impl fmt::Display for CompactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CompactError::Closed => f.write_str("the reconciler has shut down"),
-            CompactError::Failed(text) => write!(f, "the log was not compacted: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for CompactError {}
-
 /// Why a reconciler ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum EngineError {
     /// Its reducer died.
     Reducer(ReducerError),
     /// Its thread panicked. A bug.
     Panicked(String),
+}
+
+impl EngineError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            EngineError::Reducer(error) => error.kind(),
+            EngineError::Panicked(_) => ErrorKind::Bug,
+        }
+    }
 }
 
 impl fmt::Display for EngineError {
@@ -158,6 +60,7 @@ impl std::error::Error for EngineError {
 
 /// Why a reconciler could not be started.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StartError {
     /// A setting is out of range.
     Setting(FieldError),
@@ -171,6 +74,21 @@ pub enum StartError {
     Reducer(ReducerError),
     /// A thread could not be started.
     Thread(io::Error),
+}
+
+impl StartError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            StartError::Setting(error) => error.kind(),
+            StartError::Log(error) => error.kind(),
+            StartError::Replay(error) => error.kind(),
+            StartError::Objects(error) => error.kind(),
+            StartError::Reducer(error) => error.kind(),
+            StartError::Thread(_) => ErrorKind::Io,
+        }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -198,3 +116,190 @@ impl std::error::Error for StartError {
         }
     }
 }
+
+/// Why a command has no receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// It was refused, and changed nothing.
+    Refused(Rejection),
+    /// It was not accepted: the reconciler has shut down, or died of the error given. It changed nothing.
+    NotAccepted(String),
+    /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
+    /// answer will be the same as if this one had arrived.
+    Unknown(String),
+    /// The command is one that only the engine may give.
+    NotForCallers,
+    /// The batch has more commands than [`MOST_IN_BATCH`].
+    BatchTooLong {
+        /// How many it has.
+        commands: usize,
+    },
+    /// The sources and specs of the batch have more bytes than [`MOST_BYTES_IN_BATCH`].
+    BatchTooLarge {
+        /// How many they have.
+        bytes: usize,
+    },
+}
+
+impl CommandError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CommandError::Refused(rejection) => rejection.kind(),
+            CommandError::NotAccepted(_) => ErrorKind::Closed,
+            CommandError::Unknown(_) => ErrorKind::Unknown,
+            CommandError::NotForCallers => ErrorKind::InvalidInput,
+            CommandError::BatchTooLong { .. } | CommandError::BatchTooLarge { .. } => ErrorKind::InvalidInput,
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::Refused(rejection) => rejection.fmt(f),
+            CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
+            CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
+            CommandError::NotForCallers => f.write_str("this command is the engine's own"),
+            CommandError::BatchTooLong { commands } => {
+                write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
+            }
+            CommandError::BatchTooLarge { bytes } => {
+                write!(f, "the sources and specs of a batch have at most {MOST_BYTES_IN_BATCH} bytes, found {bytes}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CommandError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CommandError::Refused(rejection) => Some(rejection),
+            _ => None,
+        }
+    }
+}
+
+impl From<Rejection> for CommandError {
+    fn from(rejection: Rejection) -> CommandError {
+        CommandError::Refused(rejection)
+    }
+}
+
+/// Why a command was not queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The queue is full. Nothing was changed; try again.
+    Full,
+    /// It will never be accepted.
+    Command(CommandError),
+}
+
+impl SubmitError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            SubmitError::Full => ErrorKind::Busy,
+            SubmitError::Command(error) => error.kind(),
+        }
+    }
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubmitError::Full => f.write_str("the queue of commands is full"),
+            SubmitError::Command(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SubmitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SubmitError::Full => None,
+            SubmitError::Command(error) => Some(error),
+        }
+    }
+}
+
+/// Why a watch has nothing (more) to show.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// Nothing happened in time.
+    TimedOut,
+    /// The reconciler has shut down, and everything was seen. A watch that began after that sees only the events
+    /// that were still in memory.
+    Closed,
+    /// The log could not be read.
+    Replay(ReplayError),
+}
+
+impl WatchError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            WatchError::TimedOut => ErrorKind::TimedOut,
+            WatchError::Closed => ErrorKind::Closed,
+            WatchError::Replay(error) => error.kind(),
+        }
+    }
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WatchError::TimedOut => f.write_str("nothing happened in time"),
+            WatchError::Closed => f.write_str("the reconciler has shut down"),
+            WatchError::Replay(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            WatchError::TimedOut | WatchError::Closed => None,
+            WatchError::Replay(error) => Some(error),
+        }
+    }
+}
+
+/// Why a log was not compacted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The reconciler has shut down.
+    Closed,
+    /// It failed; the log is as it was, or has a base that is not used.
+    Failed(String),
+}
+
+impl CompactError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CompactError::Closed => ErrorKind::Closed,
+            // The log goes on as it is, and the next try begins anew.
+            CompactError::Failed(_) => ErrorKind::Io,
+        }
+    }
+}
+
+impl fmt::Display for CompactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompactError::Closed => f.write_str("the reconciler has shut down"),
+            CompactError::Failed(text) => write!(f, "the log was not compacted: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for CompactError {}

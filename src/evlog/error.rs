@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::codec::CodecError;
 use crate::core::vocabulary::{ObjectHash, Seq};
+use crate::error::ErrorKind;
 use crate::log::{FrameError, LogError, OpenError};
 use crate::objects::ObjectError;
 use crate::objects::tree::TreeError;
@@ -106,20 +107,33 @@ pub enum EvlogError {
 }
 
 impl EvlogError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        use EvlogError::*;
+        match self {
+            Log(error) => error.kind(),
+            Object { error, .. } | Tree(error) => error.kind(),
+            Output(_) | Input(_) => ErrorKind::Io,
+            Frame { found, .. } => found.kind(),
+            Codec { error, .. } => error.kind(),
+            TooNew { .. } => ErrorKind::TooNew,
+            Magic { .. } | Truncated { offset: 0 } => ErrorKind::WrongPath,
+            Header | Truncated { .. } | Tag { .. } | Length { .. } | End | Trailing { .. } => ErrorKind::Damaged,
+            ObjectDamaged { .. } | ObjectUnnamed { .. } | ObjectMissing { .. } | NoBase { .. } => ErrorKind::Damaged,
+        }
+    }
+
     /// Whether nothing of a stream was there: an empty file, or one of another kind. That is no damage.
     #[must_use]
     pub fn is_no_stream(&self) -> bool {
-        matches!(self, EvlogError::Magic { .. } | EvlogError::Truncated { offset: 0 })
+        self.kind() == ErrorKind::WrongPath
     }
 
     /// Whether a newer program may be able to read this: it is whole, and not damaged.
     #[must_use]
     pub fn is_too_new(&self) -> bool {
-        match self {
-            EvlogError::TooNew { .. } | EvlogError::Codec { error: CodecError::Unknown(_), .. } => true,
-            EvlogError::Frame { found, .. } => found.is_too_new(),
-            _ => false,
-        }
+        self.kind() == ErrorKind::TooNew
     }
 }
 
@@ -195,6 +209,27 @@ pub enum ImportError {
         /// Its answer.
         source: io::Error,
     },
+}
+
+impl ImportError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ImportError::Exists { .. } => ErrorKind::WrongPath,
+            ImportError::Stream(error) => error.kind(),
+            ImportError::Open(error) => of_new_log(error.kind()),
+            ImportError::Log(error) => of_new_log(error.kind()),
+            ImportError::Objects(error) => error.kind(),
+            ImportError::Io { .. } => ErrorKind::Io,
+        }
+    }
+}
+
+/// The kind of what a log says that was just created. Nothing in it was ever whole, so what looks like damage is a device
+/// that did not take what was written.
+fn of_new_log(found: ErrorKind) -> ErrorKind {
+    if found == ErrorKind::Damaged { ErrorKind::Io } else { found }
 }
 
 impl fmt::Display for ImportError {

@@ -13,6 +13,7 @@ use super::{
     Store, StoreError, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
+use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
 
@@ -123,6 +124,7 @@ impl BuildOutcome {
 
 /// How an attempt failed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The source is not what is wanted; this is what it is.
     Moved {
@@ -296,6 +298,20 @@ impl From<StoreError> for BuildError {
     }
 }
 
+impl BuildError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            BuildError::Moved { .. } => ErrorKind::Busy,
+            BuildError::Interrupted => ErrorKind::Stopped,
+            BuildError::Transient(_) => ErrorKind::Io,
+            BuildError::Permanent(_) => ErrorKind::InvalidInput,
+            BuildError::Panicked(_) => ErrorKind::Bug,
+        }
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -308,6 +324,14 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
+
+impl BuildFailed {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+}
 
 impl fmt::Display for BuildFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

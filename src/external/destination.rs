@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::{Discard, Manifest, ManifestError, Segment, SegmentBuilder, SegmentId};
 use crate::core::vocabulary::{ObjectHash, Token};
+use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
 
@@ -75,6 +76,17 @@ pub enum VerifyError {
     Drift(String),
     /// It cannot be told now.
     Unknown(String),
+}
+
+impl VerifyError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            VerifyError::Drift(_) => ErrorKind::Damaged,
+            VerifyError::Unknown(_) => ErrorKind::Io,
+        }
+    }
 }
 
 impl fmt::Display for VerifyError {

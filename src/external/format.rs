@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{FileReader, Parquet, StoreError};
+use crate::error::ErrorKind;
 
 /// A range of rows of one file: from `start`, up to and without `end`. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,17 @@ pub enum FormatError {
 impl From<StoreError> for FormatError {
     fn from(error: StoreError) -> FormatError {
         FormatError::Store(error)
+    }
+}
+
+impl FormatError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            FormatError::Corrupt(_) | FormatError::Unsupported(_) | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
+            FormatError::Store(error) => error.kind(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     FileVersion, Format, FormatError, Instant, Interrupted, ObservedFile, PathSet, RowRange, Segment, SourceLocation,
     SourcePath, StopCheck, Store,
 };
+use crate::error::ErrorKind;
 
 /// A range of rows of one version of one file. The same path and rows with other bytes is another fragment, because
 /// its version differs. Ordered by path, then start.
@@ -114,6 +115,17 @@ pub enum FragmentError {
 impl From<Interrupted> for FragmentError {
     fn from(_: Interrupted) -> FragmentError {
         FragmentError::Interrupted
+    }
+}
+
+impl FragmentError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            FragmentError::File { error, .. } => error.kind(),
+            FragmentError::Interrupted => ErrorKind::Stopped,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::segments::write_fragment;
 use super::wire::{Reader, Writer};
 use super::{FileVersion, Fragment, Layout, Segment, SegmentId, SegmentKey, SourcePath, check};
 use crate::core::vocabulary::{Epoch, Fingerprint, ObjectHash, Seq, Token};
+use crate::error::ErrorKind;
 use crate::objects::Objects;
 use crate::objects::tree::{self, Entry, Root, TreeError};
 
@@ -180,6 +181,17 @@ pub enum ManifestError {
 impl From<TreeError> for ManifestError {
     fn from(error: TreeError) -> ManifestError {
         ManifestError::Tree(error)
+    }
+}
+
+impl ManifestError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ManifestError::Tree(error) => error.kind(),
+            ManifestError::Malformed { .. } => ErrorKind::Damaged,
+        }
     }
 }
 

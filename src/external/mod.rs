@@ -42,6 +42,8 @@ mod worker;
 
 use std::fmt;
 
+use crate::error::ErrorKind;
+
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
 pub use build::{Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, build};
@@ -65,6 +67,14 @@ pub use worker::External;
 /// The work was told to stop: cancelled, superseded or shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
+
+impl Interrupted {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Stopped
+    }
+}
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::{SourceLocation, SourcePath, Stat, StopCheck};
+use crate::error::ErrorKind;
 
 /// Most files of one source, and most directories. A path set of a million files takes about 300 MB in memory; a source
 /// with more is more likely a mistake (`/home`) than a collection.
@@ -122,6 +123,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            StoreError::Missing { .. } | StoreError::NotADirectory { .. } | StoreError::Device { .. } => {
+                ErrorKind::WrongPath
+            }
+            StoreError::Unreadable { .. } => ErrorKind::Io,
+            StoreError::Unsettled { .. } | StoreError::Moved { .. } => ErrorKind::Busy,
+            StoreError::Limit { .. } => ErrorKind::InvalidInput,
+            StoreError::Interrupted => ErrorKind::Stopped,
+        }
+    }
+
     /// Whether trying again later can help without a change of the declaration. What is beyond a limit or is no
     /// directory stays so until a person acts.
     #[must_use]

@@ -35,6 +35,7 @@ use std::path::Path;
 use super::frame::array;
 use super::{FrameHash, Position};
 use crate::core::vocabulary::{Epoch, Seq};
+use crate::error::ErrorKind;
 
 const MAGIC: [u8; 4] = *b"LWHD";
 const VERSION: u16 = 1;
@@ -85,6 +86,17 @@ pub enum AnchorError {
         /// Its version.
         version: u16,
     },
+}
+
+impl AnchorError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            AnchorError::Missing | AnchorError::Damaged => ErrorKind::Damaged,
+            AnchorError::TooNew { .. } => ErrorKind::TooNew,
+        }
+    }
 }
 
 impl std::fmt::Display for AnchorError {

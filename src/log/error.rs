@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{AnchorError, FrameError, FrameHash, LogError};
 use crate::core::vocabulary::Seq;
+use crate::error::ErrorKind;
 
 /// Why a log on disk could not be opened. None of these has changed or dropped a frame.
 #[derive(Debug)]
@@ -103,6 +104,15 @@ pub enum OpenError {
         /// What the storage engine said.
         text: String,
     },
+    /// What was asked for was deleted on purpose.
+    PrefixGone {
+        /// The first event that is there.
+        begins: Seq,
+    },
+    /// An earlier append or barrier failed; the text says which and why.
+    Poisoned(String),
+    /// A frame was offered that does not continue the log. Nothing was written.
+    Refused(FrameError),
     /// The storage engine reported an error or panicked; the text is its own.
     Storage(String),
     /// The operating system refused.
@@ -117,28 +127,40 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        use OpenError::*;
+        match self {
+            Absent { .. } | NotALog { .. } | WrongKind { .. } => ErrorKind::WrongPath,
+            Busy { .. } | Moving { .. } => ErrorKind::Busy,
+            Anchor { found, .. } => found.kind(),
+            FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } => ErrorKind::TailLost,
+            LongerThanAnchor { .. } | OtherThanAnchor { .. } | Damaged { .. } | Storage(_) => ErrorKind::Damaged,
+            TooNew { .. } => ErrorKind::TooNew,
+            PrefixGone { .. } => ErrorKind::PrefixGone,
+            Poisoned(_) => ErrorKind::Closed,
+            Refused(found) => found.kind(),
+            Full { .. } | Io { .. } => ErrorKind::Io,
+        }
+    }
+
     /// Whether a newer program may be able to open it.
     #[must_use]
     pub fn is_too_new(&self) -> bool {
-        matches!(self, OpenError::TooNew { .. } | OpenError::Anchor { found: AnchorError::TooNew { .. }, .. })
+        self.kind() == ErrorKind::TooNew
     }
 
     /// Whether the log lost its end, seen from `HEAD`.
     #[must_use]
     pub fn is_shorter_than_anchor(&self) -> bool {
-        matches!(self, OpenError::ShorterThanAnchor { .. } | OpenError::FileShorterThanAnchor { .. })
+        self.kind() == ErrorKind::TailLost
     }
 
     /// Whether this is a defect of what is stored, in contrast to circumstances that may pass.
     #[must_use]
     pub fn is_defect(&self) -> bool {
-        use OpenError::*;
-        match self {
-            Anchor { .. } | FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } | LongerThanAnchor { .. } => true,
-            OtherThanAnchor { .. } | Damaged { .. } | TooNew { .. } | Storage(_) => true,
-            Absent { .. } | NotALog { .. } | WrongKind { .. } | Busy { .. } | Moving { .. } | Full { .. } => false,
-            Io { .. } => false,
-        }
+        matches!(self.kind(), ErrorKind::Damaged | ErrorKind::TooNew | ErrorKind::TailLost)
     }
 
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -153,9 +175,9 @@ impl From<LogError> for OpenError {
             LogError::Damaged { at, found } => OpenError::Damaged { at, found },
             LogError::Io { doing, path, source } => OpenError::Io { doing, path, source },
             LogError::Storage(text) => OpenError::Storage(text),
-            other @ (LogError::Poisoned(_) | LogError::Refused(_) | LogError::PrefixGone { .. }) => {
-                OpenError::Storage(other.to_string())
-            }
+            LogError::Poisoned(why) => OpenError::Poisoned(why),
+            LogError::Refused(found) => OpenError::Refused(found),
+            LogError::PrefixGone { begins } => OpenError::PrefixGone { begins },
         }
     }
 }
@@ -189,6 +211,9 @@ impl fmt::Display for OpenError {
                 "{}: the disk is full, and the ballast file was already given up; make some space: {text}",
                 path.display()
             ),
+            PrefixGone { begins } => write!(f, "the log begins with event {begins}; earlier ones were deleted"),
+            Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
+            Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
             Storage(text) => write!(f, "the storage engine failed: {text}"),
             Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
         }
@@ -200,6 +225,7 @@ impl std::error::Error for OpenError {
         match self {
             OpenError::Io { source, .. } => Some(source),
             OpenError::Damaged { found, .. } | OpenError::TooNew { found, .. } => Some(found),
+            OpenError::Refused(found) => Some(found),
             OpenError::Anchor { found, .. } => Some(found),
             OpenError::Moving { last, .. } => Some(last.as_ref()),
             _ => None,

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::core::vocabulary::{Epoch, Seq};
+use crate::error::ErrorKind;
 
 pub use self::sled::{Durability, IfAbsent, PrivateCopy, SledLog};
 pub use anchor::{Anchor, AnchorError};
@@ -117,6 +118,7 @@ pub trait LogReader: Send + Sync {
 
 /// Why a log could not be read or written.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LogError {
     /// An earlier append or barrier failed; the text says which and why.
     Poisoned(String),
@@ -147,6 +149,21 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            LogError::Poisoned(_) => ErrorKind::Closed,
+            LogError::Refused(found) | LogError::Damaged { found, .. } => found.kind(),
+            LogError::PrefixGone { .. } => ErrorKind::PrefixGone,
+            // The storage engine tells damage by panicking, and in texts that no program can tell from others.
+            LogError::Storage(_) => ErrorKind::Damaged,
+            LogError::Io { .. } => ErrorKind::Io,
+        }
+    }
+}
+
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -154,6 +171,9 @@ impl fmt::Display for LogError {
             LogError::Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
             LogError::PrefixGone { begins } => {
                 write!(f, "the log begins with event {begins}; earlier ones were deleted")
+            }
+            LogError::Damaged { at, found } if found.is_too_new() => {
+                write!(f, "the frame at event {at} is from a newer program: {found}")
             }
             LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
             LogError::Storage(text) => write!(f, "the storage engine failed: {text}"),

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 
 use crate::core::vocabulary::ObjectHash;
+use crate::error::ErrorKind;
 
 pub use files::FileObjects;
 pub use memory::MemoryObjects;
@@ -51,6 +52,7 @@ pub trait Objects: Send + Sync {
 
 /// Why an object could not be stored or read.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ObjectError {
     /// No object of that name is held.
     Missing(ObjectHash),
@@ -58,6 +60,17 @@ pub enum ObjectError {
     Damaged(ObjectHash),
     /// The operating system refused; the text says what was tried, on which path.
     Io(String, io::Error),
+}
+
+impl ObjectError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ObjectError::Missing(_) | ObjectError::Damaged(_) => ErrorKind::Damaged,
+            ObjectError::Io(..) => ErrorKind::Io,
+        }
+    }
 }
 
 impl fmt::Display for ObjectError {

@@ -6,11 +6,13 @@ use crate::codec::CodecError;
 use crate::codec::state::StateError;
 use crate::core::vocabulary::Seq;
 use crate::core::{Illegal, Violation};
+use crate::error::ErrorKind;
 use crate::log::LogError;
 use crate::objects::tree::TreeError;
 
 /// Why a log could not be replayed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ReplayError {
     /// The log could not be read, a frame is damaged, or what was asked for was deleted
     /// ([`LogError::PrefixGone`] says where the log begins).
@@ -50,6 +52,22 @@ pub enum ReplayError {
         /// Why not.
         error: TreeError,
     },
+}
+
+impl ReplayError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ReplayError::Log(error) => error.kind(),
+            ReplayError::Codec { error, .. } => error.kind(),
+            ReplayError::Base { error, .. } => error.kind(),
+            ReplayError::Illegal(error) => error.kind(),
+            ReplayError::Violation { violation, .. } => violation.kind(),
+            ReplayError::Snapshot { .. } => ErrorKind::Diverged,
+            ReplayError::Object { error, .. } => error.kind(),
+        }
+    }
 }
 
 impl fmt::Display for ReplayError {

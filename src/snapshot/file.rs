@@ -15,6 +15,7 @@ use std::path::Path;
 
 use crate::codec::state::StateError;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
+use crate::error::ErrorKind;
 use crate::log::{FrameHash, Position, array};
 
 /// Bytes in front of the state.
@@ -61,6 +62,20 @@ pub enum SnapshotError {
         /// That version.
         fold_version: u32,
     },
+}
+
+impl SnapshotError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            SnapshotError::Io(_) => ErrorKind::Io,
+            SnapshotError::Damaged(_) => ErrorKind::Damaged,
+            // Another fold may be an older one too: either way only the program that has it can use the snapshot.
+            SnapshotError::TooNew { .. } | SnapshotError::OtherFold { .. } => ErrorKind::TooNew,
+            SnapshotError::State(error) => error.kind(),
+        }
+    }
 }
 
 impl fmt::Display for SnapshotError {

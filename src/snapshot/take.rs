@@ -5,6 +5,7 @@ use std::fmt;
 use super::{SnapshotError, SnapshotHeader, Snapshots};
 use crate::core::State;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
+use crate::error::ErrorKind;
 use crate::log::{Chain, LogError, LogReader, Position};
 use crate::replay::{self, ReplayError};
 
@@ -42,6 +43,18 @@ pub enum TakeError {
     Stopped,
 }
 
+impl TakeError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            TakeError::Replay(error) => error.kind(),
+            TakeError::Write(error) => error.kind(),
+            TakeError::Stopped => ErrorKind::Stopped,
+        }
+    }
+}
+
 impl fmt::Display for TakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,7 +65,15 @@ impl fmt::Display for TakeError {
     }
 }
 
-impl std::error::Error for TakeError {}
+impl std::error::Error for TakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TakeError::Replay(error) => Some(error),
+            TakeError::Write(error) => Some(error),
+            TakeError::Stopped => None,
+        }
+    }
+}
 
 impl From<ReplayError> for TakeError {
     fn from(error: ReplayError) -> TakeError {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{SnapshotError, SnapshotHeader, Snapshots};
+use crate::error::ErrorKind;
 use crate::core::State;
 use crate::core::vocabulary::Seq;
 use crate::log::{LogReader, Position};
@@ -28,6 +29,17 @@ pub enum Unusable {
     File(SnapshotError),
     /// No frame of this log ends there with the hash that the snapshot names.
     OfAnotherLog,
+}
+
+impl Unusable {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Unusable::File(error) => error.kind(),
+            Unusable::OfAnotherLog => ErrorKind::Diverged,
+        }
+    }
 }
 
 impl std::fmt::Display for Unusable {

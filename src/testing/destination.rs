@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::core::vocabulary::Token;
+use crate::error::ErrorKind;
 use crate::worker::{DeliveryError, Failure};
 
 /// Values by key. A write with a lower token than the newest that a key has seen is refused, so that a zombie can do
@@ -46,6 +47,14 @@ pub struct Refused {
     pub token: Token,
     /// The newest that the key has seen.
     pub newest: Token,
+}
+
+impl Refused {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Refused
+    }
 }
 
 impl fmt::Display for Refused {

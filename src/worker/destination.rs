@@ -18,6 +18,7 @@
 use std::fmt;
 
 use crate::core::vocabulary::{Built, CollectionId, Fingerprint, Generation, Kind, Name, Seq, Source, Spec, Token};
+use crate::error::ErrorKind;
 use crate::objects::Objects;
 
 /// A commit, as [`Worker::publish`](super::Worker::publish) hands it to its destination and
@@ -85,6 +86,14 @@ pub enum VerifyOutcome {
 /// Why a destination could not be served: for people. At most 2,048 bytes of it are logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryError(pub String);
+
+impl DeliveryError {
+    /// What a caller does about it. The text says no more than that a system outside did not do its part.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Io
+    }
+}
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::observer::Observation;
+use crate::error::ErrorKind;
 
 /// How an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,19 @@ pub enum Failure {
     SourceMoved(Option<Box<Observation>>),
     /// The attempt was told to stop, and did: what [`Context::check_stop`](super::Context::check_stop) returns.
     Stopped,
+}
+
+impl Failure {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Failure::Transient(_) => ErrorKind::Io,
+            Failure::Permanent(_) => ErrorKind::InvalidInput,
+            Failure::SourceMoved(_) => ErrorKind::Busy,
+            Failure::Stopped => ErrorKind::Stopped,
+        }
+    }
 }
 
 impl fmt::Display for Failure {

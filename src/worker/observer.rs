@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::vocabulary::{Delta, Name, Source, SourceState, Spec, Timestamp};
+use crate::error::ErrorKind;
 use crate::objects::Objects;
 
 /// Observes the sources of one kind.
@@ -133,6 +134,14 @@ impl Observation {
 /// Why a source could not be observed: for people, and logged when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObserveError(pub String);
+
+impl ObserveError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Io
+    }
+}
 
 impl fmt::Display for ObserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

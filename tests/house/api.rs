@@ -39,6 +39,7 @@ fn what_holds_much_is_printed_in_short() {
 
 #[test]
 fn errors_are_errors() {
+    error::<lastword::Error>();
     error::<FieldError>();
     error::<Rejection>();
     error::<CommandError>();

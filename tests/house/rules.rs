@@ -46,7 +46,8 @@ fn only_in(words: &[&str], homes: &[&str]) {
 
 #[test]
 fn the_core_imports_nothing_of_the_rest_and_cannot_see_the_world() {
-    let allowed = ["crate::core"];
+    // The kinds of errors are the lowest layer, see `the_kinds_of_errors_know_nothing_of_the_library`.
+    let allowed = ["crate::core", "crate::error"];
     for (path, text) in sources("src/core") {
         let code = code(&text);
         for (at, _) in code.match_indices("crate::") {
@@ -84,6 +85,45 @@ fn each_dependency_has_one_home() {
 #[test]
 fn one_file_reads_a_clock() {
     only_in(&["Instant::now", "SystemTime::now", ".elapsed()"], &["src/clock.rs"]);
+}
+
+#[test]
+fn the_kinds_of_errors_know_nothing_of_the_library() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("src/error.rs")).unwrap();
+    let imports: Vec<&str> = text.lines().filter(|line| line.contains("use ") && !line.starts_with("//")).collect();
+    assert_eq!(imports, ["use std::fmt;"]);
+    assert!(!code(&text).contains("crate::") && !code(&text).contains("super::"));
+}
+
+/// The types that a file makes errors.
+fn errors(code: &str) -> Vec<&str> {
+    let lines = code.lines().filter_map(|line| line.split_once("Error for "));
+    let errors = lines.filter(|(start, _)| start.starts_with("impl") && !start.contains('<'));
+    errors.map(|(_, rest)| rest.split([' ', '{']).next().unwrap()).collect()
+}
+
+#[test]
+fn every_error_keeps_the_contract() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let umbrella = fs::read_to_string(root.join("src/umbrella.rs")).unwrap();
+    let (umbrella, inner_tests) = umbrella.split_once("#[cfg(test)]").unwrap();
+    let tests = fs::read_to_string(root.join("tests/errors.rs")).unwrap() + inner_tests;
+    let mut found = 0;
+    for (path, text) in sources("src") {
+        let code = code(&text);
+        for name in errors(&code).into_iter().filter(|name| *name != "Error") {
+            let place = format!("{}: {name}", path.display());
+            let mut own = code.split("\nimpl ").filter(|block| block.starts_with(&format!("{name} {{")));
+            assert!(own.any(|block| block.contains("pub fn kind(&self) -> ErrorKind {")), "{place} has no kind");
+            let is_open = code.contains(&format!("#[non_exhaustive]\npub enum {name} {{"));
+            assert!(is_open || !code.contains(&format!("pub enum {name} {{")), "{place} is not non_exhaustive");
+            assert!(umbrella.contains(&format!("::{name},")), "{place} does not become a lastword::Error");
+            assert!(tests.contains(name), "{place} is in no test of its kind");
+            found += 1;
+        }
+    }
+    assert_eq!(found, umbrella.matches("    crate::").count() + umbrella.matches("] crate::").count());
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Sim {
                 self.fails(job, FailureClass::Permanent, &text)
             }
             Err(BuildError::Panicked(text)) => panic!("{text}"),
+            Err(other) => panic!("the simulator does not know of {other:?}"),
         }
     }
 

@@ -17,6 +17,8 @@ mod records;
 
 use std::fmt;
 
+use crate::error::ErrorKind;
+
 pub use decode::decode_state;
 pub use encode::encode_state;
 
@@ -42,6 +44,14 @@ enum Item {
 /// Why a state could not be encoded or decoded: what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateError(String);
+
+impl StateError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Damaged
+    }
+}
 
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

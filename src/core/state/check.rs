@@ -8,6 +8,7 @@ use crate::core::collection::Pending;
 use crate::core::outbox::{Outbox, OutboxItem};
 use crate::core::status::Status;
 use crate::core::vocabulary::{CollectionId, Deadline, Seq};
+use crate::error::ErrorKind;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,14 @@ pub struct Violation {
     pub collection: CollectionId,
     /// What was found.
     pub found: &'static str,
+}
+
+impl Violation {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Diverged
+    }
 }
 
 impl std::fmt::Display for Violation {

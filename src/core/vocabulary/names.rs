@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::ErrorKind;
+
 /// Bad input: which field, and what is wrong with it or allowed in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
@@ -16,6 +18,12 @@ impl FieldError {
     /// An error in `field`.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> FieldError {
         FieldError { field: field.into(), problem: problem.into() }
+    }
+
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
     }
 }
 

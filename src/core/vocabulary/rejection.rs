@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{CollectionId, FieldError, Fingerprint, Name, Scope, Seq, TaskId};
+use crate::error::ErrorKind;
 
 /// Why a command was refused. Nothing was changed by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,28 @@ pub enum Rejection {
     NotDue,
 }
 
+impl Rejection {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Rejection::Field(error) => error.kind(),
+            Rejection::UnknownCollection(_)
+            | Rejection::UnknownIncarnation(_)
+            | Rejection::ObservationTooOld { .. }
+            | Rejection::NotVersioned(_)
+            | Rejection::NoSuchTask { .. }
+            | Rejection::RevisionTooLow { .. }
+            | Rejection::TaskIsLive { .. }
+            | Rejection::NotHeld { .. }
+            | Rejection::NotReady(_)
+            | Rejection::LimitReached { .. }
+            | Rejection::NotOwed(_)
+            | Rejection::NotDue => ErrorKind::Refused,
+        }
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,7 +117,14 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {}
+impl std::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Rejection::Field(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<FieldError> for Rejection {
     fn from(error: FieldError) -> Rejection {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::FrameHash;
 use crate::core::vocabulary::{Epoch, Seq, Timestamp};
+use crate::error::ErrorKind;
 
 /// What is wrong with a frame. Every variant carries what was expected and what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +156,12 @@ pub enum FrameError {
 }
 
 impl FrameError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        if self.is_too_new() { ErrorKind::TooNew } else { ErrorKind::Damaged }
+    }
+
     /// Whether a newer program may be able to read this: it is whole, and not damaged.
     #[must_use]
     pub fn is_too_new(&self) -> bool {

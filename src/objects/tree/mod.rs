@@ -35,6 +35,7 @@ mod read;
 use std::fmt;
 
 use crate::core::vocabulary::ObjectHash;
+use crate::error::ErrorKind;
 use crate::objects::ObjectError;
 
 pub use build::{TreeWriter, build};
@@ -62,6 +63,7 @@ pub struct Root {
 
 /// Why a tree could not be written or read.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TreeError {
     /// The store of objects failed.
     Object(ObjectError),
@@ -88,6 +90,18 @@ pub enum TreeError {
 impl From<ObjectError> for TreeError {
     fn from(error: ObjectError) -> TreeError {
         TreeError::Object(error)
+    }
+}
+
+impl TreeError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            TreeError::Object(error) => error.kind(),
+            TreeError::Malformed { .. } => ErrorKind::Damaged,
+            TreeError::Unsorted | TreeError::TooLong { .. } => ErrorKind::InvalidInput,
+        }
     }
 }
 

@@ -1,27 +1,17 @@
 //! Ends other than a good one: an exit code that scripts know, and a sentence for people.
+//!
+//! Both come from the library: the code of an error is that of its kind, and the sentence is its own.
 
 use std::fmt;
 
-use lastword::codec::CodecError;
-use lastword::engine::{CommandError, EngineError, StartError};
-use lastword::log::{LogError, OpenError};
-use lastword::objects::ObjectError;
-use lastword::objects::tree::TreeError;
-use lastword::reducer::ReducerError;
-use lastword::replay::ReplayError;
+use lastword::{Error, ErrorKind};
 
 /// Something is not as it should be: a collection is not fresh, a stored thing is damaged.
-pub(crate) const DEFECT: u8 = 1;
+pub(crate) const DEFECT: u8 = ErrorKind::Damaged.exit_code();
 /// The command line, the configuration or a name in them is wrong. The same code as clap's.
-pub(crate) const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = ErrorKind::InvalidInput.exit_code();
 /// The log or a file cannot be opened: absent, forbidden, busy, I/O.
-pub(crate) const CANNOT_OPEN: u8 = 3;
-/// Written by a newer program.
-pub(crate) const TOO_NEW: u8 = 4;
-/// The log ends before its anchor.
-pub(crate) const SHORTER: u8 = 5;
-/// The events of the log do not follow from each other.
-pub(crate) const DIVERGED: u8 = 6;
+pub(crate) const CANNOT_OPEN: u8 = ErrorKind::Io.exit_code();
 
 /// Why the program ends, and with which code.
 #[derive(Debug)]
@@ -44,89 +34,70 @@ impl fmt::Display for Fail {
 
 impl std::error::Error for Fail {}
 
-impl From<OpenError> for Fail {
-    fn from(error: OpenError) -> Fail {
-        let code = match &error {
-            error if error.is_too_new() => TOO_NEW,
-            error if error.is_shorter_than_anchor() => SHORTER,
-            error if error.is_defect() => DEFECT,
-            _ => CANNOT_OPEN,
-        };
-        Fail::new(code, error.to_string())
+/// Any error of the library.
+impl<E: Into<Error>> From<E> for Fail {
+    fn from(error: E) -> Fail {
+        let error = error.into();
+        Fail::new(error.kind().exit_code(), error.to_string())
     }
 }
 
-impl From<LogError> for Fail {
-    fn from(error: LogError) -> Fail {
-        OpenError::from(error).into()
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io;
+    use std::path::PathBuf;
 
-impl From<ReplayError> for Fail {
-    fn from(error: ReplayError) -> Fail {
-        match error {
-            ReplayError::Log(error) => error.into(),
-            ReplayError::Codec { error: CodecError::Unknown(_), .. } => Fail::new(TOO_NEW, error.to_string()),
-            ReplayError::Illegal(_) | ReplayError::Violation { .. } => Fail::new(DIVERGED, error.to_string()),
-            error => Fail::new(DEFECT, error.to_string()),
+    use lastword::codec::{CodecError, Tag};
+    use lastword::core::vocabulary::{FieldError, Rejection, Seq};
+    use lastword::engine::{CommandError, EngineError, WatchError};
+    use lastword::log::{LogError, OpenError};
+    use lastword::objects::{ObjectError, object_hash};
+    use lastword::replay::ReplayError;
+    use lastword::snapshot::TakeError;
+
+    use super::*;
+
+    /// One error of every kind, with the code that scripts rely on.
+    fn table() -> Vec<(u8, Error)> {
+        let path = || PathBuf::from("state");
+        vec![
+            (1, ObjectError::Missing(object_hash(b"")).into()),
+            (1, CommandError::Unknown("power".to_owned()).into()),
+            (1, WatchError::TimedOut.into()),
+            (1, TakeError::Stopped.into()),
+            (1, EngineError::Panicked("none".to_owned()).into()),
+            (2, FieldError::new("name", "none").into()),
+            (2, CommandError::Refused(Rejection::NotDue).into()),
+            (3, OpenError::Absent { path: path() }.into()),
+            (3, OpenError::Busy { path: path() }.into()),
+            (
+                3,
+                ReplayError::Object { seq: Seq(1), error: ObjectError::Io("x".into(), io::Error::other("y")).into() }
+                    .into(),
+            ),
+            (3, CommandError::NotAccepted("shut down".to_owned()).into()),
+            (3, ReplayError::Log(LogError::PrefixGone { begins: Seq(9) }).into()),
+            (
+                4,
+                ReplayError::Codec { seq: Seq(1), error: CodecError::Unknown(Tag { event_type: 79, version: 1 }) }
+                    .into(),
+            ),
+            (5, OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) }.into()),
+            (6, ReplayError::Snapshot { seq: Seq(1) }.into()),
+        ]
+    }
+
+    #[test]
+    fn every_kind_has_its_exit_code_and_its_text() {
+        let mut kinds = BTreeSet::new();
+        for (code, error) in table() {
+            let (kind, text) = (error.kind(), error.to_string());
+            let fail = Fail::from(error);
+            assert_eq!((fail.code, fail.message), (code, text), "{kind:?}");
+            kinds.insert(kind);
         }
-    }
-}
-
-impl From<ReducerError> for Fail {
-    fn from(error: ReducerError) -> Fail {
-        match error {
-            ReducerError::Log(error) => error.into(),
-            error => Fail::new(DEFECT, error.to_string()),
-        }
-    }
-}
-
-impl From<ObjectError> for Fail {
-    fn from(error: ObjectError) -> Fail {
-        let code = if matches!(error, ObjectError::Io(..)) { CANNOT_OPEN } else { DEFECT };
-        Fail::new(code, error.to_string())
-    }
-}
-
-impl From<TreeError> for Fail {
-    fn from(error: TreeError) -> Fail {
-        match error {
-            TreeError::Object(error) => error.into(),
-            error => Fail::new(DEFECT, error.to_string()),
-        }
-    }
-}
-
-impl From<StartError> for Fail {
-    fn from(error: StartError) -> Fail {
-        match error {
-            StartError::Setting(error) => Fail::new(USAGE, error.to_string()),
-            StartError::Log(error) => error.into(),
-            StartError::Replay(error) => error.into(),
-            StartError::Objects(error) => error.into(),
-            StartError::Reducer(error) => error.into(),
-            error @ StartError::Thread(_) => Fail::new(CANNOT_OPEN, error.to_string()),
-        }
-    }
-}
-
-impl From<CommandError> for Fail {
-    fn from(error: CommandError) -> Fail {
-        let code = match &error {
-            CommandError::Refused(_) => USAGE,
-            CommandError::NotAccepted(_) => CANNOT_OPEN,
-            _ => DEFECT,
-        };
-        Fail::new(code, error.to_string())
-    }
-}
-
-impl From<EngineError> for Fail {
-    fn from(error: EngineError) -> Fail {
-        match error {
-            EngineError::Reducer(error) => error.into(),
-            error @ EngineError::Panicked(_) => Fail::new(DEFECT, error.to_string()),
-        }
+        assert_eq!(kinds, BTreeSet::from(ErrorKind::ALL));
+        assert_eq!((DEFECT, USAGE, CANNOT_OPEN), (1, 2, 3));
     }
 }

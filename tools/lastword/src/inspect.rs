@@ -5,12 +5,12 @@ use std::path::Path;
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{CollectionId, Name, SourceState, Timestamp};
 use lastword::core::{Collection, State};
-use lastword::external::{Manifest, ManifestError, PathSet, load_set};
+use lastword::external::{Manifest, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::snapshot::{Folding, Snapshots};
 
-use crate::fail::{DEFECT, Fail, USAGE};
+use crate::fail::{Fail, USAGE};
 
 /// What a log adds up to, whether a writer has it open or not.
 pub(crate) struct Inspected {
@@ -52,10 +52,7 @@ impl Inspected {
             return Ok(None);
         };
         let objects = FileObjects::open_read_only(self.copy.objects())?;
-        Manifest::read(&objects, root).map(Some).map_err(|error| match error {
-            ManifestError::Tree(error) => error.into(),
-            error => Fail::new(DEFECT, error.to_string()),
-        })
+        Ok(Some(Manifest::read(&objects, root)?))
     }
 
     /// The files of an observation. `None` if there was none, or its set cannot be read any more.

@@ -1,28 +1,30 @@
 //! How a command can end, and which exit code says so.
+//!
+//! The code of an error of the library is that of its kind, and the text is its own.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-use lastword::codec::CodecError;
-use lastword::evlog::{EvlogError, ImportError};
-use lastword::log::{LogError, OpenError};
-use lastword::objects::ObjectError;
-use lastword::objects::tree::TreeError;
-use lastword::replay::ReplayError;
+use lastword::evlog::EvlogError;
+use lastword::{Error, ErrorKind};
 
-/// The exit codes that scripts rely on. Most of 2, usage, is given by the parser of the arguments.
+/// An exit code that scripts rely on. Most of 2, usage, is given by the parser of the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Exit {
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
     /// Something is damaged or missing, or two logs part.
-    Defect = 1,
+    pub(crate) const DEFECT: Exit = Exit::of(ErrorKind::Damaged);
     /// What was asked for does not exist in this log.
-    Usage = 2,
-    CannotOpen = 3,
-    TooNew = 4,
-    ShorterThanAnchor = 5,
-    Diverged = 6,
+    pub(crate) const USAGE: Exit = Exit::of(ErrorKind::InvalidInput);
+    /// Absent, no log, forbidden, I/O.
+    pub(crate) const CANNOT_OPEN: Exit = Exit::of(ErrorKind::Io);
+
+    pub(crate) const fn of(kind: ErrorKind) -> Exit {
+        Exit(kind.exit_code())
+    }
 }
 
 /// Why a command did not come to its end.
@@ -41,95 +43,97 @@ impl Failure {
 
     /// An error of the operating system about `path`.
     pub(crate) fn io(doing: &str, path: &Path, error: &io::Error) -> Failure {
-        Failure::new(Exit::CannotOpen, format_args!("{doing} {}: {error}", path.display()))
+        Failure::new(Exit::CANNOT_OPEN, format_args!("{doing} {}: {error}", path.display()))
     }
 
     /// An error of writing to stdout.
     pub(crate) fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
-            _ => Failure::new(Exit::CannotOpen, format_args!("writing the output: {error}")),
+            _ => Failure::new(Exit::CANNOT_OPEN, format_args!("writing the output: {error}")),
         }
     }
 }
 
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Failure {
-        let exit = if error.is_too_new() {
-            Exit::TooNew
-        } else if error.is_shorter_than_anchor() {
-            Exit::ShorterThanAnchor
-        } else if error.is_defect() {
-            Exit::Defect
-        } else {
-            Exit::CannotOpen
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<LogError> for Failure {
-    fn from(error: LogError) -> Failure {
-        Failure::new(exit_of_log(&error), error)
-    }
-}
-
-impl From<ReplayError> for Failure {
-    fn from(error: ReplayError) -> Failure {
-        let exit = match &error {
-            ReplayError::Log(error) => exit_of_log(error),
-            ReplayError::Codec { error: CodecError::Unknown(_), .. } => Exit::TooNew,
-            ReplayError::Codec { error: CodecError::Payload { .. }, .. } | ReplayError::Checkpoint { .. } => {
-                Exit::Defect
-            }
-            ReplayError::Illegal(_) | ReplayError::Violation { .. } | ReplayError::Snapshot { .. } => Exit::Diverged,
-            ReplayError::Object { error, .. } => exit_of_tree(error),
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<EvlogError> for Failure {
-    fn from(error: EvlogError) -> Failure {
-        if let EvlogError::Output(error) = &error {
-            return Failure::output(error);
-        }
-        let exit = match &error {
-            EvlogError::Log(error) => exit_of_log(error),
-            EvlogError::Input(_) | EvlogError::Output(_) => Exit::CannotOpen,
-            EvlogError::Object { error, .. } => exit_of_tree(error),
-            _ if error.is_too_new() => Exit::TooNew,
-            _ if error.is_no_stream() => Exit::CannotOpen,
-            _ => Exit::Defect,
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<ImportError> for Failure {
-    fn from(error: ImportError) -> Failure {
-        match error {
-            ImportError::Stream(error) => error.into(),
-            error => Failure::new(Exit::CannotOpen, error),
+/// Any error of the library.
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let error = error.into();
+        // A stream that is written goes to stdout, unless its writer says otherwise.
+        match error.source().and_then(|error| error.downcast_ref()) {
+            Some(EvlogError::Output(error)) => Failure::output(error),
+            _ => Failure::new(Exit::of(error.kind()), error),
         }
     }
 }
 
-fn exit_of_log(error: &LogError) -> Exit {
-    match error {
-        LogError::Damaged { found, .. } | LogError::Refused(found) if found.is_too_new() => Exit::TooNew,
-        LogError::Damaged { .. } | LogError::Refused(_) | LogError::Storage(_) | LogError::Poisoned(_) => Exit::Defect,
-        // What was asked for is not there any more, which is no defect.
-        LogError::PrefixGone { .. } | LogError::Io { .. } => Exit::CannotOpen,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io;
+    use std::path::PathBuf;
 
-fn exit_of_tree(error: &TreeError) -> Exit {
-    match error {
-        TreeError::Object(ObjectError::Io(..)) => Exit::CannotOpen,
-        TreeError::Object(ObjectError::Missing(_) | ObjectError::Damaged(_))
-        | TreeError::Malformed { .. }
-        | TreeError::Unsorted
-        | TreeError::TooLong { .. } => Exit::Defect,
+    use lastword::codec::{CodecError, Tag};
+    use lastword::core::vocabulary::{FieldError, Rejection, Seq};
+    use lastword::engine::{CommandError, EngineError, WatchError};
+    use lastword::log::{LogError, OpenError};
+    use lastword::objects::{ObjectError, object_hash};
+    use lastword::replay::ReplayError;
+    use lastword::snapshot::TakeError;
+
+    use super::*;
+
+    /// One error of every kind, with the code that scripts rely on.
+    fn table() -> Vec<(u8, Error)> {
+        let path = || PathBuf::from("state");
+        vec![
+            (1, ObjectError::Missing(object_hash(b"")).into()),
+            (1, CommandError::Unknown("power".to_owned()).into()),
+            (1, WatchError::TimedOut.into()),
+            (1, TakeError::Stopped.into()),
+            (1, EngineError::Panicked("none".to_owned()).into()),
+            (2, FieldError::new("name", "none").into()),
+            (2, CommandError::Refused(Rejection::NotDue).into()),
+            (3, OpenError::Absent { path: path() }.into()),
+            (3, OpenError::Busy { path: path() }.into()),
+            (
+                3,
+                ReplayError::Object { seq: Seq(1), error: ObjectError::Io("x".into(), io::Error::other("y")).into() }
+                    .into(),
+            ),
+            (3, CommandError::NotAccepted("shut down".to_owned()).into()),
+            (3, ReplayError::Log(LogError::PrefixGone { begins: Seq(9) }).into()),
+            (
+                4,
+                ReplayError::Codec { seq: Seq(1), error: CodecError::Unknown(Tag { event_type: 79, version: 1 }) }
+                    .into(),
+            ),
+            (5, OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) }.into()),
+            (6, ReplayError::Snapshot { seq: Seq(1) }.into()),
+        ]
+    }
+
+    #[test]
+    fn every_kind_has_its_exit_code_and_its_text() {
+        let mut kinds = BTreeSet::new();
+        for (code, error) in table() {
+            let (kind, text) = (error.kind(), error.to_string());
+            let failure = Failure::from(error);
+            assert!(
+                matches!(&failure, Failure::Error(exit, said) if (exit.0, said) == (code, &text)),
+                "{kind:?}: {failure:?}"
+            );
+            kinds.insert(kind);
+        }
+        assert_eq!(kinds, BTreeSet::from(ErrorKind::ALL));
+        assert_eq!((Exit::DEFECT, Exit::USAGE, Exit::CANNOT_OPEN), (Exit(1), Exit(2), Exit(3)));
+    }
+
+    #[test]
+    fn an_output_that_was_closed_is_no_failure() {
+        let closed = EvlogError::Output(io::ErrorKind::BrokenPipe.into());
+        assert!(matches!(Failure::from(closed), Failure::OutputClosed));
+        let full = Failure::from(EvlogError::Output(io::ErrorKind::StorageFull.into()));
+        assert!(matches!(&full, Failure::Error(Exit(3), said) if said.starts_with("writing the output: ")), "{full:?}");
     }
 }

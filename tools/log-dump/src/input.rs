@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::evlog::EvlogFile;
-use lastword::log::{Anchor, FrameHash, LogReader, Position, PrivateCopy, Start};
+use lastword::log::{Anchor, FrameHash, LogReader, OpenError, Position, PrivateCopy, Start};
 use lastword::objects::{FileObjects, Objects};
 use lastword::snapshot::Snapshots;
 
@@ -22,9 +22,7 @@ impl Input {
     /// Opens what is at `path`. Nothing is created or changed there.
     pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Failure::new(Exit::CannotOpen, format_args!("{}: there is no log", path.display()))
-            }
+            io::ErrorKind::NotFound => OpenError::Absent { path: path.to_owned() }.into(),
             _ => Failure::io("looking at", path, &error),
         })?;
         if metadata.is_file() {
@@ -126,5 +124,5 @@ impl Input {
 
 /// A directory of objects that is not there is a part of the log that is gone; one that cannot be read is not.
 fn exit_of_missing(path: &Path) -> Exit {
-    if path.exists() { Exit::CannotOpen } else { Exit::Defect }
+    if path.exists() { Exit::CANNOT_OPEN } else { Exit::DEFECT }
 }

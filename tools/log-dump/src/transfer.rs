@@ -27,7 +27,7 @@ struct TransferLine {
 pub(crate) fn export(log: &LogArgs, file: &Path) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
     let Some(objects) = input.objects()? else {
-        return Err(Failure::new(Exit::CannotOpen, "this is an exported stream already"));
+        return Err(Failure::new(Exit::CANNOT_OPEN, "this is an exported stream already"));
     };
     if file == Path::new("-") {
         let mut out = BufWriter::new(io::stdout().lock());

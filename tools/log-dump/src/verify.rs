@@ -67,7 +67,7 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     let result = verify(log);
     if let (Err(Failure::Error(exit, problem)), true) = (&result, log.json) {
         let mut output = Output::new();
-        output.object(&DefectLine { kind: "verify", ok: false, exit: *exit as u8, problem })?;
+        output.object(&DefectLine { kind: "verify", ok: false, exit: exit.0, problem })?;
         output.finish()?;
     }
     result

@@ -44,7 +44,7 @@ impl Events {
                 Ok(Watched::Lagged { .. }) => continue,
                 Err(WatchError::TimedOut) => return Ok(Next::Nothing),
                 Err(WatchError::Closed) => return Ok(Next::Closed),
-                Err(WatchError::Replay(error)) => return Err(error.into()),
+                Err(error) => return Err(error.into()),
             };
             let described = self.describer.describe(&event);
             if event.epoch == self.epoch {

@@ -38,7 +38,7 @@ pub(super) fn run(left: (&Input, &Path), right: (&Input, &Path), json: bool) -> 
     output.finish()?;
     match verdict {
         Verdict::Diverged => {
-            Err(Failure::new(Exit::Defect, format_args!("the two logs part after event {}", common.seq)))
+            Err(Failure::new(Exit::DEFECT, format_args!("the two logs part after event {}", common.seq)))
         }
         Verdict::Same | Verdict::LeftIsPrefix | Verdict::RightIsPrefix => Ok(()),
     }
@@ -61,11 +61,11 @@ fn last_common(left: &Input, right: &Input) -> Result<Common, Failure> {
     if earlier.start().seq < start.seq {
         common = match frames(earlier, start.seq).next().transpose()? {
             Some(frame) if (frame.seq, frame.hash) == (start.seq, start.hash) => frame,
-            Some(_) => return Err(apart(Exit::Defect, "they part before", start)),
-            None => return Err(apart(Exit::Usage, "one of them ends before", start)),
+            Some(_) => return Err(apart(Exit::DEFECT, "they part before", start)),
+            None => return Err(apart(Exit::USAGE, "one of them ends before", start)),
         };
     } else if earlier.start().hash != start.hash {
-        return Err(apart(Exit::Defect, "they part before", start));
+        return Err(apart(Exit::DEFECT, "they part before", start));
     }
     for pair in frames(later, start.first()).zip(frames(earlier, start.first())) {
         let (ours, theirs) = (pair.0?, pair.1?);

@@ -30,7 +30,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut reading = Reading::new(begin_before(input.reader(), from)?, collection);
     let Some(first) = reading.read(input, from, to)? else {
-        return Err(Failure::new(Exit::Usage, "--from lies behind --to: name the earlier point with --from"));
+        return Err(Failure::new(Exit::USAGE, "--from lies behind --to: name the earlier point with --from"));
     };
     let last = reading.point(to);
     let names: BTreeSet<&Name> = first.side.keys().chain(last.side.keys()).collect();

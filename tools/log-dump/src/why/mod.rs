@@ -110,7 +110,7 @@ impl Extent {
 }
 
 fn unknown(problem: impl fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, problem)
+    Failure::new(Exit::USAGE, problem)
 }
 
 /// The rows of the answer that do apply, one below the other.

@@ -1,0 +1,150 @@
+//! Every error of the library as one type, for callers who want one.
+//!
+//! This is the highest layer: it names all public error types, and nothing in the library names it.
+
+use std::fmt;
+
+use crate::error::ErrorKind;
+
+/// Any error of the library.
+///
+/// Each operation has an error type of its own, whose variants say what was found. A program that only passes them on
+/// takes this one, which `?` makes of all of them:
+///
+/// ```
+/// use lastword::core::vocabulary::{Name, Seq};
+/// use lastword::{ErrorKind, Reconciler, log::OpenError, replay};
+///
+/// fn count_events(state: &str) -> Result<usize, lastword::Error> {
+///     let copy = lastword::log::PrivateCopy::of(std::path::Path::new(state))?; // an OpenError
+///     let mut events = 0;
+///     for event in replay::events(copy.reader().as_ref(), Seq::ZERO) {
+///         event?; // a ReplayError
+///         events += 1;
+///     }
+///     Ok(events)
+/// }
+///
+/// fn main() -> Result<(), lastword::Error> {
+///     let name = Name::new("lineitem")?; // a FieldError
+///     let error = count_events("nowhere").unwrap_err();
+///     assert_eq!(error.to_string(), "nowhere: there is no log");
+///     match error.kind() {
+///         ErrorKind::WrongPath => println!("{name} is in no log yet"),
+///         ErrorKind::Busy | ErrorKind::TimedOut => println!("try again later"),
+///         kind => std::process::exit(kind.exit_code().into()),
+///     }
+///     // What it was made of is its source.
+///     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+///     assert!(matches!(source, Some(OpenError::Absent { .. })));
+///     Ok(())
+/// }
+/// ```
+pub struct Error {
+    kind: ErrorKind,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Error {
+    /// What a caller does about it: the kind of the error that it was made of.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+/// The text of the error that it was made of.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// What `main` prints if it returns one: the kind, and the error that it was made of.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Error").field(&self.kind).field(&self.source).finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+/// Makes an [`Error`] of each of the types.
+macro_rules! from_each {
+    ($($(#[$feature:meta])? $error:ty,)*) => {
+        $(
+            $(#[$feature])?
+            impl From<$error> for Error {
+                fn from(error: $error) -> Error {
+                    Error { kind: error.kind(), source: Box::new(error) }
+                }
+            }
+        )*
+    };
+}
+
+from_each! {
+    crate::codec::CodecError,
+    crate::codec::state::StateError,
+    crate::core::Illegal,
+    crate::core::Violation,
+    crate::core::vocabulary::FieldError,
+    crate::core::vocabulary::Rejection,
+    crate::engine::CommandError,
+    crate::engine::CompactError,
+    crate::engine::EngineError,
+    crate::engine::StartError,
+    crate::engine::SubmitError,
+    crate::engine::WatchError,
+    crate::evlog::EvlogError,
+    crate::evlog::ImportError,
+    crate::log::AnchorError,
+    crate::log::FrameError,
+    crate::log::LogError,
+    crate::log::OpenError,
+    crate::objects::ObjectError,
+    crate::objects::tree::TreeError,
+    crate::reducer::ReducerError,
+    crate::replay::ReplayError,
+    crate::replay::Unusable,
+    crate::snapshot::SnapshotError,
+    crate::snapshot::TakeError,
+    crate::worker::DeliveryError,
+    crate::worker::Failure,
+    crate::worker::ObserveError,
+    #[cfg(feature = "external")] crate::external::BuildError,
+    #[cfg(feature = "external")] crate::external::BuildFailed,
+    #[cfg(feature = "external")] crate::external::FormatError,
+    #[cfg(feature = "external")] crate::external::FragmentError,
+    #[cfg(feature = "external")] crate::external::Interrupted,
+    #[cfg(feature = "external")] crate::external::ManifestError,
+    #[cfg(feature = "external")] crate::external::StoreError,
+    #[cfg(feature = "external")] crate::external::VerifyError,
+    #[cfg(feature = "testing")] crate::testing::Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Violation;
+    use crate::core::vocabulary::{CollectionId, Seq};
+
+    /// What cannot be made outside the crate; `tests/errors.rs` has all the others.
+    #[test]
+    fn errors_that_only_the_library_makes_have_their_kinds() {
+        let violation = Violation { invariant: "SameFold", collection: CollectionId(Seq(1)), found: "nothing" };
+        let text = violation.to_string();
+        let error = Error::from(violation);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Diverged, text));
+        #[cfg(feature = "external")]
+        {
+            use crate::external::{BuildError, BuildFailed};
+            let failed = BuildFailed { error: BuildError::Panicked("none".to_owned()), built: Vec::new() };
+            assert_eq!(Error::from(failed).kind(), ErrorKind::Bug);
+        }
+    }
+}
