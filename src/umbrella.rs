@@ -110,7 +110,7 @@ from_each! {
     crate::objects::tree::TreeError,
     crate::reducer::ReducerError,
     crate::replay::ReplayError,
-    crate::replay::Unusable,
+    crate::snapshot::Unusable,
     crate::snapshot::SnapshotError,
     crate::snapshot::TakeError,
     crate::worker::DeliveryError,

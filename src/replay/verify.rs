@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{ReplayError, begin, decoded};
 use crate::core::State;
 use crate::core::vocabulary::{ObjectHash, Seq};
-use crate::error::ErrorKind;
 use crate::log::{FrameHash, LogReader, Position, Start};
 use crate::objects::Objects;
 use crate::objects::tree;
