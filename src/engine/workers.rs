@@ -72,7 +72,10 @@ impl Workers {
     /// Hands an attempt, which is durable by now, to the worker that was taken for it. If there is none any more, the
     /// worker is idle again.
     pub(super) fn dispatch(&mut self, member: Member, assignment: Option<Assignment>, now: Timestamp) {
-        let Some(assignment) = assignment else { return drop(self.crew.returned(member)) };
+        let Some(assignment) = assignment else {
+            self.crew.returned(member);
+            return;
+        };
         let (attempt, signals) = (assignment.attempt(), Arc::<Signals>::default());
         let running = Running { member, attempt, signals: Arc::clone(&signals), started: now };
         self.running.insert(attempt.token, running);

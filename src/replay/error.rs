@@ -61,7 +61,7 @@ impl ReplayError {
         match self {
             ReplayError::Log(error) => error.kind(),
             ReplayError::Codec { error, .. } => error.kind(),
-            ReplayError::Base { error, .. } => error.kind(),
+            ReplayError::Checkpoint { error, .. } => error.kind(),
             ReplayError::Illegal(error) => error.kind(),
             ReplayError::Violation { violation, .. } => violation.kind(),
             ReplayError::Snapshot { .. } => ErrorKind::Diverged,

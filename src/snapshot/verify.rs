@@ -51,6 +51,15 @@ impl std::fmt::Display for Unusable {
     }
 }
 
+impl std::error::Error for Unusable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Unusable::File(error) => Some(error),
+            Unusable::OfAnotherLog => None,
+        }
+    }
+}
+
 /// Verifies a log like [`verify`](crate::replay::verify), and holds every snapshot against the state that the events up
 /// to it lead to.
 ///

@@ -25,7 +25,7 @@ fn a_commit_is_published_with_its_token() {
     assert_eq!((live.token, live.output.as_deref()), (applied.token, applied.result.output.as_deref()));
     assert_eq!(lab.owes("a").published, Some(applied.seq));
     let stats = lab.stats();
-    assert_eq!((stats.counted.published, stats.undelivered, stats.deliveries), (1, 0, 0));
+    assert_eq!((stats.counters.published, stats.undelivered, stats.deliveries), (1, 0, 0));
     lab.verify();
 }
 
@@ -159,7 +159,7 @@ fn case_45_a_publish_that_fails_is_retried_with_backoff_and_visible() {
     }
     lab.until_met("a");
     assert_eq!(lab.owes("a").failure, None);
-    let counted = lab.stats().counted;
+    let counted = lab.stats().counters;
     assert_eq!((counted.published, counted.publish_failed), (1, 3));
     lab.is_as_published(&press, "a");
     lab.verify();

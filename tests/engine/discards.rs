@@ -46,7 +46,7 @@ fn case_46_what_a_commit_replaced_is_discarded_once_it_is_published_and_not_what
     let second = applied_outputs(&lab, "a");
     assert_eq!(first.intersection(&second).count(), 1, "one output is part of both");
     only_live(&lab, &press, &["a"]);
-    assert_eq!(lab.stats().counted.discarded, 1);
+    assert_eq!(lab.stats().counters.discarded, 1);
     lab.verify();
 }
 

@@ -26,7 +26,7 @@ fn case_33_ten_panics_in_a_row_park_and_nothing_else_is_affected() {
     lab.clock.advance(Duration::from_secs(3600));
     assert_eq!(lab.view("bad").failures, 10);
     let stats = lab.handle.stats().unwrap();
-    assert_eq!((stats.counted.failed, stats.counted.committed, stats.idle_workers, stats.parked), (10, 10, 1, 1));
+    assert_eq!((stats.counters.failed, stats.counters.committed, stats.idle_workers, stats.parked), (10, 10, 1, 1));
     lab.verify();
 }
 

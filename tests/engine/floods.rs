@@ -74,7 +74,7 @@ fn case_48_a_full_queue_answers_full_and_takes_more_later() {
     });
     // Even waiting for a word keeps to its time while the queue is full.
     let waited = lab.handle.wait_applied(name("held"), Generation(1), std::time::Duration::from_millis(1));
-    assert_eq!(waited, Ok(lastword::engine::Waited::TimedOut));
+    assert_eq!(waited, Ok(lastword::engine::WaitOutcome::TimedOut));
     lab.puppet.open("reducer");
     held.join().unwrap();
     for ticket in tickets {

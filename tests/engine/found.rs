@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lastword::core::Lag;
 use lastword::core::vocabulary::*;
-use lastword::engine::{Builder, Reconciler, Waited};
+use lastword::engine::{Builder, Reconciler, WaitOutcome};
 use lastword::log::MemoryLog;
 use lastword::objects::{MemoryObjects, Objects, tree};
 use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
@@ -70,7 +70,7 @@ fn case_36_sources_that_do_not_answer_stop_nobody_elses_looks() {
     }
     handle.declare(versioned("z", "k", "fine")).unwrap();
     let waited = handle.wait_applied(name("z"), Generation(1), Duration::from_secs(20)).unwrap();
-    assert!(matches!(waited, Waited::Applied { .. }), "{waited:?}");
+    assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
     let view = |text| handle.status(name(text)).unwrap().unwrap().view;
     until("a cause", || view("x").unobservable.is_some() && view("y").unobservable.is_some());
     hanging.0.store(true, SeqCst);
@@ -134,9 +134,9 @@ fn case_41_an_older_sight_does_not_beat_a_newer_look_that_found_nothing_changed(
     let view = || handle.status(name("x")).unwrap().unwrap().view;
     let (before, looks) = (view().latest, slow.looks.load(SeqCst));
     handle.refresh(name("x")).unwrap();
-    until("a look", || slow.looks.load(SeqCst) > looks && handle.stats().unwrap().looks == 0);
+    until("a look", || slow.looks.load(SeqCst) > looks && handle.stats().unwrap().observations == 0);
     slow.running.store(false, SeqCst);
-    until("its failure", || handle.stats().unwrap().counted.failed == 1);
+    until("its failure", || handle.stats().unwrap().counters.failed == 1);
     assert_eq!(view().latest, before);
     drop(reconciler);
 }

@@ -23,7 +23,7 @@ fn lab_with_watch() -> Lab {
 /// Waits until so many looks have begun and come back.
 #[track_caller]
 fn until_looks(lab: &Lab, count: u64) {
-    until(&format!("{count} looks"), || lab.puppet.looks() >= count && lab.stats().looks == 0);
+    until(&format!("{count} looks"), || lab.puppet.looks() >= count && lab.stats().observations == 0);
     assert_eq!(lab.puppet.looks(), count);
 }
 
@@ -54,7 +54,7 @@ fn a_flood_of_hints_makes_few_looks_and_no_events() {
         lab.advance(Duration::from_millis(10));
     }
     lab.advance(QUIET);
-    until("three looks", || lab.stats().looks == 0 && lab.puppet.looks() >= 4);
+    until("three looks", || lab.stats().observations == 0 && lab.puppet.looks() >= 4);
     assert_eq!(lab.puppet.looks(), 4, "30,000 hints");
     let after = lab.stats();
     assert_eq!(after.durable, before.durable, "hints and unchanged looks are no events");

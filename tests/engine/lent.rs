@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lastword::core::Condition;
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, Decision, Handle, Heartbeat, Job, Reconciler, Standing, Waited};
+use lastword::engine::{CommandError, CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, AttemptState, WaitOutcome};
 use lastword::log::{Keep, Log};
 use lastword::objects::MemoryObjects;
 use lastword::worker::{Failure, Observation};
@@ -25,7 +25,7 @@ fn worker(text: &str) -> WorkerName {
     WorkerName::new(text).unwrap()
 }
 
-fn next(handle: &Handle, by: &str) -> Job {
+fn next(handle: &Handle, by: &str) -> LeasedAssignment {
     handle.next_assignment(&[kind("lent")], &worker(by), LEASE, LONG).unwrap().expect("nothing to do")
 }
 
@@ -33,7 +33,7 @@ fn built(output: &str) -> Built {
     Built { output: Some(output.into()), ..Built::default() }
 }
 
-fn complete(handle: &Handle, job: &Job, output: &str) -> Decision {
+fn complete(handle: &Handle, job: &LeasedAssignment, output: &str) -> CompletionOutcome {
     handle.complete(job.attempt(), job.fingerprint(), built(output)).wait().unwrap()
 }
 
@@ -59,13 +59,13 @@ fn a_job_says_everything_and_its_result_commits() {
     assert_eq!(by.as_str(), "host:1");
     job.progress(2, 5);
     assert_eq!(lab.status("a").progress.map(|progress| (progress.done, progress.total)), Some((2, 5)));
-    assert_eq!((lab.stats().lent, lab.stats().seekers, lab.stats().attempts), (1, 0, 0));
+    assert_eq!((lab.stats().leased, lab.stats().assignment_waiters, lab.stats().attempts), (1, 0, 0));
 
     let verdict = complete(&lab.handle, &job, "done");
     let applied = lab.view("a").applied.unwrap();
-    assert_eq!(verdict, Decision::Committed { seq: applied.seq });
+    assert_eq!(verdict, CompletionOutcome::Committed { seq: applied.seq });
     assert_eq!((applied.token, output(&lab, "a").as_deref()), (job.token(), Some("done")));
-    assert_eq!(lab.stats().lent, 0);
+    assert_eq!(lab.stats().leased, 0);
     lab.handle.observe(name("a"), observed("8")).unwrap();
     lab.clock.advance(Duration::from_secs(1));
     assert_eq!(next(&lab.handle, "host:1").applied(), Some(&applied));
@@ -83,9 +83,9 @@ fn case_14_repeating_a_completion_is_answered_as_the_first_one_was() {
         assert!(matches!(lost, Err(CommandError::Unknown(_))), "{lost:?}");
         // Whatever became of it: asking again under the next process commits it, or says that it is committed.
         lab = lab.restart();
-        let Decision::Committed { seq } = complete(&lab.handle, &job, "done") else { panic!("rejected") };
-        assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(Standing::Committed { seq }));
-        assert_eq!(complete(&lab.handle, &job, "done"), Decision::Committed { seq });
+        let CompletionOutcome::Committed { seq } = complete(&lab.handle, &job, "done") else { panic!("rejected") };
+        assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(AttemptState::Committed { seq }));
+        assert_eq!(complete(&lab.handle, &job, "done"), CompletionOutcome::Committed { seq });
         assert_eq!(lab.count("task_completed"), 1);
         lab.verify();
     }
@@ -101,9 +101,9 @@ fn case_04_an_earlier_attempt_of_the_same_task_commits_nothing() {
     lab.advance(Duration::from_secs(31));
     let second = next(&lab.handle, "w2");
     assert!(second.token() > first.token());
-    assert_eq!(complete(&lab.handle, &first, "late"), Decision::Rejected { reason: RejectReason::NotLive });
-    assert_eq!(lab.handle.query(first.attempt()).wait(), Ok(Standing::Gone));
-    assert!(matches!(complete(&lab.handle, &second, "good"), Decision::Committed { .. }));
+    assert_eq!(complete(&lab.handle, &first, "late"), CompletionOutcome::Rejected { reason: RejectReason::NotLive });
+    assert_eq!(lab.handle.query(first.attempt()).wait(), Ok(AttemptState::Gone));
+    assert!(matches!(complete(&lab.handle, &second, "good"), CompletionOutcome::Committed { .. }));
     assert_eq!(output(&lab, "a").unwrap(), "good");
     lab.verify();
 }
@@ -117,7 +117,7 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
     for _ in 0..10 {
         lab.advance(LEASE - Duration::from_secs(1));
         let until = lab.stats().at.after(LEASE);
-        assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(Heartbeat::Go { until }));
+        assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(HeartbeatReply::Go { until }));
     }
     let before = lab.events().len();
     lab.advance(LEASE - Duration::from_micros(1));
@@ -131,10 +131,10 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
 
     let heir = next(&lab.handle, "w2");
     assert!(heir.token() > zombie.token());
-    assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(Heartbeat::Gone));
-    assert_eq!(complete(&lab.handle, &zombie, "late"), Decision::Rejected { reason: RejectReason::NotLive });
-    assert_eq!(lab.handle.heartbeat(heir.attempt()).wait().map(|beat| matches!(beat, Heartbeat::Go { .. })), Ok(true));
-    assert!(matches!(complete(&lab.handle, &heir, "good"), Decision::Committed { .. }));
+    assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(HeartbeatReply::Gone));
+    assert_eq!(complete(&lab.handle, &zombie, "late"), CompletionOutcome::Rejected { reason: RejectReason::NotLive });
+    assert_eq!(lab.handle.heartbeat(heir.attempt()).wait().map(|beat| matches!(beat, HeartbeatReply::Go { .. })), Ok(true));
+    assert!(matches!(complete(&lab.handle, &heir, "good"), CompletionOutcome::Committed { .. }));
     let ends: Vec<_> = lab
         .events()
         .into_iter()
@@ -144,7 +144,7 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
         })
         .collect();
     assert_eq!(ends, [(1, EndReason::Lost), (2, EndReason::Acknowledged)]);
-    assert!(lab.stats().counted.wasted_work > LEASE * 9);
+    assert!(lab.stats().counters.wasted_work > LEASE * 9);
     lab.verify();
 }
 
@@ -157,14 +157,14 @@ fn case_30_a_lent_attempt_survives_the_end_of_the_engine_and_completes_afterward
         let (job, silent) = (next(&lab.handle, "w"), next(&lab.handle, "w"));
         lab.advance(LEASE / 2);
         let lab = if crash { lab.crash() } else { lab.restart() };
-        assert_eq!((lab.view("a").condition.name(), lab.view("a").attempts, lab.stats().lent), ("running", 1, 2));
+        assert_eq!((lab.view("a").condition.name(), lab.view("a").attempts, lab.stats().leased), ("running", 1, 2));
         // A lease begins anew with the engine: nobody could have reported while there was none.
         lab.advance(LEASE - Duration::from_millis(10));
         let beat = lab.handle.heartbeat(job.attempt()).wait().unwrap();
-        assert_eq!(beat, Heartbeat::Go { until: lab.stats().at.after(LEASE) });
+        assert_eq!(beat, HeartbeatReply::Go { until: lab.stats().at.after(LEASE) });
         lab.advance(Duration::from_millis(10));
-        assert_eq!(lab.handle.heartbeat(silent.attempt()).wait(), Ok(Heartbeat::Gone));
-        assert!(matches!(complete(&lab.handle, &job, "done"), Decision::Committed { .. }));
+        assert_eq!(lab.handle.heartbeat(silent.attempt()).wait(), Ok(HeartbeatReply::Gone));
+        assert!(matches!(complete(&lab.handle, &job, "done"), CompletionOutcome::Committed { .. }));
         assert_eq!(lab.count("task_started"), 2, "nothing was started twice");
         lab.verify();
     }
@@ -179,18 +179,18 @@ fn case_01_a_change_during_a_lent_attempt_reaches_its_worker_by_heartbeat_and_in
     poll_pending(&mut stopped, &Unpark::this());
     lab.harness.declare(lent("a", r#"{"n":2}"#));
     let grace_until = Some(lab.stats().at.after(Duration::from_secs(5)));
-    assert_eq!(lab.handle.heartbeat(old.attempt()).wait(), Ok(Heartbeat::Stop { grace_until }));
-    assert_eq!(lab.handle.query(old.attempt()).wait(), Ok(Standing::Stopping { grace_until }));
+    assert_eq!(lab.handle.heartbeat(old.attempt()).wait(), Ok(HeartbeatReply::Stop { grace_until }));
+    assert_eq!(lab.handle.query(old.attempt()).wait(), Ok(AttemptState::Stopping { grace_until }));
     block_on(stopped);
     assert_eq!(lab.view("a").condition.name(), "draining");
     // It lets go, and the next one starts without waiting for the grace.
-    lab.handle.drop_attempt(old.attempt()).wait().unwrap();
+    lab.handle.release(old.attempt()).wait().unwrap();
     let new = next(&lab.handle, "w1");
     assert_eq!(new.generation(), Generation(2));
-    assert_eq!(complete(&lab.handle, &old, "old"), Decision::Rejected { reason: RejectReason::Stale });
-    assert!(matches!(complete(&lab.handle, &new, "new"), Decision::Committed { .. }));
+    assert_eq!(complete(&lab.handle, &old, "old"), CompletionOutcome::Rejected { reason: RejectReason::Stale });
+    assert!(matches!(complete(&lab.handle, &new, "new"), CompletionOutcome::Committed { .. }));
     assert_eq!(output(&lab, "a").unwrap(), "new");
-    assert_eq!(lab.stats().counted.superseded, 1);
+    assert_eq!(lab.stats().counters.superseded, 1);
     lab.verify();
 }
 
@@ -206,10 +206,10 @@ fn case_05_a_deaf_worker_outside_is_abandoned_after_its_grace() {
     );
     lab.advance(Duration::from_secs(5));
     let new = next(&lab.handle, "w2");
-    assert_eq!(lab.handle.heartbeat(deaf.attempt()).wait(), Ok(Heartbeat::Gone));
-    assert_eq!(complete(&lab.handle, &deaf, "deaf"), Decision::Rejected { reason: RejectReason::Stale });
-    assert!(matches!(complete(&lab.handle, &new, "new"), Decision::Committed { .. }));
-    assert_eq!(lab.stats().lent, 0);
+    assert_eq!(lab.handle.heartbeat(deaf.attempt()).wait(), Ok(HeartbeatReply::Gone));
+    assert_eq!(complete(&lab.handle, &deaf, "deaf"), CompletionOutcome::Rejected { reason: RejectReason::Stale });
+    assert!(matches!(complete(&lab.handle, &new, "new"), CompletionOutcome::Committed { .. }));
+    assert_eq!(lab.stats().leased, 0);
     lab.verify();
 }
 
@@ -219,10 +219,10 @@ fn case_34_a_lent_attempt_of_a_dropped_collection_is_told_to_stop() {
     lab.harness.declare(lent("a", "{}"));
     let job = next(&lab.handle, "w");
     lab.handle.drop_collection(name("a")).unwrap();
-    assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(Heartbeat::Stop { .. })));
-    assert_eq!(complete(&lab.handle, &job, "late"), Decision::Rejected { reason: RejectReason::UnknownCollection });
-    assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(Standing::Gone));
-    assert_eq!((lab.state().all_draining().count(), lab.stats().lent), (0, 0));
+    assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(HeartbeatReply::Stop { .. })));
+    assert_eq!(complete(&lab.handle, &job, "late"), CompletionOutcome::Rejected { reason: RejectReason::UnknownCollection });
+    assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(AttemptState::Gone));
+    assert_eq!((lab.state().all_draining().count(), lab.stats().leased), (0, 0));
     lab.verify();
 }
 
@@ -233,17 +233,17 @@ fn a_timeout_ends_a_lent_attempt_however_often_it_reports() {
     let job = next(&lab.handle, "w");
     while lab.advance_and_beat(&job) {}
     assert_eq!(lab.view("a").last_failure.unwrap().reason, FailReason::TimedOut);
-    assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(Heartbeat::Stop { .. })));
+    assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(HeartbeatReply::Stop { .. })));
     lab.handle.fail(job.attempt(), Failure::Stopped).wait().unwrap();
-    assert_eq!((lab.stats().lent, lab.view("a").failures), (0, 1));
+    assert_eq!((lab.stats().leased, lab.view("a").failures), (0, 1));
     lab.verify();
 }
 
 impl Lab {
     /// Whether the job may go on after a while.
-    fn advance_and_beat(&self, job: &Job) -> bool {
+    fn advance_and_beat(&self, job: &LeasedAssignment) -> bool {
         self.advance(LEASE - Duration::from_secs(1));
-        matches!(self.handle.heartbeat(job.attempt()).wait().unwrap(), Heartbeat::Go { .. })
+        matches!(self.handle.heartbeat(job.attempt()).wait().unwrap(), HeartbeatReply::Go { .. })
     }
 }
 
@@ -266,7 +266,7 @@ fn failures_of_every_kind_are_heard() {
     lab.assert_condition("a", "parked");
     // It is over: nothing that is said again changes that.
     let again = lab.handle.fail(job.attempt(), Failure::Transient("?".into())).wait().unwrap();
-    assert_eq!((again.seq, lab.handle.heartbeat(job.attempt()).wait()), (None, Ok(Heartbeat::Gone)));
+    assert_eq!((again.seq, lab.handle.heartbeat(job.attempt()).wait()), (None, Ok(HeartbeatReply::Gone)));
     let long = lab.handle.complete(job.attempt(), job.fingerprint(), built(&"x".repeat(Built::MOST_OUTPUT + 1))).wait();
     assert!(matches!(long, Err(CommandError::Refused(Rejection::Field(ref error))) if error.field == "result.output"));
     lab.verify();
@@ -279,7 +279,7 @@ fn a_report_is_recorded_as_given_by_its_actor() {
     let job = next(&lab.handle, "w");
     let by = By::new(Some("bridge"), Some("child 7")).unwrap();
     let handle = lab.handle.by(by.clone());
-    assert!(matches!(complete(&handle, &job, "x"), Decision::Committed { .. }));
+    assert!(matches!(complete(&handle, &job, "x"), CompletionOutcome::Committed { .. }));
     let completed = lab.events().into_iter().find(|recorded| recorded.event.type_name() == "task_completed").unwrap();
     assert_eq!(completed.by.as_deref(), Some(&by));
 }
@@ -295,14 +295,14 @@ fn two_workers_share_the_work_and_nothing_is_done_twice() {
                 let mut done = 0;
                 while let Some(job) = handle.next_assignment(&[kind("lent")], &worker(by), LEASE, LONG).unwrap_or(None)
                 {
-                    assert!(matches!(complete(&handle, &job, by), Decision::Committed { .. }));
+                    assert!(matches!(complete(&handle, &job, by), CompletionOutcome::Committed { .. }));
                     done += 1;
                 }
                 done
             })
         })
         .into();
-    until("two that wait", || lab.stats().seekers == 2);
+    until("two that wait", || lab.stats().assignment_waiters == 2);
     for n in 0..MANY {
         lab.harness.declare(lent(&format!("c{n}"), "{}"));
     }
@@ -320,7 +320,7 @@ fn many_assignments_are_awaited_on_one_thread() {
     let lab = Lab::start();
     let waiting: Vec<_> =
         (0..50).map(|n| lab.handle.assignment(&[kind("lent")], &worker(&format!("w{n}")), LEASE)).collect();
-    until("all waiting", || lab.stats().seekers == 50);
+    until("all waiting", || lab.stats().assignment_waiters == 50);
     let declare = |n| Command::Declare(Box::new(lent(&format!("c{n}"), "{}")));
     lab.handle.batch((0..50).map(declare).collect()).unwrap();
     let jobs = all(waiting);
@@ -328,7 +328,7 @@ fn many_assignments_are_awaited_on_one_thread() {
         let job = job.as_ref().unwrap();
         lab.handle.complete(job.attempt(), job.fingerprint(), built("x"))
     }));
-    assert!(verdicts.iter().all(|verdict| matches!(verdict, Ok(Decision::Committed { .. }))));
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Ok(CompletionOutcome::Committed { .. }))));
     lab.verify();
 }
 
@@ -339,9 +339,9 @@ fn who_has_left_is_handed_nothing() {
     assert!(none.is_none());
     let mut left = lab.handle.assignment(&[kind("lent")], &worker("left"), LEASE);
     poll_pending(&mut left, &Unpark::this());
-    until("one that waits", || lab.stats().seekers == 1);
+    until("one that waits", || lab.stats().assignment_waiters == 1);
     drop(left);
-    assert_eq!(lab.stats().seekers, 0);
+    assert_eq!(lab.stats().assignment_waiters, 0);
     lab.harness.declare(lent("a", "{}"));
     assert_eq!(lab.view("a").condition, Condition::WaitingForWorker);
     assert_eq!(lab.count("task_started"), 0);
@@ -352,8 +352,8 @@ fn who_has_left_is_handed_nothing() {
     drop(late);
     let job = next(&lab.handle, "w");
     assert_eq!((job.attempt().attempt, lab.view("a").failures), (2, 0));
-    assert!(matches!(complete(&lab.handle, &job, "x"), Decision::Committed { .. }));
-    assert_eq!(lab.stats().lent, 0);
+    assert!(matches!(complete(&lab.handle, &job, "x"), CompletionOutcome::Committed { .. }));
+    assert_eq!(lab.stats().leased, 0);
     lab.verify();
 }
 
@@ -364,7 +364,7 @@ fn who_leaves_before_the_attempt_is_durable_has_it_handed_back() {
     let reconciler = Reconciler::on(Box::new(log), Arc::new(MemoryObjects::new())).start().unwrap();
     let handle = reconciler.handle();
     let left = handle.assignment(&[kind("lent")], &worker("left"), LEASE);
-    until("one that waits", || handle.stats().unwrap().seekers == 1);
+    until("one that waits", || handle.stats().unwrap().assignment_waiters == 1);
     gate.shut();
     let ticket = handle.submit(Command::Declare(Box::new(lent("a", "{}")))).unwrap();
     until("the frame being appended", || reader.frames(Seq::ZERO).count() == 2);
@@ -373,8 +373,8 @@ fn who_leaves_before_the_attempt_is_durable_has_it_handed_back() {
     ticket.wait().unwrap();
     let job = next(&handle, "w");
     assert_eq!(job.attempt().attempt, 2);
-    assert!(matches!(complete(&handle, &job, "x"), Decision::Committed { .. }));
-    assert_eq!(handle.stats().unwrap().lent, 0);
+    assert!(matches!(complete(&handle, &job, "x"), CompletionOutcome::Committed { .. }));
+    assert_eq!(handle.stats().unwrap().leased, 0);
 }
 
 #[test]
@@ -407,8 +407,8 @@ fn what_cannot_be_lent_is_refused() {
     refused(lab.handle.heartbeat(own).wait().map(drop));
     refused(lab.handle.complete(own, lab.view("own").wanted.unwrap(), built("x")).wait().map(drop));
     refused(lab.handle.fail(own, Failure::Permanent("x".into())).wait().map(drop));
-    refused(lab.handle.drop_attempt(own).wait().map(drop));
-    assert_eq!(lab.handle.query(own).wait(), Ok(Standing::Running { until: None }));
+    refused(lab.handle.release(own).wait().map(drop));
+    assert_eq!(lab.handle.query(own).wait(), Ok(AttemptState::Running { until: None }));
     lab.puppet.open("g");
     lab.applied("own", 1);
     lab.verify();
@@ -419,13 +419,13 @@ fn case_47_waiting_for_a_lent_word_ends_when_it_is_committed_or_its_worker_was_l
     let lab = Lab::start();
     lab.harness.declare(lent("a", "{}"));
     let wait = |generation| lab.handle.wait_applied(name("a"), Generation(generation), Duration::ZERO).unwrap();
-    assert_eq!(wait(1), Waited::TimedOut);
+    assert_eq!(wait(1), WaitOutcome::TimedOut);
     while lab.view("a").condition.name() != "parked" {
         let _ = next(&lab.handle, "w");
         lab.advance(LEASE);
         lab.advance(Duration::from_secs(31));
     }
     let parked = lab.handle.wait_applied(name("a"), Generation(1), LONG).unwrap();
-    assert!(matches!(parked, Waited::Parked { .. }), "{parked:?}");
+    assert!(matches!(parked, WaitOutcome::Parked { .. }), "{parked:?}");
     lab.verify();
 }

@@ -19,7 +19,7 @@ fn lab_with_source() -> Lab {
 /// Waits until so many looks have begun and come back.
 #[track_caller]
 fn until_looks(lab: &Lab, count: u64) {
-    until(&format!("{count} looks"), || lab.puppet.looks() >= count && lab.handle.stats().unwrap().looks == 0);
+    until(&format!("{count} looks"), || lab.puppet.looks() >= count && lab.handle.stats().unwrap().observations == 0);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn case_50_a_thousand_unchanged_looks_add_nothing() {
         until_looks(&lab, look);
     }
     let after = lab.handle.stats().unwrap();
-    assert_eq!((after.durable, after.counted.frames), (before.durable, before.counted.frames));
+    assert_eq!((after.durable, after.counters.frames), (before.durable, before.counters.frames));
     assert_eq!(lab.view("a").lag, Lag::Zero);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, EngineError, Handle, SubmitError, WatchError, Watched};
+use lastword::engine::{CommandError, EngineError, Handle, SubmitError, WatchError, WatchItem};
 use lastword::log::Keep;
 use lastword::objects::MemoryObjects;
 use lastword::replay::{self, ReplayError};
@@ -181,8 +181,8 @@ fn a_watch_shows_nothing_of_a_frame_whose_barrier_failed_and_all_of_it_after_reo
     assert!(matches!(watch.next_within(LONG), Err(WatchError::Closed)));
     let lab = lab.restart();
     let mut watch = lab.handle.watch(Seq(2));
-    assert!(matches!(watch.next_within(LONG), Ok(Watched::Lagged { .. })));
-    let Ok(Watched::Event(event)) = watch.next_within(LONG) else { panic!("no event") };
+    assert!(matches!(watch.next_within(LONG), Ok(WatchItem::Lagged { .. })));
+    let Ok(WatchItem::Event(event)) = watch.next_within(LONG) else { panic!("no event") };
     assert_eq!((event.seq, event.event.type_name()), (Seq(2), "collection_declared"));
 }
 

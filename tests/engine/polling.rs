@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lastword::core::Parking;
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, SubmitError, Ticket, Waited, WatchError, Watched};
+use lastword::engine::{CommandError, Response, SubmitError, WaitOutcome, WatchError, WatchItem};
 use lastword::log::Keep;
 use lastword::worker::{Context, Failure, Stopped, Worker};
 
@@ -21,11 +21,11 @@ fn declare(of: &str, json: &str) -> Command {
 }
 
 /// Queues a command without ever blocking.
-async fn submit(lab: &Lab, command: Command) -> Ticket {
+async fn submit(lab: &Lab, command: Command) -> Response<Receipt> {
     loop {
         match lab.handle.try_submit(command.clone()) {
             Ok(ticket) => return ticket,
-            Err(SubmitError::Full) => lab.handle.room().await,
+            Err(SubmitError::Full) => lab.handle.queue_capacity().await,
             Err(error) => panic!("{error}"),
         }
     }
@@ -41,7 +41,7 @@ fn many_tickets_and_waits_on_one_thread_through_a_short_queue() {
     assert!(receipts.iter().all(|receipt| receipt.as_ref().is_ok_and(|r| r.generation == Generation(1))));
     let applied = all(names.iter().map(|of| lab.handle.applied(name(of), Generation(1))));
     assert_eq!(applied.len(), MANY);
-    assert!(applied.iter().all(|waited| matches!(waited, Ok(Waited::Applied { .. }))));
+    assert!(applied.iter().all(|waited| matches!(waited, Ok(WaitOutcome::Applied { .. }))));
     lab.verify();
 }
 
@@ -52,12 +52,12 @@ fn case_48_who_awaits_room_in_a_full_queue_is_woken_when_there_is_some() {
     lab.puppet.until_checks(1);
     let queued = lab.handle.submit(declare("a", "{}")).unwrap();
     assert!(matches!(lab.handle.try_submit(declare("b", "{}")), Err(SubmitError::Full)));
-    let (room, wait) = (lab.handle.room(), lab.handle.applied(name("a"), Generation(1)));
+    let (room, wait) = (lab.handle.queue_capacity(), lab.handle.applied(name("a"), Generation(1)));
     let room = std::thread::spawn(move || block_on(room));
     let wait = std::thread::spawn(move || block_on(wait));
     lab.puppet.open("reducer");
     until("room and an answer", || room.is_finished() && wait.is_finished());
-    assert!(matches!(wait.join().unwrap(), Ok(Waited::Applied { .. })));
+    assert!(matches!(wait.join().unwrap(), Ok(WaitOutcome::Applied { .. })));
     all([held, queued]).into_iter().for_each(|answer| assert!(answer.is_ok()));
 }
 
@@ -72,14 +72,14 @@ fn case_49_a_polled_ticket_ends_as_done_refused_not_accepted_or_unknown() {
     let held = lab.handle.submit(declare("held", r#"{"check":"reducer"}"#)).unwrap();
     lab.puppet.until_checks(1);
     lab.disk.fail_next_barrier(Keep::None);
-    let queued: Vec<Ticket> = (0..4).map(|_| lab.handle.submit(declare("b", "{}")).unwrap()).collect();
+    let queued: Vec<Response<Receipt>> = (0..4).map(|_| lab.handle.submit(declare("b", "{}")).unwrap()).collect();
     lab.puppet.open("reducer");
     for answer in all([held].into_iter().chain(queued)) {
         assert!(matches!(answer, Err(CommandError::Unknown(_) | CommandError::NotAccepted(_))), "{answer:?}");
     }
     assert!(block_on(lab.handle.applied(name("a"), Generation(9))).is_err());
     let _ = lab.shutdown(LONG);
-    block_on(lab.handle.room());
+    block_on(lab.handle.queue_capacity());
     assert!(matches!(lab.handle.try_submit(declare("c", "{}")), Err(SubmitError::Command(_))));
 }
 
@@ -109,12 +109,12 @@ fn case_47_waits_that_are_polled_end_in_every_way() {
     lab.handle.cancel(name("cancelled"), None).unwrap();
     lab.handle.drop_collection(name("dropped")).unwrap();
     let expected = [
-        Ok(Waited::Superseded { generation: Generation(2) }),
-        Ok(Waited::Parked { cause: Parking::Cancelled }),
-        Ok(Waited::Dropped),
+        Ok(WaitOutcome::Superseded { generation: Generation(2) }),
+        Ok(WaitOutcome::Parked { cause: Parking::Cancelled }),
+        Ok(WaitOutcome::Dropped),
     ];
     assert_eq!(all(waits), expected);
-    assert_eq!(left.wait_timeout(Duration::from_millis(1)), Ok(Waited::TimedOut));
+    assert_eq!(left.wait_timeout(Duration::from_millis(1)), Ok(WaitOutcome::TimedOut));
     lab.shutdown(LONG).unwrap();
     assert!(matches!(block_on(left), Err(CommandError::NotAccepted(_))));
 }
@@ -144,8 +144,8 @@ fn what_is_dropped_while_it_is_pending_leaves_nothing_behind() {
     lab.puppet.until_checks(1);
     let queued = lab.handle.submit(declare("b", "{}")).unwrap();
     let mut wait = lab.handle.applied(name("a"), Generation(1));
-    let mut room = lab.handle.room();
-    assert_eq!(wait.wait_timeout(Duration::from_millis(1)), Ok(Waited::TimedOut));
+    let mut room = lab.handle.queue_capacity();
+    assert_eq!(wait.wait_timeout(Duration::from_millis(1)), Ok(WaitOutcome::TimedOut));
     poll_pending(&mut held, &wake);
     poll_pending(&mut wait, &wake);
     poll_pending(&mut room, &wake);
@@ -169,8 +169,8 @@ fn a_watch_is_followed_without_a_thread() {
         let (mut seen, mut lagged) = (Vec::new(), 0);
         loop {
             match watch.next_event().await {
-                Ok(Watched::Event(event)) => seen.push(event.seq.0),
-                Ok(Watched::Lagged { .. }) => lagged += 1,
+                Ok(WatchItem::Event(event)) => seen.push(event.seq.0),
+                Ok(WatchItem::Lagged { .. }) => lagged += 1,
                 Err(WatchError::Closed) => return (seen, lagged),
                 Err(error) => panic!("{error}"),
             }

@@ -8,7 +8,7 @@ use lastword::core::vocabulary::*;
 use lastword::engine::Builder;
 use lastword::testing::{Gate, Sources};
 use lastword::worker::{
-    Context, DeliveryError, DiscardRequest, Failure, Observer, PublishRequest, VerifyOutcome, VerifyRequest, Worker,
+    Context, DeliveryError, DiscardRequest, Failure, Observer, CommitView, VerifyOutcome, Worker,
 };
 use tempfile::TempDir;
 
@@ -190,7 +190,7 @@ impl Worker for Press {
         self.duties
     }
 
-    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
         let serve = || self.destination.publish(publication);
         self.react(Act::Publish, publication.name, publication.commit, serve)
     }
@@ -204,7 +204,7 @@ impl Worker for Press {
         true
     }
 
-    fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
+    fn verify(&self, verification: &CommitView<'_>) -> Result<VerifyOutcome, DeliveryError> {
         let serve = || self.destination.verify(verification);
         self.react(Act::Verify, verification.name, verification.commit, serve)
     }

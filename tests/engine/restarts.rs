@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lastword::core::vocabulary::*;
-use lastword::engine::{Reconciler, WatchError, Watched};
+use lastword::engine::{Reconciler, WatchError, WatchItem};
 use lastword::log::PrivateCopy;
 
 use crate::press::*;
@@ -296,8 +296,8 @@ fn a_watch_keeps_the_log_open_until_it_has_seen_the_end() {
     let mut seen = Vec::new();
     loop {
         match watch.next_within(LONG) {
-            Ok(Watched::Event(event)) => seen.push(event.seq.0),
-            Ok(Watched::Lagged { .. }) => {}
+            Ok(WatchItem::Event(event)) => seen.push(event.seq.0),
+            Ok(WatchItem::Lagged { .. }) => {}
             Err(WatchError::Closed) => break,
             Err(error) => panic!("{error}"),
         }

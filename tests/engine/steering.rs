@@ -141,12 +141,12 @@ fn counters_count() {
     lab.clock.advance(std::time::Duration::from_secs(9));
     let stats = lab.handle.stats().unwrap();
     assert_eq!((stats.collections, stats.live, stats.waiting, stats.parked, stats.paused), (3, 1, 0, 1, 1));
-    assert_eq!((stats.attempts, stats.idle_workers, stats.looks, stats.queued), (1, 2, 0, 0));
+    assert_eq!((stats.attempts, stats.idle_workers, stats.observations, stats.queued), (1, 2, 0, 0));
     assert_eq!(stats.lag, std::time::Duration::from_secs(9));
     assert_eq!(stats.durable, lab.events().last().unwrap().seq);
     let frames = lab.reader.frames(Seq::ZERO).map(|frame| frame.unwrap().into_bytes().len() as u64);
     let lengths: Vec<u64> = frames.collect();
-    let counted = stats.counted;
+    let counted = stats.counters;
     assert_eq!((counted.events, counted.frames), (stats.durable.0, lengths.len() as u64));
     assert_eq!(
         (counted.frame_bytes, Some(counted.frame_longest)),

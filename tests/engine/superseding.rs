@@ -36,7 +36,7 @@ fn case_01_a_change_during_a_run_has_the_last_word() {
     let rejected = lab.events().into_iter().find(|recorded| recorded.event.type_name() == "completion_rejected");
     let Event::CompletionRejected { token, reason, wanted, .. } = rejected.unwrap().event else { unreachable!() };
     assert_eq!((token, reason, wanted), (old, RejectReason::Stale, lab.view("a").wanted));
-    let counted = lab.handle.stats().unwrap().counted;
+    let counted = lab.handle.stats().unwrap().counters;
     assert_eq!((counted.superseded, counted.rejected_stale, counted.committed), (1, 1, 1));
     lab.verify();
 }
@@ -50,7 +50,7 @@ fn case_01_a_worker_that_listens_stops_without_a_result() {
     lab.applied("a", 2);
     assert_eq!(lab.count("completion_rejected"), 0);
     assert_eq!(lab.count("attempt_ended"), 2);
-    assert_eq!(lab.handle.stats().unwrap().counted.failed, 0);
+    assert_eq!(lab.handle.stats().unwrap().counters.failed, 0);
     lab.verify();
 }
 
@@ -147,7 +147,7 @@ fn case_13_a_completion_after_its_timeout_is_rejected() {
     lab.until_count("completion_rejected", 1);
     lab.clock.advance(Duration::from_secs(30));
     lab.applied("a", 1);
-    let counted = lab.handle.stats().unwrap().counted;
+    let counted = lab.handle.stats().unwrap().counters;
     assert_eq!((counted.rejected_not_live, counted.failed, counted.committed), (1, 1, 1));
     assert!(counted.wasted_work >= Duration::from_secs(3600));
     assert_eq!(lab.puppet.begun()[1].attempt.attempt, 2);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
-use lastword::engine::{Builder, Handle, Waited};
+use lastword::engine::{Builder, Handle, WaitOutcome};
 use lastword::log::{Keep, LogReader, MemoryDisk};
 use lastword::testing::{Harness, Sources};
 use lastword::worker::{
@@ -120,7 +120,7 @@ impl Lab {
     #[track_caller]
     pub fn applied(&self, of: &str, generation: u64) {
         let waited = self.handle.wait_applied(name(of), Generation(generation), LONG).unwrap();
-        assert!(matches!(waited, Waited::Applied { .. }), "{waited:?}");
+        assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
     }
 
     /// The types of all events, in order.
@@ -141,7 +141,7 @@ impl Lab {
     /// Waits until so many attempts sleep.
     #[track_caller]
     pub fn until_asleep(&self, count: u64) {
-        until(&format!("{count} asleep"), || self.stats().asleep == count);
+        until(&format!("{count} asleep"), || self.stats().sleeping == count);
     }
 }
 

@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The verification that ended last, once there is one of `commit`.
 #[track_caller]
 fn verified(lab: &Lab, of: &str, count: u64) -> LastVerification {
-    until(&format!("{count} verifications"), || lab.stats().counted.verifications >= count);
+    until(&format!("{count} verifications"), || lab.stats().counters.verifications >= count);
     lab.status(of).verification.expect("it was verified")
 }
 
@@ -35,7 +35,7 @@ fn a_refresh_verifies_what_is_committed() {
     lab.handle.refresh(name("a")).unwrap();
     let found = verified(&lab, "a", 1);
     assert_eq!((found.found, found.commit), (Ok(VerifyOutcome::Intact), lab.commits("a")[0]));
-    assert_eq!((lab.commits("a").len(), lab.stats().counted.drifts), (1, 0));
+    assert_eq!((lab.commits("a").len(), lab.stats().counters.drifts), (1, 0));
     lab.verify();
 }
 
@@ -57,7 +57,7 @@ fn what_has_drifted_is_built_anew() {
     let found = lab.status("a").verification.unwrap();
     assert_eq!(found.found, Ok(VerifyOutcome::Drifted(format!("{lost} is lost"))));
     assert_eq!(found.commit, lab.commits("a")[0]);
-    assert_eq!(lab.stats().counted.drifts, 1);
+    assert_eq!(lab.stats().counters.drifts, 1);
     assert_eq!(press.destination.live_outputs("a"), press.destination.outputs());
 
     // The engine says that it was it.

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use lastword::core::Parking;
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, Waited};
+use lastword::engine::{CommandError, WaitOutcome};
 
 use crate::support::*;
 
 /// Waits on a thread of its own; returns once the engine knows of it.
-fn waiter(lab: &Lab, of: &str, generation: u64) -> JoinHandle<Result<Waited, CommandError>> {
+fn waiter(lab: &Lab, of: &str, generation: u64) -> JoinHandle<Result<WaitOutcome, CommandError>> {
     let (handle, of, before) = (lab.handle.clone(), name(of), lab.handle.stats().unwrap().waiters);
     let waiter = thread::spawn(move || handle.wait_applied(of, Generation(generation), LONG));
     until("a waiter", || lab.handle.stats().unwrap().waiters == before + 1);
     waiter
 }
 
-fn now(lab: &Lab, of: &str, generation: u64) -> Waited {
+fn now(lab: &Lab, of: &str, generation: u64) -> WaitOutcome {
     lab.handle.wait_applied(name(of), Generation(generation), Duration::ZERO.max(LONG)).unwrap()
 }
 
@@ -27,15 +27,15 @@ fn case_47_a_word_is_applied_or_superseded() {
     lab.declare("a", r#"{"do":"wait","gate":"g"}"#);
     let first = waiter(&lab, "a", 1);
     lab.declare("a", r#"{"do":"wait","gate":"h"}"#);
-    assert_eq!(first.join().unwrap(), Ok(Waited::Superseded { generation: Generation(2) }));
+    assert_eq!(first.join().unwrap(), Ok(WaitOutcome::Superseded { generation: Generation(2) }));
     let second = waiter(&lab, "a", 2);
     lab.puppet.open("h");
-    let Waited::Applied { seq, generation } = second.join().unwrap().unwrap() else { panic!("not applied") };
+    let WaitOutcome::Applied { seq, generation } = second.join().unwrap().unwrap() else { panic!("not applied") };
     let completed = &lab.events()[seq.0 as usize - 1];
     assert_eq!((completed.event.type_name(), generation), ("task_completed", Generation(2)));
     // What is over is answered at once, and an older word counts as applied with a newer one.
-    assert_eq!(now(&lab, "a", 2), Waited::Applied { seq, generation });
-    assert_eq!(now(&lab, "a", 1), Waited::Applied { seq, generation });
+    assert_eq!(now(&lab, "a", 2), WaitOutcome::Applied { seq, generation });
+    assert_eq!(now(&lab, "a", 1), WaitOutcome::Applied { seq, generation });
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn case_47_a_word_is_not_applied_by_the_one_before_it() {
     lab.applied("a", 1);
     let second = waiter(&lab, "a", 2);
     lab.declare("a", r#"{"n":2}"#);
-    assert!(matches!(second.join().unwrap(), Ok(Waited::Applied { generation: Generation(2), .. })));
+    assert!(matches!(second.join().unwrap(), Ok(WaitOutcome::Applied { generation: Generation(2), .. })));
     let waited = lab.handle.wait_applied(name("a"), Generation(3), Duration::from_millis(20)).unwrap();
-    assert_eq!(waited, Waited::TimedOut);
+    assert_eq!(waited, WaitOutcome::TimedOut);
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn case_47_a_word_is_parked() {
     lab.declare("a", r#"{"do":"wait","gate":"g"}"#);
     let waiting = waiter(&lab, "a", 1);
     lab.handle.cancel(name("a"), None).unwrap();
-    let parked = Waited::Parked { cause: Parking::Cancelled };
+    let parked = WaitOutcome::Parked { cause: Parking::Cancelled };
     assert_eq!(waiting.join().unwrap(), Ok(parked));
     assert_eq!(now(&lab, "a", 1), parked);
 
     lab.declare("b", r#"{"do":"permanent"}"#);
-    assert_eq!(now(&lab, "b", 1), Waited::Parked { cause: Parking::Failed(ParkCause::Permanent) });
+    assert_eq!(now(&lab, "b", 1), WaitOutcome::Parked { cause: Parking::Failed(ParkCause::Permanent) });
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn case_47_a_word_is_held() {
     lab.handle.declare(versioned("a", "puppet", "there")).unwrap();
     let waiting = waiter(&lab, "a", 1);
     lab.handle.observe(name("a"), empty("0")).unwrap();
-    let Waited::Held { cause: HoldCause::Empty, fingerprint } = waiting.join().unwrap().unwrap() else {
+    let WaitOutcome::Held { cause: HoldCause::Empty, fingerprint } = waiting.join().unwrap().unwrap() else {
         panic!("not held")
     };
     lab.handle.confirm(name("a"), fingerprint).unwrap();
-    assert!(matches!(now(&lab, "a", 1), Waited::Applied { .. }));
+    assert!(matches!(now(&lab, "a", 1), WaitOutcome::Applied { .. }));
 }
 
 #[test]
@@ -97,11 +97,11 @@ fn case_47_a_word_is_paused_and_goes_on_while_an_attempt_runs() {
     let waiting = waiter(&lab, "a", 1);
     lab.handle.pause(name("a")).unwrap();
     lab.puppet.open("g");
-    assert!(matches!(waiting.join().unwrap(), Ok(Waited::Applied { .. })), "a running attempt may finish");
+    assert!(matches!(waiting.join().unwrap(), Ok(WaitOutcome::Applied { .. })), "a running attempt may finish");
     lab.declare("a", "{}");
-    assert_eq!(now(&lab, "a", 2), Waited::Paused);
+    assert_eq!(now(&lab, "a", 2), WaitOutcome::Paused);
     lab.handle.resume(name("a")).unwrap();
-    assert!(matches!(now(&lab, "a", 2), Waited::Applied { .. }));
+    assert!(matches!(now(&lab, "a", 2), WaitOutcome::Applied { .. }));
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn case_47_a_word_is_dropped() {
     // Dropped and declared again in one frame: the word of the one that is gone is gone with it.
     let declare = Command::Declare(Box::new(declaration("a", r#"{"n":1}"#)));
     lab.handle.batch(vec![Command::Drop { name: name("a") }, declare]).unwrap();
-    assert_eq!(waiting.join().unwrap(), Ok(Waited::Dropped));
-    assert_eq!(now(&lab, "nobody", 1), Waited::Dropped);
+    assert_eq!(waiting.join().unwrap(), Ok(WaitOutcome::Dropped));
+    assert_eq!(now(&lab, "nobody", 1), WaitOutcome::Dropped);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn who_waits_in_vain_again_and_again_leaves_nothing_behind() {
     lab.declare("a", r#"{"do":"wait","gate":"never"}"#);
     for _ in 0..500 {
         let waited = lab.handle.wait_applied(name("a"), Generation(1), Duration::from_micros(50)).unwrap();
-        assert_eq!(waited, Waited::TimedOut);
+        assert_eq!(waited, WaitOutcome::TimedOut);
     }
     let waiters = lab.handle.stats().unwrap().waiters;
     assert!(waiters < 50, "{waiters} are still waiting");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lastword::core::vocabulary::*;
-use lastword::engine::{Reconciler, Watch, WatchError, Watched};
+use lastword::engine::{Reconciler, Watch, WatchError, WatchItem};
 use lastword::log::Log;
 use lastword::objects::MemoryObjects;
 
@@ -16,8 +16,8 @@ fn read(watch: &mut Watch) -> (usize, Vec<u64>) {
     let (mut lagged, mut seen) = (0, Vec::new());
     loop {
         match watch.next_within(Duration::ZERO) {
-            Ok(Watched::Event(event)) => seen.push(event.seq.0),
-            Ok(Watched::Lagged { behind }) => {
+            Ok(WatchItem::Event(event)) => seen.push(event.seq.0),
+            Ok(WatchItem::Lagged { behind }) => {
                 assert!(behind > 0);
                 lagged += 1;
             }
@@ -57,7 +57,7 @@ fn a_watch_waits_for_what_comes() {
     let mut watch = lab.handle.watch(lab.handle.stats().unwrap().durable.next());
     let waiting = std::thread::spawn(move || watch.next_within(LONG).map_err(|error| error.to_string()));
     lab.declare("a", "{}");
-    let Ok(Watched::Event(event)) = waiting.join().unwrap() else { panic!("no event") };
+    let Ok(WatchItem::Event(event)) = waiting.join().unwrap() else { panic!("no event") };
     assert_eq!(event.event.type_name(), "collection_declared");
 }
 
@@ -122,6 +122,6 @@ fn nothing_is_shown_answered_or_run_before_it_is_durable() {
     gate.open();
     assert!(ticket.wait().is_ok());
     assert!(query.join().unwrap());
-    assert!(matches!(watch.next_within(LONG), Ok(Watched::Event(_))));
+    assert!(matches!(watch.next_within(LONG), Ok(WatchItem::Event(_))));
     puppet.until_begun(1);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 use lastword::engine::Reconciler;
-use lastword::worker::{Context, DeliveryError, Failure, PublishRequest, Worker};
+use lastword::worker::{Context, DeliveryError, Failure, CommitView, Worker};
 
 use crate::press::*;
 use crate::support::*;
@@ -67,7 +67,7 @@ impl Worker for Stubborn {
         Duties { publish: true, discard: false }
     }
 
-    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
         self.destination.publish(publication)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::{
     Built, Declaration, Event, FailReason, Generation, Kind, Name, Seq, Source, Spec, WorkerName,
 };
-use lastword::engine::{Decision, Handle, Heartbeat, Reconciler, Waited, Watched};
+use lastword::engine::{CompletionOutcome, Handle, HeartbeatReply, Reconciler, WaitOutcome, WatchItem};
 use lastword::worker::Failure;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The second child waits for work, and has some once the lease of the first has run out.
     let (second, _working) = bridge(&handle, 2)?;
     let waited = handle.wait_applied(name.clone(), Generation(1), LONG)?;
-    assert!(matches!(waited, Waited::Applied { .. }), "{waited:?}");
+    assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
     let view = handle.status(name)?.ok_or("it was declared")?.view;
     let applied = view.applied.ok_or("it is applied")?;
     assert_eq!(applied.result.output.as_deref(), Some("HELLO, WORLD"));
@@ -110,7 +110,7 @@ fn serve(
             if let Some(output) = word["built"].as_str() {
                 let built = Built { output: Some(output.into()), ..Built::default() };
                 let verdict = handle.complete(job.attempt(), job.fingerprint(), built).wait()?;
-                assert!(matches!(verdict, Decision::Committed { .. }), "{verdict:?}");
+                assert!(matches!(verdict, CompletionOutcome::Committed { .. }), "{verdict:?}");
                 break;
             }
             if let Some(message) = word["failed"].as_str() {
@@ -119,10 +119,10 @@ fn serve(
             }
             // Anything else shows that it lives.
             match handle.heartbeat(job.attempt()).wait()? {
-                Heartbeat::Go { .. } => drop(at_work.send(())),
-                Heartbeat::Stop { .. } | Heartbeat::Gone => {
+                HeartbeatReply::Go { .. } => drop(at_work.send(())),
+                HeartbeatReply::Stop { .. } | HeartbeatReply::Gone => {
                     writeln!(jobs, "{}", json!({ "stop": true }))?;
-                    handle.drop_attempt(job.attempt()).wait()?;
+                    handle.release(job.attempt()).wait()?;
                     break;
                 }
             }
@@ -157,7 +157,7 @@ fn kill(mut child: Child) -> io::Result<()> {
 fn events(handle: &Handle, until: Seq) -> Vec<Event> {
     let (mut watch, mut events) = (handle.watch(Seq(1)), Vec::new());
     while let Ok(watched) = watch.next_within(LONG) {
-        if let Watched::Event(recorded) = watched {
+        if let WatchItem::Event(recorded) = watched {
             events.push(recorded.event.clone());
             if recorded.seq >= until {
                 break;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::{
     Built, Command, Declaration, Event, Generation, Kind, Name, Receipt, Source, Spec, WorkerName,
 };
-use lastword::engine::{Decision, Handle, Heartbeat, Job, Reconciler, SubmitError, Waited, Watched};
+use lastword::engine::{CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, SubmitError, WaitOutcome, WatchItem};
 
 /// How long a worker may be silent.
 const LEASE: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let slow = declare(&handle, "slow", r#"{"minutes":60}"#).await?;
     for (page, receipt) in receipts {
         let waited = handle.applied(Name::new(&format!("page{page}"))?, receipt.generation).await?;
-        assert!(matches!(waited, Waited::Applied { .. }), "{waited:?}");
+        assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
     }
     println!("20 pages are built");
 
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let quick = declare(&handle, "slow", r#"{"minutes":0}"#).await?;
     assert_eq!(quick.generation, Generation(2));
     let waited = handle.applied(Name::new("slow")?, quick.generation).await?;
-    assert!(matches!(waited, Waited::Applied { generation: Generation(2), .. }), "{waited:?}");
+    assert!(matches!(waited, WaitOutcome::Applied { generation: Generation(2), .. }), "{waited:?}");
     println!("the slow one was superseded and is built");
 
     // The shutdown waits for workers of the engine's own, so it blocks a thread.
@@ -64,15 +64,15 @@ async fn work(handle: Handle, number: u32) -> (u32, u32) {
         tokio::select! {
             result = crawl(&job) => {
                 let verdict = handle.complete(attempt, job.fingerprint(), result).await;
-                built += u32::from(matches!(verdict, Ok(Decision::Committed { .. })));
+                built += u32::from(matches!(verdict, Ok(CompletionOutcome::Committed { .. })));
             }
             () = job.stopped() => {
                 stopped += 1;
-                let _ = handle.drop_attempt(attempt).await;
+                let _ = handle.release(attempt).await;
             }
             // What a worker on another machine has instead of `stopped`.
             () = beat(&handle, &job) => {
-                let _ = handle.drop_attempt(attempt).await;
+                let _ = handle.release(attempt).await;
             }
         }
     }
@@ -80,19 +80,19 @@ async fn work(handle: Handle, number: u32) -> (u32, u32) {
 }
 
 /// The work itself.
-async fn crawl(job: &Job) -> Built {
+async fn crawl(job: &LeasedAssignment) -> Built {
     let minutes = job.spec().to_value()["minutes"].as_u64().unwrap_or(0);
     tokio::time::sleep(Duration::from_millis(5) + Duration::from_secs(60 * minutes)).await;
     Built { output: Some(format!("the text of {}", job.source().as_str()).into()), ..Built::default() }
 }
 
 /// Shows that the worker lives, until it is told to stop.
-async fn beat(handle: &Handle, job: &Job) {
+async fn beat(handle: &Handle, job: &LeasedAssignment) {
     loop {
         tokio::time::sleep(LEASE / 3).await;
         match handle.heartbeat(job.attempt()).await {
-            Ok(Heartbeat::Go { .. }) => {}
-            Ok(Heartbeat::Stop { .. } | Heartbeat::Gone) | Err(_) => return,
+            Ok(HeartbeatReply::Go { .. }) => {}
+            Ok(HeartbeatReply::Stop { .. } | HeartbeatReply::Gone) | Err(_) => return,
         }
     }
 }
@@ -107,7 +107,7 @@ async fn declare(handle: &Handle, name: &str, spec: &str) -> Result<Receipt, Box
     loop {
         match handle.try_submit(Command::Declare(Box::new(page.clone()))) {
             Ok(ticket) => return Ok(ticket.await?),
-            Err(SubmitError::Full) => handle.room().await,
+            Err(SubmitError::Full) => handle.queue_capacity().await,
             Err(error) => return Err(error.into()),
         }
     }
@@ -118,14 +118,14 @@ async fn until_started(handle: &Handle, declared: &Receipt) {
     let mut watch = handle.watch(declared.seq.unwrap_or_default());
     loop {
         match watch.next_event().await {
-            Ok(Watched::Event(recorded)) => {
+            Ok(WatchItem::Event(recorded)) => {
                 if let Event::TaskStarted { collection, .. } = recorded.event
                     && Some(collection) == declared.collection
                 {
                     return;
                 }
             }
-            Ok(Watched::Lagged { .. }) => {}
+            Ok(WatchItem::Lagged { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Coalesce, Declaration, Event, Kind, Name, Policy, RefreshReason, Seq, Source, Spec};
 use lastword::core::vocabulary::{Recorded, Token};
-use lastword::engine::{CollectionStatus, Reconciler, Watched};
+use lastword::engine::{CollectionStatus, Reconciler, WatchItem};
 use lastword::external::{BuildError, Discard, External, Manifest, Segment, SegmentBuilder, SegmentJob};
-use lastword::worker::PublishRequest;
+use lastword::worker::CommitView;
 use test_support::parquet_files::write;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ impl SegmentBuilder for Files {
         true
     }
 
-    fn publish(&self, publication: &PublishRequest<'_>, manifest: &Manifest) -> Result<(), String> {
+    fn publish(&self, publication: &CommitView<'_>, manifest: &Manifest) -> Result<(), String> {
         let mut last = self.published.lock().unwrap();
         if last.is_some_and(|last| last > publication.token) {
             return Err(format!("{} is older than what is published", publication.token));
@@ -167,7 +167,7 @@ impl Shop {
         let last = self.reconciler.handle().digest().unwrap().0;
         let mut events = Vec::new();
         while events.last().is_none_or(|event: &Arc<Recorded>| event.seq < last) {
-            if let Watched::Event(event) = watch.next_within(LONG).unwrap() {
+            if let WatchItem::Event(event) = watch.next_within(LONG).unwrap() {
                 events.push(event);
             }
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lastword::Reconciler;
 use lastword::core::vocabulary::{Declaration, Generation, Kind, Name, Source, Spec};
-use lastword::engine::Waited;
+use lastword::engine::WaitOutcome;
 use lastword::external::External;
 use test_support::parquet_files;
 
@@ -31,7 +31,7 @@ fn a_file_that_appears_is_applied_long_before_the_next_look_is_due() {
     handle.declare(declaration).unwrap();
     let applied = |generation| {
         let waited = handle.wait_applied(name.clone(), Generation(generation), LONG).unwrap();
-        assert!(matches!(waited, Waited::Applied { .. }), "{waited:?}");
+        assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
     };
     applied(1);
     // Files that are new are looked at again by themselves, once they have aged.

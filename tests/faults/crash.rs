@@ -20,7 +20,7 @@ use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{self, Verified};
 use lastword::snapshot::{Snapshots, verify_with_snapshots};
-use lastword::worker::{Context, DeliveryError, DiscardRequest, Failure, PublishRequest, Worker};
+use lastword::worker::{Context, DeliveryError, DiscardRequest, Failure, CommitView, Worker};
 
 use test_support::file_destination::{FileDestination, parts};
 use test_support::parquet_files;
@@ -56,7 +56,7 @@ impl Worker for Echo {
         Duties { publish: true, discard: true }
     }
 
-    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
         self.0.publish(publication)
     }
 

@@ -14,7 +14,7 @@ use lastword::core::vocabulary::{
 use lastword::engine::{Handle, Reconciler};
 use lastword::log::PrivateCopy;
 use lastword::replay;
-use lastword::worker::{Context, DeliveryError, Failure, PublishRequest, Worker};
+use lastword::worker::{Context, DeliveryError, Failure, CommitView, Worker};
 
 use test_support::file_destination::FileDestination;
 
@@ -74,7 +74,7 @@ impl Worker for Delegating {
         Duties { publish: true, discard: false }
     }
 
-    fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
+    fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
         if self.haunted == "publish" {
             let output = publication.result.output.as_deref().unwrap();
             self.delegate(publication.collection, publication.token, output);

@@ -8,7 +8,7 @@ use std::process;
 use std::time::Duration;
 
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, Handle, Reconciler, StartError, Waited};
+use lastword::engine::{CommandError, Handle, Reconciler, StartError, WaitOutcome};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay;
@@ -51,7 +51,7 @@ fn name(n: u32) -> Name {
 
 fn applied(handle: &Handle, n: u32) {
     let waited = handle.wait_applied(name(n), Generation(1), LONG).unwrap();
-    assert!(matches!(waited, Waited::Applied { .. }), "{n}: {waited:?}");
+    assert!(matches!(waited, WaitOutcome::Applied { .. }), "{n}: {waited:?}");
 }
 
 /// Writes until nothing more goes onto the disk.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
-use lastword::engine::{CompactError, Handle, Reconciler, Retention, WatchError, Watched};
+use lastword::engine::{CompactError, Handle, Reconciler, Retention, WatchError, WatchItem};
 use lastword::evlog::{self, EvlogError, EvlogFile};
 use lastword::log::{Keep, Log, LogError, MemoryDisk, PrivateCopy};
 use lastword::objects::{FileObjects, MemoryObjects, Objects, tree};
@@ -39,7 +39,7 @@ fn compacted(path: &Path) -> (Seq, (Seq, [u8; 32])) {
     settle_but(&handle, "c3");
     let live = handle.digest().unwrap();
     assert_eq!(handle.stats().unwrap().begins, begins);
-    assert_eq!(handle.stats().unwrap().counted.compactions, 1);
+    assert_eq!(handle.stats().unwrap().counters.compactions, 1);
     reconciler.shutdown(LONG).unwrap();
     (begins, live)
 }
@@ -109,15 +109,15 @@ fn whoever_watches_from_before_is_told_and_the_rest_is_seen() {
     let (begins, (last, _)) = compacted(dir.path());
     let reconciler = builder(dir.path()).start().unwrap();
     let mut watch = reconciler.handle().watch(Seq(1));
-    assert!(matches!(watch.next_within(LONG), Ok(Watched::Lagged { .. })));
+    assert!(matches!(watch.next_within(LONG), Ok(WatchItem::Lagged { .. })));
     match watch.next_within(LONG) {
         Err(WatchError::Replay(error)) => assert_eq!(forgotten::<()>(Err(error)), begins),
         other => panic!("{other:?}"),
     }
     let mut watch = reconciler.handle().watch(begins);
-    assert!(matches!(watch.next_within(LONG), Ok(Watched::Lagged { .. })));
+    assert!(matches!(watch.next_within(LONG), Ok(WatchItem::Lagged { .. })));
     for seq in begins.0..=last.0 {
-        assert!(matches!(watch.next_within(LONG), Ok(Watched::Event(event)) if event.seq == Seq(seq)));
+        assert!(matches!(watch.next_within(LONG), Ok(WatchItem::Event(event)) if event.seq == Seq(seq)));
     }
 }
 
@@ -192,7 +192,7 @@ fn snapshots_before_the_base_go_and_later_ones_are_used() {
     let reconciler = builder(dir.path()).snapshot_every(40).start().unwrap();
     let handle = reconciler.handle();
     declare(&handle, 0..40);
-    until("a snapshot", || handle.stats().unwrap().counted.snapshots > 0);
+    until("a snapshot", || handle.stats().unwrap().counters.snapshots > 0);
     settle(&handle);
     let begins = handle.compact(NOTHING).unwrap();
     let snapshots = Snapshots::of_log(dir.path());
@@ -219,7 +219,7 @@ fn the_retention_is_kept_without_being_asked() {
     until("a second compaction", || {
         declare(&handle, n..n + 50);
         n += 50;
-        handle.stats().unwrap().counted.compactions >= 2
+        handle.stats().unwrap().counters.compactions >= 2
     });
     settle(&handle);
     let stats = handle.stats().unwrap();
@@ -253,12 +253,12 @@ fn what_is_young_enough_is_kept() {
     clock.advance(Duration::from_secs(3000));
     declare(&handle, 400..500);
     settle(&handle);
-    assert_eq!(handle.stats().unwrap().counted.compactions, 0);
+    assert_eq!(handle.stats().unwrap().counters.compactions, 0);
     clock.advance(Duration::from_secs(1600));
     // It is noticed with the next commit.
     until("the compaction", || {
         declare(&handle, 500..501);
-        handle.stats().unwrap().counted.compactions == 1
+        handle.stats().unwrap().counters.compactions == 1
     });
     assert_eq!(reader.start().seq, old, "the hour before is kept, and not a frame more");
     let live = handle.digest().unwrap();

@@ -128,13 +128,13 @@ fn a_running_reconciler_takes_them_and_the_next_one_goes_on_from_the_last() {
     let handle = reconciler.handle();
     for round in 0..4 {
         declare(&handle, round * 30..(round + 1) * 30);
-        until("a snapshot", || handle.stats().unwrap().counted.snapshots > round);
+        until("a snapshot", || handle.stats().unwrap().counters.snapshots > round);
     }
     settle(&handle);
     let (seq, digest) = handle.digest().unwrap();
     let stats = handle.stats().unwrap();
     assert!(stats.snapshot >= Seq(150) && stats.snapshot <= seq, "{stats:?}");
-    assert_eq!((stats.counted.snapshots_failed, stats.begins), (0, Seq(1)));
+    assert_eq!((stats.counters.snapshots_failed, stats.begins), (0, Seq(1)));
     reconciler.shutdown(LONG).unwrap();
 
     let snapshots = Snapshots::of_log(dir.path()).list().unwrap();
@@ -308,9 +308,9 @@ fn a_failing_directory_does_not_stop_the_engine() {
     // Nobody can write below a file.
     fs::write(dir.path().join("snapshots"), "in the way").unwrap();
     declare(&handle, 0..40);
-    until("a failure", || handle.stats().unwrap().counted.snapshots_failed > 0);
+    until("a failure", || handle.stats().unwrap().counters.snapshots_failed > 0);
     settle(&handle);
-    assert_eq!(handle.stats().unwrap().counted.snapshots, 0);
+    assert_eq!(handle.stats().unwrap().counters.snapshots, 0);
     reconciler.shutdown(LONG).unwrap();
     fs::remove_file(dir.path().join("snapshots")).unwrap();
     assert_eq!(open_with_snapshots(dir.path()).resumed, Seq(0));

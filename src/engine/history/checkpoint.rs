@@ -40,7 +40,7 @@ impl Checkpoint {
 
     /// Where the log may begin, once every part is written.
     pub(super) fn start(&self) -> Option<Start> {
-        let base = self.first.filter(|_| self.part == self.parts)?;
-        Some(Start { seq: self.at.seq, hash: self.at.hash, base })
+        let checkpoint = self.first.filter(|_| self.part == self.parts)?;
+        Some(Start { seq: self.at.seq, hash: self.at.hash, checkpoint })
     }
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{CollectionId, Epoch, Seq, Token};
-use lastword::worker::{DeliveryError, DiscardRequest, Failure, PublishRequest, VerifyOutcome, VerifyRequest};
+use lastword::worker::{CommitView, DeliveryError, DiscardRequest, Failure, VerifyOutcome};
 
 /// Clones, in this process or another, are the same destination.
 #[derive(Clone, Debug)]
@@ -118,8 +118,8 @@ impl FileDestination {
         }
     }
 
-    pub fn publish(&self, publication: &PublishRequest<'_>) -> Result<(), DeliveryError> {
-        let PublishRequest { name, collection, token, result, .. } = publication;
+    pub fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
+        let CommitView { name, collection, token, result, .. } = publication;
         let output = result.output.as_deref().unwrap_or_default();
         // What a restored log still owes may have been replaced, and its outputs discarded.
         if self.live(name.as_str()).is_some_and(|live| live.token > *token) {
@@ -157,7 +157,7 @@ impl FileDestination {
         Ok(())
     }
 
-    pub fn verify(&self, verification: &VerifyRequest<'_>) -> Result<VerifyOutcome, DeliveryError> {
+    pub fn verify(&self, verification: &CommitView<'_>) -> Result<VerifyOutcome, DeliveryError> {
         let live = self.live(verification.name.as_str());
         let is_live = live.as_ref().is_some_and(|live| {
             live.token == verification.token && live.output.as_deref() == verification.result.output.as_deref()

@@ -37,10 +37,10 @@ pub fn run() -> ExitCode {
         Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
         Ok(Err(Failure::Error(exit, problem))) => {
             complain(&problem);
-            ExitCode::from(exit as u8)
+            ExitCode::from(exit.0)
         }
         // Its text was printed by the hook. Whatever made us panic was in the log.
-        Err(_) => ExitCode::from(Exit::Defect as u8),
+        Err(_) => ExitCode::from(Exit::DEFECT.0),
     }
 }
 

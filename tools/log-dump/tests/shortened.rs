@@ -235,7 +235,7 @@ fn a_log_that_a_reconciler_has_shortened() {
     until("letting go of the past", || {
         declare(&handle, rounds..rounds + 50);
         rounds += 50;
-        handle.stats().unwrap().counted.compactions > 0
+        handle.stats().unwrap().counters.compactions > 0
     });
     settle(&handle);
     reconciler.shutdown(LONG).unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, Waited};
+use lastword::engine::{CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, WaitOutcome};
 use lastword::objects::{Objects, tree};
 use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 
@@ -148,7 +148,7 @@ impl Living {
             return Ok(());
         }
         match self.handle.wait_applied(name, receipt.generation, LONG).map_err(Trouble::Command)? {
-            Waited::Applied { seq, .. } => acknowledge(seq),
+            WaitOutcome::Applied { seq, .. } => acknowledge(seq),
             other => return Err(Trouble::Waits(format!("{other:?}"))),
         }
         Ok(())

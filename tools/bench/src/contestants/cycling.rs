@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Built, CollectionId, Command, Declaration, Event, Kind, Name, Source, WorkerName};
-use lastword::engine::{Asking, Builder, Decision, NextAssignment, Watch, WatchError, Watched};
+use lastword::engine::{Response, Builder, CompletionOutcome, NextAssignment, Watch, WatchError, WatchItem};
 use lastword::{Context, Failure, Handle, Reconciler, Worker};
 
 use super::frames::Shape;
@@ -108,7 +108,7 @@ impl Cycling {
 
     /// At an even pace of `rate` per second. What is late because the one before it took long counts as late.
     pub(crate) fn paced(&mut self, rate: f64, span: Duration) -> Result<(Measured, Shape)> {
-        let before = self.lastword.counted()?;
+        let before = self.lastword.counters()?;
         let mut asked = HashMap::new();
         let (began, mut latencies, mut sent) = (Instant::now(), Latencies::new()?, 0);
         while began.elapsed() < span {
@@ -153,8 +153,8 @@ impl Cycling {
         latencies: &mut Latencies,
     ) -> Result<()> {
         let recorded = match self.watch.next_within(patience) {
-            Ok(Watched::Event(recorded)) => recorded,
-            Ok(Watched::Lagged { .. }) | Err(WatchError::TimedOut) => return Ok(()),
+            Ok(WatchItem::Event(recorded)) => recorded,
+            Ok(WatchItem::Lagged { .. }) | Err(WatchError::TimedOut) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         if let Event::TaskCompleted { .. } = recorded.event
@@ -215,7 +215,7 @@ fn run_driver(handle: &Handle, stop: &AtomicBool) -> Result<()> {
     let (kinds, worker) = ([nothing()?], WorkerName::new("driver")?);
     let seek = || handle.assignment(&kinds, &worker, Duration::from_secs(60));
     let mut seeking: VecDeque<NextAssignment> = (0..SEEKING).map(|_| seek()).collect();
-    let mut completing: VecDeque<Asking<Decision>> = VecDeque::new();
+    let mut completing: VecDeque<Response<CompletionOutcome>> = VecDeque::new();
     let mut waker = std::task::Context::from_waker(Waker::noop());
     while !stop.load(Ordering::Relaxed) {
         let Some(first) = seeking.pop_front() else { break };
@@ -234,7 +234,7 @@ fn run_driver(handle: &Handle, stop: &AtomicBool) -> Result<()> {
             seeking.push_back(seek());
         }
         while completing.len() > SEEKING {
-            completing.pop_front().map(Asking::wait).transpose()?;
+            completing.pop_front().map(Response::wait).transpose()?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Command, Declaration, Kind, Name, Source};
-use lastword::engine::{Builder, Counted, MOST_IN_BATCH};
+use lastword::engine::{Builder, Counters, MOST_IN_BATCH};
 use lastword::{Handle, Reconciler};
 
 use super::frames::Shape;
@@ -90,13 +90,13 @@ impl Lastword {
         Ok(Measured { done: as_f64(done), elapsed: began.elapsed(), latencies: Latencies::new()? })
     }
 
-    pub(crate) fn counted(&self) -> Result<Counted> {
-        Ok(self.handle().stats()?.counted)
+    pub(crate) fn counters(&self) -> Result<Counters> {
+        Ok(self.handle().stats()?.counters)
     }
 
     /// What the frames since `before` were like, if they acknowledged `done` declarations.
-    pub(crate) fn shape_since(&self, before: Counted, done: f64) -> Result<Shape> {
-        let now = self.counted()?;
+    pub(crate) fn shape_since(&self, before: Counters, done: f64) -> Result<Shape> {
+        let now = self.counters()?;
         let frames = (now.frames - before.frames).max(1);
         let length = usize::try_from((now.frame_bytes - before.frame_bytes) / frames)?;
         Ok(Shape { length, declares: done / as_f64(frames) })

@@ -92,7 +92,7 @@ impl Field {
         let mut theirs = self.peers.iter().map(|(peer, _)| peer.clients(count)).collect::<Result<Vec<_>>>()?;
         let mut case = self.case();
         for round in 0..=bench.rounds() {
-            let before = self.lastword.counted()?;
+            let before = self.lastword.counters()?;
             let measured = drive(&mut ours, &self.changes, bench.turn())?;
             let shape = self.lastword.shape_since(before, measured.done)?;
             let others = self.others(shape, &mut theirs, bench)?;
@@ -133,7 +133,7 @@ impl Field {
         let mut ours = Series::new("lastword");
         let mut theirs: Vec<Series> = self.baselines.iter().map(|baseline| Series::new(baseline.name())).collect();
         for round in 0..=bench.rounds() {
-            let before = self.lastword.counted()?;
+            let before = self.lastword.counters()?;
             let measured = self.lastword.pipelined(&self.changes, bench.turn())?;
             let shape = self.lastword.shape_since(before, measured.done)?;
             for (baseline, series) in self.baselines.iter_mut().zip(&mut theirs) {

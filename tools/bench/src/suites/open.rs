@@ -110,7 +110,7 @@ fn while_snapshots_are_taken(bench: &mut Bench) -> Result<()> {
             for turn in 1.. {
                 latencies.merge(&drive(&mut clients, &changes, bench.turn())?.latencies)?;
                 // Until one was taken from beginning to end; then as long without any.
-                if every == 0 && turn == turns || every > 0 && lastword.counted()?.snapshots > 0 {
+                if every == 0 && turn == turns || every > 0 && lastword.counters()?.snapshots > 0 {
                     turns = turn;
                     break;
                 }
@@ -119,7 +119,7 @@ fn while_snapshots_are_taken(bench: &mut Bench) -> Result<()> {
                 }
             }
             series.values.push(latencies.micros(0.99));
-            taken += lastword.counted()?.snapshots;
+            taken += lastword.counters()?.snapshots;
             lastword.close()?;
         }
     }

@@ -60,10 +60,10 @@ fn write(path: &Path, events: u64) -> Result<u64> {
     let lastword = Lastword::start(Reconciler::open(path).snapshot_every(0))?;
     lastword.fill(COLLECTIONS)?;
     let changes = Changes::over(COLLECTIONS);
-    while lastword.counted()?.events < events {
+    while lastword.counters()?.events < events {
         lastword.pipelined(&changes, PAUSE)?;
     }
-    let written = lastword.counted()?.events;
+    let written = lastword.counters()?.events;
     lastword.close()?;
     Ok(written)
 }

@@ -25,9 +25,9 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let mut raw = Raw::new(&bench.place.path("tail-raw"))?;
     let (mut clients, changes) = (lastword.clients(CLIENTS), Changes::over(COLLECTIONS));
     let (mut ours, mut theirs) = (Latencies::new()?, Latencies::new()?);
-    let begun = lastword.counted()?;
+    let begun = lastword.counters()?;
     loop {
-        let before = lastword.counted()?;
+        let before = lastword.counters()?;
         if before.events - begun.events >= events {
             break;
         }
@@ -36,7 +36,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         let shape = lastword.shape_since(before, measured.done)?;
         theirs.merge(&write_frames(&mut raw, shape, turn)?.latencies)?;
     }
-    let counted = lastword.counted()?;
+    let counted = lastword.counters()?;
     eprintln!(
         "tail: {} events, {} acknowledgements and {} snapshots; {} raw writes",
         grouped(counted.events - begun.events),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lastword::Handle;
 use lastword::core::vocabulary::{Generation, Name, Timestamp};
 use lastword::core::{CollectionView, Condition, Pending};
-use lastword::engine::{CollectionStatus, Waited};
+use lastword::engine::{CollectionStatus, WaitOutcome};
 use serde_json::json;
 
 use super::{Answer, Gone, MOST_WAIT};
@@ -79,15 +79,15 @@ pub(crate) fn known(view: &CollectionView, gone: Option<&Gone>, generation: Opti
     answer(view, gone, generation, outcome, Timestamp(0)).without("since")
 }
 
-fn of_waited(waited: Waited) -> &'static str {
+fn of_waited(waited: WaitOutcome) -> &'static str {
     match waited {
-        Waited::Applied { .. } => APPLIED,
-        Waited::Superseded { .. } => "superseded",
-        Waited::Parked { .. } => "parked",
-        Waited::Held { .. } => "held",
-        Waited::Paused => "paused",
-        Waited::Dropped => "dropped",
-        Waited::TimedOut => PENDING,
+        WaitOutcome::Applied { .. } => APPLIED,
+        WaitOutcome::Superseded { .. } => "superseded",
+        WaitOutcome::Parked { .. } => "parked",
+        WaitOutcome::Held { .. } => "held",
+        WaitOutcome::Paused => "paused",
+        WaitOutcome::Dropped => "dropped",
+        WaitOutcome::TimedOut => PENDING,
     }
 }
 

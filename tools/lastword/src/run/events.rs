@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Epoch, Recorded};
 use lastword::describe::Describer;
-use lastword::engine::{Watch, WatchError, Watched};
+use lastword::engine::{Watch, WatchError, WatchItem};
 
 use super::Format;
 use crate::fail::Fail;
@@ -40,8 +40,8 @@ impl Events {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let event = match self.watch.next_within(left) {
-                Ok(Watched::Event(event)) => event,
-                Ok(Watched::Lagged { .. }) => continue,
+                Ok(WatchItem::Event(event)) => event,
+                Ok(WatchItem::Lagged { .. }) => continue,
                 Err(WatchError::TimedOut) => return Ok(Next::Nothing),
                 Err(WatchError::Closed) => return Ok(Next::Closed),
                 Err(error) => return Err(error.into()),
