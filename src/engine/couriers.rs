@@ -194,7 +194,7 @@ impl Couriers {
         let given_up = self.under_way.values().map(|errand| errand.until).min();
         let begins = || match self.first_due(state, now) {
             Some(_) => Some(now),
-            None => state.next_owed(now),
+            None => state.next_outbox_due(now),
         };
         given_up.into_iter().chain(self.is_anyone_free().then(begins).flatten()).min()
     }
@@ -238,7 +238,7 @@ impl Couriers {
 
     /// Whether what a collection owes first is met by nobody here.
     pub(super) fn is_undeliverable(&self, state: &State, id: CollectionId) -> bool {
-        state.first_obligation(id).is_some_and(|(_, kind, first)| !self.does(kind, first.delivery()))
+        state.first_outbox_entry(id).is_some_and(|(_, kind, first)| !self.does(kind, first.delivery()))
     }
 
     /// How many errands are under way and not given up.
@@ -265,12 +265,12 @@ impl Couriers {
     /// What is owed comes before what is to be verified: somebody may wait for it.
     fn first_due<'s>(&self, state: &'s State, now: Timestamp) -> Option<(Errand, &'s Name, &'s Kind, Cargo)> {
         let rests = |id: &CollectionId| !self.under_way.contains_key(id);
-        let owed = state.owing(now).filter(rests).find_map(|id| {
-            let (name, kind, first) = state.first_obligation(id)?;
+        let owed = state.outboxes_due(now).filter(rests).find_map(|id| {
+            let (name, kind, first) = state.first_outbox_entry(id)?;
             let delivery = first.delivery();
             let obligation = first.id;
             let errand = Errand::Deliver(DeliveryRef { collection: id, obligation, delivery });
-            let cargo = || match &first.owed {
+            let cargo = || match &first.item {
                 OutboxItem::Publish(commit) => Cargo::Publish(commit.clone()),
                 OutboxItem::Discard(leaving) => {
                     let dropped = state.collection(id).is_none();
@@ -296,9 +296,10 @@ pub(super) fn duties(kinds: &Kinds) -> BTreeMap<Kind, Duties> {
 fn verifiable(state: &State, id: CollectionId) -> Option<(Errand, &Name, &Kind, Cargo)> {
     let collection = state.collection(id)?;
     let applied = collection.applied.as_ref()?;
-    let is_published = collection.obligations.as_deref().is_none_or(|obligations| {
-        obligations.owed.iter().all(|obligation| obligation.delivery() != DeliveryKind::Publish)
-    });
+    let is_published = collection
+        .outbox
+        .as_deref()
+        .is_none_or(|outbox| outbox.entries.iter().all(|entry| entry.delivery() != DeliveryKind::Publish));
     let errand = Errand::Verify { collection: id, commit: applied.seq };
     is_published.then(|| (errand, &collection.name, &collection.kind, Cargo::Verify(applied.clone())))
 }

@@ -167,5 +167,5 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
     };
     let given_up = |owes: &OutboxView| owes.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
     let is_met = |owes: &OutboxView| owes.unpublished + owes.undiscarded == 0 || status.undeliverable || given_up(owes);
-    looked && admitted && stands && status.view.owes.as_ref().is_none_or(is_met)
+    looked && admitted && stands && status.view.outbox.as_ref().is_none_or(is_met)
 }

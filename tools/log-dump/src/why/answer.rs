@@ -84,7 +84,7 @@ fn sentence(life: &Life, incarnation: &Incarnation) -> String {
         _ => {}
     }
     parts.extend(beside(view));
-    parts.extend(view.owes.as_ref().and_then(owes));
+    parts.extend(view.outbox.as_ref().and_then(owes));
     parts.join("; ")
 }
 
@@ -251,9 +251,13 @@ impl<'a> WhyLine<'a> {
             paused: view.paused,
             held: hex(view.held().map(|(_, fingerprint)| fingerprint)),
             unobservable: view.unobservable.as_ref().map(|found| &*found.cause),
-            unpublished: view.owes.as_ref().map(|owes| owes.unpublished),
-            undiscarded: view.owes.as_ref().map(|owes| owes.undiscarded),
-            delivery_failure: view.owes.as_ref().and_then(|owes| owes.failure.as_ref()).map(|failure| &*failure.cause),
+            unpublished: view.outbox.as_ref().map(|owes| owes.unpublished),
+            undiscarded: view.outbox.as_ref().map(|owes| owes.undiscarded),
+            delivery_failure: view
+                .outbox
+                .as_ref()
+                .and_then(|owes| owes.failure.as_ref())
+                .map(|failure| &*failure.cause),
             lag_seconds: lag(view, incarnation),
             dropped: dropped.as_ref().map(MarkLine::from),
             time: life.now.to_string(),
