@@ -4,11 +4,12 @@ mod fold;
 
 use std::sync::Arc;
 
+use super::commit::Applied;
 use super::outbox::Outbox;
 use super::status::Status;
 use super::vocabulary::{
-    Built, Content, Event, Fingerprint, Generation, HoldCause, Inputs, Kind, Name, Policy, Recorded, Seq, Source,
-    SourceState, Spec, TaskId, Timestamp, Token,
+    Content, Event, Fingerprint, Generation, HoldCause, Inputs, Kind, Name, Policy, Recorded, Seq, Source, SourceState,
+    Spec, Timestamp, Token,
 };
 
 /// Everything known of one collection.
@@ -57,7 +58,7 @@ pub struct Collection {
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
     /// What it owes its destination, once its kind has one.
-    pub obligations: Option<Box<Outbox>>,
+    pub outbox: Option<Box<Outbox>>,
 }
 
 /// The word that was admitted.
@@ -66,27 +67,6 @@ pub struct Wanted {
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
     /// The word.
-    pub inputs: Arc<Inputs>,
-}
-
-/// A commit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Applied {
-    /// What it was built from.
-    pub fingerprint: Fingerprint,
-    /// The newest generation that it satisfies.
-    pub generation: Generation,
-    /// The task that built it.
-    pub task: TaskId,
-    /// The token of the attempt that built it.
-    pub token: Token,
-    /// The event that committed it.
-    pub seq: Seq,
-    /// When.
-    pub at: Timestamp,
-    /// What was built.
-    pub result: Arc<Built>,
-    /// The word that it was built from.
     pub inputs: Arc<Inputs>,
 }
 
@@ -167,7 +147,7 @@ impl Collection {
             unobservable: None,
             refreshed: Seq::ZERO,
             resync_at: None,
-            obligations: None,
+            outbox: None,
         };
         collection.want(latest, *wanted, Generation(1))?;
         Ok(collection)
@@ -206,7 +186,7 @@ impl Collection {
     /// The attempts whose outputs the next one may take over.
     #[must_use]
     pub fn leftovers(&self) -> &[Token] {
-        self.obligations.as_ref().map_or(&[], |obligations| &obligations.leftovers)
+        self.outbox.as_ref().map_or(&[], |outbox| &outbox.leftovers)
     }
 
     /// The generation under which the last word heard is wanted, or will be: what to wait for.

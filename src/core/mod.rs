@@ -8,6 +8,7 @@
 //! world: time, ids and observations come in with a command. `tests/house.rs` holds that.
 
 mod collection;
+mod commit;
 mod decide;
 mod outbox;
 mod state;
@@ -15,7 +16,8 @@ mod status;
 mod view;
 pub mod vocabulary;
 
-pub use collection::{Applied, Collection, Pending, Unobservable, Wanted};
+pub use collection::{Collection, Pending, Unobservable, Wanted};
+pub use commit::Applied;
 pub use decide::{Events, decide};
 pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
 pub use state::{Draining, Illegal, Orphan, Parts, Restored, State, Violation};

@@ -1,6 +1,6 @@
-//! What a collection owes its destination: commits to publish, outputs to discard.
+//! The outbox of a collection: commits to publish to its destination, and outputs to discard there.
 //!
-//! Obligations are met one after the other, so that commits are published in order and nothing is discarded that
+//! Entries are delivered one after the other, so that commits are published in order and nothing is discarded that
 //! readers of the destination may still be shown. What an attempt has made without a commit is a *leftover*: a later
 //! attempt may take it over, so it is discarded only when that has become impossible, which is at the next commit, or
 //! at once if nothing is left to be built. What a *zombie* has made, an attempt that was abandoned and may go on, is
@@ -9,15 +9,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::collection::Applied;
+use super::commit::Applied;
 use super::vocabulary::{Built, DeliveryKind, Event, Recorded, Seq, Timestamp, Token};
 
-/// What one collection owes its destination, and what it may come to owe.
+/// What is to be delivered to the destination of one collection, and what may still have to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Outbox {
-    /// What is owed, in the order in which it has to be met.
-    pub owed: VecDeque<OutboxEntry>,
-    /// Attempts that ended without a commit, and whose outputs nobody was asked to discard yet.
+    /// What is to be delivered, in this order.
+    pub entries: VecDeque<OutboxEntry>,
+    /// Attempts that ended without a commit, and whose outputs are in no entry yet.
     pub leftovers: Vec<Token>,
     /// Abandoned attempts: they may go on making outputs for as long as their process lives.
     pub zombies: Vec<Token>,
@@ -27,7 +27,7 @@ pub struct Outbox {
     pub discards: bool,
 }
 
-/// One thing owed.
+/// One delivery that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OutboxEntry {
     /// The event that created it.
@@ -35,16 +35,16 @@ pub struct OutboxEntry {
     /// When.
     pub since: Timestamp,
     /// What is to be done.
-    pub owed: OutboxItem,
+    pub item: OutboxItem,
     /// It is tried no earlier.
     pub due: Timestamp,
-    /// How often in a row it could not be met.
+    /// How often in a row it failed.
     pub failures: u32,
-    /// Why it could not be met the last time.
+    /// Why it failed the last time.
     pub cause: Option<Box<str>>,
 }
 
-/// What is to be done.
+/// What is to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OutboxItem {
     /// This commit is to be published.
@@ -69,19 +69,19 @@ pub struct DiscardSet {
 /// gives the older half up: what was built that long ago is rarely what is wanted now.
 const MOST_LEFTOVERS: usize = 64;
 
-/// Zombies that are watched. A worker that comes back too late and without a result says so to nobody, and so a zombie is
-/// forgotten with its process or, at the latest, when so many have come after it: each is named by every discard.
+/// Zombies that are remembered. A worker that comes back too late and without a result leaves no event, so a zombie is
+/// remembered until its process ends or, at the latest, until so many have come after it: each is named by every discard.
 const MOST_ZOMBIES: usize = 16;
 
 impl OutboxEntry {
-    fn new(id: Seq, at: Timestamp, owed: OutboxItem) -> OutboxEntry {
-        OutboxEntry { id, since: at, owed, due: at, failures: 0, cause: None }
+    fn new(id: Seq, at: Timestamp, item: OutboxItem) -> OutboxEntry {
+        OutboxEntry { id, since: at, item, due: at, failures: 0, cause: None }
     }
 
-    /// How it is met.
+    /// How it is delivered.
     #[must_use]
     pub fn delivery(&self) -> DeliveryKind {
-        match self.owed {
+        match self.item {
             OutboxItem::Publish(_) => DeliveryKind::Publish,
             OutboxItem::Discard(_) => DeliveryKind::Discard,
         }
@@ -89,33 +89,33 @@ impl OutboxEntry {
 }
 
 impl Outbox {
-    /// What has to be done first.
+    /// What is to be delivered first.
     #[must_use]
     pub fn first(&self) -> Option<&OutboxEntry> {
-        self.owed.front()
+        self.entries.front()
     }
 
-    /// Whether nothing is owed and nothing can come of what is known.
-    pub(super) fn is_settled(&self) -> bool {
-        self.owed.is_empty() && self.leftovers.is_empty() && self.zombies.is_empty()
+    /// Whether nothing is to be delivered, and nothing that is known can lead to a delivery.
+    pub(super) fn is_finished(&self) -> bool {
+        self.entries.is_empty() && self.leftovers.is_empty() && self.zombies.is_empty()
     }
 
     /// A commit is to be published.
     pub(super) fn publish(&mut self, commit: &Applied) {
-        self.owed.push_back(OutboxEntry::new(commit.seq, commit.at, OutboxItem::Publish(Box::new(commit.clone()))));
+        self.entries.push_back(OutboxEntry::new(commit.seq, commit.at, OutboxItem::Publish(Box::new(commit.clone()))));
     }
 
-    /// The commits that were not published yet will not be: the collection is gone.
-    pub(super) fn publish_no_more(&mut self) {
-        self.owed.retain(|obligation| obligation.delivery() == DeliveryKind::Discard);
+    /// Drops the commits that were not published yet: the collection is gone.
+    pub(super) fn drop_publications(&mut self) {
+        self.entries.retain(|entry| entry.delivery() == DeliveryKind::Discard);
     }
 
     /// An attempt ended without a commit.
-    pub(super) fn leave(&mut self, token: Token) {
+    pub(super) fn add_leftover(&mut self, token: Token) {
         self.leftovers.push(token);
     }
 
-    /// An attempt was given up and may go on. If there are too many, the oldest has gone on for long enough.
+    /// An attempt was given up and may go on. If there are too many of them, the oldest is retired.
     pub(super) fn add_zombie(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         self.zombies.push(token);
         if self.zombies.len() > MOST_ZOMBIES {
@@ -124,15 +124,15 @@ impl Outbox {
         }
     }
 
-    /// An abandoned attempt has come back after all: it makes nothing more.
-    pub(super) fn came_back(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
+    /// A zombie has come back: it makes nothing more.
+    pub(super) fn zombie_returned(&mut self, token: Token, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         if self.zombies.contains(&token) {
             self.zombies.retain(|zombie| *zombie != token);
             self.retire(vec![token], event, after);
         }
     }
 
-    /// The process of all abandoned attempts is gone.
+    /// The process of all zombies is gone.
     pub(super) fn retire_zombies(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         let zombies = std::mem::take(&mut self.zombies);
         if !zombies.is_empty() {
@@ -140,13 +140,13 @@ impl Outbox {
         }
     }
 
-    /// What zombies have made is discarded for the last time. No attempt may take it over, so this need not wait.
+    /// Discards what zombies have made for the last time. No attempt may take it over, so this need not wait.
     fn retire(&mut self, tokens: Vec<Token>, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
-        self.owe_discard(event, DiscardSet { tokens, before: None, after: after.cloned() });
+        self.push_discard(event, DiscardSet { tokens, before: None, after: after.cloned() });
     }
 
-    /// Nobody can take the leftovers over any more, and `before` was replaced by `after`. What zombies have made so far
-    /// goes as well, every time.
+    /// Discards the leftovers, which no attempt can take over any more, and `before`, which was replaced by `after`. What
+    /// zombies have made so far goes as well, every time.
     pub(super) fn discard(&mut self, event: (Seq, Timestamp), before: Option<Arc<Built>>, after: Option<&Arc<Built>>) {
         let replaced = |before: &Arc<Built>| {
             after.is_none_or(|after| before.manifest != after.manifest || before.output != after.output)
@@ -157,23 +157,23 @@ impl Outbox {
         let mut tokens = std::mem::take(&mut self.leftovers);
         tokens.extend(&self.zombies);
         if before.is_some() || !tokens.is_empty() {
-            self.owe_discard(event, DiscardSet { tokens, before, after: after.cloned() });
+            self.push_discard(event, DiscardSet { tokens, before, after: after.cloned() });
         }
     }
 
-    /// A discard is named by its event, so an event makes one.
-    fn owe_discard(&mut self, (id, at): (Seq, Timestamp), leaving: DiscardSet) {
-        match self.owed.back_mut() {
-            Some(OutboxEntry { id: last, owed: OutboxItem::Discard(known), .. }) if *last == id => {
-                known.tokens.extend(leaving.tokens);
-                known.before = known.before.take().or(leaving.before);
+    /// An entry is named by the event that created it, so an event creates at most one discard.
+    fn push_discard(&mut self, (id, at): (Seq, Timestamp), set: DiscardSet) {
+        match self.entries.back_mut() {
+            Some(OutboxEntry { id: last, item: OutboxItem::Discard(known), .. }) if *last == id => {
+                known.tokens.extend(set.tokens);
+                known.before = known.before.take().or(set.before);
             }
-            _ => self.owed.push_back(OutboxEntry::new(id, at, OutboxItem::Discard(Box::new(leaving)))),
+            _ => self.entries.push_back(OutboxEntry::new(id, at, OutboxItem::Discard(Box::new(set)))),
         }
     }
 
-    /// Gives up the older half of too many leftovers. Not while an attempt runs: it may be taking them over.
-    pub(super) fn bound(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
+    /// Discards the older half of too many leftovers. Not while an attempt runs: it may be taking them over.
+    pub(super) fn limit_leftovers(&mut self, event: (Seq, Timestamp), after: Option<&Arc<Built>>) {
         if self.leftovers.len() > MOST_LEFTOVERS {
             let kept = self.leftovers.split_off(MOST_LEFTOVERS / 2);
             self.discard(event, None, after);
@@ -181,32 +181,32 @@ impl Outbox {
         }
     }
 
-    /// What became of the first obligation.
+    /// What became of the first entry.
     pub(super) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        let first = self.owed.front_mut().ok_or("nothing is owed")?;
+        let first = self.entries.front_mut().ok_or("nothing is to be delivered")?;
         let (id, is) = (first.id, first.delivery());
         let expect = |named: Seq, delivery: DeliveryKind| {
-            if (id, is) == (named, delivery) { Ok(()) } else { Err("it is not what is owed first") }
+            if (id, is) == (named, delivery) { Ok(()) } else { Err("it is not the first entry of the outbox") }
         };
         match &recorded.event {
             Event::Published { commit, token, fingerprint, .. } => {
                 expect(*commit, DeliveryKind::Publish)?;
-                if !matches!(&first.owed, OutboxItem::Publish(owed) if (owed.token, owed.fingerprint) == (*token, *fingerprint))
+                if !matches!(&first.item, OutboxItem::Publish(commit) if (commit.token, commit.fingerprint) == (*token, *fingerprint))
                 {
                     return Err("it is another commit's");
                 }
-                self.owed.pop_front();
+                self.entries.pop_front();
                 self.published = Some(*commit);
             }
             Event::Discarded { obligation, .. } => {
                 expect(*obligation, DeliveryKind::Discard)?;
-                self.owed.pop_front();
+                self.entries.pop_front();
             }
             Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
                 expect(*obligation, *delivery)?;
                 (first.failures, first.due, first.cause) = (*failures, *retry_at, Some(message.clone()));
             }
-            _ => return Err("it is not about what is owed"),
+            _ => return Err("it is not about an outbox"),
         }
         Ok(())
     }

@@ -63,8 +63,8 @@ pub struct Orphan {
     pub kind: Kind,
     /// Attempts that still hold a worker.
     pub draining: u32,
-    /// What is owed.
-    pub obligations: Outbox,
+    /// What is still to be delivered.
+    pub outbox: Outbox,
 }
 
 /// An event that cannot follow the ones before it. Before an append that is a bug of the program; in replay it
@@ -236,27 +236,27 @@ impl State {
         self.orphans.iter().map(|(id, orphan)| (*id, orphan))
     }
 
-    /// The collections with an obligation that is due at `now`, in the order in which they became due.
-    pub fn owing(&self, now: Timestamp) -> impl Iterator<Item = CollectionId> {
-        self.indices.owed.iter().take_while(move |(due, _)| *due <= now).map(|(_, id)| *id)
+    /// The collections, dropped ones included, whose first outbox entry is due at `now`, in the order in which they became due.
+    pub fn outboxes_due(&self, now: Timestamp) -> impl Iterator<Item = CollectionId> {
+        self.indices.outboxes.iter().take_while(move |(due, _)| *due <= now).map(|(_, id)| *id)
     }
 
-    /// When an obligation is due next, after `now`.
+    /// When the first entry of an outbox is due next, after `now`.
     #[must_use]
-    pub fn next_owed(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_outbox_due(&self, now: Timestamp) -> Option<Timestamp> {
         let after = (std::ops::Bound::Excluded((now, CollectionId(Seq(u64::MAX)))), std::ops::Bound::Unbounded);
-        self.indices.owed.range(after).next().map(|(due, _)| *due)
+        self.indices.outboxes.range(after).next().map(|(due, _)| *due)
     }
 
-    /// What a collection, which may be gone, has to do first for its destination.
+    /// The first outbox entry of a collection, which may be gone, with the name and kind of the collection.
     #[must_use]
-    pub fn first_obligation(&self, id: CollectionId) -> Option<(&Name, &Kind, &OutboxEntry)> {
-        let (name, kind, obligations) = match (self.collections.get(&id), self.orphans.get(&id)) {
-            (Some(collection), _) => (&collection.name, &collection.kind, collection.obligations.as_deref()?),
-            (None, Some(orphan)) => (&orphan.name, &orphan.kind, &orphan.obligations),
+    pub fn first_outbox_entry(&self, id: CollectionId) -> Option<(&Name, &Kind, &OutboxEntry)> {
+        let (name, kind, outbox) = match (self.collections.get(&id), self.orphans.get(&id)) {
+            (Some(collection), _) => (&collection.name, &collection.kind, collection.outbox.as_deref()?),
+            (None, Some(orphan)) => (&orphan.name, &orphan.kind, &orphan.outbox),
             (None, None) => return None,
         };
-        obligations.first().map(|first| (name, kind, first))
+        outbox.first().map(|first| (name, kind, first))
     }
 
     /// A digest of everything but the indices. Equal states have equal digests, within one build of this crate:

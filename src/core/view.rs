@@ -5,7 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::collection::{Applied, Collection, Pending, Unobservable};
+use super::collection::{Collection, Pending, Unobservable};
+use super::commit::Applied;
 use super::outbox::{Outbox, OutboxEntry};
 use super::state::State;
 use super::status::{LastFailure, Parking, Status, Waiting};
@@ -59,7 +60,7 @@ pub struct CollectionView {
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
     /// What it owes its destination; nothing for kinds that have none.
-    pub owes: Option<OutboxView>,
+    pub outbox: Option<OutboxView>,
 }
 
 /// What a collection owes its destination.
@@ -209,7 +210,7 @@ impl CollectionView {
             last_failure,
             lag: Lag::of(collection, now),
             resync_at: collection.resync_at,
-            owes: collection.obligations.as_deref().map(|obligations| OutboxView::of(obligations, now)),
+            outbox: collection.outbox.as_deref().map(|outbox| OutboxView::of(outbox, now)),
         })
     }
 
@@ -224,9 +225,9 @@ impl CollectionView {
 }
 
 impl OutboxView {
-    fn of(obligations: &Outbox, now: Timestamp) -> OutboxView {
-        let first = obligations.first();
-        let publications = || obligations.owed.iter().filter(|owed| owed.delivery() == DeliveryKind::Publish);
+    fn of(outbox: &Outbox, now: Timestamp) -> OutboxView {
+        let first = outbox.first();
+        let publications = || outbox.entries.iter().filter(|entry| entry.delivery() == DeliveryKind::Publish);
         let failure = |first: &OutboxEntry| {
             let OutboxEntry { cause, failures, due, .. } = first;
             Some(DeliveryFailure {
@@ -238,10 +239,10 @@ impl OutboxView {
         };
         let unpublished = publications().count() as u64;
         OutboxView {
-            published: obligations.published,
+            published: outbox.published,
             unpublished,
             lag: publications().next().map_or(Lag::Zero, |first| Lag::Since(now.since(first.since))),
-            undiscarded: obligations.owed.len() as u64 - unpublished,
+            undiscarded: outbox.entries.len() as u64 - unpublished,
             failure: first.and_then(failure),
         }
     }

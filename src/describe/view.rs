@@ -111,7 +111,7 @@ struct UnobservableRow<'v> {
 impl<'v> Row<'v> {
     fn of(view: &'v CollectionView, now: Timestamp) -> Row<'v> {
         let hex = |fingerprint: Option<Fingerprint>| fingerprint.map(|fingerprint| fingerprint.to_string());
-        let (applied, owes) = (view.applied.as_ref(), view.owes.as_ref());
+        let (applied, owes) = (view.applied.as_ref(), view.outbox.as_ref());
         let result = applied.map(|applied| &applied.result);
         let segments = result.and_then(|result| result.segments);
         let (attempt, worker) = match &view.condition {

@@ -132,9 +132,9 @@ impl Stats {
             if let Some(Lag::Since(lag)) = CollectionView::of(state, id, now).map(|view| view.lag) {
                 self.lag = self.lag.max(lag);
             }
-            self.undelivered += collection.obligations.as_deref().map_or(0, |owes| owes.owed.len() as u64);
+            self.undelivered += collection.outbox.as_deref().map_or(0, |outbox| outbox.entries.len() as u64);
         }
-        self.undelivered += state.orphans().map(|(_, orphan)| orphan.obligations.owed.len() as u64).sum::<u64>();
+        self.undelivered += state.orphans().map(|(_, orphan)| orphan.outbox.entries.len() as u64).sum::<u64>();
     }
 }
 

@@ -170,5 +170,5 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         |outbox: &OutboxView| outbox.failure.as_ref().is_some_and(|failure| failure.failures >= FAILS_FOR_GOOD);
     let is_met =
         |outbox: &OutboxView| outbox.unpublished + outbox.undiscarded == 0 || status.undeliverable || given_up(outbox);
-    observed && admitted && stands && status.view.owes.as_ref().is_none_or(is_met)
+    observed && admitted && stands && status.view.outbox.as_ref().is_none_or(is_met)
 }

@@ -119,19 +119,19 @@ fn what_is_owed_out_of_order_is_found() {
     world.commit(1);
     world.commit(2);
     // Publish, publish, discard.
-    let owed = |break_it: fn(&mut Outbox)| {
-        let (invariant, found) = found_in(&world, |collection| break_it(collection.obligations.as_mut().unwrap()));
+    let found = |break_it: fn(&mut Outbox)| {
+        let (invariant, found) = found_in(&world, |collection| break_it(collection.outbox.as_mut().unwrap()));
         assert_eq!(invariant, "PublishedInOrder");
         found
     };
-    let named = "two obligations have one name, or an earlier one comes later";
-    assert_eq!(owed(|all| all.owed.swap(0, 1)), named);
-    assert_eq!(owed(|all| all.owed.push_back(all.owed[2].clone())), named);
+    let named = "two entries have one name, or an earlier one comes later";
+    assert_eq!(found(|all| all.entries.swap(0, 1)), named);
+    assert_eq!(found(|all| all.entries.push_back(all.entries[2].clone())), named);
     let publish_as_another = |all: &mut Outbox| {
-        let OutboxItem::Publish(commit) = &mut all.owed[0].owed else { panic!("{all:?}") };
+        let OutboxItem::Publish(commit) = &mut all.entries[0].item else { panic!("{all:?}") };
         commit.seq = commit.seq.next();
     };
-    assert_eq!(owed(publish_as_another), "it is to be published as another");
-    assert_eq!(owed(|all| all.published = Some(all.owed[0].id)), "commits are not published in their order");
-    assert_eq!(owed(|all| all.owed[2].owed = OutboxItem::Discard(Box::default())), "nothing is to be discarded");
+    assert_eq!(found(publish_as_another), "it is to be published as another");
+    assert_eq!(found(|all| all.published = Some(all.entries[0].id)), "commits are not published in their order");
+    assert_eq!(found(|all| all.entries[2].item = OutboxItem::Discard(Box::default())), "nothing is to be discarded");
 }

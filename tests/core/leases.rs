@@ -72,12 +72,12 @@ fn case_46_what_a_silent_worker_has_made_is_not_taken_over_because_it_may_be_wri
     let (mut world, silent) = leased(at_once());
     lost(&mut world, silent);
     assert_eq!(world.collection().leftovers(), []);
-    let zombies = |world: &World| world.collection().obligations.as_deref().unwrap().zombies.clone();
+    let zombies = |world: &World| world.collection().outbox.as_deref().unwrap().zombies.clone();
     assert_eq!(zombies(&world), [silent.token]);
     world.assign();
     world.complete(silent);
     assert_eq!(zombies(&world), [], "it has come back");
-    assert_eq!(world.view().owes.unwrap().undiscarded, 1);
+    assert_eq!(world.view().outbox.unwrap().undiscarded, 1);
 }
 
 #[test]

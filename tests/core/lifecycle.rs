@@ -185,8 +185,6 @@ fn case_46_a_drop_is_told_to_the_destination_even_if_the_result_names_nothing() 
     world.say(EngineCommand::Delivered(publish)).unwrap();
     world.drop_it();
     let (_, orphan) = world.state.orphans().next().unwrap();
-    let OutboxItem::Discard(leaving) = &orphan.obligations.first().unwrap().owed else {
-        panic!("it is to be discarded")
-    };
+    let OutboxItem::Discard(leaving) = &orphan.outbox.first().unwrap().item else { panic!("it is to be discarded") };
     assert!(leaving.before.is_some() && leaving.after.is_none() && leaving.tokens.is_empty());
 }

@@ -10,7 +10,7 @@ mod ledger;
 mod lifecycle;
 mod losses;
 mod moves;
-mod owing;
+mod outbox;
 mod policies;
 mod queue;
 mod rechecks;

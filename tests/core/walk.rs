@@ -211,7 +211,7 @@ impl Walk {
 
     /// Whoever delivers has done it, even if it says that it has not.
     fn deliver(&mut self) {
-        let owing: Vec<_> = self.world.state.owing(self.world.now).collect();
+        let owing: Vec<_> = self.world.state.outboxes_due(self.world.now).collect();
         if owing.is_empty() {
             return;
         }
@@ -233,7 +233,7 @@ impl Walk {
         let is_fine = self
             .world
             .state
-            .first_obligation(said.collection)
+            .first_outbox_entry(said.collection)
             .is_some_and(|(_, _, first)| (first.id, first.delivery()) == (said.obligation, said.delivery));
         if is_fine {
             self.perform(said.collection);
@@ -242,16 +242,16 @@ impl Walk {
     }
 
     fn perform(&mut self, id: CollectionId) -> DeliveryRef {
-        let (_, _, first) = self.world.state.first_obligation(id).unwrap();
-        if let OutboxItem::Discard(leaving) = &first.owed {
+        let (_, _, first) = self.world.state.first_outbox_entry(id).unwrap();
+        if let OutboxItem::Discard(leaving) = &first.item {
             self.ledger.discard(id, leaving);
         }
-        assert_eq!(first.delivery() == DeliveryKind::Discard, matches!(first.owed, OutboxItem::Discard(_)));
+        assert_eq!(first.delivery() == DeliveryKind::Discard, matches!(first.item, OutboxItem::Discard(_)));
         DeliveryRef { collection: id, obligation: first.id, delivery: first.delivery() }
     }
 
     fn first_owing(&self) -> Option<CollectionId> {
-        self.world.state.owing(self.world.now).next()
+        self.world.state.outboxes_due(self.world.now).next()
     }
 
     fn drift(&mut self) {
@@ -398,7 +398,7 @@ impl Walk {
             }
             if self.witness.open().is_empty() {
                 let state = &self.world.state;
-                let owed = state.next_owed(self.world.now);
+                let owed = state.next_outbox_due(self.world.now);
                 let next = [state.next_deadline(), state.next_ready([&kind()]), owed];
                 let Some(next) = next.into_iter().flatten().min() else { break };
                 self.world.now = self.world.now.max(next);

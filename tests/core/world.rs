@@ -156,7 +156,7 @@ impl World {
         restored.check().unwrap();
         assert_eq!(restored.digest(), self.state.digest(), "snapshot and tail are the whole");
         let now = self.now;
-        assert!(restored.owing(now).eq(self.state.owing(now)), "the indices follow from the rest");
+        assert!(restored.outboxes_due(now).eq(self.state.outboxes_due(now)), "the indices follow from the rest");
         assert_eq!(restored.first_ready([&kind()], now), self.state.first_ready([&kind()], now));
     }
 

@@ -34,7 +34,7 @@ fn a_kind_without_duties_owes_nothing() {
     let lab = Lab::start();
     lab.declare("a", "{}");
     lab.applied("a", 1);
-    assert_eq!(lab.view("a").owes, None);
+    assert_eq!(lab.view("a").outbox, None);
     assert!(!lab.status("a").undeliverable);
 }
 
@@ -324,7 +324,7 @@ fn what_nobody_here_can_deliver_is_left_and_visible() {
     lab.advance(Duration::from_secs(3600));
     let status = lab.status("a");
     assert!(status.undeliverable);
-    assert_eq!(status.view.owes.unwrap().unpublished, 1);
+    assert_eq!(status.view.outbox.unwrap().unpublished, 1);
     // Due for long, and nobody is kept awake by it.
     let before = lab.stats();
     assert!(before.due.is_none_or(|due| due > before.at), "{before:?}");

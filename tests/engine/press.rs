@@ -253,7 +253,7 @@ impl Lab {
 
     #[track_caller]
     pub fn owes(&self, of: &str) -> OutboxView {
-        self.view(of).owes.expect("it has a destination")
+        self.view(of).outbox.expect("it has a destination")
     }
 
     /// Waits until a collection owes nothing.

@@ -220,7 +220,7 @@ fn case_43_a_restored_backup_that_owes_a_publication_gets_past_it() {
         reconciler.handle().wait_applied(name("a"), receipt.generation, LONG).unwrap();
     };
     let until_met = |reconciler: &Reconciler| {
-        let owes = || reconciler.handle().status(name("a")).unwrap()?.view.owes;
+        let owes = || reconciler.handle().status(name("a")).unwrap()?.view.outbox;
         until("a owing nothing", || owes().is_some_and(|owes| owes.unpublished + owes.undiscarded == 0));
     };
     let live = || press.destination.live("a").unwrap().token;

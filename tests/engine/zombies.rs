@@ -116,7 +116,7 @@ fn case_44_a_crowd_of_zombies_never_takes_a_destination_back() {
             until("a deaf attempt", runs);
         }
     }
-    until("the last publication", || handle.status(name("a")).unwrap().unwrap().view.owes.unwrap().unpublished == 0);
+    until("the last publication", || handle.status(name("a")).unwrap().unwrap().view.outbox.unwrap().unpublished == 0);
     let applied = handle.status(name("a")).unwrap().unwrap().view.applied.unwrap();
     ends.store(true, Ordering::SeqCst);
     let seen = watcher.join().unwrap();

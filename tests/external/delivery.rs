@@ -148,7 +148,7 @@ impl Shop {
     #[track_caller]
     fn delivered_after(&self, seq: Seq) -> Seq {
         let done = |status: &CollectionStatus| {
-            let owes = status.view.owes.as_ref();
+            let owes = status.view.outbox.as_ref();
             let applied = status.view.applied.as_ref().map_or(Seq::ZERO, |applied| applied.seq);
             applied > seq && owes.is_some_and(|owes| owes.published == Some(applied) && owes.undiscarded == 0)
         };

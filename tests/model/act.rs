@@ -249,7 +249,7 @@ impl Point {
 
     /// The commit that is to be published first.
     pub(crate) fn publication(&self, collection: usize) -> Option<&OutboxEntry> {
-        let (_, _, first) = self.state.first_obligation(self.id(collection)?)?;
+        let (_, _, first) = self.state.first_outbox_entry(self.id(collection)?)?;
         Some(first).filter(|owed| owed.delivery() == DeliveryKind::Publish)
     }
 

@@ -170,7 +170,7 @@ impl Sim {
         let now = self.now();
         let free = self.weather.couriers.saturating_sub(self.destination.in_flight.len());
         let in_flight = &self.destination.in_flight;
-        let owing = self.state().owing(now).filter(|id| !in_flight.contains(id));
+        let owing = self.state().outboxes_due(now).filter(|id| !in_flight.contains(id));
         let ids: Vec<CollectionId> = owing.take(free).collect();
         for id in ids {
             self.destination.in_flight.insert(id);
@@ -183,15 +183,15 @@ impl Sim {
     }
 
     fn errand(&self, id: CollectionId) -> DeliveryRef {
-        let (_, _, first) = self.state().first_obligation(id).unwrap();
+        let (_, _, first) = self.state().first_outbox_entry(id).unwrap();
         DeliveryRef { collection: id, obligation: first.id, delivery: first.delivery() }
     }
 
     /// Does what is owed first.
     fn deliver(&mut self, id: CollectionId) -> DeliveryRef {
         let delivered = self.errand(id);
-        let (_, kind, first) = self.state().first_obligation(id).unwrap();
-        let (kind, owed) = (kind.clone(), first.owed.clone());
+        let (_, kind, first) = self.state().first_outbox_entry(id).unwrap();
+        let (kind, owed) = (kind.clone(), first.item.clone());
         let running = self.collection(id).and_then(|collection| Some(collection.status.attempt()?.token));
         match owed {
             OutboxItem::Publish(commit) => self.destination.publish(id, &commit),
@@ -243,7 +243,7 @@ impl Sim {
     pub(crate) fn verifies(&mut self, id: CollectionId) {
         let Some(collection) = self.collection(id) else { return };
         let Some(applied) = collection.applied.as_deref() else { return };
-        if collection.obligations.as_ref().is_some_and(|obligations| obligations.first().is_some()) {
+        if collection.outbox.as_ref().is_some_and(|outbox| outbox.first().is_some()) {
             return;
         }
         let (commit, manifest) = (applied.seq, applied.result.manifest);
@@ -263,8 +263,8 @@ impl Sim {
     /// An attempt that was given up goes on making outputs, as long as the log holds it for possible.
     pub(crate) fn add_zombie(&mut self, job: &Job) {
         let (id, token) = (job.attempt.collection, job.attempt.token);
-        let of_collection = self.collection(id).and_then(|collection| collection.obligations.as_deref());
-        let of_orphan = self.state().orphans().find(|(orphan, _)| *orphan == id).map(|(_, orphan)| &orphan.obligations);
+        let of_collection = self.collection(id).and_then(|collection| collection.outbox.as_deref());
+        let of_orphan = self.state().orphans().find(|(orphan, _)| *orphan == id).map(|(_, orphan)| &orphan.outbox);
         let haunted = [of_collection, of_orphan].into_iter().flatten().any(|all| all.zombies.contains(&token));
         if haunted && job.kind.as_str() == "dest" {
             self.destination.write(id, token);

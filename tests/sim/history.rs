@@ -250,6 +250,6 @@ fn assert_same(one: &State, other: &State) {
     let kinds = ["plain", "dest", "files", "far"].map(|kind| lastword::core::vocabulary::Kind::new(kind).unwrap());
     let ready = [one, other].map(|state| state.next_ready(&kinds));
     assert_eq!(ready[0], ready[1], "SameFold: the indices differ");
-    let owing = [one, other].map(|state| state.owing(state.at()).collect::<Vec<_>>());
+    let owing = [one, other].map(|state| state.outboxes_due(state.at()).collect::<Vec<_>>());
     assert_eq!(owing[0], owing[1], "SameFold: the indices differ");
 }

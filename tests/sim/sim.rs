@@ -160,7 +160,7 @@ impl Sim {
         let (state, now) = (self.state(), self.clock.now());
         let local = self.workers.has_idle(false).then(|| state.next_ready(self.workers.kinds(false))).flatten();
         let far = self.workers.has_idle(true).then(|| state.next_ready(self.workers.kinds(true))).flatten();
-        let owed = state.next_owed(now);
+        let owed = state.next_outbox_due(now);
         let due = [state.next_deadline(), local, far, owed].into_iter().flatten().min();
         let copying = self.copies.is_writing().then_some(self.clock.monotonic);
         [due.map(|at| self.clock.when(at)), self.queue.next(), copying].into_iter().flatten().min()

@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
             }),
             refreshed: Seq(record.refreshed),
             resync_at: record.resync_at.map(Timestamp),
-            obligations: record.obligations.map(|owed| self.obligations(owed, words).map(Box::new)).transpose()?,
+            outbox: record.obligations.map(|record| self.outbox(record, words).map(Box::new)).transpose()?,
         };
         Ok((CollectionId(Seq(record.id)), collection))
     }
@@ -166,23 +166,23 @@ impl<'a> Reader<'a> {
             name: checked(Name::new(record.name))?,
             kind: checked(Kind::new(record.kind))?,
             draining: record.draining,
-            obligations: self.obligations(record.obligations, words)?,
+            outbox: self.outbox(record.obligations, words)?,
         };
         Ok((CollectionId(Seq(record.id)), orphan))
     }
 
-    /// The obligations that follow.
-    fn obligations(&mut self, record: ObligationsV1, words: &[Arc<Inputs>]) -> Result<Outbox, StateError> {
+    /// The outbox, whose entries follow.
+    fn outbox(&mut self, record: ObligationsV1, words: &[Arc<Inputs>]) -> Result<Outbox, StateError> {
         let ObligationsV1 { owed: count, leftovers, zombies, published, discards } = record;
-        let mut owed = VecDeque::new();
+        let mut entries = VecDeque::new();
         for _ in 0..count {
             let Some((Item::OutboxEntry, record)) = self.next()? else {
-                return Err(refused(&"an obligation is missing"));
+                return Err(refused(&"an outbox entry is missing"));
             };
-            owed.push_back(obligation_of(read(record)?, words)?);
+            entries.push_back(entry_of(read(record)?, words)?);
         }
         let published = published.map(Seq);
-        Ok(Outbox { owed, leftovers: tokens_of(leftovers), zombies: tokens_of(zombies), published, discards })
+        Ok(Outbox { entries, leftovers: tokens_of(leftovers), zombies: tokens_of(zombies), published, discards })
     }
 
     fn end(&self, record: &EndV1, restored: &Restored) -> Result<(), StateError> {
@@ -325,9 +325,9 @@ fn failure_of(record: FailureV1<'_>) -> LastFailure {
     LastFailure { reason, message: message.into(), at: Timestamp(at) }
 }
 
-fn obligation_of(record: ObligationV1<'_>, words: &[Arc<Inputs>]) -> Result<OutboxEntry, StateError> {
+fn entry_of(record: ObligationV1<'_>, words: &[Arc<Inputs>]) -> Result<OutboxEntry, StateError> {
     let ObligationV1 { id, since, owed, due, failures, cause } = record;
-    let owed = match owed {
+    let item = match owed {
         OwedV1::Publish(applied) => OutboxItem::Publish(Box::new(applied_of(applied, words)?)),
         OwedV1::Discard(LeavingV1 { tokens, before, after }) => OutboxItem::Discard(Box::new(DiscardSet {
             tokens: tokens_of(tokens),
@@ -336,7 +336,7 @@ fn obligation_of(record: ObligationV1<'_>, words: &[Arc<Inputs>]) -> Result<Outb
         })),
     };
     let (since, due, cause) = (Timestamp(since), Timestamp(due), cause.map(Into::into));
-    Ok(OutboxEntry { id: Seq(id), since, owed, due, failures, cause })
+    Ok(OutboxEntry { id: Seq(id), since, item, due, failures, cause })
 }
 
 fn tokens_of(records: Vec<TokenV1>) -> Vec<Token> {

@@ -86,7 +86,7 @@ impl Items<'_> {
             unobservable,
             refreshed,
             resync_at,
-            obligations,
+            outbox,
         } = collection;
         self.words.clear();
         let latest = self.inputs(latest)?;
@@ -97,7 +97,7 @@ impl Items<'_> {
             None => None,
         };
         let applied = applied.as_deref().map(|applied| self.applied(applied)).transpose()?;
-        let owed = obligations.as_deref().map(|obligations| self.words_of(obligations)).transpose()?;
+        let entries = outbox.as_deref().map(|outbox| self.entries_of(outbox)).transpose()?;
         let record = CollectionV1 {
             id: id.0.0,
             name: name.as_str(),
@@ -124,25 +124,25 @@ impl Items<'_> {
             }),
             refreshed: refreshed.0,
             resync_at: resync_at.map(|at| at.0),
-            obligations: obligations.as_deref().map(obligations_v1),
+            obligations: outbox.as_deref().map(obligations_v1),
         };
         self.put(Item::Collection, &record)?;
-        owed.into_iter().flatten().try_for_each(|owed| self.put(Item::OutboxEntry, &owed))
+        entries.into_iter().flatten().try_for_each(|entry| self.put(Item::OutboxEntry, &entry))
     }
 
     fn orphan(&mut self, id: CollectionId, orphan: &Orphan) -> Result<(), StateError> {
-        let Orphan { name, kind, draining, obligations } = orphan;
+        let Orphan { name, kind, draining, outbox } = orphan;
         self.words.clear();
-        let owed = self.words_of(obligations)?;
+        let entries = self.entries_of(outbox)?;
         let record = OrphanV1 {
             id: id.0.0,
             name: name.as_str(),
             kind: kind.as_str(),
             draining: *draining,
-            obligations: obligations_v1(obligations),
+            obligations: obligations_v1(outbox),
         };
         self.put(Item::Orphan, &record)?;
-        owed.into_iter().try_for_each(|owed| self.put(Item::OutboxEntry, &owed))
+        entries.into_iter().try_for_each(|entry| self.put(Item::OutboxEntry, &entry))
     }
 
     fn draining(&mut self, token: Token, draining: &Draining) -> Result<(), StateError> {
@@ -156,11 +156,11 @@ impl Items<'_> {
         self.put(Item::Draining, &DrainingV1 { attempt, grace_until, leased: *leased, leaves: *leaves })
     }
 
-    /// The obligations, with their words written.
-    fn words_of<'s>(&mut self, obligations: &'s Outbox) -> Result<Vec<ObligationV1<'s>>, StateError> {
-        let obligation = |obligation: &'s OutboxEntry| {
-            let OutboxEntry { id, since, owed, due, failures, cause } = obligation;
-            let owed = match owed {
+    /// The entries of an outbox, with their inputs written.
+    fn entries_of<'s>(&mut self, outbox: &'s Outbox) -> Result<Vec<ObligationV1<'s>>, StateError> {
+        let record = |entry: &'s OutboxEntry| {
+            let OutboxEntry { id, since, item, due, failures, cause } = entry;
+            let owed = match item {
                 OutboxItem::Publish(applied) => OwedV1::Publish(self.applied(applied)?),
                 OutboxItem::Discard(leaving) => {
                     let DiscardSet { tokens, before, after } = &**leaving;
@@ -175,7 +175,7 @@ impl Items<'_> {
             let (failures, cause) = (*failures, cause.as_deref());
             Ok(ObligationV1 { id: id.0, since: since.0, owed, due: due.0, failures, cause })
         };
-        obligations.owed.iter().map(obligation).collect()
+        outbox.entries.iter().map(record).collect()
     }
 
     fn applied<'s>(&mut self, applied: &'s Applied) -> Result<AppliedV1<'s>, StateError> {
@@ -310,10 +310,10 @@ fn failure_v1(failure: &LastFailure) -> FailureV1<'_> {
     FailureV1 { reason, message, at: at.0 }
 }
 
-fn obligations_v1(obligations: &Outbox) -> ObligationsV1 {
-    let Outbox { owed, leftovers, zombies, published, discards } = obligations;
+fn obligations_v1(outbox: &Outbox) -> ObligationsV1 {
+    let Outbox { entries, leftovers, zombies, published, discards } = outbox;
     ObligationsV1 {
-        owed: owed.len() as u64,
+        owed: entries.len() as u64,
         leftovers: leftovers.iter().map(|token| (*token).into()).collect(),
         zombies: zombies.iter().map(|token| (*token).into()).collect(),
         published: published.map(|seq| seq.0),

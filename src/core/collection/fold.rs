@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Applied, Collection, Pending, Unobservable, Wanted};
+use super::{Collection, Pending, Unobservable, Wanted};
+use crate::core::commit::Applied;
 use crate::core::outbox::Outbox;
 use crate::core::status::Status;
 use crate::core::vocabulary::{
@@ -23,43 +24,43 @@ impl Collection {
     }
 
     /// An attempt that was to discard has ended without a commit; a zombie may go on making outputs.
-    pub(in crate::core) fn leave(&mut self, token: Token, zombie: bool, event: (Seq, Timestamp)) {
+    pub(in crate::core) fn add_leftover(&mut self, token: Token, is_zombie: bool, event: (Seq, Timestamp)) {
         let after = self.applied.as_ref().map(|applied| &applied.result);
-        let obligations = self.obligations.get_or_insert_default();
-        if zombie { obligations.add_zombie(token, event, after) } else { obligations.leave(token) }
+        let outbox = self.outbox.get_or_insert_default();
+        if is_zombie { outbox.add_zombie(token, event, after) } else { outbox.add_leftover(token) }
     }
 
     /// The process of all abandoned attempts is gone.
     pub(in crate::core) fn retire_zombies(&mut self, event: (Seq, Timestamp)) {
         let after = self.applied.as_ref().map(|applied| &applied.result);
-        if let Some(obligations) = &mut self.obligations {
-            obligations.retire_zombies(event, after);
+        if let Some(outbox) = &mut self.outbox {
+            outbox.retire_zombies(event, after);
         }
     }
 
-    /// Owes to discard the leftovers that nobody can take over any more.
+    /// Puts the leftovers that no attempt can take over any more into the outbox, to be discarded.
     pub(in crate::core) fn discard_leftovers(&mut self, seq: Seq, at: Timestamp) {
         if self.leftovers().is_empty() {
             return;
         }
         let rests = self.is_fresh() && self.status.live().is_none();
         let after = self.applied.as_ref().map(|applied| &applied.result);
-        let Some(obligations) = &mut self.obligations else { return };
+        let Some(outbox) = &mut self.outbox else { return };
         match self.status {
-            _ if rests => obligations.discard((seq, at), None, after),
+            _ if rests => outbox.discard((seq, at), None, after),
             Status::Running(_) => {}
-            Status::Idle | Status::Waiting(_) | Status::Parked(_) => obligations.bound((seq, at), after),
+            Status::Idle | Status::Waiting(_) | Status::Parked(_) => outbox.limit_leftovers((seq, at), after),
         }
     }
 
-    /// What is owed once the collection is gone: nothing of it is live any more.
-    pub(in crate::core) fn dropped(&mut self, seq: Seq, at: Timestamp) -> Outbox {
-        let mut obligations = self.obligations.take().map(|obligations| *obligations).unwrap_or_default();
-        obligations.publish_no_more();
+    /// The outbox that is left of a dropped collection: nothing of it is live any more.
+    pub(in crate::core) fn take_outbox(&mut self, seq: Seq, at: Timestamp) -> Outbox {
+        let mut outbox = self.outbox.take().map(|outbox| *outbox).unwrap_or_default();
+        outbox.drop_publications();
         // What attempts have left is discarded also if the kind discards nothing any more: it was promised then.
-        let applied = self.applied.take().filter(|_| obligations.discards);
-        obligations.discard((seq, at), applied.map(|applied| applied.result), None);
-        obligations
+        let applied = self.applied.take().filter(|_| outbox.discards);
+        outbox.discard((seq, at), applied.map(|applied| applied.result), None);
+        outbox
     }
 
     /// The part of an event that is about words.
@@ -177,8 +178,8 @@ impl Collection {
                 }
             }
             Event::TaskStarted { duties, .. } => {
-                if self.obligations.is_some() || duties.any() {
-                    self.obligations.get_or_insert_default().discards = duties.discard;
+                if self.outbox.is_some() || duties.any() {
+                    self.outbox.get_or_insert_default().discards = duties.discard;
                 }
                 self.may_start()?;
             }
@@ -194,7 +195,7 @@ impl Collection {
                     result: Arc::clone(result),
                     inputs: Arc::clone(&wanted.ok_or("it is not what is wanted")?.inputs),
                 });
-                self.owe(&applied, duties);
+                self.fill_outbox(&applied, duties);
                 self.applied = Some(applied);
                 self.rebuild = false;
                 self.resync_at = *resync_at;
@@ -208,12 +209,12 @@ impl Collection {
             }
             Event::CompletionRejected { token, .. } => {
                 let after = self.applied.as_ref().map(|applied| &applied.result);
-                if let Some(obligations) = &mut self.obligations {
-                    obligations.came_back(*token, (recorded.seq, recorded.at), after);
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.zombie_returned(*token, (recorded.seq, recorded.at), after);
                 }
             }
             Event::Published { .. } | Event::PublishFailed { .. } | Event::Discarded { .. } => {
-                self.obligations.as_mut().ok_or("nothing is owed")?.fold(recorded)?;
+                self.outbox.as_mut().ok_or("nothing is to be delivered")?.fold(recorded)?;
             }
             Event::WriterOpened { .. }
             | Event::DataLossAccepted { .. }
@@ -235,15 +236,15 @@ impl Collection {
         Ok(())
     }
 
-    /// What a commit makes the collection owe. First it is published, then what it replaces is discarded.
-    fn owe(&mut self, commit: &Applied, duties: Duties) {
+    /// Puts into the outbox what a commit leads to: first it is published, then what it replaces is discarded.
+    fn fill_outbox(&mut self, commit: &Applied, duties: Duties) {
         let before = self.applied.take().map(|applied| applied.result);
         if duties.publish {
-            self.obligations.get_or_insert_default().publish(commit);
+            self.outbox.get_or_insert_default().publish(commit);
         }
         if duties.discard {
-            let (id, obligations) = ((commit.seq, commit.at), self.obligations.get_or_insert_default());
-            obligations.discard(id, before, Some(&commit.result));
+            let (id, outbox) = ((commit.seq, commit.at), self.outbox.get_or_insert_default());
+            outbox.discard(id, before, Some(&commit.result));
         }
     }
 

@@ -5,7 +5,8 @@ use super::backoff::retry_at;
 use super::context::DecisionContext;
 use super::observe::{check_observation, decide_observation};
 use super::{Events, clip};
-use crate::core::collection::{Applied, Collection};
+use crate::core::collection::Collection;
+use crate::core::commit::Applied;
 use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
@@ -54,7 +55,7 @@ pub(super) fn complete(
         let resync_at = resync_at(&collection.policy, events.next(), at);
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result, resync_at });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
-        DecisionContext::of(id, collection, at).committed(fingerprint).admit_waiting(events);
+        DecisionContext::of(id, collection, at).after_commit(fingerprint).admit_waiting(events);
         return Ok(());
     }
     let committed = |applied: &Applied| (applied.token, applied.fingerprint) == (token, fingerprint);
@@ -118,7 +119,7 @@ pub(super) fn fail(
             };
             events.push(failed(attempt, FailReason::SourceMoved, message, retry_at, collection.failures, None));
             events.push(ended(attempt, EndReason::Acknowledged));
-            let context = context.moved(retry_at);
+            let context = context.after_move(retry_at);
             match observation.as_deref().filter(|observation| is_believed(collection, running, attempt, observation)) {
                 Some(observation) => decide_observation(&context, &observation.outcome, events),
                 // What waited for the end of the task need not wait for what can no longer be built.
@@ -232,7 +233,7 @@ pub(super) fn charge(
 /// Ends the live task, which is not running, for good; what waited for its end is admitted.
 pub(super) fn park(context: DecisionContext<'_>, task: TaskId, cause: ParkCause, events: &mut Events) {
     events.push(Event::TaskParked { collection: context.id, task, cause });
-    context.without_task().admit_waiting(events);
+    context.after_task_end().admit_waiting(events);
 }
 
 pub(super) fn failed(

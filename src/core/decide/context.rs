@@ -42,30 +42,30 @@ impl<'c> DecisionContext<'c> {
     }
 
     /// After the live task has ended.
-    pub(super) fn without_task(self) -> DecisionContext<'c> {
+    pub(super) fn after_task_end(self) -> DecisionContext<'c> {
         DecisionContext { live: None, ..self }
     }
 
     /// After the live task was committed.
-    pub(super) fn committed(self, fingerprint: Fingerprint) -> DecisionContext<'c> {
+    pub(super) fn after_commit(self, fingerprint: Fingerprint) -> DecisionContext<'c> {
         DecisionContext { live: None, applied: Some(fingerprint), rebuild: false, ..self }
     }
 
     /// After the source moved under the attempt of the live task.
-    pub(super) fn moved(self, resting_until: Timestamp) -> DecisionContext<'c> {
+    pub(super) fn after_move(self, resting_until: Timestamp) -> DecisionContext<'c> {
         let moved = |live| Live { stopping: None, resting_until: Some(resting_until), moved: true, ..live };
         DecisionContext { live: self.live.map(moved), ..self }
     }
 
     /// The live task has to go, for this reason.
-    pub(super) fn abort(&self, reason: AbortReason, events: &mut Events) {
+    pub(super) fn abort_task(&self, reason: AbortReason, events: &mut Events) {
         if let Some(Live { task, stopping, .. }) = self.live {
             events.push(Event::TaskAborted { collection: self.id, task, reason, stopping });
         }
     }
 
     /// Whether the source moved under the attempt of the live task: what it was to build is gone.
-    pub(super) fn has_moved(&self) -> bool {
+    pub(super) fn source_moved(&self) -> bool {
         self.live.is_some_and(|live| live.moved)
     }
 
@@ -84,7 +84,7 @@ impl<'c> DecisionContext<'c> {
         if self.live.is_some_and(|live| Some(live.fingerprint) == wanted) {
             return;
         }
-        self.abort(AbortReason::Superseded, events);
+        self.abort_task(AbortReason::Superseded, events);
         let Some(fingerprint) = wanted else { return };
         let parked = matches!(&self.collection.status, Status::Parked(parked) if parked.fingerprint == fingerprint);
         if parked || (self.applied == Some(fingerprint) && !self.rebuild) {

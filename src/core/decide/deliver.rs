@@ -11,7 +11,7 @@ use crate::core::vocabulary::{
 
 pub(super) fn delivered(state: &State, delivered: DeliveryRef, events: &mut Events) -> Result<(), Rejection> {
     let DeliveryRef { collection, obligation, .. } = delivered;
-    events.push(match &first(state, delivered)?.owed {
+    events.push(match &first(state, delivered)?.item {
         OutboxItem::Publish(commit) => {
             let (token, fingerprint) = (commit.token, commit.fingerprint);
             Event::Published { collection, commit: obligation, token, fingerprint }
@@ -58,7 +58,7 @@ pub(super) fn drifted(
 
 /// The first obligation of the collection, if it is this one.
 fn first(state: &State, named: DeliveryRef) -> Result<&OutboxEntry, Rejection> {
-    let first = state.first_obligation(named.collection).map(|(_, _, first)| first);
+    let first = state.first_outbox_entry(named.collection).map(|(_, _, first)| first);
     let is_named = |first: &&OutboxEntry| (first.id, first.delivery()) == (named.obligation, named.delivery);
     first.filter(is_named).ok_or(Rejection::NotOwed(named.collection))
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::context::DecisionContext;
 use super::{Events, clip, named};
-use crate::core::collection::{Applied, Collection, Pending};
+use crate::core::collection::{Collection, Pending};
+use crate::core::commit::Applied;
 use crate::core::state::State;
 use crate::core::vocabulary::{
     Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Name, ObservationOutcome,
@@ -82,7 +83,7 @@ fn decide_content(
     let collection = context.collection;
     let unchanged = collection.observed().is_some_and(|known| known.version == observed.version);
     // Nothing new, unless the source could not be observed, or what waits for a task has lost its reason to wait.
-    let moved_on = matches!(collection.pending, Some(Pending::Waiting { .. })) && context.has_moved();
+    let moved_on = matches!(collection.pending, Some(Pending::Waiting { .. })) && context.source_moved();
     if unchanged && collection.unobservable.is_none() && !moved_on {
         return;
     }
@@ -150,7 +151,7 @@ fn admission_decision(
 fn unchanged_decision(context: &DecisionContext<'_>, fingerprint: Fingerprint) -> AdmissionDecision {
     match context.collection.pending {
         Some(Pending::Settling { until, .. }) => AdmissionDecision::Settle { until },
-        Some(Pending::Waiting { .. }) if context.has_moved() => AdmissionDecision::Admit,
+        Some(Pending::Waiting { .. }) if context.source_moved() => AdmissionDecision::Admit,
         Some(Pending::Waiting { .. }) => AdmissionDecision::Wait,
         Some(Pending::Held { cause, .. }) => AdmissionDecision::Hold(cause),
         None => {

@@ -48,7 +48,7 @@ pub(super) fn rebuild(
     if collection.status.live().is_some_and(|task| task.rebuild) {
         return;
     }
-    DecisionContext::of(id, collection, at).abort(AbortReason::Superseded, events);
+    DecisionContext::of(id, collection, at).abort_task(AbortReason::Superseded, events);
     let (generation, rebuild) = (collection.generation, true);
     events.push(Event::TaskCreated { collection: id, generation, fingerprint, not_before: at, rebuild });
 }
@@ -93,8 +93,8 @@ pub(super) fn cancel(
         return Err(refused);
     }
     let context = DecisionContext::of(id, collection, at);
-    context.abort(AbortReason::Cancelled, events);
-    context.without_task().admit_waiting(events);
+    context.abort_task(AbortReason::Cancelled, events);
+    context.after_task_end().admit_waiting(events);
     Ok(())
 }
 
@@ -143,7 +143,7 @@ pub(super) fn confirm(
 
 pub(super) fn drop_collection(state: &State, name: &Name, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     let (id, collection) = named(state, name)?;
-    DecisionContext::of(id, collection, at).abort(AbortReason::Dropped, events);
+    DecisionContext::of(id, collection, at).abort_task(AbortReason::Dropped, events);
     events.push(Event::CollectionDropped { collection: id });
     Ok(())
 }

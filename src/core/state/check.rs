@@ -57,8 +57,8 @@ impl State {
         if self.draining_of(id).count() != collection.draining as usize {
             return violated("SameFold", "draining attempts are miscounted");
         }
-        if let Some(obligations) = collection.obligations.as_deref()
-            && let Some(found) = misplaced(obligations)
+        if let Some(outbox) = collection.outbox.as_deref()
+            && let Some(found) = misplaced(outbox)
         {
             return violated("PublishedInOrder", found);
         }
@@ -103,7 +103,7 @@ impl State {
             Ok(expected) => expected,
             Err(found) => return miscounted(found),
         };
-        let Indices { names, ready, deadlines, drains, owed, haunted } = &self.indices;
+        let Indices { names, ready, deadlines, drains, outboxes, with_zombies } = &self.indices;
         if let Some((_, deadline)) = expected.deadlines.symmetric_difference(deadlines).next() {
             let collection = match *deadline {
                 Deadline::Settled(id) | Deadline::Attempt(id) | Deadline::Resync(id) => id,
@@ -120,8 +120,8 @@ impl State {
         if *ready != expected.ready {
             return miscounted("the index of ready tasks is not what follows from the rest");
         }
-        if (owed, haunted) != (&expected.owed, &expected.haunted) {
-            return miscounted("the index of obligations is not what follows from the rest");
+        if (outboxes, with_zombies) != (&expected.outboxes, &expected.with_zombies) {
+            return miscounted("the index of outboxes is not what follows from the rest");
         }
         if *drains != expected.drains {
             return miscounted("the index of draining attempts is not what follows from the rest");
@@ -171,17 +171,17 @@ impl State {
     }
 }
 
-/// What is wrong with the order of what is owed.
-fn misplaced(obligations: &Outbox) -> Option<&'static str> {
-    let mut last = obligations.published.unwrap_or(Seq::ZERO);
+/// What is wrong with the order of the entries.
+fn misplaced(outbox: &Outbox) -> Option<&'static str> {
+    let mut last = outbox.published.unwrap_or(Seq::ZERO);
     let (mut known, mut discarded) = (Seq::ZERO, Seq::ZERO);
-    for obligation in &obligations.owed {
-        if obligation.id < known || (obligation.id == discarded && matches!(obligation.owed, OutboxItem::Discard(_))) {
-            return Some("two obligations have one name, or an earlier one comes later");
+    for entry in &outbox.entries {
+        if entry.id < known || (entry.id == discarded && matches!(entry.item, OutboxItem::Discard(_))) {
+            return Some("two entries have one name, or an earlier one comes later");
         }
-        known = obligation.id;
-        match &obligation.owed {
-            OutboxItem::Publish(commit) if commit.seq != obligation.id => {
+        known = entry.id;
+        match &entry.item {
+            OutboxItem::Publish(commit) if commit.seq != entry.id => {
                 return Some("it is to be published as another");
             }
             OutboxItem::Publish(commit) if commit.seq <= last => {
@@ -191,7 +191,7 @@ fn misplaced(obligations: &Outbox) -> Option<&'static str> {
             OutboxItem::Discard(leaving) if leaving.tokens.is_empty() && leaving.before.is_none() => {
                 return Some("nothing is to be discarded");
             }
-            OutboxItem::Discard(_) => discarded = obligation.id,
+            OutboxItem::Discard(_) => discarded = entry.id,
         }
     }
     None
@@ -283,9 +283,9 @@ mod tests {
         is_found("the index of ready tasks is not what follows from the rest", |state| {
             state.indices.ready = Default::default()
         });
-        let owed = "the index of obligations is not what follows from the rest";
-        is_found(owed, |state| _ = state.indices.owed.insert((Timestamp(7), CollectionId(Seq(99)))));
-        is_found(owed, |state| _ = state.indices.haunted.insert(CollectionId(Seq(99))));
+        let outboxes = "the index of outboxes is not what follows from the rest";
+        is_found(outboxes, |state| _ = state.indices.outboxes.insert((Timestamp(7), CollectionId(Seq(99)))));
+        is_found(outboxes, |state| _ = state.indices.with_zombies.insert(CollectionId(Seq(99))));
         is_found("its name leads elsewhere", |state| state.indices.names.clear());
         is_found("an attempt has ended and is still on the books", |state| {
             state.draining.values_mut().for_each(|draining| draining.grace_until = None);

@@ -59,12 +59,12 @@ impl State {
                     return Ok(());
                 }
                 self.change_orphan(id, |orphan| {
-                    orphan.obligations.came_back(*token, (recorded.seq, recorded.at), None);
+                    orphan.outbox.zombie_returned(*token, (recorded.seq, recorded.at), None);
                     Ok(())
                 })
             }
             Event::PublishFailed { .. } | Event::Discarded { .. } if !self.collections.contains_key(&id) => {
-                self.change_orphan(id, |orphan| orphan.obligations.fold(recorded))
+                self.change_orphan(id, |orphan| orphan.outbox.fold(recorded))
             }
             _ => {
                 let drains = self.change(id, |collection| {
@@ -96,14 +96,14 @@ impl State {
                 // The processes of abandoned attempts are gone. Those that were others' may not be: but whoever was
                 // silent for that long is not waited for any more.
                 let event = (recorded.seq, recorded.at);
-                for id in self.indices.haunted.clone() {
+                for id in self.indices.with_zombies.clone() {
                     let buried = self.change(id, |collection| {
                         collection.retire_zombies(event);
                         Ok(())
                     });
                     buried.or_else(|_| {
                         self.change_orphan(id, |orphan| {
-                            orphan.obligations.retire_zombies(event, None);
+                            orphan.outbox.retire_zombies(event, None);
                             Ok(())
                         })
                     })?;
@@ -123,10 +123,10 @@ impl State {
         let mut collection = self.collections.remove(&id).ok_or("there is no such collection")?;
         let before = Entry::of(id, &collection);
         collection.fold(recorded)?;
-        let obligations = collection.dropped(recorded.seq, recorded.at);
+        let outbox = collection.take_outbox(recorded.seq, recorded.at);
         let Collection { name, kind, draining, .. } = *collection;
         self.indices.names.remove(&name, id);
-        self.leave_orphan(id, Orphan { name, kind, draining, obligations }, before);
+        self.leave_orphan(id, Orphan { name, kind, draining, outbox }, before);
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl State {
             collection.draining = collection.draining.checked_sub(drained).ok_or("nothing is draining")?;
             collection.fold(recorded)?;
             if leaves {
-                collection.leave(ended.token, may_go_on(reason, leased), (recorded.seq, recorded.at));
+                collection.add_leftover(ended.token, may_go_on(reason, leased), (recorded.seq, recorded.at));
             }
             collection.discard_leftovers(recorded.seq, recorded.at);
             Ok(())
@@ -161,11 +161,11 @@ impl State {
             if leaves {
                 let event = (recorded.seq, recorded.at);
                 if may_go_on(reason, leased) {
-                    orphan.obligations.add_zombie(ended.token, event, None);
+                    orphan.outbox.add_zombie(ended.token, event, None);
                 } else {
-                    orphan.obligations.leave(ended.token);
+                    orphan.outbox.add_leftover(ended.token);
                 }
-                orphan.obligations.discard(event, None, None);
+                orphan.outbox.discard(event, None, None);
             }
             Ok(())
         })
@@ -209,7 +209,7 @@ impl State {
     /// Keeps what is left of a dropped collection for as long as something is left.
     fn leave_orphan(&mut self, id: CollectionId, orphan: Orphan, before: Entry) {
         let owner = Owner { kind: &orphan.kind, name: &orphan.name, limits: &self.limits };
-        let stays = orphan.draining > 0 || !orphan.obligations.is_settled();
+        let stays = orphan.draining > 0 || !orphan.outbox.is_finished();
         let after = if stays { Entry::of_orphan(&orphan) } else { Entry::default() };
         self.indices.replace(id, owner, before, after);
         if stays {

@@ -20,10 +20,10 @@ pub(super) struct Indices {
     pub(super) deadlines: BTreeSet<(Timestamp, Deadline)>,
     /// The draining attempts of each collection.
     pub(super) drains: BTreeSet<(CollectionId, Token)>,
-    /// When the first obligation of each collection is due.
-    pub(super) owed: BTreeSet<(Timestamp, CollectionId)>,
+    /// When the first outbox entry of each collection is due.
+    pub(super) outboxes: BTreeSet<(Timestamp, CollectionId)>,
     /// Collections with abandoned attempts.
-    pub(super) haunted: BTreeSet<CollectionId>,
+    pub(super) with_zombies: BTreeSet<CollectionId>,
 }
 
 /// What the indices say of one collection, or of what is left of one. Nothing of one that is not there.
@@ -35,9 +35,9 @@ pub(super) struct Entry {
     deadlines: [Option<Timestamp>; 3],
     /// Its attempts that hold a worker.
     holds: u32,
-    /// Its first obligation is due then.
-    owed: Option<Timestamp>,
-    haunted: bool,
+    /// Its first outbox entry is due then.
+    outbox_due: Option<Timestamp>,
+    has_zombies: bool,
 }
 
 /// What is to happen to a collection at a time of its own.
@@ -58,17 +58,17 @@ impl Entry {
         let attempt = collection.status.attempt();
         let deadlines = [settled, attempt.and_then(|attempt| attempt.deadline), collection.resync_at];
         let holds = collection.draining + u32::from(attempt.is_some());
-        let owing = collection.obligations.as_deref().map(Entry::owing).unwrap_or_default();
-        Entry { place, deadlines, holds, ..owing }
+        let outbox = collection.outbox.as_deref().map(Entry::of_outbox).unwrap_or_default();
+        Entry { place, deadlines, holds, ..outbox }
     }
 
     pub(super) fn of_orphan(orphan: &Orphan) -> Entry {
-        Entry { holds: orphan.draining, ..Entry::owing(&orphan.obligations) }
+        Entry { holds: orphan.draining, ..Entry::of_outbox(&orphan.outbox) }
     }
 
-    fn owing(obligations: &Outbox) -> Entry {
-        let owed = obligations.first().map(|first| first.due);
-        Entry { owed, haunted: !obligations.zombies.is_empty(), ..Entry::default() }
+    fn of_outbox(outbox: &Outbox) -> Entry {
+        let outbox_due = outbox.first().map(|first| first.due);
+        Entry { outbox_due, has_zombies: !outbox.zombies.is_empty(), ..Entry::default() }
     }
 
     fn timed(self, id: CollectionId) -> impl Iterator<Item = (Timestamp, Deadline)> {
@@ -91,13 +91,13 @@ impl Indices {
         let names = Names::of(collections)?;
         let mut ready = Ready::default();
         ready.advance(at);
-        let (mut deadlines, mut owed, mut haunted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut deadlines, mut outboxes, mut with_zombies) = (Vec::new(), Vec::new(), Vec::new());
         let mut add = |id: CollectionId, owner: Owner<'_>, entry: Entry| {
             entry.place.into_iter().for_each(|place| ready.insert(owner, place));
             ready.hold(owner, 0, entry.holds);
             deadlines.extend(entry.timed(id));
-            owed.extend(entry.owed.map(|due| (due, id)));
-            haunted.extend(entry.haunted.then_some(id));
+            outboxes.extend(entry.outbox_due.map(|due| (due, id)));
+            with_zombies.extend(entry.has_zombies.then_some(id));
         };
         for (id, collection) in collections {
             let owner = Owner { kind: &collection.kind, name: &collection.name, limits };
@@ -114,8 +114,8 @@ impl Indices {
             ready,
             deadlines: deadlines.into_iter().collect(),
             drains: draining.iter().map(|(token, draining)| (draining.attempt.collection, *token)).collect(),
-            owed: owed.into_iter().collect(),
-            haunted: haunted.into_iter().collect(),
+            outboxes: outboxes.into_iter().collect(),
+            with_zombies: with_zombies.into_iter().collect(),
         })
     }
 
@@ -130,10 +130,10 @@ impl Indices {
             let timed = |at: Option<Timestamp>| at.map(|at| (at, deadline(id)));
             exchange(&mut self.deadlines, timed(before), timed(after));
         }
-        let owed = |entry: Entry| entry.owed.map(|due| (due, id));
-        exchange(&mut self.owed, owed(before), owed(after));
-        let haunted = |entry: Entry| entry.haunted.then_some(id);
-        exchange(&mut self.haunted, haunted(before), haunted(after));
+        let outbox = |entry: Entry| entry.outbox_due.map(|due| (due, id));
+        exchange(&mut self.outboxes, outbox(before), outbox(after));
+        let zombies = |entry: Entry| entry.has_zombies.then_some(id);
+        exchange(&mut self.with_zombies, zombies(before), zombies(after));
     }
 
     pub(super) fn start_draining(&mut self, draining: &Draining) {

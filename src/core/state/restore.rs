@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::indices::Indices;
 use super::{Draining, Orphan, State};
-use crate::core::collection::{Applied, Collection};
+use crate::core::collection::Collection;
+use crate::core::commit::Applied;
 use crate::core::outbox::{Outbox, OutboxItem};
 use crate::core::vocabulary::{Built, CollectionId, Content, Epoch, Inputs, Limits, ObjectHash, Seq, Timestamp, Token};
 
@@ -77,9 +78,9 @@ impl State {
             if let Some(applied) = &collection.applied {
                 roots.extend(of_commit(applied));
             }
-            roots.extend(collection.obligations.iter().flat_map(|obligations| of_obligations(obligations)));
+            roots.extend(collection.outbox.iter().flat_map(|outbox| of_outbox(outbox)));
         }
-        roots.extend(self.orphans.values().flat_map(|orphan| of_obligations(&orphan.obligations)));
+        roots.extend(self.orphans.values().flat_map(|orphan| of_outbox(&orphan.outbox)));
         roots
     }
 }
@@ -95,11 +96,11 @@ fn of_commit(applied: &Applied) -> impl Iterator<Item = ObjectHash> {
     set_of(&applied.inputs).into_iter().chain(applied.result.manifest)
 }
 
-fn of_obligations(obligations: &Outbox) -> Vec<ObjectHash> {
+fn of_outbox(outbox: &Outbox) -> Vec<ObjectHash> {
     let manifest = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| built.manifest);
-    let of = |owed: &OutboxItem| match owed {
+    let of = |item: &OutboxItem| match item {
         OutboxItem::Publish(applied) => of_commit(applied).collect::<Vec<_>>(),
         OutboxItem::Discard(leaving) => manifest(&leaving.before).into_iter().chain(manifest(&leaving.after)).collect(),
     };
-    obligations.owed.iter().flat_map(|obligation| of(&obligation.owed)).collect()
+    outbox.entries.iter().flat_map(|entry| of(&entry.item)).collect()
 }

@@ -130,7 +130,8 @@ impl Teller {
             Built { rows: Some(u64::MAX), output: Some("plain-2".into()), ..Built::default() },
         );
         let collection = attempt.collection;
-        let first = |teller: &Teller| teller.state().first_obligation(collection).map(|(_, _, o)| (o.id, o.delivery()));
+        let first =
+            |teller: &Teller| teller.state().first_outbox_entry(collection).map(|(_, _, o)| (o.id, o.delivery()));
         let (obligation, delivery) = first(self).unwrap();
         let delivered = DeliveryRef { collection, obligation, delivery };
         self.command(EngineCommand::DeliveryFailed { delivered, message: "503".into() });

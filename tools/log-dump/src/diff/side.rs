@@ -50,8 +50,8 @@ impl At {
         field("rows", applied.and_then(|applied| applied.result.rows).into());
         field("condition", view.condition.name().into());
         field("paused", view.paused.into());
-        field("published", view.owes.as_ref().and_then(|outbox| outbox.published).map(|commit| commit.0).into());
-        field("unpublished", view.owes.as_ref().map(|outbox| outbox.unpublished).into());
+        field("published", view.outbox.as_ref().and_then(|outbox| outbox.published).map(|commit| commit.0).into());
+        field("unpublished", view.outbox.as_ref().map(|outbox| outbox.unpublished).into());
         At { id: view.id, condition: view.condition.to_string(), fields }
     }
 }

@@ -84,7 +84,7 @@ fn sentence(life: &Life, incarnation: &Incarnation) -> String {
         _ => {}
     }
     parts.extend(beside(view));
-    parts.extend(view.owes.as_ref().and_then(outbox));
+    parts.extend(view.outbox.as_ref().and_then(outbox));
     parts.join("; ")
 }
 
@@ -251,10 +251,10 @@ impl<'a> WhyLine<'a> {
             paused: view.paused,
             held: hex(view.held().map(|(_, fingerprint)| fingerprint)),
             unobservable: view.unobservable.as_ref().map(|found| &*found.cause),
-            unpublished: view.owes.as_ref().map(|outbox| outbox.unpublished),
-            undiscarded: view.owes.as_ref().map(|outbox| outbox.undiscarded),
+            unpublished: view.outbox.as_ref().map(|outbox| outbox.unpublished),
+            undiscarded: view.outbox.as_ref().map(|outbox| outbox.undiscarded),
             delivery_failure: view
-                .owes
+                .outbox
                 .as_ref()
                 .and_then(|outbox| outbox.failure.as_ref())
                 .map(|failure| &*failure.cause),

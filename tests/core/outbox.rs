@@ -18,12 +18,12 @@ fn with(duties: Duties) -> World {
 
 /// All that is owed, in order, in words.
 fn owed_of(world: &World, id: CollectionId) -> Vec<String> {
-    let obligations = match world.state.collection(id) {
-        Some(collection) => collection.obligations.as_deref(),
-        None => world.state.orphans().find(|(orphan, _)| *orphan == id).map(|(_, orphan)| &orphan.obligations),
+    let outbox = match world.state.collection(id) {
+        Some(collection) => collection.outbox.as_deref(),
+        None => world.state.orphans().find(|(orphan, _)| *orphan == id).map(|(_, orphan)| &orphan.outbox),
     };
     let token = |token: &Token| token.to_string();
-    let say = |owed: &OutboxItem| match owed {
+    let say = |item: &OutboxItem| match item {
         OutboxItem::Publish(commit) => format!("publish {}", commit.token),
         OutboxItem::Discard(leaving) => {
             let mut said = vec!["discard".to_owned()];
@@ -33,19 +33,19 @@ fn owed_of(world: &World, id: CollectionId) -> Vec<String> {
             said.join(" ")
         }
     };
-    obligations.map_or_else(Vec::new, |all| all.owed.iter().map(|obligation| say(&obligation.owed)).collect())
+    outbox.map_or_else(Vec::new, |outbox| outbox.entries.iter().map(|entry| say(&entry.item)).collect())
 }
 
-fn owed(world: &World) -> Vec<String> {
+fn entries(world: &World) -> Vec<String> {
     owed_of(world, world.view().id)
 }
 
 fn first_of(world: &World, collection: CollectionId) -> DeliveryRef {
-    let (_, _, first) = world.state.first_obligation(collection).unwrap();
+    let (_, _, first) = world.state.first_outbox_entry(collection).unwrap();
     DeliveryRef { collection, obligation: first.id, delivery: first.delivery() }
 }
 
-/// Meets the first obligation.
+/// Delivers the first entry.
 fn deliver(world: &mut World, id: CollectionId) -> Vec<&'static str> {
     let first = first_of(world, id);
     world.say(EngineCommand::Delivered(first)).unwrap()
@@ -53,13 +53,13 @@ fn deliver(world: &mut World, id: CollectionId) -> Vec<&'static str> {
 
 fn deliver_all(world: &mut World) {
     let id = world.view().id;
-    while world.state.first_obligation(id).is_some() {
+    while world.state.first_outbox_entry(id).is_some() {
         deliver(world, id);
     }
 }
 
 fn is_due(world: &World) -> bool {
-    world.state.owing(world.now).next().is_some()
+    world.state.outboxes_due(world.now).next().is_some()
 }
 
 #[test]
@@ -69,15 +69,15 @@ fn case_45_two_commits_are_published_in_order_and_what_they_replace_is_discarded
     let second = world.commit(2);
     let (one, two) = (first.token, second.token);
     let all = [format!("publish {one}"), format!("publish {two}"), format!("discard before {one} but not {two}")];
-    assert_eq!(owed(&world), all);
+    assert_eq!(entries(&world), all);
     let id = first.collection;
     assert_eq!(deliver(&mut world, id), ["published"]);
     assert!(matches!(world.last(), Event::Published { token, .. } if *token == one));
     assert_eq!(deliver(&mut world, id), ["published"]);
     assert!(matches!(world.last(), Event::Published { token, .. } if *token == two));
     assert_eq!(deliver(&mut world, id), ["discarded"]);
-    assert_eq!((owed(&world), world.state.next_owed(world.now)), (vec![], None));
-    let owes = world.view().owes.unwrap();
+    assert_eq!((entries(&world), world.state.next_outbox_due(world.now)), (vec![], None));
+    let owes = world.view().outbox.unwrap();
     assert_eq!((owes.published, owes.unpublished, owes.lag), (world.view().applied.map(|a| a.seq), 0, Lag::Zero));
 }
 
@@ -91,8 +91,8 @@ fn a_result_that_names_nothing_is_discarded_when_its_collection_is_dropped() {
     let events = world.say(completion(attempt, fingerprint, nameless.clone()));
     assert_eq!(events, Ok(vec!["task_completed", "attempt_ended"]));
     world.drop_it();
-    let (_, _, first) = world.state.first_obligation(attempt.collection).unwrap();
-    let OutboxItem::Discard(leaving) = &first.owed else { panic!("{first:?}") };
+    let (_, _, first) = world.state.first_outbox_entry(attempt.collection).unwrap();
+    let OutboxItem::Discard(leaving) = &first.item else { panic!("{first:?}") };
     assert_eq!((&leaving.before, &leaving.after), (&Some(nameless.into()), &None));
 }
 
@@ -101,7 +101,7 @@ fn case_45_a_commit_that_was_not_published_is_published_after_a_crash() {
     let mut world = with(BOTH);
     let attempt = world.commit(1);
     assert_eq!(world.crash(), ["writer_opened"]);
-    assert_eq!(owed(&world), [format!("publish {}", attempt.token)]);
+    assert_eq!(entries(&world), [format!("publish {}", attempt.token)]);
     assert!(is_due(&world));
     assert_eq!(deliver(&mut world, attempt.collection), ["published"]);
 }
@@ -116,7 +116,7 @@ fn case_45_a_publication_that_fails_is_retried_with_backoff_and_visible() {
         assert!(is_due(&world));
         let said = world.say(EngineCommand::DeliveryFailed { delivered, message: "down".into() });
         assert_eq!(said, Ok(vec!["publish_failed"]));
-        let owes = world.view().owes.unwrap();
+        let owes = world.view().outbox.unwrap();
         let failure = owes.failure.unwrap();
         assert_eq!((failure.delivery, &*failure.cause, failure.failures), (DeliveryKind::Publish, "down", failures));
         let due = failure.retry_at;
@@ -125,18 +125,18 @@ fn case_45_a_publication_that_fails_is_retried_with_backoff_and_visible() {
         assert!(due.since(world.now) <= secs(30));
         if due > world.now {
             assert!(!is_due(&world), "not before its time");
-            assert_eq!(world.state.next_owed(world.now), Some(due));
+            assert_eq!(world.state.next_outbox_due(world.now), Some(due));
         }
         world.now = due;
     }
     assert!(longest > secs(15), "{longest:?}");
     // What comes after it waits, and is not lost.
     world.commit(2);
-    assert_eq!(world.view().owes.unwrap().unpublished, 2);
-    assert_eq!(world.view().owes.unwrap().undiscarded, 1);
-    assert!(matches!(world.view().owes.unwrap().lag, Lag::Since(behind) if behind > secs(60)));
+    assert_eq!(world.view().outbox.unwrap().unpublished, 2);
+    assert_eq!(world.view().outbox.unwrap().undiscarded, 1);
+    assert!(matches!(world.view().outbox.unwrap().lag, Lag::Since(behind) if behind > secs(60)));
     deliver_all(&mut world);
-    assert_eq!(world.view().owes.unwrap().failure, None);
+    assert_eq!(world.view().outbox.unwrap().failure, None);
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn case_46_an_attempt_that_failed_leaves_its_outputs_to_be_taken_over() {
     let first = world.assign();
     assert_eq!(world.collection().leftovers(), []);
     world.fail(first, FailureClass::Transient);
-    assert_eq!((world.collection().leftovers(), owed(&world)), (&[first.token][..], vec![]));
+    assert_eq!((world.collection().leftovers(), entries(&world)), (&[first.token][..], vec![]));
     world.advance(secs(30));
     let second = world.assign();
-    assert_eq!((world.collection().leftovers(), owed(&world)), (&[first.token][..], vec![]), "not while it runs");
+    assert_eq!((world.collection().leftovers(), entries(&world)), (&[first.token][..], vec![]), "not while it runs");
     world.complete(second);
-    assert_eq!(owed(&world), [format!("discard {} but not {}", first.token, second.token)]);
+    assert_eq!(entries(&world), [format!("discard {} but not {}", first.token, second.token)]);
     assert_eq!(world.collection().leftovers(), []);
 }
 
@@ -191,7 +191,7 @@ fn case_46_a_superseded_attempt_leaves_its_outputs_when_it_has_stopped() {
     world.observe(3);
     assert_eq!(world.collection().leftovers(), [], "it may still be making some");
     world.stopped(old);
-    assert_eq!((world.collection().leftovers(), owed(&world)), (&[old.token][..], vec![]));
+    assert_eq!((world.collection().leftovers(), entries(&world)), (&[old.token][..], vec![]));
 }
 
 #[test]
@@ -201,17 +201,17 @@ fn case_46_once_nothing_is_to_be_built_leftovers_are_discarded_at_once() {
     world.observe(2);
     let old = world.assign();
     world.observe(1);
-    assert_eq!((world.condition(), owed(&world)), ("fresh", vec![]), "it has not stopped yet");
+    assert_eq!((world.condition(), entries(&world)), ("fresh", vec![]), "it has not stopped yet");
     world.stopped(old);
     let discard = format!("discard {} but not {}", old.token, applied.token);
-    assert_eq!(owed(&world), [discard.as_str()]);
+    assert_eq!(entries(&world), [discard.as_str()]);
     // What was left earlier goes when the reason to keep it does.
     world.observe(2);
     let next = world.assign();
     world.stopped(next);
-    assert_eq!(owed(&world), [discard.as_str()]);
+    assert_eq!(entries(&world), [discard.as_str()]);
     world.observe(1);
-    assert_eq!(owed(&world), [discard, format!("discard {} but not {}", next.token, applied.token)]);
+    assert_eq!(entries(&world), [discard, format!("discard {} but not {}", next.token, applied.token)]);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn case_46_a_parked_collection_keeps_its_leftovers() {
     world.observe(1);
     let attempt = world.assign();
     world.fail(attempt, FailureClass::Permanent);
-    assert_eq!((world.condition(), owed(&world)), ("parked", vec![]));
+    assert_eq!((world.condition(), entries(&world)), ("parked", vec![]));
     assert_eq!(world.collection().leftovers(), [attempt.token], "a refresh may take them over");
 }
 
@@ -232,7 +232,7 @@ fn case_46_what_a_commit_has_in_common_with_the_one_before_is_not_discarded() {
     let second = world.assign();
     let (fingerprint, result) = (world.fingerprint_of(second), built(first));
     world.say(EngineCommand::Complete(Box::new(Completion { attempt: second, fingerprint, result }))).unwrap();
-    assert_eq!(owed(&world), Vec::<String>::new(), "one and the same output");
+    assert_eq!(entries(&world), Vec::<String>::new(), "one and the same output");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn case_46_a_kind_that_discards_nothing_owes_nothing() {
     world.observe(2);
     let attempt = world.assign();
     world.fail(attempt, FailureClass::Permanent);
-    assert_eq!((world.view().owes, world.collection().leftovers()), (None, &[][..]));
+    assert_eq!((world.view().outbox, world.collection().leftovers()), (None, &[][..]));
     world.drop_it();
     assert_eq!(world.state.orphans().count(), 0);
 }
@@ -266,7 +266,7 @@ fn case_46_what_a_zombie_has_made_is_never_taken_over_and_discarded_at_every_com
     world.complete(first);
     let second = world.commit(2);
     assert_eq!(
-        owed(&world),
+        entries(&world),
         [
             format!("discard {zombie} but not {}", first.token),
             format!("discard {zombie} before {} but not {}", first.token, second.token)
@@ -285,11 +285,11 @@ fn case_46_zombies_that_never_come_back_are_bounded() {
         world.observe(version);
         world.advance(secs(0));
     }
-    let obligations = world.collection().obligations.as_deref().unwrap();
-    let known = obligations.zombies.len() + obligations.leftovers.len();
+    let outbox = world.collection().outbox.as_deref().unwrap();
+    let known = outbox.zombies.len() + outbox.leftovers.len();
     assert!(known <= 64, "{known} tokens are in memory, and in every commit to come");
-    let owed: usize = owed(&world).iter().map(|discard| discard.split(' ').count() - 1).sum();
-    assert!(known + owed >= 254, "each was discarded or is known");
+    let named: usize = entries(&world).iter().map(|discard| discard.split(' ').count() - 1).sum();
+    assert!(known + named >= 254, "each was discarded or is known");
 }
 
 #[test]
@@ -303,15 +303,15 @@ fn case_46_a_zombie_whose_process_is_gone_is_discarded_for_the_last_time() {
     world.observe(2);
     let old = first.token;
     let discard = format!("discard {zombie} but not {old}");
-    assert_eq!(owed(&world), [discard.as_str()]);
+    assert_eq!(entries(&world), [discard.as_str()]);
     world.crash();
     // It was owed before: were it left to be taken over, the next attempt's commit would be discarded with it.
     assert_eq!(world.collection().leftovers(), []);
-    assert_eq!(owed(&world), [discard.clone(), discard.clone()]);
+    assert_eq!(entries(&world), [discard.clone(), discard.clone()]);
     let second = world.assign();
     world.complete(second);
     let last = format!("discard before {old} but not {}", second.token);
-    assert_eq!(owed(&world), [discard.clone(), discard, last], "it is not known any more");
+    assert_eq!(entries(&world), [discard.clone(), discard, last], "it is not known any more");
 }
 
 #[test]
@@ -328,11 +328,11 @@ fn case_46_each_discard_has_a_name_of_its_own_however_many_zombies_there_are() {
     world.drop_it();
     world.advance(secs(0));
     let (_, orphan) = world.state.orphans().next().unwrap();
-    let names: Vec<Seq> = orphan.obligations.owed.iter().map(|obligation| obligation.id).collect();
+    let names: Vec<Seq> = orphan.outbox.entries.iter().map(|entry| entry.id).collect();
     assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
     let last = owed_of(&world, id).pop().unwrap();
     assert_eq!(last.split(' ').count(), 18, "seventeen zombies: {last}");
-    while world.state.first_obligation(id).is_some() {
+    while world.state.first_outbox_entry(id).is_some() {
         deliver(&mut world, id);
     }
 }
@@ -344,12 +344,12 @@ fn case_46_leftovers_are_bounded_but_not_while_an_attempt_may_take_them_over() {
     let mut tokens = Vec::new();
     for _ in 0..65 {
         let attempt = world.assign();
-        assert_eq!(owed(&world), Vec::<String>::new());
+        assert_eq!(entries(&world), Vec::<String>::new());
         world.stopped(attempt);
         tokens.push(attempt.token);
     }
     let oldest: Vec<String> = tokens[..32].iter().map(Token::to_string).collect();
-    assert_eq!(owed(&world), [format!("discard {}", oldest.join(" "))]);
+    assert_eq!(entries(&world), [format!("discard {}", oldest.join(" "))]);
     assert_eq!(world.collection().leftovers(), &tokens[32..]);
 }
 
@@ -373,11 +373,11 @@ fn case_46_a_drop_discards_everything_and_publishes_nothing_more() {
     world.crash();
     let delivered = first_of(&world, id);
     world.say(EngineCommand::DeliveryFailed { delivered, message: "down".into() }).unwrap();
-    assert_eq!(world.state.owing(world.now).count(), 0);
+    assert_eq!(world.state.outboxes_due(world.now).count(), 0);
     world.now = world.now.after(secs(30));
     assert_eq!(deliver(&mut world, id), ["discarded"]);
     assert_eq!(deliver(&mut world, id), ["discarded"]);
-    assert_eq!((world.state.orphans().count(), world.state.next_owed(world.now)), (0, None));
+    assert_eq!((world.state.orphans().count(), world.state.next_outbox_due(world.now)), (0, None));
     assert_eq!(world.say(EngineCommand::Delivered(delivered)), Err(Rejection::NotOwed(id)));
 }
 
@@ -394,7 +394,7 @@ fn case_46_an_attempt_that_outlives_its_collection_is_discarded_when_it_stops() 
     let new = world.commit(1);
     assert_eq!(world.stopped(attempt), ["attempt_ended"]);
     assert_eq!(owed_of(&world, id), [format!("discard {}", attempt.token)]);
-    assert_eq!((owed(&world), world.state.first_obligation(id).unwrap().0.as_str()), (vec![], NAME));
+    assert_eq!((entries(&world), world.state.first_outbox_entry(id).unwrap().0.as_str()), (vec![], NAME));
     deliver(&mut world, id);
     assert_eq!(world.state.orphans().count(), 0);
     assert_eq!(world.view().applied.unwrap().token, new.token);
@@ -450,7 +450,7 @@ fn case_46_nothing_live_is_discarded_when_the_old_version_comes_back() {
     world.complete(third);
     let (one, two, three) = (first.token, second.token, third.token);
     assert_eq!(
-        owed(&world),
+        entries(&world),
         [
             format!("publish {one}"),
             format!("publish {two}"),
@@ -469,7 +469,7 @@ fn case_46_a_zombie_that_comes_back_is_discarded_also_while_another_attempt_runs
     let zombie = abandon(&mut world);
     let running = world.assign();
     assert_eq!(world.complete(old), ["completion_rejected"]);
-    assert_eq!((world.collection().leftovers(), owed(&world)), (&[][..], vec![format!("discard {zombie}")]));
+    assert_eq!((world.collection().leftovers(), entries(&world)), (&[][..], vec![format!("discard {zombie}")]));
     world.complete(running);
-    assert_eq!(owed(&world), [format!("discard {zombie}")], "and no more");
+    assert_eq!(entries(&world), [format!("discard {zombie}")], "and no more");
 }
