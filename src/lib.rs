@@ -41,8 +41,6 @@
 // A library that keeps other people's data does not end their process: errors are values.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod unwind;
-mod watch_cell;
 pub mod clock;
 pub mod codec;
 pub mod core;
@@ -62,6 +60,8 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod umbrella;
+mod unwind;
+mod watch_cell;
 pub mod worker;
 
 /// The format on disk: `log-format.md`, whose examples are tests.

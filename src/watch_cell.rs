@@ -74,9 +74,7 @@ impl<T> WatchCell<T> {
             inner.sleepers += 1;
             inner = match at_most {
                 None => self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Some(at_most) => {
-                    self.changed.wait_timeout(inner, at_most).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(at_most) => self.changed.wait_timeout(inner, at_most).unwrap_or_else(PoisonError::into_inner).0,
             };
             inner.sleepers -= 1;
         }

@@ -14,7 +14,8 @@ use lastword::log::{AnchorError, FrameError, LogError, OpenError};
 use lastword::objects::tree::TreeError;
 use lastword::objects::{ObjectError, object_hash};
 use lastword::reducer::ReducerError;
-use lastword::replay::{ReplayError, Unusable};
+use lastword::replay::ReplayError;
+use lastword::snapshot::Unusable;
 use lastword::snapshot::{SnapshotError, TakeError};
 use lastword::worker::{DeliveryError, Failure, ObserveError};
 use lastword::{Error, ErrorKind};
@@ -174,7 +175,7 @@ fn an_opening_keeps_what_the_log_said() {
 fn what_a_replay_and_a_stream_say() {
     check(ReplayError::Log(LogError::PrefixGone { begins: Seq(9) }), ErrorKind::PrefixGone, AROUND);
     check(ReplayError::Codec { seq: Seq(1), error: newer_event() }, ErrorKind::TooNew, AROUND);
-    check(ReplayError::Base { seq: Seq(1), error: damaged_state() }, ErrorKind::Damaged, AROUND);
+    check(ReplayError::Checkpoint { seq: Seq(1), error: damaged_state() }, ErrorKind::Damaged, AROUND);
     check(ReplayError::Illegal(out_of_order()), ErrorKind::Diverged, AROUND);
     check(ReplayError::Snapshot { seq: Seq(1) }, ErrorKind::Diverged, ALONE);
     let unread = || TreeError::Object(ObjectError::Io(text(), disk()));

@@ -149,7 +149,6 @@ impl Builder {
         self
     }
 
-
     /// What an acknowledged command survives. Default [`Durability::Power`].
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Builder {

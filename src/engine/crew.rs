@@ -227,7 +227,8 @@ impl<J: Send + 'static> Crew<J> {
     }
 
     fn try_hire(&mut self) -> bool {
-        self.hire().inspect_err(|error| tracing::error!(target: "lastword::pool", %error, "no thread could be started"))
+        self.hire()
+            .inspect_err(|error| tracing::error!(target: "lastword::pool", %error, "no thread could be started"))
             .is_ok()
     }
 

@@ -63,8 +63,7 @@ impl Deliveries {
         duties: BTreeMap<Kind, Duties>,
         config: DeliveryConfig,
     ) -> io::Result<Deliveries> {
-        let verifies =
-            |(_, worker): &(&Kind, &Arc<dyn Worker>)| unwind::catch(|| worker.verifies()).unwrap_or(false);
+        let verifies = |(_, worker): &(&Kind, &Arc<dyn Worker>)| unwind::catch(|| worker.verifies()).unwrap_or(false);
         let verifying = env.kinds.iter().filter(verifies).map(|(kind, _)| kind.clone()).collect();
         let env = env.clone();
         let work = move |member, job: DeliveryJob| job.run(&env, member);
@@ -147,7 +146,9 @@ impl Deliveries {
             (Delivery::Verify { collection, commit }, DeliveryEnd::Verified(outcome)) => {
                 Some(Settled::Verified { collection, commit, found: Ok(outcome) })
             }
-            (Delivery::Outbox(entry), DeliveryEnd::Delivered) => Some(Settled::Command(EngineCommand::Delivered(entry))),
+            (Delivery::Outbox(entry), DeliveryEnd::Delivered) => {
+                Some(Settled::Command(EngineCommand::Delivered(entry)))
+            }
             (Delivery::Outbox(_), DeliveryEnd::Verified(_)) | (Delivery::Verify { .. }, DeliveryEnd::Delivered) => None,
         }
     }
@@ -210,11 +211,7 @@ impl Deliveries {
     }
 
     /// The first entry of a collection's outbox, if a worker here delivers it and there is a thread for it.
-    fn from_outbox<'s>(
-        &self,
-        state: &'s State,
-        id: CollectionId,
-    ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+    fn from_outbox<'s>(&self, state: &'s State, id: CollectionId) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         let (name, kind, first) = state.first_outbox_entry(id)?;
         let delivery = first.delivery();
         if !self.does(kind, delivery) || !self.crew.has_room(kind.as_str()) {
@@ -232,11 +229,7 @@ impl Deliveries {
     }
 
     /// What a collection has applied, once all its commits are published.
-    fn verification<'s>(
-        &self,
-        state: &'s State,
-        id: CollectionId,
-    ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+    fn verification<'s>(&self, state: &'s State, id: CollectionId) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         let collection = state.collection(id)?;
         let applied = collection.applied.as_ref()?;
         let is_published = collection

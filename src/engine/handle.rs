@@ -19,7 +19,8 @@ use super::stats::Stats;
 use super::status::CollectionStatus;
 use super::waits::WaitOutcome;
 use crate::core::vocabulary::{
-    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt, Rejection, Seq, SourceState, TaskId,
+    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt, Rejection, Seq,
+    SourceState, TaskId,
 };
 
 /// Talks to a running [`Reconciler`](super::Reconciler). Clones share it; any thread may use it.
@@ -232,7 +233,12 @@ impl Handle {
     ///
     /// # Errors
     /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
-    pub fn wait_applied(&self, name: Name, generation: Generation, timeout: Duration) -> Result<WaitOutcome, CommandError> {
+    pub fn wait_applied(
+        &self,
+        name: Name,
+        generation: Generation,
+        timeout: Duration,
+    ) -> Result<WaitOutcome, CommandError> {
         self.applied(name, generation).wait_timeout(timeout).unwrap_or(Ok(WaitOutcome::TimedOut))
     }
 

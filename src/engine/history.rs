@@ -227,9 +227,8 @@ impl History {
         if self.oldest.is_none() && age.is_some() {
             self.oldest = time_of_first(&*self.reader);
         }
-        let too_old = |age: std::time::Duration| {
-            self.oldest.is_some_and(|at| now.since(at) >= age.saturating_add(age / 4))
-        };
+        let too_old =
+            |age: std::time::Duration| self.oldest.is_some_and(|at| now.since(at) >= age.saturating_add(age / 4));
         too_many && age.is_none_or(too_old)
     }
 

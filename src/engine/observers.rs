@@ -24,10 +24,11 @@ use super::crew::{Crew, Domain, Member};
 use super::env::WorkerEnv;
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
 use super::status::LastObservation;
-use crate::core::vocabulary::{
-    CollectionId, EngineCommand, Event, FailReason, Kind, ObservationOutcome, ObservationReport, Recorded, Seq, Source, Timestamp,
-};
 use crate::core::State;
+use crate::core::vocabulary::{
+    CollectionId, EngineCommand, Event, FailReason, Kind, ObservationOutcome, ObservationReport, Recorded, Seq, Source,
+    Timestamp,
+};
 use crate::unwind;
 use crate::worker::{Observation, Worker};
 
@@ -68,9 +69,8 @@ struct Entry {
 
 impl Observers {
     pub(super) fn start(env: &WorkerEnv, config: ObserveConfig) -> io::Result<Observers> {
-        let has_observer = |(_, worker): &(&Kind, &Arc<dyn Worker>)| {
-            unwind::catch(|| worker.observer().is_some()).unwrap_or(false)
-        };
+        let has_observer =
+            |(_, worker): &(&Kind, &Arc<dyn Worker>)| unwind::catch(|| worker.observer().is_some()).unwrap_or(false);
         let kinds = env.kinds.iter().filter(has_observer).map(|(kind, worker)| (kind.clone(), Arc::clone(worker)));
         let (threads, hints) = (env.clone(), Hints::new(env.time.clone()));
         Ok(Observers {

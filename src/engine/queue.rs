@@ -15,8 +15,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, SendError, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::message::Message;
-use super::reply::{Reply, Response, Unsent, reply};
 use super::reply::Died;
+use super::reply::{Reply, Response, Unsent, reply};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::interrupt;
 use crate::watch_cell::{WaiterId, WatchCell};

@@ -62,10 +62,7 @@ impl Deref for LeasedAssignment {
 impl fmt::Debug for LeasedAssignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LeasedAssignment { assignment, lease, signals: _ } = self;
-        f.debug_struct("LeasedAssignment")
-            .field("assignment", assignment)
-            .field("lease", lease)
-            .finish_non_exhaustive()
+        f.debug_struct("LeasedAssignment").field("assignment", assignment).field("lease", lease).finish_non_exhaustive()
     }
 }
 

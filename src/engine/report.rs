@@ -6,7 +6,9 @@
 use std::fmt;
 
 use super::crew::Member;
-use crate::core::vocabulary::{AttemptRef, Built, CollectionId, DeliveryRef, Fingerprint, Seq, Source, Spec, Timestamp};
+use crate::core::vocabulary::{
+    AttemptRef, Built, CollectionId, DeliveryRef, Fingerprint, Seq, Source, Spec, Timestamp,
+};
 use crate::log::Position;
 use crate::snapshot::TakeError;
 use crate::worker::{DeliveryError, Failure, Observation, ObserveError, SourceWatch, VerifyOutcome};

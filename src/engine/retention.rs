@@ -22,7 +22,8 @@ impl Retention {
     /// What may go.
     pub(super) fn limit(self, last: Seq, now: Timestamp) -> Limit {
         let seq = Seq(last.0.saturating_sub(self.events.unwrap_or(0)));
-        let before = |age: Duration| Timestamp(now.0.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)));
+        let before =
+            |age: Duration| Timestamp(now.0.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)));
         Limit { seq, time: self.age.map(before) }
     }
 }

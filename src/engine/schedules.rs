@@ -212,7 +212,11 @@ fn an_answer_that_comes_while_it_is_polled_wakes() {
         let is_dropped = thread_rng().gen_bool(0.5);
         let engine = thread::spawn(move || if is_dropped { drop(reply) } else { reply.answer(Ok(7)) });
         let found = block_on(response);
-        if is_dropped { assert!(matches!(found, Err(CommandError::NotAccepted(_)))) } else { assert_eq!(found, Ok(7)) }
+        if is_dropped {
+            assert!(matches!(found, Err(CommandError::NotAccepted(_))))
+        } else {
+            assert_eq!(found, Ok(7))
+        }
         engine.join().unwrap();
     });
 }

@@ -120,7 +120,9 @@ impl EvlogError {
             TooNew { .. } => ErrorKind::TooNew,
             Magic { .. } | Truncated { offset: 0 } => ErrorKind::WrongPath,
             Header | Truncated { .. } | Tag { .. } | Length { .. } | End | Trailing { .. } => ErrorKind::Damaged,
-            ObjectDamaged { .. } | ObjectUnnamed { .. } | ObjectMissing { .. } | NoCheckpoint { .. } => ErrorKind::Damaged,
+            ObjectDamaged { .. } | ObjectUnnamed { .. } | ObjectMissing { .. } | NoCheckpoint { .. } => {
+                ErrorKind::Damaged
+            }
         }
     }
 

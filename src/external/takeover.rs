@@ -178,11 +178,14 @@ mod tests {
                 applied: None,
                 leftovers: leftovers.into(),
                 deadline: None,
-                signals: Arc::default(),
             };
             let objects: Arc<dyn Objects> = Arc::<MemoryObjects>::clone(&self.objects);
-            let context =
-                Context::new(assignment, objects, EngineTime::begin(Arc::new(SystemClock::new()), Timestamp(0)));
+            let context = Context::new(
+                assignment,
+                Arc::default(),
+                objects,
+                EngineTime::begin(Arc::new(SystemClock::new()), Timestamp(0)),
+            );
             let built = self.external.run(&context)?;
             let manifest = Manifest::read(&*self.objects, built.manifest.unwrap()).unwrap();
             Ok(manifest.segments.iter().map(|segment| segment.id.to_string()).collect())

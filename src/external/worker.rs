@@ -20,8 +20,8 @@ use crate::core::vocabulary::{
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
 use crate::worker::{
-    Context, DeliveryError, DiscardRequest, Failure, Observation, ObserveError, ObserveRequest, Observer,
-    CommitView, VerifyOutcome, Worker, observed_of,
+    CommitView, Context, DeliveryError, DiscardRequest, Failure, Observation, ObserveError, ObserveRequest, Observer,
+    VerifyOutcome, Worker, observed_of,
 };
 
 /// What a scan reads at most to hash the content of files before anything asks for it, in bytes. A scan every half

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{SnapshotError, SnapshotHeader, Snapshots};
-use crate::error::ErrorKind;
 use crate::core::State;
 use crate::core::vocabulary::Seq;
+use crate::error::ErrorKind;
 use crate::log::{LogReader, Position};
 use crate::objects::Objects;
 use crate::replay::{ReplayError, Verified, verify_watching};

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use lastword::core::Condition;
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, AttemptState, WaitOutcome};
+use lastword::engine::{
+    AttemptState, CommandError, CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, WaitOutcome,
+};
 use lastword::log::{Keep, Log};
 use lastword::objects::MemoryObjects;
 use lastword::worker::{Failure, Observation};
@@ -133,7 +135,10 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
     assert!(heir.token() > zombie.token());
     assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(HeartbeatReply::Gone));
     assert_eq!(complete(&lab.handle, &zombie, "late"), CompletionOutcome::Rejected { reason: RejectReason::NotLive });
-    assert_eq!(lab.handle.heartbeat(heir.attempt()).wait().map(|beat| matches!(beat, HeartbeatReply::Go { .. })), Ok(true));
+    assert_eq!(
+        lab.handle.heartbeat(heir.attempt()).wait().map(|beat| matches!(beat, HeartbeatReply::Go { .. })),
+        Ok(true)
+    );
     assert!(matches!(complete(&lab.handle, &heir, "good"), CompletionOutcome::Committed { .. }));
     let ends: Vec<_> = lab
         .events()
@@ -220,7 +225,10 @@ fn case_34_a_lent_attempt_of_a_dropped_collection_is_told_to_stop() {
     let job = next(&lab.handle, "w");
     lab.handle.drop_collection(name("a")).unwrap();
     assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(HeartbeatReply::Stop { .. })));
-    assert_eq!(complete(&lab.handle, &job, "late"), CompletionOutcome::Rejected { reason: RejectReason::UnknownCollection });
+    assert_eq!(
+        complete(&lab.handle, &job, "late"),
+        CompletionOutcome::Rejected { reason: RejectReason::UnknownCollection }
+    );
     assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(AttemptState::Gone));
     assert_eq!((lab.state().all_draining().count(), lab.stats().leased), (0, 0));
     lab.verify();

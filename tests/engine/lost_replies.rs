@@ -119,9 +119,8 @@ fn case_49_a_ticket_ends_as_done_refused_not_accepted_or_unknown() {
     lab.disk.fail_next_barrier(Keep::None);
     let mut ticket = lab.handle.submit(declare("b")).unwrap();
     let unknown = loop {
-        match ticket.try_wait() {
-            Some(answer) => break answer,
-            None => {}
+        if let Some(answer) = ticket.try_wait() {
+            break answer;
         }
     };
     assert!(matches!(unknown, Err(CommandError::Unknown(_))), "{unknown:?}");
@@ -202,7 +201,7 @@ fn case_49_what_is_still_queued_when_the_engine_ends_is_answered() {
                 }
             }
             // The handle lives on while they are waited for.
-            for (n, ticket) in tickets.into_iter().enumerate() {
+            for (n, mut ticket) in tickets.into_iter().enumerate() {
                 let answer = ticket.wait_timeout(LONG).unwrap_or_else(|| panic!("response {n} waits for ever"));
                 let refused = matches!(answer, Err(CommandError::Refused(_) | CommandError::NotAccepted(_)));
                 assert!(refused, "{answer:?}");

@@ -7,9 +7,7 @@ use lastword::core::OutboxView;
 use lastword::core::vocabulary::*;
 use lastword::engine::Builder;
 use lastword::testing::{Gate, Sources};
-use lastword::worker::{
-    Context, DeliveryError, DiscardRequest, Failure, Observer, CommitView, VerifyOutcome, Worker,
-};
+use lastword::worker::{CommitView, Context, DeliveryError, DiscardRequest, Failure, Observer, VerifyOutcome, Worker};
 use tempfile::TempDir;
 
 use crate::support::*;

@@ -107,7 +107,7 @@ fn nothing_is_shown_answered_or_run_before_it_is_durable() {
     let mut watch = handle.watch(handle.stats().unwrap().durable.next());
 
     gate.shut();
-    let ticket = handle.submit(Command::Declare(Box::new(declaration("a", "{}")))).unwrap();
+    let mut ticket = handle.submit(Command::Declare(Box::new(declaration("a", "{}")))).unwrap();
     let frames = || reader.frames(Seq::ZERO).count();
     until("the frame being appended", || frames() == 2);
     let query = {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 use lastword::engine::Reconciler;
-use lastword::worker::{Context, DeliveryError, Failure, CommitView, Worker};
+use lastword::worker::{CommitView, Context, DeliveryError, Failure, Worker};
 
 use crate::press::*;
 use crate::support::*;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use lastword::core::vocabulary::{
     Built, Command, Declaration, Event, Generation, Kind, Name, Receipt, Source, Spec, WorkerName,
 };
-use lastword::engine::{CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, SubmitError, WaitOutcome, WatchItem};
+use lastword::engine::{
+    CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, SubmitError, WaitOutcome, WatchItem,
+};
 
 /// How long a worker may be silent.
 const LEASE: Duration = Duration::from_secs(3);

@@ -20,7 +20,7 @@ use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{self, Verified};
 use lastword::snapshot::{Snapshots, verify_with_snapshots};
-use lastword::worker::{Context, DeliveryError, DiscardRequest, Failure, CommitView, Worker};
+use lastword::worker::{CommitView, Context, DeliveryError, DiscardRequest, Failure, Worker};
 
 use test_support::file_destination::{FileDestination, parts};
 use test_support::parquet_files;

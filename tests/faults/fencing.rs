@@ -14,7 +14,7 @@ use lastword::core::vocabulary::{
 use lastword::engine::{Handle, Reconciler};
 use lastword::log::PrivateCopy;
 use lastword::replay;
-use lastword::worker::{Context, DeliveryError, Failure, CommitView, Worker};
+use lastword::worker::{CommitView, Context, DeliveryError, Failure, Worker};
 
 use test_support::file_destination::FileDestination;
 

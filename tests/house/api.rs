@@ -21,7 +21,7 @@ fn handles_go_to_other_threads() {
     shared::<Context>();
     sent::<Reconciler>();
     sent::<Builder>();
-    sent::<Ticket>();
+    sent::<Response<lastword::core::vocabulary::Receipt>>();
     sent::<Watch>();
 }
 

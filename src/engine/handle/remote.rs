@@ -54,7 +54,12 @@ impl Handle {
 
     /// Offers the result of an attempt. Repeating a completion that was committed is answered as the first one was,
     /// while nothing newer is committed.
-    pub fn complete(&self, attempt: AttemptRef, fingerprint: Fingerprint, result: Built) -> Response<CompletionOutcome> {
+    pub fn complete(
+        &self,
+        attempt: AttemptRef,
+        fingerprint: Fingerprint,
+        result: Built,
+    ) -> Response<CompletionOutcome> {
         let completion = Box::new(Completion { attempt, fingerprint, result });
         let by = self.by.clone();
         self.remote(|reply| RemoteRequest::Complete { completion, by, reply })

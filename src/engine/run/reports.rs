@@ -12,7 +12,6 @@ use crate::engine::workers;
 use crate::reducer::ReducerError;
 use crate::worker::{DeliveryError, VerifyOutcome};
 
-
 impl EngineLoop {
     /// Takes what has arrived, before any message: a flood of commands does not keep a completion from being heard.
     pub(super) fn take_reports(&mut self) -> Result<(), ReducerError> {

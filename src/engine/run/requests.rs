@@ -230,8 +230,7 @@ impl EngineLoop {
         let was_told = matches!(self.leases.state_of(attempt, state), AttemptState::Stopping { .. });
         let facts = self.observers.facts(attempt.collection, state);
         // Only a result would need its fingerprint.
-        let command =
-            workers::command(attempt, Fingerprint([0; 32]), AttemptEnd::Failed(failure), was_told, facts);
+        let command = workers::command(attempt, Fingerprint([0; 32]), AttemptEnd::Failed(failure), was_told, facts);
         self.end_remote(attempt, &command, by)
     }
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::*;
-use lastword::engine::{CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, WaitOutcome};
+use lastword::engine::{
+    CommandError, CompactError, EngineError, Handle, Reconciler, Retention, StartError, WaitOutcome,
+};
 use lastword::objects::{Objects, tree};
 use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 

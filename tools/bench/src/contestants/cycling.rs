@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Built, CollectionId, Command, Declaration, Event, Kind, Name, Source, WorkerName};
-use lastword::engine::{Response, Builder, CompletionOutcome, NextAssignment, Watch, WatchError, WatchItem};
+use lastword::engine::{Builder, CompletionOutcome, NextAssignment, Response, Watch, WatchError, WatchItem};
 use lastword::{Context, Failure, Handle, Reconciler, Worker};
 
 use super::frames::Shape;
