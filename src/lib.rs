@@ -2,24 +2,27 @@
 //!
 //! # The map
 //!
+//! What a program needs is at the root and in four modules: [`policy`] (how a collection is treated), [`destination`]
+//! (publishing, discarding, verifying), [`remote`] (workers in other processes) and [`errors`] (one type for each
+//! operation). Five pages hold no code: [`design`], [`promises`], [`settings`], [`mod@format`].
+//!
+//! Everything below is the inside: for the tools, the tests and the curious, public only with the feature `internals`,
+//! and it may change with every version.
+//!
 //! | module | what it owns |
 //! |---|---|
-//! | [`core`] | what may happen: commands, events, the status table, the state; pure |
-//! | [`codec`] | events as bytes, exactly as the log format says |
-//! | [`log`] | frames on a disk (or in memory): append, barrier, read |
-//! | [`objects`] | immutable, content-addressed objects: sets of files, manifests |
-//! | [`evlog`] | the portable stream of a log and its objects: export, import |
-//! | [`replay`] | from a log back to events, states and proofs |
-//! | [`snapshot`] | what a log adds up to, kept so that opening costs the tail |
-//! | [`reducer`] | decide, fold, append, barrier; no thread, no clock |
-//! | [`engine`] | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
-//! | [`worker`] | what users write: [`Worker`] and [`Observer`](worker::Observer) |
-//! | [`clock`] | the only place that reads a clock |
-//! | [`ErrorKind`] | what a caller does about an error, and the exit code of each kind; below everything |
-//! | [`Error`] | any error of the library as one type, for callers who want one; above everything |
-//! | [`describe`] | events as JSON and as lines |
-//! | [`promises`] | what happens when ...: a page per promise, with its tests; no code |
-//! | [`settings`] | every setting, its default and why it is the default; no code |
+//! | `core` | what may happen: commands, events, the status table, the state; pure |
+//! | `codec` | events as bytes, exactly as the log format says |
+//! | `log` | frames on a disk (or in memory): append, barrier, read |
+//! | `objects` | immutable, content-addressed objects: sets of files, manifests |
+//! | `evlog` | the portable stream of a log and its objects: export, import |
+//! | `replay` | from a log back to events, states and proofs |
+//! | `snapshot` | what a log adds up to, kept so that opening costs the tail |
+//! | `reducer` | decide, fold, append, barrier; no thread, no clock |
+//! | `engine` | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
+//! | `worker` | what users write: [`Worker`] and [`Observer`] |
+//! | `clock` | the only place that reads a clock |
+//! | `describe` | events as JSON and as lines |
 //! | `external` | collections built from Parquet files in directories (feature `external`) |
 //! | `testing` | a harness to test workers with: the real engine in memory, time by hand (feature `testing`) |
 //!
@@ -36,33 +39,72 @@
 //! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
 //!
-//! Counters are in [`Stats`](engine::Stats), see [`Handle::stats`].
+//! Counters are in [`Stats`], see [`Handle::stats`].
 #![forbid(unsafe_code)]
 // A library that keeps other people's data does not end their process: errors are values.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+// Without `internals` much of the inside is reached only by tools and tests that ask for it.
+#![cfg_attr(not(feature = "internals"), allow(dead_code, unreachable_pub, unused_imports))]
 
+#[cfg(feature = "internals")]
 pub mod clock;
+#[cfg(not(feature = "internals"))]
+mod clock;
+#[cfg(feature = "internals")]
 pub mod codec;
+#[cfg(not(feature = "internals"))]
+mod codec;
+#[cfg(feature = "internals")]
 pub mod core;
+#[cfg(not(feature = "internals"))]
+mod core;
+#[cfg(feature = "internals")]
 pub mod describe;
+#[cfg(not(feature = "internals"))]
+mod describe;
+#[cfg(feature = "internals")]
 pub mod engine;
-mod error;
+#[cfg(not(feature = "internals"))]
+mod engine;
+#[cfg(feature = "internals")]
 pub mod evlog;
+#[cfg(not(feature = "internals"))]
+mod evlog;
+#[cfg(feature = "internals")]
+pub mod log;
+#[cfg(not(feature = "internals"))]
+mod log;
+#[cfg(feature = "internals")]
+pub mod objects;
+#[cfg(not(feature = "internals"))]
+mod objects;
+#[cfg(feature = "internals")]
+pub mod reducer;
+#[cfg(not(feature = "internals"))]
+mod reducer;
+#[cfg(feature = "internals")]
+pub mod replay;
+#[cfg(not(feature = "internals"))]
+mod replay;
+#[cfg(feature = "internals")]
+pub mod snapshot;
+#[cfg(not(feature = "internals"))]
+mod snapshot;
+#[cfg(feature = "internals")]
+pub mod worker;
+#[cfg(not(feature = "internals"))]
+mod worker;
+
+mod error;
 #[cfg(feature = "external")]
 pub mod external;
-pub mod log;
-pub mod objects;
 pub mod promises;
-pub mod reducer;
-pub mod replay;
-pub mod snapshot;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod umbrella;
 mod unwind;
 mod watch_cell;
-pub mod worker;
 
 /// The format on disk: `log-format.md`, whose examples are tests.
 #[doc = include_str!("../log-format.md")]
@@ -71,7 +113,49 @@ pub mod format {}
 #[doc = include_str!("settings.md")]
 pub mod settings {}
 
-pub use engine::{Handle, Reconciler};
+#[doc = include_str!("design.md")]
+pub mod design {}
+
+pub use crate::core::vocabulary::{
+    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Name, Receipt, Recorded, Seq,
+    Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
+};
+pub use crate::core::{Applied, CollectionView, Condition};
+pub use engine::{
+    Builder, CollectionStatus, Handle, Reconciler, Response, Retention, Stats, WaitOutcome, Watch, WatchItem,
+};
 pub use error::ErrorKind;
+pub use log::Durability;
 pub use umbrella::Error;
-pub use worker::{Context, Failure, Worker};
+pub use worker::{
+    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+};
+
+/// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source
+/// means. Every default has its reason in [`settings`].
+pub mod policy {
+    pub use crate::core::vocabulary::{
+        AttemptTimeout, Coalesce, EmptySource, Grace, Limits, OnChange, Policy, Priority, Resync, Retry,
+    };
+}
+
+#[doc = include_str!("destination.md")]
+pub mod destination {
+    pub use crate::core::vocabulary::Duties;
+    pub use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
+}
+
+/// Workers that the caller drives: an async runtime, another process, another machine. They take assignments from a
+/// [`Handle`] under a lease, show by heartbeats that they live, and report how it went.
+pub mod remote {
+    pub use crate::core::vocabulary::{AttemptRef, WorkerName};
+    pub use crate::engine::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment, NextAssignment};
+}
+
+/// The errors of the operations, for programs that tell their variants apart. [`Error`] can hold any of them, and each has
+/// an [`ErrorKind`], which says what to do about it.
+pub mod errors {
+    pub use crate::core::vocabulary::{FieldError, Rejection};
+    pub use crate::engine::{CommandError, CompactError, EngineError, StartError, SubmitError, WatchError};
+    pub use crate::log::OpenError;
+}

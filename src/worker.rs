@@ -58,7 +58,7 @@ pub trait Worker: Send + Sync + 'static {
     /// Makes a commit visible at its destination. For kinds that publish; called on a delivery thread.
     ///
     /// Called at least once for every commit, in their order, and again with backoff until it has succeeded; what comes
-    /// after it waits. The destination has to compare tokens, see [`destination`].
+    /// after it waits. The destination has to compare tokens, see [`destination`](crate::destination).
     ///
     /// # Errors
     /// When the destination was not changed, or that is not known. A panic counts as an error, and a call that takes

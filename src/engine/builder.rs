@@ -196,7 +196,7 @@ impl Builder {
     }
 
     /// Shows what the log adds up to when it was opened, before anything new. A watch from the event behind that sees all
-    /// that is new, and needs nothing older: a [`Describer`](crate::describe::Describer) can begin there.
+    /// that is new, and needs nothing older: what describes events can begin there.
     #[must_use]
     pub fn replayed(mut self, show: impl FnOnce(&State) + Send + 'static) -> Builder {
         self.replayed = Some(Box::new(show));

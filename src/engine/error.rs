@@ -130,12 +130,12 @@ pub enum CommandError {
     Unknown(String),
     /// The command is one that only the engine may give.
     NotForCallers,
-    /// The batch has more commands than [`MOST_IN_BATCH`].
+    /// The batch has more commands than fit into a frame: 4,096.
     BatchTooLong {
         /// How many it has.
         commands: usize,
     },
-    /// The sources and specs of the batch have more bytes than [`MOST_BYTES_IN_BATCH`].
+    /// The sources and specs of the batch have more bytes than fit into a frame: 16 MiB.
     BatchTooLarge {
         /// How many they have.
         bytes: usize,

@@ -9,7 +9,7 @@ use crate::core::vocabulary::{
 };
 
 /// One attempt: what to build, from what, under which token. A [`Context`](crate::Context) and a
-/// [`LeasedAssignment`](crate::LeasedAssignment) give access to it.
+/// [`LeasedAssignment`](crate::remote::LeasedAssignment) give access to it.
 #[derive(Clone, Debug)]
 pub struct Assignment {
     pub(crate) attempt: AttemptRef,

@@ -1,19 +1,5 @@
-//! What a kind does for its destination beside building: publish what was committed, discard what can never be live
-//! again, verify that what was committed is still there.
-//!
-//! What is to be published and discarded stays in the log until it was done. Each is done *at least once*: after a
-//! crash, or when an answer came too late, the same thing is asked for again. So both have to be idempotent, and a
-//! destination has to compare tokens:
-//!
-//! * It remembers the highest [`Token`] under which it was written, and refuses a write with a lower one. Whatever an
-//!   abandoned attempt or a publication that hung does later, it then does no harm. An equal token is the same
-//!   publication once more, and is to succeed. So is a publication with a lower token, without changing anything: what
-//!   is there is newer. A log that was restored from a backup may still owe it, and what comes after it waits.
-//! * What readers see is changed by [`publish`](super::Worker::publish) alone. An attempt puts what it makes where nobody
-//!   looks: whether it may commit is not known before its end.
-//! * Commits of one collection are published one after the other, in their order, and what a commit replaced is
-//!   discarded only after that commit was published. Between collections there is no order. A name that was dropped
-//!   and declared again is another collection with another id, and with higher tokens.
+//! What a kind does for its destination beside building. The contract that a destination has to keep is the page
+//! `destination.md`.
 
 use std::fmt;
 
