@@ -189,7 +189,7 @@ pub enum ObservationOutcome {
     },
     /// The source could not be observed. This says nothing about its content.
     Failed {
-        /// Why. At most [`FailureReport::MOST_MESSAGE`] bytes are kept.
+        /// Why. At most 2,048 bytes are kept.
         cause: Box<str>,
     },
 }
