@@ -196,7 +196,7 @@ impl Deliveries {
         })
     }
 
-    /// What an outbox asks for comes before what is to be verified: somebody may wait for it.
+    /// What an outbox asks for comes before what is to be verified: a reader or a caller may wait for it.
     fn first_due<'s>(&self, state: &'s State, now: Timestamp) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         if !self.has_any_room() {
             return None;

@@ -26,7 +26,7 @@ const CHUNK: usize = 1024;
 /// The engine's side.
 pub(super) struct Feed {
     recent: WatchCell<Recent>,
-    /// Gone once the feed is closed: a reader keeps the log open, and whoever shut down wants to open it again.
+    /// Gone once the feed is closed: a reader keeps the log open, and after a shutdown it is to be opened again.
     reader: Mutex<Option<Box<dyn LogReader>>>,
 }
 
@@ -170,7 +170,7 @@ impl Watch {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// [`next_event`](Watch::next_event) for whoever implements a stream on it. A pending one wakes the waker of the
+    /// [`next_event`](Watch::next_event) for an implementation of a stream. A pending one wakes the waker of the
     /// last call.
     ///
     /// # Errors

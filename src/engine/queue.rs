@@ -44,7 +44,7 @@ struct Rest {
     is_over: Arc<AtomicBool>,
 }
 
-/// Ends the queue when it is dropped: what is in it is not accepted, nor anything later, and nobody waits for room any
+/// Ends the queue when it is dropped: what is in it is not accepted, nor anything later, and no caller waits for room any
 /// more. It keeps no sender, so that the engine still notices when every handle is gone.
 pub(super) struct QueueEnd {
     rest: Rest,

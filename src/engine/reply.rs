@@ -1,7 +1,7 @@
 //! The answer to one request: a [`Reply`] on the engine's side, a [`Response`] on the caller's.
 //!
 //! Every request is answered, also by an engine that dies: a reply that is dropped answers for itself. While its
-//! request is queued, that says that nothing was accepted; once the request was taken into a batch, that nobody knows.
+//! request is queued, that says that nothing was accepted; once the request was taken into a batch, that its outcome is unknown.
 //!
 //! *Why not a channel or a crate:* a response may be polled, put down and waited for. The channels of this engine
 //! cannot be polled, and `oneshot`, which has both, has split the two into types that do not lead back.
@@ -48,7 +48,7 @@ pub(super) struct Reply<T> {
 enum Slot<T> {
     Open,
     Answered(Result<T, CommandError>),
-    /// The answer was taken, or nobody wants it any more.
+    /// The answer was taken, or its caller has left.
     Empty,
 }
 

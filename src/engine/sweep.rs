@@ -63,7 +63,7 @@ impl Sweepable {
         Sweepable { objects, pinned: Mutex::new(BTreeSet::new()), sweeping: AtomicBool::new(true) }
     }
 
-    /// Removes what no event up to `durable` names and nobody has stored since this store was made. Says how many
+    /// Removes what no event up to `durable` names and that was not stored since this store was made. Says how many
     /// objects that were. Ends early, having removed less, when `stop` is set.
     ///
     /// # Errors
