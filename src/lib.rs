@@ -50,6 +50,7 @@ pub mod evlog;
 pub mod external;
 pub mod log;
 pub mod objects;
+mod open;
 pub mod promises;
 pub mod reducer;
 pub mod replay;

@@ -236,7 +236,7 @@ impl Reducer {
         self.write(first, wall).map_err(|error| self.die(error))
     }
 
-    /// Adds an event to the batch that nobody decides on, because it changes nothing: a part of a base.
+    /// Adds an event to the batch that nobody decides on, because it changes nothing: a part of a checkpoint.
     ///
     /// # Errors
     /// The reducer's end.

@@ -75,7 +75,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Look at a source again, and try again what is parked or backing off
+    /// Observe a source again, and try again what is parked or backing off
     Refresh(command::Refresh),
     /// Abort the task of a collection, which stays as it is until a change or a refresh
     Cancel(command::Cancel),
@@ -85,7 +85,7 @@ enum Command {
     Resume(command::Plain),
     /// Accept what is held, such as an emptied source
     Confirm(command::Confirm),
-    /// Forget a collection, its task and its timers
+    /// Drop a collection, its task and its timers
     Drop(command::Plain),
     /// Wait until a collection is in step: exit code 0 if it is, 1 with the cause if it will not be or not in time
     Wait(command::Wait),
