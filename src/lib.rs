@@ -98,6 +98,7 @@ mod worker;
 mod error;
 #[cfg(feature = "external")]
 pub mod external;
+mod open;
 pub mod promises;
 mod sync;
 #[cfg(feature = "testing")]

@@ -75,7 +75,7 @@ pub(super) fn judge(
     Ok(ObservedFile { version, last_stat: listed, content, racy_since })
 }
 
-/// A racy file that looks as it did.
+/// A racy file with the times that it had.
 fn prove(
     known: &ObservedFile,
     since: Timestamp,

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! CRC32C and not a cryptographic hash: the check is for torn writes and decayed bits, which it finds; against
-//! somebody who can write the file a hash without a key would be no better.
+//! a program that may write the file a hash without a key would be no better.
 //!
 //! # Why no crash gives a false alarm or misses a loss
 //!

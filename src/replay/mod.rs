@@ -8,8 +8,8 @@
 
 mod checkpoint;
 mod error;
-mod open;
 mod verify;
+mod visit;
 
 use std::sync::Arc;
 

@@ -54,7 +54,7 @@ impl fmt::Debug for PrivateCopy {
 impl PrivateCopy {
     /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`], opens that, and shows it to a
     /// visitor in passing, which is handed back. `begin` makes a new one for every attempt. The directory goes when the
-    /// last reader does. [`of`](Self::of), which only checks, stands in `replay`: it has to read the checkpoint.
+    /// last reader does. [`of`](Self::of), which only checks, stands in `src/open.rs`: it has to read the checkpoint.
     ///
     /// # Errors
     /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that

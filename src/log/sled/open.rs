@@ -36,7 +36,7 @@ pub enum IfAbsent {
 impl SledLog {
     /// Opens the log in `path` for writing, checks all of it up to its end, and shows it to `visitor` in passing, so
     /// that opening and replaying are one pass. If the visitor goes on from a position of its own, only the log behind
-    /// that is read and checked. [`open`](Self::open), which only checks, stands in `replay`: it has to read the
+    /// that is read and checked. [`open`](Self::open), which only checks, stands in `src/open.rs`: it has to read the
     /// checkpoint.
     ///
     /// # Errors

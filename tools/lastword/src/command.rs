@@ -106,7 +106,7 @@ pub(crate) struct Reload {
 pub(crate) struct Wait {
     #[command(flatten)]
     target: Target,
-    /// Until this generation is applied; if not given, until a look that begins now finds everything applied
+    /// Until this generation is applied; if not given, until an observation that begins now finds everything applied
     #[arg(long, value_name = "N")]
     generation: Option<u64>,
     /// For at most so long

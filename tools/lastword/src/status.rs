@@ -59,8 +59,8 @@ fn live(state: &Path, name: Option<&str>) -> BTreeMap<String, Value> {
         Connection::open(state).ok()??.within(LIVE_WITHIN).ask(&Request::Look { name }).ok()
     };
     let answer = ask();
-    let looks = answer.as_ref().map_or(&[][..], |answer| answer.list("looks"));
-    looks.iter().filter_map(|look| Some((look.get("name")?.as_str()?.to_owned(), look.clone()))).collect()
+    let live = answer.as_ref().map_or(&[][..], |answer| answer.list("looks"));
+    live.iter().filter_map(|one| Some((one.get("name")?.as_str()?.to_owned(), one.clone()))).collect()
 }
 
 /// One collection: what the log says, and what is known besides.
@@ -102,9 +102,9 @@ impl Row<'_> {
 
     /// When the last observation of the source began, and how many files could have changed again without being seen.
     fn observed(&self) -> Option<String> {
-        let look = self.live?.get("last_look")?;
-        let ago = Duration::try_from_secs_f64(look.get("seconds_ago")?.as_f64()?).ok()?;
-        let racy = look.get("racy").and_then(Value::as_u64).unwrap_or(0);
+        let last = self.live?.get("last_look")?;
+        let ago = Duration::try_from_secs_f64(last.get("seconds_ago")?.as_f64()?).ok()?;
+        let racy = last.get("racy").and_then(Value::as_u64).unwrap_or(0);
         let racy = if racy > 0 { format!(", {} racy", grouped(racy)) } else { String::new() };
         Some(format!("{} ago{racy}", short(ago)))
     }

@@ -32,7 +32,7 @@ pub(super) fn read(
     let source = SourceUri::parse(at.text()?).and_then(|uri| uri.resolve(base));
     let source = source.map_err(|error| at.wrong(&error.problem))?;
     if lexical(state).starts_with(source.path()) {
-        return Err(at.wrong("must not hold the log (state), which changes with every look"));
+        return Err(at.wrong("must not hold the log (state), which changes with every observation"));
     }
     let (layout, spec) = spec(&section)?;
     let policy = policy::read(&section, defaults)?;

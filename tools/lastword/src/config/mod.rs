@@ -343,7 +343,7 @@ mod tests {
         }
         check(
             "state = \"x/lineitem/state\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\"}\n",
-            "lake.toml:3: collections.a.source: must not hold the log (state), which changes with every look",
+            "lake.toml:3: collections.a.source: must not hold the log (state), which changes with every observation",
         );
         check(
             "state = \"s\"\n[collections.a]\nsource = \"x\"\nspec = {format = \"parquet\", target_rows = 5}\ntarget_rows = 6\n",

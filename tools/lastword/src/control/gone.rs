@@ -83,7 +83,7 @@ impl Unmanaged {
     }
 
     /// It was dropped.
-    pub(super) fn forget(&mut self, name: &Name) -> Result<(), Fail> {
+    pub(super) fn remove(&mut self, name: &Name) -> Result<(), Fail> {
         let mut entries = self.entries.clone();
         entries.remove(name);
         self.replace(entries)
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(Unmanaged::read(dir.path()).get(&name, CollectionId(Seq(4))), None);
         list.stay_paused(&name).unwrap();
         assert!(!Unmanaged::read(dir.path()).get(&name, gone.id).unwrap().resumes);
-        list.forget(&name).unwrap();
+        list.remove(&name).unwrap();
         assert!(Unmanaged::read(dir.path()).entries.is_empty());
         list.replace(BTreeMap::from([(name, gone)])).unwrap();
         fs::write(dir.path().join(NAME), "{\"v\":1,\"collections\":[{}]}").unwrap();

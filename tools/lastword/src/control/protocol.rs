@@ -14,8 +14,8 @@ use crate::fail::{Fail, USAGE};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     Steer(Steer),
-    /// Until `generation` is applied; without one, until a look that began after `since` finds everything applied.
-    /// `since`: the asker's first question, by the engine's clock, as it was answered.
+    /// Until `generation` is applied; without one, until an observation that began after `since` finds everything
+    /// applied. `since`: the asker's first question, by the engine's clock, as it was answered.
     Wait {
         name: Name,
         generation: Option<Generation>,

@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(fs::metadata(deep.join(NAME)).unwrap().permissions().mode() & 0o7777, 0o600);
         assert!(connect(&deep).unwrap().is_some());
         drop(listener);
-        assert!(connect(&deep).unwrap().is_none(), "nobody answers");
+        assert!(connect(&deep).unwrap().is_none(), "no run answers");
         fs::create_dir(deep.join(STAGING)).unwrap();
         let _listener = bind(&deep).unwrap();
         assert!(connect(&deep).unwrap().is_some());

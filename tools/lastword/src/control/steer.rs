@@ -47,7 +47,7 @@ pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanage
     let receipt = as_asked(handle, &steer.by).submit(steer.command())?.wait()?;
     let is_gone = unmanaged.has(&steer.name);
     if steer.verb == Verb::Drop {
-        unmanaged.forget(&steer.name)?;
+        unmanaged.remove(&steer.name)?;
     }
     let again = || "it is gone from the configuration: the next start or reload pauses it again".to_owned();
     Ok(Answer::receipt(&receipt).with_note((steer.verb == Verb::Resume && is_gone).then(again)))

@@ -97,11 +97,11 @@ fn remove(stage: &mut Stage) -> Result<(), Fail> {
 
 fn corrupt(stage: &mut Stage) -> Result<(), Fail> {
     stage.chapter("5. A corrupt file")?;
-    stage.say("   part-06.parquet is no Parquet, and has lain there for an hour: nobody is still writing it.")?;
+    stage.say("   part-06.parquet is no Parquet, and has lain there for an hour: it is not still being written.")?;
     stage.lake.spoil("part-06.parquet")?;
     stage.until("the task was parked", |event| matches!(event, Event::TaskParked { .. }))?;
     stage.say(&format!("   Its status: {}.", stage.condition()?))?;
-    stage.say("   Somebody repairs it.")?;
+    stage.say("   A person repairs it.")?;
     stage.lake.write("part-06.parquet", 2_000, 0)?;
     stage.until("the commit of the repaired file", is_commit).map(drop)
 }

@@ -1,4 +1,4 @@
-//! The source of the demo: a directory of real Parquet files, and a count of its rows that owes nothing to the
+//! The source of the demo: a directory of real Parquet files, and a count of its rows that is independent of the
 //! library.
 
 use std::fs::{self, File};

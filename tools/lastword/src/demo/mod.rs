@@ -142,7 +142,7 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
     session.adopt(&config, &mut Unmanaged::read(&config.state))?;
     let mut said = false;
     while begun.elapsed() < LIFE {
-        let heard = match session.events.next_within(Duration::from_millis(20))? {
+        let came = match session.events.next_within(Duration::from_millis(20))? {
             Next::Event(_, text) => line(&text)?,
             Next::Nothing if gate.is_waited_at() && !said => {
                 said = true;
@@ -151,7 +151,7 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
             Next::Nothing => true,
             Next::Closed => false,
         };
-        if !heard {
+        if !came {
             break;
         }
     }

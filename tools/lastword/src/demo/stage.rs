@@ -59,12 +59,12 @@ impl Stage {
     }
 
     pub(crate) fn chapter(&self, title: &str) -> Result<(), Fail> {
-        heard(line("")?)?;
-        heard(line(&bold(title))?)
+        printed(line("")?)?;
+        printed(line(&bold(title))?)
     }
 
     pub(crate) fn say(&self, text: &str) -> Result<(), Fail> {
-        heard(line(text)?)
+        printed(line(text)?)
     }
 
     /// Shows events until one is `expected`, and the others of its frame.
@@ -158,12 +158,12 @@ impl Drop for Victim {
 fn show(text: &str) -> Result<(), Fail> {
     let time = text.get(11..23).unwrap_or_default();
     let rest = text.get(27..).unwrap_or(text);
-    heard(line(&format!("      {time}{rest}"))?)
+    printed(line(&format!("      {time}{rest}"))?)
 }
 
 /// A demo without an audience ends.
-fn heard(heard: bool) -> Result<(), Fail> {
-    if heard { Ok(()) } else { Err(Fail::new(CANNOT_OPEN, "nobody reads the demo any more")) }
+fn printed(is_read: bool) -> Result<(), Fail> {
+    if is_read { Ok(()) } else { Err(Fail::new(CANNOT_OPEN, "the output of the demo is not read any more")) }
 }
 
 /// Whether an event is a commit.

@@ -63,7 +63,7 @@ impl Gate {
 }
 
 /// Builds as [`External`] does, and then waits at a gate with its result in hand: a stop that comes meanwhile is not
-/// heard, so the result is handed in late.
+/// noticed, so the result is handed in late.
 pub(crate) struct SlowWorker {
     external: External,
     gate: Gate,

@@ -37,7 +37,7 @@ use unwatched::Unwatched;
 /// start.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// How long to wait for an event before looking at signals, progress and settledness again: a person does not notice a
+/// How long to wait for an event before checking signals, progress and settledness again: a person does not notice a
 /// tenth of a second.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
     /// Print no events and no progress
     #[arg(short, long)]
     quiet: bool,
-    /// Try a collection again that is parked or backing off, and look at its source again
+    /// Try a collection again that is parked or backing off, and observe its source again
     #[arg(long, value_name = "NAME")]
     refresh: Vec<String>,
     /// Build a collection anew, all of it, whether it is fresh or not

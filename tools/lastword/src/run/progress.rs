@@ -11,7 +11,7 @@ use lastword::engine::CollectionStatus;
 
 use crate::console::{grouped, note, printable};
 
-/// Fast enough to look alive.
+/// Fast enough to be seen to move.
 const ON_TERMINAL: Duration = Duration::from_millis(250);
 
 /// Seldom enough for a log file.

@@ -56,7 +56,7 @@ impl Settling {
         Settling { watched: watched.collect(), changes: BTreeMap::new() }
     }
 
-    /// Counts what keeps a source from resting.
+    /// Counts what keeps a source from settling.
     pub(crate) fn hear(&mut self, recorded: &Recorded) {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         match &recorded.event {

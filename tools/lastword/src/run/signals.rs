@@ -20,7 +20,7 @@ impl Signals {
         let uncaught = |error| Fail::new(CANNOT_OPEN, format!("signals cannot be caught: {error}"));
         flag::register(SIGHUP, Arc::clone(&hung_up)).map_err(uncaught)?;
         for signal in [SIGINT, SIGTERM] {
-            // The order matters: at the first signal the flag is not set yet when this looks at it. At the second the
+            // The order matters: at the first signal the flag is not set yet when this reads it. At the second the
             // process ends as if by the signal; the log is then found as after a crash.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))
                 .and_then(|_| flag::register(signal, Arc::clone(&asked)))

@@ -20,7 +20,7 @@ pub(super) struct Life {
     pub(super) incarnation: Option<Incarnation>,
     /// All that ever had it.
     pub(super) ids: BTreeSet<CollectionId>,
-    /// The last change of the limits, which are nobody's in particular.
+    /// The last change of the limits, which belong to no collection.
     pub(super) limits: Option<Mark>,
     /// The last events about the name.
     pub(super) recent: Recent,

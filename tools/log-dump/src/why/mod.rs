@@ -53,7 +53,7 @@ impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "event {} ({}", self.seq, self.event)?;
         if let Some(by) = &self.by {
-            write!(f, " by {}", by.actor().unwrap_or("somebody"))?;
+            write!(f, " by {}", by.actor().unwrap_or("an unnamed actor"))?;
             by.cause().map_or(Ok(()), |cause| write!(f, ": {cause}"))?;
         }
         f.write_str(")")

@@ -1,21 +1,11 @@
-//! Opening a log without making anything of it. The log checks its frames; that its checkpoint is whole is checked
-//! here, where checkpoints can be read.
+//! Opening a log in a directory without making anything of it.
+//!
+//! The log checks its frames, and `replay` reads its checkpoint. The log must not know records, and replay must not
+//! know where a log lies; so the two functions that need both stand here, above them.
 
 use std::path::Path;
 
-use super::check_checkpoint;
-use crate::log::{Durability, Frame, FrameIter, IfAbsent, LogError, OpenError, PrivateCopy, SledLog, Start, Visitor};
-
-/// A closure that takes frames is shown all of them. Of a checkpoint it only learns that it is whole.
-impl<F: FnMut(&Frame<'_>)> Visitor for F {
-    fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
-        check_checkpoint(start, frames)
-    }
-
-    fn frame(&mut self, frame: &Frame<'_>) {
-        self(frame);
-    }
-}
+use crate::log::{Durability, Frame, IfAbsent, OpenError, PrivateCopy, SledLog};
 
 impl SledLog {
     /// Opens the log in `path` for writing and checks all of it up to its end.
