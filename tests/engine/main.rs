@@ -16,6 +16,7 @@ mod found;
 mod gated;
 mod harness;
 mod hints;
+mod isolation;
 mod lent;
 mod limits;
 mod looks;
