@@ -19,7 +19,7 @@ pub use decode::decode;
 pub use encode::encode;
 
 /// No payload is longer: the largest event that a person causes is a declaration with a spec of 64 KiB and a source of
-/// 4 KiB; the parts of a base are cut to fit.
+/// 4 KiB; the parts of a checkpoint are cut to fit.
 const MOST_PAYLOAD: usize = 1 << 20;
 
 /// Set in a record's version: its payload begins with who asked for the event, and why.
@@ -44,7 +44,7 @@ impl Tag {
         self.version & !ATTRIBUTED
     }
 
-    /// Whether the record holds a part of a base.
+    /// Whether the record holds a part of a checkpoint.
     #[must_use]
     pub fn is_base_frame(self) -> bool {
         self.event_type == BASE_FRAME
@@ -52,7 +52,7 @@ impl Tag {
 }
 
 /// Declares the registry of event types. Numbers 1-15 are control records, 16-31 declarations and what people ask
-/// for, 32-47 observations, 48-63 tasks, 64-79 obligations towards destinations.
+/// for, 32-47 observations, 48-63 tasks, 64-79 deliveries to destinations.
 macro_rules! registry {
     ($($number:literal $constant:ident $name:literal,)*) => {
         $(const $constant: u16 = $number;)*

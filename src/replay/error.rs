@@ -22,7 +22,7 @@ pub enum ReplayError {
         /// Why.
         error: CodecError,
     },
-    /// The base, which stands for deleted events, could not be decoded.
+    /// The checkpoint, which stands for deleted events, could not be decoded.
     Base {
         /// The last of these events.
         seq: Seq,
@@ -57,7 +57,9 @@ impl fmt::Display for ReplayError {
         match self {
             ReplayError::Log(error) => error.fmt(f),
             ReplayError::Codec { seq, error } => write!(f, "event {seq}: {error}"),
-            ReplayError::Base { seq, error } => write!(f, "the base that stands for the events up to {seq}: {error}"),
+            ReplayError::Base { seq, error } => {
+                write!(f, "the checkpoint that stands for the events up to {seq}: {error}")
+            }
             ReplayError::Illegal(illegal) => illegal.fmt(f),
             ReplayError::Violation { seq, violation } => write!(f, "after event {seq}: {violation}"),
             ReplayError::Snapshot { seq } => {

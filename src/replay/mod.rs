@@ -57,15 +57,15 @@ pub fn history(
 /// that it had led to.
 ///
 /// # Errors
-/// When the base of the log cannot be read.
+/// When the checkpoint of the log cannot be read.
 pub fn begin(reader: &dyn LogReader) -> Result<State, ReplayError> {
     log::base_of(reader)?.map_or_else(|| Ok(State::new()), |base| state_of_base(&base))
 }
 
-/// The same, for whoever asks about `until` alone.
+/// The same, when only the end `until` matters.
 ///
 /// # Errors
-/// When the base of the log cannot be read, or `until` lies before it ([`LogError::PrefixGone`]).
+/// When the checkpoint of the log cannot be read, or `until` lies before it ([`LogError::PrefixGone`]).
 pub fn begin_before(reader: &dyn LogReader, until: Until) -> Result<State, ReplayError> {
     let start = reader.start();
     let state = begin(reader)?;
@@ -105,7 +105,7 @@ pub fn state_at(reader: &dyn LogReader, until: Until) -> Result<State, ReplayErr
     Ok(state)
 }
 
-/// The state that a base holds.
+/// The state that a checkpoint holds.
 pub(crate) fn state_of_base(base: &Base) -> Result<State, ReplayError> {
     let seq = base.start.seq;
     let state = decode_state(&base.body).map_err(|error| ReplayError::Base { seq, error })?;

@@ -14,7 +14,7 @@ use crate::snapshot::{SnapshotError, SnapshotHeader, Snapshots};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Where the log begins; a base that stands for deleted events was decoded and keeps the invariants.
+    /// Where the log begins; a checkpoint that stands for deleted events was decoded and keeps the invariants.
     pub start: Start,
     /// Frames whose CRC, hash and place in the chain hold.
     pub frames: u64,
@@ -62,8 +62,8 @@ impl std::fmt::Display for Unusable {
     }
 }
 
-/// Verifies all of a log: frames, chain, legality of every event, the invariants after every frame, the base if a
-/// prefix was deleted, and, with `objects`, that everything that events and base name is there.
+/// Verifies all of a log: frames, chain, legality of every event, the invariants after every frame, the checkpoint if a
+/// prefix was deleted, and, with `objects`, that everything that events and checkpoint name is there.
 ///
 /// # Errors
 /// The first defect found.
