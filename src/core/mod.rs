@@ -5,7 +5,7 @@
 //! ```
 //!
 //! *Architecture invariant:* nothing here imports another module of this crate, and nothing here can observe the
-//! world: time, ids and observations come in with a command. `tests/house` holds that.
+//! world: time, ids and observations come in with a command. `tests/house/rules.rs` holds that.
 
 mod collection;
 mod commit;
