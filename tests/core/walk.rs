@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{
     Assign, AttemptObservation, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, DeliveryKind,
-    DeliveryRef, Duties, EmptySource, EngineCommand, FailureClass, FailureReport, Fingerprint, Grace, Limits,
+    DeliveryRef, Duties, EmptySource, EngineCommand, Event, FailureClass, FailureReport, Fingerprint, Grace, Limits,
     ObservationOutcome, ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec, TaskId,
     WorkerName,
 };

@@ -138,8 +138,8 @@ impl Ledger {
 }
 
 fn zombies(state: &State) -> impl Iterator<Item = (CollectionId, Token)> {
-    let all = state.collections().filter_map(|(id, collection)| Some((id, collection.obligations.as_deref()?)));
-    let orphaned = state.orphans().map(|(id, orphan)| (id, &orphan.obligations));
+    let all = state.collections().filter_map(|(id, collection)| Some((id, collection.outbox.as_deref()?)));
+    let orphaned = state.orphans().map(|(id, orphan)| (id, &orphan.outbox));
     all.chain(orphaned).flat_map(|(id, all): (_, &Outbox)| all.zombies.iter().map(move |token| (id, *token)))
 }
 
