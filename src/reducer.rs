@@ -1,8 +1,8 @@
 //! Decide, fold, append, barrier: one frame after the other. A plain struct without a thread or a clock, so that a
 //! simulator drives the very code that runs in production.
 //!
-//! What a batch of commands decides is folded at once, and shown to nobody before the barrier of its frame: the
-//! caller releases replies, work and news only after [`Reducer::commit`] has returned. After a failure the reducer
+//! What a batch of commands decides is folded at once, and must not be shown before the barrier of its frame: the
+//! caller releases replies, work and events only after [`Reducer::commit`] has returned. After a failure the reducer
 //! is dead and stays dead; what its state says was never durable. Its owner opens the log again and replays.
 
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ impl Reducer {
         self.recorded.len()
     }
 
-    /// The events of this batch so far, which nobody may be shown before the next commit.
+    /// The events of this batch so far, which must not be shown before the next commit.
     #[must_use]
     pub fn decided(&self) -> &[Recorded] {
         &self.recorded
@@ -262,7 +262,7 @@ impl Reducer {
         self.write(first, wall).map_err(|error| self.die(error))
     }
 
-    /// Adds an event to the batch that nobody decides on, because it changes nothing: a part of a checkpoint.
+    /// Adds an event to the batch on which nothing is decided, because it changes nothing: a part of a checkpoint.
     ///
     /// # Errors
     /// The reducer's end.

@@ -21,7 +21,7 @@ pub use decode::decode;
 pub use encode::encode;
 
 /// No payload is longer: the largest event that a person causes is a declaration with a spec of 64 KiB and a source of
-/// 4 KiB; the parts of a base are cut to fit.
+/// 4 KiB; the parts of a checkpoint are cut to fit.
 const MOST_PAYLOAD: usize = 1 << 20;
 
 /// Set in a record's version: its payload begins with who asked for the event, and why.
@@ -54,7 +54,7 @@ impl Tag {
 }
 
 /// Declares the registry of event types. Numbers 1-15 are control records, 16-31 declarations and what people ask
-/// for, 32-47 observations, 48-63 tasks, 64-79 obligations towards destinations.
+/// for, 32-47 observations, 48-63 tasks, 64-79 deliveries to destinations.
 macro_rules! registry {
     ($($number:literal $constant:ident $name:literal,)*) => {
         $(const $constant: u16 = $number;)*

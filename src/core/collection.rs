@@ -1,4 +1,4 @@
-//! One collection: the last word heard, the word admitted, what was applied, and what its task is doing.
+//! One collection: the latest inputs, the inputs that are wanted, what was applied, and what its task is doing.
 
 mod fold;
 
@@ -25,9 +25,9 @@ pub struct Collection {
     pub policy: Arc<Policy>,
     /// The caller's number of the last declaration that had one.
     pub revision: Option<u64>,
-    /// The last word heard.
+    /// The latest inputs that were accepted.
     pub latest: Arc<Inputs>,
-    /// The word admitted, or nothing while the content of the source is unknown.
+    /// The inputs that were admitted, or nothing while the content of the source is unknown.
     pub wanted: Option<Wanted>,
     /// Counts the changes of `wanted`.
     pub generation: Generation,
@@ -35,7 +35,7 @@ pub struct Collection {
     pub applied: Option<Box<Applied>>,
     /// What is applied is to be replaced by something built anew, on nothing of it. The next commit ends that.
     pub rebuild: bool,
-    /// Why the last word heard is not the one admitted.
+    /// Why the latest inputs are not the admitted ones.
     pub pending: Option<Pending>,
     /// What its task is doing.
     pub status: Status,
@@ -49,43 +49,43 @@ pub struct Collection {
     pub moves: u32,
     /// Attempts of ended tasks that still hold a worker. The next attempt waits for them.
     pub draining: u32,
-    /// When the first word that is not applied was heard.
+    /// When the first inputs that are not applied were accepted.
     pub unapplied_since: Option<Timestamp>,
     /// Why the source cannot be observed.
     pub unobservable: Option<Box<Unobservable>>,
-    /// The last time that somebody asked for a refresh.
+    /// The event of the last refresh that a caller asked for.
     pub refreshed: Seq,
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
-    /// What it owes its destination, once its kind has one.
+    /// What is to be delivered to its destination, once its kind has one.
     pub outbox: Option<Box<Outbox>>,
 }
 
-/// The word that was admitted.
+/// The inputs that were admitted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
-    /// Its fingerprint.
+    /// Their fingerprint.
     pub fingerprint: Fingerprint,
-    /// The word.
+    /// The inputs.
     pub inputs: Arc<Inputs>,
 }
 
-/// Why the last word heard is not admitted yet.
+/// Why the latest inputs are not admitted yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pending {
-    /// It waits until the source was quiet.
+    /// They wait until the source was quiet.
     Settling {
         /// When the first observation that is not admitted was made.
         since: Timestamp,
         /// When the last one will be admitted.
         until: Timestamp,
     },
-    /// It waits until the live task has ended.
+    /// They wait until the live task has ended.
     Waiting {
-        /// When the first word that waits was heard.
+        /// When the first inputs that wait were accepted.
         since: Timestamp,
     },
-    /// It looks like a loss and waits for a person.
+    /// They look like a loss and wait for a person.
     Held {
         /// Since when.
         since: Timestamp,
@@ -189,7 +189,7 @@ impl Collection {
         self.outbox.as_ref().map_or(&[], |outbox| &outbox.leftovers)
     }
 
-    /// The generation under which the last word heard is wanted, or will be: what to wait for.
+    /// The generation under which the latest inputs are wanted, or will be: what to wait for.
     #[must_use]
     pub fn latest_generation(&self) -> Generation {
         match self.pending {
@@ -198,7 +198,7 @@ impl Collection {
         }
     }
 
-    /// Whether what its task was to build is gone, and what is there instead waits for a person: until somebody
+    /// Whether what its task was to build is gone, and what is there instead waits for a person: until one
     /// decides, or the source goes back, an attempt could only fail.
     #[must_use]
     pub fn is_held_up(&self) -> bool {
@@ -206,7 +206,7 @@ impl Collection {
     }
 
     /// Whether a task that waits may start an attempt, as far as the collection itself is concerned: its time, limits
-    /// and workers are asked elsewhere.
+    /// and workers are checked elsewhere.
     ///
     /// # Errors
     /// What has to happen first.
@@ -223,13 +223,13 @@ impl Collection {
         Ok(())
     }
 
-    /// Whether everything heard is applied.
+    /// Whether the latest inputs are applied.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.pending.is_none() && self.wanted.is_some() && self.wanted_fingerprint() == self.applied_fingerprint()
     }
 
-    /// The word that a changed spec makes wanted: what is held stays out of it, unless it becomes what is applied.
+    /// The inputs that a changed spec makes wanted: what is held stays out of them, unless they become what is applied.
     pub(super) fn respecified(&self, spec: &Spec) -> Inputs {
         let last_input = Inputs { spec: spec.clone(), ..(*self.latest).clone() };
         if self.applied.is_some() && last_input.fingerprint() == self.applied_fingerprint() {
@@ -246,13 +246,13 @@ impl Collection {
         Inputs { content, ..last_input }
     }
 
-    /// The word that a changed source makes wanted: nothing observed under the old one counts.
+    /// The inputs that a changed source makes wanted: nothing observed under the old one counts.
     pub(super) fn resourced(&self, source: &Source) -> Inputs {
         let content = if self.versioned { Content::Unknown } else { Content::Unversioned };
         Inputs { source: source.clone(), spec: self.latest.spec.clone(), content }
     }
 
-    /// The word that an observation makes.
+    /// The latest inputs with this observation.
     pub(super) fn observed_as(&self, observed: &Arc<SourceState>) -> Inputs {
         let Inputs { source, spec, .. } = &*self.latest;
         Inputs { source: source.clone(), spec: spec.clone(), content: Content::Observed(Arc::clone(observed)) }

@@ -33,7 +33,7 @@ pub struct State {
     epoch: Epoch,
     at: Timestamp,
     limits: Limits,
-    /// Each in a place of its own, where it is changed.
+    /// Boxed: each is changed where it lies.
     collections: BTreeMap<CollectionId, Box<Collection>>,
     orphans: BTreeMap<CollectionId, Orphan>,
     draining: BTreeMap<Token, Draining>,
@@ -46,7 +46,7 @@ pub struct State {
 pub struct Draining {
     /// The attempt.
     pub attempt: AttemptRef,
-    /// Then it is abandoned; `None` if it has ended already and only has to be taken off the books.
+    /// Then it is abandoned; `None` if it has ended already and only has to be removed from here.
     pub grace_until: Option<Timestamp>,
     /// It runs in a process of its own.
     pub leased: bool,
@@ -292,8 +292,8 @@ impl Hash for State {
     }
 }
 
-/// Lets `#[derive(Hash)]` decide what is hashed, and BLAKE3 how. What comes is collected first: it comes in pieces of a
-/// few bytes, and BLAKE3 is fast with many.
+/// `#[derive(Hash)]` decides what is hashed, BLAKE3 hashes it. The input is collected first: it comes in pieces of a few
+/// bytes, and BLAKE3 is fast with many.
 struct DigestHasher {
     of: blake3::Hasher,
     collected: Vec<u8>,

@@ -94,7 +94,7 @@ pub struct Attempt {
     pub number: u32,
     /// Its fencing token.
     pub token: Token,
-    /// Who runs it.
+    /// The worker that runs it.
     pub worker: WorkerName,
     /// Since when.
     pub started: Timestamp,
@@ -128,6 +128,17 @@ pub enum Parking {
     Failed(ParkCause),
     /// By a person.
     Cancelled,
+}
+
+impl Parking {
+    /// `permanent`, `out_of_attempts`, `lost_too_often` or `cancelled`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Parking::Failed(cause) => cause.as_str(),
+            Parking::Cancelled => "cancelled",
+        }
+    }
 }
 
 impl Running {
@@ -182,7 +193,7 @@ impl Status {
                 Idle | Wait(_) | Run(_) | Shelved(_),
             ) => Err("it is not about an existing collection"),
 
-            // Words that leave the task alone.
+            // Inputs that leave the task alone.
             (
                 Event::PolicyChanged { .. }
                 | Event::ObservationFailed { .. }
@@ -200,7 +211,7 @@ impl Status {
                 status @ (Idle | Wait(_) | Run(_) | Shelved(_)),
             ) => Ok(status),
 
-            // Words that may change what is wanted. A live task that they make obsolete is aborted by an event
+            // Inputs that may change what is wanted. A live task that they make obsolete is aborted by an event
             // of its own; a parked one is over once something else is wanted.
             (
                 Event::SourceChanged { admission: Admission::Admitted { .. }, .. }
@@ -217,7 +228,7 @@ impl Status {
             ) => Ok(parked.unless(*wanted)),
             (Event::HoldConfirmed { fingerprint, .. }, Shelved(parked)) => Ok(parked.unless(Some(*fingerprint))),
 
-            // Somebody asked, or what was committed is gone.
+            // A caller asked, or what was committed is gone.
             (
                 Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. },
                 status @ (Idle | Run(_)),
@@ -226,7 +237,7 @@ impl Status {
                 Event::RefreshRequested { reason: RefreshReason::Asked | RefreshReason::Drift(_), .. },
                 Wait(mut waiting),
             ) => {
-                // It does not lose the place that it has waited for.
+                // It keeps its place in the queue.
                 waiting.not_before = waiting.not_before.min(at);
                 Ok(Wait(waiting))
             }

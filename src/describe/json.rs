@@ -6,10 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Described, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
-    name_of_rejection, plain_json,
-};
+use super::{Described, plain_json};
 use crate::core::vocabulary::{
     Admission, Delta, EmptySource, Event, Fingerprint, Generation, HoldCause, Limits, Name, OnChange, Policy, Recorded,
     RefreshReason, Seq, SourceState, Spec, Token, micros, write_hex,
@@ -95,7 +92,7 @@ impl Described<'_> {
             Event::ObservationFailed { cause, .. } => line.cause = Some(cause),
             Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
                 line.saw(observed, *delta);
-                line.cause = Some(name_of_hold(*cause));
+                line.cause = Some(cause.as_str());
                 line.held = Some(fingerprint.to_string());
                 if let HoldCause::MostGone { gone, of } = cause {
                     (line.gone, line.of) = (Some(*gone), Some(*of));
@@ -125,7 +122,7 @@ impl Described<'_> {
                 line.deadline = deadline.map(|at| at.to_string());
             }
             Event::TaskAborted { reason, stopping, .. } => {
-                line.reason = Some(name_of_abort(*reason));
+                line.reason = Some(reason.as_str());
                 line.token = stopping.map(|stopping| stopping.token.to_string());
                 line.grace_until = stopping.map(|stopping| stopping.grace_until.to_string());
             }
@@ -141,7 +138,7 @@ impl Described<'_> {
             }
             Event::AttemptFailed { token, reason, message, retry_at, failures, grace_until, .. } => {
                 line.token = Some(token.to_string());
-                line.reason = Some(name_of_failure(*reason));
+                line.reason = Some(reason.as_str());
                 line.message = Some(message);
                 line.retry_at = Some(retry_at.to_string());
                 line.failures = Some(*failures);
@@ -149,12 +146,12 @@ impl Described<'_> {
             }
             Event::AttemptEnded { token, reason, .. } => {
                 line.token = Some(token.to_string());
-                line.reason = Some(name_of_end(*reason));
+                line.reason = Some(reason.as_str());
             }
-            Event::TaskParked { cause, .. } => line.cause = Some(name_of_parking(*cause)),
+            Event::TaskParked { cause, .. } => line.cause = Some(cause.as_str()),
             Event::CompletionRejected { token, reason, fingerprint, wanted, .. } => {
                 line.token = Some(token.to_string());
-                line.reason = Some(name_of_rejection(*reason));
+                line.reason = Some(reason.as_str());
                 // What the result was built from, whatever its task was to build.
                 line.generation = None;
                 line.fingerprint = Some(fingerprint.to_string());
@@ -167,7 +164,7 @@ impl Described<'_> {
             }
             Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
                 line.obligation = Some(obligation.0);
-                line.delivery = Some(name_of_delivery(*delivery));
+                line.delivery = Some(delivery.as_str());
                 line.message = Some(message);
                 line.failures = Some(*failures);
                 line.retry_at = Some(retry_at.to_string());

@@ -13,15 +13,12 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use crate::core::vocabulary::{
-    AbortReason, CollectionId, DeliveryKind, EndReason, Event, FailReason, Fingerprint, Generation, HoldCause, Name,
-    ParkCause, Recorded, RejectReason, TaskId,
-};
+use crate::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, TaskId};
 
 pub use counted::counted;
 pub use json::{Summary, policy_json};
 pub use plain::plain_json;
-pub use view::{name_of_parked, view_json};
+pub use view::view_json;
 
 /// Remembers what events refer to.
 #[derive(Clone, Debug, Default)]
@@ -98,74 +95,5 @@ impl Described<'_> {
     #[must_use]
     pub fn name(&self) -> Option<&Name> {
         self.name.as_ref()
-    }
-}
-
-/// `empty` or `most_gone`.
-#[must_use]
-pub fn name_of_hold(cause: HoldCause) -> &'static str {
-    match cause {
-        HoldCause::Empty => "empty",
-        HoldCause::MostGone { .. } => "most_gone",
-    }
-}
-
-/// `publish` or `discard`.
-#[must_use]
-pub fn name_of_delivery(delivery: DeliveryKind) -> &'static str {
-    match delivery {
-        DeliveryKind::Publish => "publish",
-        DeliveryKind::Discard => "discard",
-    }
-}
-
-/// `superseded`, `dropped` or `cancelled`.
-#[must_use]
-pub fn name_of_abort(reason: AbortReason) -> &'static str {
-    match reason {
-        AbortReason::Superseded => "superseded",
-        AbortReason::Dropped => "dropped",
-        AbortReason::Cancelled => "cancelled",
-    }
-}
-
-/// `failed`, `timed_out`, `worker_lost`, `panicked` or `source_moved`.
-#[must_use]
-pub fn name_of_failure(reason: FailReason) -> &'static str {
-    match reason {
-        FailReason::Failed => "failed",
-        FailReason::TimedOut => "timed_out",
-        FailReason::WorkerLost => "worker_lost",
-        FailReason::Panicked => "panicked",
-        FailReason::SourceMoved => "source_moved",
-    }
-}
-
-fn name_of_end(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Acknowledged => "acknowledged",
-        EndReason::Abandoned => "abandoned",
-        EndReason::Lost => "lost",
-    }
-}
-
-/// `permanent`, `out_of_attempts` or `lost_too_often`.
-#[must_use]
-pub fn name_of_parking(cause: ParkCause) -> &'static str {
-    match cause {
-        ParkCause::Permanent => "permanent",
-        ParkCause::OutOfAttempts => "out_of_attempts",
-        ParkCause::LostTooOften => "lost_too_often",
-    }
-}
-
-/// `stale`, `not_live`, `duplicate` or `unknown_collection`.
-#[must_use]
-pub fn name_of_rejection(reason: RejectReason) -> &'static str {
-    match reason {
-        RejectReason::Stale => "stale",
-        RejectReason::NotLive => "not_live",
-        RejectReason::Duplicate => "duplicate",
-        RejectReason::UnknownCollection => "unknown_collection",
     }
 }

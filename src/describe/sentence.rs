@@ -2,10 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{
-    Described, counted, name_of_abort, name_of_delivery, name_of_end, name_of_failure, name_of_hold, name_of_parking,
-    name_of_rejection,
-};
+use super::{Described, counted};
 use crate::core::vocabulary::{
     Admission, By, Delta, Epoch, Event, Fingerprint, HoldCause, Limits, Recorded, RefreshReason, Seq, SourceState,
     Timestamp,
@@ -64,7 +61,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
         }
         Event::ObservationFailed { cause, .. } => write!(f, "source cannot be observed: {cause}"),
         Event::CollectionHeld { observed, delta, cause, fingerprint, .. } => {
-            write!(f, "held ({})", name_of_hold(*cause))?;
+            write!(f, "held ({})", cause.as_str())?;
             if let HoldCause::MostGone { gone, of } = cause {
                 write!(f, ", {gone} of the {of} files that are applied are gone")?;
             }
@@ -92,7 +89,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
         Event::TaskStarted { task, attempt, worker, .. } => {
             write!(f, "task {task} started, attempt {attempt} on {worker}")
         }
-        Event::TaskAborted { task, reason, .. } => write!(f, "task {task} aborted: {}", name_of_abort(*reason)),
+        Event::TaskAborted { task, reason, .. } => write!(f, "task {task} aborted: {}", reason.as_str()),
         Event::TaskCompleted { task, fingerprint, result, .. } => {
             write!(f, "task {task} committed {}", short(*fingerprint))?;
             if let Some(segments) = result.segments {
@@ -102,16 +99,16 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
             result.rows.map_or(Ok(()), |rows| write!(f, ", {}", counted(rows, "row")))
         }
         Event::AttemptFailed { task, attempt, reason, message, retry_at, .. } => {
-            let reason = name_of_failure(*reason);
+            let reason = reason.as_str();
             write!(f, "task {task} attempt {attempt} {reason}: {message}")?;
             if *retry_at > at { write!(f, "; next in {}", span(at, *retry_at)) } else { Ok(()) }
         }
         Event::AttemptEnded { task, attempt, reason, .. } => {
-            write!(f, "task {task} attempt {attempt} ended: {}", name_of_end(*reason))
+            write!(f, "task {task} attempt {attempt} ended: {}", reason.as_str())
         }
-        Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", name_of_parking(*cause)),
+        Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", cause.as_str()),
         Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
-            let reason = name_of_rejection(*reason);
+            let reason = reason.as_str();
             write!(f, "task {task} attempt {attempt}: result of {} rejected, {reason}", short(*fingerprint))?;
             wanted.map_or(Ok(()), |wanted| write!(f, "; wanted is {}", short(wanted)))
         }
@@ -119,7 +116,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
             write!(f, "commit {commit} of {} published", short(*fingerprint))
         }
         Event::PublishFailed { obligation, delivery, message, failures, retry_at, .. } => {
-            let what = name_of_delivery(*delivery);
+            let what = delivery.as_str();
             write!(f, "could not {what} what event {obligation} owes ({failures} in a row): {message}")?;
             if *retry_at > at { write!(f, "; next in {}", span(at, *retry_at)) } else { Ok(()) }
         }

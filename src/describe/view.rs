@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::json::raw;
-use super::{name_of_delivery, name_of_failure, name_of_hold, name_of_parking, plain_json};
+use super::plain_json;
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure, Parking, Pending};
+use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -18,17 +18,17 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure, 
 /// | `name`, `incarnation` | the collection, and the number of the event that declared it |
 /// | `kind`, `source`, `spec`, `versioned` | as declared last |
 /// | `generation` | counts the changes of `wanted` |
-/// | `latest`, `wanted`, `applied` | fingerprints: the last word heard, the one admitted, the one of the last commit |
+/// | `latest`, `wanted`, `applied` | fingerprints: of the latest inputs, of the admitted ones, of the last commit |
 /// | `condition` | `fresh awaiting_observation unobservable settling held running draining backing_off moving waiting_for_worker limit parked paused` |
 /// | `cause` | of `held` and `parked`, or `unobservable` for a source that cannot be observed |
 /// | `because` | the condition as a sentence |
 /// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |
 /// | `paused` | whether new attempts wait for a resume, also while one is running |
-/// | `task`, `attempt`, `attempts`, `worker` | the live task, its running attempt, its attempts so far, who runs it |
+/// | `task`, `attempt`, `attempts`, `worker` | the live task, its running attempt, its attempts so far, the worker that runs it |
 /// | `failures`, `last_failure` | failures in a row, and the last one: `{"reason","message","time"}` |
-/// | `held` | the fingerprint that waits to be confirmed, also while a task for the word before is live |
+/// | `held` | the fingerprint that waits to be confirmed, also while a task for the inputs before is live |
 /// | `unobservable` | why the source cannot be observed: `{"since","cause"}` |
-/// | `lag_seconds` | how far behind it is; 0 when everything heard is applied, `null` when the source cannot be observed |
+/// | `lag_seconds` | how far behind it is; 0 when the latest inputs are applied, `null` when the source cannot be observed |
 /// | `applied_at`, `applied_seq`, `token` | when, by which event and under which token the last commit was made |
 /// | `segments_kept`, `segments_new`, `segments_dropped`, `rows`, `manifest`, `output` | what it committed |
 /// | `published`, `unpublished`, `published_lag_seconds` | the event of the last commit that was published, commits that are to be, and how far the destination is behind; `null` for kinds without one |
@@ -131,9 +131,9 @@ impl<'v> Row<'v> {
             wanted: hex(view.wanted),
             applied: hex(applied.map(|applied| applied.fingerprint)),
             condition: view.condition.name(),
-            cause: cause_of(view),
+            cause: view.cause(),
             because: view.condition.to_string(),
-            until: until_of(&view.condition).map(|until| until.to_string()),
+            until: view.condition.until().map(|until| until.to_string()),
             paused: view.paused,
             task: view.task.map(|task| task.0.0),
             attempt,
@@ -170,7 +170,7 @@ impl<'v> Row<'v> {
 impl<'v> DeliveryFailureRow<'v> {
     fn of(failure: &'v DeliveryFailure) -> DeliveryFailureRow<'v> {
         let DeliveryFailure { delivery, cause, failures, retry_at } = failure;
-        let (delivery, retry_at) = (name_of_delivery(*delivery), retry_at.to_string());
+        let (delivery, retry_at) = (delivery.as_str(), retry_at.to_string());
         DeliveryFailureRow { delivery, cause, failures: *failures, retry_at }
     }
 }
@@ -185,44 +185,7 @@ fn seconds(lag: Lag) -> Option<f64> {
 
 impl<'v> FailureRow<'v> {
     fn of(failure: &'v LastFailure) -> FailureRow<'v> {
-        FailureRow { reason: name_of_failure(failure.reason), message: &failure.message, time: failure.at.to_string() }
-    }
-}
-
-fn cause_of(view: &CollectionView) -> Option<&str> {
-    match (&view.condition, view.pending, &view.unobservable) {
-        (Condition::Parked { cause, .. }, _, _) => Some(name_of_parked(*cause)),
-        (Condition::Held { cause, .. }, _, _) => Some(name_of_hold(*cause)),
-        (_, Some(Pending::Held { cause, .. }), _) => Some(name_of_hold(cause)),
-        (_, _, Some(_)) => Some("unobservable"),
-        _ => None,
-    }
-}
-
-fn until_of(condition: &Condition) -> Option<Timestamp> {
-    match condition {
-        Condition::Settling { until }
-        | Condition::Draining { until }
-        | Condition::BackingOff { until, .. }
-        | Condition::Moving { until } => Some(*until),
-        Condition::Running { deadline, .. } => *deadline,
-        Condition::Fresh
-        | Condition::AwaitingObservation
-        | Condition::Unobservable { .. }
-        | Condition::Held { .. }
-        | Condition::WaitingForWorker
-        | Condition::Limit { .. }
-        | Condition::Parked { .. }
-        | Condition::Paused => None,
-    }
-}
-
-/// `permanent`, `out_of_attempts`, `lost_too_often` or `cancelled`.
-#[must_use]
-pub fn name_of_parked(parking: Parking) -> &'static str {
-    match parking {
-        Parking::Failed(cause) => name_of_parking(cause),
-        Parking::Cancelled => "cancelled",
+        FailureRow { reason: failure.reason.as_str(), message: &failure.message, time: failure.at.to_string() }
     }
 }
 

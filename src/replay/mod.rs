@@ -66,7 +66,7 @@ pub fn begin(reader: &dyn LogReader) -> Result<State, ReplayError> {
     checkpoint_of(reader)?.map_or_else(|| Ok(State::new()), |checkpoint| state_of_checkpoint(&checkpoint))
 }
 
-/// The same, for whoever asks about `until` alone.
+/// The same, when only the end `until` matters.
 ///
 /// # Errors
 /// When the checkpoint of the log cannot be read, or `until` lies before it ([`LogError::PrefixGone`]).

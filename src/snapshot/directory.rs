@@ -47,7 +47,7 @@ impl Snapshots {
         check_name(seq, file::read_header(&self.path(seq))?)
     }
 
-    /// The snapshot at `seq`, whole, but with a state that nobody has looked at yet.
+    /// The snapshot at `seq`, whole, but with a state that was not checked yet.
     ///
     /// # Errors
     /// When it is not there, damaged or too new.

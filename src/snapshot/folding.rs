@@ -46,7 +46,7 @@ impl Folding {
             self.state.check().map_err(violation)?;
         } else {
             self.touched.iter().try_for_each(|id| self.state.check_settled(*id)).map_err(violation)?;
-            self.state.check_books().map_err(violation)?;
+            self.state.check_draining().map_err(violation)?;
         }
         Ok(self.state)
     }

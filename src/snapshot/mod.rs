@@ -1,6 +1,6 @@
 //! Snapshots: what a log adds up to at some of its events, kept so that opening costs the last one and the tail.
 //!
-//! A cache of plain files beside the log. Each is made by a second reader of the log, not by the reducer: it takes the
+//! A cache of plain files beside the log. Each is made by a background snapshotter, not by the reducer: it takes the
 //! snapshot before and folds the durable frames since. Opening uses one only if the file is whole, the same version of
 //! fold made it, the frame that it names is in the log, and the state in it has the digest it had. Whatever is wrong
 //! with it, the next older one is tried, and then all of the log is replayed.
@@ -23,7 +23,7 @@ pub use take::{Folded, Limit, TakeError, fold_until, take};
 pub use verify::{Unusable, VerifiedSnapshot, verify_with_snapshots};
 
 /// Counts the changes of fold and of the encoding of a state that make old snapshots useless: whatever changes what
-/// the same events add up to. A fixture in `tests/snapshots.rs` notices when one was forgotten.
+/// the same events add up to. A fixture in `tests/log/snapshots.rs` fails when one was not counted.
 pub const FOLD_VERSION: u32 = 1;
 
 /// The last two are kept: should the last one be damaged, the other still spares most of the log.

@@ -1,4 +1,4 @@
-//! The second reader: from the last snapshot and the frames since to the next one.
+//! What the background snapshotter does: from the last snapshot and the frames since to the next one.
 
 use std::fmt;
 

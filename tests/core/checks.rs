@@ -89,7 +89,7 @@ fn what_waits_silently_is_found() {
     assert_eq!(found_in(&world, |collection| collection.applied = None), no_task);
     assert_eq!(found_in(&world, |collection| collection.rebuild = true), no_task);
     let since = Timestamp(1);
-    let no_end = ("NothingWaitsSilently", "the last word waits for the end of a task that is none");
+    let no_end = ("NothingWaitsSilently", "the latest inputs wait for the end of a task that is none");
     assert_eq!(found_in(&world, |collection| collection.pending = Some(Pending::Waiting { since })), no_end);
 
     let (mut world, _) = World::started(at_once());
@@ -109,7 +109,7 @@ fn a_lost_word_is_found() {
         let spec = Spec::parse(r#"{"a":1}"#).unwrap();
         collection.latest = Arc::new(Inputs { spec, ..(*collection.latest).clone() });
     };
-    assert_eq!(found_in(&world, lose), ("LatestNotLost", "the last word is neither wanted nor waiting"));
+    assert_eq!(found_in(&world, lose), ("LatestNotLost", "the latest inputs are neither wanted nor waiting"));
 }
 
 #[test]

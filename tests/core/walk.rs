@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{
     Assign, AttemptObservation, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, DeliveryKind,
-    DeliveryRef, Duties, EmptySource, EngineCommand, FailureClass, FailureReport, Fingerprint, Grace, Limits,
+    DeliveryRef, Duties, EmptySource, EngineCommand, Event, FailureClass, FailureReport, Fingerprint, Grace, Limits,
     ObservationOutcome, ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec, TaskId,
     WorkerName,
 };
 use lastword::core::{CollectionView, OutboxItem};
+use test_support::oracle::ledger::Ledger;
+use test_support::oracle::{Oracle, Verdict};
 
-use super::ledger::Ledger;
-use super::roster::Roster;
-use super::witness::Witness;
+use super::said::Said;
 use super::world::{BOTH, Told, World, completion, content, kind, millis, name, observed, secs};
 
 /// Together about 200,000 commands: what a debug build does in a few seconds.
@@ -49,9 +49,9 @@ struct Walk {
     seed: u64,
     dice: Dice,
     world: World,
-    witness: Witness,
+    oracle: Oracle,
     ledger: Ledger,
-    roster: Roster,
+    said: Said,
     voices: Vec<AttemptRef>,
 }
 
@@ -68,9 +68,9 @@ impl Drop for Walk {
 impl Walk {
     fn new(seed: u64) -> Walk {
         let (dice, world) = (Dice(seed), World::new());
-        let (witness, ledger, roster) = (Witness::default(), Ledger::default(), Roster::default());
-        let mut walk = Walk { seed, dice, world, witness, ledger, roster, voices: Vec::new() };
-        walk.look();
+        let (oracle, ledger, said) = (Oracle::default(), Ledger::default(), Said::default());
+        let mut walk = Walk { seed, dice, world, oracle, ledger, said, voices: Vec::new() };
+        walk.look(0);
         walk
     }
 
@@ -84,18 +84,28 @@ impl Walk {
             Told::Engine(EngineCommand::Open { .. }) => self.ledger.write_all(&self.world.state),
             _ => {}
         }
+        let before = self.world.record.len();
         let said = self.world.say(command.clone());
         if said.is_ok() {
-            self.witness.hear(&command, &self.world);
+            self.said.hear(&command, &self.world.record[before..], &self.world);
         }
-        self.look();
+        self.look(before);
         said.is_ok()
     }
 
-    fn look(&mut self) {
-        self.witness.see(&self.world);
-        self.ledger.see(&self.world);
-        self.roster.see(&self.world);
+    /// Looks at what was recorded behind `from`, and at the state that came of it.
+    fn look(&mut self, from: usize) {
+        for recorded in &self.world.record[from..] {
+            let verdict = self.oracle.see(recorded).and_then(|()| self.ledger.see(recorded, &self.world.state));
+            verdict.unwrap_or_else(|broken| panic!("{broken}, at {recorded:?}"));
+        }
+        holds(self.oracle.hold_against(&self.world.state));
+        self.said.watch(&self.world.state);
+    }
+
+    /// The attempts that were started and have not ended.
+    fn open(&self) -> Vec<AttemptRef> {
+        self.oracle.open_attempts().collect()
     }
 
     fn step(&mut self) {
@@ -187,13 +197,17 @@ impl Walk {
 
     fn assign(&mut self) {
         let ready = self.world.state.first_ready([&kind()], self.world.now);
-        assert_eq!(ready, self.roster.next(self.world.now), "of those that may start, the best is next");
+        assert_eq!(ready, self.oracle.next(self.world.now), "of those that may start, the best is next");
         let any = self.any_name();
         let tried = if self.dice.below(8) == 0 { self.world.state.id_of(&any) } else { ready };
         let Some(collection) = tried else { return };
+        let before = self.world.record.len();
         let started = self.start(collection);
         assert!(started || ready != Some(collection), "what is first in the queue and cannot start blocks it");
-        self.voices.extend(self.witness.last_started());
+        let has_begun =
+            self.world.record[before..].iter().any(|recorded| matches!(recorded.event, Event::TaskStarted { .. }));
+        // The highest token is the newest attempt's.
+        self.voices.extend(self.open().last().filter(|_| has_begun));
     }
 
     /// The duties of "a" and "ab" are always the same; those of "c" change with the weather.
@@ -244,7 +258,7 @@ impl Walk {
     fn perform(&mut self, id: CollectionId) -> DeliveryRef {
         let (_, _, first) = self.world.state.first_outbox_entry(id).unwrap();
         if let OutboxItem::Discard(leaving) = &first.item {
-            self.ledger.discard(id, leaving);
+            holds(self.ledger.discard(id, leaving));
         }
         assert_eq!(first.delivery() == DeliveryKind::Discard, matches!(first.item, OutboxItem::Discard(_)));
         DeliveryRef { collection: id, obligation: first.id, delivery: first.delivery() }
@@ -276,7 +290,7 @@ impl Walk {
         if self.voices.is_empty() {
             return;
         }
-        let open = self.witness.open();
+        let open = self.open();
         let among = if open.is_empty() || self.dice.below(2) == 0 { &self.voices } else { &open };
         let attempt = self.dice.pick(among);
         let message = "no luck".into();
@@ -320,7 +334,7 @@ impl Walk {
     }
 
     fn forget_voices(&mut self) {
-        let open = self.witness.open();
+        let open = self.open();
         while self.voices.len() > MOST_VOICES {
             let at = self.voices.iter().position(|voice| !open.contains(voice)).unwrap_or(0);
             self.voices.remove(at);
@@ -381,7 +395,7 @@ impl Walk {
             }
         }
         for _ in 0..1000 {
-            for attempt in self.witness.open() {
+            for attempt in self.open() {
                 let result = self.ledger.result(attempt, &self.world.state, || true);
                 self.say(completion(attempt, self.world.fingerprint_of(attempt), result));
             }
@@ -396,7 +410,7 @@ impl Walk {
                 let delivered = self.perform(id);
                 assert!(self.say(EngineCommand::Delivered(delivered)), "what is owed first can be met");
             }
-            if self.witness.open().is_empty() {
+            if self.open().is_empty() {
                 let state = &self.world.state;
                 let owed = state.next_outbox_due(self.world.now);
                 let next = [state.next_deadline(), state.next_ready([&kind()]), owed];
@@ -404,7 +418,7 @@ impl Walk {
                 self.world.now = self.world.now.max(next);
             }
         }
-        assert!(self.witness.open().is_empty(), "OneLive: everything that was started has ended");
+        assert!(self.open().is_empty(), "OneLive: everything that was started has ended");
         assert_eq!(self.world.state.all_draining().count(), 0);
         for (id, collection) in self.world.state.collections() {
             let view = self.view(id).unwrap();
@@ -420,7 +434,7 @@ impl Walk {
                 _ => !is_applied,
             };
             assert!(shown, "LatestNotLost: {collection:#?}");
-            assert_eq!(&self.witness.heard(id), &*collection.latest, "LatestNotLost");
+            assert_eq!(&self.said.heard(id), &*collection.latest, "LatestNotLost");
         }
         self.world.assert_replays();
     }
@@ -438,11 +452,16 @@ impl Walk {
         // Also what was given up has its end.
         assert!(self.say(EngineCommand::Open { software: "test".into() }));
         self.come_to_rest();
-        self.ledger.is_settled();
+        holds(self.oracle.delivered());
+        holds(self.ledger.settled());
         for (_, collection) in self.world.state.collections() {
             assert!(collection.is_fresh(), "LatestNotLost: {collection:#?}");
         }
     }
+}
+
+fn holds(verdict: Verdict) {
+    verdict.unwrap_or_else(|broken| panic!("{broken}"));
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).

@@ -216,7 +216,7 @@ impl Point {
     pub(crate) fn can_start(&self, index: usize) -> bool {
         let (Some(id), Some(collection)) = (self.id(index), self.collection(index)) else { return false };
         let Status::Waiting(waiting) = &collection.status else { return false };
-        let alone = self.oracle.open.values().all(|open| open.collection != id);
+        let alone = self.oracle.open_attempts().all(|open| open.collection != id);
         alone
             && !self.waits_for_a_person(index)
             && self.has_passed(backs_off(collection), waiting.not_before)

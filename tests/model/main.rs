@@ -5,7 +5,7 @@
 //! itself costs nothing; each interference costs one of a few units. So a *part* is every history of one world with so
 //! many interferences, each of them at every point and in every order; and because of the units it has an end.
 //!
-//! After every event a second opinion (`oracle.rs`) is asked, after every command `State::check` as well, and at every
+//! After every event the oracle of `tests/support` is asked, after every command `State::check` as well, and at every
 //! point what holds there and what holds if it is a point of rest (`properties.rs`). A crash replays the log.
 //! What is not in the model: duties to discard, resync, drift, unversioned collections, revisions, and backoffs longer
 //! than a step of time. The walk of `tests/core` and the simulator have them.

@@ -11,10 +11,12 @@ use lastword::core::vocabulary::{
 };
 use lastword::core::{Collection, Events, State, decide};
 
+pub(crate) use test_support::oracle::Broken;
+
 use super::canon::canonical_hash;
 use super::met::{Met, MetSet};
 use super::oracle::{Known, Oracle};
-use super::world::{COLLECTIONS, Heard, Said, WORLDS, name, origin};
+use super::world::{COLLECTIONS, Heard, Said, name, origin};
 
 #[derive(Clone)]
 pub(crate) struct Point {
@@ -68,19 +70,6 @@ pub(crate) struct Voice {
     pub(crate) has_spoken: bool,
 }
 
-/// An invariant that does not hold, and what was found instead.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Broken {
-    pub(crate) invariant: &'static str,
-    pub(crate) found: Box<str>,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} does not hold: {}", self.invariant, self.found)
-    }
-}
-
 /// A part of all histories: one world, one collection or both, and how many things may go wrong or be asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
@@ -97,7 +86,7 @@ impl Point {
         let end = End { content: 1, look: None, heard, heard_at: Seq::ZERO };
         let mut oracle = Oracle::default();
         for recorded in origin.log.events() {
-            oracle.see(&recorded, &origin.state, &WORLDS[world]).unwrap();
+            oracle.see(&recorded, &origin.state).unwrap();
         }
         let mut point = Point {
             world,
@@ -167,7 +156,7 @@ impl Point {
                 self.fail("Legal", illegal);
                 return Ok(said);
             }
-            let verdict = self.oracle.see(&recorded, &self.state, &WORLDS[self.world]);
+            let verdict = self.oracle.see(&recorded, &self.state);
             self.break_on(verdict);
             self.log = self.log.with(Arc::clone(&recorded));
             said.push(recorded);
@@ -176,7 +165,7 @@ impl Point {
             let found = format_args!("of collection {}, {}", violation.collection, violation.found).to_string();
             self.fail(violation.invariant, found);
         }
-        let verdict = self.oracle.compare(&self.state);
+        let verdict = self.oracle.hold_against(&self.state);
         self.break_on(verdict);
         Ok(said)
     }
@@ -192,7 +181,7 @@ impl Point {
     /// What was said from outside is what the events tell of.
     pub(crate) fn compare_words(&mut self) {
         for collection in self.collections() {
-            let told = self.known(collection).map(|known| known.heard);
+            let told = self.known(collection).map(|known| Heard::of(known.latest.inputs()));
             if told != self.ends[collection].heard {
                 let heard = self.ends[collection].heard;
                 self.fail("LatestNotLost", format_args!("{heard:?} was said, and the log tells of {told:?}"));

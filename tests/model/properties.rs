@@ -1,5 +1,7 @@
 //! What holds at every point, what holds where the world has come to rest, and what has to be met somewhere.
 
+use std::borrow::Cow;
+
 use lastword::core::vocabulary::{Assign, CollectionId, EngineCommand};
 use lastword::core::{CollectionView, Condition, Events, decide};
 use stateright::Property;
@@ -73,7 +75,7 @@ pub(crate) fn encounters() -> Vec<Property<Small>> {
     ]
 }
 
-fn broken(invariant: &'static str, found: impl Into<Box<str>>) -> Result<(), Broken> {
+fn broken(invariant: &'static str, found: impl Into<Cow<'static, str>>) -> Result<(), Broken> {
     Err(Broken { invariant, found: found.into() })
 }
 
@@ -120,13 +122,14 @@ impl Point {
         let (Some(view), Some(known)) = (self.view(index), self.known(index)) else { return Ok(()) };
         let is_applied = view.latest.is_some() && view.applied.as_ref().map(|at| at.fingerprint) == view.latest;
         let due_by = |until| self.state.next_deadline().is_some_and(|next| next <= until);
+        let live = known.live.map(|(task, _)| task);
         let is_true = match view.condition {
             Condition::Fresh => is_applied,
             Condition::AwaitingObservation => view.latest.is_none(),
             Condition::Unobservable { .. } => is_applied || view.wanted.is_none(),
             Condition::Settling { until } | Condition::Draining { until } => due_by(until),
             Condition::Held { .. } => known.held && WORLDS[self.world].holds(index) && !is_applied,
-            Condition::Running { .. } => self.oracle.open.values().any(|open| Some(open.task) == known.live),
+            Condition::Running { .. } => self.oracle.open_attempts().any(|open| Some(open.task) == live),
             Condition::BackingOff { until, .. } | Condition::Moving { until } => {
                 until > self.now && known.live.is_some()
             }
@@ -156,7 +159,7 @@ impl Point {
     fn check_rest_of(&self, index: usize) -> Result<(), Broken> {
         let (Some(view), Some(known)) = (self.view(index), self.known(index)) else { return Ok(()) };
         let end = &self.ends[index];
-        let said = known.heard.said;
+        let said = Heard::of(known.latest.inputs()).said;
         let truth = Heard { said, version: Some(version(said.source, end.content)) }.fingerprint();
         if view.latest != truth {
             return broken("LatestNotLost", "the last word is not what the source holds");

@@ -183,10 +183,6 @@ impl Heard {
         Heard { said, version }
     }
 
-    pub(crate) fn is_empty(self) -> bool {
-        self.version.is_some_and(|version| version % 3 == EMPTY)
-    }
-
     pub(crate) fn fingerprint(self) -> Option<Fingerprint> {
         static ALL: OnceLock<Vec<Fingerprint>> = OnceLock::new();
         let all = ALL.get_or_init(|| {

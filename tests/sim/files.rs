@@ -13,11 +13,11 @@ use lastword::external::{
     StoredSet, build, load_set, never_interrupted, store_set,
 };
 use lastword::objects::Objects;
+use test_support::oracle::Known;
 
 use super::couriers::contents;
 use super::lake::{Rows, ranges};
 use super::sim::Sim;
-use super::witness::Witnessed;
 use super::workers::Job;
 
 impl Sim {
@@ -116,14 +116,14 @@ impl Sim {
 
     /// The segments of every commit that stands.
     pub(crate) fn live_segments(&self) -> BTreeSet<SegmentId> {
-        let roots = self.witness.of.values().filter_map(|seen| seen.applied.as_ref()?.result.manifest);
+        let roots = self.witness.known.values().filter_map(|seen| seen.applied.as_ref()?.result.manifest);
         let manifests = roots.map(|root| Manifest::read(&*self.objects, root).unwrap());
         manifests.flat_map(|manifest| manifest.segments).map(|segment| segment.id).collect()
     }
 
     /// What is applied are the files that are there now: every row once, and built from these very bytes.
-    pub(crate) fn assert_built_from_files(&self, seen: &Witnessed) {
-        let files = self.lake.files(&seen.latest.source);
+    pub(crate) fn assert_built_from_files(&self, seen: &Known) {
+        let files = self.lake.files(seen.latest.source());
         let root = seen.applied.as_ref().and_then(|applied| applied.result.manifest).unwrap();
         let manifest = Manifest::read(&*self.objects, root).unwrap();
         let mut built = BTreeSet::new();
@@ -149,8 +149,8 @@ impl Sim {
     }
 
     /// Nothing below the target is left alone for long: never more small segments than a plan tolerates.
-    fn assert_balanced(&self, seen: &Witnessed, manifest: &Manifest) {
-        let spec = ExternalSpec::parse(&seen.latest.spec).unwrap();
+    fn assert_balanced(&self, seen: &Known, manifest: &Manifest) {
+        let spec = ExternalSpec::parse(seen.latest.spec()).unwrap();
         assert_eq!(manifest.layout.target_rows, spec.target_rows, "{} is laid out for another target", seen.name);
         for segment in manifest.segments.iter().filter(|segment| segment.fragments.len() > 1) {
             assert!(segment.rows < 2 * spec.target_rows, "segment {} reaches twice the target", segment.id);

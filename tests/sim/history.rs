@@ -85,7 +85,7 @@ impl Sim {
 
     /// The witness sees what became durable without anybody being told.
     fn catch_up(&mut self) {
-        let from = self.witness.last.next();
+        let from = self.witness.last().next();
         let events: Vec<_> = replay::events(self.disk.reader(), from).map(|event| event.unwrap()).collect();
         for event in events {
             self.trace(|| format!("    {} {:?} (found in the log)", event.seq, event.event));

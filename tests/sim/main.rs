@@ -9,8 +9,8 @@
 //!
 //! Every step is one batch and one frame, as in the engine: what happens is said to the reducer, deadlines come, idle
 //! workers get work, the frame is written, and only then follows what follows. In between processes end, appends fail
-//! and keep all or nothing, frames are torn, clocks jump, backups are put back. A [`Witness`](witness::Witness) that
-//! shares no code with the core counts the durable events for itself. In the end the storm is over, and everything has
+//! and keep all or nothing, frames are torn, clocks jump, backups are put back. The oracle of `tests/support`, which
+//! shares no code with the core, counts the durable events for itself. In the end the storm is over, and everything has
 //! to be made of what the sources hold.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is a test's report")]
 

@@ -2,7 +2,7 @@
 //! sources hold.
 
 use lastword::core::vocabulary::{
-    AttemptTimeout, CollectionId, Command, Content as LogContent, Declaration, Limits, Name, ParkCause, Policy, Resync,
+    AttemptTimeout, CollectionId, Command, Content, Declaration, Limits, Name, ParkCause, Policy, Resync,
 };
 use lastword::core::{Condition, Parking};
 use lastword::log::Keep;
@@ -11,7 +11,7 @@ use lastword::replay;
 use super::queue::{Happening, Told};
 use super::sim::Sim;
 use super::weather::Weather;
-use super::witness::{Content, InputsSeen};
+use super::witness::holds;
 
 impl Sim {
     /// Storm, calm, and every check at the end.
@@ -67,9 +67,9 @@ impl Sim {
 
     /// NothingWaitsSilently and LatestNotLost: whatever does not wait for a person is applied.
     fn assert_rest(&self) {
-        for (id, seen) in &self.witness.of {
+        for (id, seen) in &self.witness.known {
             let view = self.view(*id);
-            let what = || format!("{} ({id}) rests as {view:#?}\nlast word {:?}", seen.name, seen.latest);
+            let what = || format!("{} ({id}) rests as {view:#?}\nlast word {:?}", seen.name, seen.latest.inputs());
             match view.condition.name() {
                 _ if view.held().is_some() => assert!(!seen.is_fresh(), "{}", what()),
                 "fresh" => assert!(seen.is_fresh(), "LatestNotLost: {}", what()),
@@ -86,20 +86,14 @@ impl Sim {
 
     /// The last word is what is declared and what the source holds now, whether it is applied or not.
     fn assert_last_word(&self, id: CollectionId) {
-        let seen = &self.witness.of[&id];
+        let seen = &self.witness.known[&id];
         let collection = self.collection(id).unwrap();
-        let content = match &collection.latest.content {
-            LogContent::Unversioned => Content::Unversioned,
-            LogContent::Unknown => Content::Unknown,
-            LogContent::Observed(observed) => Content::Known(observed.version.clone()),
-        };
-        let (source, spec) = (collection.latest.source.as_str().into(), collection.latest.spec.as_str().into());
-        assert_eq!(InputsSeen { source, spec, content }, seen.latest, "LatestNotLost: {}", seen.name);
-        if let (Content::Known(version), false) = (&seen.latest.content, Sim::is_files(&seen.kind)) {
-            let now = [self.number(&seen.latest.source).content];
-            assert_eq!(version.as_bytes(), now, "LatestNotLost: {} was not looked at", seen.name);
+        assert_eq!(&*collection.latest, seen.latest.inputs(), "LatestNotLost: {}", seen.name);
+        if let (Content::Observed(observed), false) = (seen.latest.content(), Sim::is_files(&seen.kind)) {
+            let now = [self.number(seen.latest.source()).content];
+            assert_eq!(observed.version.as_bytes(), now, "LatestNotLost: {} was not looked at", seen.name);
         }
-        assert_ne!(seen.latest.content, Content::Unknown, "LatestNotLost: {} was never looked at", seen.name);
+        assert_ne!(*seen.latest.content(), Content::Unknown, "LatestNotLost: {} was never looked at", seen.name);
     }
 
     /// Whatever waits for a person has one.
@@ -131,7 +125,7 @@ impl Sim {
 
     /// Everything is applied, published, tidied up, and made of what the sources hold.
     fn assert_fresh(&mut self) {
-        for (id, seen) in &self.witness.of {
+        for (id, seen) in &self.witness.known {
             assert!(seen.is_fresh(), "LatestNotLost: {} is not fresh: {:#?}", seen.name, self.view(*id));
             self.assert_last_word(*id);
             let applied = seen.applied.as_ref().unwrap();
@@ -139,14 +133,15 @@ impl Sim {
                 self.assert_built_from_files(seen);
             } else {
                 let output = applied.result.output.as_deref().unwrap_or_default();
-                let content = match &seen.latest.content {
-                    Content::Known(version) => version.to_string(),
+                let content = match seen.latest.content() {
+                    Content::Observed(observed) => observed.version.to_string(),
                     Content::Unversioned | Content::Unknown => "unversioned".to_owned(),
                 };
                 assert_eq!(output, format!("{} {content} {id}", applied.token), "{} was built of other", seen.name);
             }
         }
-        self.witness.assert_delivered();
+        holds(self.witness.delivered());
+        holds(self.witness.hold_against(self.state()));
         assert_eq!(self.jobs(), 0, "a worker is still busy");
         assert_eq!(self.queue.len(), 0, "something is still to come");
         if self.state().len() <= Weather::SMALL {

@@ -401,17 +401,17 @@ impl Sim {
             let Some(name) = command.name().filter(|_| *accepted) else { continue };
             let decides = matches!(command, Command::Declare(_) | Command::Drop { .. });
             let is_last = decides && spoken.insert(name);
-            let seen = self.witness.id_of(name).and_then(|id| self.witness.of.get(&id));
+            let seen = self.witness.id_of(name).and_then(|id| self.witness.known.get(&id));
             match command {
                 Command::Declare(declaration) if is_last => {
                     let seen = seen.expect("a declaration was acknowledged and is not in the log");
                     let same = |text: &str, now: &str| text == now;
-                    let source = declaration.source.as_ref().is_none_or(|s| same(s.as_str(), &seen.latest.source));
-                    let spec = declaration.spec.as_ref().is_none_or(|s| same(s.as_str(), &seen.latest.spec));
+                    let source = declaration.source.as_ref().is_none_or(|s| same(s.as_str(), seen.latest.source()));
+                    let spec = declaration.spec.as_ref().is_none_or(|s| same(s.as_str(), seen.latest.spec()));
                     assert!(
                         source && spec,
                         "LatestNotLost: {declaration:?} was acknowledged, latest {:?}",
-                        seen.latest
+                        seen.latest.inputs()
                     );
                 }
                 Command::Drop { .. } if is_last => assert!(seen.is_none(), "a drop was acknowledged and forgotten"),

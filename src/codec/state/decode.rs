@@ -226,7 +226,7 @@ fn word_of(record: &WordV1<'_>) -> Result<Inputs, StateError> {
 
 fn word_at(words: &[Arc<Inputs>], place: u32) -> Result<Arc<Inputs>, StateError> {
     let place = usize::try_from(place).unwrap_or(usize::MAX);
-    words.get(place).cloned().ok_or_else(|| refused(&"a word is missing"))
+    words.get(place).cloned().ok_or_else(|| refused(&"inputs are missing"))
 }
 
 fn applied_of(record: AppliedV1<'_>, words: &[Arc<Inputs>]) -> Result<Applied, StateError> {

@@ -46,7 +46,7 @@ const LENGTH: usize = ITEM_HEADER_LENGTH - 1;
 
 struct Items<'o> {
     out: &'o mut Vec<u8>,
-    /// The words of the collection that comes next.
+    /// The inputs of the collection that comes next.
     words: Vec<Arc<Inputs>>,
 }
 
@@ -192,7 +192,7 @@ impl Items<'_> {
         })
     }
 
-    /// The place of a word among those of the collection; it is written if it has none yet.
+    /// The place of these inputs among those of the collection; they are written if they have none yet.
     fn inputs(&mut self, inputs: &Arc<Inputs>) -> Result<u32, StateError> {
         let place = self.words.iter().position(|known| Arc::ptr_eq(known, inputs) || known == inputs);
         let place = match place {

@@ -1,4 +1,4 @@
-//! A whole state as bytes, for snapshots and for bases: a stream of items, each with its length, so that neither a
+//! A whole state as bytes, for snapshots and for checkpoints: a stream of items, each with its length, so that neither a
 //! writer nor a reader needs more than one of them at a time and no number of collections is too large.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //! Collections, orphans and draining attempts come in ascending order of their ids and tokens. The words of a
 //! collection stand before it, each once, and are named by their place. Indices are left out: they follow.
 //!
-//! A base in a log has to be readable for ever, so this is as frozen as the payloads: a change is a new version.
+//! A checkpoint in a log has to be readable for ever, so this is as frozen as the payloads: a change is a new version.
 
 mod decode;
 mod encode;

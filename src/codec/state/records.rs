@@ -158,7 +158,7 @@ pub(super) struct UnobservableV1<'a> {
 
 #[derive(Encode, BorrowDecode)]
 pub(super) struct ObligationsV1 {
-    /// How many obligations follow.
+    /// How many entries follow.
     pub(super) owed: u64,
     pub(super) leftovers: Vec<TokenV1>,
     pub(super) zombies: Vec<TokenV1>,

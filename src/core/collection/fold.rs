@@ -16,7 +16,7 @@ impl Collection {
     pub(in crate::core) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         let duties = self.status.attempt().map(|attempt| attempt.duties).unwrap_or_default();
         self.status = std::mem::take(&mut self.status).after(recorded)?;
-        self.fold_word(recorded)?;
+        self.fold_inputs(recorded)?;
         self.fold_task(recorded, duties)?;
         self.measure_lag(recorded.at);
         self.discard_leftovers(recorded.seq, recorded.at);
@@ -63,13 +63,13 @@ impl Collection {
         outbox
     }
 
-    /// The part of an event that is about words.
-    fn fold_word(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
+    /// The part of an event that is about inputs.
+    fn fold_inputs(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         match &recorded.event {
             Event::SourceChanged { source, admission, .. } => {
                 let inputs = Arc::new(self.resourced(source));
                 let pending = self.pending;
-                self.hear(recorded.seq, Arc::clone(&inputs), pending);
+                self.accept(recorded.seq, Arc::clone(&inputs), pending);
                 self.unobservable = None;
                 self.admit(inputs, *admission, recorded.at)
             }
@@ -79,20 +79,20 @@ impl Collection {
                 match self.pending {
                     Some(Pending::Held { since, cause, .. }) if last_input != *inputs => {
                         let fingerprint = last_input.fingerprint().ok_or("nothing that was observed is held")?;
-                        self.hear(recorded.seq, Arc::new(last_input), self.pending);
+                        self.accept(recorded.seq, Arc::new(last_input), self.pending);
                         self.admit(inputs, *admission, recorded.at)?;
                         self.pending = Some(Pending::Held { since, cause, fingerprint });
                         Ok(())
                     }
                     pending => {
-                        self.hear(recorded.seq, Arc::clone(&inputs), pending);
+                        self.accept(recorded.seq, Arc::clone(&inputs), pending);
                         self.admit(inputs, *admission, recorded.at)
                     }
                 }
             }
             Event::SourceObserved { observed, admission, .. } => {
                 if self.is_known_and_waits(observed) && matches!(admission, Admission::Admitted { .. }) {
-                    // Nobody has looked: what was heard earlier is admitted now.
+                    // No new observation: what was observed earlier is admitted now.
                     return self.admit(Arc::clone(&self.latest), *admission, recorded.at);
                 }
                 let inputs = self.observe(recorded.seq, observed)?;
@@ -200,7 +200,7 @@ impl Collection {
                 self.rebuild = false;
                 self.resync_at = *resync_at;
                 (self.failures, self.moves) = (0, 0);
-                // The first word that is not applied is now the one that is pending, if any.
+                // The first inputs that are not applied are now the pending ones, if any.
                 self.unapplied_since = self.pending.map(|pending| pending.since());
             }
             Event::AttemptFailed { reason, failures, .. } => {
@@ -248,7 +248,7 @@ impl Collection {
         }
     }
 
-    /// Whether this is the last observation, which waits to be admitted.
+    /// Whether this is the latest observation, which waits to be admitted.
     fn is_known_and_waits(&self, observed: &Arc<SourceState>) -> bool {
         let waits = matches!(self.pending, Some(Pending::Settling { .. } | Pending::Waiting { .. }));
         waits && self.observed() == Some(observed)
@@ -260,18 +260,18 @@ impl Collection {
         }
         let inputs = Arc::new(self.observed_as(observed));
         let pending = self.pending;
-        self.hear(seq, Arc::clone(&inputs), pending);
+        self.accept(seq, Arc::clone(&inputs), pending);
         self.unobservable = None;
         Ok(inputs)
     }
 
-    fn hear(&mut self, seq: Seq, latest: Arc<Inputs>, pending: Option<Pending>) {
+    fn accept(&mut self, seq: Seq, latest: Arc<Inputs>, pending: Option<Pending>) {
         self.last_input = seq;
         self.latest = latest;
         self.pending = pending;
     }
 
-    /// Makes `inputs` wanted, or notes what it waits for.
+    /// Makes `inputs` wanted, or records what they wait for.
     fn admit(&mut self, inputs: Arc<Inputs>, admission: Admission, at: Timestamp) -> Result<(), &'static str> {
         self.pending = match (admission, self.pending) {
             (Admission::Admitted { wanted, generation }, _) => {
@@ -291,7 +291,7 @@ impl Collection {
         Ok(())
     }
 
-    /// Makes `inputs` wanted. The event carries its fingerprint, and it has to be the one that the word has.
+    /// Makes `inputs` wanted. The event carries their fingerprint, and it has to be that of the inputs.
     pub(super) fn want(
         &mut self,
         inputs: Arc<Inputs>,

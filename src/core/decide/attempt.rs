@@ -1,4 +1,4 @@
-//! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker says at its end.
+//! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker reports at its end.
 
 use super::backoff::resync_at;
 use super::backoff::retry_at;
@@ -165,7 +165,7 @@ fn is_unmeasured(collection: &Collection, running: &Running, observation: &Attem
     observation.has_observer && !is_measured && running.task.rebuild && collection.applied.is_some()
 }
 
-/// The worker let go of its attempt without a result. If the attempt is still the live one, it is handed back and
+/// The worker gave its attempt up without a result. If the attempt is still the live one, it is handed back and
 /// not charged; if it was told to stop, it has.
 pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -> Result<(), Rejection> {
     let collection = state.collection(attempt.collection);

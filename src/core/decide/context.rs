@@ -1,4 +1,4 @@
-//! What the task has to do after the word has changed: stop, start, wait, or go on.
+//! What the task has to do after the inputs have changed: stop, start, wait, or go on.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl<'c> DecisionContext<'c> {
         self.live.is_some_and(|live| live.moved)
     }
 
-    /// Whether a change that makes `wanted` the last word has to wait for the end of the live task.
+    /// Whether a change that makes `wanted` what is wanted has to wait for the end of the live task.
     pub(super) fn has_to_wait(&self, policy: &Policy, wanted: Option<Fingerprint>) -> bool {
         let waits = match policy.on_change {
             OnChange::Supersede => false,
@@ -78,7 +78,7 @@ impl<'c> DecisionContext<'c> {
         waits && self.live.is_some_and(|live| !live.moved && Some(live.fingerprint) != wanted)
     }
 
-    /// Makes the task follow: aborts the live one if it builds something else than `wanted`, and creates one if
+    /// Turns the task to what is wanted: aborts the live one if it builds something else than `wanted`, and creates one if
     /// `wanted` is neither applied, unless that is to be built anew, nor being built nor parked.
     pub(super) fn retarget(&self, wanted: Option<Fingerprint>, generation: Generation, events: &mut Events) {
         if self.live.is_some_and(|live| Some(live.fingerprint) == wanted) {
@@ -98,7 +98,7 @@ impl<'c> DecisionContext<'c> {
         events.push(Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild });
     }
 
-    /// Admits an observation: it is wanted from here on, and the task follows.
+    /// Admits an observation: it is wanted from here on, and the task is turned to it.
     pub(super) fn admit(
         &self,
         observed: &Arc<SourceState>,
@@ -119,7 +119,7 @@ impl<'c> DecisionContext<'c> {
         let (collection, wanted) = (self.id, self.collection.latest.fingerprint());
         let generation = self.collection.generation.next();
         let admission = Admission::Admitted { wanted, generation };
-        // Whichever of its parts is repeated, the whole of the last word is admitted.
+        // The event repeats one part of the latest inputs; all of them are admitted.
         events.push(match content {
             Content::Observed(observed) => {
                 Event::SourceObserved { collection, observed: Arc::clone(observed), delta: None, admission }

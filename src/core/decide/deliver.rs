@@ -1,4 +1,4 @@
-//! `DeliveryRef`, `DeliveryFailed`, `Drifted`: what became of what is owed to a destination, and of what was committed.
+//! `Delivered`, `DeliveryFailed`, `Drifted`: what became of an outbox entry, and of what was committed.
 
 use super::backoff::retry_at;
 use super::steer::rebuild;
@@ -21,7 +21,7 @@ pub(super) fn delivered(state: &State, delivered: DeliveryRef, events: &mut Even
     Ok(())
 }
 
-/// It stays owed, and is tried again with backoff: for a publication there is no giving up, what comes after it waits.
+/// The entry stays first and is tried again with backoff: a publication is never given up, and what follows it waits.
 pub(super) fn failed(
     state: &State,
     delivered: DeliveryRef,
@@ -38,8 +38,8 @@ pub(super) fn failed(
     Ok(())
 }
 
-/// What was committed is gone: it is built anew, unless it was replaced meanwhile or is to be built anew already. Whoever
-/// tells it again does not wake what has failed.
+/// What was committed is gone: it is built anew, unless it was replaced meanwhile or is to be built anew already. Told
+/// again, it does not wake what has failed.
 pub(super) fn drifted(
     state: &State,
     id: CollectionId,
@@ -56,7 +56,7 @@ pub(super) fn drifted(
     Ok(())
 }
 
-/// The first obligation of the collection, if it is this one.
+/// The first entry of the collection's outbox, if it is this one.
 fn first(state: &State, named: DeliveryRef) -> Result<&OutboxEntry, Rejection> {
     let first = state.first_outbox_entry(named.collection).map(|(_, _, first)| first);
     let is_named = |first: &&OutboxEntry| (first.id, first.delivery()) == (named.obligation, named.delivery);

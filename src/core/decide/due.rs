@@ -67,8 +67,8 @@ fn abandoned(state: &State, token: Token, at: Timestamp, events: &mut Events) {
     }
 }
 
-/// A versioned collection is looked at, and what it committed is checked; of the source of an unversioned one nobody can
-/// say whether it has changed, so it is built anew. What is behind anyway, or given up, or paused, is left alone.
+/// The source of a versioned collection is observed, and what it committed is checked. Whether that of an unversioned one
+/// has changed cannot be told, so it is built anew. What is behind anyway, or given up, or paused, is left alone.
 fn resync(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) {
     let Some(collection) = state.collection(id) else { return };
     if collection.resync_at.is_none_or(|due| due > at) {

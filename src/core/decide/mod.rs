@@ -1,6 +1,6 @@
-//! Command in, events out. Pure: the state, the command and the time decide, and nothing else.
+//! Command in, events out. Pure: nothing but the state, the command and the time decides.
 //!
-//! One file per command or family of commands; `context.rs` holds what they share: what a changed word does to
+//! One file per command or family of commands; `context.rs` holds what they share: what changed inputs do to
 //! the task.
 
 mod attempt;

@@ -58,17 +58,17 @@ pub(super) fn check_observation(
     if began < last_input { Err(Rejection::ObservationTooOld { began, last_input }) } else { Ok(()) }
 }
 
-/// Decides on what was seen.
-pub(super) fn decide_observation(context: &DecisionContext<'_>, seen: &ObservationOutcome, events: &mut Events) {
-    match seen {
+/// Decides on what was observed.
+pub(super) fn decide_observation(context: &DecisionContext<'_>, outcome: &ObservationOutcome, events: &mut Events) {
+    match outcome {
         ObservationOutcome::Failed { cause } => {
             let cause = clip(cause, FailureReport::MOST_MESSAGE);
             if context.collection.unobservable.as_ref().is_none_or(|known| *known.cause != *cause) {
                 events.push(Event::ObservationFailed { collection: context.id, cause: cause.into() });
             }
         }
-        ObservationOutcome::Content { state: observed, delta, missing: gone } => {
-            decide_content(context, observed, *delta, *gone, events)
+        ObservationOutcome::Content { state: observed, delta, missing } => {
+            decide_content(context, observed, *delta, *missing, events)
         }
     }
 }
@@ -77,7 +77,7 @@ fn decide_content(
     context: &DecisionContext<'_>,
     observed: &SourceState,
     delta: Option<Delta>,
-    gone: Option<u64>,
+    missing: Option<u64>,
     events: &mut Events,
 ) {
     let collection = context.collection;
@@ -92,7 +92,7 @@ fn decide_content(
     let admission_decision = if unchanged {
         unchanged_decision(context, fingerprint)
     } else {
-        admission_decision(context, observed, gone, fingerprint)
+        admission_decision(context, observed, missing, fingerprint)
     };
     let admission = match admission_decision {
         AdmissionDecision::Admit => return context.admit(observed, delta, fingerprint, events),
@@ -117,7 +117,7 @@ enum AdmissionDecision {
 fn admission_decision(
     context: &DecisionContext<'_>,
     observed: &SourceState,
-    gone: Option<u64>,
+    missing: Option<u64>,
     fingerprint: Fingerprint,
 ) -> AdmissionDecision {
     let DecisionContext { collection, at, .. } = *context;
@@ -127,7 +127,7 @@ fn admission_decision(
     }
     // And nothing by coming back to what is applied.
     if context.applied != Some(fingerprint)
-        && let Some(cause) = loss(collection, observed, gone)
+        && let Some(cause) = loss(collection, observed, missing)
     {
         return AdmissionDecision::Hold(cause);
     }
@@ -163,12 +163,12 @@ fn unchanged_decision(context: &DecisionContext<'_>, fingerprint: Fingerprint) -
 
 /// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
 /// files that come and go are how sources live, and another source has its own files.
-fn loss(collection: &Collection, observed: &SourceState, gone: Option<u64>) -> Option<HoldCause> {
+fn loss(collection: &Collection, observed: &SourceState, missing: Option<u64>) -> Option<HoldCause> {
     const FEW: u64 = 10;
     let files = observed.set?.files;
     let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
     let same_source = |applied: &Applied| applied.inputs.source == collection.latest.source;
-    let gone = gone.filter(|_| collection.applied.as_deref().is_some_and(same_source));
+    let gone = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source));
     match (collection.policy.empty_source, gone.unwrap_or(0)) {
         (EmptySource::Apply, _) => None,
         (EmptySource::Hold, _) if files == 0 => Some(HoldCause::Empty),

@@ -1,5 +1,5 @@
-//! `Open`: a writer begins its epoch. Whatever was running in the process before is lost; what runs in a process of its
-//! own may still come back, under the token it has.
+//! `Open`: a writer begins its epoch. What was running in the process before is lost; a leased attempt runs in a process of
+//! its own and may still be completed, under the token it has.
 
 use super::Events;
 use super::attempt::{ended, lost};

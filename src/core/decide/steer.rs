@@ -1,4 +1,4 @@
-//! What people ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`, `Limit`. Asking twice is harmless.
+//! What callers ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`, `Limit`. Asking twice is harmless.
 
 use super::backoff::resync_at;
 use super::context::{DecisionContext, observed_generation};
@@ -34,8 +34,8 @@ pub(super) fn refresh(
     Ok(())
 }
 
-/// What is wanted is built anew, unless that is what is being done. If nobody knows yet what is wanted, that is built
-/// anew once it is known.
+/// What is wanted is built anew, unless a rebuild of it is live. If it is not known yet what is wanted, that is built anew
+/// once it is known.
 pub(super) fn rebuild(
     id: CollectionId,
     collection: &Collection,

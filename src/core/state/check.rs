@@ -1,4 +1,4 @@
-//! The invariants that can be seen in a state, by the names that the design gives them.
+//! The invariants that can be seen in a state, by their names.
 
 use std::sync::Arc;
 
@@ -78,13 +78,13 @@ impl State {
     /// were made from it.
     pub(crate) fn check_parts(&self) -> Result<(), Violation> {
         self.collections.keys().try_for_each(|id| self.check_settled(*id))?;
-        self.check_books()
+        self.check_draining()
     }
 
-    /// What holds for attempts that were told to stop, whose ever they were.
-    pub(crate) fn check_books(&self) -> Result<(), Violation> {
+    /// What holds for attempts that were told to stop, of dropped collections as well.
+    pub(crate) fn check_draining(&self) -> Result<(), Violation> {
         if let Some(draining) = self.draining.values().find(|draining| draining.grace_until.is_none()) {
-            let (invariant, found) = ("NothingWaitsSilently", "an attempt has ended and is still on the books");
+            let (invariant, found) = ("NothingWaitsSilently", "an attempt has ended and is still counted as draining");
             return Err(Violation { invariant, collection: draining.attempt.collection, found });
         }
         let miscounted =
@@ -162,10 +162,10 @@ impl State {
             None => false,
         };
         if matches!(collection.pending, Some(Pending::Waiting { .. })) && !waits {
-            return violated("NothingWaitsSilently", "the last word waits for the end of a task that is none");
+            return violated("NothingWaitsSilently", "the latest inputs wait for the end of a task that is none");
         }
         if latest.is_some() && latest != wanted && !waits {
-            return violated("LatestNotLost", "the last word is neither wanted nor waiting");
+            return violated("LatestNotLost", "the latest inputs are neither wanted nor waiting");
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     /// Attempts that run, drain and have been abandoned by a collection that was dropped; tasks that wait; outputs that
-    /// are owed.
+    /// are to be delivered.
     fn lively() -> State {
         let mut state = State::new();
         say(&mut state, &EngineCommand::Open { software: "t".into() });
@@ -287,7 +287,7 @@ mod tests {
         is_found(outboxes, |state| _ = state.indices.outboxes.insert((Timestamp(7), CollectionId(Seq(99)))));
         is_found(outboxes, |state| _ = state.indices.with_zombies.insert(CollectionId(Seq(99))));
         is_found("its name leads elsewhere", |state| state.indices.names.clear());
-        is_found("an attempt has ended and is still on the books", |state| {
+        is_found("an attempt has ended and is still counted as draining", |state| {
             state.draining.values_mut().for_each(|draining| draining.grace_until = None);
         });
         is_found("the draining attempts of a dropped collection are miscounted", |state| {

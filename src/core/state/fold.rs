@@ -93,7 +93,7 @@ impl State {
     fn apply_control(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
         match &recorded.event {
             Event::WriterOpened { .. } => {
-                // The processes of abandoned attempts are gone. Those that were others' may not be: but whoever was
+                // The process of abandoned attempts is gone. That of a leased one may live on, but a worker that was
                 // silent for that long is not waited for any more.
                 let event = (recorded.seq, recorded.at);
                 for id in self.indices.with_zombies.clone() {
@@ -218,8 +218,8 @@ impl State {
     }
 }
 
-/// Whether an attempt that ended for this reason may go on all the same. Nobody knows of another process more than that it
-/// is silent.
+/// Whether an attempt that ended for this reason may go on all the same. Of a leased one it is only known that its worker is
+/// silent.
 fn may_go_on(reason: EndReason, leased: bool) -> bool {
     match reason {
         EndReason::Acknowledged => false,

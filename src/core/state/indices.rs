@@ -1,4 +1,4 @@
-//! What follows from the rest of a state, kept so that nobody has to look through all of it.
+//! What follows from the rest of a state, kept so that no question needs a pass over all of it.
 //!
 //! Collections are changed in place. What the indices have to say of one, its [`Entry`], is made before and after, and
 //! only what differs is touched: most events change nothing here.

@@ -1,7 +1,7 @@
 //! Which incarnation has a name: an index by the hash of the name.
 //!
-//! Names that belong together begin alike, and an ordered index compares a dozen of them to the end for each look-up,
-//! each in a place of its own. Here numbers are compared, and then one name: that of the collection that was found.
+//! Names that belong together begin alike, and an ordered index compares a dozen of them to the end for each lookup,
+//! each elsewhere in memory. Here numbers are compared, and then one name: that of the collection that was found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! Who is next: the tasks that wait for a worker, in their order, and the attempts that count against limits.
+//! Which task is next: those that wait for a worker, in their order, and the attempts that count against limits.
 //!
 //! An index: it follows from the rest of the state. A task whose time has come has a *rank*: that time, moved forward
 //! by its priority. Ranks never change while a task waits, and yet it ages: what becomes ready later has a later one.
@@ -34,7 +34,7 @@ impl Place {
     }
 }
 
-/// Whose tasks and attempts they are, as far as limits ask.
+/// The kind and prefix whose limits count for a task or attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owner<'o> {
     pub(super) kind: &'o Kind,

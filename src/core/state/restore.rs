@@ -1,4 +1,4 @@
-//! A state taken apart, and put together again: for whoever keeps one elsewhere.
+//! A state taken apart, and put together again: for snapshots and checkpoints.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl State {
     }
 
     /// The roots of all objects that are named by this state, each as often as it is named: for each collection what
-    /// it has heard, wants and has applied, then what it owes; then the same of what is left of dropped ones.
+    /// latest and wanted inputs name and what is applied, then the outbox; then the outboxes of dropped ones.
     #[must_use]
     pub fn objects(&self) -> Vec<ObjectHash> {
         let mut roots = Vec::new();

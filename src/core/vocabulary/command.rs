@@ -51,7 +51,7 @@ pub enum Command {
         /// What is accepted; refused if something else is held by now.
         fingerprint: Fingerprint,
     },
-    /// Forget the collection.
+    /// Drop the collection.
     Drop {
         /// Which.
         name: Name,

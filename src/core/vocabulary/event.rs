@@ -162,7 +162,7 @@ pub enum Event {
         /// Of which collection.
         collection: CollectionId,
     },
-    /// Look again, and (unless it is a resync) try again now.
+    /// Observe the source again, and (unless it is a resync) try again now.
     RefreshRequested {
         /// Which collection.
         collection: CollectionId,

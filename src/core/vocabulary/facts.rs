@@ -1,4 +1,4 @@
-//! What events carry: objects, admissions, reasons and causes, results.
+//! What events carry: admissions, reasons and causes with their names, results.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,7 +15,7 @@ pub struct Delta {
     pub changed: u64,
 }
 
-/// Whether a word is wanted.
+/// Whether inputs are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Admission {
     /// It is what is wanted from here on (or still).
@@ -49,10 +49,21 @@ pub enum HoldCause {
     },
 }
 
+impl HoldCause {
+    /// `empty` or `most_gone`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HoldCause::Empty => "empty",
+            HoldCause::MostGone { .. } => "most_gone",
+        }
+    }
+}
+
 /// Why a refresh was requested.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RefreshReason {
-    /// Somebody asked.
+    /// A caller asked.
     Asked,
     /// The policy's `resync` came due.
     Resync,
@@ -77,13 +88,24 @@ impl Duties {
     }
 }
 
-/// What is done to meet an obligation.
+/// What is delivered to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryKind {
     /// A commit is published.
     Publish,
     /// Outputs are discarded.
     Discard,
+}
+
+impl DeliveryKind {
+    /// `publish` or `discard`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeliveryKind::Publish => "publish",
+            DeliveryKind::Discard => "discard",
+        }
+    }
 }
 
 /// Why a live task was aborted.
@@ -95,6 +117,18 @@ pub enum AbortReason {
     Dropped,
     /// A person cancelled it.
     Cancelled,
+}
+
+impl AbortReason {
+    /// `superseded`, `dropped` or `cancelled`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AbortReason::Superseded => "superseded",
+            AbortReason::Dropped => "dropped",
+            AbortReason::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// An attempt that was told to stop.
@@ -121,6 +155,20 @@ pub enum FailReason {
     SourceMoved,
 }
 
+impl FailReason {
+    /// `failed`, `timed_out`, `worker_lost`, `panicked` or `source_moved`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailReason::Failed => "failed",
+            FailReason::TimedOut => "timed_out",
+            FailReason::WorkerLost => "worker_lost",
+            FailReason::Panicked => "panicked",
+            FailReason::SourceMoved => "source_moved",
+        }
+    }
+}
+
 /// How an attempt let go of its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndReason {
@@ -130,6 +178,18 @@ pub enum EndReason {
     Abandoned,
     /// The process that ran it is gone.
     Lost,
+}
+
+impl EndReason {
+    /// `acknowledged`, `abandoned` or `lost`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndReason::Acknowledged => "acknowledged",
+            EndReason::Abandoned => "abandoned",
+            EndReason::Lost => "lost",
+        }
+    }
 }
 
 /// Why a task was parked.
@@ -143,6 +203,18 @@ pub enum ParkCause {
     LostTooOften,
 }
 
+impl ParkCause {
+    /// `permanent`, `out_of_attempts` or `lost_too_often`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ParkCause::Permanent => "permanent",
+            ParkCause::OutOfAttempts => "out_of_attempts",
+            ParkCause::LostTooOften => "lost_too_often",
+        }
+    }
+}
+
 /// Why a completion was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
@@ -154,6 +226,19 @@ pub enum RejectReason {
     Duplicate,
     /// Its collection was dropped or never existed.
     UnknownCollection,
+}
+
+impl RejectReason {
+    /// `stale`, `not_live`, `duplicate` or `unknown_collection`: its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectReason::Stale => "stale",
+            RejectReason::NotLive => "not_live",
+            RejectReason::Duplicate => "duplicate",
+            RejectReason::UnknownCollection => "unknown_collection",
+        }
+    }
 }
 
 /// What an attempt has built.
@@ -174,7 +259,7 @@ impl Built {
     /// The most bytes an output may have: a reference, not the result.
     pub const MOST_OUTPUT: usize = 4096;
 
-    /// The same, to be kept. Some kinds have nothing to say of what they build, and that is said once for all of them.
+    /// The same, to be kept. All results of kinds that say nothing of what they build share one allocation.
     pub(crate) fn shared(self) -> Arc<Built> {
         static NOTHING: LazyLock<Arc<Built>> = LazyLock::new(Arc::default);
         if self == **NOTHING { Arc::clone(&NOTHING) } else { Arc::new(self) }

@@ -131,7 +131,7 @@ impl fmt::Display for Timestamp {
 
 /// A duration in whole microseconds, the unit of everything that is logged. Saturates.
 #[must_use]
-pub fn micros(span: Duration) -> u64 {
+pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -212,7 +212,7 @@ impl fmt::Debug for Version {
     }
 }
 
-/// The files that a look found: the root of an immutable tree of objects, and what it adds up to.
+/// The files that an observation found: the root of an immutable tree of objects, and what it adds up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathSetRef {
     /// The root object of the set.

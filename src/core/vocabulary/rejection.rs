@@ -15,11 +15,11 @@ pub enum Rejection {
     UnknownCollection(Name),
     /// This incarnation is gone.
     UnknownIncarnation(CollectionId),
-    /// The look began before the last accepted word.
+    /// The observation began before the last inputs were accepted.
     ObservationTooOld {
         /// Where it began.
         began: Seq,
-        /// The last accepted word.
+        /// The event that accepted the last inputs.
         last_input: Seq,
     },
     /// The collection is unversioned: what its source holds does not count.
@@ -55,7 +55,7 @@ pub enum Rejection {
         /// How many it allows.
         most: u32,
     },
-    /// This is not what the collection owes first.
+    /// This is not the first entry of the collection's outbox.
     NotOwed(CollectionId),
     /// This deadline is not due.
     NotDue,
@@ -90,7 +90,7 @@ impl fmt::Display for Rejection {
             Rejection::UnknownCollection(name) => write!(f, "there is no collection {name:?}"),
             Rejection::UnknownIncarnation(id) => write!(f, "the collection declared at event {id} is gone"),
             Rejection::ObservationTooOld { began, last_input } => {
-                write!(f, "the look began at event {began}, before the word of event {last_input}")
+                write!(f, "the observation began at event {began}, before the inputs of event {last_input}")
             }
             Rejection::NotVersioned(name) => {
                 write!(f, "collection {name:?} is unversioned: what its source holds does not count")
@@ -111,7 +111,7 @@ impl fmt::Display for Rejection {
             Rejection::NotHeld { held: None } => f.write_str("nothing is held"),
             Rejection::NotReady(id) => write!(f, "collection {id} has no task that may start now"),
             Rejection::LimitReached { scope, most } => scope.write_most(*most, f),
-            Rejection::NotOwed(id) => write!(f, "this is not what collection {id} owes first"),
+            Rejection::NotOwed(id) => write!(f, "this is not the first entry in the outbox of collection {id}"),
             Rejection::NotDue => f.write_str("this deadline is not due"),
         }
     }

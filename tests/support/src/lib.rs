@@ -8,6 +8,7 @@
 //! | [`disk`], [`loop_drive`] | what a disk may hold after a power cut: by a model of it, and on a real file system |
 //! | [`file_destination`] | a destination whose writers compare tokens |
 //! | [`parquet_files`], [`strange_files`] | real Parquet files, and those of a stranger |
+//! | [`oracle`] | the invariants, counted from the recorded events a second time |
 //! | [`trace_listener`] | everything that a process traces |
 //!
 //! Nothing here has features of the library, and nothing here is a test. What fails panics: the caller is a test.
@@ -23,6 +24,7 @@ pub mod file_destination;
 pub mod history;
 pub mod log_writer;
 pub mod loop_drive;
+pub mod oracle;
 pub mod parquet_files;
 pub mod samples;
 pub mod story;

@@ -7,7 +7,7 @@ use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand};
 use glob::Pattern;
 use lastword::codec;
-use lastword::core::vocabulary::{Name, Seq, Timestamp, micros};
+use lastword::core::vocabulary::{Name, Seq, Timestamp};
 use lastword::replay::Until;
 
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
@@ -224,7 +224,7 @@ fn parse_seconds(text: &str) -> Option<Timestamp> {
 fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let since_epoch = |utc: &str| {
         let at = humantime::parse_rfc3339(utc).ok()?;
-        at.duration_since(UNIX_EPOCH).ok().map(micros)
+        at.duration_since(UNIX_EPOCH).ok().map(|since| Timestamp(0).after(since).0)
     };
     if text.ends_with('Z') {
         return since_epoch(text).map(Timestamp);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use lastword::core::vocabulary::{AbortReason, Admission, Event, ParkCause, Recorded, TaskId};
-use lastword::describe::{name_of_abort, name_of_parking};
 
 use super::Mark;
 
@@ -47,7 +46,7 @@ impl Fate {
         match &self.ending {
             Ending::Committed => "committed",
             Ending::Parked(_) => "parked",
-            Ending::Aborted(reason, _) => name_of_abort(*reason),
+            Ending::Aborted(reason, _) => reason.as_str(),
         }
     }
 }
@@ -58,7 +57,7 @@ impl fmt::Display for Fate {
         let at = self.at.seq;
         match &self.ending {
             Ending::Committed => write!(f, "was committed by event {at}"),
-            Ending::Parked(cause) => write!(f, "was given up by event {at} ({})", name_of_parking(*cause)),
+            Ending::Parked(cause) => write!(f, "was given up by event {at} ({})", cause.as_str()),
             Ending::Aborted(AbortReason::Superseded, Some(by)) => {
                 write!(f, "was superseded by event {at}, because {by} made something else wanted")
             }

@@ -6,7 +6,6 @@ use lastword::core::vocabulary::{
     AbortReason, CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, TaskId, Timestamp,
 };
 use lastword::core::{Applied, CollectionView, State, Status, Task};
-use lastword::describe::{name_of_failure, name_of_rejection};
 use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 
@@ -177,7 +176,7 @@ impl Found {
     fn live(collection: CollectionId, task: &Task) -> Found {
         let failure = task.last_failure.as_ref().map(|failure| {
             let line = failure.message.lines().next().unwrap_or_default();
-            format!("before history begins: {}: {line}", name_of_failure(failure.reason))
+            format!("before history begins: {}: {line}", failure.reason.as_str())
         });
         let found = Found::new(task.id, collection, task.generation, task.fingerprint);
         Found { attempts: task.attempts, last_failure: failure, ..found }
@@ -193,11 +192,11 @@ impl Found {
         match &recorded.event {
             Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
             Event::AttemptFailed { attempt, reason, message, .. } => {
-                let (reason, line) = (name_of_failure(*reason), message.lines().next().unwrap_or_default());
+                let (reason, line) = (reason.as_str(), message.lines().next().unwrap_or_default());
                 self.last_failure = Some(format!("attempt {attempt}, event {}: {reason}: {line}", recorded.seq));
             }
             Event::CompletionRejected { attempt, reason, fingerprint, wanted, .. } => {
-                let (mark, reason) = (Mark::of(recorded), name_of_rejection(*reason));
+                let (mark, reason) = (Mark::of(recorded), reason.as_str());
                 let (attempt, fingerprint, wanted) = (*attempt, *fingerprint, *wanted);
                 self.rejections += 1;
                 self.last_rejection = Some(Rejected { mark, attempt, reason, fingerprint, wanted });

@@ -1,0 +1,245 @@
+//! What a collection is doing or waits for, in one word and in one sentence.
+
+use std::fmt;
+
+use super::collection::{Collection, Pending};
+use super::state::State;
+use super::status::{LastFailure, Parking, Status, Waiting};
+use super::vocabulary::{CollectionId, Fingerprint, HoldCause, ParkCause, Scope, Timestamp, WorkerName};
+
+/// What a collection is doing, or what it waits for. Times lie in the future of the view, or have just come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The latest inputs are applied.
+    Fresh,
+    /// What the source holds is not known yet.
+    AwaitingObservation,
+    /// Nothing else is to be done, as far as is known; the source cannot be observed.
+    Unobservable {
+        /// Why.
+        cause: Box<str>,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A change is admitted once the source was quiet.
+    Settling {
+        /// Then, if nothing else is observed.
+        until: Timestamp,
+    },
+    /// What was observed looks like a loss and waits for a person.
+    Held {
+        /// Why.
+        cause: HoldCause,
+        /// What confirming it would make wanted.
+        fingerprint: Fingerprint,
+    },
+    /// An attempt is running.
+    Running {
+        /// Which of its task, counted from 1.
+        attempt: u32,
+        /// The worker that runs it.
+        worker: WorkerName,
+        /// Since when.
+        since: Timestamp,
+        /// When it has timed out.
+        deadline: Option<Timestamp>,
+    },
+    /// The next attempt waits for an old one to stop.
+    Draining {
+        /// Then the old one is abandoned.
+        until: Timestamp,
+    },
+    /// The next attempt waits because the last one failed.
+    BackingOff {
+        /// Until then.
+        until: Timestamp,
+        /// How the last one failed.
+        failure: Option<LastFailure>,
+    },
+    /// The next attempt waits because the source moved under the last one.
+    Moving {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// The next attempt may start and waits for a worker of its kind.
+    WaitingForWorker,
+    /// The next attempt may start, and as many hold a worker as a limit allows.
+    Limit {
+        /// Which limit.
+        scope: Scope,
+        /// How many it allows.
+        most: u32,
+    },
+    /// The task was given up; a change or a refresh starts a new one.
+    Parked {
+        /// Why.
+        cause: Parking,
+        /// How its last attempt failed.
+        failure: Option<LastFailure>,
+    },
+    /// The next attempt waits for a resume.
+    Paused,
+}
+
+impl Condition {
+    pub(super) fn of(state: &State, id: CollectionId, collection: &Collection, now: Timestamp) -> Condition {
+        match &collection.status {
+            Status::Idle => Condition::of_idle(collection),
+            Status::Waiting(waiting) => Condition::of_waiting(state, id, collection, waiting, now),
+            Status::Running(running) => Condition::Running {
+                attempt: running.attempt.number,
+                worker: running.attempt.worker.clone(),
+                since: running.attempt.started,
+                deadline: running.attempt.deadline,
+            },
+            Status::Parked(parked) => Condition::Parked { cause: parked.cause, failure: parked.last_failure.clone() },
+        }
+    }
+
+    fn of_idle(collection: &Collection) -> Condition {
+        match collection.pending {
+            None if (collection.wanted.is_none() || collection.is_fresh())
+                && let Some(found) = &collection.unobservable =>
+            {
+                Condition::Unobservable { cause: found.cause.clone(), since: found.since }
+            }
+            Some(Pending::Held { cause, fingerprint, .. }) => Condition::Held { cause, fingerprint },
+            Some(Pending::Settling { until, .. }) => Condition::Settling { until },
+            None if collection.wanted.is_none() => Condition::AwaitingObservation,
+            None if collection.is_fresh() => Condition::Fresh,
+            // Only in the middle of a frame: the event that creates the task comes next.
+            Some(Pending::Waiting { .. }) | None => Condition::WaitingForWorker,
+        }
+    }
+
+    /// If several things stand in the way, the one that stands there longest is named.
+    fn of_waiting(
+        state: &State,
+        id: CollectionId,
+        collection: &Collection,
+        waiting: &Waiting,
+        now: Timestamp,
+    ) -> Condition {
+        if collection.paused {
+            return Condition::Paused;
+        }
+        if let Some(Pending::Held { cause, fingerprint, .. }) = collection.pending.filter(|_| collection.is_held_up()) {
+            return Condition::Held { cause, fingerprint };
+        }
+        let until = waiting.not_before;
+        // When the last of the attempts that have to stop first is abandoned.
+        let draining = state.draining_of(id).filter_map(|draining| draining.grace_until).max();
+        match draining {
+            Some(grace) if grace >= until => Condition::Draining { until: grace },
+            _ if until > now && collection.moves > 0 => Condition::Moving { until },
+            _ if until > now => Condition::BackingOff { until, failure: waiting.task.last_failure.clone() },
+            Some(grace) => Condition::Draining { until: grace },
+            None => match state.limit_reached(id) {
+                Some((scope, most)) => Condition::Limit { scope, most },
+                None => Condition::WaitingForWorker,
+            },
+        }
+    }
+
+    /// The condition's name, as scripts know it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Condition::Fresh => "fresh",
+            Condition::AwaitingObservation => "awaiting_observation",
+            Condition::Unobservable { .. } => "unobservable",
+            Condition::Settling { .. } => "settling",
+            Condition::Held { .. } => "held",
+            Condition::Running { .. } => "running",
+            Condition::Draining { .. } => "draining",
+            Condition::BackingOff { .. } => "backing_off",
+            Condition::Moving { .. } => "moving",
+            Condition::WaitingForWorker => "waiting_for_worker",
+            Condition::Limit { .. } => "limit",
+            Condition::Parked { .. } => "parked",
+            Condition::Paused => "paused",
+        }
+    }
+
+    /// When the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Condition::Settling { until }
+            | Condition::Draining { until }
+            | Condition::BackingOff { until, .. }
+            | Condition::Moving { until } => Some(*until),
+            Condition::Running { deadline, .. } => *deadline,
+            Condition::Fresh
+            | Condition::AwaitingObservation
+            | Condition::Unobservable { .. }
+            | Condition::Held { .. }
+            | Condition::WaitingForWorker
+            | Condition::Limit { .. }
+            | Condition::Parked { .. }
+            | Condition::Paused => None,
+        }
+    }
+}
+
+/// One readable sentence.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::Fresh => f.write_str("everything heard is applied"),
+            Condition::AwaitingObservation => f.write_str("waits for the first look at its source"),
+            Condition::Unobservable { cause, .. } => {
+                write!(f, "its source cannot be observed: {}", cause.lines().next().unwrap_or_default())
+            }
+            Condition::Settling { until } => {
+                write!(f, "its source changed; the change is admitted at {until} if it stays quiet")
+            }
+            Condition::Held { cause: HoldCause::Empty, fingerprint } => {
+                write!(f, "its source is empty, which looks like a loss; a person has to confirm {fingerprint}")
+            }
+            Condition::Held { cause: HoldCause::MostGone { gone, of }, fingerprint } => write!(
+                f,
+                "{gone} of the {of} files that are applied are gone, which looks like a loss; a person has to confirm \
+                 {fingerprint}"
+            ),
+            Condition::Running { attempt, worker, since, deadline } => {
+                write!(f, "attempt {attempt} runs on {worker} since {since}")?;
+                deadline.map_or(Ok(()), |deadline| write!(f, " and times out at {deadline}"))
+            }
+            Condition::Draining { until } => {
+                write!(f, "waits for an earlier attempt to stop, which is abandoned at {until}")
+            }
+            Condition::BackingOff { until, failure } => {
+                write!(f, "tries again at {until}")?;
+                because(failure.as_ref(), f)
+            }
+            Condition::Moving { until } => {
+                write!(f, "its source changed while it was read; tries again at {until}")
+            }
+            Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
+            Condition::Limit { scope, most } => {
+                f.write_str("waits because ")?;
+                scope.write_most(*most, f)
+            }
+            Condition::Parked { cause, failure } => {
+                f.write_str(match cause {
+                    Parking::Failed(ParkCause::Permanent) => "given up because trying again would not help",
+                    Parking::Failed(ParkCause::OutOfAttempts) => "given up because every attempt failed",
+                    Parking::Failed(ParkCause::LostTooOften) => {
+                        "given up because too many attempts took their process down"
+                    }
+                    Parking::Cancelled => "cancelled by a person",
+                })?;
+                because(failure.as_ref(), f)?;
+                f.write_str("; a change or a refresh starts it again")
+            }
+            Condition::Paused => f.write_str("paused by a person"),
+        }
+    }
+}
+
+// A sentence has room for the first line; `last_failure` and `unobservable` have them all.
+fn because(failure: Option<&LastFailure>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    failure.and_then(|failure| failure.message.lines().next()).map_or(Ok(()), |line| write!(f, " ({line})"))
+}

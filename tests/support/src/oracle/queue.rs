@@ -1,0 +1,48 @@
+//! How many attempts may run, and which one is next.
+
+use std::collections::BTreeSet;
+
+use lastword::core::vocabulary::{CollectionId, Kind, Name, Timestamp};
+
+use super::{Known, Open, Oracle};
+
+impl Oracle {
+    /// The collection whose attempt is to start next.
+    pub fn next(&self, now: Timestamp) -> Option<CollectionId> {
+        let busy: BTreeSet<CollectionId> = self.open_attempts().map(|attempt| attempt.collection).collect();
+        let ready = self.known.iter().filter(|(id, known)| !known.paused && !busy.contains(id));
+        // The source moved under the last attempt, and what it holds now waits for a person.
+        let ready = ready.filter(|(_, known)| !(known.moved && known.held));
+        let ranked = ready.filter_map(|(id, known)| Some((self.rank(known, now)?, *id)));
+        ranked.min().map(|(_, id)| id)
+    }
+
+    /// A minute of waiting is worth a step of priority.
+    fn rank(&self, known: &Known, now: Timestamp) -> Option<(i128, lastword::core::vocabulary::TaskId)> {
+        let ((task, _), from) = (known.live?, known.waits.filter(|from| *from <= now)?);
+        let free = self.scopes(&known.kind, &known.name).into_iter().all(|(most, count)| count < most);
+        free.then_some((i128::from(from.0) - i128::from(known.policy.priority.0) * 60_000_000, task))
+    }
+
+    pub(super) fn is_within_limits(&self, id: CollectionId) -> bool {
+        let Some(known) = self.known.get(&id) else { return true };
+        self.scopes(&known.kind, &known.name).into_iter().all(|(most, count)| count <= most)
+    }
+
+    /// The limits that hold for a collection, and how many attempts count for each.
+    fn scopes(&self, kind: &Kind, name: &Name) -> Vec<(usize, usize)> {
+        let count = |counts: &dyn Fn(&Open) -> bool| self.open.values().filter(|open| counts(open)).count();
+        let most = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+        let mut scopes: Vec<_> = self.limits.total.map(|total| (most(total), self.open.len())).into_iter().collect();
+        if let Some(limit) = self.limits.kinds.get(kind) {
+            scopes.push((most(*limit), count(&|open| open.kind == *kind)));
+        }
+        for (prefix, limit) in &self.limits.prefixes {
+            let prefix = prefix.as_str();
+            if name.as_str().starts_with(prefix) {
+                scopes.push((most(*limit), count(&|open| open.name.as_str().starts_with(prefix))));
+            }
+        }
+        scopes
+    }
+}
