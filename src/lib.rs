@@ -4,27 +4,14 @@
 //!
 //! What a program needs is at the root and in four modules: [`policy`] (how a collection is treated), [`destination`]
 //! (publishing, discarding, verifying), [`remote`] (workers in other processes) and [`errors`] (one type for each
-//! operation). Five pages hold no code: [`design`], [`promises`], [`settings`], [`mod@format`].
+//! operation). Two come with a feature: `external` (collections that are built from Parquet files in directories) and
+//! `testing` (a harness to test workers with).
 //!
-//! Everything below is the inside: for the tools, the tests and the curious, public only with the feature `internals`,
-//! and it may change with every version.
+//! Four pages hold no code: [`design`] (how it is built and why, its words, a map of the modules inside, the cases),
+//! [`promises`], [`settings`] and [`mod@format`].
 //!
-//! | module | what it owns |
-//! |---|---|
-//! | `core` | what may happen: commands, events, the status table, the state; pure |
-//! | `codec` | events as bytes, exactly as the log format says |
-//! | `log` | frames on a disk (or in memory): append, barrier, read |
-//! | `objects` | immutable, content-addressed objects: sets of files, manifests |
-//! | `evlog` | the portable stream of a log and its objects: export, import |
-//! | `replay` | from a log back to events, states and proofs |
-//! | `snapshot` | what a log adds up to, kept so that opening costs the tail |
-//! | `reducer` | decide, fold, append, barrier; no thread, no clock |
-//! | `engine` | threads, queues, handles, watches: [`Reconciler`] and [`Handle`] |
-//! | `worker` | what users write: [`Worker`] and [`Observer`] |
-//! | `clock` | the only place that reads a clock |
-//! | `describe` | events as JSON and as lines |
-//! | `external` | collections built from Parquet files in directories (feature `external`) |
-//! | `testing` | a harness to test workers with: the real engine in memory, time by hand (feature `testing`) |
+//! The other modules are the inside: for the tools, the tests and the curious, public only with the feature `internals`,
+//! and they may change with every version.
 //!
 //! # What it tells `tracing`
 //!

@@ -12,33 +12,29 @@ use crate::error::ErrorKind;
 /// takes this one, which `?` makes of all of them:
 ///
 /// ```
-/// use lastword::core::vocabulary::{Name, Seq};
-/// use lastword::{ErrorKind, Reconciler, log::OpenError, replay};
+/// use lastword::errors::CommandError;
+/// use lastword::{ErrorKind, Name, Reconciler};
+/// use std::{path::Path, time::Duration};
 ///
-/// fn count_events(state: &str) -> Result<usize, lastword::Error> {
-///     let copy = lastword::log::PrivateCopy::of(std::path::Path::new(state))?; // an OpenError
-///     let mut events = 0;
-///     for event in replay::events(copy.reader().as_ref(), Seq::ZERO) {
-///         event?; // a ReplayError
-///         events += 1;
-///     }
-///     Ok(events)
+/// fn pause(state: &Path, name: &str) -> Result<(), lastword::Error> {
+///     let name = Name::new(name)?; // a FieldError
+///     let reconciler = Reconciler::open(state).start()?; // a StartError
+///     let paused = reconciler.handle().pause(name); // a CommandError
+///     reconciler.shutdown(Duration::from_secs(5))?; // an EngineError
+///     paused.map(drop).map_err(lastword::Error::from)
 /// }
 ///
-/// fn main() -> Result<(), lastword::Error> {
-///     let name = Name::new("lineitem")?; // a FieldError
-///     let error = count_events("nowhere").unwrap_err();
-///     assert_eq!(error.to_string(), "nowhere: there is no log");
-///     match error.kind() {
-///         ErrorKind::WrongPath => println!("{name} is in no log yet"),
-///         ErrorKind::Busy | ErrorKind::TimedOut => println!("try again later"),
-///         kind => std::process::exit(kind.exit_code().into()),
-///     }
-///     // What it was made of is its source.
-///     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
-///     assert!(matches!(source, Some(OpenError::Absent { .. })));
-///     Ok(())
+/// # let dir = tempfile::tempdir().unwrap();
+/// let state = dir.path().join("state");
+/// let error = pause(&state, "lineitem").unwrap_err();
+/// match error.kind() {
+///     ErrorKind::Refused => println!("{error}"), // there is no such collection
+///     ErrorKind::Busy | ErrorKind::TimedOut => println!("try again later"),
+///     kind => std::process::exit(kind.exit_code().into()),
 /// }
+/// // What it was made of is its source.
+/// let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+/// assert!(matches!(source, Some(CommandError::Refused(_))));
 /// ```
 pub struct Error {
     kind: ErrorKind,

@@ -22,6 +22,45 @@ pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
 
 /// Builds the collections of one kind.
+///
+/// ```
+/// use lastword::{Built, Context, Failure, Worker};
+/// use std::{fs, path::PathBuf};
+///
+/// /// Copies a source in upper case, into a directory.
+/// struct Upper(PathBuf);
+///
+/// impl Worker for Upper {
+///     fn run(&self, context: &Context) -> Result<Built, Failure> {
+///         let text = fs::read_to_string(context.source().as_str())?; // an I/O error is tried again
+///         if text.is_empty() {
+///             return Err(Failure::Permanent("there is nothing to copy".to_owned()));
+///         }
+///         context.check_stop()?;
+///         // Each attempt has a token of its own: a file that it names is no other attempt's.
+///         let output = context.token().to_string();
+///         fs::write(self.0.join(&output), text.to_uppercase())?;
+///         Ok(Built { output: Some(output.into()), ..Built::default() })
+///     }
+/// }
+/// # use lastword::{Declaration, Kind, Name, Reconciler, Source, WaitOutcome};
+/// # fn main() -> Result<(), lastword::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let (notes, kind, name) = (dir.path().join("notes"), Kind::new("upper")?, Name::new("notes")?);
+/// # fs::write(&notes, "a note").unwrap();
+/// # let worker = Upper(dir.path().to_owned());
+/// # let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), worker).start()?;
+/// # let source = Source::new(notes.to_str().unwrap())?;
+/// # let handle = reconciler.handle();
+/// # let receipt = handle.declare(Declaration::new(name.clone()).kind(kind).source(source).unversioned())?;
+/// # let waited = handle.wait_applied(name.clone(), receipt.generation, std::time::Duration::from_secs(60))?;
+/// # assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
+/// # let applied = handle.status(name)?.unwrap().view.applied.unwrap();
+/// # let output = applied.result.output.clone().unwrap();
+/// # assert_eq!(fs::read_to_string(dir.path().join(&*output)).unwrap(), "A NOTE");
+/// # Ok(())
+/// # }
+/// ```
 pub trait Worker: Send + Sync + 'static {
     /// Builds what `context` says. Called on a worker thread; several attempts, of different collections, may run at
     /// the same time.

@@ -121,6 +121,34 @@ pub enum WatchItem {
 
 /// A cursor over the durable events. Until it has said [`WatchError::Closed`] or is dropped it keeps the log open, so
 /// that nothing is missed when the reconciler shuts down.
+///
+/// ```
+/// use lastword::{Event, Seq, WatchItem};
+/// # use lastword::{Declaration, Kind, Name, Reconciler, Source};
+/// # use std::time::Duration;
+///
+/// # fn main() -> Result<(), lastword::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let reconciler = Reconciler::open(dir.path().join("state")).start()?;
+/// # let handle = reconciler.handle();
+/// # let page = Declaration::new(Name::new("home")?).kind(Kind::new("pages")?);
+/// # handle.declare(page.source(Source::new("https://example.org/")?).unversioned())?;
+/// // From the first event on; a program that was away goes on behind the last one that it has seen.
+/// let mut watch = handle.watch(Seq(1));
+/// let declared = loop {
+///     match watch.next_within(Duration::from_secs(60))? {
+///         WatchItem::Event(recorded) => {
+///             if let Event::CollectionDeclared { name, .. } = &recorded.event {
+///                 break (recorded.seq, name.clone());
+///             }
+///         }
+///         WatchItem::Lagged { behind } => eprintln!("{behind} events behind: they come from the log"),
+///     }
+/// };
+/// assert_eq!((declared.0, declared.1.as_str()), (Seq(2), "home"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Watch {
     feed: Arc<Feed>,
     reader: Option<Box<dyn LogReader>>,

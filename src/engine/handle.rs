@@ -31,6 +31,41 @@ use crate::core::vocabulary::{
 /// An async runtime uses [`try_submit`](Handle::try_submit), whose [`Response`] is a future, [`queue_capacity`](Handle::queue_capacity) when
 /// the queue is full, [`applied`](Handle::applied), and [`Watch::next_event`]: none of them ever blocks its thread.
 /// They are woken by the engine and ask for no runtime in particular.
+///
+/// ```
+/// use lastword::{Declaration, Kind, Name, Reconciler, Source, Spec, WaitOutcome};
+/// # use lastword::{Built, Context, Failure, Worker};
+/// # use std::time::Duration;
+/// #
+/// # struct Pages;
+/// #
+/// # impl Worker for Pages {
+/// #     fn run(&self, _context: &Context) -> Result<Built, Failure> {
+/// #         Ok(Built::default())
+/// #     }
+/// # }
+///
+/// # fn main() -> Result<(), lastword::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let state = dir.path().join("state");
+/// # let reconciler = Reconciler::open(&state).kind(Kind::new("pages")?, Pages).start()?;
+/// let handle = reconciler.handle();
+/// let home = Name::new("home")?;
+/// let source = Source::new("https://example.org/")?;
+/// handle.declare(Declaration::new(home.clone()).kind(Kind::new("pages")?).source(source).unversioned())?;
+///
+/// // The same collection with another spec. What a declaration does not name stays as it is.
+/// let spec = Spec::parse(r#"{"language":"en"}"#)?;
+/// let receipt = handle.declare(Declaration::new(home.clone()).spec(spec))?;
+/// let waited = handle.wait_applied(home.clone(), receipt.generation, Duration::from_secs(60))?;
+/// assert!(matches!(waited, WaitOutcome::Applied { .. }));
+///
+/// let status = handle.status(home.clone())?.expect("it was declared");
+/// assert_eq!(status.view.condition.name(), "fresh");
+/// handle.pause(home)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     queue: Queue,

@@ -15,6 +15,31 @@ use crate::reducer::ReducerError;
 use crate::unwind;
 
 /// A running reconciler: one log, one reducer, its workers. Dropping it shuts it down without waiting for workers.
+///
+/// ```
+/// use lastword::{Built, Context, Failure, Kind, Reconciler, Worker};
+/// use std::time::Duration;
+///
+/// struct Embeddings;
+///
+/// impl Worker for Embeddings {
+///     fn run(&self, _context: &Context) -> Result<Built, Failure> {
+///         Ok(Built::default())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), lastword::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let state = dir.path().join("state");
+/// let reconciler = Reconciler::open(&state).kind(Kind::new("embeddings")?, Embeddings).workers(4).start()?;
+/// assert!(reconciler.handle().list()?.is_empty());
+/// // One process writes a log at a time.
+/// let second = Reconciler::open(&state).start().map_err(lastword::Error::from);
+/// assert_eq!(second.unwrap_err().kind(), lastword::ErrorKind::Busy);
+/// reconciler.shutdown(Duration::from_secs(5))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reconciler {
     handle: Handle,

@@ -19,6 +19,7 @@ pub enum Keep {
 /// disk.
 ///
 /// ```
+/// # #[cfg(feature = "internals")] {
 /// use lastword::log::{Keep, Log, MemoryDisk};
 ///
 /// let disk = MemoryDisk::new();
@@ -26,6 +27,7 @@ pub enum Keep {
 /// disk.crash(Keep::None); // what no barrier made durable is gone, and `log` is dead
 /// let log = disk.open();
 /// assert_eq!(log.appended().seq.0, 0);
+/// # }
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk(Arc<Mutex<Stored>>);

@@ -14,9 +14,8 @@ const LISTEN: Duration = Duration::from_millis(2);
 /// A gate that is shut until it is opened. Clones are the same gate: a worker passes it, a test opens it.
 ///
 /// ```
-/// use lastword::core::vocabulary::{Built, Declaration, Kind, Name, Source, Spec};
 /// use lastword::testing::{Gate, Harness};
-/// use lastword::worker::{Context, Failure, Worker};
+/// use lastword::{Built, Context, Declaration, Failure, Kind, Name, Source, Spec, Worker};
 ///
 /// struct Slow(Gate);
 ///
@@ -30,16 +29,13 @@ const LISTEN: Duration = Duration::from_millis(2);
 /// let gate = Gate::new();
 /// let slow = gate.clone();
 /// let harness = Harness::with(move |engine| engine.kind(Kind::new("slow").unwrap(), Slow(slow.clone())));
-/// let mut a = Declaration::new(Name::new("a").unwrap());
-/// (a.kind, a.source) = (Some(Kind::new("slow").unwrap()), Some(Source::new("there").unwrap()));
-/// a.versioned = Some(false);
-/// harness.declare(a);
+/// let a = Declaration::new(Name::new("a").unwrap()).kind(Kind::new("slow").unwrap());
+/// harness.declare(a.source(Source::new("there").unwrap()).unversioned());
 /// gate.until_reached(&harness, 1);
 ///
 /// // A change in the middle of the attempt.
-/// let mut changed = Declaration::new(Name::new("a").unwrap());
-/// changed.spec = Some(Spec::parse(r#"{"n":2}"#).unwrap());
-/// let receipt = harness.declare(changed);
+/// let spec = Spec::parse(r#"{"n":2}"#).unwrap();
+/// let receipt = harness.declare(Declaration::new(Name::new("a").unwrap()).spec(spec));
 /// gate.until_reached(&harness, 2);
 /// gate.open();
 /// harness.run_until_settled();

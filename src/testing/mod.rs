@@ -8,10 +8,8 @@
 //! [`Gate`] holds an attempt where a test wants it.
 //!
 //! ```
-//! use lastword::core::vocabulary::{Built, Declaration, Kind, Name, Source};
-//! use lastword::log::Keep;
-//! use lastword::testing::{Destination, Harness, Sources};
-//! use lastword::worker::{Context, Failure, Observer, Worker};
+//! use lastword::testing::{Destination, Harness, Keep, Sources};
+//! use lastword::{Built, Context, Declaration, Failure, Kind, Name, Observer, Source, Worker};
 //!
 //! /// Counts the words of a source.
 //! #[derive(Clone, Default)]
@@ -24,7 +22,7 @@
 //!     fn run(&self, context: &Context) -> Result<Built, Failure> {
 //!         let files = self.sources.read(context.source())?;
 //!         let words = files.values().map(|text| text.split(|byte| *byte == b' ').count()).sum::<usize>();
-//!         context.checkpoint()?;
+//!         context.check_stop()?;
 //!         self.sources.unmoved(context)?;
 //!         self.counts.write(context.name().as_str(), context.token(), words.to_string())?;
 //!         Ok(Built::default())
@@ -41,10 +39,8 @@
 //!     let counter = counter.clone();
 //!     move |engine| engine.kind(Kind::new("words").unwrap(), counter.clone())
 //! });
-//! let mut notes = Declaration::new(Name::new("notes").unwrap());
-//! notes.kind = Some(Kind::new("words").unwrap());
-//! notes.source = Some(Source::new("notes").unwrap());
-//! harness.declare(notes);
+//! let notes = Declaration::new(Name::new("notes").unwrap()).kind(Kind::new("words").unwrap());
+//! harness.declare(notes.source(Source::new("notes").unwrap()));
 //! assert!(harness.run_until_settled().is_fresh());
 //! assert_eq!(counter.counts.read("notes").unwrap(), b"3");
 //!
@@ -70,6 +66,7 @@ mod harness;
 mod settle;
 mod sources;
 
+pub use crate::log::Keep;
 pub use destination::{Destination, Refused, Write};
 pub use gate::Gate;
 pub use harness::Harness;

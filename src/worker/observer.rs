@@ -11,6 +11,46 @@ use crate::error::ErrorKind;
 use crate::objects::Objects;
 
 /// Observes the sources of one kind.
+///
+/// ```
+/// use lastword::{Observation, ObserveError, ObserveRequest, Observer, SourceState, Version};
+///
+/// /// Sources are files, and their version is a hash of the content.
+/// struct Files;
+///
+/// impl Observer for Files {
+///     fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+///         // A file that cannot be read is not an empty file.
+///         let content = std::fs::read(request.source.as_str()).map_err(|error| ObserveError(error.to_string()))?;
+///         let version = Version::new(blake3::hash(&content).as_bytes()).expect("a hash has 32 bytes");
+///         Ok(Observation::new(SourceState { version, set: None }, None))
+///     }
+/// }
+/// # use lastword::{Built, Context, Declaration, Failure, Generation, Kind, Name, Reconciler, Source, WaitOutcome, Worker};
+/// # struct Size;
+/// # impl Worker for Size {
+/// #     fn run(&self, context: &Context) -> Result<Built, Failure> {
+/// #         let rows = Some(std::fs::read(context.source().as_str())?.len() as u64);
+/// #         Ok(Built { rows, ..Built::default() })
+/// #     }
+/// #     fn observer(&self) -> Option<&dyn Observer> {
+/// #         Some(&Files)
+/// #     }
+/// # }
+/// # fn main() -> Result<(), lastword::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let (notes, kind, name) = (dir.path().join("notes"), Kind::new("size")?, Name::new("notes")?);
+/// # std::fs::write(&notes, "a note").unwrap();
+/// # let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), Size).start()?;
+/// # let source = Source::new(notes.to_str().unwrap())?;
+/// # let handle = reconciler.handle();
+/// # handle.declare(Declaration::new(name.clone()).kind(kind).source(source))?;
+/// # let waited = handle.wait_applied(name.clone(), Generation(1), std::time::Duration::from_secs(60))?;
+/// # assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
+/// # assert_eq!(handle.status(name)?.unwrap().view.applied.unwrap().result.rows, Some(6));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Observer: Send + Sync {
     /// Says what the source holds now. Called on a thread for observations, at most once at a time for one
     /// collection.

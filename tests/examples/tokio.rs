@@ -1,16 +1,16 @@
-//! A kind driven from tokio: `cargo run --example tokio`.
+//! A service on tokio: `cargo run --example tokio`.
 //!
 //! Three tasks of the runtime are the workers. Each awaits an assignment, then drives three futures at once: the work,
-//! heartbeats, and the word to stop. The library itself knows no runtime; tokio is a dependency of this example only.
+//! heartbeats, and the signal to stop. The library itself knows no runtime; tokio is a dependency of this example only.
 
 use std::error::Error;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{
-    Built, Command, Declaration, Event, Generation, Kind, Name, Receipt, Source, Spec, WorkerName,
-};
-use lastword::engine::{
-    CompletionOutcome, Handle, HeartbeatReply, LeasedAssignment, Reconciler, SubmitError, WaitOutcome, WatchItem,
+use lastword::errors::SubmitError;
+use lastword::remote::{CompletionOutcome, HeartbeatReply, LeasedAssignment, WorkerName};
+use lastword::{
+    Built, Command, Declaration, Event, Generation, Handle, Kind, Name, Receipt, Reconciler, Source, Spec, WaitOutcome,
+    WatchItem,
 };
 
 /// How long a worker may be silent.
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("20 pages are built");
 
-    // While somebody works on the slow one, it is declared anew. The attempt is told to stop and does.
+    // While a worker builds the slow one, it is declared anew. The attempt is told to stop and does.
     until_started(&handle, &slow).await;
     let quick = declare(&handle, "slow", r#"{"minutes":0}"#).await?;
     assert_eq!(quick.generation, Generation(2));
@@ -61,19 +61,19 @@ async fn work(handle: Handle, number: u32) -> (u32, u32) {
     let kinds = [Kind::new("crawl").expect("a name")];
     let worker = WorkerName::new(&format!("tokio-{number}-{}", std::process::id())).expect("a name");
     // It ends with the reconciler.
-    while let Ok(job) = handle.assignment(&kinds, &worker, LEASE).await {
-        let attempt = job.attempt();
+    while let Ok(assignment) = handle.assignment(&kinds, &worker, LEASE).await {
+        let attempt = assignment.attempt();
         tokio::select! {
-            result = crawl(&job) => {
-                let verdict = handle.complete(attempt, job.fingerprint(), result).await;
-                built += u32::from(matches!(verdict, Ok(CompletionOutcome::Committed { .. })));
+            result = crawl(&assignment) => {
+                let outcome = handle.complete(attempt, assignment.fingerprint(), result).await;
+                built += u32::from(matches!(outcome, Ok(CompletionOutcome::Committed { .. })));
             }
-            () = job.stopped() => {
+            () = assignment.stopped() => {
                 stopped += 1;
                 let _ = handle.release(attempt).await;
             }
             // What a worker on another machine has instead of `stopped`.
-            () = beat(&handle, &job) => {
+            () = beat(&handle, &assignment) => {
                 let _ = handle.release(attempt).await;
             }
         }
@@ -82,17 +82,17 @@ async fn work(handle: Handle, number: u32) -> (u32, u32) {
 }
 
 /// The work itself.
-async fn crawl(job: &LeasedAssignment) -> Built {
-    let minutes = job.spec().to_value()["minutes"].as_u64().unwrap_or(0);
+async fn crawl(assignment: &LeasedAssignment) -> Built {
+    let minutes = assignment.spec().to_value()["minutes"].as_u64().unwrap_or(0);
     tokio::time::sleep(Duration::from_millis(5) + Duration::from_secs(60 * minutes)).await;
-    Built { output: Some(format!("the text of {}", job.source().as_str()).into()), ..Built::default() }
+    Built { output: Some(format!("the text of {}", assignment.source().as_str()).into()), ..Built::default() }
 }
 
 /// Shows that the worker lives, until it is told to stop.
-async fn beat(handle: &Handle, job: &LeasedAssignment) {
+async fn beat(handle: &Handle, assignment: &LeasedAssignment) {
     loop {
         tokio::time::sleep(LEASE / 3).await;
-        match handle.heartbeat(job.attempt()).await {
+        match handle.heartbeat(assignment.attempt()).await {
             Ok(HeartbeatReply::Go { .. }) => {}
             Ok(HeartbeatReply::Stop { .. } | HeartbeatReply::Gone) | Err(_) => return,
         }
@@ -101,14 +101,12 @@ async fn beat(handle: &Handle, job: &LeasedAssignment) {
 
 /// Declares a page without ever blocking a thread of the runtime.
 async fn declare(handle: &Handle, name: &str, spec: &str) -> Result<Receipt, Box<dyn Error>> {
-    let mut page = Declaration::new(Name::new(name)?);
-    page.kind = Some(Kind::new("crawl")?);
-    page.source = Some(Source::new(&format!("https://example.org/{name}"))?);
-    page.spec = Some(Spec::parse(spec)?);
-    page.versioned = Some(false);
+    let source = Source::new(&format!("https://example.org/{name}"))?;
+    let page = Declaration::new(Name::new(name)?).kind(Kind::new("crawl")?).source(source);
+    let page = page.spec(Spec::parse(spec)?).unversioned();
     loop {
         match handle.try_submit(Command::Declare(Box::new(page.clone()))) {
-            Ok(ticket) => return Ok(ticket.await?),
+            Ok(response) => return Ok(response.await?),
             Err(SubmitError::Full) => handle.queue_capacity().await,
             Err(error) => return Err(error.into()),
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 
 mod api;
+mod cases;
 mod imports;
 mod planted;
 mod rules;

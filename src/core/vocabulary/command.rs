@@ -79,6 +79,25 @@ impl Command {
 
 /// What a collection is to be built from. For a collection that exists, what is `None` stays as it is; for a new
 /// one kind and source are required.
+///
+/// ```
+/// use lastword::policy::{OnChange, Policy};
+/// use lastword::{Declaration, Kind, Name, Source, Spec};
+///
+/// # fn main() -> Result<(), lastword::Error> {
+/// let declaration = Declaration::new(Name::new("lineitem")?)
+///     .kind(Kind::new("embeddings")?)
+///     .source(Source::new("s3://lake/lineitem/")?)
+///     .spec(Spec::parse(r#"{ "model": "small", "recipe": 3 }"#)?)
+///     .policy(Policy { on_change: OnChange::FinishThenLatest, ..Policy::default() });
+///
+/// // A spec is compared in its canonical form: neither order nor white space makes a change.
+/// assert_eq!(declaration.spec, Some(Spec::parse(r#"{"recipe":3,"model":"small"}"#)?));
+/// // Credentials are named, never given.
+/// assert!(Source::new("s3://user:password@lake/").is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {
     /// The name.

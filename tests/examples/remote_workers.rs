@@ -1,7 +1,7 @@
-//! A kind whose worker is a child process: `cargo run --example pipes`.
+//! A kind whose worker is a child process: `cargo run --example remote_workers`.
 //!
-//! The child reads jobs from its standard input and writes what it has to say to its standard output, one JSON object
-//! per line. The parent is the bridge: what the child says becomes a call of the handle, and what the handle answers
+//! The child reads assignments from its standard input and writes its messages to its standard output, one JSON object
+//! per line. The parent is the bridge: a message of the child becomes a call of the handle, and the answer of the handle
 //! goes back. A child is killed in the middle of its work; it falls silent, its lease runs out, and another takes over.
 
 use std::error::Error;
@@ -11,11 +11,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{
-    Built, Declaration, Event, FailReason, Generation, Kind, Name, Seq, Source, Spec, WorkerName,
+use lastword::remote::{CompletionOutcome, HeartbeatReply, WorkerName};
+use lastword::{
+    Built, Declaration, Event, Failure, Generation, Handle, Kind, Name, Reconciler, Seq, Source, Spec, WaitOutcome,
+    WatchItem,
 };
-use lastword::engine::{CompletionOutcome, Handle, HeartbeatReply, Reconciler, WaitOutcome, WatchItem};
-use lastword::worker::Failure;
 use serde_json::{Value, json};
 
 /// How long a child may be silent.
@@ -35,14 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reconciler = Reconciler::open(dir.path().join("state")).start()?;
     let handle = reconciler.handle();
 
-    // A job that never ends, for the first child.
+    // The first attempt never ends.
     let name = Name::new("shout")?;
-    let mut shout = Declaration::new(name.clone());
-    shout.kind = Some(Kind::new("pipes")?);
-    shout.source = Some(Source::new("hello, world")?);
-    shout.spec = Some(Spec::parse(r#"{"attempts_that_hang":1}"#)?);
-    shout.versioned = Some(false);
-    handle.declare(shout)?;
+    let spec = Spec::parse(r#"{"attempts_that_hang":1}"#)?;
+    let shout = Declaration::new(name.clone()).kind(Kind::new("shout")?).source(Source::new("hello, world")?);
+    handle.declare(shout.spec(spec).unversioned())?;
     let (first, working) = bridge(&handle, 1)?;
     working.recv_timeout(LONG)?;
     println!("child 1 is at work; it is killed");
@@ -58,12 +55,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("child 2 has built it under token {}", applied.token);
 
     let lost = events(&handle, applied.seq).into_iter().find_map(|event| match event {
-        Event::AttemptFailed { attempt, token, reason: FailReason::WorkerLost, .. } => Some((attempt, token)),
+        Event::AttemptFailed { attempt, token, reason, .. } => Some((attempt, token, format!("{reason:?}"))),
         _ => None,
     });
-    let (attempt, token) = lost.ok_or("nobody was lost")?;
-    assert_eq!(attempt, 1);
-    assert!(token < applied.token, "whoever takes over has the newer token");
+    let (attempt, token, reason) = lost.ok_or("no attempt was lost")?;
+    assert_eq!((attempt, reason.as_str()), (1, "WorkerLost"));
+    assert!(token < applied.token, "the worker that takes over has the newer token");
     kill(second)?;
     reconciler.shutdown(LONG)?;
     Ok(())
@@ -73,56 +70,56 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn bridge(handle: &Handle, number: u32) -> Result<(Child, std::sync::mpsc::Receiver<()>), Box<dyn Error>> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut child = command.arg("--as-worker").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let jobs = child.stdin.take().ok_or("no standard input")?;
-    let words = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+    let assignments = child.stdin.take().ok_or("no standard input")?;
+    let messages = BufReader::new(child.stdout.take().ok_or("no standard output")?);
     let worker = WorkerName::new(&format!("child{number}-{}", child.id()))?;
     let (handle, (at_work, working)) = (handle.clone(), channel());
     thread::spawn(move || {
         // Its pipes break when the child is gone, and the handle answers no more when the reconciler is.
-        if let Err(error) = serve(&handle, &worker, jobs, words, &at_work) {
+        if let Err(error) = serve(&handle, &worker, assignments, messages, &at_work) {
             println!("the bridge to {} has ended: {error}", worker.as_str());
         }
     });
     Ok((child, working))
 }
 
-/// Hands jobs to the child, and what it says to the handle.
+/// Hands assignments to the child, and its messages to the handle.
 fn serve(
     handle: &Handle,
     worker: &WorkerName,
-    mut jobs: impl Write,
-    mut words: impl BufRead,
+    mut assignments: impl Write,
+    mut messages: impl BufRead,
     at_work: &Sender<()>,
 ) -> Result<(), Box<dyn Error>> {
-    let kinds = [Kind::new("pipes")?];
+    let kinds = [Kind::new("shout")?];
     loop {
-        let Some(job) = handle.next_assignment(&kinds, worker, LEASE, LONG)? else { continue };
+        let Some(assignment) = handle.next_assignment(&kinds, worker, LEASE, LONG)? else { continue };
         let line = json!({
-            "attempt": job.attempt().attempt, "source": job.source().as_str(), "spec": job.spec().to_value(),
+            "attempt": assignment.attempt().attempt, "source": assignment.source().as_str(), "spec": assignment.spec().to_value(),
         });
-        writeln!(jobs, "{line}")?;
+        writeln!(assignments, "{line}")?;
         loop {
             let mut line = String::new();
-            if words.read_line(&mut line)? == 0 {
+            if messages.read_line(&mut line)? == 0 {
                 return Err("the child is gone".into());
             }
-            let word: Value = serde_json::from_str(&line)?;
-            if let Some(output) = word["built"].as_str() {
+            let message: Value = serde_json::from_str(&line)?;
+            if let Some(output) = message["built"].as_str() {
                 let built = Built { output: Some(output.into()), ..Built::default() };
-                let verdict = handle.complete(job.attempt(), job.fingerprint(), built).wait()?;
-                assert!(matches!(verdict, CompletionOutcome::Committed { .. }), "{verdict:?}");
+                let outcome = handle.complete(assignment.attempt(), assignment.fingerprint(), built).wait()?;
+                assert!(matches!(outcome, CompletionOutcome::Committed { .. }), "{outcome:?}");
                 break;
             }
-            if let Some(message) = word["failed"].as_str() {
-                handle.fail(job.attempt(), Failure::Transient(message.into())).wait()?;
+            if let Some(reason) = message["failed"].as_str() {
+                handle.fail(assignment.attempt(), Failure::Transient(reason.into())).wait()?;
                 break;
             }
             // Anything else shows that it lives.
-            match handle.heartbeat(job.attempt()).wait()? {
+            match handle.heartbeat(assignment.attempt()).wait()? {
                 HeartbeatReply::Go { .. } => drop(at_work.send(())),
                 HeartbeatReply::Stop { .. } | HeartbeatReply::Gone => {
-                    writeln!(jobs, "{}", json!({ "stop": true }))?;
-                    handle.release(job.attempt()).wait()?;
+                    writeln!(assignments, "{}", json!({ "stop": true }))?;
+                    handle.release(assignment.attempt()).wait()?;
                     break;
                 }
             }
@@ -132,13 +129,13 @@ fn serve(
 
 /// The child. It knows nothing of the library: lines come, lines go.
 fn child() -> io::Result<()> {
-    let (lines, words) = (io::stdin().lines(), io::stdout());
-    let say = |word: Value| writeln!(words.lock(), "{word}");
+    let (lines, messages) = (io::stdin().lines(), io::stdout());
+    let say = |message: Value| writeln!(messages.lock(), "{message}");
     for line in lines {
-        let job: Value = serde_json::from_str(&line?)?;
-        let Some(source) = job["source"].as_str() else { continue };
-        say(json!({ "begun": job["attempt"] }))?;
-        while job["attempt"].as_u64() <= job["spec"]["attempts_that_hang"].as_u64() {
+        let assignment: Value = serde_json::from_str(&line?)?;
+        let Some(source) = assignment["source"].as_str() else { continue };
+        say(json!({ "begun": assignment["attempt"] }))?;
+        while assignment["attempt"].as_u64() <= assignment["spec"]["attempts_that_hang"].as_u64() {
             thread::sleep(BEAT);
             // A parent that is gone breaks the pipe, which ends the child.
             say(json!({ "alive": true }))?;

@@ -1,0 +1,65 @@
+//! Counts the words of a file: `cargo run --example word_count`. The file changes, and its count follows.
+//!
+//! The kind has no observer: the program that changes the file says what it holds (`Handle::observe`). The counts are
+//! files that are named by the token of their attempt, so no attempt can touch what another has made.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lastword::errors::FieldError;
+use lastword::{
+    Built, Context, Declaration, Failure, Kind, Name, Reconciler, Source, SourceState, Version, WaitOutcome, Worker,
+};
+
+/// How long anything here may take before the example gives up.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Counts the words of a file, into a directory.
+struct WordCount(PathBuf);
+
+impl Worker for WordCount {
+    fn run(&self, context: &Context) -> Result<Built, Failure> {
+        let text = fs::read_to_string(context.source().as_str())?;
+        if context.observed() != Some(&state(&text).map_err(|error| Failure::Permanent(error.to_string()))?) {
+            return Err(Failure::SourceMoved(None));
+        }
+        let mut words = 0;
+        for line in text.lines() {
+            context.check_stop()?;
+            words += line.split_whitespace().count() as u64;
+        }
+        fs::write(self.0.join(context.token().to_string()), words.to_string())?;
+        Ok(Built { rows: Some(words), ..Built::default() })
+    }
+}
+
+/// What a source with this text holds: its version is the hash of its content.
+fn state(text: &str) -> Result<SourceState, FieldError> {
+    Ok(SourceState { version: Version::new(blake3::hash(text.as_bytes()).as_bytes())?, set: None })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let (book, counts) = (dir.path().join("book.txt"), dir.path().join("counts"));
+    fs::create_dir(&counts)?;
+    let (kind, name) = (Kind::new("words")?, Name::new("book")?);
+    let worker = WordCount(counts.clone());
+    let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), worker).start()?;
+    let handle = reconciler.handle();
+    let source = Source::new(book.to_str().ok_or("the path is not UTF-8")?)?;
+    handle.declare(Declaration::new(name.clone()).kind(kind).source(source))?;
+
+    for (text, words) in [("the last word", "3"), ("whoever declares last\nhas the last word", "7")] {
+        fs::write(&book, text)?;
+        let receipt = handle.observe(name.clone(), state(text)?)?;
+        let waited = handle.wait_applied(name.clone(), receipt.generation, LONG)?;
+        assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
+        let applied = handle.status(name.clone())?.and_then(|status| status.view.applied).ok_or("it is applied")?;
+        assert_eq!(fs::read_to_string(counts.join(applied.token.to_string()))?, words);
+        println!("{words} words: generation {}, committed by event {}", applied.generation, applied.seq);
+    }
+    reconciler.shutdown(LONG)?;
+    Ok(())
+}
