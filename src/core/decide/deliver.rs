@@ -1,8 +1,9 @@
 //! `DeliveryRef`, `DeliveryFailed`, `Drifted`: what became of what is owed to a destination, and of what was committed.
 
+use super::Events;
 use super::backoff::retry_at;
+use super::context::clip;
 use super::steer::rebuild;
-use super::{Events, clip};
 use crate::core::outbox::{OutboxEntry, OutboxItem};
 use crate::core::state::State;
 use crate::core::vocabulary::{
