@@ -19,6 +19,7 @@ mod cache;
 mod content;
 mod destination;
 mod format;
+mod fragment;
 mod fragments;
 mod judge;
 mod local;
@@ -50,7 +51,8 @@ pub use build::{Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, bui
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
 pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
-pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
+pub use fragment::Fragment;
+pub use fragments::{FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
 pub use parquet::Parquet;
