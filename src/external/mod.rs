@@ -14,6 +14,7 @@
 
 mod balance;
 mod build;
+mod build_error;
 mod builder;
 mod cache;
 mod content;
@@ -47,7 +48,8 @@ use crate::error::ErrorKind;
 
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
-pub use build::{Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, build};
+pub use build::{Build, BuildFailed, BuildOutcome, BuildProgress, build};
+pub use build_error::BuildError;
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
 pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
