@@ -202,7 +202,7 @@ impl Deliveries {
             return None;
         }
         let rests = |id: &CollectionId| !self.under_way.contains_key(id);
-        let from_outbox = state.outboxes_due(now).filter(rests).find_map(|id| self.from_outbox(state, id));
+        let from_outbox = state.outboxes_due(now).filter(rests).find_map(|id| self.outbox_delivery(state, id));
         from_outbox.or_else(|| {
             let rest = (Bound::Excluded(self.last_verified), Bound::Unbounded);
             let in_turn = self.to_verify.range(rest).chain(self.to_verify.range(..=self.last_verified));
@@ -211,7 +211,11 @@ impl Deliveries {
     }
 
     /// The first entry of a collection's outbox, if a worker here delivers it and there is a thread for it.
-    fn from_outbox<'s>(&self, state: &'s State, id: CollectionId) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+    fn outbox_delivery<'s>(
+        &self,
+        state: &'s State,
+        id: CollectionId,
+    ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         let (name, kind, first) = state.first_outbox_entry(id)?;
         let delivery = first.delivery();
         if !self.does(kind, delivery) || !self.crew.has_room(kind.as_str()) {

@@ -1,8 +1,7 @@
 //! What callers may ask for: people, programs and the tools. What the engine tells is in `engine_command.rs`.
 
 use super::{
-    CollectionId, Delta, EngineCommand, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source, SourceState,
-    Spec, TaskId,
+    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source, SourceState, Spec, TaskId,
 };
 
 /// Something that a caller asks for. Nothing in it depends on when it is decided: the time comes in beside it.
@@ -75,38 +74,6 @@ impl Command {
             | Command::Drop { name } => Some(name),
             Command::Limit(_) => None,
         }
-    }
-}
-
-/// Everything that [`decide`](crate::core::decide) takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input<'a> {
-    /// What a caller asks for.
-    Caller(&'a Command),
-    /// What the engine tells.
-    Engine(&'a EngineCommand),
-}
-
-impl<'a> Input<'a> {
-    /// The collection that it names. The engine's commands name collections by incarnation.
-    #[must_use]
-    pub fn name(self) -> Option<&'a Name> {
-        match self {
-            Input::Caller(command) => command.name(),
-            Input::Engine(_) => None,
-        }
-    }
-}
-
-impl<'a> From<&'a Command> for Input<'a> {
-    fn from(command: &'a Command) -> Input<'a> {
-        Input::Caller(command)
-    }
-}
-
-impl<'a> From<&'a EngineCommand> for Input<'a> {
-    fn from(command: &'a EngineCommand) -> Input<'a> {
-        Input::Engine(command)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the engine tells the core: that a log was opened, what workers, observers and deliveries report, which deadlines
-//! have come. No caller can say any of it.
+//! have come. No caller can say any of it. With it is [`Input`], which is a command of either kind.
 
 use std::time::Duration;
 
 use super::{
-    Built, CollectionId, DeliveryKind, Duties, Fingerprint, ObservationOutcome, Seq, TaskId, Token, WorkerName,
+    Built, CollectionId, Command, DeliveryKind, Duties, Fingerprint, Name, ObservationOutcome, Seq, TaskId, Token,
+    WorkerName,
 };
 
 /// Something that the engine tells the core. Ids and observations come in with it: deciding reads nothing else.
@@ -58,6 +59,38 @@ pub enum EngineCommand {
     },
     /// A deadline has come.
     Due(Deadline),
+}
+
+/// Everything that [`decide`](crate::core::decide) takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// What a caller asks for.
+    Caller(&'a Command),
+    /// What the engine tells.
+    Engine(&'a EngineCommand),
+}
+
+impl<'a> Input<'a> {
+    /// The collection that it names. The engine's commands name collections by incarnation.
+    #[must_use]
+    pub fn name(self) -> Option<&'a Name> {
+        match self {
+            Input::Caller(command) => command.name(),
+            Input::Engine(_) => None,
+        }
+    }
+}
+
+impl<'a> From<&'a Command> for Input<'a> {
+    fn from(command: &'a Command) -> Input<'a> {
+        Input::Caller(command)
+    }
+}
+
+impl<'a> From<&'a EngineCommand> for Input<'a> {
+    fn from(command: &'a EngineCommand) -> Input<'a> {
+        Input::Engine(command)
+    }
 }
 
 /// What an observer found.
