@@ -94,7 +94,9 @@ impl Handle {
         self.ask(Command::Declare(Box::new(declaration)))
     }
 
-    /// Says what the source of a collection holds now, for kinds without an [`Observer`](crate::Observer).
+    /// Says what the source of a collection holds now, for kinds without an [`Observer`](crate::Observer). By default a
+    /// change settles first (see [`Coalesce`](crate::policy::Coalesce)); until then the generation of the receipt is
+    /// the one before it.
     ///
     /// # Errors
     /// See [`CommandError`].

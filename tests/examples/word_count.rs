@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lastword::errors::FieldError;
+use lastword::policy::{Coalesce, Policy};
 use lastword::{
     Built, Context, Declaration, Failure, Kind, Name, Reconciler, Source, SourceState, Version, WaitOutcome, Worker,
 };
@@ -49,7 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), worker).start()?;
     let handle = reconciler.handle();
     let source = Source::new(book.to_str().ok_or("the path is not UTF-8")?)?;
-    handle.declare(Declaration::new(name.clone()).kind(kind).source(source))?;
+    // The program knows when the file is whole, so there is nothing to wait for before what it says is wanted.
+    let policy = Policy { coalesce: Coalesce::NONE, ..Policy::default() };
+    handle.declare(Declaration::new(name.clone()).kind(kind).source(source).policy(policy))?;
 
     for (text, words) in [("the last word", "3"), ("whoever declares last\nhas the last word", "7")] {
         fs::write(&book, text)?;
