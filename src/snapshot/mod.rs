@@ -23,7 +23,7 @@ pub use take::{Folded, Limit, TakeError, fold_until, take};
 pub use verify::{Unusable, VerifiedSnapshot, verify_with_snapshots};
 
 /// Counts the changes of fold and of the encoding of a state that make old snapshots useless: whatever changes what
-/// the same events add up to. A fixture in `tests/snapshots.rs` notices when one was forgotten.
+/// the same events add up to. A fixture in `tests/log/snapshots.rs` notices when one was forgotten.
 pub const FOLD_VERSION: u32 = 1;
 
 /// The last two are kept: should the last one be damaged, the other still spares most of the log.
