@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::failure::Result;
 use crate::load::{Latencies, Measured};
 
-/// Bytes of one value in sled, as in the library: see `src/log/sled/engine.rs`.
+/// Bytes of one value in sled, as in the library: see `src/log/sled/store.rs`.
 const PART_LENGTH: usize = 3_584;
 
 /// Writes frames, each durable before the next one.
