@@ -151,7 +151,7 @@ fn every_setting_of_the_engine_has_its_default_and_its_reason() {
     let real: Vec<(&str, String)> = real.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     hold("Of an engine", &real);
 
-    let sources = text("src/engine/mod.rs") + &text("src/engine/deliver.rs");
+    let sources = text("src/engine/builder.rs");
     let setters = setters(&sources, "Builder");
     assert!(setters.len() > 10, "{setters:?}");
     let missing: Vec<_> = setters.iter().filter(|setter| !rows.contains_key(setter.as_str())).collect();
