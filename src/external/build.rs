@@ -5,12 +5,13 @@
 
 use std::fmt;
 
+use super::build_error::of_store;
 use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
-    ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Interrupted, Layout, Manifest,
+    BuildError, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Layout, Manifest,
     ManifestError, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation, StopCheck,
-    Store, StoreError, check, fragments_of, plan, scan,
+    Store, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
@@ -120,25 +121,6 @@ impl BuildOutcome {
     pub fn rows_built(&self) -> u64 {
         self.built.iter().fold(0, |sum, segment| sum.saturating_add(segment.rows))
     }
-}
-
-/// How an attempt failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The source is not what is wanted; this is what it is.
-    Moved {
-        /// What the scan found.
-        scan: Scan,
-    },
-    /// The work was told to stop.
-    Interrupted,
-    /// Trying again later may help.
-    Transient(String),
-    /// Trying again does not help until the source or the declaration changes.
-    Permanent(String),
-    /// The builder panicked, and this is what it said.
-    Panicked(String),
 }
 
 /// A failed attempt, and what it had finished by then: a later attempt may take it over.
@@ -270,14 +252,6 @@ impl Build<'_> {
     }
 }
 
-fn of_store(error: &StoreError) -> BuildError {
-    match error {
-        StoreError::Interrupted => BuildError::Interrupted,
-        error if error.is_transient() => BuildError::Transient(error.to_string()),
-        error => BuildError::Permanent(error.to_string()),
-    }
-}
-
 /// What the disk refused may work later; what is missing or wrong stays so.
 fn of_tree(error: &TreeError) -> BuildError {
     match error {
@@ -285,45 +259,6 @@ fn of_tree(error: &TreeError) -> BuildError {
         error => BuildError::Permanent(error.to_string()),
     }
 }
-
-impl From<Interrupted> for BuildError {
-    fn from(_: Interrupted) -> BuildError {
-        BuildError::Interrupted
-    }
-}
-
-impl From<StoreError> for BuildError {
-    fn from(error: StoreError) -> BuildError {
-        of_store(&error)
-    }
-}
-
-impl BuildError {
-    /// What a caller does about it.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            BuildError::Moved { .. } => ErrorKind::Busy,
-            BuildError::Interrupted => ErrorKind::Stopped,
-            BuildError::Transient(_) => ErrorKind::Io,
-            BuildError::Permanent(_) => ErrorKind::InvalidInput,
-            BuildError::Panicked(_) => ErrorKind::Bug,
-        }
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::Moved { .. } => write!(f, "the source is not what is wanted any more"),
-            BuildError::Interrupted => Interrupted.fmt(f),
-            BuildError::Transient(text) | BuildError::Permanent(text) => f.write_str(text),
-            BuildError::Panicked(text) => write!(f, "the builder panicked: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 impl BuildFailed {
     /// What a caller does about it.

@@ -5,32 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::{
-    FileVersion, Format, FormatError, Instant, Interrupted, ObservedFile, PathSet, RowRange, Segment, SourceLocation,
-    SourcePath, StopCheck, Store,
+    FileVersion, Format, FormatError, Fragment, Instant, Interrupted, ObservedFile, PathSet, RowRange, Segment,
+    SourceLocation, SourcePath, StopCheck, Store,
 };
 use crate::error::ErrorKind;
-
-/// A range of rows of one version of one file. The same path and rows with other bytes is another fragment, because
-/// its version differs. Ordered by path, then start.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fragment {
-    /// The file.
-    pub path: SourcePath,
-    /// The first row, counted from 0 in the file.
-    pub start: u64,
-    /// The row behind the last one.
-    pub end: u64,
-    /// Which version of the file. Last, so that the order is by path and rows.
-    pub version: FileVersion,
-}
-
-impl Fragment {
-    /// How many rows it has.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-}
 
 /// The ranges of rows of files that were read before, by path and version. Files without rows are not in it: they
 /// leave no trace in a manifest, and are read again at the cost of a footer each.

@@ -14,11 +14,13 @@
 
 mod balance;
 mod build;
+mod build_error;
 mod builder;
 mod cache;
 mod content;
 mod destination;
 mod format;
+mod fragment;
 mod fragments;
 mod judge;
 mod local;
@@ -46,11 +48,13 @@ use crate::error::ErrorKind;
 
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
-pub use build::{Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, build};
+pub use build::{Build, BuildFailed, BuildOutcome, BuildProgress, build};
+pub use build_error::BuildError;
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
 pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
-pub use fragments::{Fragment, FragmentCache, FragmentError, fragments_of};
+pub use fragment::Fragment;
+pub use fragments::{FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
 pub use parquet::Parquet;

@@ -1,7 +1,7 @@
 //! Whether a frame continues the one before it. Every reader and every writer asks here.
 
-use super::{Frame, FrameError, FrameHash, Position};
-use crate::core::vocabulary::{Epoch, Seq, Timestamp};
+use super::{Frame, FrameError, Position};
+use crate::core::vocabulary::Timestamp;
 
 /// Takes frames in order and checks that each continues its predecessor: numbers without a gap, the
 /// predecessor's hash, an epoch and a time that never go back.
@@ -67,21 +67,11 @@ impl Chain {
     }
 }
 
-impl Position {
-    /// The position of an empty log.
-    pub const START: Position = Position { seq: Seq::ZERO, hash: FrameHash::ZERO, epoch: Epoch(0) };
-
-    /// The position at the end of `frame`.
-    #[must_use]
-    pub fn of(frame: &Frame<'_>) -> Position {
-        Position { seq: frame.last(), hash: frame.hash(), epoch: frame.header().epoch }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::FrameBuilder;
+    use crate::core::vocabulary::{Epoch, Seq};
+    use crate::log::{FrameBuilder, FrameHash};
 
     /// Numbers (base, epoch, time) of a frame behind `previous`.
     fn check(chain: &mut Chain, (base, epoch, time): (u64, u64, u64), previous: FrameHash) -> Result<(), FrameError> {

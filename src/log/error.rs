@@ -1,12 +1,88 @@
-//! Why a log on disk could not be opened.
+//! Why a log could not be read or written, and why one on disk could not be opened.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{AnchorError, FrameError, FrameHash, LogError};
+use super::{AnchorError, FrameError, FrameHash};
 use crate::core::vocabulary::Seq;
 use crate::error::ErrorKind;
+
+/// Why a log could not be read or written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LogError {
+    /// An earlier append or barrier failed; the text says which and why.
+    Poisoned(String),
+    /// The frame offered does not continue the log. Nothing was written and the log is not poisoned.
+    Refused(FrameError),
+    /// This event was deleted on purpose.
+    PrefixGone {
+        /// The first that is there.
+        begins: Seq,
+    },
+    /// What is stored at this place is not a whole frame, or not the one that the chain continues with.
+    Damaged {
+        /// The `Seq` at which the damaged frame begins or should begin.
+        at: Seq,
+        /// What was found there.
+        found: FrameError,
+    },
+    /// The storage engine reported an error or panicked; the text is its own.
+    Storage(String),
+    /// The operating system refused.
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl LogError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            LogError::Poisoned(_) => ErrorKind::Closed,
+            LogError::Refused(found) | LogError::Damaged { found, .. } => found.kind(),
+            LogError::PrefixGone { .. } => ErrorKind::PrefixGone,
+            // The storage engine tells damage by panicking, and in texts that no program can tell from others.
+            LogError::Storage(_) => ErrorKind::Damaged,
+            LogError::Io { .. } => ErrorKind::Io,
+        }
+    }
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogError::Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
+            LogError::Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
+            LogError::PrefixGone { begins } => {
+                write!(f, "the log begins with event {begins}; earlier ones were deleted")
+            }
+            LogError::Damaged { at, found } if found.is_too_new() => {
+                write!(f, "the frame at event {at} is from a newer program: {found}")
+            }
+            LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
+            LogError::Storage(text) => write!(f, "the storage engine failed: {text}"),
+            LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            LogError::Io { source, .. } => Some(source),
+            LogError::Refused(found) | LogError::Damaged { found, .. } => Some(found),
+            LogError::Poisoned(_) | LogError::PrefixGone { .. } | LogError::Storage(_) => None,
+        }
+    }
+}
 
 /// Why a log on disk could not be opened. None of these has changed or dropped a frame.
 #[derive(Debug)]

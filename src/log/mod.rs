@@ -10,42 +10,28 @@ mod directory;
 mod error;
 mod frame;
 mod memory;
+mod position;
 mod sled;
 mod start;
 mod visit;
 
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::core::vocabulary::{Epoch, Seq};
-use crate::error::ErrorKind;
+use crate::core::vocabulary::Seq;
 
 pub use self::sled::{Durability, IfAbsent, PrivateCopy, SledLog};
 pub use anchor::{Anchor, AnchorError};
 pub use chain::Chain;
-pub use error::OpenError;
+pub use error::{LogError, OpenError};
 pub(crate) use frame::array;
 pub use frame::{
     CODEC_BINCODE, FORMAT_VERSION, Frame, FrameBuf, FrameBuilder, FrameError, FrameHash, FrameHeader, HEADER_LENGTH,
     MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
 };
 pub use memory::{Keep, MemoryDisk, MemoryLog};
+pub use position::Position;
 pub use start::Start;
 pub use visit::{CheckpointCheck, FrameIter, Visitor};
-
-/// How far a log has come: the `Seq` of its last event and the hash of the frame that holds it. An empty log
-/// is at `Seq` 0 with the all-zero hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The last event.
-    pub seq: Seq,
-    /// The hash of the frame that holds it.
-    pub hash: FrameHash,
-    /// The epoch of the writer of that frame.
-    pub epoch: Epoch,
-}
 
 /// A log of frames with one writer.
 ///
@@ -114,80 +100,4 @@ pub trait LogReader: Send + Sync {
 
     /// Another reader of the same log.
     fn another(&self) -> Box<dyn LogReader>;
-}
-
-/// Why a log could not be read or written.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LogError {
-    /// An earlier append or barrier failed; the text says which and why.
-    Poisoned(String),
-    /// The frame offered does not continue the log. Nothing was written and the log is not poisoned.
-    Refused(FrameError),
-    /// This event was deleted on purpose.
-    PrefixGone {
-        /// The first that is there.
-        begins: Seq,
-    },
-    /// What is stored at this place is not a whole frame, or not the one that the chain continues with.
-    Damaged {
-        /// The `Seq` at which the damaged frame begins or should begin.
-        at: Seq,
-        /// What was found there.
-        found: FrameError,
-    },
-    /// The storage engine reported an error or panicked; the text is its own.
-    Storage(String),
-    /// The operating system refused.
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// Its answer.
-        source: io::Error,
-    },
-}
-
-impl LogError {
-    /// What a caller does about it.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            LogError::Poisoned(_) => ErrorKind::Closed,
-            LogError::Refused(found) | LogError::Damaged { found, .. } => found.kind(),
-            LogError::PrefixGone { .. } => ErrorKind::PrefixGone,
-            // The storage engine tells damage by panicking, and in texts that no program can tell from others.
-            LogError::Storage(_) => ErrorKind::Damaged,
-            LogError::Io { .. } => ErrorKind::Io,
-        }
-    }
-}
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LogError::Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
-            LogError::Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
-            LogError::PrefixGone { begins } => {
-                write!(f, "the log begins with event {begins}; earlier ones were deleted")
-            }
-            LogError::Damaged { at, found } if found.is_too_new() => {
-                write!(f, "the frame at event {at} is from a newer program: {found}")
-            }
-            LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
-            LogError::Storage(text) => write!(f, "the storage engine failed: {text}"),
-            LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for LogError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            LogError::Io { source, .. } => Some(source),
-            LogError::Refused(found) | LogError::Damaged { found, .. } => Some(found),
-            LogError::Poisoned(_) | LogError::PrefixGone { .. } | LogError::Storage(_) => None,
-        }
-    }
 }

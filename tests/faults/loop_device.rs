@@ -225,7 +225,7 @@ struct Round {
 
 impl Round {
     fn begin(seed: u64, round: u64) -> Round {
-        let home = Home::new();
+        let home = Home::make();
         let mut dice = Dice(seed.wrapping_mul(1_000_000) + round);
         let ext4 = FILE_SYSTEMS[dice.below(FILE_SYSTEMS.len() as u64) as usize];
         let image = home.path().join("empty.img");
@@ -295,10 +295,10 @@ impl Round {
         let cache = match self.dice.below(4) {
             0 => Cache::Kept,
             1 => Cache::Lost,
-            _ => Cache::Partly(self.dice.next()),
+            _ => Cache::Partly(self.dice.roll()),
         };
         let told = living.told.clone();
-        let path = told.with_extension(format!("{lines}.{}.img", self.dice.next()));
+        let path = told.with_extension(format!("{lines}.{}.img", self.dice.roll()));
         let notes = path.with_extension("told");
         drive.cut(cache, &path, &told, &notes, || living.wait_for(lines, &mut self.dice));
         Image { path, ext4: self.ext4, cut: Some((lines, cache)), told: self.told.clone() + &told_in(&notes) }
@@ -312,7 +312,7 @@ fn whenever_the_power_goes_a_real_file_system_has_everything_acknowledged() {
         return;
     }
     if let Some(kept) = env::var_os("LOOP_IMAGE") {
-        let (home, (image, told)) = (Home::new(), Image::kept(Path::new(&kept)));
+        let (home, (image, told)) = (Home::make(), Image::kept(Path::new(&kept)));
         println!("{:?}", image.judge(&told, home.path()).unwrap());
         return;
     }
@@ -352,7 +352,7 @@ fn what_was_not_synced_does_not_survive() {
 }
 
 fn loses_what_it_should(ext4: Ext4) -> bool {
-    let home = Home::new();
+    let home = Home::make();
     let (empty, told) = (home.path().join("empty.img"), home.path().join("told"));
     ext4.make(&empty);
     fs::write(&told, "").unwrap();

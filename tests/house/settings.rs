@@ -151,8 +151,7 @@ fn every_setting_of_the_engine_has_its_default_and_its_reason() {
     let real: Vec<(&str, String)> = real.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     hold("Of an engine", &real);
 
-    let sources = text("src/engine/builder.rs");
-    let setters = setters(&sources, "Builder");
+    let setters = setters(&text("src/engine/builder.rs"), "Builder");
     assert!(setters.len() > 10, "{setters:?}");
     let missing: Vec<_> = setters.iter().filter(|setter| !rows.contains_key(setter.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?} are not on the page");

@@ -1,10 +1,10 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker reports at its end.
 
+use super::Events;
 use super::backoff::resync_at;
 use super::backoff::retry_at;
-use super::context::DecisionContext;
+use super::context::{DecisionContext, clip};
 use super::observe::{check_observation, decide_observation};
-use super::{Events, clip};
 use crate::core::collection::Collection;
 use crate::core::commit::Applied;
 use crate::core::state::State;

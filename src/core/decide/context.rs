@@ -1,13 +1,15 @@
-//! What the task has to do after the inputs have changed: stop, start, wait, or go on.
+//! What the commands share: the collection that is named, and what its task has to do after the inputs have changed:
+//! stop, start, wait, or go on.
 
 use std::sync::Arc;
 
 use super::Events;
 use crate::core::collection::{Collection, Pending};
+use crate::core::state::State;
 use crate::core::status::Status;
 use crate::core::vocabulary::{
-    AbortReason, Admission, CollectionId, Content, Delta, Event, Fingerprint, Generation, Inputs, OnChange, Policy,
-    SourceState, Stopping, TaskId, Timestamp,
+    AbortReason, Admission, CollectionId, Content, Delta, Event, Fingerprint, Generation, Inputs, Name, OnChange,
+    Policy, Rejection, SourceState, Stopping, TaskId, Timestamp,
 };
 
 /// A collection as it stands at this point of a decision: as the state has it, but for what the decision itself has
@@ -158,4 +160,17 @@ pub(super) fn observed_generation(collection: &Collection, fingerprint: Fingerpr
         Some(wanted) if wanted == fingerprint => collection.generation,
         Some(_) => collection.generation.next(),
     }
+}
+
+/// The collection that a command names.
+pub(super) fn named<'s>(state: &'s State, name: &Name) -> Result<(CollectionId, &'s Collection), Rejection> {
+    let unknown = || Rejection::UnknownCollection(name.clone());
+    let id = state.id_of(name).ok_or_else(unknown)?;
+    state.collection(id).map(|collection| (id, collection)).ok_or_else(unknown)
+}
+
+/// The first `most` bytes of a text, or a few less so that no character is cut.
+pub(super) fn clip(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
 }

@@ -1,8 +1,9 @@
 //! `Delivered`, `DeliveryFailed`, `Drifted`: what became of an outbox entry, and of what was committed.
 
+use super::Events;
 use super::backoff::retry_at;
+use super::context::clip;
 use super::steer::rebuild;
-use super::{Events, clip};
 use crate::core::outbox::{OutboxEntry, OutboxItem};
 use crate::core::state::State;
 use crate::core::vocabulary::{

@@ -1,7 +1,7 @@
 //! Command in, events out. Pure: nothing but the state, the command and the time decides.
 //!
-//! One file per command or family of commands; `context.rs` holds what they share: what changed inputs do to
-//! the task.
+//! One file per command or family of commands; `context.rs` holds what they share: the collection that is named,
+//! and what changed inputs do to its task.
 
 mod attempt;
 mod backoff;
@@ -9,56 +9,14 @@ mod context;
 mod declare;
 mod deliver;
 mod due;
+mod events;
 mod observe;
 mod open;
 mod steer;
 
-use super::collection::Collection;
 use super::state::State;
-use super::vocabulary::{CollectionId, Command, EngineCommand, Event, Input, Name, Rejection, Seq, Timestamp};
-
-/// The events that one command leads to, numbered as they will stand in the log. The buffer is reused.
-#[derive(Debug, Default)]
-pub struct Events {
-    list: Vec<Event>,
-    next: Seq,
-}
-
-impl Events {
-    /// An empty buffer.
-    #[must_use]
-    pub fn new() -> Events {
-        Events::default()
-    }
-
-    /// Empties the buffer; the next event will have the number `next`.
-    pub fn begin(&mut self, next: Seq) {
-        self.list.clear();
-        self.next = next;
-    }
-
-    /// The number that the next event will have.
-    #[must_use]
-    pub fn next(&self) -> Seq {
-        self.next.plus(self.list.len() as u64)
-    }
-
-    /// The events, with their numbers.
-    pub fn drain(&mut self) -> impl Iterator<Item = (Seq, Event)> + '_ {
-        let first = self.next;
-        self.list.drain(..).zip(0..).map(move |(event, offset)| (first.plus(offset), event))
-    }
-
-    /// The events so far.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Event] {
-        &self.list
-    }
-
-    fn push(&mut self, event: Event) {
-        self.list.push(event);
-    }
-}
+use super::vocabulary::{Command, EngineCommand, Input, Rejection, Timestamp};
+pub use events::Events;
 
 /// Decides what `input` leads to at the time `at`. No event means that nothing changes.
 ///
@@ -76,7 +34,7 @@ pub fn decide<'a>(
         Input::Engine(command) => decide_engine_command(state, command, at, events),
     };
     if decided.is_err() {
-        events.list.clear();
+        events.clear();
     }
     decided
 }
@@ -116,17 +74,4 @@ fn decide_engine_command(
         }
         EngineCommand::Due(deadline) => due::due(state, *deadline, at, events),
     }
-}
-
-/// The collection that a command names.
-fn named<'s>(state: &'s State, name: &Name) -> Result<(CollectionId, &'s Collection), Rejection> {
-    let unknown = || Rejection::UnknownCollection(name.clone());
-    let id = state.id_of(name).ok_or_else(unknown)?;
-    state.collection(id).map(|collection| (id, collection)).ok_or_else(unknown)
-}
-
-/// The first `most` bytes of a text, or a few less so that no character is cut.
-fn clip(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::context::DecisionContext;
-use super::{Events, clip, named};
+use super::Events;
+use super::context::{DecisionContext, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::commit::Applied;
 use crate::core::state::State;

@@ -1,8 +1,8 @@
 //! What callers ask for: `Refresh`, `Cancel`, `Pause`, `Resume`, `Confirm`, `Drop`, `Limit`. Asking twice is harmless.
 
+use super::Events;
 use super::backoff::resync_at;
-use super::context::{DecisionContext, observed_generation};
-use super::{Events, named};
+use super::context::{DecisionContext, named, observed_generation};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::status::{Parking, Status};

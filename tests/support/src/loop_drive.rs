@@ -162,7 +162,7 @@ pub struct Home {
 }
 
 impl Home {
-    pub fn new() -> Home {
+    pub fn make() -> Home {
         let directory = tempfile::tempdir().unwrap();
         Home { mount: Mount::memory(directory.path().to_owned()), _directory: directory }
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::failure::Result;
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::Result;
+use crate::failure::Result;
 use crate::workload::{Change, Changes};
 
 /// One connection to a contestant, as it were. Blocks until the change is durable.

@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod child;
 mod contestants;
+mod failure;
 mod load;
 mod peers;
 mod place;
@@ -20,24 +21,9 @@ use clap::Parser;
 
 use args::Args;
 use bench::Bench;
+use failure::{Result, explain};
 use place::Place;
 use report::Report;
-
-/// What went wrong, for people: a measurement that fails has no other use for its error.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-type Result<T> = std::result::Result<T, Failure>;
-
-/// An error with everything that it leans on: some say little by themselves.
-fn explain(error: &Failure) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
 
 fn main() -> ExitCode {
     match run(Args::parse()) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::Result;
+use crate::failure::Result;
 
 /// A directory that is gone when the run is over.
 pub(crate) struct Place {

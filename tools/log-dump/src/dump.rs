@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::{LogArgs, SelectionArgs};
 use crate::fail::Failure;
 use crate::input::Input;
-use crate::output::Output;
+use crate::output::{Output, complain};
 
 pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
@@ -39,10 +39,10 @@ pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failur
     output.finish()?;
     let begins = input.start().first();
     if selection.from.is_some_and(|from| from < begins.0) {
-        crate::complain(&format!("history begins with event {begins}: what came before was let go"));
+        complain(&format!("history begins with event {begins}: what came before was let go"));
     }
     if unknown > 0 {
-        crate::complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
+        complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ use clap::Parser;
 use fail::{Exit, Failure};
 use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::replay::Until;
+use output::complain;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -58,11 +59,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Export { log, file } => transfer::export(&log, &file),
         Command::Import { state, file, json } => transfer::import(&state, &file, json),
     }
-}
-
-/// One line on stderr. If stderr is gone too, there is nobody left to tell.
-pub(crate) fn complain(problem: &str) {
-    let _ = writeln!(std::io::stderr(), "log-dump: {}", output::printable(problem));
 }
 
 /// Says what is wrong with the arguments, which it repeats as they may be shown, and ends the program.

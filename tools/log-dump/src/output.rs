@@ -1,4 +1,4 @@
-//! Writing to stdout, whose reader may go at any time.
+//! Writing to stdout, whose reader may go at any time, and to stderr.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
@@ -40,6 +40,11 @@ impl Output {
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.0.flush().map_err(|error| Failure::output(&error))
     }
+}
+
+/// One line on stderr. If stderr is gone too, there is nobody left to tell.
+pub(crate) fn complain(problem: &str) {
+    let _ = writeln!(io::stderr(), "log-dump: {}", printable(problem));
 }
 
 /// A text without control characters: messages of workers and names of files come from outside and must not drive a

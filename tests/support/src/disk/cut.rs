@@ -99,7 +99,7 @@ pub fn cut(disk: &Disk, fate: Fate) -> Image {
             0..=1 => Left::Whole,
             2..=3 => Left::Nothing,
             4 => Left::Length,
-            _ => Left::Sectors(dice.next()),
+            _ => Left::Sectors(dice.roll()),
         },
     };
     let contents: HashMap<Ino, Content> = disk

@@ -49,7 +49,7 @@ pub fn fast_directory() -> tempfile::TempDir {
 pub struct Dice(pub u64);
 
 impl Dice {
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -57,10 +57,10 @@ impl Dice {
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.roll() % end
     }
 
     pub fn coin(&mut self) -> bool {
-        self.next() & 1 == 1
+        self.roll() & 1 == 1
     }
 }

@@ -15,7 +15,7 @@ use lastword::{Context, Failure, Handle, Reconciler, Worker};
 
 use super::frames::Shape;
 use super::lastword::Lastword;
-use crate::Result;
+use crate::failure::Result;
 use crate::load::{Latencies, Measured, as_f64};
 use crate::workload;
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::failure::Result;
 use crate::load::{Latencies, Measured};
 
 /// Bytes of one value in sled, as in the library: see `src/log/sled/engine.rs`.

@@ -15,7 +15,7 @@ use parquet::column::writer::ColumnWriter;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use crate::Result;
+use crate::failure::Result;
 
 /// Rows of a file: 64 KiB of numbers.
 const ROWS: u64 = 8_192;

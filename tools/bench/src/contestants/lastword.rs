@@ -9,7 +9,7 @@ use lastword::engine::{Builder, Counters, MOST_IN_BATCH};
 use lastword::{Handle, Reconciler};
 
 use super::frames::Shape;
-use crate::Result;
+use crate::failure::Result;
 use crate::load::{Client, Latencies, Measured, as_f64};
 use crate::workload::{self, Change, Changes};
 

@@ -9,7 +9,7 @@ pub(crate) mod queue;
 pub(crate) mod restate;
 pub(crate) mod sqlite;
 
-use crate::Result;
+use crate::failure::Result;
 use crate::load::Client;
 
 /// A peer that takes declarations: it keeps at most one live task per collection by its own means, and answers when

@@ -7,7 +7,7 @@ use postgres::{Client as Connection, NoTls, Statement};
 use tempfile::TempDir;
 
 use super::Peer;
-use crate::Result;
+use crate::failure::Result;
 use crate::load::Client;
 use crate::peers::Server;
 use crate::place::Place;

@@ -11,7 +11,7 @@ use postgres::Client as Connection;
 
 use super::Peer;
 use super::postgres::Postgres;
-use crate::Result;
+use crate::failure::Result;
 use crate::load::{as_f64, drive};
 use crate::workload::Changes;
 

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use ureq::Agent;
 
 use super::Peer;
-use crate::Result;
+use crate::failure::Result;
 use crate::load::Client;
 use crate::peers::Server;
 use crate::place::Place;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::Peer;
-use crate::Result;
+use crate::failure::Result;
 use crate::load::Client;
 use crate::place::Place;
 use crate::workload::{self, Change};

@@ -13,10 +13,10 @@ use crate::contestants::cycling::{Cycling, Workers};
 use crate::contestants::frames::{BareSled, write_frames};
 use crate::contestants::postgres::Postgres;
 use crate::contestants::queue::{Crew, cycles};
+use crate::failure::{Result, explain};
 use crate::load::Measured;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
-use crate::{Result, explain};
 
 const COLLECTIONS: u64 = 10_000;
 

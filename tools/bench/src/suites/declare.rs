@@ -14,11 +14,11 @@ use crate::contestants::lastword::Lastword;
 use crate::contestants::postgres::Postgres;
 use crate::contestants::restate::Restate;
 use crate::contestants::sqlite::Sqlite;
+use crate::failure::{Result, explain};
 use crate::load::{Client, Measured, drive, drive_together};
 use crate::ratio::Better;
 use crate::report::{Measure, Report, Series, Target};
 use crate::workload::Changes;
-use crate::{Result, explain};
 
 const COLLECTIONS: u64 = 10_000;
 

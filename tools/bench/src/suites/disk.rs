@@ -9,9 +9,9 @@ use lastword::log::{Durability, IfAbsent, Log, SledLog};
 use lastword::reducer::Reducer;
 
 use super::scale::grouped;
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
+use crate::failure::Result;
 use crate::load::as_f64;
 use crate::place::bytes_on_disk;
 use crate::ratio::Better;

@@ -9,13 +9,13 @@ use lastword::Reconciler;
 use lastword::snapshot::Snapshots;
 
 use super::scale::grouped;
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::child::{Holding, Question, ask};
 use crate::contestants::cycling::{nothing, open_pool, wait_until_idle};
 use crate::contestants::frames::open_sled;
 use crate::contestants::lastword::one_snapshot_at_the_end;
+use crate::failure::Result;
 use crate::load::as_f64;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};

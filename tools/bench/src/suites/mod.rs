@@ -10,10 +10,10 @@ pub(crate) mod replay;
 pub(crate) mod scale;
 pub(crate) mod tail;
 
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::child::Question;
+use crate::failure::Result;
 
 pub(crate) fn run(suite: Suite, bench: &mut Bench) -> Result<()> {
     match suite {

@@ -11,11 +11,11 @@ use lastword::replay::{self, Until};
 use lastword::snapshot::Snapshots;
 
 use super::scale::grouped;
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::child::{Question, ask};
 use crate::contestants::lastword::{Lastword, one_snapshot_at_the_end};
+use crate::failure::Result;
 use crate::load::{Latencies, drive};
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};

@@ -11,10 +11,10 @@ use lastword::external::{
 };
 
 use super::scale::grouped;
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::contestants::lake::{Lake, Reads, now, source};
+use crate::failure::Result;
 use crate::load::as_f64;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};

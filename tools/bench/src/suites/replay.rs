@@ -8,11 +8,11 @@ use lastword::Reconciler;
 use lastword::log::{Durability, IfAbsent, Log, SledLog};
 use lastword::replay::{self, Until};
 
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::contestants::frames::open_sled;
 use crate::contestants::lastword::Lastword;
+use crate::failure::Result;
 use crate::load::as_f64;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};

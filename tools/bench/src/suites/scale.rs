@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use lastword::Reconciler;
 use lastword::engine::Builder;
 
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::contestants::lastword::Lastword;
+use crate::failure::Result;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
 use crate::workload::Changes;

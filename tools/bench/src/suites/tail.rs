@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::scale::grouped;
-use crate::Result;
 use crate::args::Suite;
 use crate::bench::Bench;
 use crate::contestants::frames::{Frames, Raw, write_frames};
 use crate::contestants::lastword::Lastword;
+use crate::failure::Result;
 use crate::load::{Latencies, drive};
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};

@@ -2,16 +2,46 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use lastword::core::vocabulary::{FieldError, Name, Spec};
-use lastword::external::{ExternalSpec, SourceUri};
+use lastword::core::vocabulary::{Declaration, FieldError, Kind, Name, Policy, Source, Spec};
+use lastword::external::{ExternalSpec, SourceLocation, SourceUri};
 use serde_json::{Map, Number, Value};
 use toml::de::DeValue;
 
 use super::document::{Field, Section, Wrong, kind};
-use super::{Entry, policy};
+use super::policy;
+use crate::fail::{Fail, USAGE};
+
+/// The kind of every collection of a configuration file.
+pub(crate) const KIND: &str = "external";
 
 /// The greatest whole number that every JSON implementation reads exactly: 2^53 - 1.
 const MOST_ROWS: u64 = (1 << 53) - 1;
+
+/// One collection of the file.
+#[derive(Debug)]
+pub struct Entry {
+    pub(crate) name: Name,
+    /// The line that begins it.
+    pub(crate) line: usize,
+    pub source: SourceLocation,
+    pub(crate) layout: ExternalSpec,
+    pub(crate) spec: Spec,
+    pub(crate) policy: Policy,
+}
+
+impl Entry {
+    /// What the engine is told.
+    pub fn declaration(&self) -> Result<Declaration, Fail> {
+        let wrong = |error: FieldError| Fail::new(USAGE, format!("{}: {error}", self.name));
+        let mut declaration = Declaration::new(self.name.clone());
+        declaration.kind = Some(Kind::new(KIND).map_err(wrong)?);
+        declaration.source = Some(Source::new(&self.source.url()).map_err(wrong)?);
+        declaration.spec = Some(self.spec.clone());
+        declaration.versioned = Some(true);
+        declaration.policy = Some(self.policy.clone());
+        Ok(declaration)
+    }
+}
 
 /// All keys of a collection.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {

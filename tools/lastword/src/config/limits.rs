@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lastword::core::vocabulary::{FieldError, Kind, Limits, Name};
 use toml::de::DeValue;
 
-use super::KIND;
+use super::collection::KIND;
 use super::document::{self, Field, Section, Wrong};
 
 /// All keys.

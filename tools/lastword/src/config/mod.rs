@@ -12,15 +12,13 @@ mod settings;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lastword::core::vocabulary::{Declaration, Kind, Limits, Name, Policy, Spec};
-use lastword::external;
+use lastword::core::vocabulary::{Limits, Name};
 
 use crate::fail::{Fail, USAGE};
+pub use collection::Entry;
+pub(crate) use collection::KIND;
 use document::{Document, Field, Section};
 pub(crate) use settings::Settings;
-
-/// The kind of every collection of a configuration file.
-pub(crate) const KIND: &str = "external";
 
 /// A configuration that was read and checked.
 #[derive(Debug)]
@@ -33,32 +31,6 @@ pub struct Config {
     pub(crate) limits: Limits,
     /// In order of their names.
     pub collections: Vec<Entry>,
-}
-
-/// One collection of the file.
-#[derive(Debug)]
-pub struct Entry {
-    pub(crate) name: Name,
-    /// The line that begins it.
-    pub(crate) line: usize,
-    pub source: external::SourceLocation,
-    pub(crate) layout: external::ExternalSpec,
-    pub(crate) spec: Spec,
-    pub(crate) policy: Policy,
-}
-
-impl Entry {
-    /// What the engine is told.
-    pub fn declaration(&self) -> Result<Declaration, Fail> {
-        let wrong = |error: lastword::core::vocabulary::FieldError| Fail::new(USAGE, format!("{}: {error}", self.name));
-        let mut declaration = Declaration::new(self.name.clone());
-        declaration.kind = Some(Kind::new(KIND).map_err(wrong)?);
-        declaration.source = Some(lastword::core::vocabulary::Source::new(&self.source.url()).map_err(wrong)?);
-        declaration.spec = Some(self.spec.clone());
-        declaration.versioned = Some(true);
-        declaration.policy = Some(self.policy.clone());
-        Ok(declaration)
-    }
 }
 
 impl Config {
@@ -164,6 +136,8 @@ fn directory(state: &Field<'_, '_>, base: &Path) -> Result<PathBuf, document::Wr
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use lastword::core::vocabulary::{Kind, Policy};
 
     use super::*;
 

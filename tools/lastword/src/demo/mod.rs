@@ -21,11 +21,8 @@ use crate::control::Unmanaged;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::run::{Format, Next, Session};
 use claims::Findings;
-use stage::Stage;
+use stage::{Stage, UNDER_WAY};
 use worker::{Gate, SlowWorker};
-
-/// What the process that is to be killed says once its attempt is under way.
-const UNDER_WAY: &str = "-- its attempt is under way --";
 
 /// The configuration of the demo, left in its directory so that `lastword run` can go on with it.
 const CONFIG: &str = r#"# Written by `lastword demo`.

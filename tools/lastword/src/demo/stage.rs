@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{Event, Name, Recorded, Seq};
 
-use super::UNDER_WAY;
 use super::lake::Lake;
 use super::worker::{Gate, SlowWorker};
 use crate::config::Config;
@@ -18,6 +17,9 @@ use crate::run::{Format, Next, Session};
 
 /// How long anything that is told may take: much longer than it does, on a machine that has other things to do.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the process that is to be killed says once its attempt is under way.
+pub(super) const UNDER_WAY: &str = "-- its attempt is under way --";
 
 pub(crate) struct Stage {
     directory: PathBuf,

@@ -3,12 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use lastword::core::vocabulary::{Epoch, Recorded};
 use lastword::describe::Describer;
 use lastword::engine::{Watch, WatchError, WatchItem};
 
-use super::Format;
 use crate::fail::Fail;
+
+/// How events are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One readable line per event
+    Text,
+    /// One JSON object per event and line
+    Json,
+}
 
 /// Follows a log and shows what this writer adds.
 pub(crate) struct Events {

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use lastword::core::vocabulary::{By, Name};
 use lastword::external::{External, LocalStore};
 
@@ -24,7 +23,7 @@ use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::status::how_to_confirm;
-pub(crate) use events::{Events, Next};
+pub(crate) use events::{Format, Next};
 pub(crate) use session::Session;
 
 use adopt::adopt;
@@ -68,15 +67,6 @@ pub(crate) struct Arguments {
     /// Accept what is held under this fingerprint, such as an emptied source
     #[arg(long, value_name = "FINGERPRINT")]
     confirm: Vec<String>,
-}
-
-/// How events are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// One readable line per event
-    Text,
-    /// One JSON object per event and line
-    Json,
 }
 
 /// Why following the events came to its end.

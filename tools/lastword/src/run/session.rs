@@ -10,7 +10,7 @@ use lastword::engine::{Handle, Reconciler};
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
-use super::{Events, Format, Next};
+use super::events::{Events, Format, Next};
 use crate::config::{Config, KIND};
 use crate::control::{Unmanaged, as_asked, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::chain::Chain;
 use super::life::{Incarnation, Life, Since};
-use super::{Extent, MarkLine, rows, unknown};
+use super::mark::MarkLine;
+use super::show::{Extent, rows, unknown};
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};

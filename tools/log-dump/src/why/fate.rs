@@ -5,7 +5,7 @@ use std::fmt;
 
 use lastword::core::vocabulary::{AbortReason, Admission, Event, ParkCause, Recorded, TaskId};
 
-use super::Mark;
+use super::mark::Mark;
 
 /// Late results come soon after the end of their task, or not at all; of the rest, `--task` tells.
 const MOST_KEPT: usize = 1024;

@@ -6,8 +6,8 @@ use lastword::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, N
 use lastword::core::{CollectionView, State};
 use lastword::replay::{ReplayError, Until, begin_before, events};
 
-use super::Mark;
 use super::chain::Recent;
+use super::mark::Mark;
 use crate::input::Input;
 use crate::point::{is_behind, now_at};
 

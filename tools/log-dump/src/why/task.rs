@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::chain::{Chain, Recent};
 use super::fate::{Ending, Fate, changes_inputs};
-use super::{Extent, Mark, MarkLine, rows, unknown};
+use super::mark::{Mark, MarkLine};
+use super::show::{Extent, rows, unknown};
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
