@@ -3,6 +3,7 @@
 
 mod api;
 mod cases;
+mod face;
 mod imports;
 mod planted;
 mod rules;
