@@ -1,5 +1,5 @@
-//! What threads wait with: std's primitives, or shuttle's, which are the same to look at and leave to a test who goes
-//! on. Whatever sleeps on them is run through many schedules by `engine/schedules.rs`, unchanged.
+//! What threads wait with: std's primitives, or shuttle's, which have the same interface and leave to a test which
+//! thread goes on. Whatever sleeps on them is run through many schedules by `engine/schedules.rs`, unchanged.
 
 #[cfg(not(all(test, lastword_shuttle)))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};

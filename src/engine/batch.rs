@@ -1,4 +1,7 @@
 //! What is to happen once the frame of a batch is durable: answers, and attempts that are handed out.
+//!
+//! *Architecture invariant:* it holds answers and hands them out; it neither makes them nor knows when the frame is
+//! durable. The loop does.
 
 use super::crew::Member;
 use super::error::CommandError;

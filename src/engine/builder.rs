@@ -1,4 +1,7 @@
 //! The settings of a reconciler, and its start.
+//!
+//! *Architecture invariant:* it knows the names of all parts and what each of them is given, and nothing of what they
+//! do.
 
 use std::fmt;
 use std::path::PathBuf;

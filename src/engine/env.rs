@@ -1,4 +1,7 @@
 //! What the threads of all crews share.
+//!
+//! *Architecture invariant:* data alone. A job that needs more of the engine than this does not belong on a thread of
+//! a crew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Why a reconciler does not start, what it answers to those who use it, and why it came to its end.
 //!
-//! A leaf: the rest of the engine is made of other things, and none of them is known here.
+//! *Architecture invariant:* a leaf. The rest of the engine is made of other things, and none of them is known here.
 
 use std::fmt;
 use std::io;

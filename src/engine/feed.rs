@@ -2,6 +2,8 @@
 //!
 //! A watcher is a cursor. The newest events are kept in memory; one that falls behind is told so and reads on from
 //! the log. So nothing that watches can slow the reducer down, and nothing that it missed is lost.
+//!
+//! *Architecture invariant:* it knows frames and readers of the log. It never waits for a watcher.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -247,7 +249,7 @@ impl Watch {
     /// The next of the events that it has.
     fn show(&mut self) -> Option<WatchItem> {
         let Some(recorded) = self.events.get(self.seen) else {
-            // Nobody may need the rest of them any more.
+            // Other watches may not need the rest of them any more.
             self.events = Arc::default();
             return None;
         };

@@ -1,4 +1,7 @@
 //! What callers hold: a cheap, shareable [`Handle`].
+//!
+//! *Architecture invariant:* a handle knows the queue and the feed. It sees neither the state nor a part of the
+//! engine.
 
 mod remote;
 

@@ -1,4 +1,6 @@
 //! What handles ask of the engine: every reason for which it wakes, apart from time and reports.
+//!
+//! *Architecture invariant:* data alone: no message knows how it is answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! left. A caller that asked while the engine came to its end would wait for ever. Here every sender checks afterwards
 //! whether the engine is over, and then empties the queue in its place: either the engine has seen the message, or its
 //! sender sees the end. A message that is dropped answers for itself.
+//!
+//! *Architecture invariant:* it carries messages and knows nothing of what they ask.
 
 use std::fmt;
 use std::future::Future;

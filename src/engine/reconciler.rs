@@ -1,4 +1,6 @@
 //! A running reconciler, as its owner holds it.
+//!
+//! *Architecture invariant:* it knows the thread and how to end it. What runs on it is not its business.
 
 use std::path::PathBuf;
 use std::sync::Arc;

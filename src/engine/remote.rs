@@ -3,6 +3,8 @@
 //! counts as lost, and another worker takes over under a newer token.
 //!
 //! Here is what such a worker gets and is answered, as data.
+//!
+//! *Architecture invariant:* data alone. Which attempt is leased to which worker is known in `leases.rs`.
 
 use std::fmt;
 use std::ops::Deref;

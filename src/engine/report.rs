@@ -2,6 +2,8 @@
 //!
 //! There are never more reports than threads, so they have a queue of their own, in which every thread has its place: no
 //! flood of commands keeps a completion from being heard.
+//!
+//! *Architecture invariant:* data alone: no report knows what is made of it.
 
 use std::fmt;
 

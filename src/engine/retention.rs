@@ -1,4 +1,6 @@
 //! How much of the past is kept: data.
+//!
+//! *Architecture invariant:* data alone. When something is deleted is decided in `history.rs`.
 
 use std::time::Duration;
 

@@ -14,6 +14,8 @@
 //! is. What this does not see: crossbeam's channel is real, so it is used as futures do, without
 //! blocking, and the loop of `run.rs` that sleeps on it is played by [`reduce`]; and time-outs never come.
 //!
+//! *Architecture invariant:* it plays the loop and nothing else: what it explores is the code of the engine.
+//!
 //! [shuttle]: https://docs.rs/shuttle
 
 use std::env;

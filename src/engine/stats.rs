@@ -1,4 +1,6 @@
 //! Counters, for dashboards. They start at zero with every process.
+//!
+//! *Architecture invariant:* it counts what others tell it. Nothing depends on a counter.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! One collection as it is now, with what only the running engine knows: data.
+//!
+//! *Architecture invariant:* data alone. It is put together in `run/show.rs`.
 
 use crate::core::CollectionView;
 use crate::core::vocabulary::{Seq, Timestamp};

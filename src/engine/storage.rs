@@ -1,4 +1,7 @@
 //! Where log and objects are, and how they are opened.
+//!
+//! *Architecture invariant:* it opens and replays. It starts no thread, and decides nothing about the log that it
+//! opens.
 
 use std::path::PathBuf;
 use std::sync::Arc;

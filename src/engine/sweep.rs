@@ -2,6 +2,9 @@
 //!
 //! A sweep runs beside the work. It marks what the events of the log name, and removes the rest. An object that is
 //! stored while it runs (anew, or found to be there already) is *pinned*: an event may be about to name it.
+//!
+//! *Architecture invariant:* it removes what no event names, and knows neither the reducer nor the loop: a store that
+//! is swept is a store.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,4 +1,6 @@
 //! Callers that wait for a generation to be applied, and what the answer is.
+//!
+//! *Architecture invariant:* it sees the state after a commit and nothing that is not durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 

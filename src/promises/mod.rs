@@ -3,12 +3,12 @@
 //!
 //! | when | the promise in one sentence |
 //! |---|---|
-//! | [a source or spec changes during a run](change_during_a_run) | only what was built from the last word is committed |
+//! | [a source or spec changes during a run](change_during_a_run) | only what was built from the latest inputs is committed |
 //! | [the process crashes](crash) | whatever was acknowledged is found again, and nothing starts twice |
 //! | [the power is cut](power_cut) | the same, with the default durability |
 //! | [the disk is full](full_disk) | the log stops in good order and goes on once there is space |
 //! | [a clock jumps](clock_jump) | nothing fails, nothing is due too early, no due time is lost |
-//! | [a worker is deaf](deaf_worker) | its collection does not wait for it, and its result never counts |
+//! | [a worker does not respond](unresponsive_worker) | its collection does not wait for it, and its result never counts |
 //! | [a reply is lost](lost_reply) | the outcome is *unknown*, never wrong, and asking again is harmless |
 //! | [a backup is restored](restored_backup) | no token is given out twice, and the sources are followed from there |
 //! | [a source is emptied](emptied_source) | the old result stays until a person confirms the loss |
@@ -28,8 +28,8 @@ pub mod clock_jump {}
 #[doc = include_str!("crash.md")]
 pub mod crash {}
 
-#[doc = include_str!("deaf_worker.md")]
-pub mod deaf_worker {}
+#[doc = include_str!("unresponsive_worker.md")]
+pub mod unresponsive_worker {}
 
 #[doc = include_str!("emptied_source.md")]
 pub mod emptied_source {}

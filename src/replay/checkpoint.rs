@@ -32,7 +32,7 @@ impl std::fmt::Debug for Checkpoint {
     }
 }
 
-/// Looks for the checkpoint of one start in frames that are shown in order. Another checkpoint, or the beginning of one
+/// Searches for the checkpoint of one start in frames that are shown in order. Another checkpoint, or the beginning of one
 /// that was not finished, is passed over.
 #[derive(Debug)]
 pub struct CheckpointSearch {
@@ -51,7 +51,7 @@ struct Collected {
 }
 
 impl CheckpointSearch {
-    /// Looks for the checkpoint that stands for the events up to `seq`, at which the frame `hash` ended.
+    /// Searches for the checkpoint that stands for the events up to `seq`, at which the frame `hash` ended.
     #[must_use]
     pub fn new(seq: Seq, hash: FrameHash) -> CheckpointSearch {
         CheckpointSearch { seq, hash, found: None }

@@ -138,6 +138,25 @@ fn nothing_below_the_engine_assumes_a_local_log() {
 }
 
 #[test]
+fn the_engine_decides_nothing() {
+    // What a policy, an admission or a loss means is the core's. The engine carries commands and answers.
+    for (path, text) in sources("src/engine") {
+        let code = code(&text);
+        for word in ["policy.", "Admission", "OnChange", "EmptySource", "decide(", "AdmissionDecision", ".coalesce"] {
+            assert!(!code.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_of_the_engine_says_what_it_owns_and_what_it_must_not_know() {
+    for (path, text) in sources("src/engine") {
+        let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        assert!(head.contains("*Architecture invariant:*"), "{} does not say what it must not know", path.display());
+    }
+}
+
+#[test]
 fn files_stay_easy_to_read() {
     const MOST_LINES: usize = 500;
     for folder in ["src", "tools", "tests"] {

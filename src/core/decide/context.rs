@@ -31,7 +31,7 @@ pub(super) struct Live {
     fingerprint: Fingerprint,
     stopping: Option<Stopping>,
     /// Its next attempt starts no earlier because the source moved under the last one.
-    resting_until: Option<Timestamp>,
+    backs_off_until: Option<Timestamp>,
     /// The source moved under its attempt in this very decision: what it was to build is gone.
     moved: bool,
 }
@@ -54,8 +54,8 @@ impl<'c> DecisionContext<'c> {
     }
 
     /// After the source moved under the attempt of the live task.
-    pub(super) fn after_move(self, resting_until: Timestamp) -> DecisionContext<'c> {
-        let moved = |live| Live { stopping: None, resting_until: Some(resting_until), moved: true, ..live };
+    pub(super) fn after_move(self, backs_off_until: Timestamp) -> DecisionContext<'c> {
+        let moved = |live| Live { stopping: None, backs_off_until: Some(backs_off_until), moved: true, ..live };
         DecisionContext { live: self.live.map(moved), ..self }
     }
 
@@ -94,8 +94,8 @@ impl<'c> DecisionContext<'c> {
         }
         // A change starts one attempt at once, unless the source has just moved under the last: then it backs off,
         // or a source that is rewritten without pause would be read without pause.
-        let resting_until = self.live.and_then(|live| live.resting_until);
-        let not_before = resting_until.map_or(self.at, |until| until.max(self.at));
+        let backs_off_until = self.live.and_then(|live| live.backs_off_until);
+        let not_before = backs_off_until.map_or(self.at, |until| until.max(self.at));
         let (collection, rebuild) = (self.id, self.rebuild);
         events.push(Event::TaskCreated { collection, generation, fingerprint, not_before, rebuild });
     }
@@ -138,11 +138,11 @@ impl Live {
         let task = collection.status.live()?;
         let grace_until = at.after(collection.policy.grace.0);
         let stopping = collection.status.attempt().map(|attempt| Stopping { token: attempt.token, grace_until });
-        let resting_until = match &collection.status {
+        let backs_off_until = match &collection.status {
             Status::Waiting(waiting) if collection.moves > 0 => Some(waiting.not_before),
             Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
         };
-        Some(Live { task: task.id, fingerprint: task.fingerprint, stopping, resting_until, moved: false })
+        Some(Live { task: task.id, fingerprint: task.fingerprint, stopping, backs_off_until, moved: false })
     }
 }
 

@@ -51,7 +51,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// One writer's time in office. Never given out twice, not even after a restored backup, because it is at
+/// One writer term: from one opening of a log by a writer to the next. Never given out twice, not even after a restored backup, because it is at
 /// least the Unix time in milliseconds at which the writer opened the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);

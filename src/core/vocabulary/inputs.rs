@@ -255,7 +255,7 @@ pub enum Content {
 }
 
 impl Inputs {
-    /// The fingerprint of this word, or `None` while the content is unknown.
+    /// The fingerprint of these inputs, or `None` while the content is unknown.
     ///
     /// BLAKE3 in its key-derivation mode with the context `lastword 2026-11-23 fingerprint v1`, over: length of
     /// the source as u64 little-endian, source, length of the spec, spec, then the byte 0 for *unversioned* or

@@ -53,7 +53,7 @@ pub enum EmptySource {
 }
 
 /// Time that an attempt has to stop. Default 5 s: longer than one step between two checkpoints should take,
-/// short enough that a deaf worker does not keep its collection waiting.
+/// short enough that an unresponsive worker does not keep its collection waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grace(pub Duration);
 
@@ -108,7 +108,7 @@ impl Default for Retry {
 }
 
 /// The longest an attempt may run; `None` means for ever. Default one hour: a hung worker is noticed the same
-/// day, and a build that needs longer has somebody who knows it.
+/// day, and a build that needs longer has an owner who knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptTimeout(pub Option<Duration>);
 
@@ -134,9 +134,9 @@ impl Priority {
 }
 
 /// How often, give or take a tenth, what is applied is checked again although nothing seems to have changed; `None`
-/// means never. The source is looked at, and the kind is asked whether what was committed is still there; an
-/// unversioned collection, at whose source nobody can look, is built anew. Default never: it costs work, and whoever
-/// knows that a destination loses data knows how much is worth it.
+/// means never. The source is observed, and the kind is asked whether what was committed is still there; an
+/// unversioned collection, whose source cannot be observed, is built anew. Default never: it costs work, and the
+/// owner of a destination that loses data knows how much is worth it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Resync(pub Option<Duration>);
 

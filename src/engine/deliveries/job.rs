@@ -1,4 +1,6 @@
 //! One delivery, on a thread of the crew: a publication, a discard or a verification.
+//!
+//! *Architecture invariant:* it calls the worker and reports. What the end of a delivery means is not known here.
 
 use crate::core::vocabulary::{Kind, Name, Seq};
 use crate::core::{Applied, DiscardSet};

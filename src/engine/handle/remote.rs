@@ -1,4 +1,6 @@
 //! The handle of remote workers.
+//!
+//! *Architecture invariant:* like the handle, it knows the queue alone.
 
 use std::fmt;
 use std::future::Future;

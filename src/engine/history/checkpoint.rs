@@ -1,4 +1,6 @@
 //! A checkpoint on its way into the log: the encoded state in place of a prefix that is to go, one part after the other.
+//!
+//! *Architecture invariant:* it cuts bytes into events. It does not know what the state looks like.
 
 use crate::core::vocabulary::{Event, Seq};
 use crate::log::{Position, Start};

@@ -1,5 +1,7 @@
 //! The background snapshotter: a reader of the log on a thread of its own, which folds what is durable into a state that
 //! it drops again. The reducer is not held up, and a failure costs a warning.
+//!
+//! *Architecture invariant:* it reads the log and writes snapshots. It never writes the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

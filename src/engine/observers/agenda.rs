@@ -1,5 +1,7 @@
 //! When each source is due, by the domain that it belongs to: what is due first is found without asking all of a domain
 //! that has no thread.
+//!
+//! *Architecture invariant:* it orders. What is due, and for how long, is told to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,6 +2,8 @@
 //!
 //! Hints come in floods: a program that writes a thousand files gives a thousand. They are gathered on the thread that
 //! gives them, and the engine hears of the first alone.
+//!
+//! *Architecture invariant:* it gathers. It knows neither the sources nor when they were last observed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,6 @@
 //! One observation, on a thread of the crew.
+//!
+//! *Architecture invariant:* it calls the observer and reports. Whether the observation counts is not known here.
 
 use crate::core::Collection;
 use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};

@@ -1,4 +1,6 @@
 //! What the crews report, as commands.
+//!
+//! *Architecture invariant:* it translates. What a report means for a collection is decided by the core.
 
 use std::sync::Arc;
 

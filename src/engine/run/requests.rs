@@ -1,4 +1,6 @@
 //! What handles ask, as commands and answers.
+//!
+//! *Architecture invariant:* it translates. What a request means for a collection is decided by the core.
 
 use std::sync::Arc;
 use std::time::Duration;

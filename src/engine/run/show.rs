@@ -1,4 +1,6 @@
 //! What is answered about the state: as the batch has it, with what only the running engine knows.
+//!
+//! *Architecture invariant:* it reads. Nothing is changed by being shown.
 
 use super::EngineLoop;
 use crate::core::CollectionView;

@@ -1,4 +1,6 @@
 //! One attempt, on a worker thread, and what its end means as a command.
+//!
+//! *Architecture invariant:* it calls the worker and reports. Whether a result is committed is not known here.
 
 use std::sync::Arc;
 
