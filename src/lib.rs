@@ -105,8 +105,8 @@ pub mod settings {}
 pub mod design {}
 
 pub use crate::core::vocabulary::{
-    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Name, Receipt, Recorded, Seq,
-    Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
+    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Name, ObservationOutcome,
+    Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
 pub use crate::core::{Applied, CollectionView, Condition};
 pub use engine::{
@@ -146,4 +146,7 @@ pub mod errors {
     pub use crate::core::vocabulary::{FieldError, Rejection};
     pub use crate::engine::{CommandError, CompactError, EngineError, StartError, SubmitError, WatchError};
     pub use crate::log::OpenError;
+    pub use crate::objects::ObjectError;
+    pub use crate::reducer::ReducerError;
+    pub use crate::replay::ReplayError;
 }

@@ -110,7 +110,7 @@ pub trait Worker: Send + Sync + 'static {
     ///
     /// Called at least once, so what is gone already is no error. Nothing that `after` names may be removed: parts of
     /// what was replaced, or was begun by an earlier attempt, may have been taken over. What an attempt that commits
-    /// has made and does not name in its result is not asked for: it is that attempt's own to remove.
+    /// has made and does not name in its result is never passed to this: the attempt removes it itself.
     ///
     /// # Errors
     /// When something is left. It is called again, with backoff.

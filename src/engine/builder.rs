@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{bounded, unbounded};
 
 use super::deliveries::{Deliveries, DeliveryConfig};
-use super::env::{Kinds, WorkerEnv};
+use super::env::{Abilities, Kinds, WorkerEnv};
 use super::error::StartError;
 use super::feed::Feed;
 use super::handle::Handle;
@@ -25,7 +25,7 @@ use super::retention::Retention;
 use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
 use super::storage::{Opened, Storage};
 use super::sweep::{Sweep, Sweepable};
-use super::workers::{Workers, duties};
+use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{Command, FieldError, Kind, Limits};
@@ -109,8 +109,8 @@ impl Builder {
         self
     }
 
-    /// How often each source is observed, give or take a tenth. Default 5 s: a listing is cheap, and nobody waits much
-    /// longer for news.
+    /// How often each source is observed, give or take a tenth. Default 5 s: a listing is cheap, and a change is
+    /// seen within seconds.
     #[must_use]
     pub fn observe_interval(mut self, interval: Duration) -> Builder {
         self.observing.interval = interval;
@@ -159,8 +159,9 @@ impl Builder {
         self
     }
 
-    /// Where time comes from. Default the machine's clock.
+    /// Where time comes from (features `internals` and `testing`). Default the machine's clock.
     #[must_use]
+    #[cfg(any(feature = "internals", feature = "testing"))]
     pub fn clock(mut self, clock: impl Clock) -> Builder {
         self.clock = Arc::new(clock);
         self
@@ -198,9 +199,10 @@ impl Builder {
         self
     }
 
-    /// Shows what the log adds up to when it was opened, before anything new. A watch from the event behind that sees all
-    /// that is new, and needs nothing older: what describes events can begin there.
+    /// Shows what the log adds up to when it was opened, before anything new (features `internals` and `testing`). A watch from the event behind that
+    /// sees exactly what is new.
     #[must_use]
+    #[cfg(any(feature = "internals", feature = "testing"))]
     pub fn replayed(mut self, show: impl FnOnce(&State) + Send + 'static) -> Builder {
         self.replayed = Some(Box::new(show));
         self
@@ -212,6 +214,7 @@ impl Builder {
     /// See [`StartError`]. Nothing was started then.
     pub fn start(self) -> Result<Reconciler, StartError> {
         self.check().map_err(StartError::Setting)?;
+        let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
         // A store that was handed in may hold objects of others, and ones that are to be named later.
         let is_ours = matches!(self.storage, Storage::Directory(_));
         let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
@@ -239,9 +242,9 @@ impl Builder {
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let parts = Parts {
-            workers: Workers::start(&env, self.workers).map_err(StartError::Thread)?,
-            observers: Observers::start(&env, self.observing).map_err(StartError::Thread)?,
-            deliveries: Deliveries::start(&env, duties(&env.kinds), self.deliveries).map_err(StartError::Thread)?,
+            workers: Workers::start(&env, abilities.duties.clone(), self.workers).map_err(StartError::Thread)?,
+            observers: Observers::start(&env, &abilities.observing, self.observing).map_err(StartError::Thread)?,
+            deliveries: Deliveries::start(&env, abilities, self.deliveries).map_err(StartError::Thread)?,
             history,
             feed: Arc::clone(&feed),
         };

@@ -68,6 +68,8 @@ pub(super) struct Crew<J> {
     at_work: BTreeMap<Member, AtWork>,
     due: BTreeSet<(Timestamp, Member)>,
     given_up: BTreeMap<Member, Domain>,
+    /// No thread could be started, and none has come back since.
+    is_short: bool,
 }
 
 struct AtWork {
@@ -94,6 +96,7 @@ impl<J: Send + 'static> Crew<J> {
             at_work: BTreeMap::new(),
             due: BTreeSet::new(),
             given_up: BTreeMap::new(),
+            is_short: false,
         };
         for _ in 0..size {
             crew.hire()?;
@@ -122,18 +125,19 @@ impl<J: Send + 'static> Crew<J> {
         self.lost_to(domain) >= self.share()
     }
 
-    /// Begins a job if there is room for its domain; it is given up when `until` has come.
-    pub(super) fn begin(&mut self, domain: &Domain, until: Timestamp, job: J) -> Option<Member> {
+    /// Begins a job; it is given up when `until` has come. The job comes back if its domain has no room, or no thread
+    /// could be started: then there is no room for a while.
+    pub(super) fn begin(&mut self, domain: &Domain, until: Timestamp, job: J) -> Result<Member, J> {
         if !self.has_room(domain) {
-            return None;
+            return Err(job);
         }
         if self.idle.is_empty() {
             self.try_hire();
         }
-        let member = self.first_idle()?;
+        let Some(member) = self.first_idle() else { return Err(job) };
         self.reserve(member, domain, Some(until));
         self.send(member, job);
-        Some(member)
+        Ok(member)
     }
 
     /// Takes an idle thread for a job that comes later.
@@ -153,6 +157,7 @@ impl<J: Send + 'static> Crew<J> {
 
     /// A thread has come back; says whether it was in time. It is idle again, or ends if it was given up.
     pub(super) fn returned(&mut self, member: Member) -> bool {
+        self.is_short = false;
         let Some(AtWork { until, .. }) = self.at_work.remove(&member) else {
             // If the crew could not be filled up when this one was given up, it can be now.
             self.given_up.remove(&member);
@@ -215,7 +220,8 @@ impl<J: Send + 'static> Crew<J> {
 
     fn may_have_spare(&self, domain: &str) -> bool {
         let has_none = || !self.at_work.values().any(|at_work| *at_work.domain == *domain);
-        self.has_spare && self.threads.len() < self.size + MOST_SPARE && has_none()
+        let is_bounded = self.threads.len() < self.size + MOST_SPARE && self.given_up.len() < MOST_GIVEN_UP;
+        self.has_spare && !self.is_short && is_bounded && has_none()
     }
 
     fn refill(&mut self) {
@@ -227,9 +233,12 @@ impl<J: Send + 'static> Crew<J> {
     }
 
     fn try_hire(&mut self) -> bool {
-        self.hire()
-            .inspect_err(|error| tracing::error!(target: "lastword::pool", %error, "no thread could be started"))
-            .is_ok()
+        let hired = self.hire();
+        if let Err(error) = &hired {
+            self.is_short = true;
+            tracing::error!(target: "lastword::pool", %error, "no thread could be started");
+        }
+        hired.is_ok()
     }
 
     fn hire(&mut self) -> io::Result<()> {
@@ -276,7 +285,7 @@ mod tests {
 
         fn begin(&mut self, domain: &str, until: u64) -> Option<Member> {
             let (end, job) = bounded(1);
-            let member = self.crew.begin(&domain.into(), Timestamp(until), job)?;
+            let member = self.crew.begin(&domain.into(), Timestamp(until), job).ok()?;
             self.hold.push((member, end));
             Some(member)
         }

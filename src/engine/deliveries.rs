@@ -12,12 +12,11 @@ mod job;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::time::Duration;
 
 use self::job::{DeliveryJob, Payload};
 use super::crew::{Crew, Member};
-use super::env::WorkerEnv;
+use super::env::{Abilities, WorkerEnv};
 use super::report::{Delivery, DeliveryEnd, DeliveryReport};
 use super::status::LastVerification;
 use crate::core::vocabulary::{
@@ -25,8 +24,7 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::core::{OutboxItem, State};
-use crate::unwind;
-use crate::worker::{DeliveryError, VerifyOutcome, Worker};
+use crate::worker::{DeliveryError, VerifyOutcome};
 
 /// How many delivery threads there are, and how long a delivery may take.
 #[derive(Clone, Copy, Debug)]
@@ -58,13 +56,8 @@ pub(super) enum Settled {
 }
 
 impl Deliveries {
-    pub(super) fn start(
-        env: &WorkerEnv,
-        duties: BTreeMap<Kind, Duties>,
-        config: DeliveryConfig,
-    ) -> io::Result<Deliveries> {
-        let verifies = |(_, worker): &(&Kind, &Arc<dyn Worker>)| unwind::catch(|| worker.verifies()).unwrap_or(false);
-        let verifying = env.kinds.iter().filter(verifies).map(|(kind, _)| kind.clone()).collect();
+    pub(super) fn start(env: &WorkerEnv, abilities: Abilities, config: DeliveryConfig) -> io::Result<Deliveries> {
+        let Abilities { duties, verifying, observing: _ } = abilities;
         let env = env.clone();
         let work = move |member, job: DeliveryJob| job.run(&env, member);
         Ok(Deliveries {
@@ -107,10 +100,19 @@ impl Deliveries {
             }
             let job = DeliveryJob { delivery, name: name.clone(), kind: kind.clone(), payload };
             let until = now.after(self.config.timeout);
-            // There is room, or it would not be the first that is due.
-            let Some(member) = self.crew.begin(&kind.as_str().into(), until, job) else { return };
-            self.under_way.insert(id, member);
-            self.sent.insert(member, delivery);
+            match self.crew.begin(&kind.as_str().into(), until, job) {
+                Ok(member) => {
+                    self.under_way.insert(id, member);
+                    self.sent.insert(member, delivery);
+                }
+                // No thread could be started: it stays due.
+                Err(_) => {
+                    if let Delivery::Verify { .. } = delivery {
+                        self.to_verify.insert(id);
+                    }
+                    return;
+                }
+            }
         }
     }
 

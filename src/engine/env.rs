@@ -3,15 +3,16 @@
 //! *Architecture invariant:* data alone. A job that needs more of the engine than this does not belong on a thread of
 //! a crew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
 use super::report::Report;
 use crate::clock::EngineTime;
-use crate::core::vocabulary::Kind;
+use crate::core::vocabulary::{Duties, FieldError, Kind};
 use crate::objects::Objects;
+use crate::unwind;
 use crate::worker::Worker;
 
 /// The kinds that have a worker in this process.
@@ -24,6 +25,35 @@ pub(super) struct WorkerEnv {
     pub(super) objects: Arc<dyn Objects>,
     pub(super) time: EngineTime,
     pub(super) reports: Sender<Report>,
+}
+
+/// What the workers say of their kinds, asked once.
+#[derive(Clone, Default)]
+pub(super) struct Abilities {
+    pub(super) duties: BTreeMap<Kind, Duties>,
+    /// The kinds that have an observer.
+    pub(super) observing: BTreeSet<Kind>,
+    /// The kinds that verify.
+    pub(super) verifying: BTreeSet<Kind>,
+}
+
+impl Abilities {
+    /// # Errors
+    /// When a worker panics: a kind whose duties are not known must not be built.
+    pub(super) fn of(kinds: &Kinds) -> Result<Abilities, FieldError> {
+        let mut abilities = Abilities::default();
+        for (kind, worker) in kinds {
+            let ask = || (worker.duties(), worker.observer().is_some(), worker.verifies());
+            let panicked = |text| {
+                FieldError::new("kind", format!("the worker of {kind} panicked when it was asked what it does: {text}"))
+            };
+            let (duties, observes, verifies) = unwind::catch(ask).map_err(panicked)?;
+            abilities.duties.insert(kind.clone(), duties);
+            abilities.observing.extend(observes.then(|| kind.clone()));
+            abilities.verifying.extend(verifies.then(|| kind.clone()));
+        }
+        Ok(abilities)
+    }
 }
 
 impl WorkerEnv {

@@ -190,8 +190,8 @@ impl Watch {
         }
     }
 
-    /// The next event, as soon as it is durable, without a thread that waits. One that was pending is lost with
-    /// nothing when it is dropped. While the watcher is behind, as after [`WatchItem::Lagged`], it reads from the log
+    /// The next event, as soon as it is durable, without a thread that waits. A future that
+    /// is dropped loses no event. While the watcher is behind, as after [`WatchItem::Lagged`], it reads from the log
     /// where it is polled.
     ///
     /// # Errors

@@ -139,7 +139,8 @@ impl Handle {
         self.ask(Command::Refresh { name, force, seen: Some(seen) })
     }
 
-    /// Aborts the live task and parks it; with `task`, only if that is the live one.
+    /// Aborts the live task and parks it; with `task`, only if that is the live one. Its attempt is told to stop, and
+    /// abandoned after its grace. A change or a refresh starts a task again.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -147,7 +148,7 @@ impl Handle {
         self.ask(Command::Cancel { name, task })
     }
 
-    /// No new attempts from here on.
+    /// No new attempts from here on. A running one goes on, and may commit.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -269,7 +270,10 @@ impl Handle {
         self.queue.ask(|reply| Message::Compact { keep, reply }).wait().unwrap_or(Err(CompactError::Closed))
     }
 
-    /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now.
+    /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now. It goes on waiting
+    /// while the source cannot be observed, no worker is free, or attempts fail and are tried again.
+    ///
+    /// Applied means committed. What a kind publishes becomes visible at its destination a little later.
     ///
     /// # Errors
     /// When the reconciler has shut down or died. A name that nothing has counts as dropped.

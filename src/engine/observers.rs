@@ -50,8 +50,6 @@ pub(super) struct Observers {
     agenda: Agenda,
     /// Observations under way, those given up included.
     under_way: BTreeMap<Member, CollectionId>,
-    /// Collections whose source has moved under an attempt in this frame, and that were not observed since.
-    moved: BTreeSet<CollectionId>,
 }
 
 #[derive(Default)]
@@ -68,10 +66,10 @@ struct Entry {
 }
 
 impl Observers {
-    pub(super) fn start(env: &WorkerEnv, config: ObserveConfig) -> io::Result<Observers> {
-        let has_observer =
-            |(_, worker): &(&Kind, &Arc<dyn Worker>)| unwind::catch(|| worker.observer().is_some()).unwrap_or(false);
-        let kinds = env.kinds.iter().filter(has_observer).map(|(kind, worker)| (kind.clone(), Arc::clone(worker)));
+    /// Observes the sources of `kinds`.
+    pub(super) fn start(env: &WorkerEnv, kinds: &BTreeSet<Kind>, config: ObserveConfig) -> io::Result<Observers> {
+        let observes = |(kind, _): &(&Kind, &Arc<dyn Worker>)| kinds.contains(*kind);
+        let kinds = env.kinds.iter().filter(observes).map(|(kind, worker)| (kind.clone(), Arc::clone(worker)));
         let (threads, hints) = (env.clone(), Hints::new(env.time.clone()));
         Ok(Observers {
             config,
@@ -81,7 +79,6 @@ impl Observers {
             entries: BTreeMap::new(),
             agenda: Agenda::default(),
             under_way: BTreeMap::new(),
-            moved: BTreeSet::new(),
         })
     }
 
@@ -99,21 +96,11 @@ impl Observers {
             Event::CollectionDeclared { .. }
             | Event::SourceChanged { .. }
             | Event::SpecChanged { .. }
-            | Event::RefreshRequested { .. } => self.request(id, state, recorded.at),
+            | Event::RefreshRequested { .. }
+            // Whether what the attempt observed counted or not: its source is not at rest.
+            | Event::AttemptFailed { reason: FailReason::SourceMoved, .. } => self.request(id, state, recorded.at),
             Event::CollectionDropped { .. } => self.remove(id),
-            // What the attempt saw of its source may not have counted.
-            Event::AttemptFailed { reason: FailReason::SourceMoved, .. } => drop(self.moved.insert(id)),
-            Event::SourceObserved { .. } | Event::CollectionHeld { .. } | Event::ObservationFailed { .. } => {
-                self.moved.remove(&id);
-            }
             _ => {}
-        }
-    }
-
-    /// The frame has no more events: what has moved in it, and was not observed since, is observed now.
-    pub(super) fn on_frame_end(&mut self, state: &State, now: Timestamp) {
-        for id in std::mem::take(&mut self.moved) {
-            self.request(id, state, now);
         }
     }
 
@@ -162,9 +149,13 @@ impl Observers {
             entry.count += 1;
             let watch = (self.hints.hint(id), entry.watch.take());
             let job = ObserveJob::new(id, collection, (state.last(), now), watch);
-            // There is room, or it would not be the next.
-            if let Some(member) = self.crew.begin(&due.domain, now.after(self.config.timeout), job) {
-                self.under_way.insert(member, id);
+            match self.crew.begin(&due.domain, now.after(self.config.timeout), job) {
+                Ok(member) => drop(self.under_way.insert(member, id)),
+                // No thread could be started.
+                Err(job) => {
+                    entry.watch = job.into_watch();
+                    self.schedule(id, state, now.after(self.config.interval));
+                }
             }
         }
     }
@@ -237,10 +228,12 @@ impl Observers {
     fn schedule(&mut self, id: CollectionId, state: &State, at: Timestamp) {
         let (Some(entry), Some(collection)) = (self.entries.get_mut(&id), state.collection(id)) else { return };
         let due = Due { at, id, domain: domain(&self.kinds, &collection.kind, &collection.latest.source) };
-        self.agenda.insert(&due);
-        if let Some(before) = entry.due.replace(due) {
+        // Removed first: both may be the same, when one frame asks twice.
+        if let Some(before) = entry.due.take() {
             self.agenda.remove(&before);
         }
+        self.agenda.insert(&due);
+        entry.due = Some(due);
     }
 
     fn remove(&mut self, id: CollectionId) {

@@ -184,15 +184,23 @@ impl Unsent for Waiting {
 
     fn poll_send(&mut self, context: &Context<'_>) -> Poll<()> {
         let Waiting { queue, message, waiter } = self;
-        let capacity = Arc::clone(&queue.capacity);
-        capacity.poll(waiter, context, |()| {
-            if let Some(unsent) = message.take()
-                && let Err(TrySendError::Full(unsent)) = queue.try_send(unsent)
-            {
-                *message = Some(unsent);
+        let mut refused = None;
+        let sent = queue.capacity.poll(waiter, context, |()| {
+            let unsent = message.take()?;
+            if queue.rest.is_over() {
+                refused = Some(unsent);
+                return Some(());
             }
-            message.is_none().then_some(())
-        })
+            match queue.messages.try_send(unsent) {
+                Ok(()) => return Some(()),
+                Err(TrySendError::Full(unsent)) => *message = Some(unsent),
+                Err(TrySendError::Disconnected(unsent)) => refused = Some(unsent),
+            }
+            refused.is_some().then_some(())
+        });
+        // Without the lock: a message that is dropped answers for itself, and wakers are foreign code.
+        drop(refused);
+        queue.sent(sent)
     }
 }
 

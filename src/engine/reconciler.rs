@@ -55,8 +55,10 @@ impl Reconciler {
         Builder::in_directory(path.into())
     }
 
-    /// Prepares to run on a log and a store of objects of the caller's, in memory for example.
+    /// Prepares to run on a log and a store of objects of the caller's, in memory for example (features `internals` and
+    /// `testing`).
     #[must_use]
+    #[cfg(any(feature = "internals", feature = "testing"))]
     pub fn on(log: Box<dyn Log>, objects: Arc<dyn Objects>) -> Builder {
         Builder::on(log, objects)
     }

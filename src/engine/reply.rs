@@ -172,15 +172,15 @@ impl<T> Response<T> {
     /// # Errors
     /// The inner error is that of [`wait`](Response::wait).
     pub fn try_wait(&mut self) -> Option<Result<T, CommandError>> {
-        self.cell.with(Slot::take)
+        self.wait_timeout(Duration::ZERO)
     }
 
     /// Waits no longer: takes the request back if it was not sent, and gives out an answer that has come by now.
-    pub(super) fn close(&mut self) -> Option<T> {
+    pub(super) fn close(&mut self) -> Option<Result<T, CommandError>> {
         self.unsent = None;
         self.cell.deregister(&mut self.waiter);
         self.cell.with(|slot| match std::mem::replace(slot, Slot::Empty) {
-            Slot::Answered(answer) => answer.ok(),
+            Slot::Answered(answer) => Some(answer),
             Slot::Open | Slot::Empty => None,
         })
     }
@@ -275,7 +275,7 @@ mod tests {
         let (reply, mut response) = reply(&Died::default());
         assert_eq!(response.wait_timeout(Duration::ZERO), None);
         assert_eq!(reply.offer(7), Ok(()));
-        assert_eq!(response.close(), Some(7));
+        assert_eq!(response.close(), Some(Ok(7)));
         assert_eq!(response.close(), None);
     }
 }

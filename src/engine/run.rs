@@ -269,7 +269,6 @@ impl EngineLoop {
         }
         committed.events.iter().for_each(|recorded| self.on_event(recorded));
         let now = self.time.now();
-        self.observers.on_frame_end(self.reducer.state(), now);
         for (member, id) in self.batch.take_assigned() {
             let assignment = self.assignment(id);
             self.workers.dispatch(member, assignment, now);

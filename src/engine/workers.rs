@@ -16,10 +16,9 @@ use std::sync::Arc;
 use self::job::BuildJob;
 pub(super) use self::job::command;
 use super::crew::{Crew, Member};
-use super::env::{Kinds, WorkerEnv};
+use super::env::WorkerEnv;
 use crate::core::vocabulary::{AttemptRef, Duties, EndReason, Event, Kind, Stopping, Timestamp, Token, WorkerName};
-use crate::unwind;
-use crate::worker::{Assignment, Progress, Signals, Worker};
+use crate::worker::{Assignment, Progress, Signals};
 
 pub(super) struct Workers {
     /// The kinds that have a worker here, and what each does beside building.
@@ -35,15 +34,9 @@ struct Running {
     started: Timestamp,
 }
 
-/// What every kind does.
-pub(super) fn duties(kinds: &Kinds) -> BTreeMap<Kind, Duties> {
-    let of = |worker: &Arc<dyn Worker>| unwind::catch(|| worker.duties()).unwrap_or_default();
-    kinds.iter().map(|(kind, worker)| (kind.clone(), of(worker))).collect()
-}
-
 impl Workers {
-    pub(super) fn start(env: &WorkerEnv, threads: usize) -> io::Result<Workers> {
-        let (duties, env) = (duties(&env.kinds), env.clone());
+    pub(super) fn start(env: &WorkerEnv, duties: BTreeMap<Kind, Duties>, threads: usize) -> io::Result<Workers> {
+        let env = env.clone();
         let crew = Crew::start("w", threads, false, move |member, job: BuildJob| job.run(&env, member))?;
         Ok(Workers { duties, crew, running: BTreeMap::new() })
     }

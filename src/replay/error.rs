@@ -15,7 +15,7 @@ use crate::objects::tree::TreeError;
 #[non_exhaustive]
 pub enum ReplayError {
     /// The log could not be read, a frame is damaged, or what was asked for was deleted
-    /// ([`LogError::PrefixGone`] says where the log begins).
+    /// (its text says where the log begins).
     Log(LogError),
     /// An event could not be decoded.
     Codec {

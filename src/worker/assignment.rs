@@ -78,7 +78,7 @@ impl Assignment {
         self.observed().map(|observed| &observed.version)
     }
 
-    /// The fingerprint of all three: what the result is built from.
+    /// The fingerprint of source, spec and version: what the result is built from.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint

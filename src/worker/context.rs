@@ -51,7 +51,8 @@ impl Context {
     /// Goes on, or returns [`Failure::Stopped`] if the attempt was told to stop: `context.check_stop()?`.
     ///
     /// # Errors
-    /// When something newer is wanted, the attempt has timed out, or the reconciler shuts down.
+    /// When something newer is wanted, the attempt has timed out, its task was cancelled, its collection was dropped, or
+    /// the reconciler shuts down.
     pub fn check_stop(&self) -> Result<(), Failure> {
         if self.is_stopping() { Err(Failure::Stopped) } else { Ok(()) }
     }

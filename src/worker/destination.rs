@@ -54,7 +54,7 @@ pub struct DiscardRequest<'a> {
     /// The result that is live, and that stays; nothing if nothing was committed yet, or nothing stays.
     pub after: Option<&'a Built>,
     /// The collection was dropped: in the end nothing of it stays, and nothing may be published for it any more, not
-    /// even by a publication that hung and goes on now. If `after` is there, it is named as `before` later.
+    /// even by a publication that hung and goes on now. If `after` is set, a later call gets that result as `before`.
     pub dropped: bool,
     /// Where sets of files and manifests are kept.
     pub objects: &'a dyn Objects,

@@ -120,7 +120,7 @@ pub struct ObserveRequest<'a> {
     pub source: &'a Source,
     /// The collection's spec.
     pub spec: &'a Spec,
-    /// What the last accepted observation found. If nothing has changed, return its version and write nothing.
+    /// What the last accepted observation found. If nothing has changed, return it as the state, and store no objects.
     pub known: Option<&'a SourceState>,
     /// What the last commit was built from, if that is known. A content that returns to it should have its version
     /// again: then nothing is built.
@@ -158,8 +158,9 @@ pub struct Observation {
     pub racy: u64,
     /// When to observe again to prove them, if that is before the next observation is due anyway.
     pub observe_again: Option<Duration>,
-    /// How many files of what the last commit was built from are no longer there; `None` if that is not known. Without
-    /// it a loss cannot be noticed, and nothing but an empty source is held.
+    /// How many files of what the last commit was built from are no longer there; `None` if that is not known. Without it the loss of most files is not noticed. A loss is held only where
+    /// `state` names a set of files, as collections of the feature `external` do: any other observer returns an
+    /// [`ObserveError`] for a source that it takes for lost.
     pub missing: Option<u64>,
 }
 

@@ -23,6 +23,25 @@ fn until_looks(lab: &Lab, count: u64) {
 }
 
 #[test]
+fn two_events_of_one_frame_that_ask_for_an_observation_lead_to_one() {
+    let lab = Lab::start();
+    lab.puppet.show("a", Ok(observed("1")));
+    lab.puppet.show("b", Ok(observed("2")));
+    lab.handle.declare(versioned("c", "seen", "a")).unwrap();
+    lab.applied("c", 1);
+    until("a quiet engine", || lab.stats().observations == 0);
+    // Source and spec change in one declaration: two events, one frame, one time.
+    lab.handle.declare(versioned("c", "seen", "b").spec(spec(r#"{"n":1}"#))).unwrap();
+    until("the new source being observed", || lab.view("c").applied.is_some_and(|applied| applied.generation.0 > 1));
+
+    // And a name that is declared and refreshed in one batch.
+    let declare = Command::Declare(Box::new(versioned("d", "seen", "a")));
+    let refresh = Command::Refresh { name: name("d"), force: false, seen: None };
+    lab.handle.batch(vec![declare, refresh]).unwrap().into_iter().for_each(|verdict| drop(verdict.unwrap()));
+    lab.applied("d", 1);
+}
+
+#[test]
 fn a_look_follows_a_declaration_and_then_the_interval_give_or_take_a_tenth() {
     let lab = lab_with_source();
     until_looks(&lab, 1);

@@ -136,9 +136,8 @@ pub(super) fn fail(
 /// * a later observation was accepted, even if it found nothing new and left no event;
 /// * it may be a loss that is not measured, while an observer can measure it.
 ///
-/// An attempt whose observation does not count has failed as moved, with nothing observed. The engine asks for an
-/// observation whenever an `attempt_failed` of `source_moved` is followed by no `source_observed`, `collection_held` or
-/// `observation_failed` of its collection in the same frame: what the source holds now is not known then.
+/// An attempt whose observation does not count has failed as moved, with nothing observed. The engine has the source
+/// observed after every `attempt_failed` of `source_moved`: it is not at rest.
 fn is_believed(
     collection: &Collection,
     running: &Running,

@@ -188,6 +188,7 @@ pub struct Receipt {
     pub seq: Option<Seq>,
     /// The collection it was about.
     pub collection: Option<CollectionId>,
-    /// That collection's generation afterwards: what to wait for.
+    /// That collection's generation afterwards. After a declaration, a confirmation and a rebuild it is what to wait for;
+    /// after an observation and a refresh it may still be the one before.
     pub generation: Generation,
 }

@@ -185,7 +185,6 @@ impl Version {
     }
 }
 
-/// Hexadecimal.
 impl TryFrom<&[u8]> for Version {
     type Error = FieldError;
 
@@ -200,6 +199,7 @@ impl AsRef<[u8]> for Version {
     }
 }
 
+/// Hexadecimal.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(&self.0, f)

@@ -52,7 +52,7 @@ pub enum EmptySource {
     Apply,
 }
 
-/// Time that an attempt has to stop. Default 5 s: longer than one step between two checkpoints should take,
+/// Time that an attempt has to stop. Default 5 s: longer than one step between two calls of `check_stop` should take,
 /// short enough that an unresponsive worker does not keep its collection waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grace(pub Duration);

@@ -106,7 +106,7 @@ impl NextAssignment {
         match self.response.wait_timeout(timeout) {
             Some(answer) => answer.map(Some),
             // What comes between the timeout and leaving is taken, not sent back.
-            None => Ok(self.response.close()),
+            None => self.response.close().transpose(),
         }
     }
 }
@@ -122,7 +122,7 @@ impl Future for NextAssignment {
 /// An assignment that was not taken is handed back at once. If the queue has no room for that, its lease runs out.
 impl Drop for NextAssignment {
     fn drop(&mut self) {
-        if let Some(assignment) = self.response.close() {
+        if let Some(Ok(assignment)) = self.response.close() {
             let (reply, _) = reply(self.queue.died());
             let release = RemoteRequest::Release { attempt: assignment.attempt(), by: None, reply };
             let _ = self.queue.try_send(Message::Remote(release));

@@ -48,6 +48,11 @@ impl ObserveJob {
         }
     }
 
+    /// The watch that it was to keep, if it cannot run.
+    pub(super) fn into_watch(self) -> Option<ActiveWatch> {
+        self.watch
+    }
+
     /// Observes, and reports.
     pub(super) fn run(mut self, env: &WorkerEnv, member: Member) {
         let mut watch = self.watch.take();
