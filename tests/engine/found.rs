@@ -160,3 +160,40 @@ fn case_33_a_panic_that_would_panic_again_when_dropped_is_contained() {
     handle.declare(declaration("a", "{}")).unwrap();
     until("a failure", || handle.status(name("a")).unwrap().unwrap().view.failures > 0);
 }
+
+/// Its source moves under the first attempt, which does not say where to; each observation finds something new.
+#[derive(Clone, Default)]
+struct Moves {
+    runs: Arc<AtomicUsize>,
+    observations: Arc<AtomicUsize>,
+}
+
+impl Worker for Moves {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        if self.runs.fetch_add(1, SeqCst) == 0 { Err(Failure::SourceMoved(None)) } else { Ok(Built::default()) }
+    }
+
+    fn observer(&self) -> Option<&dyn Observer> {
+        Some(self)
+    }
+}
+
+impl Observer for Moves {
+    fn observe(&self, _: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        let count = self.observations.fetch_add(1, SeqCst);
+        Ok(Observation::new(observed(&count.to_string()), None))
+    }
+}
+
+#[test]
+fn a_source_that_has_moved_is_observed_at_once() {
+    let moves = Moves::default();
+    let never = Duration::from_secs(3600);
+    let reconciler = in_memory().kind(kind("k"), moves.clone()).observe_interval(never).start().unwrap();
+    let handle = reconciler.handle();
+    handle.declare(versioned("x", "k", "s")).unwrap();
+    let waited = handle.wait_applied(name("x"), Generation(2), LONG).unwrap();
+    assert!(matches!(waited, WaitOutcome::Applied { generation: Generation(2), .. }), "{waited:?}");
+    assert_eq!(moves.observations.load(SeqCst), 2);
+    reconciler.shutdown(Duration::from_secs(5)).unwrap();
+}

@@ -37,7 +37,11 @@ fn two_events_of_one_frame_that_ask_for_an_observation_lead_to_one() {
     // And a name that is declared and refreshed in one batch.
     let declare = Command::Declare(Box::new(versioned("d", "seen", "a")));
     let refresh = Command::Refresh { name: name("d"), force: false, seen: None };
-    lab.handle.batch(vec![declare, refresh]).unwrap().into_iter().for_each(|verdict| drop(verdict.unwrap()));
+    lab.handle
+        .batch(vec![declare, refresh])
+        .unwrap()
+        .into_iter()
+        .for_each(|verdict| assert!(verdict.is_ok(), "{verdict:?}"));
     lab.applied("d", 1);
 }
 
