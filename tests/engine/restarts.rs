@@ -7,6 +7,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::*;
 use lastword::engine::{Reconciler, WatchError, WatchItem};
 use lastword::log::PrivateCopy;
+use test_support::log_writer::copy_tree;
 
 use crate::press::*;
 use crate::support::*;
@@ -251,19 +252,6 @@ fn case_43_a_restored_backup_that_owes_a_publication_gets_past_it() {
     assert!(live() > newest);
     assert!(press.destination.live_outputs("a").is_subset(&press.destination.outputs()));
     reconciler.shutdown(LONG).unwrap();
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A real reconciler on a real directory, with a worker that builds nothing, and ways to look at what it left.
 
+pub use crate::log_writer::copy_tree;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -82,17 +83,4 @@ pub fn open_with_snapshots(state: &Path) -> Opened {
     let (resumed, frames_read) = (folding.resumed(), log.frames_read());
     (Box::new(log) as Box<dyn Log>).close().unwrap();
     Opened { resumed, frames_read, state: folding.finish().unwrap() }
-}
-
-pub fn copy_tree(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
 }

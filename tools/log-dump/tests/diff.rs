@@ -10,6 +10,7 @@ use serde_json::Value;
 use support::scene::{DecisionContext, named};
 use support::*;
 use tempfile::TempDir;
+use test_support::log_writer::copy_tree;
 
 fn begin() -> (TempDir, PathBuf, DecisionContext) {
     let dir = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ use std::process::Output;
 use lastword::core::vocabulary::*;
 use lastword::log::FrameHash;
 use support::*;
+use test_support::log_writer::copy_tree;
 
 const READING: [&str; 7] = ["dump", "verify", "head", "state", "stat", "why", "diff"];
 

@@ -13,6 +13,7 @@ use lastword::replay;
 use lastword::snapshot::{Limit, Snapshots, fold_until, take};
 use serde_json::Value;
 use support::*;
+use test_support::log_writer::copy_tree;
 
 /// The log of the story, of which at most `keep` events are kept and what came with letting the rest go. Its first
 /// event.
@@ -31,20 +32,9 @@ fn whole_and_cut() -> (tempfile::TempDir, PathBuf, PathBuf, Seq) {
     // What is written by opening it is in both.
     let reconciler = Reconciler::open(&path).start().unwrap();
     reconciler.shutdown(std::time::Duration::from_secs(10)).unwrap();
-    copy_all(&path, &whole);
+    copy_tree(&path, &whole);
     let begins = cut(&path, 25);
     (dir, whole, path, begins)
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_all(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), &target).unwrap()),
-        }
-    }
 }
 
 fn seq_of(line: &str) -> u64 {

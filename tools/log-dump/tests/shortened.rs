@@ -14,6 +14,7 @@ use support::scene::DecisionContext;
 use support::*;
 use tempfile::TempDir;
 use test_support::history::{LONG, builder, declare, settle, until};
+use test_support::log_writer::copy_tree;
 
 /// Where frames of the log at `path` end.
 fn ends_of(path: &Path) -> Vec<Seq> {
