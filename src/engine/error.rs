@@ -128,8 +128,6 @@ pub enum CommandError {
     /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
     /// answer will be the same as if this one had arrived.
     Unknown(String),
-    /// The command is one that only the engine may give.
-    NotForCallers,
     /// The batch has more commands than fit into a frame: 4,096.
     BatchTooLong {
         /// How many it has.
@@ -150,7 +148,6 @@ impl CommandError {
             CommandError::Refused(rejection) => rejection.kind(),
             CommandError::NotAccepted(_) => ErrorKind::Closed,
             CommandError::Unknown(_) => ErrorKind::Unknown,
-            CommandError::NotForCallers => ErrorKind::InvalidInput,
             CommandError::BatchTooLong { .. } | CommandError::BatchTooLarge { .. } => ErrorKind::InvalidInput,
         }
     }
@@ -162,7 +159,6 @@ impl fmt::Display for CommandError {
             CommandError::Refused(rejection) => rejection.fmt(f),
             CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
             CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
-            CommandError::NotForCallers => f.write_str("this command is the engine's own"),
             CommandError::BatchTooLong { commands } => {
                 write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
             }
