@@ -105,8 +105,8 @@ pub mod settings {}
 pub mod design {}
 
 pub use crate::core::vocabulary::{
-    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Name, ObservationOutcome,
-    Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
+    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Missing, Name,
+    ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
 pub use crate::core::{Applied, CollectionView, Condition};
 pub use engine::{

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::vocabulary::{Delta, Name, Source, SourceState, Spec, Timestamp};
+use crate::core::vocabulary::{Delta, Missing, Name, Source, SourceState, Spec, Timestamp};
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
@@ -158,10 +158,11 @@ pub struct Observation {
     pub racy: u64,
     /// When to observe again to prove them, if that is before the next observation is due anyway.
     pub observe_again: Option<Duration>,
-    /// How many files of what the last commit was built from are no longer there; `None` if that is not known. Without it the loss of most files is not noticed. A loss is held only where
-    /// `state` names a set of files, as collections of the feature `external` do: any other observer returns an
-    /// [`ObserveError`] for a source that it takes for lost.
-    pub missing: Option<u64>,
+    /// What of what the last commit was built from is no longer there, and what came in its place; `None` if that is
+    /// not known. Without it the loss of most files is not noticed. A loss is held only where `state` names a set of
+    /// files, as collections of the feature `external` do: any other observer returns an [`ObserveError`] for a source
+    /// that it takes for lost.
+    pub missing: Option<Missing>,
 }
 
 impl Observation {

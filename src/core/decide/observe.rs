@@ -8,7 +8,7 @@ use crate::core::collection::{Collection, Pending};
 use crate::core::commit::Applied;
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Name, ObservationOutcome,
+    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Missing, Name, ObservationOutcome,
     ObservationReport, Rejection, Seq, SourceState, Timestamp,
 };
 
@@ -77,7 +77,7 @@ fn decide_content(
     context: &DecisionContext<'_>,
     observed: &SourceState,
     delta: Option<Delta>,
-    missing: Option<u64>,
+    missing: Option<Missing>,
     events: &mut Events,
 ) {
     let collection = context.collection;
@@ -117,7 +117,7 @@ enum AdmissionDecision {
 fn admission_decision(
     context: &DecisionContext<'_>,
     observed: &SourceState,
-    missing: Option<u64>,
+    missing: Option<Missing>,
     fingerprint: Fingerprint,
 ) -> AdmissionDecision {
     let DecisionContext { collection, at, .. } = *context;
@@ -161,18 +161,22 @@ fn unchanged_decision(context: &DecisionContext<'_>, fingerprint: Fingerprint) -
     }
 }
 
-/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
-/// files that come and go are how sources live, and another source has its own files.
-fn loss(collection: &Collection, observed: &SourceState, missing: Option<u64>) -> Option<HoldCause> {
+/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone and too
+/// little come in their place. A few files that come and go are how sources live, a full refresh or a compaction replaces
+/// all of them, and another source has its own.
+fn loss(collection: &Collection, observed: &SourceState, missing: Option<Missing>) -> Option<HoldCause> {
     const FEW: u64 = 10;
     let files = observed.set?.files;
     let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
     let same_source = |applied: &Applied| applied.inputs.source == collection.latest.source;
-    let gone = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source));
-    match (collection.policy.empty_source, gone.unwrap_or(0)) {
-        (EmptySource::Apply, _) => None,
-        (EmptySource::Hold, _) if files == 0 => Some(HoldCause::Empty),
-        (EmptySource::Hold, gone) if gone > FEW && gone > of / 2 => Some(HoldCause::MostGone { gone, of }),
-        (EmptySource::Hold, _) => None,
+    let missing = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source)).unwrap_or_default();
+    let gone = missing.files;
+    match collection.policy.empty_source {
+        EmptySource::Apply => None,
+        EmptySource::Hold if files == 0 => Some(HoldCause::Empty),
+        EmptySource::Hold if gone > FEW && gone > of / 2 && !missing.is_replaced() => {
+            Some(HoldCause::MostGone { gone, of })
+        }
+        EmptySource::Hold => None,
     }
 }

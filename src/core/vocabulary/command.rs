@@ -1,7 +1,8 @@
 //! What callers may ask for: people, programs and the tools. What the engine tells is in `engine_command.rs`.
 
 use super::{
-    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source, SourceState, Spec, TaskId,
+    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Missing, Name, Policy, Seq, Source, SourceState, Spec,
+    TaskId,
 };
 
 /// Something that a caller asks for. Nothing in it depends on when it is decided: the time comes in beside it.
@@ -170,8 +171,8 @@ pub enum ObservationOutcome {
         state: SourceState,
         /// What differs from the observation before.
         delta: Option<Delta>,
-        /// How many files of what is applied are gone, if that is known.
-        missing: Option<u64>,
+        /// What of what is applied is gone, and what came in its place, if that is known.
+        missing: Option<Missing>,
     },
     /// The source could not be observed. This says nothing about its content.
     Failed {
