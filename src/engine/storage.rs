@@ -40,7 +40,7 @@ impl Storage {
                 let mut replay = Folding::from_snapshots(snapshots.clone());
                 let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, &mut replay);
                 let log = log.map_err(StartError::Log)?;
-                let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
+                let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?.of_log(path);
                 let (from, frames) = (replay.resumed().0, log.frames_read());
                 let state = replay.finish().map_err(StartError::Replay)?;
                 tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");

@@ -26,6 +26,8 @@ const FANOUT: usize = 256;
 pub struct FileObjects {
     root: PathBuf,
     writer: Option<Mutex<Writer>>,
+    /// The log that they belong to.
+    state: Option<PathBuf>,
 }
 
 /// What only the writer knows.
@@ -68,7 +70,7 @@ impl FileObjects {
             remove_file(&entry)?;
         }
         let writer = Writer { synced: [false; FANOUT], next: 0, poisoned: false };
-        Ok(FileObjects { root, writer: Some(Mutex::new(writer)) })
+        Ok(FileObjects { root, writer: Some(Mutex::new(writer)), state: None })
     }
 
     /// Opens an existing directory to read from. Nothing is created, swept or changed; `put` and `remove` refuse.
@@ -78,7 +80,13 @@ impl FileObjects {
     pub fn open_read_only(directory: impl Into<PathBuf>) -> Result<FileObjects, ObjectError> {
         let root = directory.into();
         read_dir(&root)?;
-        Ok(FileObjects { root, writer: None })
+        Ok(FileObjects { root, writer: None, state: None })
+    }
+
+    /// The same objects as those of the log in this directory.
+    #[must_use]
+    pub fn of_log(self, state: impl Into<PathBuf>) -> FileObjects {
+        FileObjects { state: Some(state.into()), ..self }
     }
 
     fn dir_of(&self, hash: ObjectHash) -> PathBuf {
@@ -149,6 +157,10 @@ impl FileObjects {
 }
 
 impl Objects for FileObjects {
+    fn state_directory(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     fn put(&self, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
         objects.iter().try_for_each(|bytes| check_len(bytes))?;
         let mut writer = self.write()?;
