@@ -85,6 +85,7 @@ mod worker;
 mod error;
 #[cfg(feature = "external")]
 pub mod external;
+mod held;
 mod open;
 pub mod promises;
 mod sync;
@@ -145,7 +146,7 @@ pub mod remote {
 pub mod errors {
     pub use crate::core::vocabulary::{FieldError, Rejection};
     pub use crate::engine::{CommandError, CompactError, EngineError, StartError, SubmitError, WatchError};
-    pub use crate::log::OpenError;
+    pub use crate::log::{OpenError, Replaced, Replacement};
     pub use crate::objects::ObjectError;
     pub use crate::reducer::ReducerError;
     pub use crate::replay::ReplayError;
