@@ -19,6 +19,7 @@ mod foresee;
 mod init;
 mod inspect;
 mod manifest;
+mod patience;
 mod plan;
 mod run;
 mod status;

@@ -35,6 +35,8 @@ pub(crate) struct Desk {
     managed: Mutex<BTreeSet<Name>>,
     reloads: SyncSender<Reload>,
     stopping: AtomicBool,
+    /// How long an observation may take.
+    observe_timeout: Duration,
 }
 
 /// A wish that only the run itself can fulfil.
@@ -44,7 +46,11 @@ pub(crate) struct Reload {
 }
 
 impl Desk {
-    pub(crate) fn new(handle: Handle, unmanaged: Unmanaged) -> (Arc<Desk>, Receiver<Reload>) {
+    pub(crate) fn new(
+        handle: Handle,
+        unmanaged: Unmanaged,
+        observe_timeout: Duration,
+    ) -> (Arc<Desk>, Receiver<Reload>) {
         // One at a time: who comes meanwhile waits.
         let (reloads, wishes) = sync_channel(1);
         let desk = Desk {
@@ -53,6 +59,7 @@ impl Desk {
             managed: Mutex::default(),
             reloads,
             stopping: AtomicBool::new(false),
+            observe_timeout,
         };
         (Arc::new(desk), wishes)
     }
@@ -116,7 +123,8 @@ impl Desk {
                     None => self.look_after_now(&name)?,
                 };
                 let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
-                let waiting = Waiting { handle: &self.handle, name: &name, generation, since };
+                let timeout = self.observe_timeout;
+                let waiting = Waiting { handle: &self.handle, name: &name, generation, since, timeout };
                 waiting.wait(|| self.is_stopping(), gone)
             }
             Request::Reload(by) => {

@@ -89,7 +89,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
     let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
     let session = Session::start(&config, worker, interval, arguments.log)?;
-    let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state));
+    let (desk, reloads) =
+        Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let mut run = Run { arguments, config, session, desk, reloads, signals, progress: Progress::new(arguments.quiet) };
     let end = run.begin().and_then(|()| {
         let _server = run.serve();

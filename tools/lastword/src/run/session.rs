@@ -37,6 +37,8 @@ impl Session {
             .kind(kind, worker)
             .workers(config.settings.workers)
             .observe_interval(observe_interval)
+            .observe_timeout(config.settings.observe_timeout)
+            .observer_threads(config.settings.observer_threads)
             .durability(config.settings.durability)
             .snapshot_every(config.settings.snapshot_every)
             .retain(config.settings.retain)
