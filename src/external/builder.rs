@@ -10,7 +10,7 @@ use super::{
     BuildError, ExternalSpec, FileReader, Format, FormatError, Fragment, Interrupted, Manifest, PathSet, Segment,
     SegmentId, SegmentKey, SourceLocation, SourcePath, StopCheck, Store, StoreError,
 };
-use crate::core::vocabulary::{Name, Token};
+use crate::core::vocabulary::{CollectionId, Name, Token};
 use crate::worker::CommitView;
 
 /// Builds segments: writes an index, a file, rows of a table for each.
@@ -196,7 +196,15 @@ impl Tally<'_> {
 
 /// What is to be removed from the destination.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Discard<'a> {
+    /// The collection, by its incarnation.
+    pub collection: CollectionId,
+    /// The name that it has, or had.
+    pub name: &'a Name,
+    /// The collection was dropped: in the end nothing of it stays, and whatever the destination keeps of it beside its
+    /// segments goes as well once `live` is empty.
+    pub is_drop: bool,
     /// Everything that was made under these tokens, finished or not, goes ...
     pub tokens: &'a [Token],
     /// ... except what was made for these segments: they are live.

@@ -1,6 +1,6 @@
 //! How a file is cut into ranges of rows. A format reads the file that it is given and must not know others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 #[cfg(feature = "external")]
@@ -67,29 +67,15 @@ pub fn format_of(name: &str) -> Option<&'static dyn Format> {
     }
 }
 
-impl<F: Format + ?Sized> Format for &F {
-    fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
-        (**self).fragments(file, columns)
-    }
-
-    fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
-        (**self).parts(file)
-    }
-}
-
-/// The formats that specs may name.
+/// The formats that specs may name: those that the library brings, and a program's own, which come first.
+#[derive(Default)]
 pub(super) struct Formats(BTreeMap<String, Box<dyn Format>>);
 
-impl Default for Formats {
-    /// Those that the library brings.
-    fn default() -> Formats {
-        let brought = ["parquet"].into_iter().filter_map(|name| {
-            let format: Box<dyn Format> = Box::new(format_of(name)?);
-            Some((name.to_owned(), format))
-        });
-        Formats(brought.collect())
-    }
-}
+/// What [`format_of`] knows.
+const BROUGHT: &[&str] = &[
+    #[cfg(feature = "external")]
+    "parquet",
+];
 
 impl Formats {
     pub(super) fn add(&mut self, name: String, format: Box<dyn Format>) {
@@ -97,11 +83,16 @@ impl Formats {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&dyn Format> {
-        self.0.get(name).map(|format| &**format)
+        match self.0.get(name) {
+            Some(format) => Some(&**format),
+            None => format_of(name),
+        }
     }
 
+    /// In ascending order.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+        let names: BTreeSet<&str> = self.0.keys().map(String::as_str).chain(BROUGHT.iter().copied()).collect();
+        names.into_iter().collect()
     }
 }
 

@@ -35,6 +35,7 @@ mod path;
 mod path_set;
 mod scan;
 mod segments;
+mod shared;
 mod source;
 mod source_error;
 mod spec;

@@ -15,8 +15,8 @@ use super::{
     never_interrupted, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState, Spec, Token,
-    Version,
+    Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
+    Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
@@ -98,13 +98,14 @@ impl External {
     /// As [`discard`] fails.
     pub fn discard(
         &self,
+        of: (CollectionId, &Name, bool),
         objects: &dyn Objects,
         tokens: &[Token],
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
         self.leftovers.drop_discarded(tokens);
-        discard(&*self.builder, objects, tokens, before, after)
+        discard(&*self.builder, of, objects, tokens, before, after)
     }
 
     /// Whether what a commit names is still there; see [`verify`].
@@ -271,8 +272,9 @@ impl Worker for External {
 
     fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
-        let DiscardRequest { objects, tokens, before, after, .. } = *discarding;
-        External::discard(self, objects, tokens, manifest(before), manifest(after)).map_err(DeliveryError)
+        let DiscardRequest { collection, name, dropped, objects, tokens, before, after, .. } = *discarding;
+        External::discard(self, (collection, name, dropped), objects, tokens, manifest(before), manifest(after))
+            .map_err(DeliveryError)
     }
 
     fn verifies(&self) -> bool {
