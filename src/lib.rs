@@ -85,6 +85,7 @@ mod worker;
 mod error;
 #[cfg(feature = "sources")]
 pub mod external;
+mod held;
 mod open;
 pub mod promises;
 mod sync;
@@ -105,7 +106,7 @@ pub mod settings {}
 pub mod design {}
 
 pub use crate::core::vocabulary::{
-    Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Name,
+    Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
     ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
 pub use crate::core::{Applied, CollectionView, Condition};
@@ -156,7 +157,7 @@ pub mod remote {
 pub mod errors {
     pub use crate::core::vocabulary::{FieldError, Rejection};
     pub use crate::engine::{CommandError, CompactError, EngineError, StartError, SubmitError, WatchError};
-    pub use crate::log::OpenError;
+    pub use crate::log::{OpenError, Replaced, Replacement};
     pub use crate::objects::ObjectError;
     pub use crate::reducer::ReducerError;
     pub use crate::replay::ReplayError;

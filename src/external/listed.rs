@@ -85,7 +85,7 @@ impl Observation {
         let found = PathSet::new(found);
         let version = Version::new(&found.digest())?;
         let applied = set_of(request.objects, request.applied)?;
-        let missing = applied.map(|applied| found.difference(&applied).removed);
+        let missing = applied.map(|applied| found.missing(&applied));
         if let Some(known) = request.known.filter(|known| known.version == version && known.set.is_some()) {
             return Ok(Observation { missing, ..Observation::unchanged(known) });
         }

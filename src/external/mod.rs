@@ -12,6 +12,7 @@
 //! several segments of one attempt, which end with it. It must not know the engine, events or the log; `worker.rs`
 //! carries these functions to the engine.
 
+mod apart;
 mod balance;
 mod build;
 mod build_error;

@@ -207,6 +207,7 @@ impl Worker for External {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
         let spec = self.spec(context.spec()).map_err(refused)?;
         let source = source_of(context.source(), &spec).map_err(refused)?;
+        let source = source.apart_from(context.objects().state_directory());
         let format = (self.formats.get(&spec.format))
             .ok_or_else(|| Failure::Permanent(format!("no files of the format {:?} can be read", spec.format)))?;
         let wanted = context.version().and_then(|version| <[u8; 32]>::try_from(version.as_bytes()).ok());
@@ -299,6 +300,7 @@ impl External {
         spec: &ExternalSpec,
     ) -> Result<Observation, ObserveError> {
         let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
+        let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;

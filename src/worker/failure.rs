@@ -142,7 +142,9 @@ mod tests {
         assert_eq!(failed("no such column"), Failure::Transient("no such column".to_owned()));
         let parsed = "x".parse::<u64>().unwrap_err();
         assert_eq!(failed(parsed.clone()), Failure::transient(parsed));
-        for failure in [Failure::Stopped, Failure::SourceMoved(None), Failure::permanent("no"), Failure::transient("no")] {
+        for failure in
+            [Failure::Stopped, Failure::SourceMoved(None), Failure::permanent("no"), Failure::transient("no")]
+        {
             assert_eq!(failed(failure.clone()), failure);
             assert_eq!(failed(While(While(failure.clone().into()).into())), failure);
         }

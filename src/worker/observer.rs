@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::vocabulary::{
-    Delta, FieldError, FileCounts, Name, ObservationOutcome, Source, SourceState, Spec, Timestamp, Version,
+    Delta, FieldError, FileCounts, Missing, Name, ObservationOutcome, Source, SourceState, Spec, Timestamp, Version,
 };
 use crate::error::ErrorKind;
 use crate::objects::Objects;
@@ -172,9 +172,9 @@ pub struct Observation {
     pub racy: u64,
     /// When to observe again to prove them, if that is before the next observation is due anyway.
     pub observe_again: Option<Duration>,
-    /// How many files of what the last commit was built from are no longer there, where `state` names a set of files;
-    /// `None` if that is not known.
-    pub missing: Option<u64>,
+    /// What of what the last commit was built from is no longer there, and what came in its place, where `state` names a
+    /// set of files; `None` if that is not known.
+    pub missing: Option<Missing>,
     /// The same, counted by an observer whose `state` names no set.
     pub counts: Option<FileCounts>,
 }

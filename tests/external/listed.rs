@@ -47,7 +47,8 @@ impl Observer for Bucket {
                 let applied = self.applied.lock().unwrap();
                 let is_missing = |(key, _): &&(String, String)| !objects.iter().any(|(other, _)| other == key);
                 let missing = applied.iter().filter(is_missing).count() as u64;
-                let counts = FileCounts { files: objects.len() as u64, missing, of: applied.len() as u64 };
+                let counts =
+                    FileCounts { files: objects.len() as u64, missing: missing.into(), of: applied.len() as u64 };
                 Ok(Observation::counted(version()?, counts))
             }
             Says::Version => Ok(Observation::opaque(version()?)),

@@ -8,8 +8,8 @@ use crate::core::collection::{Collection, Pending};
 use crate::core::commit::Applied;
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, FailureReport, FileCounts, Fingerprint, HoldCause, Name, ObservationOutcome,
-    ObservationReport, Rejection, Seq, SourceState, Timestamp,
+    Admission, Delta, EmptySource, Event, FailureReport, FileCounts, Fingerprint, HoldCause, Missing, Name,
+    ObservationOutcome, ObservationReport, Rejection, Seq, SourceState, Timestamp,
 };
 
 /// What a caller says of now: it is never too old.
@@ -170,29 +170,33 @@ fn unchanged_decision(context: &DecisionContext<'_>, fingerprint: Fingerprint) -
 #[derive(Clone, Copy)]
 struct Measured {
     files: u64,
-    missing: Option<u64>,
+    missing: Option<Missing>,
     of: u64,
 }
 
 impl Measured {
     /// Where sets of files are known, the state knows how many are applied.
-    fn of(collection: &Collection, files: u64, missing: Option<u64>) -> Measured {
+    fn of(collection: &Collection, files: u64, missing: Option<Missing>) -> Measured {
         let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
         Measured { files, missing, of }
     }
 }
 
-/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
-/// files that come and go are how sources live, and another source has its own files.
+/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone and too
+/// little come in their place. A few files that come and go are how sources live, a full refresh or a compaction replaces
+/// all of them, and another source has its own.
 fn loss(collection: &Collection, measured: Option<Measured>) -> Option<HoldCause> {
     const FEW: u64 = 10;
     let Measured { files, missing, of } = measured?;
     let same_source = |applied: &Applied| applied.inputs.source == collection.latest.source;
-    let gone = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source));
-    match (collection.policy.empty_source, gone.unwrap_or(0)) {
-        (EmptySource::Apply, _) => None,
-        (EmptySource::Hold, _) if files == 0 => Some(HoldCause::Empty),
-        (EmptySource::Hold, gone) if gone > FEW && gone > of / 2 => Some(HoldCause::MostGone { gone, of }),
-        (EmptySource::Hold, _) => None,
+    let missing = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source)).unwrap_or_default();
+    let gone = missing.files;
+    match collection.policy.empty_source {
+        EmptySource::Apply => None,
+        EmptySource::Hold if files == 0 => Some(HoldCause::Empty),
+        EmptySource::Hold if gone > FEW && gone > of / 2 && !missing.is_replaced() => {
+            Some(HoldCause::MostGone { gone, of })
+        }
+        EmptySource::Hold => None,
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
     let mut table = Table::new(&["NAME", ">FILES", ">ROWS", ">KEPT", ">NEW", ">DROPPED", ">ROWS TO BUILD", "NOTE"]);
     let mut failed = Vec::new();
     for entry in &config.collections {
-        match plan_one(entry, inspected.as_ref()) {
+        match plan_one(entry, inspected.as_ref(), &config.state) {
             Ok(planned) => table.row(planned.cells(&entry.name)),
             Err(why) => failed.push(format!("{}: {why}", entry.name)),
         }
@@ -44,13 +44,13 @@ struct Planned {
     note: String,
 }
 
-fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, String> {
+fn plan_one(entry: &Entry, inspected: Option<&Inspected>, state: &Path) -> Result<Planned, String> {
     let known = inspected.and_then(|inspected| Some((inspected, collection(&inspected.state, &entry.name)?)));
     let manifest = match known {
         Some((inspected, collection)) => inspected.manifest(collection).map_err(|fail| fail.to_string())?,
         None => None,
     };
-    let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
+    let source = entry.source.clone().following_links(entry.layout.follow_symlinks).apart_from(Some(state));
     // As an observation does: what has not changed since the last one has its versions only in comparison with it.
     let before =
         known.and_then(|(inspected, collection)| inspected.files(collection.observed().map(|observed| &**observed)));
