@@ -83,7 +83,7 @@ pub mod worker;
 mod worker;
 
 mod error;
-#[cfg(feature = "external")]
+#[cfg(feature = "sources")]
 pub mod external;
 mod held;
 mod open;
@@ -106,7 +106,7 @@ pub mod settings {}
 pub mod design {}
 
 pub use crate::core::vocabulary::{
-    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Missing, Name,
+    Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
     ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
 pub use crate::core::{Applied, CollectionView, Condition};
@@ -132,6 +132,17 @@ pub mod policy {
 pub mod destination {
     pub use crate::core::vocabulary::Duties;
     pub use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
+}
+
+/// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's
+/// own, [`Observation::files`] takes the listing of an observer of one's own, and [`Context::changes`] says to a worker
+/// which files have changed since its last commit. The feature `sources` brings it, without any package;
+/// [`external`] goes on from here to collections that are built in segments.
+#[cfg(feature = "sources")]
+pub mod sources {
+    pub use crate::external::{
+        Change, Changes, Directory, FileReader, FileVersion, SourceError, SourceFile, SourcePath, Store, StoreError,
+    };
 }
 
 /// Workers that the caller drives: an async runtime, another process, another machine. They take assignments from a

@@ -56,8 +56,8 @@ pub trait Store: Send + Sync {
 /// What a store lists.
 pub type Listing = Vec<(SourcePath, Stat)>;
 
-/// One opened file.
-pub trait FileReader {
+/// One opened file. It may be read from several threads at the same time, and given away.
+pub trait FileReader: Send + Sync {
     /// Its length in bytes.
     fn len(&self) -> u64;
 
