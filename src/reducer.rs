@@ -219,8 +219,16 @@ impl Reducer {
     /// # Errors
     /// The reducer's end.
     pub fn deadlines(&mut self) -> Result<(), ReducerError> {
+        self.deadlines_until(self.at)
+    }
+
+    /// The same for those that came at `until` or before.
+    ///
+    /// # Errors
+    /// The reducer's end.
+    pub fn deadlines_until(&mut self, until: Timestamp) -> Result<(), ReducerError> {
         for _ in 0..MOST_DEADLINES {
-            let Some(deadline) = self.state.first_due(self.at) else { return Ok(()) };
+            let Some(deadline) = self.state.first_due(until.min(self.at)) else { return Ok(()) };
             if self.command(&EngineCommand::Due(deadline))?.is_err() {
                 // It would be tried for ever.
                 let why = "a deadline that is due decides nothing";

@@ -7,6 +7,15 @@ use super::state::State;
 use super::status::{LastFailure, Parking, Status, Waiting};
 use super::vocabulary::{CollectionId, Fingerprint, HoldCause, ParkCause, Scope, Timestamp, WorkerName};
 
+/// Since when a source was not observed although it is due, and what keeps it from being observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotObserved {
+    /// When its last observation began; that its collection was declared or the log was opened, if there was none since.
+    pub since: Timestamp,
+    /// What stands in the way, for people.
+    pub cause: Box<str>,
+}
+
 /// What a collection is doing, or what it waits for. Times lie in the future of the view, or have just come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +24,13 @@ pub enum Condition {
     Fresh,
     /// What the source holds is not known yet.
     AwaitingObservation,
+    /// What the source holds is not known yet, and its kind has no observer: its caller has to say it.
+    AwaitingCaller,
+    /// Nothing that is known is left to be done, but nobody has looked for longer than one may. Only a running engine
+    /// knows this.
+    NotObserved(Box<NotObserved>),
+    /// No worker in the engine's process builds its kind, and no caller has asked to. Only a running engine knows this.
+    NoWorker,
     /// Nothing else is to be done, as far as is known; the source cannot be observed.
     Unobservable {
         /// Why.
@@ -148,6 +164,9 @@ impl Condition {
         match self {
             Condition::Fresh => "fresh",
             Condition::AwaitingObservation => "awaiting_observation",
+            Condition::AwaitingCaller => "awaiting_caller",
+            Condition::NotObserved(_) => "not_observed",
+            Condition::NoWorker => "no_worker",
             Condition::Unobservable { .. } => "unobservable",
             Condition::Settling { .. } => "settling",
             Condition::Held { .. } => "held",
@@ -173,6 +192,9 @@ impl Condition {
             Condition::Running { deadline, .. } => *deadline,
             Condition::Fresh
             | Condition::AwaitingObservation
+            | Condition::AwaitingCaller
+            | Condition::NotObserved(_)
+            | Condition::NoWorker
             | Condition::Unobservable { .. }
             | Condition::Held { .. }
             | Condition::WaitingForWorker
@@ -189,6 +211,16 @@ impl fmt::Display for Condition {
         match self {
             Condition::Fresh => f.write_str("everything heard is applied"),
             Condition::AwaitingObservation => f.write_str("waits for the first look at its source"),
+            Condition::AwaitingCaller => {
+                f.write_str("waits for its caller to say what its source holds: its kind has no observer")
+            }
+            Condition::NotObserved(found) => {
+                let NotObserved { since, cause } = &**found;
+                write!(f, "not looked at since {since}: {}", cause.lines().next().unwrap_or_default())
+            }
+            Condition::NoWorker => f.write_str(
+                "nobody builds its kind: no worker of this process does, and no caller has asked for an assignment of it",
+            ),
             Condition::Unobservable { cause, .. } => {
                 write!(f, "its source cannot be observed: {}", cause.lines().next().unwrap_or_default())
             }

@@ -164,6 +164,12 @@ impl State {
         self.collections.iter().map(|(id, collection)| (*id, &**collection))
     }
 
+    /// The collections that were declared after `after`, in the order of their declaration; all, if it is `None`.
+    pub fn collections_after(&self, after: Option<CollectionId>) -> impl Iterator<Item = (CollectionId, &Collection)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.collections.range((from, std::ops::Bound::Unbounded)).map(|(id, collection)| (*id, &**collection))
+    }
+
     /// All collections, by name.
     pub fn by_name(&self) -> impl Iterator<Item = (CollectionId, &Collection)> {
         let mut all: Vec<_> = self.collections().collect();
@@ -229,6 +235,12 @@ impl State {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What is left of a collection that was dropped.
+    #[must_use]
+    pub fn orphan(&self, id: CollectionId) -> Option<&Orphan> {
+        self.orphans.get(&id)
     }
 
     /// What is left of dropped collections.

@@ -3,6 +3,7 @@
 //! *Architecture invariant:* it knows the names of all parts and what each of them is given, and nothing of what they
 //! do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use super::error::StartError;
 use super::feed::Feed;
 use super::handle::Handle;
 use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
+use super::leases::Leases;
+use super::life::Life;
 use super::observers::{ObserveConfig, Observers};
-use super::queue::Queue;
+use super::queue::{Queue, Room};
 use super::reconciler::Reconciler;
-use super::reply::Died;
 use super::retention::Retention;
 use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
 use super::storage::{Opened, Storage};
@@ -37,11 +39,16 @@ use crate::worker::Worker;
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
 const QUEUE: usize = 4096;
 
+/// Bytes of commands that may wait: four batches of the longest sort.
+const QUEUE_BYTES: usize = 64 << 20;
+
 /// Settings of a reconciler that is about to start. All of them, with their defaults and reasons, are in
 /// [`settings`](crate::settings).
 pub struct Builder {
     storage: Storage,
     kinds: Kinds,
+    driven: BTreeSet<Kind>,
+    any_kind: bool,
     workers: usize,
     observing: ObserveConfig,
     deliveries: DeliveryConfig,
@@ -49,6 +56,7 @@ pub struct Builder {
     durability: Durability,
     clock: Arc<dyn Clock>,
     queue: usize,
+    queue_bytes: usize,
     software: String,
     history: HistoryConfig,
     replayed: Option<Replayed>,
@@ -72,6 +80,8 @@ impl Builder {
         Builder {
             storage,
             kinds: Kinds::new(),
+            driven: BTreeSet::new(),
+            any_kind: false,
             workers: 2,
             observing: ObserveConfig { threads: 2, interval, timeout },
             deliveries: DeliveryConfig { threads: 2, timeout: Duration::from_secs(300) },
@@ -79,16 +89,37 @@ impl Builder {
             durability: Durability::default(),
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
+            queue_bytes: QUEUE_BYTES,
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
             history: HistoryConfig { snapshot_every: Some(EVENTS_PER_SNAPSHOT), retention: Retention::default() },
             replayed: None,
         }
     }
 
-    /// Collections of `kind` are built by `worker`. A collection of a kind without a worker waits.
+    /// Collections of `kind` are built by `worker`. In an engine that has a kind a declaration has to name one that is
+    /// known, see [`driven`](Builder::driven); a collection of another kind, which the log had before, waits and says so
+    /// (`no_worker`).
     #[must_use]
     pub fn kind(mut self, kind: Kind, worker: impl Worker) -> Builder {
         self.kinds.insert(kind, Arc::new(worker));
+        self
+    }
+
+    /// Collections of `kind` are built by callers, who ask for assignments ([`Handle::assignment`]): declarations may name
+    /// it before one has asked. Without any kind, of either sort, every kind may be declared.
+    ///
+    /// [`Handle::assignment`]: super::Handle::assignment
+    #[must_use]
+    pub fn driven(mut self, kind: Kind) -> Builder {
+        self.driven.insert(kind);
+        self
+    }
+
+    /// Declarations may name any kind, also one that nobody builds yet. A collection of it says `no_worker` until a caller
+    /// asks for an assignment of its kind, or an engine with a worker for it is started.
+    #[must_use]
+    pub fn any_kind(mut self) -> Builder {
+        self.any_kind = true;
         self
     }
 
@@ -174,6 +205,15 @@ impl Builder {
         self
     }
 
+    /// How many bytes of sources, specs and results may wait, whatever their number. Default 64 MiB: four batches of the
+    /// longest sort. Beyond them the queue is full; one command that is longer than all of it is taken when nothing else
+    /// waits.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Builder {
+        self.queue_bytes = bytes;
+        self
+    }
+
     /// The program that writes, as the log will name it. Default this crate and its version.
     #[must_use]
     pub fn software(mut self, software: &str) -> Builder {
@@ -235,17 +275,21 @@ impl Builder {
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
 
-        let died = Died::default();
-        let (queue, inbox) = Queue::bounded(self.queue, Arc::clone(&died));
+        let life = Arc::<Life>::default();
+        let room = Room { commands: self.queue, bytes: self.queue_bytes };
+        let (queue, inbox) = Queue::bounded(room, time.clone(), Arc::clone(&life));
         let (reports, returned) = unbounded();
         let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
+        let takes_any_kind = self.any_kind || (env.kinds.is_empty() && self.driven.is_empty());
         let parts = Parts {
             workers: Workers::start(&env, abilities.duties.clone(), self.workers).map_err(StartError::Thread)?,
             observers: Observers::start(&env, &abilities.observing, self.observing).map_err(StartError::Thread)?,
             deliveries: Deliveries::start(&env, abilities, self.deliveries).map_err(StartError::Thread)?,
             history,
+            leases: Leases::new(self.driven),
+            takes_any_kind,
             feed: Arc::clone(&feed),
         };
         let wakes = Wakes { inbox, reports: returned, clock_moved: wake_on_moved(&*self.clock) };
@@ -254,7 +298,8 @@ impl Builder {
         let run = move || {
             // Dropped after the engine and its inbox.
             let _queue_end = queue_end;
-            engine.run(&died)
+            life.begin();
+            engine.run(&life)
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
         Ok(Reconciler::new(Handle::new(queue, feed), thread, sweep))
@@ -311,6 +356,8 @@ impl fmt::Debug for Builder {
         let Builder {
             storage: _,
             kinds,
+            driven,
+            any_kind,
             workers,
             observing,
             deliveries,
@@ -318,12 +365,15 @@ impl fmt::Debug for Builder {
             durability,
             clock: _,
             queue,
+            queue_bytes,
             software,
             history: HistoryConfig { snapshot_every, retention },
             replayed: _,
         } = self;
         f.debug_struct("Builder")
             .field("kind", &kinds.keys())
+            .field("driven", driven)
+            .field("any_kind", any_kind)
             .field("workers", workers)
             .field("observer_threads", &observing.threads)
             .field("observe_interval", &observing.interval)
@@ -333,6 +383,7 @@ impl fmt::Debug for Builder {
             .field("limits", limits)
             .field("durability", durability)
             .field("queue", queue)
+            .field("queue_bytes", queue_bytes)
             .field("software", software)
             .field("snapshot_every", &snapshot_every.unwrap_or(0))
             .field("retain", retention)

@@ -28,6 +28,7 @@ mod feed;
 mod handle;
 mod history;
 mod leases;
+mod life;
 mod message;
 mod observers;
 mod queue;
@@ -43,6 +44,7 @@ mod stats;
 mod status;
 mod storage;
 mod sweep;
+mod tally;
 mod waits;
 mod workers;
 
@@ -51,7 +53,7 @@ pub use error::{
     CommandError, CompactError, EngineError, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, StartError, SubmitError, WatchError,
 };
 pub use feed::{Watch, WatchItem};
-pub use handle::{Handle, NextAssignment};
+pub use handle::{Handle, MOST_IN_PAGE, NextAssignment, Requests};
 pub use queue::QueueCapacity;
 pub use reconciler::Reconciler;
 pub use remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};

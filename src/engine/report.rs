@@ -13,6 +13,7 @@ use crate::core::vocabulary::{
 };
 use crate::log::Position;
 use crate::snapshot::TakeError;
+use crate::unwind;
 use crate::worker::{DeliveryError, Failure, Observation, ObserveError, SourceWatch, VerifyOutcome};
 
 /// What the engine's observers know of a source and the state does not: unchanged observations are no events.
@@ -64,7 +65,25 @@ pub(super) struct ObserveReport {
 pub(super) struct ActiveWatch {
     pub(super) source: Source,
     pub(super) spec: Spec,
-    pub(super) watch: Box<dyn SourceWatch>,
+    watch: Option<Box<dyn SourceWatch>>,
+}
+
+impl ActiveWatch {
+    pub(super) fn new(source: Source, spec: Spec, watch: Box<dyn SourceWatch>) -> ActiveWatch {
+        ActiveWatch { source, spec, watch: Some(watch) }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_alive())
+    }
+}
+
+/// The drop of a watch is foreign code, and runs on whichever thread holds it last.
+impl Drop for ActiveWatch {
+    fn drop(&mut self) {
+        let watch = self.watch.take();
+        let _ = unwind::catch(|| drop(watch));
+    }
 }
 
 impl fmt::Debug for ObserveReport {

@@ -86,7 +86,9 @@ impl Lab {
         let puppet = Puppet::new();
         let (blind, seeing) = (puppet.clone(), puppet.with_eyes());
         let harness = Harness::with(move |builder| {
-            settings(builder.kind(kind("puppet"), blind.clone()).kind(kind("seen"), seeing.clone()))
+            let builder = builder.kind(kind("puppet"), blind.clone()).kind(kind("seen"), seeing.clone());
+            // Tests declare what nobody builds, too.
+            settings(builder.any_kind())
         });
         let (handle, clock, disk) = (harness.handle().clone(), harness.clock().clone(), harness.disk().clone());
         let reader = harness.reader().another();
@@ -187,6 +189,7 @@ struct Acts {
     returned: usize,
     open: BTreeSet<String>,
     checks: usize,
+    refuses: bool,
 }
 
 /// An attempt that has reached its worker.
@@ -204,6 +207,11 @@ impl Puppet {
     /// The same puppet, which also looks at sources.
     pub fn with_eyes(&self) -> Puppet {
         Puppet { eyes: true, ..self.clone() }
+    }
+
+    /// From here on no source and no spec passes its check.
+    pub fn refuse_everything(&self) {
+        self.acts().refuses = true;
     }
 
     /// How many threads, engines and settings still hold the stage, this one included.
@@ -315,6 +323,9 @@ impl Worker for Puppet {
     }
 
     fn check(&self, _: &Source, spec: &Spec) -> Result<(), FieldError> {
+        if self.acts().refuses {
+            return Err(FieldError::new("spec", "is refused"));
+        }
         let script = spec.to_value();
         match script.get("check").and_then(|check| check.as_str()) {
             Some("refuse") => Err(FieldError::new("spec.check", "must be anything else")),

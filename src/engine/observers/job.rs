@@ -85,10 +85,10 @@ impl ObserveJob {
     fn watched(&self, observer: &dyn Observer, watch: Option<ActiveWatch>) -> Option<ActiveWatch> {
         let renew = || {
             let is_right = |active: &ActiveWatch| (&active.source, &active.spec) == (&self.source, &self.spec);
-            let kept = watch.filter(|active| is_right(active) && active.watch.is_alive());
+            let kept = watch.filter(|active| is_right(active) && active.is_alive());
             kept.or_else(|| {
                 let watch = observer.watch(&self.source, &self.spec, self.hint.clone())?;
-                Some(ActiveWatch { source: self.source.clone(), spec: self.spec.clone(), watch })
+                Some(ActiveWatch::new(self.source.clone(), self.spec.clone(), watch))
             })
         };
         unwind::catch(renew).unwrap_or_else(|panic| {
