@@ -54,7 +54,7 @@ pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
 pub use destination::{VerifyError, discard, verify};
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragment::Fragment;
-pub use fragments::{FragmentCache, FragmentError, fragments_of};
+pub use fragments::{BadFile, BadFiles, FragmentCache, FragmentError, fragments_of};
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
 pub use parquet::Parquet;
