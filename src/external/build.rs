@@ -9,7 +9,7 @@ use super::build_error::of_store;
 use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
-    BuildError, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Layout, Manifest,
+    BadFile, BuildError, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout, Manifest,
     ManifestError, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation, StopCheck,
     Store, check, fragments_of, plan, scan,
 };
@@ -17,11 +17,6 @@ use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
-
-/// A corrupt file that was modified within this many microseconds may still be in the making: five seconds is longer
-/// than a writer pauses between opening a file and writing its footer in one go, and short enough that a file that
-/// stays corrupt is reported at the next attempt.
-const YOUNG_MICROS: i64 = 5_000_000;
 
 /// What one attempt is to build, and with what.
 pub struct Build<'a> {
@@ -233,22 +228,19 @@ impl Build<'_> {
     }
 
     fn of_fragments(&self, error: &FragmentError) -> BuildError {
-        let text = error.to_string();
         match error {
             FragmentError::Interrupted => BuildError::Interrupted,
-            FragmentError::File { error: FormatError::Store(error), .. } => of_store(error),
-            FragmentError::File { mtime, error: FormatError::Corrupt(_), .. } if self.is_young(*mtime) => {
-                BuildError::Transient(text)
+            FragmentError::Store(error) => of_store(error),
+            // One that is in the making is enough: the others are named again if it is finished and they are as they were.
+            FragmentError::Files(files) if files.first().iter().any(|file| self.may_be_in_the_making(file)) => {
+                BuildError::Transient(files.to_string())
             }
-            FragmentError::File { .. } => BuildError::Permanent(text),
+            FragmentError::Files(files) => BuildError::Permanent(files.to_string()),
         }
     }
 
-    /// Modified less than five seconds ago. A time further in the future than that says nothing about age.
-    fn is_young(&self, mtime: Instant) -> bool {
-        let now = i64::try_from((self.now)().0).unwrap_or(i64::MAX);
-        let age = now.saturating_sub(mtime.micros());
-        (-YOUNG_MICROS..YOUNG_MICROS).contains(&age)
+    fn may_be_in_the_making(&self, file: &BadFile) -> bool {
+        matches!(file.error, FormatError::Corrupt(_) | FormatError::Foreign(_)) && file.mtime.is_young((self.now)())
     }
 }
 

@@ -65,7 +65,7 @@ pub use destination::{VerifyError, discard, verify};
 pub use directory::Directory;
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragment::Fragment;
-pub use fragments::{FragmentCache, FragmentError, fragments_of};
+pub use fragments::{BadFile, BadFiles, FragmentCache, FragmentError, fragments_of};
 pub use listed::SourceFile;
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
