@@ -38,6 +38,7 @@ use super::waits::Waits;
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
+use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::Assignment;
 
@@ -71,6 +72,7 @@ pub(super) struct ClockMoved {
 pub(super) struct EngineLoop {
     reducer: Reducer,
     kinds: Arc<Kinds>,
+    objects: Arc<dyn Objects>,
     time: EngineTime,
     wakes: Wakes,
     workers: Workers,
@@ -100,6 +102,7 @@ impl EngineLoop {
         EngineLoop {
             reducer,
             kinds: Arc::clone(&env.kinds),
+            objects: Arc::clone(&env.objects),
             ticked: env.time.monotonic(),
             time: env.time.clone(),
             wakes,

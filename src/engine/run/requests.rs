@@ -10,10 +10,11 @@ use crossbeam_channel::TryRecvError;
 use super::{EngineLoop, Shutdown};
 use crate::clock::SystemClock;
 use crate::core::vocabulary::{
-    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Name, Receipt, Rejection,
-    Source,
+    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Name, ObservationOutcome,
+    Receipt, Rejection, Source,
 };
 use crate::engine::error::CommandError;
+use crate::engine::evidence::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::leases;
 use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
@@ -107,6 +108,11 @@ impl EngineLoop {
             && let Err(error) = self.check_kind(declaration)
         {
             return Ok(Err(Rejection::Field(error)));
+        }
+        if let Command::Observe { outcome: ObservationOutcome::Content { state, .. }, .. } = command
+            && let Err(unfounded) = check_set(&*self.objects, state, IN_THE_LOOP)
+        {
+            return Ok(Err(Rejection::Field(unfounded.into())));
         }
         self.reducer.command_by(command, by)
     }
@@ -212,6 +218,9 @@ impl EngineLoop {
         by: Option<&Arc<By>>,
     ) -> Result<Result<CompletionOutcome, CommandError>, ReducerError> {
         let (attempt, before) = (completion.attempt, self.reducer.decided().len());
+        if let Err(unfounded) = check_built(&*self.objects, &completion.result, IN_THE_LOOP) {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let command = EngineCommand::Complete(Box::new(completion));
         if let Err(error) = self.end_remote(attempt, &command, by)? {
             return Ok(Err(error));
@@ -228,6 +237,11 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        if let Failure::SourceMoved(Some(observation)) = &failure
+            && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
+        {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let state = self.reducer.state();
         let was_told = matches!(self.leases.state_of(attempt, state), AttemptState::Stopping { .. });
         let facts = self.observers.facts(attempt.collection, state);
