@@ -24,6 +24,7 @@ mod crew;
 mod deliveries;
 mod env;
 mod error;
+mod evidence;
 mod feed;
 mod handle;
 mod history;

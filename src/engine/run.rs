@@ -39,6 +39,7 @@ use super::waits::Waits;
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
+use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::Assignment;
 
@@ -79,6 +80,7 @@ pub(super) struct EngineLoop {
     reducer: Reducer,
     kinds: Arc<Kinds>,
     takes_any_kind: bool,
+    objects: Arc<dyn Objects>,
     time: EngineTime,
     wakes: Wakes,
     workers: Workers,
@@ -111,6 +113,7 @@ impl EngineLoop {
             reducer,
             kinds: Arc::clone(&env.kinds),
             takes_any_kind,
+            objects: Arc::clone(&env.objects),
             ticked: env.time.monotonic(),
             time: env.time.clone(),
             wakes,

@@ -9,6 +9,7 @@ mod by;
 mod clocks;
 mod delivery;
 mod discards;
+mod evidence;
 mod executor;
 mod failures;
 mod floods;

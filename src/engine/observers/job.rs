@@ -6,6 +6,7 @@ use crate::core::Collection;
 use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
+use crate::engine::evidence::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::unwind;
 use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, Observer, observed_of};
@@ -70,7 +71,7 @@ impl ObserveJob {
         let observer = observer.ok_or_else(missing)?;
         // A watch that begins before the observation misses nothing in between.
         *watch = self.watched(observer, watch.take());
-        observer.observe(&ObserveRequest {
+        let observation = observer.observe(&ObserveRequest {
             name: &self.name,
             source: &self.source,
             spec: &self.spec,
@@ -78,7 +79,13 @@ impl ObserveJob {
             applied: self.applied.as_ref(),
             objects: &*env.objects,
             wall: env.time.wall(),
-        })
+        })?;
+        // What was known was checked when it was new: a source that rests costs nothing.
+        if self.known.as_ref().map(|known| known.set) != Some(observation.state.set) {
+            let unfounded = |unfounded| ObserveError(format!("what was observed cannot be checked: {unfounded}"));
+            check_set(&*env.objects, &observation.state, ON_A_THREAD).map_err(unfounded)?;
+        }
+        Ok(observation)
     }
 
     /// Keeps a watch that is alive and watches the right source, and replaces it otherwise.

@@ -11,10 +11,11 @@ use super::{EngineLoop, Shutdown};
 use crate::clock::SystemClock;
 use crate::core::Collection;
 use crate::core::vocabulary::{
-    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name, Receipt,
+    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name, ObservationOutcome, Receipt,
     Rejection, Source,
 };
 use crate::engine::error::CommandError;
+use crate::engine::evidence::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::leases;
 use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
@@ -126,6 +127,11 @@ impl EngineLoop {
             && let Err(refused) = self.check(declaration)
         {
             return Ok(Err(refused));
+        }
+        if let Command::Observe { outcome: ObservationOutcome::Content { state, .. }, .. } = command
+            && let Err(unfounded) = check_set(&*self.objects, state, IN_THE_LOOP)
+        {
+            return Ok(Err(Rejection::Field(unfounded.into())));
         }
         self.reducer.command_by(command, by)
     }
@@ -248,6 +254,9 @@ impl EngineLoop {
         by: Option<&Arc<By>>,
     ) -> Result<Result<CompletionOutcome, CommandError>, ReducerError> {
         let (attempt, before) = (completion.attempt, self.reducer.decided().len());
+        if let Err(unfounded) = check_built(&*self.objects, &completion.result, IN_THE_LOOP) {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let command = EngineCommand::Complete(Box::new(completion));
         if let Err(error) = self.end_remote(attempt, &command, by)? {
             return Ok(Err(error));
@@ -264,6 +273,11 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        if let Failure::SourceMoved(Some(observation)) = &failure
+            && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
+        {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let state = self.reducer.state();
         let was_told = matches!(self.leases.state_of(attempt, state), AttemptState::Stopping { .. });
         let facts = self.observers.facts(attempt.collection, state);
