@@ -83,8 +83,9 @@ pub mod worker;
 mod worker;
 
 mod error;
-#[cfg(feature = "external")]
+#[cfg(feature = "sources")]
 pub mod external;
+mod held;
 mod open;
 pub mod promises;
 mod sync;
@@ -105,8 +106,8 @@ pub mod settings {}
 pub mod design {}
 
 pub use crate::core::vocabulary::{
-    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Name, ObservationOutcome,
-    Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
+    Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
+    ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
 pub use crate::core::{Applied, CollectionView, Condition};
 pub use engine::{
@@ -133,6 +134,17 @@ pub mod destination {
     pub use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
 }
 
+/// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's
+/// own, [`Observation::files`] takes the listing of an observer of one's own, and [`Context::changes`] says to a worker
+/// which files have changed since its last commit. The feature `sources` brings it, without any package;
+/// [`external`] goes on from here to collections that are built in segments.
+#[cfg(feature = "sources")]
+pub mod sources {
+    pub use crate::external::{
+        Change, Changes, Directory, FileReader, FileVersion, SourceError, SourceFile, SourcePath, Store, StoreError,
+    };
+}
+
 /// Workers that the caller drives: an async runtime, another process, another machine. They take assignments from a
 /// [`Handle`] under a lease, show by heartbeats that they live, and report how it went.
 pub mod remote {
@@ -145,7 +157,7 @@ pub mod remote {
 pub mod errors {
     pub use crate::core::vocabulary::{FieldError, Rejection};
     pub use crate::engine::{CommandError, CompactError, EngineError, StartError, SubmitError, WatchError};
-    pub use crate::log::OpenError;
+    pub use crate::log::{OpenError, Replaced, Replacement};
     pub use crate::objects::ObjectError;
     pub use crate::reducer::ReducerError;
     pub use crate::replay::ReplayError;

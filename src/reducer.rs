@@ -304,6 +304,14 @@ impl Reducer {
         self.log.tick(monotonic).map_err(|error| self.die(ReducerError::Log(error)))
     }
 
+    /// Whether answers that need no frame may be given; see [`Log::check_place`].
+    ///
+    /// # Errors
+    /// The reducer's end.
+    pub fn check_place(&mut self) -> Result<(), ReducerError> {
+        self.log.check_place().map_err(|error| self.die(ReducerError::Log(error)))
+    }
+
     /// Closes the log in order.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod context;
 pub mod destination;
 mod failure;
 mod observer;
+mod shared;
 mod signals;
 
 use crate::core::vocabulary::{Built, Duties, FieldError, Source, Spec};

@@ -218,6 +218,7 @@ fn what_external_collections_say() {
     let absent = || StoreError::Missing { what: text() };
     check(Interrupted, ErrorKind::Stopped, ALONE);
     check(absent(), ErrorKind::WrongPath, ALONE);
+    check(StoreError::HoldsState { what: text(), state: text() }, ErrorKind::WrongPath, ALONE);
     check(StoreError::Unreadable { what: text(), source: disk() }, ErrorKind::Io, AROUND);
     check(StoreError::Unsettled { what: text(), tries: 3 }, ErrorKind::Busy, ALONE);
     check(StoreError::Limit { what: text(), limit: text() }, ErrorKind::InvalidInput, ALONE);

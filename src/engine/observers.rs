@@ -30,7 +30,7 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::unwind;
-use crate::worker::{Observation, Worker};
+use crate::worker::Worker;
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -171,9 +171,7 @@ impl Observers {
     /// What an observation that has ended tells the core.
     pub(super) fn command(report: &ObserveReport) -> EngineCommand {
         let outcome = match &report.result {
-            Ok(Observation { state, delta, missing, .. }) => {
-                ObservationOutcome::Content { state: state.clone(), delta: *delta, missing: *missing }
-            }
+            Ok(observation) => observation.outcome(),
             Err(error) => ObservationOutcome::Failed { cause: error.0.as_str().into() },
         };
         EngineCommand::Observe(ObservationReport { collection: report.collection, began: report.began, outcome })

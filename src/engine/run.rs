@@ -263,6 +263,10 @@ impl EngineLoop {
     /// Makes the batch durable, and only then lets anything leave.
     fn commit(&mut self) -> Result<(), ReducerError> {
         let begun = self.time.monotonic();
+        if self.reducer.frame_events() == 0 && self.batch.has_answers() {
+            // They say what is so without a frame whose barrier would ask.
+            self.reducer.check_place()?;
+        }
         let committed = self.reducer.commit(self.time.wall())?;
         if !committed.events.is_empty() {
             self.counters.frame(committed.bytes, self.time.monotonic().saturating_sub(begun));

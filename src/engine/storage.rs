@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::StartError;
 use crate::core::State;
-use crate::log::{Durability, IfAbsent, Log, SledLog};
+use crate::log::{Durability, IfAbsent, Log, OpenError, SledLog};
 use crate::objects::{FileObjects, Objects};
 use crate::replay::{self, Until};
 use crate::snapshot::{Folding, Snapshots};
@@ -39,8 +39,12 @@ impl Storage {
                 let snapshots = Snapshots::of_log(&path);
                 let mut replay = Folding::from_snapshots(snapshots.clone());
                 let log = SledLog::open_visiting(&path, IfAbsent::Create, durability, &mut replay);
-                let log = log.map_err(StartError::Log)?;
-                let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?;
+                let mut log = log.map_err(StartError::Log)?;
+                let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?.of_log(path.clone());
+                let io = |source| OpenError::Io { doing: "opening", path: path.clone(), source };
+                let snapshots = Snapshots::of_held_log(&path).map_err(|error| StartError::Log(io(error)))?;
+                // What was opened by the path just now is in the same directory as the log.
+                log.check_place().map_err(|error| StartError::Log(error.into()))?;
                 let (from, frames) = (replay.resumed().0, log.frames_read());
                 let state = replay.finish().map_err(StartError::Replay)?;
                 tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");

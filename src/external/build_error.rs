@@ -36,6 +36,30 @@ impl From<StoreError> for BuildError {
     }
 }
 
+impl From<std::io::Error> for BuildError {
+    /// An I/O error may pass.
+    fn from(error: std::io::Error) -> BuildError {
+        BuildError::Transient(error.to_string())
+    }
+}
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for BuildError {
+    /// What is known of no error may pass. One that is an error of this library stays what it is.
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> BuildError {
+        let error = match error.downcast::<BuildError>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        if error.is::<Interrupted>() {
+            return BuildError::Interrupted;
+        }
+        match error.downcast::<StoreError>() {
+            Ok(error) => of_store(&error),
+            Err(error) => BuildError::Transient(error.to_string()),
+        }
+    }
+}
+
 impl BuildError {
     /// What a caller does about it.
     #[must_use]

@@ -17,6 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::apart::Apart;
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 use super::{FileReader, Instant, Listing, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError};
@@ -150,7 +151,8 @@ struct Directory {
 
 fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
     let root = source.path();
-    let found = check_root(root)?;
+    let apart = Apart::of(source);
+    let found = check_root(root, apart.as_ref())?;
     let (mut files, mut directories) = (Vec::new(), 1);
     let identity = (found.dev(), found.ino());
     let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
@@ -183,15 +185,19 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                     format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes"),
                 ));
             }
-            let found = match metadata(&entry, &opened, source.follows_links()) {
+            let found = match metadata(&entry, &opened, source.follows_links(), apart.as_ref()) {
                 Ok(found) => found,
                 Err(EntryError::Gone) => return Ok(Walk::Vanished(shown(&path()))),
                 Err(EntryError::Unreadable(error)) => {
                     return Err(StoreError::Unreadable { what: shown(&path()), source: error });
                 }
                 Err(EntryError::Device(what)) => return Err(StoreError::Device { what }),
+                Err(EntryError::State(state)) => return Err(StoreError::HoldsState { what: shown(&path()), state }),
             };
             if found.is_dir() {
+                if let Some(state) = apart.as_ref().and_then(|apart| apart.met(&found)) {
+                    return Err(StoreError::HoldsState { what: shown(&path()), state: shown(state) });
+                }
                 if directory.depth == MAX_DEPTH {
                     return Err(limit(&path(), format!("directories lie at most {MAX_DEPTH} deep in a source")));
                 }
@@ -249,10 +255,17 @@ enum EntryError {
     Unreadable(io::Error),
     /// It leads to one.
     Device(String),
+    /// It leads into the state directory.
+    State(String),
 }
 
 /// What lies under a name that the directory which is open has.
-fn metadata(entry: &DirEntry, opened: &OpenDirectory, follows_links: bool) -> Result<Metadata, EntryError> {
+fn metadata(
+    entry: &DirEntry,
+    opened: &OpenDirectory,
+    follows_links: bool,
+    apart: Option<&Apart>,
+) -> Result<Metadata, EntryError> {
     // On Linux this asks the directory itself, by its descriptor.
     let found = entry
         .metadata()
@@ -263,6 +276,9 @@ fn metadata(entry: &DirEntry, opened: &OpenDirectory, follows_links: bool) -> Re
     let real = fs::canonicalize(opened.path.join(entry.file_name())).map_err(EntryError::Unreadable)?;
     if is_device(&real) {
         return Err(EntryError::Device(shown(&real)));
+    }
+    if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
+        return Err(EntryError::State(shown(state)));
     }
     fs::metadata(&real).map_err(EntryError::Unreadable)
 }
@@ -281,8 +297,8 @@ fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
     Some(trail)
 }
 
-/// The source itself: it exists, is a directory, and does not lead (by a link) to a device.
-fn check_root(root: &Path) -> Result<Metadata, StoreError> {
+/// The source itself: it exists, is a directory, and does not lead (by a link) to a device or into the state directory.
+fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
     let error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
         _ => StoreError::Unreadable { what: shown(root), source: error },
@@ -290,6 +306,9 @@ fn check_root(root: &Path) -> Result<Metadata, StoreError> {
     let real = fs::canonicalize(root).map_err(error)?;
     if is_device(&real) {
         return Err(StoreError::Device { what: shown(&real) });
+    }
+    if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
+        return Err(StoreError::HoldsState { what: shown(root), state: shown(state) });
     }
     let found = fs::metadata(&real).map_err(error)?;
     if found.is_dir() { Ok(found) } else { Err(StoreError::NotADirectory { what: shown(root) }) }

@@ -106,6 +106,8 @@ impl Work<'_> {
             source: self.attempt.source,
             spec: self.attempt.spec,
             store: self.attempt.store,
+            format: self.attempt.format,
+            parts: Mutex::default(),
             files: self.files,
             stop_check: &|| self.check_stop(),
             tally: Tally { here: AtomicU64::new(0), all: &self.rows, report: &report },

@@ -30,11 +30,7 @@ pub struct Parquet;
 
 impl Format for Parquet {
     fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
-        let (footer, data_end) = read_footer(file)?;
-        check_footer(&footer).map_err(corrupt)?;
-        let metadata = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(&footer)))
-            .map_err(|_| corrupt("its footer made the decoder panic"))?
-            .map_err(|error| corrupt(format!("its footer cannot be decoded: {}", shown(&error.to_string()))))?;
+        let (metadata, data_end) = read_metadata(file)?;
         let ranges = row_groups(&metadata, data_end)?;
         // A file without rows is not read, so what columns it has does not matter.
         if !ranges.is_empty() {
@@ -42,6 +38,23 @@ impl Format for Parquet {
         }
         Ok(ranges)
     }
+
+    fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
+        let (metadata, data_end) = read_metadata(file)?;
+        row_groups(&metadata, data_end)?;
+        let rows = metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0));
+        Ok(rows.scan(0_u64, |next, rows| Some(std::mem::replace(next, next.saturating_add(rows)))).collect())
+    }
+}
+
+/// What the footer says, and where the data ends.
+fn read_metadata(file: &dyn FileReader) -> Result<(ParquetMetaData, u64), FormatError> {
+    let (footer, data_end) = read_footer(file)?;
+    check_footer(&footer).map_err(corrupt)?;
+    let metadata = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(&footer)))
+        .map_err(|_| corrupt("its footer made the decoder panic"))?
+        .map_err(|error| corrupt(format!("its footer cannot be decoded: {}", shown(&error.to_string()))))?;
+    Ok((metadata, data_end))
 }
 
 /// The bytes of the footer, and where it begins: no column lies behind that.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::wire::{Reader, Writer};
 use super::{ObservedFile, SourcePath};
-use crate::core::vocabulary::Timestamp;
+use crate::core::vocabulary::{Missing, Timestamp};
 use crate::objects::tree::Entry;
 
 const DIGEST_CONTEXT: &str = "lastword 2026 path set v1";
@@ -105,6 +105,27 @@ impl PathSet {
             (None, Some(_)) => found.removed += 1,
             (Some(now), Some(before)) if now.version != before.version => found.changed += 1,
             _ => {}
+        });
+        found
+    }
+
+    /// What of an earlier set is not there any more, and what came in its place.
+    #[must_use]
+    pub fn missing(&self, earlier: &PathSet) -> Missing {
+        let mut found = Missing::default();
+        let size = |file: &ObservedFile| file.last_stat.size;
+        let add = |sum: &mut u64, bytes: u64| *sum = sum.saturating_add(bytes);
+        merge(&self.files, &earlier.files, |now, before| match (now, before) {
+            (Some(now), None) => {
+                found.new_files += 1;
+                add(&mut found.new_bytes, size(now));
+            }
+            (None, Some(before)) => {
+                found.files += 1;
+                add(&mut found.bytes, size(before));
+            }
+            (Some(now), Some(before)) => add(&mut found.new_bytes, size(now).saturating_sub(size(before))),
+            (None, None) => {}
         });
         found
     }

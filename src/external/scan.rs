@@ -10,7 +10,7 @@ use super::judge::{Earlier, judge};
 use super::path_set::Difference;
 use super::version::wait_for;
 use super::{PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
-use crate::core::vocabulary::{ObjectHash, Timestamp};
+use crate::core::vocabulary::{Missing, ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
 
@@ -64,8 +64,8 @@ pub struct Scan {
     pub racy: u64,
     /// When the next of those can be, by another scan.
     pub observe_again: Option<Duration>,
-    /// How many files of the applied set are not there; `None` without one.
-    pub missing: Option<u64>,
+    /// What of the applied set is not there, and what came in its place; `None` without one.
+    pub missing: Option<Missing>,
 }
 
 /// Scans a source. `judge.rs` says how each file is judged.
@@ -100,7 +100,7 @@ pub(super) fn scan_resuming<'a>(
         version: set.digest(),
         racy: set.racy(),
         observe_again: set.next_aged(request.now).map(wait_for),
-        missing: request.applied.map(|applied| set.difference(applied).removed),
+        missing: request.applied.map(|applied| set.missing(applied)),
         set,
     })
 }

@@ -56,8 +56,8 @@ pub trait Store: Send + Sync {
 /// What a store lists.
 pub type Listing = Vec<(SourcePath, Stat)>;
 
-/// One opened file.
-pub trait FileReader {
+/// One opened file. It may be read from several threads at the same time, and given away.
+pub trait FileReader: Send + Sync {
     /// Its length in bytes.
     fn len(&self) -> u64;
 
@@ -91,6 +91,13 @@ pub enum StoreError {
     Device {
         /// Where it leads.
         what: String,
+    },
+    /// The source holds the state directory, or lies in it.
+    HoldsState {
+        /// Where the walk met it.
+        what: String,
+        /// The state directory.
+        state: String,
     },
     /// Something cannot be listed or read.
     Unreadable {
@@ -127,9 +134,10 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            StoreError::Missing { .. } | StoreError::NotADirectory { .. } | StoreError::Device { .. } => {
-                ErrorKind::WrongPath
-            }
+            StoreError::Missing { .. }
+            | StoreError::NotADirectory { .. }
+            | StoreError::Device { .. }
+            | StoreError::HoldsState { .. } => ErrorKind::WrongPath,
             StoreError::Unreadable { .. } => ErrorKind::Io,
             StoreError::Unsettled { .. } | StoreError::Moved { .. } => ErrorKind::Busy,
             StoreError::Limit { .. } => ErrorKind::InvalidInput,
@@ -147,7 +155,10 @@ impl StoreError {
             | StoreError::Unsettled { .. }
             | StoreError::Moved { .. }
             | StoreError::Interrupted => true,
-            StoreError::NotADirectory { .. } | StoreError::Device { .. } | StoreError::Limit { .. } => false,
+            StoreError::NotADirectory { .. }
+            | StoreError::Device { .. }
+            | StoreError::HoldsState { .. }
+            | StoreError::Limit { .. } => false,
         }
     }
 }
@@ -159,6 +170,9 @@ impl fmt::Display for StoreError {
             StoreError::NotADirectory { what } => write!(f, "{what} is not a directory"),
             StoreError::Device { what } => {
                 write!(f, "{what} is not a place for data: /dev, /proc and /sys are refused")
+            }
+            StoreError::HoldsState { what, state } => {
+                write!(f, "{what} leads into the state directory {state}, which changes with every observation")
             }
             StoreError::Unreadable { what, source } => write!(f, "{what} cannot be read: {source}"),
             StoreError::Unsettled { what, tries } => {

@@ -207,7 +207,15 @@ mod tests {
         assert_eq!(built.swap(0, Ordering::Relaxed), 1);
         // The first one's was discarded.
         assert_eq!(lake.attempt(1, &[token(3)]).unwrap(), ["1.3-0", "1.5-0", "1.5-1"]);
-        lake.external.discard(&*lake.objects, &[token(3)], None, None).unwrap();
+        lake.external
+            .discard(
+                (CollectionId(Seq(1)), &Name::new("lake").unwrap(), false),
+                &*lake.objects,
+                &[token(3)],
+                None,
+                None,
+            )
+            .unwrap();
         assert_eq!(lake.attempt(1, &[token(3)]).unwrap(), ["1.6-0", "1.6-1", "1.6-2"]);
     }
 

@@ -6,16 +6,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cache::ObservationCache;
+use super::format::Formats;
 use super::scan::scan_resuming;
 use super::takeover::Leftovers;
 use super::{
-    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, LocalStore, Manifest,
-    NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, Format, LocalStore,
+    Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard,
     never_interrupted, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState, Spec, Token,
-    Version,
+    Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
+    Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
@@ -34,6 +35,7 @@ const HASH_BUDGET: u64 = 8 << 20;
 pub struct External {
     store: Box<dyn Store>,
     builder: Box<dyn SegmentBuilder>,
+    formats: Formats,
     learning: u64,
     parallel: usize,
     cache: ObservationCache,
@@ -51,14 +53,27 @@ impl External {
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
         let (cache, leftovers) = (ObservationCache::default(), Leftovers::default());
-        let (store, builder) = (Box::new(LocalStore), Box::new(builder));
-        External { store, builder, learning: HASH_BUDGET, parallel: 1, cache, leftovers }
+        let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
+        External { store, builder, formats, learning: HASH_BUDGET, parallel: 1, cache, leftovers }
     }
 
     /// Files that lie in another store than the local file system.
     #[must_use]
     pub fn in_store(self, store: impl Store + 'static) -> External {
         External { store: Box::new(store), ..self }
+    }
+
+    /// Files of another format than Parquet, or of Parquet read in another way. Specs name it as their `format`; of two
+    /// formats of one name the later one counts.
+    #[must_use]
+    pub fn format(mut self, name: &str, format: impl Format + 'static) -> External {
+        self.formats.add(name.to_owned(), Box::new(format));
+        self
+    }
+
+    /// A spec of a collection of this kind.
+    fn spec(&self, spec: &Spec) -> Result<ExternalSpec, FieldError> {
+        ExternalSpec::parse_with(spec.as_str(), &self.formats.names())
     }
 
     /// How many bytes a scan may read to hash the content of files before anything asks for it: 8 MiB if nothing else
@@ -83,13 +98,14 @@ impl External {
     /// As [`discard`] fails.
     pub fn discard(
         &self,
+        of: (CollectionId, &Name, bool),
         objects: &dyn Objects,
         tokens: &[Token],
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
         self.leftovers.drop_discarded(tokens);
-        discard(&*self.builder, objects, tokens, before, after)
+        discard(&*self.builder, of, objects, tokens, before, after)
     }
 
     /// Whether what a commit names is still there; see [`verify`].
@@ -114,7 +130,7 @@ impl External {
     }
 
     /// The set that was observed, with what was found out since.
-    fn known_set(
+    pub(super) fn known_set(
         &self,
         name: &Name,
         objects: &dyn Objects,
@@ -136,7 +152,7 @@ impl External {
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
         let Scan { set: found, racy, observe_again, missing, .. } = scan;
-        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::new(state, delta) };
+        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -177,16 +193,22 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, learning, parallel, cache: _, leftovers: _ } = self;
-        f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
+        let External { store: _, builder: _, formats, learning, parallel, cache: _, leftovers: _ } = self;
+        let formats = &formats.names();
+        f.debug_struct("External")
+            .field("format", formats)
+            .field("learning", learning)
+            .field("parallel", parallel)
+            .finish_non_exhaustive()
     }
 }
 
 impl Worker for External {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
-        let spec = ExternalSpec::parse(context.spec().as_str()).map_err(refused)?;
+        let spec = self.spec(context.spec()).map_err(refused)?;
         let source = source_of(context.source(), &spec).map_err(refused)?;
-        let format = format_of(&spec.format)
+        let source = source.apart_from(context.objects().state_directory());
+        let format = (self.formats.get(&spec.format))
             .ok_or_else(|| Failure::Permanent(format!("no files of the format {:?} can be read", spec.format)))?;
         let wanted = context.version().and_then(|version| <[u8; 32]>::try_from(version.as_bytes()).ok());
         let wanted =
@@ -231,7 +253,7 @@ impl Worker for External {
     }
 
     fn check(&self, source: &Source, spec: &Spec) -> Result<(), FieldError> {
-        let spec = ExternalSpec::parse(spec.as_str())?;
+        let spec = self.spec(spec)?;
         source_of(source, &spec).map(drop)
     }
 
@@ -251,8 +273,9 @@ impl Worker for External {
 
     fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
-        let DiscardRequest { objects, tokens, before, after, .. } = *discarding;
-        External::discard(self, objects, tokens, manifest(before), manifest(after)).map_err(DeliveryError)
+        let DiscardRequest { collection, name, dropped, objects, tokens, before, after, .. } = *discarding;
+        External::discard(self, (collection, name, dropped), objects, tokens, manifest(before), manifest(after))
+            .map_err(DeliveryError)
     }
 
     fn verifies(&self) -> bool {
@@ -269,11 +292,15 @@ impl Worker for External {
     }
 }
 
-impl Observer for External {
-    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
-        let refused = |error: FieldError| ObserveError(error.to_string());
-        let spec = ExternalSpec::parse(request.spec.as_str()).map_err(refused)?;
-        let source = source_of(request.source, &spec).map_err(refused)?;
+impl External {
+    /// Observes the source of a request, by the rules of `spec`.
+    pub(super) fn observe_by(
+        &self,
+        request: &ObserveRequest<'_>,
+        spec: &ExternalSpec,
+    ) -> Result<Observation, ObserveError> {
+        let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
+        let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
@@ -294,16 +321,15 @@ impl Observer for External {
         Ok(observation)
     }
 
-    /// Watches the directory of the source, in a store that has directories.
+    /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
     #[cfg(feature = "notify")]
-    fn watch(
+    pub(super) fn watch_by(
         &self,
         source: &Source,
-        spec: &Spec,
+        spec: &ExternalSpec,
         hint: crate::worker::Hint,
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
-        let spec = ExternalSpec::parse(spec.as_str()).ok()?;
-        let source = source_of(source, &spec).ok()?;
+        let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
         let unwatched = |error: &notify::Error| {
             tracing::warn!(target: "lastword::external", source = source.url(), %error,
@@ -311,9 +337,31 @@ impl Observer for External {
         };
         super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
     }
+
+    /// Where the files lie.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
 }
 
-fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
+impl Observer for External {
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        let spec = self.spec(request.spec).map_err(|error| ObserveError(error.to_string()))?;
+        self.observe_by(request, &spec)
+    }
+
+    #[cfg(feature = "notify")]
+    fn watch(
+        &self,
+        source: &Source,
+        spec: &Spec,
+        hint: crate::worker::Hint,
+    ) -> Option<Box<dyn crate::worker::SourceWatch>> {
+        self.watch_by(source, &self.spec(spec).ok()?, hint)
+    }
+}
+
+pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
     Ok(source.following_links(spec.follow_symlinks))

@@ -8,8 +8,8 @@ use std::time::Duration;
 use lastword::core::vocabulary::{
     Assign, AttemptObservation, AttemptRef, AttemptTimeout, Coalesce, CollectionId, Command, Declaration, DeliveryKind,
     DeliveryRef, Duties, EmptySource, EngineCommand, Event, FailureClass, FailureReport, Fingerprint, Grace, Limits,
-    ObservationOutcome, ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec, TaskId,
-    WorkerName,
+    Missing, ObservationOutcome, ObservationReport, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec,
+    TaskId, WorkerName,
 };
 use lastword::core::{CollectionView, OutboxItem};
 use test_support::oracle::ledger::Ledger;
@@ -181,7 +181,7 @@ impl Walk {
             0 => ObservationOutcome::Failed { cause: self.dice.pick(&["gone", "forbidden"]).into() },
             _ => {
                 let (version, gone) = (self.dice.pick(&[0, 1, 2]), self.dice.pick(&[None, Some(0), Some(11)]));
-                ObservationOutcome::Content { state: observed(version), delta: None, missing: gone }
+                ObservationOutcome::Content { state: observed(version), delta: None, missing: gone.map(Missing::from) }
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Name, Source, SourceState, Spec, Timestamp};
+use lastword::core::vocabulary::{Missing, Name, Source, SourceState, Spec, Timestamp};
 use lastword::external::{
     self, External, FileReader, Instant, Listing, PathSet, SourcePath, Stat, StopCheck, Store, StoreError, load_set,
 };
@@ -311,14 +311,19 @@ fn case_21_a_look_says_how_many_applied_files_are_gone() {
     ["a", "b", "c"].iter().for_each(|name| lake.write(name, name));
     assert_eq!(lake.aged().missing, None);
     lake.apply();
-    assert_eq!(lake.aged().missing, Some(0));
+    assert_eq!(lake.aged().missing, Some(0.into()));
     fs::remove_file(lake.path("a")).unwrap();
-    assert_eq!(lake.aged().missing, Some(1));
+    assert_eq!(lake.aged().missing, Some(Missing { files: 1, bytes: 1, ..Missing::default() }));
     fs::remove_file(lake.path("b")).unwrap();
     lake.write("d", "d");
     let observation = lake.aged();
     // Against what is applied, not against the last look.
-    assert_eq!((observation.missing, observation.delta.unwrap().removed), (Some(2), 1));
+    let (missing, removed) = (observation.missing.unwrap(), observation.delta.unwrap().removed);
+    assert_eq!((missing.files, removed), (2, 1));
+    // What came in their place: a new file, and what one that stayed has grown by.
+    lake.write("c", "grown");
+    let missing = Missing { files: 2, bytes: 2, new_files: 1, new_bytes: 1 + 4 };
+    assert_eq!(lake.aged().missing, Some(missing));
 }
 
 type Files = BTreeMap<SourcePath, (Stat, Vec<u8>)>;

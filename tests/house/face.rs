@@ -85,3 +85,34 @@ fn every_feature_is_in_the_readme() {
         assert!(readme.contains(&format!("\n| `{name}` | ")), "{name} is not in the README");
     }
 }
+
+/// The methods of a trait, by the text of the file that declares it.
+fn methods(text: &str, of: &str) -> Vec<String> {
+    let (_, body) = text.split_once(&format!("pub trait {of}")).unwrap();
+    let body = body.split("\n}\n").next().unwrap();
+    let names = body.lines().filter_map(|line| line.strip_prefix("    fn "));
+    names.map(|rest| rest.split(['(', '<']).next().unwrap().to_owned()).collect()
+}
+
+/// A method with a default that a pointer does not pass on would be answered by the default.
+#[test]
+fn defect_35_pointers_to_what_users_write_pass_on_every_method() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let mut found = 0;
+    for (of, declared, passed_on) in [
+        ("Worker", "src/worker.rs", "src/worker/shared.rs"),
+        ("Observer", "src/worker/observer.rs", "src/worker/shared.rs"),
+        ("Store", "src/external/store.rs", "src/external/shared.rs"),
+        ("Format", "src/external/format.rs", "src/external/shared.rs"),
+        ("SegmentBuilder", "src/external/builder.rs", "src/external/shared.rs"),
+    ] {
+        let text = read(passed_on);
+        let (_, body) = text.split_once(&format!(" {of} for $pointer<")).unwrap();
+        let body = body.split("\n        }\n").next().unwrap();
+        for method in methods(&read(declared), of) {
+            found += 1;
+            assert!(body.contains(&format!("(**self).{method}(")), "{passed_on} does not pass on {of}::{method}");
+        }
+    }
+    assert!(found >= 20, "{found} methods were found");
+}

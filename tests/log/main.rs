@@ -15,6 +15,7 @@ mod memory;
 mod objects_files;
 mod objects_tree;
 mod reducer;
+mod replaced;
 mod replay;
 mod retention;
 mod sled;

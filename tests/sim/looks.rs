@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    CollectionId, EngineCommand, Event, FailReason, ObservationOutcome, ObservationReport, PathSetRef, Recorded, Seq,
-    SourceState, Version,
+    CollectionId, EngineCommand, Event, FailReason, Missing, ObservationOutcome, ObservationReport, PathSetRef,
+    Recorded, Seq, SourceState, Version,
 };
 use lastword::objects::{Objects, tree};
 use lastword::worker::{ObserveRequest, Worker};
@@ -48,7 +48,11 @@ impl Number {
         let set = Some(sets[usize::from(content)]);
         let observed = SourceState { version: Version::new(&[content]).unwrap(), set };
         // Content 1 has lost most of what any other has.
-        ObservationOutcome::Content { state: observed, delta: None, missing: Some(if content == 1 { 11 } else { 0 }) }
+        ObservationOutcome::Content {
+            state: observed,
+            delta: None,
+            missing: Some(Missing::from(if content == 1 { 11 } else { 0 })),
+        }
     }
 }
 

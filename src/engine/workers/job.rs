@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::core::vocabulary::{
     AttemptObservation, AttemptRef, Built, Completion, EngineCommand, FailureClass, FailureReport, Fingerprint,
-    ObservationOutcome,
 };
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
@@ -80,8 +79,6 @@ pub(in crate::engine) fn command(
 }
 
 fn observed(observation: Observation, facts: ObserverFacts) -> AttemptObservation {
-    let Observation { state, delta, missing, .. } = observation;
     let ObserverFacts { last_observation, has_observer } = facts;
-    let outcome = ObservationOutcome::Content { state, delta, missing };
-    AttemptObservation { outcome, last_observation, has_observer }
+    AttemptObservation { outcome: observation.outcome(), last_observation, has_observer }
 }

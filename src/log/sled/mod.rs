@@ -18,6 +18,7 @@ mod copy;
 mod files;
 mod nudge;
 mod open;
+mod place;
 mod reader;
 mod store;
 mod writer;

@@ -2,9 +2,9 @@
 //! bound of memory; and through a running engine, where a bad one parks its own collection by name and nothing else.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests report like tests")]
 
-use std::cell::Cell;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(60);
 static ONE: Mutex<()> = Mutex::new(());
 
 /// Counts what is asked for.
-struct Counted<'b>(&'b [u8], Cell<usize>);
+struct Counted<'b>(&'b [u8], AtomicUsize);
 
 impl FileReader for Counted<'_> {
     fn len(&self) -> u64 {
@@ -30,7 +30,7 @@ impl FileReader for Counted<'_> {
     }
 
     fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
-        self.1.set(self.1.get() + length);
+        self.1.fetch_add(length, Ordering::Relaxed);
         let start = usize::try_from(start).unwrap();
         Ok(self.0[start..start + length].to_vec())
     }
@@ -38,9 +38,10 @@ impl FileReader for Counted<'_> {
 
 /// Cuts a file and holds what it took against its length.
 fn cut(bytes: &[u8]) -> Result<Vec<RowRange>, FormatError> {
-    let file = Counted(bytes, Cell::new(0));
+    let file = Counted(bytes, AtomicUsize::new(0));
     let ranges = memory::bounded(bytes, 3 << 10, || Parquet.fragments(&file, None));
-    assert!(file.1.get() <= 4 + 2 * bytes.len(), "{} bytes were read of {}", file.1.get(), bytes.len());
+    let read = file.1.into_inner();
+    assert!(read <= 4 + 2 * bytes.len(), "{read} bytes were read of {}", bytes.len());
     ranges
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
         let (config, state) = (Arc::clone(&config), Arc::clone(&state));
         Box::new(move |life| {
             let (entry, known) = config.collections.get(number).zip(known).ok_or("it is not in the file")?;
-            plan_one(entry, known?, &state, life)
+            plan_one(entry, known?, (&state, &config.state), life)
         })
     };
     let patience = config.settings.observe_timeout;
@@ -85,9 +85,9 @@ fn known(entry: &Entry, inspected: Option<&Inspected>) -> Result<Known, String> 
     })
 }
 
-fn plan_one(entry: &Entry, known: Known, state: &State, life: &Life) -> Result<Planned, String> {
+fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), life: &Life) -> Result<Planned, String> {
     let Known { is_declared, manifest, before, applied } = known;
-    let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
+    let source = entry.source.clone().following_links(entry.layout.follow_symlinks).apart_from(Some(directory));
     let now = SystemClock::new().wall();
     let request = ScanRequest {
         known: before.as_ref(),
