@@ -36,6 +36,15 @@ impl Life {
     }
 }
 
+/// The answer of `work`, if it comes within `patience`.
+pub(crate) fn within<R: Send + 'static>(patience: Duration, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    let (answer, answered) = sync_channel(1);
+    // Nobody waits for one that was given up.
+    let working = move || drop(answer.send(work()));
+    thread::Builder::new().name("lastword-ask".to_owned()).spawn(working).ok()?;
+    answered.recv_timeout(patience).ok()
+}
+
 /// One piece of work.
 pub(crate) type Work<R> = Box<dyn FnOnce(&Life) -> R + Send>;
 
