@@ -17,6 +17,7 @@ use super::error::StartError;
 use super::feed::Feed;
 use super::handle::Handle;
 use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
+use super::notebooks;
 use super::observers::{ObserveConfig, Observers};
 use super::queue::Queue;
 use super::reconciler::Reconciler;
@@ -37,6 +38,9 @@ use crate::worker::Worker;
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
 const QUEUE: usize = 4096;
 
+/// Bytes of all notes that attempts keep. A note of a segment has about a hundred for each of its fragments.
+const NOTE_BYTES: u64 = 256 << 20;
+
 /// Settings of a reconciler that is about to start. All of them, with their defaults and reasons, are in
 /// [`settings`](crate::settings).
 pub struct Builder {
@@ -49,6 +53,7 @@ pub struct Builder {
     durability: Durability,
     clock: Arc<dyn Clock>,
     queue: usize,
+    note_bytes: u64,
     software: String,
     history: HistoryConfig,
     replayed: Option<Replayed>,
@@ -79,6 +84,7 @@ impl Builder {
             durability: Durability::default(),
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
+            note_bytes: NOTE_BYTES,
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
             history: HistoryConfig { snapshot_every: Some(EVENTS_PER_SNAPSHOT), retention: Retention::default() },
             replayed: None,
@@ -174,6 +180,16 @@ impl Builder {
         self
     }
 
+    /// How many bytes the notes of all attempts may take beside the log ([`Context::keep`](crate::Context::keep)); the
+    /// oldest go first, and one attempt has a quarter at most. Default 256 MiB: what is noted of a segment has about a
+    /// hundred bytes for each of its row groups, and what has gone is only made again. With 0 none are kept: what an
+    /// attempt without a commit had built is built again. In memory at most 32 MiB are kept.
+    #[must_use]
+    pub fn note_bytes(mut self, bytes: u64) -> Builder {
+        self.note_bytes = bytes;
+        self
+    }
+
     /// The program that writes, as the log will name it. Default this crate and its version.
     #[must_use]
     pub fn software(mut self, software: &str) -> Builder {
@@ -217,7 +233,7 @@ impl Builder {
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
         // A store that was handed in may hold objects of others, and ones that are to be named later.
         let is_ours = matches!(self.storage, Storage::Directory(_));
-        let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
+        let Opened { log, objects, state, snapshots, notes } = self.storage.open(self.durability, self.note_bytes)?;
         if let Some(show) = self.replayed {
             show(&state);
         }
@@ -234,11 +250,12 @@ impl Builder {
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
+        notebooks::sweep(&notes, reducer.state());
 
         let died = Died::default();
         let (queue, inbox) = Queue::bounded(self.queue, Arc::clone(&died));
         let (reports, returned) = unbounded();
-        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, time, reports };
+        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes: Arc::new(notes), time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let parts = Parts {
@@ -318,6 +335,7 @@ impl fmt::Debug for Builder {
             durability,
             clock: _,
             queue,
+            note_bytes,
             software,
             history: HistoryConfig { snapshot_every, retention },
             replayed: _,
@@ -333,6 +351,7 @@ impl fmt::Debug for Builder {
             .field("limits", limits)
             .field("durability", durability)
             .field("queue", queue)
+            .field("note_bytes", note_bytes)
             .field("software", software)
             .field("snapshot_every", &snapshot_every.unwrap_or(0))
             .field("retain", retention)

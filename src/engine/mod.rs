@@ -29,6 +29,7 @@ mod handle;
 mod history;
 mod leases;
 mod message;
+mod notebooks;
 mod observers;
 mod queue;
 mod reconciler;

@@ -65,6 +65,8 @@ pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, che
 pub use source::{SourceLocation, SourceUri};
 pub use spec::ExternalSpec;
 pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+#[cfg(feature = "internals")]
+pub use takeover::{note_of, noted};
 pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};
 pub use worker::External;
 
