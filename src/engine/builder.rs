@@ -20,6 +20,7 @@ use super::handle::Handle;
 use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
 use super::leases::Leases;
 use super::life::Life;
+use super::notebooks;
 use super::observers::{ObserveConfig, Observers};
 use super::queue::{Queue, Room};
 use super::reconciler::Reconciler;
@@ -41,6 +42,8 @@ const QUEUE: usize = 4096;
 
 /// Bytes of commands that may wait: four batches of the longest sort.
 const QUEUE_BYTES: usize = 64 << 20;
+/// Bytes of all notes that attempts keep. A note of a segment has about a hundred for each of its fragments.
+const NOTE_BYTES: u64 = 256 << 20;
 
 /// Settings of a reconciler that is about to start. All of them, with their defaults and reasons, are in
 /// [`settings`](crate::settings).
@@ -57,6 +60,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     queue: usize,
     queue_bytes: usize,
+    note_bytes: u64,
     software: String,
     history: HistoryConfig,
     replayed: Option<Replayed>,
@@ -90,6 +94,7 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
             queue_bytes: QUEUE_BYTES,
+            note_bytes: NOTE_BYTES,
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
             history: HistoryConfig { snapshot_every: Some(EVENTS_PER_SNAPSHOT), retention: Retention::default() },
             replayed: None,
@@ -214,6 +219,16 @@ impl Builder {
         self
     }
 
+    /// How many bytes the notes of all attempts may take beside the log ([`Context::keep`](crate::Context::keep)); the
+    /// oldest go first, and one attempt has a quarter at most. Default 256 MiB: what is noted of a segment has about a
+    /// hundred bytes for each of its row groups, and what has gone is only made again. With 0 none are kept: what an
+    /// attempt without a commit had built is built again. In memory at most 32 MiB are kept.
+    #[must_use]
+    pub fn note_bytes(mut self, bytes: u64) -> Builder {
+        self.note_bytes = bytes;
+        self
+    }
+
     /// The program that writes, as the log will name it. Default this crate and its version.
     #[must_use]
     pub fn software(mut self, software: &str) -> Builder {
@@ -257,7 +272,7 @@ impl Builder {
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
         // A store that was handed in may hold objects of others, and ones that are to be named later.
         let is_ours = matches!(self.storage, Storage::Directory(_));
-        let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
+        let Opened { log, objects, state, snapshots, notes } = self.storage.open(self.durability, self.note_bytes)?;
         if let Some(show) = self.replayed {
             show(&state);
         }
@@ -274,12 +289,13 @@ impl Builder {
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
+        notebooks::sweep(&notes, reducer.state());
 
         let life = Arc::<Life>::default();
         let room = Room { commands: self.queue, bytes: self.queue_bytes };
         let (queue, inbox) = Queue::bounded(room, time.clone(), Arc::clone(&life));
         let (reports, returned) = unbounded();
-        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, time, reports };
+        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes: Arc::new(notes), time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let takes_any_kind = self.any_kind || (env.kinds.is_empty() && self.driven.is_empty());
@@ -366,6 +382,7 @@ impl fmt::Debug for Builder {
             clock: _,
             queue,
             queue_bytes,
+            note_bytes,
             software,
             history: HistoryConfig { snapshot_every, retention },
             replayed: _,
@@ -384,6 +401,7 @@ impl fmt::Debug for Builder {
             .field("durability", durability)
             .field("queue", queue)
             .field("queue_bytes", queue_bytes)
+            .field("note_bytes", note_bytes)
             .field("software", software)
             .field("snapshot_every", &snapshot_every.unwrap_or(0))
             .field("retain", retention)

@@ -31,6 +31,7 @@ mod history;
 mod leases;
 mod life;
 mod message;
+mod notebooks;
 mod observers;
 mod queue;
 mod reconciler;

@@ -30,6 +30,7 @@ use super::feed::{CloseOnDrop, Feed};
 use super::history::History;
 use super::leases::Leases;
 use super::life::Life;
+use super::notebooks;
 use super::observers::Observers;
 use super::queue::Inbox;
 use super::report::Report;
@@ -39,6 +40,7 @@ use super::waits::Waits;
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
+use crate::notes::Notes;
 use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::Assignment;
@@ -91,6 +93,7 @@ pub(super) struct EngineLoop {
     waits: Waits,
     tally: Tally,
     feed: Arc<Feed>,
+    notes: Arc<Notes>,
     batch: Batch,
     counters: Counters,
     woken: u64,
@@ -124,6 +127,7 @@ impl EngineLoop {
             history,
             waits: Waits::default(),
             feed,
+            notes: Arc::clone(&env.notes),
             batch: Batch::default(),
             counters: Counters::default(),
             woken: 0,
@@ -138,6 +142,7 @@ impl EngineLoop {
         self.workers.stop_all();
         // First of all the feed gives up its reader: the log can close in order only if nothing else holds it.
         self.feed.close();
+        self.notes.close();
         let EngineLoop { reducer, history, batch, mut counters, .. } = self;
         match &result {
             Ok(()) => history.finish(reducer.state(), reducer.durable_position(), &mut counters),
@@ -342,6 +347,7 @@ impl EngineLoop {
         self.workers.on_event(&recorded.event);
         self.observers.on_event(recorded, state);
         self.deliveries.on_event(recorded, state);
+        notebooks::on_event(&self.notes, recorded, state);
         if let Some((attempt, begun)) = self.leases.on_event(recorded)
             && !self.is_applied(attempt)
         {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::error::StartError;
 use crate::core::State;
 use crate::log::{Durability, IfAbsent, Log, OpenError, SledLog};
+use crate::notes::Notes;
 use crate::objects::{FileObjects, Objects};
 use crate::replay::{self, Until};
 use crate::snapshot::{Folding, Snapshots};
@@ -25,15 +26,16 @@ pub(super) struct Opened {
     pub(super) objects: Arc<dyn Objects>,
     pub(super) state: State,
     pub(super) snapshots: Option<Snapshots>,
+    pub(super) notes: Notes,
 }
 
 impl Storage {
-    /// Opens and replays.
-    pub(super) fn open(self, durability: Durability) -> Result<Opened, StartError> {
+    /// Opens and replays. Of the notes at most `note_bytes` are kept.
+    pub(super) fn open(self, durability: Durability, note_bytes: u64) -> Result<Opened, StartError> {
         match self {
             Storage::Given(log, objects) => {
                 let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
-                Ok(Opened { log, objects, state, snapshots: None })
+                Ok(Opened { log, objects, state, snapshots: None, notes: Notes::in_memory(note_bytes) })
             }
             Storage::Directory(path) => {
                 let snapshots = Snapshots::of_log(&path);
@@ -48,7 +50,9 @@ impl Storage {
                 let (from, frames) = (replay.resumed().0, log.frames_read());
                 let state = replay.finish().map_err(StartError::Replay)?;
                 tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
-                Ok(Opened { log: Box::new(log), objects: Arc::new(objects), state, snapshots: Some(snapshots) })
+                let notes = Notes::beside_log(&path, note_bytes);
+                let (log, objects) = (Box::new(log), Arc::new(objects));
+                Ok(Opened { log, objects, state, snapshots: Some(snapshots), notes })
             }
         }
     }

@@ -51,6 +51,8 @@ pub struct Build<'a> {
     pub leftovers: &'a [Segment],
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
+    /// Told of each new segment as soon as it is finished, on the thread that built it.
+    pub finished: &'a (dyn Fn(&Segment) + Sync),
     /// Told how far the work is.
     pub progress: &'a (dyn Fn(BuildProgress) + Sync),
     /// Wall time, to tell a young file from an old one.

@@ -79,6 +79,8 @@ pub use source::{SourceLocation, SourceUri};
 pub use source_error::SourceError;
 pub use spec::ExternalSpec;
 pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+#[cfg(feature = "internals")]
+pub use takeover::{note_of, noted};
 pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};
 pub use whole::WholeFiles;
 pub use worker::External;

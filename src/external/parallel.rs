@@ -43,12 +43,8 @@ pub(super) fn build_all(
         }
         work.go_on();
     });
-    let Ended { mut outputs, failure } = work.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let segments = jobs.into_iter().enumerate().filter_map(|(at, job)| {
-        let (id, output) = outputs.remove(&at)?;
-        Some(Segment { id, key: job.key, rows: job.rows, output, fragments: job.fragments })
-    });
-    (segments.collect(), failure.map_or(Ok(()), Err))
+    let Ended { segments, failure } = work.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (segments.into_values().collect(), failure.map_or(Ok(()), Err))
 }
 
 struct Work<'a> {
@@ -67,7 +63,7 @@ struct Work<'a> {
 #[derive(Default)]
 struct Ended {
     /// By place in the plan.
-    outputs: BTreeMap<usize, (SegmentId, Option<Vec<u8>>)>,
+    segments: BTreeMap<usize, Segment>,
     /// The first one.
     failure: Option<BuildError>,
 }
@@ -78,10 +74,10 @@ impl Work<'_> {
         while !self.stop.load(Ordering::Acquire) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.jobs.get(at) else { return };
-            let built = self.build(at, job);
+            let built = self.build(at, job).inspect(|segment| (self.attempt.finished)(segment));
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             match built {
-                Ok(output) => drop(ended.outputs.insert(at, output)),
+                Ok(segment) => drop(ended.segments.insert(at, segment)),
                 Err(error) => {
                     // Before the others are told: what they then end with is no failure of their own.
                     ended.failure.get_or_insert(error);
@@ -91,7 +87,7 @@ impl Work<'_> {
         }
     }
 
-    fn build(&self, at: usize, segment: &NewSegment) -> Result<(SegmentId, Option<Vec<u8>>), BuildError> {
+    fn build(&self, at: usize, segment: &NewSegment) -> Result<Segment, BuildError> {
         let n = u32::try_from(at)
             .map_err(|_| BuildError::Permanent("more than 2^32 segments; raise target_rows".to_owned()))?;
         let id = SegmentId { token: self.attempt.token, n };
@@ -120,7 +116,8 @@ impl Work<'_> {
             return Err(BuildError::Permanent(problem));
         }
         job.tally.reached(segment.rows);
-        Ok((id, output))
+        let NewSegment { key, rows, fragments } = segment.clone();
+        Ok(Segment { id, key, rows, output, fragments })
     }
 
     fn check_stop(&self) -> Result<(), Interrupted> {

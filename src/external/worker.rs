@@ -1,6 +1,5 @@
 //! Carries the functions of this module to the engine: an [`External`] worker observes sources and runs attempts. It
-//! owns what is volatile between two calls, the cache of path sets and what attempts have left, and decides nothing
-//! itself.
+//! owns what is volatile between two calls, the cache of path sets, and decides nothing itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use super::cache::ObservationCache;
 use super::format::Formats;
 use super::scan::scan_resuming;
-use super::takeover::Leftovers;
+use super::takeover::{note_of, noted};
 use super::{
     Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, Format, LocalStore,
     Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard,
@@ -39,7 +38,6 @@ pub struct External {
     learning: u64,
     parallel: usize,
     cache: ObservationCache,
-    leftovers: Leftovers,
 }
 
 impl External {
@@ -52,9 +50,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (cache, leftovers) = (ObservationCache::default(), Leftovers::default());
+        let cache = ObservationCache::default();
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
-        External { store, builder, formats, learning: HASH_BUDGET, parallel: 1, cache, leftovers }
+        External { store, builder, formats, learning: HASH_BUDGET, parallel: 1, cache }
     }
 
     /// Files that lie in another store than the local file system.
@@ -104,7 +102,6 @@ impl External {
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
-        self.leftovers.drop_discarded(tokens);
         discard(&*self.builder, of, objects, tokens, before, after)
     }
 
@@ -116,16 +113,11 @@ impl External {
         verify(&*self.builder, objects, manifest)
     }
 
-    /// What earlier attempts have left and this one may take over.
-    fn leftovers(&self, context: &Context) -> Vec<Segment> {
-        self.leftovers.of(context.collection(), context.leftovers())
-    }
-
-    /// Keeps what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
-    /// nothing is kept, for nothing of it may be taken over.
-    fn keep(&self, context: &Context, built: Vec<Segment>) {
+    /// Notes what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
+    /// nothing is noted, for nothing of it may be taken over.
+    fn note(&self, context: &Context, built: &Segment) {
         if self.builder.discards() {
-            self.leftovers.keep(context.collection(), context.token(), built);
+            context.keep(&note_of(built));
         }
     }
 
@@ -193,7 +185,7 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats, learning, parallel, cache: _, leftovers: _ } = self;
+        let External { store: _, builder: _, formats, learning, parallel, cache: _ } = self;
         let formats = &formats.names();
         f.debug_struct("External")
             .field("format", formats)
@@ -232,23 +224,20 @@ impl Worker for External {
             token: context.token(),
             builder: &*self.builder,
             parallel: self.parallel,
-            leftovers: &self.leftovers(context),
+            leftovers: &leftovers(context),
             stop_check: &|| context.check_stop().map_err(|_| super::Interrupted),
+            finished: &|segment| self.note(context, segment),
             progress: &|progress| report(context, progress),
             now: &|| context.wall(),
         });
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
-                self.keep(context, built);
+                let BuildOutcome { manifest, kept, new, dropped, rows, .. } = outcome;
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
             }
-            Err(BuildFailed { error, built }) => {
-                self.keep(context, built);
-                Err(self.failure(context, known, error))
-            }
+            Err(BuildFailed { error, .. }) => Err(self.failure(context, known, error)),
         }
     }
 
@@ -369,6 +358,11 @@ pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::S
 
 fn refused(error: FieldError) -> Failure {
     Failure::Permanent(error.to_string())
+}
+
+/// What earlier attempts have left and this one may take over, the latest attempt's last.
+fn leftovers(context: &Context) -> Vec<Segment> {
+    context.leftovers().iter().flat_map(|token| noted(*token, &context.kept(*token))).collect()
 }
 
 /// First the files are counted, then the rows of new segments.

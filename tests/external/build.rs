@@ -82,6 +82,7 @@ impl Lake {
             parallel: 1,
             leftovers: &[],
             stop_check,
+            finished: &|_| (),
             progress: &|_| (),
             now: &|| now,
         })
@@ -422,6 +423,7 @@ fn progress_is_reported_for_files_and_segments() {
         parallel: 1,
         leftovers: &[],
         stop_check: &never_interrupted,
+        finished: &|_| (),
         progress: &|step| seen.lock().unwrap().push(step),
         now: &|| SystemClock::new().wall(),
     };

@@ -142,6 +142,7 @@ impl Lake {
             parallel,
             leftovers,
             stop_check: &never_interrupted,
+            finished: &|_| (),
             progress,
             now: &now,
         })

@@ -11,8 +11,8 @@ use super::{EngineLoop, Shutdown};
 use crate::clock::SystemClock;
 use crate::core::Collection;
 use crate::core::vocabulary::{
-    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name, ObservationOutcome, Receipt,
-    Rejection, Source,
+    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name,
+    ObservationOutcome, Receipt, Rejection, Source,
 };
 use crate::engine::error::CommandError;
 use crate::engine::evidence::{IN_THE_LOOP, check_built, check_set};

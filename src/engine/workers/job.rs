@@ -37,7 +37,8 @@ impl BuildJob {
         let attempt = assignment.attempt();
         let span = tracing::info_span!(target: "lastword::attempt", "attempt", collection = %assignment.name(),
             task = %attempt.task, attempt = attempt.attempt);
-        let context = Context::new(assignment, signals, Arc::clone(&env.objects), env.time.clone());
+        let context =
+            Context::new(assignment, signals, Arc::clone(&env.objects), Arc::clone(&env.notes), env.time.clone());
         match unwind::catch(|| span.in_scope(|| worker.run(&context))) {
             Ok(Ok(built)) => match check_built(&*env.objects, &built, ON_A_THREAD) {
                 Ok(()) => AttemptEnd::Built(built),

@@ -89,6 +89,7 @@ impl Lake {
             parallel: 1,
             leftovers: &[],
             stop_check: &never_interrupted,
+            finished: &|_| (),
             progress: &|_| (),
             now: &|| wall,
         });
