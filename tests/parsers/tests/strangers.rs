@@ -70,7 +70,7 @@ fn defect_13_names_that_every_column_repeats_are_bounded_before_they_are_decoded
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (name, columns) in [(100, 100), (1_000, 1_000), (10_000, 10_000), (100_000, 5_000), (1_000_000, 40_000)] {
         let bytes = strange_files::named(name, columns).file();
-        let file = Counted(&bytes, Cell::new(0));
+        let file = Counted(&bytes, AtomicUsize::new(0));
         let found = memory::bounded(&bytes, FOR_EACH_BYTE, || Parquet.fragments(&file, Some(&["price".to_owned()])));
         let error = found.unwrap_err().to_string();
         let expected = if name <= 1_000 { "has no column price" } else { "would take too much memory" };
