@@ -156,7 +156,9 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::AwaitingObservation
         | Condition::Unobservable { .. }
         | Condition::Held { .. }
+        | Condition::Failing { .. }
         | Condition::WaitingForWorker
+        | Condition::Isolated { .. }
         | Condition::Limit { .. }
         | Condition::Parked { .. }
         | Condition::Paused => true,
