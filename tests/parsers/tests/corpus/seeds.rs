@@ -56,7 +56,7 @@ fn payload(event: &Event, by: Option<&By>) -> (Tag, Vec<u8>) {
 
 /// The story of all events: as a stream, frame by frame, and as states.
 fn log() -> Vec<Seed> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v1.evlog");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v2.evlog");
     let story = EvlogFile::open(&path).unwrap();
     let (mut state, mut frames, mut states, mut headers) = (State::new(), Vec::new(), Vec::new(), Vec::new());
     for (n, read) in story.frames(Seq::ZERO).enumerate() {
