@@ -30,7 +30,7 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::unwind;
-use crate::worker::{Observation, Worker};
+use crate::worker::{Observation, ObserveSignals, Worker};
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,10 @@ struct Entry {
     began: Option<Seq>,
     count: u64,
     watch: Option<ActiveWatch>,
+    /// The next observation is to believe nothing.
+    verify: bool,
+    /// Of the observation that is under way.
+    signals: ObserveSignals,
 }
 
 impl Observers {
@@ -121,6 +125,19 @@ impl Observers {
         self.hints.add(id);
     }
 
+    /// Has the source observed now, by an observation that believes nothing.
+    pub(super) fn verify(&mut self, id: CollectionId, state: &State, now: Timestamp) {
+        self.request(id, state, now);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.verify = true;
+        }
+    }
+
+    /// Nobody waits for what is under way any more.
+    pub(super) fn stop_all(&self) {
+        self.entries.values().for_each(|entry| entry.signals.stop());
+    }
+
     /// What the engine wakes by when a hint was given.
     pub(super) fn hinted(&self) -> &Receiver<()> {
         self.hints.woken()
@@ -148,12 +165,16 @@ impl Observers {
             entry.due = None;
             entry.count += 1;
             let watch = (self.hints.hint(id), entry.watch.take());
-            let job = ObserveJob::new(id, collection, (state.last(), now), watch);
+            entry.signals = ObserveSignals::default();
+            let verify = std::mem::take(&mut entry.verify);
+            let told = (verify, entry.signals.clone());
+            let job = ObserveJob::new(id, collection, (state.last(), now), watch, told);
             match self.crew.begin(&due.domain, now.after(self.config.timeout), job) {
                 Ok(member) => drop(self.under_way.insert(member, id)),
                 // No thread could be started.
                 Err(job) => {
                     entry.watch = job.into_watch();
+                    entry.verify = verify;
                     self.schedule(id, state, now.after(self.config.interval));
                 }
             }
@@ -163,6 +184,9 @@ impl Observers {
     /// Gives up an observation that takes too long: its source cannot be observed. It holds its thread until it returns.
     pub(super) fn give_up(&mut self, last: Seq, now: Timestamp) -> Option<EngineCommand> {
         let collection = *self.under_way.get(&self.crew.give_up(now)?)?;
+        if let Some(entry) = self.entries.get(&collection) {
+            entry.signals.stop();
+        }
         let cause = format!("the observation has not returned for {:?}", self.config.timeout).into();
         let outcome = ObservationOutcome::Failed { cause };
         Some(EngineCommand::Observe(ObservationReport { collection, began: last, outcome }))
@@ -181,19 +205,21 @@ impl Observers {
 
     /// An observation has ended; `accepted` says whether it counts.
     pub(super) fn returned(&mut self, report: ObserveReport, accepted: bool, state: &State, now: Timestamp) {
-        let ObserveReport { member, collection: id, began, started, result, watch } = report;
+        let ObserveReport { member, collection: id, began, started, result, again: asked, watch, .. } = report;
         self.crew.returned(member);
         self.under_way.remove(&member);
         let Some(entry) = self.entries.get_mut(&id) else { return end(watch) };
         entry.watch = watch;
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy });
+            let weak = result.as_ref().map_or(0, |observation| observation.weak);
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak });
             entry.began = Some(began);
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
-        let wait = observe_again.unwrap_or(Duration::MAX).min(jittered(self.config.interval, id, entry.count));
+        let soonest = observe_again.into_iter().chain(asked).min().unwrap_or(Duration::MAX);
+        let wait = soonest.min(jittered(self.config.interval, id, entry.count));
         let next = if again { now } else { now.after(wait) };
         self.schedule(id, state, next);
     }
@@ -238,6 +264,7 @@ impl Observers {
 
     fn remove(&mut self, id: CollectionId) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        entry.signals.stop();
         if let Some(due) = &entry.due {
             self.agenda.remove(due);
         }

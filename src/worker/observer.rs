@@ -4,9 +4,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::core::vocabulary::{Delta, Missing, Name, Source, SourceState, Spec, Timestamp};
+use crate::core::vocabulary::{Delta, Missing, Name, Source, SourceState, Spec, Timestamp, micros};
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
@@ -129,12 +130,17 @@ pub struct ObserveRequest<'a> {
     pub objects: &'a dyn Objects,
     /// The wall clock.
     pub wall: Timestamp,
+    /// Nothing that was believed so far counts: what can be compared is compared, as much at a time as is right. Asked for
+    /// once, see [`Handle::refresh_verify`](crate::Handle::refresh_verify).
+    pub verify: bool,
+    /// What the observation and the engine tell each other while it runs.
+    pub signals: &'a ObserveSignals,
 }
 
 impl fmt::Debug for ObserveRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new field does not compile before it is shown.
-        let ObserveRequest { name, source, spec, known, applied, objects: _, wall } = self;
+        let ObserveRequest { name, source, spec, known, applied, objects: _, wall, verify, signals: _ } = self;
         f.debug_struct("ObserveRequest")
             .field("name", name)
             .field("source", source)
@@ -142,7 +148,42 @@ impl fmt::Debug for ObserveRequest<'_> {
             .field("known", known)
             .field("applied", applied)
             .field("wall", wall)
+            .field("verify", verify)
             .finish_non_exhaustive()
+    }
+}
+
+/// What an observation and the engine tell each other while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct ObserveSignals(Arc<Signals>);
+
+#[derive(Debug, Default)]
+struct Signals {
+    stop: AtomicBool,
+    /// In microseconds; zero if nothing was said.
+    again: AtomicU64,
+}
+
+impl ObserveSignals {
+    /// Whether nobody waits for this observation any more: it has taken too long, its collection was dropped or the
+    /// engine shuts down. It should return soon; what it returns does not count.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.load(Ordering::Acquire)
+    }
+
+    /// Has the source observed again after so long, whatever this observation returns: one that could not be finished
+    /// goes on then.
+    pub fn observe_again_after(&self, span: Duration) {
+        self.0.again.store(micros(span).max(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.0.stop.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn again(&self) -> Option<Duration> {
+        Some(self.0.again.load(Ordering::Relaxed)).filter(|again| *again > 0).map(Duration::from_micros)
     }
 }
 
@@ -156,6 +197,9 @@ pub struct Observation {
     /// In how many parts of the source a change could have gone unnoticed so far, because they changed a moment ago.
     /// Zero: what was found is proven.
     pub racy: u64,
+    /// How many parts of the source are believed although nothing tells that they are what they were: their times carry no
+    /// information, or a content check that was asked for has not come to them yet. Zero: the evidence is strong.
+    pub weak: u64,
     /// When to observe again to prove them, if that is before the next observation is due anyway.
     pub observe_again: Option<Duration>,
     /// What of what the last commit was built from is no longer there, and what came in its place; `None` if that is
@@ -169,7 +213,7 @@ impl Observation {
     /// What was found beyond doubt.
     #[must_use]
     pub fn new(state: SourceState, delta: Option<Delta>) -> Observation {
-        Observation { state, delta, racy: 0, observe_again: None, missing: None }
+        Observation { state, delta, racy: 0, weak: 0, observe_again: None, missing: None }
     }
 }
 

@@ -83,6 +83,9 @@ impl Lake {
             leftovers: &[],
             stop_check,
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| now,
         })
     }
@@ -423,6 +426,9 @@ fn progress_is_reported_for_files_and_segments() {
         leftovers: &[],
         stop_check: &never_interrupted,
         progress: &|step| seen.lock().unwrap().push(step),
+        mounts: None,
+        most_read: 1 << 29,
+        learned: &|_, _, _| (),
         now: &|| SystemClock::new().wall(),
     };
     let outcome = build(&attempt).unwrap();

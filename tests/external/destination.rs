@@ -143,6 +143,9 @@ impl Lake {
             leftovers,
             stop_check: &never_interrupted,
             progress,
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &now,
         })
     }

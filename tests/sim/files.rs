@@ -57,6 +57,9 @@ impl Sim {
             leftovers: &leftovers,
             stop_check: &|| if interrupted { Err(Interrupted) } else { never_interrupted() },
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| wall,
         };
         let built = catch_unwind(AssertUnwindSafe(|| build(&attempt)));

@@ -8,7 +8,7 @@ use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::unwind;
-use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, Observer, observed_of};
+use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, observed_of};
 
 /// One observation, with everything it needs to know.
 pub(super) struct ObserveJob {
@@ -23,6 +23,8 @@ pub(super) struct ObserveJob {
     started: Timestamp,
     hint: Hint,
     watch: Option<ActiveWatch>,
+    verify: bool,
+    signals: ObserveSignals,
 }
 
 impl ObserveJob {
@@ -32,6 +34,7 @@ impl ObserveJob {
         collection: &Collection,
         (began, started): (Seq, Timestamp),
         (hint, watch): (Hint, Option<ActiveWatch>),
+        (verify, signals): (bool, ObserveSignals),
     ) -> ObserveJob {
         ObserveJob {
             id,
@@ -45,6 +48,8 @@ impl ObserveJob {
             started,
             hint,
             watch,
+            verify,
+            signals,
         }
     }
 
@@ -59,8 +64,10 @@ impl ObserveJob {
         // Everything that may be foreign code is inside.
         let result = unwind::catch(|| self.observe(env, &mut watch))
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
-        let ObserveJob { id: collection, began, started, .. } = self;
-        env.report(Report::Observed(Box::new(ObserveReport { member, collection, began, started, result, watch })));
+        let ObserveJob { id: collection, began, started, signals, .. } = self;
+        let (again, was_stopped) = (signals.again(), signals.is_stopping());
+        let report = ObserveReport { member, collection, began, started, result, again, was_stopped, watch };
+        env.report(Report::Observed(Box::new(report)));
     }
 
     fn observe(&self, env: &WorkerEnv, watch: &mut Option<ActiveWatch>) -> Result<Observation, ObserveError> {
@@ -78,6 +85,8 @@ impl ObserveJob {
             applied: self.applied.as_ref(),
             objects: &*env.objects,
             wall: env.time.wall(),
+            verify: self.verify,
+            signals: &self.signals,
         })
     }
 

@@ -90,6 +90,9 @@ impl Lake {
             leftovers: &[],
             stop_check: &never_interrupted,
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| wall,
         });
         let outcome = outcome.map_err(|failed| failed.error.to_string())?;
