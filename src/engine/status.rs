@@ -36,6 +36,9 @@ pub struct LastObservation {
     pub succeeded: bool,
     /// In how many parts a change could have gone unnoticed; see [`Observation::racy`](crate::Observation::racy).
     pub racy: u64,
+    /// How many parts were believed although nothing tells that they are what they were; see
+    /// [`Observation::weak`](crate::Observation::weak).
+    pub weak: u64,
 }
 
 /// The last verification of what a collection has applied.

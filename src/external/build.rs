@@ -9,9 +9,9 @@ use super::build_error::of_store;
 use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
-    BadFile, BuildError, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout, Manifest,
-    ManifestError, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation, StopCheck,
-    Store, check, fragments_of, plan, scan,
+    BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout,
+    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey,
+    SourceLocation, SourcePath, Stat, StopCheck, Store, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
@@ -36,6 +36,10 @@ pub struct Build<'a> {
     pub wanted: [u8; 32],
     /// The wanted set: a source that did not change has its version only in comparison with it.
     pub known: Option<&'a PathSet>,
+    /// The mounts that the wanted set was found on, if that is still known.
+    pub mounts: Option<&'a Mounts>,
+    /// How many bytes each of the two observations may read where the content of files decides.
+    pub most_read: u64,
     /// The set that the last commit was built from: what returns to it has its versions again.
     pub applied: Option<&'a PathSet>,
     /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew.
@@ -55,6 +59,8 @@ pub struct Build<'a> {
     pub finished: &'a (dyn Fn(&Segment) + Sync),
     /// Told how far the work is.
     pub progress: &'a (dyn Fn(BuildProgress) + Sync),
+    /// Told the content of files that were read for what was built, and what `stat` said of them.
+    pub learned: &'a (dyn Fn(&SourcePath, &Stat, ContentHash) + Sync),
     /// Wall time, to tell a young file from an old one.
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
 }
@@ -143,13 +149,13 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let scan = attempt.observe(attempt.known)?;
+    let scan = attempt.observe(attempt.known, attempt.mounts)?;
     let Plan { kept, new, dropped } = attempt.plan(&scan)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
     let (finished, result) = build_all(attempt, &scan.set, new);
     *built = finished;
     result?;
-    attempt.observe(Some(&scan.set))?;
+    attempt.observe(Some(&scan.set), Some(&scan.mounts))?;
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
@@ -171,13 +177,15 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, Bu
 
 impl Build<'_> {
     /// Scans the source; anything but the wanted version is an error.
-    fn observe(&self, known: Option<&PathSet>) -> Result<Scan, BuildError> {
+    fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Scan, BuildError> {
         let scan = scan(&ScanRequest {
             store: self.store,
             source: self.source,
             known,
+            mounts,
             applied: self.applied,
             now: (self.now)(),
+            most_read: self.most_read,
             hash_budget: 0,
             stop_check: self.stop_check,
         })
@@ -221,8 +229,10 @@ impl Build<'_> {
     /// A source that changed under an attempt explains its failure, and is not the attempt's fault.
     fn explain(&self, error: BuildError) -> BuildError {
         match error {
-            BuildError::Moved { .. } | BuildError::Interrupted | BuildError::Panicked(_) => error,
-            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe(self.known) {
+            BuildError::Moved { .. } | BuildError::Undecided(_) | BuildError::Interrupted | BuildError::Panicked(_) => {
+                error
+            }
+            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe(self.known, self.mounts) {
                 Err(moved @ BuildError::Moved { .. }) => moved,
                 _ => error,
             },

@@ -22,6 +22,7 @@ mod changes;
 mod content;
 mod destination;
 mod directory;
+mod evidence;
 mod format;
 mod fragment;
 mod fragments;
@@ -29,6 +30,8 @@ mod judge;
 mod listed;
 mod local;
 mod manifest;
+mod memory;
+mod mount;
 mod parallel;
 #[cfg(feature = "external")]
 mod parquet;
@@ -69,6 +72,7 @@ pub use fragments::{BadFile, BadFiles, FragmentCache, FragmentError, fragments_o
 pub use listed::SourceFile;
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
+pub use mount::{Mount, Mounts};
 #[cfg(feature = "external")]
 pub use parquet::Parquet;
 pub use path::SourcePath;

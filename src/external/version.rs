@@ -16,7 +16,7 @@ const STAT_AND_CONTENT: u8 = 2;
 
 /// How long after a change of a file a second change may leave no trace in its times: two seconds is the
 /// coarsest clock among common file systems (FAT, some network mounts).
-const GRANULARITY: Duration = Duration::from_secs(2);
+pub(super) const GRANULARITY: Duration = Duration::from_secs(2);
 
 /// The plain BLAKE3 of a file's bytes.
 pub type ContentHash = [u8; 32];

@@ -2,16 +2,18 @@
 //! owns what is volatile between two calls, the cache of path sets, and decides nothing itself.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::ObservationCache;
+use super::content::MOST_READ;
 use super::format::Formats;
-use super::scan::scan_resuming;
+use super::memory::{Learned, Reach, SOON};
+use super::scan::scan_remembering;
 use super::takeover::{note_of, noted};
 use super::{
-    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, Format, LocalStore,
-    Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard,
-    never_interrupted, store_set, verify,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ContentHash, Difference, ExternalSpec, Format,
+    LocalStore, Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, SourcePath, Stat, Store,
+    StoreError, VerifyError, build, discard, store_set, verify,
 };
 use crate::core::vocabulary::{
     Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
@@ -36,6 +38,7 @@ pub struct External {
     builder: Box<dyn SegmentBuilder>,
     formats: Formats,
     learning: u64,
+    reading: u64,
     parallel: usize,
     cache: ObservationCache,
 }
@@ -52,7 +55,7 @@ impl External {
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
         let cache = ObservationCache::default();
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
-        External { store, builder, formats, learning: HASH_BUDGET, parallel: 1, cache }
+        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache }
     }
 
     /// Files that lie in another store than the local file system.
@@ -80,6 +83,13 @@ impl External {
     #[must_use]
     pub fn learning(self, bytes: u64) -> External {
         External { learning: bytes, ..self }
+    }
+
+    /// How many bytes one observation may read where the content of files decides: 512 MiB if nothing else is said. What is
+    /// not read then is read by the next one, and until then the source cannot be observed: the cause names the file.
+    #[must_use]
+    pub fn reading(self, bytes: u64) -> External {
+        External { reading: bytes, ..self }
     }
 
     /// How many segments of one attempt may be built at the same time: 1 if nothing else is said. Collections are built
@@ -143,8 +153,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, observe_again, missing, .. } = scan;
-        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::of(state, delta) };
+        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let observation =
+            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -172,6 +183,8 @@ impl External {
                     self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
                 )
             }
+            // The next observation goes on where this one stopped.
+            BuildError::Undecided(_) => Failure::SourceMoved(None),
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
             BuildError::Permanent(message) => Failure::Permanent(message),
@@ -185,11 +198,12 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats, learning, parallel, cache: _ } = self;
+        let External { store: _, builder: _, formats, learning, reading, parallel, cache: _ } = self;
         let formats = &formats.names();
         f.debug_struct("External")
             .field("format", formats)
             .field("learning", learning)
+            .field("reading", reading)
             .field("parallel", parallel)
             .finish_non_exhaustive()
     }
@@ -210,6 +224,12 @@ impl Worker for External {
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
         let applied = self.known_set(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
+        let learned = Mutex::new(Learned::new());
+        let learn = |path: &SourcePath, stat: &Stat, content: ContentHash| {
+            let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.insert(path.clone(), (*stat, content));
+        };
+        let mounts = self.cache.mounts(name);
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -219,6 +239,8 @@ impl Worker for External {
             spec: &spec,
             wanted,
             known: known.as_deref(),
+            mounts: mounts.as_ref(),
+            most_read: self.reading,
             applied: applied.as_deref(),
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
@@ -228,8 +250,10 @@ impl Worker for External {
             stop_check: &|| context.check_stop().map_err(|_| super::Interrupted),
             finished: &|segment| self.note(context, segment),
             progress: &|progress| report(context, progress),
+            learned: &learn,
             now: &|| context.wall(),
         });
+        self.cache.learn(name, learned.into_inner().unwrap_or_else(PoisonError::into_inner));
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
@@ -297,17 +321,26 @@ impl External {
             store: &*self.store,
             source: &source,
             known: known.as_deref(),
+            mounts: None,
             applied: applied.as_deref(),
             now: request.wall,
+            most_read: self.reading,
             hash_budget: self.learning,
-            stop_check: &never_interrupted,
+            stop_check: &|| if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) },
         };
-        let mut partial = self.cache.take_partial(request.name);
-        let scan = scan_resuming(&scan_request, &mut partial).map_err(|error| ObserveError(error.to_string()))?;
-        let observation =
-            self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))?;
-        self.cache.set_partial(request.name, partial);
-        Ok(observation)
+        let mut memory = self.cache.take_memory(request.name);
+        if request.verify {
+            memory.doubt(Reach::All);
+        }
+        let scan = scan_remembering(&scan_request, &mut memory);
+        self.cache.put_memory(request.name, memory);
+        let scan = scan.map_err(|error| {
+            if let StoreError::Unfinished { .. } = error {
+                request.signals.observe_again_after(SOON);
+            }
+            ObserveError(error.to_string())
+        })?;
+        self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))
     }
 
     /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.

@@ -84,6 +84,9 @@ impl Lake {
             stop_check,
             finished: &|_| (),
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| now,
         })
     }
@@ -425,6 +428,9 @@ fn progress_is_reported_for_files_and_segments() {
         stop_check: &never_interrupted,
         finished: &|_| (),
         progress: &|step| seen.lock().unwrap().push(step),
+        mounts: None,
+        most_read: 1 << 29,
+        learned: &|_, _, _| (),
         now: &|| SystemClock::new().wall(),
     };
     let outcome = build(&attempt).unwrap();

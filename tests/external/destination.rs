@@ -144,6 +144,9 @@ impl Lake {
             stop_check: &never_interrupted,
             finished: &|_| (),
             progress,
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &now,
         })
     }

@@ -9,7 +9,7 @@ use crate::engine::env::WorkerEnv;
 use crate::engine::evidence::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::unwind;
-use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, Observer, observed_of};
+use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, observed_of};
 
 /// One observation, with everything it needs to know.
 pub(super) struct ObserveJob {
@@ -24,6 +24,8 @@ pub(super) struct ObserveJob {
     started: Timestamp,
     hint: Hint,
     watch: Option<ActiveWatch>,
+    verify: bool,
+    signals: ObserveSignals,
 }
 
 impl ObserveJob {
@@ -33,6 +35,7 @@ impl ObserveJob {
         collection: &Collection,
         (began, started): (Seq, Timestamp),
         (hint, watch): (Hint, Option<ActiveWatch>),
+        (verify, signals): (bool, ObserveSignals),
     ) -> ObserveJob {
         ObserveJob {
             id,
@@ -46,6 +49,8 @@ impl ObserveJob {
             started,
             hint,
             watch,
+            verify,
+            signals,
         }
     }
 
@@ -60,8 +65,10 @@ impl ObserveJob {
         // Everything that may be foreign code is inside.
         let result = unwind::catch(|| self.observe(env, &mut watch))
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
-        let ObserveJob { id: collection, began, started, .. } = self;
-        env.report(Report::Observed(Box::new(ObserveReport { member, collection, began, started, result, watch })));
+        let ObserveJob { id: collection, began, started, signals, .. } = self;
+        let (again, was_stopped) = (signals.again(), signals.is_stopping());
+        let report = ObserveReport { member, collection, began, started, result, again, was_stopped, watch };
+        env.report(Report::Observed(Box::new(report)));
     }
 
     fn observe(&self, env: &WorkerEnv, watch: &mut Option<ActiveWatch>) -> Result<Observation, ObserveError> {
@@ -79,6 +86,8 @@ impl ObserveJob {
             applied: self.applied.as_ref(),
             objects: &*env.objects,
             wall: env.time.wall(),
+            verify: self.verify,
+            signals: &self.signals,
         })?;
         // What was known was checked when it was new: a source that rests costs nothing.
         if self.known.as_ref().map(|known| known.set) != Some(observation.state.set) {

@@ -84,6 +84,8 @@ impl Desk {
                 "seconds_ago": now.since(last.started).as_secs_f64(),
                 "succeeded": last.succeeded,
                 "racy": last.racy,
+                "weak": last.weak,
+                "evidence": if last.weak > 0 { "weak" } else { "strong" },
             })
         });
         let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
