@@ -31,7 +31,7 @@ use super::sweep::{Sweep, Sweepable};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
-use crate::core::vocabulary::{Command, FieldError, Kind, Limits};
+use crate::core::vocabulary::{Command, Event, FieldError, Kind, Limits, Seq};
 use crate::log::{Durability, Log};
 use crate::objects::Objects;
 use crate::reducer::Reducer;
@@ -57,6 +57,7 @@ pub struct Builder {
     deliveries: DeliveryConfig,
     limits: Option<Limits>,
     durability: Durability,
+    accept_loss: Option<Seq>,
     clock: Arc<dyn Clock>,
     queue: usize,
     queue_bytes: usize,
@@ -91,6 +92,7 @@ impl Builder {
             deliveries: DeliveryConfig { threads: 2, timeout: Duration::from_secs(300) },
             limits: None,
             durability: Durability::default(),
+            accept_loss: None,
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
             queue_bytes: QUEUE_BYTES,
@@ -195,6 +197,16 @@ impl Builder {
         self
     }
 
+    /// Goes on with what is left of a damaged log: `last` has to be the last event that is left, and everything behind
+    /// it is given up. The log notes it with an event, and what was there is kept beside it, in `damaged-N`; as long as
+    /// that is there, objects that nothing names are kept too. A log that is whole, or ends at another event, is not
+    /// opened and not changed. Only for a log in a directory. Default: the loss of events is never accepted.
+    #[must_use]
+    pub fn accept_loss(mut self, last: Seq) -> Builder {
+        self.accept_loss = Some(last);
+        self
+    }
+
     /// Where time comes from (features `internals` and `testing`). Default the machine's clock.
     #[must_use]
     #[cfg(any(feature = "internals", feature = "testing"))]
@@ -270,15 +282,14 @@ impl Builder {
     pub fn start(self) -> Result<Reconciler, StartError> {
         self.check().map_err(StartError::Setting)?;
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
-        // A store that was handed in may hold objects of others, and ones that are to be named later.
-        let is_ours = matches!(self.storage, Storage::Directory(_));
-        let Opened { log, objects, state, snapshots, notes } = self.storage.open(self.durability, self.note_bytes)?;
+        let opened = self.storage.open(self.durability, self.accept_loss, self.note_bytes)?;
+        let Opened { log, objects, state, snapshots, notes, may_sweep, lost } = opened;
         if let Some(show) = self.replayed {
             show(&state);
         }
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
-        let (objects, sweep) = if is_ours {
+        let (objects, sweep) = if may_sweep {
             // Before anything can be stored: what is stored from here on is safe from the sweep.
             let objects = Arc::new(Sweepable::new(objects));
             let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
@@ -288,6 +299,10 @@ impl Builder {
         };
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+        if let Some(found) = lost {
+            let accepted = Event::DataLossAccepted { last: durable, found: found.into() };
+            reducer.append(accepted).map_err(StartError::Reducer)?;
+        }
         self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
         notebooks::sweep(&notes, reducer.state());
 
@@ -379,6 +394,7 @@ impl fmt::Debug for Builder {
             deliveries,
             limits,
             durability,
+            accept_loss,
             clock: _,
             queue,
             queue_bytes,
@@ -399,6 +415,7 @@ impl fmt::Debug for Builder {
             .field("delivery_timeout", &deliveries.timeout)
             .field("limits", limits)
             .field("durability", durability)
+            .field("accept_loss", accept_loss)
             .field("queue", queue)
             .field("queue_bytes", queue_bytes)
             .field("note_bytes", note_bytes)
