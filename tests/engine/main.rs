@@ -29,6 +29,7 @@ mod secrets;
 mod steering;
 mod superseding;
 mod support;
+mod told;
 mod verifying;
 mod waiting;
 mod watching;
