@@ -134,7 +134,28 @@ pub mod policy {
 #[doc = include_str!("destination.md")]
 pub mod destination {
     pub use crate::core::vocabulary::Duties;
+    pub use crate::objects::Objects;
     pub use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
+}
+
+/// What is in an [`Event`]: the reasons, causes and facts that programs tell apart, each with its name in JSON
+/// (`as_str`). [`Recorded::to_json`] writes an event, and a [`Describer`](event::Describer) all of a log with the names of
+/// what they refer to.
+pub mod event {
+    pub use crate::core::vocabulary::{
+        AbortReason, Admission, Content, DeliveryKind, Delta, EndReason, Epoch, FailReason, HoldCause, Inputs,
+        ObjectHash, ParkCause, PathSetRef, RefreshReason, RejectReason, SegmentCounts, Stopping,
+    };
+    pub use crate::describe::{Described, Describer};
+}
+
+/// What is in a [`CollectionStatus`] and its [`CollectionView`]: why a collection waits, how far it is behind, and what
+/// failed last. [`CollectionStatus::to_json`] writes all of it.
+pub mod status {
+    pub use crate::core::vocabulary::Scope;
+    pub use crate::core::{DeliveryFailure, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
+    pub use crate::engine::{LastObservation, LastVerification};
+    pub use crate::worker::Progress;
 }
 
 /// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's

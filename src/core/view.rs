@@ -106,6 +106,18 @@ pub enum Lag {
     Unknown,
 }
 
+impl Lag {
+    /// In seconds; `None` if it is not known.
+    #[must_use]
+    pub fn seconds(self) -> Option<f64> {
+        match self {
+            Lag::Zero => Some(0.0),
+            Lag::Since(span) => Some(span.as_secs_f64()),
+            Lag::Unknown => None,
+        }
+    }
+}
+
 impl CollectionView {
     /// The collection `id` as it is at `now`, if there is one.
     #[must_use]

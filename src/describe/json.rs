@@ -103,11 +103,10 @@ impl Described<'_> {
             Event::RefreshRequested { force, reason, resync_at, .. } => {
                 line.force = force.then_some(true);
                 line.resync_at = resync_at.map(|at| at.to_string());
-                (line.reason, line.message) = match reason {
-                    RefreshReason::Asked => (Some("asked"), None),
-                    RefreshReason::Resync => (Some("resync"), None),
-                    RefreshReason::Drift(message) => (Some("drift"), Some(&**message)),
-                };
+                line.reason = Some(reason.as_str());
+                if let RefreshReason::Drift(message) = reason {
+                    line.message = Some(message);
+                }
             }
             Event::TaskCreated { not_before, rebuild, .. } => {
                 line.not_before = Some(not_before.to_string());

@@ -32,6 +32,7 @@ mod steering;
 mod superseding;
 mod support;
 mod surroundings;
+mod told;
 mod verifying;
 mod waiting;
 mod watching;

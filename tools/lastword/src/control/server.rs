@@ -77,24 +77,10 @@ impl Desk {
     }
 
     /// What the log does not have.
-    fn volatile(status: &CollectionStatus, now: Timestamp) -> Value {
-        let last_look = status.last_observation.map(|last| {
-            json!({
-                "began": last.started.to_string(),
-                "seconds_ago": now.since(last.started).as_secs_f64(),
-                "succeeded": last.succeeded,
-                "racy": last.racy,
-                "weak": last.weak,
-                "evidence": if last.weak > 0 { "weak" } else { "strong" },
-            })
-        });
-        let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
-        json!({
-            "name": status.view.name.as_str(),
-            "last_look": last_look,
-            "progress": progress,
-            "workers_exhausted": status.workers_exhausted,
-        })
+    fn volatile(status: &CollectionStatus) -> Value {
+        let mut live = status.live();
+        live["name"] = status.view.name.as_str().into();
+        live
     }
 
     /// The engine's time, and an observation soon that begins after it.
@@ -138,12 +124,10 @@ impl Desk {
             Request::Look { name: Some(name) } => {
                 let found = self.handle.status(name.clone())?;
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
-                let now = self.handle.stats()?.at;
-                Ok(Answer::new(json!({"looks": [Desk::volatile(&found, now)]})))
+                Ok(Answer::new(json!({"looks": [Desk::volatile(&found)]})))
             }
             Request::Look { name: None } => {
-                let (list, now) = (self.handle.list()?, self.handle.stats()?.at);
-                let all: Vec<Value> = list.iter().map(|found| Desk::volatile(found, now)).collect();
+                let all: Vec<Value> = self.handle.list()?.iter().map(Desk::volatile).collect();
                 Ok(Answer::new(json!({"looks": all})))
             }
         }
