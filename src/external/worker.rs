@@ -218,7 +218,10 @@ impl Worker for External {
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
+                let BuildOutcome { manifest, kept, new, dropped, rows, is_behind, built, .. } = outcome;
+                if is_behind {
+                    context.hint();
+                }
                 self.keep(context, built);
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
