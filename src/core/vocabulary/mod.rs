@@ -11,6 +11,7 @@ mod json;
 mod limits;
 mod names;
 mod policy;
+mod policy_change;
 mod rejection;
 mod secrets;
 
@@ -24,4 +25,5 @@ pub use inputs::*;
 pub use limits::*;
 pub use names::*;
 pub use policy::*;
+pub use policy_change::PolicyChange;
 pub use rejection::*;

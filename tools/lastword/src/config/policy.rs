@@ -20,9 +20,11 @@ const POLICY: &[(&str, Read)] = &[
     ("max_lost", |field, policy| count(field, &mut policy.retry.max_lost)),
     ("backoff_base", |field, policy| span(field, &mut policy.retry.base)),
     ("backoff_cap", |field, policy| span(field, &mut policy.retry.cap)),
+    ("slow_retry", |field, policy| span_or_none(field, &mut policy.retry.slow)),
     ("on_change", |field, policy| one_of(field, &ON_CHANGE, &mut policy.on_change)),
     ("priority", |field, policy| priority(field, &mut policy.priority)),
     ("resync", |field, policy| span_or_none(field, &mut policy.resync.0)),
+    ("max_lag", |field, policy| span_or_none(field, &mut policy.max_lag.0)),
     ("empty_source", |field, policy| one_of(field, &EMPTY_SOURCE, &mut policy.empty_source)),
 ];
 
@@ -93,6 +95,7 @@ fn key_of(field: &str) -> &str {
         "policy.retry" => "max_attempts",
         "policy.retry.base" => "backoff_base",
         "policy.retry.cap" => "backoff_cap",
+        "policy.retry.slow" => "slow_retry",
         other => other.rsplit('.').next().unwrap_or(other),
     }
 }
