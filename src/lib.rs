@@ -127,7 +127,8 @@ pub use worker::{
 /// means. Every default has its reason in [`settings`].
 pub mod policy {
     pub use crate::core::vocabulary::{
-        AttemptTimeout, Coalesce, EmptySource, Grace, Limits, OnChange, Policy, Priority, Resync, Retry,
+        AttemptTimeout, Coalesce, EmptySource, Grace, Limits, MaxLag, OnChange, Policy, PolicyChange, Priority, Resync,
+        Retry,
     };
 }
 

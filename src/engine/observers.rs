@@ -301,7 +301,7 @@ impl Observers {
     }
 
     /// The source is to be observed now, or right after the observation that is under way.
-    fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
+    pub(super) fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
         if !self.observes(id, state) {
             return;
         }

@@ -257,7 +257,10 @@ impl Worker for External {
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, .. } = outcome;
+                let BuildOutcome { manifest, kept, new, dropped, rows, is_behind, .. } = outcome;
+                if is_behind {
+                    context.hint();
+                }
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
             }

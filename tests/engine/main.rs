@@ -19,6 +19,7 @@ mod harness;
 mod hints;
 mod isolation;
 mod lent;
+mod lent_order;
 mod limits;
 mod looks;
 mod lost_replies;

@@ -47,6 +47,10 @@ impl EngineLoop {
         {
             self.counters.wasted_work += self.time.now().since(started);
         }
+        if self.workers.is_hinted(attempt.token) {
+            let (state, now) = (self.reducer.state(), self.time.now());
+            self.observers.request(attempt.collection, state, now);
+        }
         self.workers.returned(member, attempt.token);
         Ok(())
     }
