@@ -25,6 +25,7 @@ mod fragments;
 mod judge;
 mod local;
 mod manifest;
+mod mounts;
 mod parallel;
 mod parquet;
 mod path;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cache::ObservationCache;
+use super::mounts::Mounts;
 use super::scan::scan_resuming;
 use super::takeover::Leftovers;
 use super::{
@@ -38,6 +39,7 @@ pub struct External {
     parallel: usize,
     cache: ObservationCache,
     leftovers: Leftovers,
+    mounts: Mounts,
 }
 
 impl External {
@@ -52,7 +54,7 @@ impl External {
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
         let (cache, leftovers) = (ObservationCache::default(), Leftovers::default());
         let (store, builder) = (Box::new(LocalStore), Box::new(builder));
-        External { store, builder, learning: HASH_BUDGET, parallel: 1, cache, leftovers }
+        External { store, builder, learning: HASH_BUDGET, parallel: 1, cache, leftovers, mounts: Mounts::default() }
     }
 
     /// Files that lie in another store than the local file system.
@@ -177,7 +179,7 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, learning, parallel, cache: _, leftovers: _ } = self;
+        let External { store: _, builder: _, learning, parallel, cache: _, leftovers: _, mounts: _ } = self;
         f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
     }
 }
@@ -275,6 +277,7 @@ impl Observer for External {
         let spec = ExternalSpec::parse(request.spec.as_str()).map_err(refused)?;
         let source = source_of(request.source, &spec).map_err(refused)?;
         let unread = |error: TreeError| ObserveError(error.to_string());
+        self.mounts.learn(source.path());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
         let scan_request = ScanRequest {
@@ -292,6 +295,12 @@ impl Observer for External {
             self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))?;
         self.cache.set_partial(request.name, partial);
         Ok(observation)
+    }
+
+    /// The mount that the source lies on: what lies on one mount hangs together.
+    fn domain(&self, source: &Source) -> Option<String> {
+        let location = super::SourceUri::parse(source.as_str()).ok()?.resolve("".as_ref()).ok()?;
+        Some(self.mounts.of(location.path())?.display().to_string())
     }
 
     /// Watches the directory of the source, in a store that has directories.

@@ -54,6 +54,7 @@ impl EngineLoop {
     fn observed(&mut self, report: ObserveReport) -> Result<(), ReducerError> {
         let accepted = self.reducer.command(&Observers::command(&report))?.is_ok();
         let (state, now) = (self.reducer.state(), self.time.now());
+        self.settling.touch(report.collection);
         self.observers.returned(report, accepted, state, now);
         Ok(())
     }
