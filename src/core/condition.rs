@@ -73,6 +73,15 @@ pub enum Condition {
         /// How the last one failed.
         failure: Option<LastFailure>,
     },
+    /// Every attempt that the policy allows has failed for a cause that may pass. It is tried again slowly, without an end.
+    Failing {
+        /// Until then.
+        until: Timestamp,
+        /// How many attempts have failed.
+        attempts: u32,
+        /// How the last one failed.
+        failure: Option<LastFailure>,
+    },
     /// The next attempt waits because the source moved under the last one.
     Moving {
         /// Until then.
@@ -80,6 +89,11 @@ pub enum Condition {
     },
     /// The next attempt may start and waits for a worker of its kind.
     WaitingForWorker,
+    /// The next attempt may start once no other runs in this process: those before it ended with their process.
+    Isolated {
+        /// How many of them.
+        crashes: u32,
+    },
     /// The next attempt may start, and as many hold a worker as a limit allows.
     Limit {
         /// Which limit.
@@ -149,10 +163,15 @@ impl Condition {
         match draining {
             Some(grace) if grace >= until => Condition::Draining { until: grace },
             _ if until > now && collection.moves > 0 => Condition::Moving { until },
+            _ if until > now && collection.is_failing() => {
+                let failure = waiting.task.last_failure.clone();
+                Condition::Failing { until, attempts: waiting.task.charged, failure }
+            }
             _ if until > now => Condition::BackingOff { until, failure: waiting.task.last_failure.clone() },
             Some(grace) => Condition::Draining { until: grace },
             None => match state.limit_reached(id) {
                 Some((scope, most)) => Condition::Limit { scope, most },
+                None if collection.is_isolated() => Condition::Isolated { crashes: collection.crashes },
                 None => Condition::WaitingForWorker,
             },
         }
@@ -173,8 +192,10 @@ impl Condition {
             Condition::Running { .. } => "running",
             Condition::Draining { .. } => "draining",
             Condition::BackingOff { .. } => "backing_off",
+            Condition::Failing { .. } => "failing",
             Condition::Moving { .. } => "moving",
             Condition::WaitingForWorker => "waiting_for_worker",
+            Condition::Isolated { .. } => "isolated",
             Condition::Limit { .. } => "limit",
             Condition::Parked { .. } => "parked",
             Condition::Paused => "paused",
@@ -188,6 +209,7 @@ impl Condition {
             Condition::Settling { until }
             | Condition::Draining { until }
             | Condition::BackingOff { until, .. }
+            | Condition::Failing { until, .. }
             | Condition::Moving { until } => Some(*until),
             Condition::Running { deadline, .. } => *deadline,
             Condition::Fresh
@@ -198,6 +220,7 @@ impl Condition {
             | Condition::Unobservable { .. }
             | Condition::Held { .. }
             | Condition::WaitingForWorker
+            | Condition::Isolated { .. }
             | Condition::Limit { .. }
             | Condition::Parked { .. }
             | Condition::Paused => None,
@@ -246,10 +269,17 @@ impl fmt::Display for Condition {
                 write!(f, "tries again at {until}")?;
                 because(failure.as_ref(), f)
             }
+            Condition::Failing { until, attempts, failure } => {
+                write!(f, "{attempts} attempts have failed; tries again at {until}, and at the next change")?;
+                because(failure.as_ref(), f)
+            }
             Condition::Moving { until } => {
                 write!(f, "its source changed while it was read; tries again at {until}")
             }
             Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
+            Condition::Isolated { crashes } => {
+                write!(f, "runs alone, once nothing else does: {crashes} attempts ended with the process that ran them")
+            }
             Condition::Limit { scope, most } => {
                 f.write_str("waits because ")?;
                 scope.write_most(*most, f)

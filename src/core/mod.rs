@@ -23,7 +23,7 @@ pub use commit::Applied;
 pub use condition::{Condition, NotObserved};
 pub use decide::{Events, decide};
 pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
-pub use state::{Draining, Illegal, Orphan, Parts, Restored, State, Violation};
+pub use state::{Draining, Illegal, Orphan, Parts, Restored, RunsAt, State, Violation};
 pub use status::{Attempt, LastFailure, Parked, Parking, Running, Status, Task, Waiting};
 pub use surroundings::Surroundings;
 pub use view::{CollectionView, DeliveryFailure, Lag, OutboxView};

@@ -11,7 +11,8 @@ use super::outbox::{Outbox, OutboxEntry};
 use super::state::State;
 use super::status::{LastFailure, Status};
 use super::vocabulary::{
-    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, Seq, Source, Spec, TaskId, Timestamp,
+    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Seq, Source, Spec, TaskId,
+    Timestamp,
 };
 
 /// One collection at one moment.
@@ -105,6 +106,18 @@ pub enum Lag {
     Unknown,
 }
 
+impl Lag {
+    /// In seconds; `None` if it is not known.
+    #[must_use]
+    pub fn seconds(self) -> Option<f64> {
+        match self {
+            Lag::Zero => Some(0.0),
+            Lag::Since(span) => Some(span.as_secs_f64()),
+            Lag::Unknown => None,
+        }
+    }
+}
+
 impl CollectionView {
     /// The collection `id` as it is at `now`, if there is one.
     #[must_use]
@@ -149,6 +162,7 @@ impl CollectionView {
             (Condition::Held { cause, .. }, _, _) => Some(cause.as_str()),
             (_, Some(Pending::Held { cause, .. }), _) => Some(cause.as_str()),
             (_, _, Some(_)) => Some("unobservable"),
+            (Condition::Failing { .. }, _, _) => Some(ParkCause::OutOfAttempts.as_str()),
             _ => self.not_observed.as_ref().map(|_| "not_observed"),
         }
     }

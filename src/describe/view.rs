@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::json::raw;
 use super::plain_json;
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure};
+use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -152,7 +152,7 @@ impl<'v> Row<'v> {
                 .not_observed
                 .as_ref()
                 .map(|found| UnobservableRow { since: found.since.to_string(), cause: &found.cause }),
-            lag_seconds: seconds(view.lag),
+            lag_seconds: view.lag.seconds(),
             applied_at: applied.map(|applied| applied.at.to_string()),
             applied_seq: applied.map(|applied| applied.seq.0),
             token: applied.map(|applied| applied.token.to_string()),
@@ -164,7 +164,7 @@ impl<'v> Row<'v> {
             output: result.and_then(|result| result.output.as_deref()),
             published: owes.and_then(|owes| owes.published).map(|commit| commit.0),
             unpublished: owes.map(|owes| owes.unpublished),
-            published_lag_seconds: owes.and_then(|owes| seconds(owes.lag)),
+            published_lag_seconds: owes.and_then(|owes| owes.lag.seconds()),
             undiscarded: owes.map(|owes| owes.undiscarded),
             delivery_failure: owes.and_then(|owes| owes.failure.as_ref()).map(DeliveryFailureRow::of),
             resync_at: view.resync_at.map(|at| at.to_string()),
@@ -178,14 +178,6 @@ impl<'v> DeliveryFailureRow<'v> {
         let DeliveryFailure { delivery, cause, failures, retry_at } = failure;
         let (delivery, retry_at) = (delivery.as_str(), retry_at.to_string());
         DeliveryFailureRow { delivery, cause, failures: *failures, retry_at }
-    }
-}
-
-fn seconds(lag: Lag) -> Option<f64> {
-    match lag {
-        Lag::Zero => Some(0.0),
-        Lag::Since(span) => Some(span.as_secs_f64()),
-        Lag::Unknown => None,
     }
 }
 

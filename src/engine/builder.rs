@@ -20,6 +20,7 @@ use super::handle::Handle;
 use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
 use super::leases::Leases;
 use super::life::Life;
+use super::notebooks;
 use super::observers::{ObserveConfig, Observers};
 use super::queue::{Queue, Room};
 use super::reconciler::Reconciler;
@@ -30,7 +31,7 @@ use super::sweep::{Sweep, Sweepable};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
-use crate::core::vocabulary::{Command, FieldError, Kind, Limits};
+use crate::core::vocabulary::{Command, Event, FieldError, Kind, Limits, Seq};
 use crate::log::{Durability, Log};
 use crate::objects::Objects;
 use crate::reducer::Reducer;
@@ -41,6 +42,8 @@ const QUEUE: usize = 4096;
 
 /// Bytes of commands that may wait: four batches of the longest sort.
 const QUEUE_BYTES: usize = 64 << 20;
+/// Bytes of all notes that attempts keep. A note of a segment has about a hundred for each of its fragments.
+const NOTE_BYTES: u64 = 256 << 20;
 
 /// Settings of a reconciler that is about to start. All of them, with their defaults and reasons, are in
 /// [`settings`](crate::settings).
@@ -54,9 +57,11 @@ pub struct Builder {
     deliveries: DeliveryConfig,
     limits: Option<Limits>,
     durability: Durability,
+    accept_loss: Option<Seq>,
     clock: Arc<dyn Clock>,
     queue: usize,
     queue_bytes: usize,
+    note_bytes: u64,
     software: String,
     history: HistoryConfig,
     replayed: Option<Replayed>,
@@ -87,9 +92,11 @@ impl Builder {
             deliveries: DeliveryConfig { threads: 2, timeout: Duration::from_secs(300) },
             limits: None,
             durability: Durability::default(),
+            accept_loss: None,
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
             queue_bytes: QUEUE_BYTES,
+            note_bytes: NOTE_BYTES,
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
             history: HistoryConfig { snapshot_every: Some(EVENTS_PER_SNAPSHOT), retention: Retention::default() },
             replayed: None,
@@ -190,6 +197,16 @@ impl Builder {
         self
     }
 
+    /// Goes on with what is left of a damaged log: `last` has to be the last event that is left, and everything behind
+    /// it is given up. The log notes it with an event, and what was there is kept beside it, in `damaged-N`; as long as
+    /// that is there, objects that nothing names are kept too. A log that is whole, or ends at another event, is not
+    /// opened and not changed. Only for a log in a directory. Default: the loss of events is never accepted.
+    #[must_use]
+    pub fn accept_loss(mut self, last: Seq) -> Builder {
+        self.accept_loss = Some(last);
+        self
+    }
+
     /// Where time comes from (features `internals` and `testing`). Default the machine's clock.
     #[must_use]
     #[cfg(any(feature = "internals", feature = "testing"))]
@@ -211,6 +228,16 @@ impl Builder {
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Builder {
         self.queue_bytes = bytes;
+        self
+    }
+
+    /// How many bytes the notes of all attempts may take beside the log ([`Context::keep`](crate::Context::keep)); the
+    /// oldest go first, and one attempt has a quarter at most. Default 256 MiB: what is noted of a segment has about a
+    /// hundred bytes for each of its row groups, and what has gone is only made again. With 0 none are kept: what an
+    /// attempt without a commit had built is built again. In memory at most 32 MiB are kept.
+    #[must_use]
+    pub fn note_bytes(mut self, bytes: u64) -> Builder {
+        self.note_bytes = bytes;
         self
     }
 
@@ -255,15 +282,14 @@ impl Builder {
     pub fn start(self) -> Result<Reconciler, StartError> {
         self.check().map_err(StartError::Setting)?;
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
-        // A store that was handed in may hold objects of others, and ones that are to be named later.
-        let is_ours = matches!(self.storage, Storage::Directory(_));
-        let Opened { log, objects, state, snapshots } = self.storage.open(self.durability)?;
+        let opened = self.storage.open(self.durability, self.accept_loss, self.note_bytes)?;
+        let Opened { log, objects, state, snapshots, notes, may_sweep, lost } = opened;
         if let Some(show) = self.replayed {
             show(&state);
         }
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
-        let (objects, sweep) = if is_ours {
+        let (objects, sweep) = if may_sweep {
             // Before anything can be stored: what is stored from here on is safe from the sweep.
             let objects = Arc::new(Sweepable::new(objects));
             let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
@@ -273,13 +299,18 @@ impl Builder {
         };
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+        if let Some(found) = lost {
+            let accepted = Event::DataLossAccepted { last: durable, found: found.into() };
+            reducer.append(accepted).map_err(StartError::Reducer)?;
+        }
         self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
+        notebooks::sweep(&notes, reducer.state());
 
         let life = Arc::<Life>::default();
         let room = Room { commands: self.queue, bytes: self.queue_bytes };
         let (queue, inbox) = Queue::bounded(room, time.clone(), Arc::clone(&life));
         let (reports, returned) = unbounded();
-        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, time, reports };
+        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes: Arc::new(notes), time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let takes_any_kind = self.any_kind || (env.kinds.is_empty() && self.driven.is_empty());
@@ -363,9 +394,11 @@ impl fmt::Debug for Builder {
             deliveries,
             limits,
             durability,
+            accept_loss,
             clock: _,
             queue,
             queue_bytes,
+            note_bytes,
             software,
             history: HistoryConfig { snapshot_every, retention },
             replayed: _,
@@ -382,8 +415,10 @@ impl fmt::Debug for Builder {
             .field("delivery_timeout", &deliveries.timeout)
             .field("limits", limits)
             .field("durability", durability)
+            .field("accept_loss", accept_loss)
             .field("queue", queue)
             .field("queue_bytes", queue_bytes)
+            .field("note_bytes", note_bytes)
             .field("software", software)
             .field("snapshot_every", &snapshot_every.unwrap_or(0))
             .field("retain", retention)

@@ -127,6 +127,15 @@ impl Handle {
         self.queue.ask(|reply| Message::Hint { name, reply })
     }
 
+    /// Has the content of a source read and compared, whatever its times say: for file systems and writers that leave no
+    /// trace in them. Leaves no event unless something else is found, and is forgotten when the engine stops. The
+    /// answer says that it has begun; until it is done, which takes as many observations as it takes,
+    /// [`weak`](crate::engine::LastObservation::weak) counts what was not read yet. What was never read before cannot
+    /// be compared, and counts as changed.
+    pub fn refresh_verify(&self, name: Name) -> Response<()> {
+        self.queue.ask(|reply| Message::Verify { name, reply })
+    }
+
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
     ///
     /// # Errors

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::message::AssignmentWaiter;
 use super::remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};
-use crate::core::State;
 use crate::core::vocabulary::{
     AttemptRef, CollectionId, EngineCommand, Event, FieldError, Kind, Recorded, RejectReason, Stopping, Timestamp,
     Token,
 };
+use crate::core::{RunsAt, State};
 use crate::worker::{Assignment, Progress, Signals};
 
 /// The shortest lease: what a busy machine needs to answer a heartbeat.
@@ -104,7 +104,7 @@ impl Leases {
 
     /// When a worker that waits can be given something.
     pub(super) fn next_ready(&self, state: &State) -> Option<Timestamp> {
-        self.waiting().filter_map(|waiter| state.next_ready(waiter.kinds.keys())).min()
+        self.waiting().filter_map(|waiter| state.next_ready_at(RunsAt::Elsewhere, waiter.kinds.keys())).min()
     }
 
     /// Takes back what is leased to workers that have left or were silent for too long.

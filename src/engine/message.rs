@@ -33,6 +33,7 @@ pub(super) enum Message {
     Compact { keep: Retention, reply: CompactReply },
     Remote(RemoteRequest),
     Hint { name: Name, reply: Reply<()> },
+    Verify { name: Name, reply: Reply<()> },
     Shutdown { timeout: Duration },
 }
 

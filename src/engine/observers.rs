@@ -31,7 +31,7 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::unwind;
-use crate::worker::Observation;
+use crate::worker::ObserveSignals;
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,10 @@ struct Entry {
     count: u64,
     observed: u64,
     watch: Option<ActiveWatch>,
+    /// The next observation is to believe nothing.
+    verify: bool,
+    /// Of the observation that is under way.
+    signals: ObserveSignals,
 }
 
 impl Observers {
@@ -122,6 +126,8 @@ impl Observers {
             Event::SourceChanged { .. } => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.since = recorded.at;
+                    // What it finds says nothing of the new source.
+                    entry.signals.stop();
                 }
                 self.forget_elsewhere(id, state);
                 self.request(id, state, recorded.at);
@@ -170,6 +176,19 @@ impl Observers {
         self.hints.add(id);
     }
 
+    /// Has the source observed now, by an observation that believes nothing.
+    pub(super) fn verify(&mut self, id: CollectionId, state: &State, now: Timestamp) {
+        self.request(id, state, now);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.verify = true;
+        }
+    }
+
+    /// Nobody waits for what is under way any more.
+    pub(super) fn stop_all(&self) {
+        self.entries.values().for_each(|entry| entry.signals.stop());
+    }
+
     /// What the engine wakes by when a hint was given.
     pub(super) fn hinted(&self) -> &Receiver<()> {
         self.hints.woken()
@@ -196,7 +215,10 @@ impl Observers {
             let (Some(entry), Some(collection)) = (self.entries.get_mut(&id), state.collection(id)) else { continue };
             entry.count += 1;
             let watch = (self.hints.hint(id), entry.watch.take());
-            let job = ObserveJob::new(id, collection, (state.last(), now), watch);
+            entry.signals = ObserveSignals::default();
+            let verify = std::mem::take(&mut entry.verify);
+            let told = (verify, entry.signals.clone());
+            let job = ObserveJob::new(id, collection, (state.last(), now), watch, told);
             match self.crew.begin(&due.domain, now, self.config.timeout, job) {
                 Ok(member) => {
                     let (source, domain) = (collection.latest.source.clone(), due.domain);
@@ -208,6 +230,7 @@ impl Observers {
                 // No thread could be started. It stays due, and nothing has room until one comes back.
                 Err(job) => {
                     entry.watch = job.into_watch();
+                    entry.verify = verify;
                     self.agenda.insert(&due);
                     break;
                 }
@@ -224,6 +247,9 @@ impl Observers {
             let Some(under_way) = self.under_way.get_mut(&member) else { continue };
             under_way.given_up = true;
             let id = under_way.id;
+            if let Some(entry) = self.entries.get(&id).filter(|entry| entry.under_way == Some(member)) {
+                entry.signals.stop();
+            }
             // It says nothing of another source.
             if !self.forget_elsewhere(id, state) {
                 let outcome = ObservationOutcome::Failed { cause: cause.clone() };
@@ -251,9 +277,7 @@ impl Observers {
     /// What an observation that has ended tells the core.
     pub(super) fn command(report: &ObserveReport) -> EngineCommand {
         let outcome = match &report.result {
-            Ok(Observation { state, delta, missing, .. }) => {
-                ObservationOutcome::Content { state: state.clone(), delta: *delta, missing: *missing }
-            }
+            Ok(observation) => observation.outcome(),
             Err(error) => ObservationOutcome::Failed { cause: error.0.as_str().into() },
         };
         EngineCommand::Observe(ObservationReport { collection: report.collection, began: report.began, outcome })
@@ -261,7 +285,7 @@ impl Observers {
 
     /// An observation has ended; `accepted` says whether it counts.
     pub(super) fn returned(&mut self, report: ObserveReport, accepted: bool, state: &State, now: Timestamp) {
-        let ObserveReport { member, collection: id, began, started, result, watch } = report;
+        let ObserveReport { member, collection: id, began, started, result, again: asked, watch, .. } = report;
         self.crew.returned(member);
         self.under_way.remove(&member);
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.under_way == Some(member)) else { return };
@@ -270,13 +294,15 @@ impl Observers {
         entry.watch = watch;
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy });
+            let weak = result.as_ref().map_or(0, |observation| observation.weak);
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak });
             entry.began = Some(began);
             entry.observed = entry.count;
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
-        let wait = observe_again.unwrap_or(Duration::MAX).min(jittered(self.config.interval, id, entry.count));
+        let soonest = observe_again.into_iter().chain(asked).min().unwrap_or(Duration::MAX);
+        let wait = soonest.min(jittered(self.config.interval, id, entry.count));
         let next = if again { now } else { now.after(wait) };
         self.schedule(id, state, next);
     }
@@ -321,6 +347,7 @@ impl Observers {
 
     fn remove(&mut self, id: CollectionId) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        entry.signals.stop();
         if let Some(due) = &entry.due {
             self.agenda.remove(due);
         }

@@ -6,6 +6,7 @@
 //! *Architecture invariant:* data alone: no report knows what is made of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::crew::Member;
 use crate::core::vocabulary::{
@@ -58,6 +59,10 @@ pub(super) struct ObserveReport {
     pub(super) began: Seq,
     pub(super) started: Timestamp,
     pub(super) result: Result<Observation, ObserveError>,
+    /// When it asks to be followed by another, whatever it found.
+    pub(super) again: Option<Duration>,
+    /// It was told to stop.
+    pub(super) was_stopped: bool,
     pub(super) watch: Option<ActiveWatch>,
 }
 

@@ -30,6 +30,7 @@ use super::feed::{CloseOnDrop, Feed};
 use super::history::History;
 use super::leases::Leases;
 use super::life::Life;
+use super::notebooks;
 use super::observers::Observers;
 use super::queue::Inbox;
 use super::report::Report;
@@ -39,6 +40,8 @@ use super::waits::{Settling, Waits};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
+use crate::notes::Notes;
+use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
 use crate::unwind;
 use crate::worker::Assignment;
@@ -80,6 +83,7 @@ pub(super) struct EngineLoop {
     reducer: Reducer,
     kinds: Arc<Kinds>,
     takes_any_kind: bool,
+    objects: Arc<dyn Objects>,
     time: EngineTime,
     wakes: Wakes,
     workers: Workers,
@@ -91,6 +95,7 @@ pub(super) struct EngineLoop {
     settling: Settling,
     tally: Tally,
     feed: Arc<Feed>,
+    notes: Arc<Notes>,
     batch: Batch,
     counters: Counters,
     woken: u64,
@@ -114,6 +119,7 @@ impl EngineLoop {
             reducer,
             kinds: Arc::clone(&env.kinds),
             takes_any_kind,
+            objects: Arc::clone(&env.objects),
             ticked: env.time.monotonic(),
             time: env.time.clone(),
             wakes,
@@ -124,6 +130,7 @@ impl EngineLoop {
             history,
             waits: Waits::default(),
             feed,
+            notes: Arc::clone(&env.notes),
             batch: Batch::default(),
             counters: Counters::default(),
             woken: 0,
@@ -138,6 +145,7 @@ impl EngineLoop {
         self.workers.stop_all();
         // First of all the feed gives up its reader: the log can close in order only if nothing else holds it.
         self.feed.close();
+        self.notes.close();
         let EngineLoop { reducer, history, batch, mut counters, .. } = self;
         match &result {
             Ok(()) => history.finish(reducer.state(), reducer.durable_position(), &mut counters),
@@ -309,6 +317,10 @@ impl EngineLoop {
     /// Makes the batch durable, and only then lets anything leave.
     fn commit(&mut self) -> Result<(), ReducerError> {
         let begun = self.time.monotonic();
+        if self.reducer.frame_events() == 0 && self.batch.has_answers() {
+            // They say what is so without a frame whose barrier would ask.
+            self.reducer.check_place()?;
+        }
         let committed = self.reducer.commit(self.time.wall())?;
         if !committed.events.is_empty() {
             self.counters.frame(committed.bytes, self.time.monotonic().saturating_sub(begun));
@@ -340,6 +352,7 @@ impl EngineLoop {
         self.workers.on_event(&recorded.event);
         self.observers.on_event(recorded, state);
         self.deliveries.on_event(recorded, state);
+        notebooks::on_event(&self.notes, recorded, state);
         if let Some((attempt, begun)) = self.leases.on_event(recorded)
             && !self.is_applied(attempt)
         {

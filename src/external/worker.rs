@@ -1,22 +1,24 @@
 //! Carries the functions of this module to the engine: an [`External`] worker observes sources and runs attempts. It
-//! owns what is volatile between two calls, the cache of path sets and what attempts have left, and decides nothing
-//! itself.
+//! owns what is volatile between two calls, the cache of path sets, and decides nothing itself.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::ObservationCache;
-use super::mounts::Mounts;
-use super::scan::scan_resuming;
-use super::takeover::Leftovers;
+use super::content::MOST_READ;
+use super::format::Formats;
+use super::memory::{Learned, Reach, SOON};
+use super::mount_table::MountTable;
+use super::scan::scan_remembering;
+use super::takeover::{note_of, noted};
 use super::{
-    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, LocalStore, Manifest,
-    NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of,
-    never_interrupted, store_set, verify,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ContentHash, Difference, ExternalSpec, Format,
+    LocalStore, Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, SourcePath, Stat, Store,
+    StoreError, VerifyError, build, discard, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState, Spec, Token,
-    Version,
+    Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
+    Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
@@ -35,11 +37,12 @@ const HASH_BUDGET: u64 = 8 << 20;
 pub struct External {
     store: Box<dyn Store>,
     builder: Box<dyn SegmentBuilder>,
+    formats: Formats,
     learning: u64,
+    reading: u64,
     parallel: usize,
     cache: ObservationCache,
-    leftovers: Leftovers,
-    mounts: Mounts,
+    mount_table: MountTable,
 }
 
 impl External {
@@ -52,9 +55,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (cache, leftovers) = (ObservationCache::default(), Leftovers::default());
-        let (store, builder) = (Box::new(LocalStore), Box::new(builder));
-        External { store, builder, learning: HASH_BUDGET, parallel: 1, cache, leftovers, mounts: Mounts::default() }
+        let (cache, mount_table) = (ObservationCache::default(), MountTable::default());
+        let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
+        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache, mount_table }
     }
 
     /// Files that lie in another store than the local file system.
@@ -63,12 +66,32 @@ impl External {
         External { store: Box::new(store), ..self }
     }
 
+    /// Files of another format than Parquet, or of Parquet read in another way. Specs name it as their `format`; of two
+    /// formats of one name the later one counts.
+    #[must_use]
+    pub fn format(mut self, name: &str, format: impl Format + 'static) -> External {
+        self.formats.add(name.to_owned(), Box::new(format));
+        self
+    }
+
+    /// A spec of a collection of this kind.
+    fn spec(&self, spec: &Spec) -> Result<ExternalSpec, FieldError> {
+        ExternalSpec::parse_with(spec.as_str(), &self.formats.names())
+    }
+
     /// How many bytes a scan may read to hash the content of files before anything asks for it: 8 MiB if nothing else
     /// is said. When only times or the inode of a file move, a known content says that nothing changed; an unknown
     /// one counts as changed.
     #[must_use]
     pub fn learning(self, bytes: u64) -> External {
         External { learning: bytes, ..self }
+    }
+
+    /// How many bytes one observation may read where the content of files decides: 512 MiB if nothing else is said. What is
+    /// not read then is read by the next one, and until then the source cannot be observed: the cause names the file.
+    #[must_use]
+    pub fn reading(self, bytes: u64) -> External {
+        External { reading: bytes, ..self }
     }
 
     /// How many segments of one attempt may be built at the same time: 1 if nothing else is said. Collections are built
@@ -85,13 +108,13 @@ impl External {
     /// As [`discard`] fails.
     pub fn discard(
         &self,
+        of: (CollectionId, &Name, bool),
         objects: &dyn Objects,
         tokens: &[Token],
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
-        self.leftovers.drop_discarded(tokens);
-        discard(&*self.builder, objects, tokens, before, after)
+        discard(&*self.builder, of, objects, tokens, before, after)
     }
 
     /// Whether what a commit names is still there; see [`verify`].
@@ -102,21 +125,16 @@ impl External {
         verify(&*self.builder, objects, manifest)
     }
 
-    /// What earlier attempts have left and this one may take over.
-    fn leftovers(&self, context: &Context) -> Vec<Segment> {
-        self.leftovers.of(context.collection(), context.leftovers())
-    }
-
-    /// Keeps what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
-    /// nothing is kept, for nothing of it may be taken over.
-    fn keep(&self, context: &Context, built: Vec<Segment>) {
+    /// Notes what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
+    /// nothing is noted, for nothing of it may be taken over.
+    fn note(&self, context: &Context, built: &Segment) {
         if self.builder.discards() {
-            self.leftovers.keep(context.collection(), context.token(), built);
+            context.keep(&note_of(built));
         }
     }
 
     /// The set that was observed, with what was found out since.
-    fn known_set(
+    pub(super) fn known_set(
         &self,
         name: &Name,
         objects: &dyn Objects,
@@ -137,8 +155,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, observe_again, missing, .. } = scan;
-        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::new(state, delta) };
+        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let observation =
+            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -166,6 +185,8 @@ impl External {
                     self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
                 )
             }
+            // The next observation goes on where this one stopped.
+            BuildError::Undecided(_) => Failure::SourceMoved(None),
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
             BuildError::Permanent(message) => Failure::Permanent(message),
@@ -179,16 +200,23 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, learning, parallel, cache: _, leftovers: _, mounts: _ } = self;
-        f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
+        let External { store: _, builder: _, formats, learning, reading, parallel, cache: _, mount_table: _ } = self;
+        let formats = &formats.names();
+        f.debug_struct("External")
+            .field("format", formats)
+            .field("learning", learning)
+            .field("reading", reading)
+            .field("parallel", parallel)
+            .finish_non_exhaustive()
     }
 }
 
 impl Worker for External {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
-        let spec = ExternalSpec::parse(context.spec().as_str()).map_err(refused)?;
+        let spec = self.spec(context.spec()).map_err(refused)?;
         let source = source_of(context.source(), &spec).map_err(refused)?;
-        let format = format_of(&spec.format)
+        let source = source.apart_from(context.objects().state_directory());
+        let format = (self.formats.get(&spec.format))
             .ok_or_else(|| Failure::Permanent(format!("no files of the format {:?} can be read", spec.format)))?;
         let wanted = context.version().and_then(|version| <[u8; 32]>::try_from(version.as_bytes()).ok());
         let wanted =
@@ -198,6 +226,12 @@ impl Worker for External {
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
         let applied = self.known_set(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
+        let learned = Mutex::new(Learned::new());
+        let learn = |path: &SourcePath, stat: &Stat, content: ContentHash| {
+            let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.insert(path.clone(), (*stat, content));
+        };
+        let mounts = self.cache.mounts(name);
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -207,33 +241,34 @@ impl Worker for External {
             spec: &spec,
             wanted,
             known: known.as_deref(),
+            mounts: mounts.as_ref(),
+            most_read: self.reading,
             applied: applied.as_deref(),
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
             builder: &*self.builder,
             parallel: self.parallel,
-            leftovers: &self.leftovers(context),
+            leftovers: &leftovers(context),
             stop_check: &|| context.check_stop().map_err(|_| super::Interrupted),
+            finished: &|segment| self.note(context, segment),
             progress: &|progress| report(context, progress),
+            learned: &learn,
             now: &|| context.wall(),
         });
+        self.cache.learn(name, learned.into_inner().unwrap_or_else(PoisonError::into_inner));
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
-                self.keep(context, built);
+                let BuildOutcome { manifest, kept, new, dropped, rows, .. } = outcome;
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
             }
-            Err(BuildFailed { error, built }) => {
-                self.keep(context, built);
-                Err(self.failure(context, known, error))
-            }
+            Err(BuildFailed { error, .. }) => Err(self.failure(context, known, error)),
         }
     }
 
     fn check(&self, source: &Source, spec: &Spec) -> Result<(), FieldError> {
-        let spec = ExternalSpec::parse(spec.as_str())?;
+        let spec = self.spec(spec)?;
         source_of(source, &spec).map(drop)
     }
 
@@ -253,8 +288,9 @@ impl Worker for External {
 
     fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
-        let DiscardRequest { objects, tokens, before, after, .. } = *discarding;
-        External::discard(self, objects, tokens, manifest(before), manifest(after)).map_err(DeliveryError)
+        let DiscardRequest { collection, name, dropped, objects, tokens, before, after, .. } = *discarding;
+        External::discard(self, (collection, name, dropped), objects, tokens, manifest(before), manifest(after))
+            .map_err(DeliveryError)
     }
 
     fn verifies(&self) -> bool {
@@ -271,48 +307,54 @@ impl Worker for External {
     }
 }
 
-impl Observer for External {
-    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
-        let refused = |error: FieldError| ObserveError(error.to_string());
-        let spec = ExternalSpec::parse(request.spec.as_str()).map_err(refused)?;
-        let source = source_of(request.source, &spec).map_err(refused)?;
+impl External {
+    /// Observes the source of a request, by the rules of `spec`.
+    pub(super) fn observe_by(
+        &self,
+        request: &ObserveRequest<'_>,
+        spec: &ExternalSpec,
+    ) -> Result<Observation, ObserveError> {
+        let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
+        let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
-        self.mounts.learn(source.path());
+        self.mount_table.learn(source.path());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
         let scan_request = ScanRequest {
             store: &*self.store,
             source: &source,
             known: known.as_deref(),
+            mounts: None,
             applied: applied.as_deref(),
             now: request.wall,
+            most_read: self.reading,
             hash_budget: self.learning,
-            stop_check: &never_interrupted,
+            stop_check: &|| if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) },
         };
-        let mut partial = self.cache.take_partial(request.name);
-        let scan = scan_resuming(&scan_request, &mut partial).map_err(|error| ObserveError(error.to_string()))?;
-        let observation =
-            self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))?;
-        self.cache.set_partial(request.name, partial);
-        Ok(observation)
+        let mut memory = self.cache.take_memory(request.name);
+        if request.verify {
+            memory.doubt(Reach::All);
+        }
+        let scan = scan_remembering(&scan_request, &mut memory);
+        self.cache.put_memory(request.name, memory);
+        let scan = scan.map_err(|error| {
+            if let StoreError::Unfinished { .. } = error {
+                request.signals.observe_again_after(SOON);
+            }
+            ObserveError(error.to_string())
+        })?;
+        self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))
     }
 
-    /// The mount that the source lies on: what lies on one mount hangs together.
-    fn domain(&self, source: &Source) -> Option<String> {
-        let location = super::SourceUri::parse(source.as_str()).ok()?.resolve("".as_ref()).ok()?;
-        Some(self.mounts.of(location.path())?.display().to_string())
-    }
-
-    /// Watches the directory of the source, in a store that has directories.
+    /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
     #[cfg(feature = "notify")]
-    fn watch(
+    pub(super) fn watch_by(
         &self,
         source: &Source,
-        spec: &Spec,
+        spec: &ExternalSpec,
         hint: crate::worker::Hint,
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
-        let spec = ExternalSpec::parse(spec.as_str()).ok()?;
-        let source = source_of(source, &spec).ok()?;
+        let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
         let unwatched = |error: &notify::Error| {
             tracing::warn!(target: "lastword::external", source = source.url(), %error,
@@ -320,9 +362,37 @@ impl Observer for External {
         };
         super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
     }
+
+    /// Where the files lie.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
 }
 
-fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
+impl Observer for External {
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        let spec = self.spec(request.spec).map_err(|error| ObserveError(error.to_string()))?;
+        self.observe_by(request, &spec)
+    }
+
+    /// The mount that the source lies on: what lies on one mount hangs together.
+    fn domain(&self, source: &Source) -> Option<String> {
+        let location = super::SourceUri::parse(source.as_str()).ok()?.resolve("".as_ref()).ok()?;
+        Some(self.mount_table.of(location.path())?.display().to_string())
+    }
+
+    #[cfg(feature = "notify")]
+    fn watch(
+        &self,
+        source: &Source,
+        spec: &Spec,
+        hint: crate::worker::Hint,
+    ) -> Option<Box<dyn crate::worker::SourceWatch>> {
+        self.watch_by(source, &self.spec(spec).ok()?, hint)
+    }
+}
+
+pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
     Ok(source.following_links(spec.follow_symlinks))
@@ -330,6 +400,11 @@ fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocati
 
 fn refused(error: FieldError) -> Failure {
     Failure::Permanent(error.to_string())
+}
+
+/// What earlier attempts have left and this one may take over, the latest attempt's last.
+fn leftovers(context: &Context) -> Vec<Segment> {
+    context.leftovers().iter().flat_map(|token| noted(*token, &context.kept(*token))).collect()
 }
 
 /// First the files are counted, then the rows of new segments.

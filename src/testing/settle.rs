@@ -158,7 +158,9 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::NoWorker
         | Condition::Unobservable { .. }
         | Condition::Held { .. }
+        | Condition::Failing { .. }
         | Condition::WaitingForWorker
+        | Condition::Isolated { .. }
         | Condition::Limit { .. }
         | Condition::Parked { .. }
         | Condition::Paused => true,

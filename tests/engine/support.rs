@@ -9,6 +9,7 @@ use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
 use lastword::engine::{Builder, Handle, WaitOutcome};
 use lastword::log::{Keep, LogReader, MemoryDisk};
+use lastword::objects::{MemoryObjects, tree};
 use lastword::testing::{Harness, Sources};
 use lastword::worker::{
     Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
@@ -63,8 +64,13 @@ pub fn observed(version: &str) -> SourceState {
 
 /// A directory without files, as a look would see it.
 pub fn empty(version: &str) -> SourceState {
-    let set = PathSetRef { root: ObjectHash([7; 32]), files: 0, bytes: 0 };
+    let set = PathSetRef { root: empty_set(&MemoryObjects::new()), files: 0, bytes: 0 };
     SourceState { set: Some(set), ..observed(version) }
+}
+
+/// Stores the set of a directory without files.
+fn empty_set(objects: &MemoryObjects) -> ObjectHash {
+    tree::build(objects, std::iter::empty()).unwrap().hash
 }
 
 /// A harness with the puppet at work, and what tests of the engine ask of it beside that.
@@ -90,6 +96,7 @@ impl Lab {
             // Tests declare what nobody builds, too.
             settings(builder.any_kind())
         });
+        empty_set(harness.objects());
         let (handle, clock, disk) = (harness.handle().clone(), harness.clock().clone(), harness.disk().clone());
         let reader = harness.reader().another();
         Lab { harness, puppet, handle, clock, disk, reader }

@@ -11,10 +11,11 @@ use super::{EngineLoop, Shutdown};
 use crate::clock::SystemClock;
 use crate::core::Collection;
 use crate::core::vocabulary::{
-    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name, Receipt,
-    Rejection, Source,
+    AttemptRef, By, CollectionId, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name,
+    ObservationOutcome, Receipt, Rejection, Source,
 };
 use crate::engine::error::CommandError;
+use crate::engine::evidence::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::leases;
 use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
@@ -124,6 +125,7 @@ impl EngineLoop {
             Message::Compact { keep, reply } => self.history.compact(keep, reply),
             Message::Remote(request) => self.remote(request)?,
             Message::Hint { name, reply } => self.hint(name, reply),
+            Message::Verify { name, reply } => self.verify(name, reply),
             Message::Shutdown { timeout } => self.begin_shutdown(timeout),
         }
         Ok(())
@@ -134,6 +136,11 @@ impl EngineLoop {
             && let Err(refused) = self.check(declaration)
         {
             return Ok(Err(refused));
+        }
+        if let Command::Observe { outcome: ObservationOutcome::Content { state, .. }, .. } = command
+            && let Err(unfounded) = check_set(&*self.objects, state, IN_THE_LOOP)
+        {
+            return Ok(Err(Rejection::Field(unfounded.into())));
         }
         self.reducer.command_by(command, by)
     }
@@ -175,25 +182,33 @@ impl EngineLoop {
     fn begin_shutdown(&mut self, timeout: Duration) {
         self.shutdown = Some(Shutdown { since: SystemClock::new(), timeout });
         self.workers.stop_all();
+        self.observers.stop_all();
         // A remote worker that waits for an assignment waits in vain; its reply, dropped, says so.
         drop(self.leases.take_waiting());
     }
 
     /// A caller says that a source may have changed.
     fn hint(&mut self, name: Name, reply: Reply<()>) {
-        let state = self.reducer.state();
-        let verdict = match state.id_of(&name) {
-            None => Err(Rejection::UnknownCollection(name)),
-            Some(id) if self.observers.observes(id, state) => {
-                self.observers.hint(id);
-                Ok(())
-            }
-            Some(_) => {
-                let problem = "must be of a versioned collection whose kind has an observer";
-                Err(Rejection::Field(FieldError::new("name", problem)))
-            }
-        };
+        let verdict = self.observed_by_name(name).map(|id| self.observers.hint(id));
         self.batch.answer(reply.taken(), verdict.map_err(CommandError::Refused));
+    }
+
+    /// A caller doubts what is believed of a source.
+    fn verify(&mut self, name: Name, reply: Reply<()>) {
+        let now = self.time.now();
+        let verdict = self.observed_by_name(name).map(|id| self.observers.verify(id, self.reducer.state(), now));
+        self.batch.answer(reply.taken(), verdict.map_err(CommandError::Refused));
+    }
+
+    /// The collection of this name, if an observer of this engine observes its source.
+    fn observed_by_name(&self, name: Name) -> Result<CollectionId, Rejection> {
+        let state = self.reducer.state();
+        let id = state.id_of(&name).ok_or(Rejection::UnknownCollection(name))?;
+        if self.observers.observes(id, state) {
+            return Ok(id);
+        }
+        let problem = "must be of a versioned collection whose kind has an observer";
+        Err(Rejection::Field(FieldError::new("name", problem)))
     }
 
     fn remote(&mut self, request: RemoteRequest) -> Result<(), ReducerError> {
@@ -256,6 +271,9 @@ impl EngineLoop {
         by: Option<&Arc<By>>,
     ) -> Result<Result<CompletionOutcome, CommandError>, ReducerError> {
         let (attempt, before) = (completion.attempt, self.reducer.decided().len());
+        if let Err(unfounded) = check_built(&*self.objects, &completion.result, IN_THE_LOOP) {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let command = EngineCommand::Complete(Box::new(completion));
         if let Err(error) = self.end_remote(attempt, &command, by)? {
             return Ok(Err(error));
@@ -272,6 +290,11 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        if let Failure::SourceMoved(Some(observation)) = &failure
+            && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
+        {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let state = self.reducer.state();
         let was_told = matches!(self.leases.state_of(attempt, state), AttemptState::Stopping { .. });
         let facts = self.observers.facts(attempt.collection, state);

@@ -15,9 +15,11 @@ use crate::engine::waits::Seen;
 impl EngineLoop {
     pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
         let state = self.reducer.state();
-        let view = CollectionView::of(state, id, self.time.now())?.within(self.surroundings(id));
+        let at = self.time.now();
+        let view = CollectionView::of(state, id, at)?.within(self.surroundings(id));
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
+            at,
             workers_exhausted: view.task.is_some() && token.is_none() && self.workers.is_exhausted(&view.kind),
             undeliverable: self.deliveries.is_undeliverable(state, id),
             verification: self.deliveries.last_verification(id).cloned(),

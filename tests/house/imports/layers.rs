@@ -5,15 +5,16 @@ use super::arrows::Arrows;
 /// The modules of `src`, from the bottom up. Each may need itself and whatever lies below its layer, never a neighbour.
 /// `promises` holds no code and stands nowhere.
 const LAYERS: &[&[&str]] = &[
-    // What knows nothing of the library: kinds of errors, panics as values, what threads wait with.
-    &["error", "sync", "unwind"],
+    // What knows nothing of the library: kinds of errors, directories that are held open, panics as values, what threads
+    // wait with.
+    &["error", "held", "sync", "unwind"],
     // What may happen. It cannot see the world.
     &["core"],
     // The world's time, in the words of the core.
     &["clock"],
-    // Events as bytes, frames of bytes on a disk, objects, what wakes whoever waits: none has to do with another. Above
-    // all, the log does not know what a record means.
-    &["codec", "log", "objects", "watch_cell"],
+    // Events as bytes, frames of bytes on a disk, objects, notes, what wakes whoever waits: none has to do with another.
+    // Above all, the log does not know what a record means.
+    &["codec", "log", "notes", "objects", "watch_cell"],
     // From a log back to what it means; an event for people; what users write.
     &["describe", "replay", "worker"],
     // What makes something of a log or an object, each by itself, on the caller's thread. `open` ties a log in a

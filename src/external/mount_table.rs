@@ -1,7 +1,7 @@
 //! Which mount a directory lies on, found out without touching it: a directory on a dead mount does not answer, and who
 //! asks does not come back.
 //!
-//! *Architecture invariant:* [`Mounts::of`] reads the kernel's table of mounts and compares names. Only [`Mounts::learn`], which
+//! *Architecture invariant:* [`MountTable::of`] reads the kernel's table of mounts and compares names. Only [`MountTable::learn`], which
 //! the thread that observes calls, asks the file system: it finds the links that a source leads through.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST_KNOWN: usize = 65_536;
 
 /// The mounts of this process's machine, as it sees them.
-pub(super) struct Mounts {
+pub(super) struct MountTable {
     clock: SystemClock,
     inner: Mutex<Inner>,
 }
@@ -34,13 +34,13 @@ struct Inner {
     real: BTreeMap<PathBuf, PathBuf>,
 }
 
-impl Default for Mounts {
-    fn default() -> Mounts {
-        Mounts { clock: SystemClock::new(), inner: Mutex::default() }
+impl Default for MountTable {
+    fn default() -> MountTable {
+        MountTable { clock: SystemClock::new(), inner: Mutex::default() }
     }
 }
 
-impl Mounts {
+impl MountTable {
     /// The mount point that a directory lies below, as far as is known. Touches neither of them.
     pub(super) fn of(&self, directory: &Path) -> Option<PathBuf> {
         let points = self.points()?;
@@ -142,7 +142,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("/proc", &link).unwrap();
-        let mounts = Mounts::default();
+        let mounts = MountTable::default();
         let before = mounts.of(&link).unwrap();
         assert!(dir.path().starts_with(&before), "the name says where the link lies");
         mounts.learn(&link);
