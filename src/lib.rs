@@ -116,7 +116,8 @@ pub use error::ErrorKind;
 pub use log::Durability;
 pub use umbrella::Error;
 pub use worker::{
-    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SkipReason, Skipped,
+    SourceWatch, Worker,
 };
 
 /// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source

@@ -9,6 +9,7 @@ pub mod destination;
 mod failure;
 mod observer;
 mod signals;
+mod skipped;
 
 use crate::core::vocabulary::{Built, Duties, FieldError, Source, Spec};
 
@@ -20,6 +21,7 @@ pub use failure::Failure;
 pub use observer::{Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch};
 pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
+pub use skipped::{SkipReason, Skipped};
 
 /// Builds the collections of one kind.
 ///

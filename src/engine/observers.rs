@@ -188,7 +188,8 @@ impl Observers {
         entry.watch = watch;
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy });
+            let skipped = result.as_ref().map(|observation| observation.skipped).unwrap_or_default();
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, skipped });
             entry.began = Some(began);
         }
         let again = std::mem::take(&mut entry.again) || !accepted;

@@ -4,7 +4,7 @@
 
 use crate::core::CollectionView;
 use crate::core::vocabulary::{Seq, Timestamp};
-use crate::worker::{DeliveryError, Progress, VerifyOutcome};
+use crate::worker::{DeliveryError, Progress, Skipped, VerifyOutcome};
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct LastObservation {
     pub succeeded: bool,
     /// In how many parts a change could have gone unnoticed; see [`Observation::racy`](crate::Observation::racy).
     pub racy: u64,
+    /// What below the source it left out; see [`Observation::skipped`](crate::Observation::skipped).
+    pub skipped: Skipped,
 }
 
 /// The last verification of what a collection has applied.

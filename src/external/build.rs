@@ -175,6 +175,7 @@ impl Build<'_> {
             source: self.source,
             known,
             applied: self.applied,
+            format: Some(self.format),
             now: (self.now)(),
             hash_budget: 0,
             stop_check: self.stop_check,

@@ -3,16 +3,21 @@
 //! It must not know what follows from a set: whether a version is new, wanted or refused is decided elsewhere.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use super::content::{PartialHash, hash_file, hash_unknown};
 use super::judge::{Earlier, judge};
 use super::path_set::Difference;
 use super::version::wait_for;
-use super::{PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
+use super::{
+    Format, FormatError, LeftOut, PathSet, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+    never_interrupted,
+};
 use crate::core::vocabulary::{ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
+use crate::worker::{SkipReason, Skipped};
 
 /// What a scan is told.
 pub struct ScanRequest<'a> {
@@ -25,6 +30,8 @@ pub struct ScanRequest<'a> {
     pub known: Option<&'a PathSet>,
     /// What the last commit was built from: a content that returns has its version again.
     pub applied: Option<&'a PathSet>,
+    /// What says whether a file is finished; without it every file is.
+    pub format: Option<&'a dyn Format>,
     /// The wall clock when the scan begins.
     pub now: Timestamp,
     /// How many bytes may be read to hash the content of files before anything asks for it.
@@ -38,7 +45,44 @@ impl<'a> ScanRequest<'a> {
     #[must_use]
     pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
         let stop_check = &never_interrupted;
-        ScanRequest { store, source, known: None, applied: None, now, hash_budget: 0, stop_check }
+        ScanRequest { store, source, known: None, applied: None, format: None, now, hash_budget: 0, stop_check }
+    }
+}
+
+/// What a file is, and not what it is called, leaves it out only if the last commit was not built from it: otherwise it
+/// would pass for a file that was removed. One that had bytes when it was observed last is being rewritten.
+impl ScanRequest<'_> {
+    fn no_data_yet(&self, path: &SourcePath, listed: &Stat) -> Option<SkipReason> {
+        let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.get(path).is_some());
+        if is_in(self.applied) {
+            return None;
+        }
+        if listed.size == 0 {
+            return (!is_in(self.known)).then_some(SkipReason::Empty);
+        }
+        let format = self.format.filter(|_| listed.mtime.is_young(self.now))?;
+        let opened = self.store.open(self.source, path, listed).map_err(FormatError::Store);
+        match opened.and_then(|file| format.is_finished(file.as_ref())) {
+            Ok(false) | Err(FormatError::Store(StoreError::Moved { .. })) => Some(SkipReason::Unfinished),
+            // What cannot be read is for the attempt to name.
+            Ok(true) | Err(_) => None,
+        }
+    }
+
+    /// Whether the last commit was built from what a link led to that leads nowhere now: what is unknown is not removed.
+    fn check_dead_link(&self, link: &SourcePath) -> Result<(), StoreError> {
+        let below = [&link.0[..], b"/"].concat();
+        let is_behind = |path: &SourcePath| path == link || path.0.starts_with(&below);
+        match self.applied.is_some_and(|applied| applied.files().iter().any(|(path, _)| is_behind(path))) {
+            true => Err(StoreError::Unreadable {
+                what: link.to_string(),
+                source: io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "the link leads nowhere, and what it led to is applied",
+                ),
+            }),
+            false => Ok(()),
+        }
     }
 }
 
@@ -60,12 +104,14 @@ pub struct Scan {
     pub version: [u8; 32],
     /// The files.
     pub set: PathSet,
-    /// How many files are not proven; see [`PathSet::racy`].
+    /// How many files are not proven, see [`PathSet::racy`], or not finished.
     pub racy: u64,
     /// When the next of those can be, by another scan.
     pub observe_again: Option<Duration>,
     /// How many files of the applied set are not there; `None` without one.
     pub missing: Option<u64>,
+    /// What was left out.
+    pub skipped: Skipped,
 }
 
 /// Scans a source. `judge.rs` says how each file is judged.
@@ -81,10 +127,26 @@ pub(super) fn scan_resuming<'a>(
     request: &ScanRequest<'a>,
     partial: &mut Option<PartialHash>,
 ) -> Result<Scan, StoreError> {
-    let listing = request.store.list(request.source, request.stop_check)?;
+    let mut left_out = LeftOut::default();
+    let listing = request.store.list_and_tell(request.source, &mut left_out, request.stop_check)?;
+    let LeftOut { mut skipped, dead_links } = left_out;
+    for link in dead_links {
+        request.check_dead_link(&link)?;
+        skipped.add(SkipReason::DeadLink);
+    }
+    let (mut in_the_making, mut finished_in) = (0, None);
     let mut files = Vec::with_capacity(listing.len());
     let mut first = Vec::new();
     for (path, listed) in listing {
+        if let Some(reason) = request.no_data_yet(&path, &listed) {
+            skipped.add(reason);
+            // Also one without bytes, a moment ago.
+            if let Some(span) = listed.mtime.young_for(request.now) {
+                in_the_making += 1;
+                finished_in = finished_in.into_iter().chain([span]).min();
+            }
+            continue;
+        }
         let file_in = |set: Option<&'a PathSet>| set.and_then(|set| set.get(&path));
         let earlier = Earlier { known: file_in(request.known), applied: file_in(request.applied) };
         let hash = &mut || hash_file((request.store, request.source), &path, &listed, request.stop_check);
@@ -98,9 +160,10 @@ pub(super) fn scan_resuming<'a>(
     hash_unknown((request.store, request.source), &mut set, &first, partial, request.hash_budget, request.stop_check)?;
     Ok(Scan {
         version: set.digest(),
-        racy: set.racy(),
-        observe_again: set.next_aged(request.now).map(wait_for),
+        racy: set.racy() + in_the_making,
+        observe_again: set.next_aged(request.now).into_iter().chain(finished_in).min().map(wait_for),
         missing: request.applied.map(|applied| set.difference(applied).removed),
+        skipped,
         set,
     })
 }

@@ -135,8 +135,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, observe_again, missing, .. } = scan;
-        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::new(state, delta) };
+        let Scan { set: found, racy, observe_again, missing, skipped, .. } = scan;
+        let observation =
+            |state, delta| Observation { racy, observe_again, missing, skipped, ..Observation::new(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -282,6 +283,7 @@ impl Observer for External {
             source: &source,
             known: known.as_deref(),
             applied: applied.as_deref(),
+            format: format_of(&spec.format),
             now: request.wall,
             hash_budget: self.learning,
             stop_check: &never_interrupted,
@@ -316,7 +318,7 @@ impl Observer for External {
 fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
-    Ok(source.following_links(spec.follow_symlinks))
+    Ok(source.read_by(spec))
 }
 
 fn refused(error: FieldError) -> Failure {

@@ -10,6 +10,8 @@ use crate::core::vocabulary::{Delta, Name, Source, SourceState, Spec, Timestamp}
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
+use super::Skipped;
+
 /// Observes the sources of one kind.
 ///
 /// ```
@@ -162,13 +164,15 @@ pub struct Observation {
     /// `state` names a set of files, as collections of the feature `external` do: any other observer returns an
     /// [`ObserveError`] for a source that it takes for lost.
     pub missing: Option<u64>,
+    /// What below the source was left out as no data, for people to see: nothing follows from it.
+    pub skipped: Skipped,
 }
 
 impl Observation {
     /// What was found beyond doubt.
     #[must_use]
     pub fn new(state: SourceState, delta: Option<Delta>) -> Observation {
-        Observation { state, delta, racy: 0, observe_again: None, missing: None }
+        Observation { state, delta, racy: 0, observe_again: None, missing: None, skipped: Skipped::default() }
     }
 }
 

@@ -14,4 +14,5 @@ mod layout;
 mod look;
 mod parquet;
 mod segments;
+mod skip;
 mod watch;

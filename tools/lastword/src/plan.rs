@@ -50,7 +50,7 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
         Some((inspected, collection)) => inspected.manifest(collection).map_err(|fail| fail.to_string())?,
         None => None,
     };
-    let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
+    let source = entry.source.clone().read_by(&entry.layout);
     // As an observation does: what has not changed since the last one has its versions only in comparison with it.
     let before =
         known.and_then(|(inspected, collection)| inspected.files(collection.observed().map(|observed| &**observed)));
@@ -60,6 +60,7 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     let request = ScanRequest {
         known: before.as_ref(),
         applied: applied.as_ref(),
+        format: format_of(&entry.layout.format),
         ..ScanRequest::new(&LocalStore, &source, now)
     };
     let found = scan(&request).map_err(|error| error.to_string())?;
@@ -91,6 +92,9 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
         (None, Some(_)) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build".to_owned(),
         (None, Some(_)) => String::new(),
     };
+    let left_out = (found.skipped.total() > 0).then(|| format!("left out: {}", found.skipped));
+    let note =
+        [Some(note).filter(|note| !note.is_empty()), left_out].into_iter().flatten().collect::<Vec<_>>().join("; ");
     Ok(Planned { files, plan, note })
 }
 

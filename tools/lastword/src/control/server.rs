@@ -15,7 +15,7 @@ use lastword::Handle;
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{By, Name, Rejection, Timestamp};
 use lastword::engine::{CollectionStatus, CommandError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::protocol::{Answer, Request};
 use super::steer::{Verb, carry_out};
@@ -71,11 +71,14 @@ impl Desk {
     /// What the log does not have.
     fn volatile(status: &CollectionStatus, now: Timestamp) -> Value {
         let last_look = status.last_observation.map(|last| {
+            let skipped: Map<String, Value> =
+                last.skipped.reasons().map(|(reason, count)| (reason.name().to_owned(), count.into())).collect();
             json!({
                 "began": last.started.to_string(),
                 "seconds_ago": now.since(last.started).as_secs_f64(),
                 "succeeded": last.succeeded,
                 "racy": last.racy,
+                "skipped": skipped,
             })
         });
         let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
