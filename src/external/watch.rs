@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Config, Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::local::is_data;
 use crate::worker::{Hint, SourceWatch};
 
 /// Watches a source and everything below it. A hint is given when anything that may be data moves.
@@ -123,7 +122,10 @@ impl Listener {
 
     fn may_be_data(&self, path: &Path) -> bool {
         let below = path.strip_prefix(&self.root).unwrap_or(path);
-        below.components().all(|component| is_data(component.as_os_str()))
+        {
+            use std::os::unix::ffi::OsStrExt;
+            super::skip::Rules::default().may_matter(below.as_os_str().as_bytes())
+        }
     }
 }
 

@@ -155,9 +155,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let Scan { set: found, racy, weak, observe_again, missing, skipped, .. } = scan;
         let observation =
-            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
+            |state, delta| Observation { racy, weak, observe_again, missing, skipped, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -329,6 +329,7 @@ impl External {
             known: known.as_deref(),
             mounts: None,
             applied: applied.as_deref(),
+            format: self.formats.get(&spec.format),
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
@@ -398,7 +399,7 @@ impl Observer for External {
 pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
-    Ok(source.following_links(spec.follow_symlinks))
+    Ok(source.read_by(spec))
 }
 
 fn refused(error: FieldError) -> Failure {

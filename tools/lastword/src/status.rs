@@ -106,7 +106,7 @@ impl Row<'_> {
         let ago = Duration::try_from_secs_f64(last.get("seconds_ago")?.as_f64()?).ok()?;
         let racy = last.get("racy").and_then(Value::as_u64).unwrap_or(0);
         let racy = if racy > 0 { format!(", {} racy", grouped(racy)) } else { String::new() };
-        Some(format!("{} ago{racy}", short(ago)))
+        Some(format!("{} ago{racy}{}", short(ago), skipped(last)))
     }
 
     fn cause(&self, state: &Path) -> String {
@@ -116,6 +116,17 @@ impl Row<'_> {
         let progress = progress.map(|(done, total)| format!("; {} of {} done", grouped(done), grouped(total)));
         cause(self.view, self.gone) + &progress.unwrap_or_default() + &confirm.unwrap_or_default()
     }
+}
+
+/// What an observation left out, by the reason; nothing if it left out nothing.
+fn skipped(last: &Value) -> String {
+    let Some(reasons) = last.get("skipped").and_then(Value::as_object).filter(|reasons| !reasons.is_empty()) else {
+        return String::new();
+    };
+    let count = |(reason, count): (&String, &Value)| {
+        format!("{} {}", grouped(count.as_u64().unwrap_or(0)), reason.replace('_', " "))
+    };
+    format!(", left out: {}", reasons.iter().map(count).collect::<Vec<_>>().join(", "))
 }
 
 fn lag(lag: Lag) -> String {
