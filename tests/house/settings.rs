@@ -182,6 +182,6 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
 
     let rows = rows("Of external collections");
     let setters = setters(&text("src/external/worker.rs"), "External");
-    assert_eq!(setters, ["in_store", "learning", "parallel"].map(str::to_owned).into());
+    assert_eq!(setters, ["in_store", "learning", "parallel", "reading"].map(str::to_owned).into());
     assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
 }
