@@ -22,6 +22,8 @@ mod destination;
 mod format;
 mod fragment;
 mod fragments;
+#[cfg(all(feature = "notify", target_os = "linux"))]
+mod inotify;
 mod judge;
 mod local;
 mod manifest;
@@ -39,7 +41,7 @@ mod store;
 mod takeover;
 mod thrift;
 mod version;
-#[cfg(feature = "notify")]
+#[cfg(all(feature = "notify", target_os = "linux"))]
 mod watch;
 mod wire;
 mod worker;

@@ -297,7 +297,7 @@ impl Observer for External {
     }
 
     /// Watches the directory of the source, in a store that has directories.
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     fn watch(
         &self,
         source: &Source,
@@ -307,11 +307,7 @@ impl Observer for External {
         let spec = ExternalSpec::parse(spec.as_str()).ok()?;
         let source = source_of(source, &spec).ok()?;
         let directory = self.store.directory(&source)?;
-        let unwatched = |error: &notify::Error| {
-            tracing::warn!(target: "lastword::external", source = source.url(), %error,
-                "the source is not watched: it is observed at intervals only");
-        };
-        super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
+        super::watch::watch(directory, &source, hint)
     }
 }
 
