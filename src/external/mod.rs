@@ -26,6 +26,8 @@ mod evidence;
 mod format;
 mod fragment;
 mod fragments;
+#[cfg(all(feature = "notify", target_os = "linux"))]
+mod inotify;
 mod judge;
 mod listed;
 mod local;
@@ -51,7 +53,7 @@ mod takeover;
 #[cfg(feature = "external")]
 mod thrift;
 mod version;
-#[cfg(feature = "notify")]
+#[cfg(all(feature = "notify", target_os = "linux"))]
 mod watch;
 mod whole;
 mod wire;

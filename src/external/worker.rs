@@ -351,7 +351,7 @@ impl External {
     }
 
     /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     pub(super) fn watch_by(
         &self,
         source: &Source,
@@ -360,11 +360,7 @@ impl External {
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
-        let unwatched = |error: &notify::Error| {
-            tracing::warn!(target: "lastword::external", source = source.url(), %error,
-                "the source is not watched: it is observed at intervals only");
-        };
-        super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
+        super::watch::watch(directory, &source, hint)
     }
 
     /// Where the files lie.
@@ -385,7 +381,7 @@ impl Observer for External {
         Some(self.mount_table.of(location.path())?.display().to_string())
     }
 
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     fn watch(
         &self,
         source: &Source,
