@@ -24,7 +24,7 @@ use super::reply::Died;
 use super::retention::Retention;
 use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
 use super::storage::{Opened, Storage};
-use super::sweep::{Sweep, Sweepable};
+use super::sweep::{Sweepable, Sweeps};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
@@ -228,20 +228,15 @@ impl Builder {
         self.check().map_err(StartError::Setting)?;
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
         let opened = self.storage.open(self.durability, self.accept_loss)?;
-        let Opened { log, objects, state, snapshots, may_sweep, lost } = opened;
+        let Opened { log, objects, state, snapshots, may_sweep, marker, was_clean, lost } = opened;
         if let Some(show) = self.replayed {
             show(&state);
         }
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
-        let (objects, sweep) = if may_sweep {
-            // Before anything can be stored: what is stored from here on is safe from the sweep.
-            let objects = Arc::new(Sweepable::new(objects));
-            let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
-            (objects as Arc<dyn Objects>, Some(sweep))
-        } else {
-            (objects, None)
-        };
+        let sweepable = may_sweep.then(|| Arc::new(Sweepable::new(Arc::clone(&objects))));
+        let sweeps =
+            sweepable.clone().map(|objects| Sweeps::new(objects, log.reader(), marker, (was_clean, log.durable())));
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         if let Some(found) = lost {
@@ -253,7 +248,7 @@ impl Builder {
         let died = Died::default();
         let (queue, inbox) = Queue::bounded(self.queue, Arc::clone(&died));
         let (reports, returned) = unbounded();
-        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, time, reports };
+        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, sweepable, time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let parts = Parts {
@@ -261,6 +256,7 @@ impl Builder {
             observers: Observers::start(&env, &abilities.observing, self.observing).map_err(StartError::Thread)?,
             deliveries: Deliveries::start(&env, abilities, self.deliveries).map_err(StartError::Thread)?,
             history,
+            sweeps,
             feed: Arc::clone(&feed),
         };
         let wakes = Wakes { inbox, reports: returned, clock_moved: wake_on_moved(&*self.clock) };
@@ -272,7 +268,7 @@ impl Builder {
             engine.run(&died)
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
-        Ok(Reconciler::new(Handle::new(queue, feed), thread, sweep))
+        Ok(Reconciler::new(Handle::new(queue, feed), thread))
     }
 
     fn check(&self) -> Result<(), FieldError> {

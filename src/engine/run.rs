@@ -34,6 +34,7 @@ use super::queue::Inbox;
 use super::reply::Died;
 use super::report::Report;
 use super::stats::Counters;
+use super::sweep::{self, Sweeps};
 use super::waits::Waits;
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
@@ -51,6 +52,7 @@ pub(super) struct Parts {
     pub(super) observers: Observers,
     pub(super) deliveries: Deliveries,
     pub(super) history: History,
+    pub(super) sweeps: Option<Sweeps>,
     pub(super) feed: Arc<Feed>,
 }
 
@@ -80,6 +82,7 @@ pub(super) struct EngineLoop {
     leases: Leases,
     deliveries: Deliveries,
     history: History,
+    sweeps: Option<Sweeps>,
     waits: Waits,
     feed: Arc<Feed>,
     batch: Batch,
@@ -98,7 +101,7 @@ struct Shutdown {
 
 impl EngineLoop {
     pub(super) fn new(reducer: Reducer, env: &WorkerEnv, wakes: Wakes, parts: Parts) -> EngineLoop {
-        let Parts { workers, observers, deliveries, history, feed } = parts;
+        let Parts { workers, observers, deliveries, history, sweeps, feed } = parts;
         EngineLoop {
             reducer,
             kinds: Arc::clone(&env.kinds),
@@ -111,6 +114,7 @@ impl EngineLoop {
             leases: Leases::default(),
             deliveries,
             history,
+            sweeps,
             waits: Waits::default(),
             feed,
             batch: Batch::default(),
@@ -127,13 +131,18 @@ impl EngineLoop {
         self.workers.stop_all();
         // First of all the feed gives up its reader: the log can close in order only if nothing else holds it.
         self.feed.close();
-        let EngineLoop { reducer, history, batch, mut counters, .. } = self;
+        let EngineLoop { reducer, history, sweeps, batch, mut counters, .. } = self;
+        let marker = sweeps.and_then(Sweeps::stop);
         match &result {
             Ok(()) => history.finish(reducer.state(), reducer.durable_position(), &mut counters),
             // It reads the log as well.
             Err(_) => drop(history),
         }
+        let end = reducer.durable_position();
         let result = result.and_then(|()| reducer.close());
+        if let (Ok(()), Some(marker)) = (&result, &marker) {
+            sweep::leave(marker, end);
+        }
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
             let _ = died.set(error.to_string());
@@ -295,6 +304,7 @@ impl EngineLoop {
         let state = self.reducer.state();
         self.counters.event(&recorded.event);
         self.waits.on_event(recorded);
+        self.sweeps.iter_mut().for_each(|sweeps| sweeps.on_event(&recorded.event));
         self.workers.on_event(&recorded.event);
         self.observers.on_event(recorded, state);
         self.deliveries.on_event(recorded, state);
@@ -334,11 +344,16 @@ impl EngineLoop {
     fn keep_history(&mut self) -> Result<(), ReducerError> {
         if let Some(start) = self.history.take_start() {
             let truncated = self.reducer.truncate_prefix(start)?.map(|()| start).map_err(|error| error.to_string());
+            if truncated.is_ok() {
+                self.sweeps.iter_mut().for_each(Sweeps::truncated);
+            }
             self.history.truncated(truncated, &mut self.counters);
         }
         if self.shutdown.is_none() {
             let collections = self.reducer.state().len();
             self.history.begin_due(self.reducer.durable(), self.time.now(), collections);
+            let durable = self.reducer.durable();
+            self.sweeps.iter_mut().for_each(|sweeps| sweeps.begin_due(durable));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StartError;
+use super::sweep::Marker;
 use crate::core::State;
 use crate::core::vocabulary::{FieldError, Seq};
 use crate::log::{Durability, IfAbsent, Log, LossAccepted, OpenError, SledLog};
@@ -28,6 +29,10 @@ pub(super) struct Opened {
     pub(super) snapshots: Option<Snapshots>,
     /// What nothing names in the store of objects may be removed.
     pub(super) may_sweep: bool,
+    /// The note that nothing is to be swept.
+    pub(super) marker: Option<Marker>,
+    /// The log was closed in order.
+    pub(super) was_clean: bool,
     /// What was found instead of the events whose loss was accepted just now.
     pub(super) lost: Option<String>,
 }
@@ -41,7 +46,16 @@ impl Storage {
             Storage::Given(log, objects) => {
                 let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
                 // A store that was handed in may hold objects of others, and ones that are to be named later.
-                Ok(Opened { log, objects, state, snapshots: None, may_sweep: false, lost: None })
+                Ok(Opened {
+                    log,
+                    objects,
+                    state,
+                    snapshots: None,
+                    may_sweep: false,
+                    marker: None,
+                    was_clean: false,
+                    lost: None,
+                })
             }
             Storage::Directory(path) => {
                 let lost = accept_loss.map(|last| accept(&path, last)).transpose()?;
@@ -59,8 +73,9 @@ impl Storage {
                 tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
                 // What is kept of a damaged log may name what nothing else does.
                 let may_sweep = !log.keeps_damaged();
+                let (marker, was_clean) = (Marker::at(&log.objects()).ok(), log.was_clean());
                 let (log, objects) = (Box::new(log), Arc::new(objects));
-                Ok(Opened { log, objects, state, snapshots: Some(snapshots), may_sweep, lost })
+                Ok(Opened { log, objects, state, snapshots: Some(snapshots), may_sweep, marker, was_clean, lost })
             }
         }
     }

@@ -10,14 +10,10 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Sender;
 
 use crate::codec::state::encode_state;
+use crate::engine::background::step_back;
 use crate::engine::report::{HistoryReport, Report};
 use crate::log::{LogReader, Position};
 use crate::snapshot::{Folded, Limit, SnapshotError, Snapshots, TakeError, fold_until, take};
-
-/// The nice value of the thread: beside a thread of the usual 0 it has about a tenth of a core, so that it comes to its
-/// end however busy the machine is.
-#[cfg(target_os = "linux")]
-const STEPPED_BACK: i32 = 10;
 
 /// One run of it. Dropped, it is stopped, and waited for: it keeps the log open.
 pub(super) struct Snapshotter {
@@ -78,15 +74,6 @@ impl Drop for Snapshotter {
             // It reports its own errors; a panic in it has harmed nothing.
             let _ = thread.join();
         }
-    }
-}
-
-/// Lets every other thread go first: no caller waits for what this one makes. On Linux a priority is a thread's own;
-/// elsewhere it is the whole process's, and left alone.
-fn step_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), STEPPED_BACK) {
-        tracing::debug!(target: "lastword::snapshot", %error, "the snapshotter runs at the priority of the others");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::engine::deliveries::Settled;
 use crate::engine::observers::Observers;
 use crate::engine::report::{BuildReport, ObserveReport, Report};
 use crate::engine::status::LastVerification;
+use crate::engine::sweep::Sweeps;
 use crate::engine::workers;
 use crate::reducer::ReducerError;
 use crate::worker::{DeliveryError, VerifyOutcome};
@@ -53,6 +54,9 @@ impl EngineLoop {
 
     fn observed(&mut self, report: ObserveReport) -> Result<(), ReducerError> {
         let accepted = self.reducer.command(&Observers::command(&report))?.is_ok();
+        if !accepted {
+            self.sweeps.iter_mut().for_each(Sweeps::refused);
+        }
         let (state, now) = (self.reducer.state(), self.time.now());
         self.observers.returned(report, accepted, state, now);
         Ok(())
