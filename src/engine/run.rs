@@ -343,7 +343,8 @@ impl EngineLoop {
     /// After a commit: deletes the prefix whose checkpoint is in the log now, and begins what is due.
     fn keep_history(&mut self) -> Result<(), ReducerError> {
         if let Some(start) = self.history.take_start() {
-            let truncated = self.reducer.truncate_prefix(start)?.map(|()| start).map_err(|error| error.to_string());
+            let truncated =
+                self.reducer.truncate_checked_prefix(start)?.map(|()| start).map_err(|error| error.to_string());
             if truncated.is_ok() {
                 self.sweeps.iter_mut().for_each(Sweeps::truncated);
             }

@@ -13,3 +13,4 @@ mod full_disk;
 mod io_faults;
 mod loop_device;
 mod power;
+mod replaced;

@@ -20,7 +20,7 @@ use std::fmt;
 use crate::error::ErrorKind;
 
 pub use decode::decode_state;
-pub use encode::encode_state;
+pub use encode::{encode_state, encode_state_in_parts};
 
 /// The version of this encoding, which is that of the payload of `base_frame`.
 pub const STATE_VERSION: u16 = 1;
