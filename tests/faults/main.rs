@@ -8,6 +8,7 @@
 #[cfg(feature = "external")]
 mod crash;
 mod damage;
+mod descriptors;
 mod fencing;
 mod full_disk;
 mod io_faults;
