@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lastword::external::{
-    External, FileReader, Instant, Listed, Listing, LocalStore, Mount, SourceLocation, SourcePath, Stat,
-    StopCheck, Store, StoreError,
+    External, FileReader, Instant, Listed, Listing, LocalStore, Mount, SourceLocation, SourcePath, Stat, StopCheck,
+    Store, StoreError,
 };
 
 use super::lake::{Lake, Shelf, changed};

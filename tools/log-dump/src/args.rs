@@ -32,6 +32,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         log: LogArgs,
         #[command(flatten)]
+        damage: DamageArgs,
+        #[command(flatten)]
         selection: SelectionArgs,
     },
     /// Checks everything: frames, chain, anchor, legality of every event, invariants, objects.
@@ -43,11 +45,16 @@ pub(crate) enum Command {
     Head {
         #[command(flatten)]
         log: LogArgs,
+        /// Only what HEAD says, which may be a second behind: nothing else is read, and nothing is copied.
+        #[arg(long)]
+        anchor: bool,
     },
     /// Prints every collection as the log knows it. Lag and waiting times are as of the last event that counts.
     State {
         #[command(flatten)]
         log: LogArgs,
+        #[command(flatten)]
+        damage: DamageArgs,
         /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC
         /// 3339.
         #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
@@ -92,6 +99,8 @@ pub(crate) enum Command {
     Export {
         #[command(flatten)]
         log: LogArgs,
+        #[command(flatten)]
+        damage: DamageArgs,
         /// Where to; it must not exist. `-`, or nothing, is stdout.
         #[arg(value_name = "FILE", default_value = "-")]
         file: PathBuf,
@@ -115,6 +124,14 @@ pub(crate) struct LogArgs {
     /// JSON Lines with stable keys; the last line is a summary.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with a log that is damaged.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DamageArgs {
+    /// Of a damaged log, what lies before the damage. The exit code is still that of the damage.
+    #[arg(long)]
+    pub(crate) up_to_damage: bool,
 }
 
 /// Between what.
