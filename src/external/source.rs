@@ -57,7 +57,7 @@ impl SourceUri {
     pub fn resolve(&self, base: &Path) -> Result<SourceLocation, FieldError> {
         let path: PathBuf = base.join(&self.path).components().collect();
         if !path.is_absolute() {
-            return refuse("is relative, and so is the directory that it starts at".to_owned());
+            return refuse("must be absolute: a path that begins with /, or file:///".to_owned());
         }
         check_place(&path)?;
         Ok(SourceLocation { path, follows_links: false, state: None })

@@ -62,16 +62,8 @@ enum Command {
         /// The configuration
         config: PathBuf,
     },
-    /// Show the collections of a log, also while it is written
-    Status {
-        /// The directory of the log, or the configuration that names it
-        state: PathBuf,
-        /// Only this collection
-        name: Option<String>,
-        /// One JSON object per collection and line
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show who has a log open and how its collections are, also while it is written
+    Status(status::Arguments),
     /// Show the segments of a collection, also while the log is written
     Manifest {
         /// The directory of the log, or the configuration that names it
@@ -137,7 +129,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Init { file } => init::init(&file),
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan { config } => plan::plan(&config),
-        Command::Status { state, name, json } => status::status(&command::state_of(&state)?, name.as_deref(), json),
+        Command::Status(arguments) => status::status(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),
