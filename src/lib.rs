@@ -23,6 +23,7 @@
 //! | `lastword::snapshot` | snapshots taken (debug), not taken or not usable, logs not compacted (warn) | `seq`, `error` |
 //! | `lastword::delivery` | a span around each publication, discard and verification (info); verifications that could not be made (warn) | `collection`, `kind`, `commit`, `error` |
 //! | `lastword::sweep` | orphaned objects collected (debug), or why not (warn) | `removed`, `error` |
+//! | `lastword::notes` | notes that were not kept, or are damaged (warn) | `collection`, `token`, `error` |
 //! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
 //!
@@ -86,6 +87,7 @@ mod error;
 #[cfg(feature = "sources")]
 pub mod external;
 mod held;
+mod notes;
 mod open;
 pub mod promises;
 mod sync;
@@ -117,7 +119,8 @@ pub use error::ErrorKind;
 pub use log::Durability;
 pub use umbrella::Error;
 pub use worker::{
-    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer,
+    SourceWatch, Worker,
 };
 
 /// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source
@@ -131,7 +134,28 @@ pub mod policy {
 #[doc = include_str!("destination.md")]
 pub mod destination {
     pub use crate::core::vocabulary::Duties;
+    pub use crate::objects::Objects;
     pub use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
+}
+
+/// What is in an [`Event`]: the reasons, causes and facts that programs tell apart, each with its name in JSON
+/// (`as_str`). [`Recorded::to_json`] writes an event, and a [`Describer`](event::Describer) all of a log with the names of
+/// what they refer to.
+pub mod event {
+    pub use crate::core::vocabulary::{
+        AbortReason, Admission, Content, DeliveryKind, Delta, EndReason, Epoch, FailReason, HoldCause, Inputs,
+        ObjectHash, ParkCause, PathSetRef, RefreshReason, RejectReason, SegmentCounts, Stopping,
+    };
+    pub use crate::describe::{Described, Describer};
+}
+
+/// What is in a [`CollectionStatus`] and its [`CollectionView`]: why a collection waits, how far it is behind, and what
+/// failed last. [`CollectionStatus::to_json`] writes all of it.
+pub mod status {
+    pub use crate::core::vocabulary::Scope;
+    pub use crate::core::{DeliveryFailure, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
+    pub use crate::engine::{LastObservation, LastVerification};
+    pub use crate::worker::Progress;
 }
 
 /// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's

@@ -226,6 +226,12 @@ mod tests {
     }
 
     #[test]
+    fn defect_37_a_source_without_a_directory_to_start_at_must_be_absolute() {
+        let wrong = SourceUri::parse("lake").and_then(|uri| uri.resolve(Path::new("here"))).unwrap_err();
+        assert!(wrong.to_string().starts_with("source: must be absolute"), "{wrong}");
+    }
+
+    #[test]
     fn case_39_no_error_repeats_a_password() {
         for text in
             ["file://me:secret@localhost/x", "s3://me:secret@host/x", "file://me:secret@x", "https://h/?k=secret"]

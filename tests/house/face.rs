@@ -86,6 +86,58 @@ fn every_feature_is_in_the_readme() {
     }
 }
 
+/// The types in the public fields and variants of a file: what stands behind a colon or in the brackets of a variant.
+fn types_in_fields(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let mut is_public = false;
+    for line in code.lines().map(str::trim_end) {
+        match line {
+            _ if line.starts_with("pub ") && line.ends_with('{') => is_public = !line.contains("trait"),
+            "}" => is_public = false,
+            _ if !is_public || line.trim_start().starts_with("//") || !line.ends_with(',') => {}
+            _ => {
+                let behind = line.split_once(": ").or_else(|| line.split_once('(')).map_or("", |(_, behind)| behind);
+                let words = behind.split(|c: char| !c.is_alphanumeric() && c != '_');
+                found.extend(words.filter(|word| word.starts_with(char::is_uppercase)).map(str::to_owned));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn defect_35_whatever_an_event_a_status_or_a_policy_holds_can_be_named() {
+    const STANDARD: [&str; 8] = ["Arc", "Box", "BTreeMap", "Duration", "Option", "Result", "String", "Vec"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let face = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let (_, face) = face.split_once("\npub use ").unwrap();
+    let named: Vec<&str> = face.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let (mut found, mut lost) = (0, Vec::new());
+    for file in [
+        "core/vocabulary/event.rs",
+        "core/vocabulary/facts.rs",
+        "core/vocabulary/policy.rs",
+        "core/vocabulary/command.rs",
+        "core/vocabulary/inputs.rs",
+        "core/view.rs",
+        "core/commit.rs",
+        "core/condition.rs",
+        "engine/status.rs",
+        "worker/observer.rs",
+        "worker/destination.rs",
+    ] {
+        for name in types_in_fields(&fs::read_to_string(root.join("src").join(file)).unwrap()) {
+            found += 1;
+            if !STANDARD.contains(&&*name) && !named.contains(&&*name) {
+                lost.push(format!("{name} of {file}"));
+            }
+        }
+    }
+    assert_eq!(lost, [""; 0], "cannot be named");
+    assert!(found > 100, "{found} types were found");
+}
+
 /// The methods of a trait, by the text of the file that declares it.
 fn methods(text: &str, of: &str) -> Vec<String> {
     let (_, body) = text.split_once(&format!("pub trait {of}")).unwrap();

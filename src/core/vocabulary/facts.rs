@@ -102,6 +102,18 @@ pub enum RefreshReason {
     Drift(Box<str>),
 }
 
+impl RefreshReason {
+    /// `asked`, `resync` or `drift`: its name in JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            RefreshReason::Asked => "asked",
+            RefreshReason::Resync => "resync",
+            RefreshReason::Drift(_) => "drift",
+        }
+    }
+}
+
 /// What a kind does for its destination beside building: a fact of each attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Duties {

@@ -149,13 +149,13 @@ pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<Exit
 fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
     let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
     let state = state_of(&target.state)?;
-    let answer = match reach(&state, &steer)? {
-        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone()))?,
+    let answer = match reach(&state, &steer).map_err(|fail| refused(&steer, fail))? {
+        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone())).map_err(|fail| refused(&steer, fail))?,
         Reached::Opened(reconciler) => {
             let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
-            let answer = answer?;
+            let answer = answer.map_err(|fail| refused(&steer, fail))?;
             closed?;
             answer
         }
@@ -167,6 +167,15 @@ fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail>
         answer.text("note").into_iter().for_each(note);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A command that was refused, with what it was about.
+fn refused(steer: &Steer, fail: Fail) -> Fail {
+    let name = steer.name.as_str();
+    if fail.code != USAGE || fail.message.contains(name) {
+        return fail;
+    }
+    Fail::new(USAGE, format!("{name}: cannot {}: {}", steer.verb.name(), fail.message))
 }
 
 fn described(steer: &Steer, answer: &Answer) -> String {

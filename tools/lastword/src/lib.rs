@@ -38,7 +38,7 @@ use fail::Fail;
 
 /// Keeps collections in step with the files they are built from.
 #[derive(Debug, Parser)]
-#[command(name = "lastword", version, propagate_version = true, styles = Styles::plain())]
+#[command(name = "lastword", version, propagate_version = true, styles = Styles::plain(), after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +46,14 @@ struct Arguments {
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
+
+/// What scripts and supervisors rely on.
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok; 1 something is not as it should be (a collection is not fresh, a source does not answer, status --check,
+something stored is damaged); 2 usage, a wrong file, or no such collection; 3 cannot open (absent, forbidden, busy, I/O),
+or an output cannot be written; 4 format too new; 5 log shorter than its anchor; 6 replay diverged.
+A run ends with 0 only if it was asked to (SIGINT, SIGTERM), or with --once if all are fresh; whatever else ends it ends it
+with another code, so that a supervisor starts it again. Nobody who reads what it prints, or stops to, ends it.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -30,6 +30,9 @@ pub(super) struct Facts {
     unobservable: Option<(String, String)>,
     is_overdue: bool,
     delivery: Option<String>,
+    /// How the last attempt failed.
+    failure: Option<String>,
+    applied_at: Option<String>,
     /// Since when it is in its condition, or behind.
     pub(super) since: Option<String>,
 }
@@ -65,6 +68,8 @@ impl Facts {
             held: text("held"),
             unobservable: inner("unobservable", "since").zip(inner("unobservable", "cause")),
             is_overdue: row.get("not_observed").is_some_and(Value::is_object),
+            failure: inner("last_failure", "message"),
+            applied_at: text("applied_at"),
             delivery: delivery().map(|(delivery, cause)| format!("its last {delivery} failed: {cause}")),
             since: since.or_else(behind),
             lag,
@@ -83,6 +88,12 @@ impl Facts {
         }
         if !is("fresh") && !(by_file && is("paused")) {
             causes.push(self.because.clone());
+        }
+        if is("moving") {
+            let moved = self.failure.clone().map(|failure| format!("the last time: {failure}"));
+            causes.extend(moved);
+            let committed = self.applied_at.as_ref().map(|at| format!("last commit {}", seconds(at)));
+            causes.push(committed.unwrap_or_else(|| "nothing was committed yet".to_owned()));
         }
         if let Some((since, cause)) = self.unobservable.as_ref().filter(|_| !is("unobservable")) {
             causes.push(format!("its source cannot be observed since {since}: {cause}"));
@@ -185,7 +196,9 @@ impl Row {
     fn looked(&self) -> Option<String> {
         let unproven = self.live.as_ref()?.pointer("/last_look/racy").and_then(Value::as_u64).unwrap_or(0);
         let unproven = if unproven > 0 { format!(", {} too young", grouped(unproven)) } else { String::new() };
-        Some(format!("{}{unproven}", ago(self.looked_ago()?)))
+        let weak = self.live.as_ref()?.pointer("/last_look/weak").and_then(Value::as_u64).unwrap_or(0);
+        let weak = if weak > 0 { format!(", {} weak", grouped(weak)) } else { String::new() };
+        Some(format!("{}{unproven}{weak}", ago(self.looked_ago()?)))
     }
 
     fn cause(&self, place: &Path) -> String {

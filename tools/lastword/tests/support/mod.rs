@@ -171,6 +171,11 @@ impl Running {
         self.wait();
     }
 
+    /// How it ends by itself.
+    pub fn ended(self) -> Ended {
+        self.wait()
+    }
+
     fn wait(mut self) -> Ended {
         wait(self.child.take().unwrap(), Duration::from_secs(30))
     }
