@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn unread(listed: Stat, earlier: Earlier<'_>) -> ObservedFile {
-        judge(listed, earlier, OLD, &mut || panic!("it was read")).unwrap()
+        judge((listed, Told::default()), earlier, OLD, &mut |_| panic!("it was read")).unwrap()
     }
 
     #[test]
