@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorError, FILE_LENGTH, decode_file, first_file};
 use super::error::OpenError;
+use super::holder::lock_holder;
 use crate::held::HeldDirectory;
 
 /// 1 MiB. When it opens, sled fills up the segment it stopped in, up to 512 KiB, and writes a snapshot of some bytes
@@ -181,7 +182,7 @@ impl Directory {
                 Err(TryLockError::Error(error)) => return Err(OpenError::io("locking", &path)(error)),
             }
         }
-        Err(OpenError::Busy { path })
+        Err(OpenError::Busy { holder: lock_holder(&path), path })
     }
 
     /// Whether a writer holds the lock at this moment.

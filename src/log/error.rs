@@ -129,6 +129,8 @@ pub enum OpenError {
     Busy {
         /// The lock that is held.
         path: PathBuf,
+        /// The process that holds it, if that can be seen; it may be this one.
+        holder: Option<u32>,
     },
     /// The log changed under every attempt to copy it.
     Moving {
@@ -294,7 +296,16 @@ impl fmt::Display for OpenError {
                  could not be opened by its owner; run this as that user",
                 path.display()
             ),
-            Busy { path } => write!(f, "{}: another writer has the log open", path.display()),
+            Busy { path, holder: Some(pid) } if *pid == std::process::id() => write!(
+                f,
+                "{}: this process has the log open already: another writer in it, or a watch of one that has ended and was \
+                 not dropped",
+                path.display()
+            ),
+            Busy { path, holder: Some(pid) } => {
+                write!(f, "{}: another writer has the log open: process {pid}", path.display())
+            }
+            Busy { path, holder: None } => write!(f, "{}: another writer has the log open", path.display()),
             Moving { tries, last } => write!(f, "the log changed under {tries} attempts to copy it; last: {last}"),
             Anchor { path, found } => write!(f, "{}: {found}", path.display()),
             FileShorterThanAnchor { path, expected, found } => {

@@ -41,6 +41,9 @@ pub(crate) fn run(log: &LogArgs, damage: DamageArgs, selection: &SelectionArgs) 
     if selection.from.is_some_and(|from| from < begins.0) {
         complain(&format!("history begins with event {begins}: what came before was let go"));
     }
+    if printed == 0 {
+        complain(&selection.nothing(begins, input.last()));
+    }
     if unknown > 0 {
         complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
     }
