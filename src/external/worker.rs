@@ -193,13 +193,8 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats, learning, parallel, cache: _, leftovers: _ } = self;
-        let formats = &formats.names();
-        f.debug_struct("External")
-            .field("format", formats)
-            .field("learning", learning)
-            .field("parallel", parallel)
-            .finish_non_exhaustive()
+        let External { store: _, builder: _, formats: _, learning, parallel, cache: _, leftovers: _ } = self;
+        f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
     }
 }
 
