@@ -24,6 +24,7 @@
 //! | `lastword::snapshot` | snapshots taken (debug), not taken or not usable, logs not compacted (warn) | `seq`, `error` |
 //! | `lastword::delivery` | a span around each publication, discard and verification (info); verifications that could not be made (warn) | `collection`, `kind`, `commit`, `error` |
 //! | `lastword::sweep` | orphaned objects collected (debug), or why not (warn) | `removed`, `error` |
+//! | `lastword::notes` | notes that were not kept, or are damaged (warn) | `collection`, `token`, `error` |
 //! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
 //!
@@ -87,6 +88,7 @@ mod error;
 #[cfg(feature = "sources")]
 pub mod external;
 mod held;
+mod notes;
 mod open;
 pub mod promises;
 mod sync;
@@ -118,7 +120,8 @@ pub use error::ErrorKind;
 pub use log::Durability;
 pub use umbrella::Error;
 pub use worker::{
-    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer,
+    SourceWatch, Worker,
 };
 
 /// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source

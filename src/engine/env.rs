@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use super::report::Report;
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{Duties, FieldError, Kind};
+use crate::notes::Notes;
 use crate::objects::Objects;
 use crate::unwind;
 use crate::worker::Worker;
@@ -18,11 +19,12 @@ use crate::worker::Worker;
 /// The kinds that have a worker in this process.
 pub(super) type Kinds = BTreeMap<Kind, Arc<dyn Worker>>;
 
-/// What a job needs of the engine: the workers, the store of objects, the time, and where to report.
+/// What a job needs of the engine: the workers, the store of objects, the notes, the time, and where to report.
 #[derive(Clone)]
 pub(super) struct WorkerEnv {
     pub(super) kinds: Arc<Kinds>,
     pub(super) objects: Arc<dyn Objects>,
+    pub(super) notes: Arc<Notes>,
     pub(super) time: EngineTime,
     pub(super) reports: Sender<Report>,
 }

@@ -37,7 +37,7 @@ impl CollectionStatus {
     ///
     /// | key of `live` | value |
     /// |---|---|
-    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy"}` |
+    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak` |
     /// | `next_look` | when the source is observed next |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
@@ -59,6 +59,8 @@ impl CollectionStatus {
                 "seconds_ago": self.at.since(last.started).as_secs_f64(),
                 "succeeded": last.succeeded,
                 "racy": last.racy,
+                "weak": last.weak,
+                "evidence": if last.weak > 0 { "weak" } else { "strong" },
             })
         });
         json!({
@@ -93,6 +95,9 @@ pub struct LastObservation {
     pub succeeded: bool,
     /// In how many parts a change could have gone unnoticed; see [`Observation::racy`](crate::Observation::racy).
     pub racy: u64,
+    /// How many parts were believed although nothing tells that they are what they were; see
+    /// [`Observation::weak`](crate::Observation::weak).
+    pub weak: u64,
 }
 
 /// The last verification of what a collection has applied.

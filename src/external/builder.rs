@@ -26,6 +26,12 @@ pub trait SegmentBuilder: Send + Sync {
     /// failure, and as nothing more.
     fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError>;
 
+    /// Whether this builder reads the content of files. Then the library does so as well, right after it, while what was
+    /// read is at hand: so that a later change of mode, owner or times alone is known to be no change of what was built.
+    fn reads(&self) -> bool {
+        true
+    }
+
     /// Whether this builder can discard. Only then are the outputs of attempts without a commit kept, to be
     /// taken over by a later attempt or discarded.
     fn discards(&self) -> bool {
@@ -74,6 +80,10 @@ pub struct NoBuilder;
 impl SegmentBuilder for NoBuilder {
     fn build(&self, _: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
         Ok(None)
+    }
+
+    fn reads(&self) -> bool {
+        false
     }
 }
 

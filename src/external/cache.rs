@@ -5,13 +5,13 @@
 //! observation finds out beside the versions is kept here, under the collection and the object, and is written with the
 //! next set that is stored anyway. It also saves reading the known set from objects at every observation.
 //!
-//! It owns which sets are held and which are evicted. It must not know how a set comes about.
+//! Beside the sets it keeps what looks remember. It owns which sets are held and which are evicted. It must not know how a set comes about.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::content::PartialHash;
-use super::{MAX_FILES, PathSet, load_set};
+use super::memory::{Learned, Memory};
+use super::{MAX_FILES, Mounts, PathSet, load_set};
 use crate::core::vocabulary::{Name, ObjectHash};
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
@@ -46,8 +46,10 @@ type Evicted = Vec<Arc<PathSet>>;
 struct Collection {
     /// The one used last is last.
     sets: Vec<(ObjectHash, Arc<PathSet>)>,
-    /// The file whose content was not hashed to its end.
-    partial: Option<PartialHash>,
+    /// What looks remember. Nothing while one is under way, and before the first one.
+    memory: Option<Memory>,
+    /// What was learned since the look that is under way began.
+    learned: Learned,
     used: u64,
 }
 
@@ -86,15 +88,34 @@ impl ObservationCache {
         drop(evicted);
     }
 
-    /// The file of a collection that was not hashed to its end.
-    pub(super) fn take_partial(&self, name: &Name) -> Option<PartialHash> {
-        self.entries().collections.get_mut(name).and_then(|collection| collection.partial.take())
+    /// What the looks at a collection's source remember, for the next one, which puts it back.
+    pub(super) fn take_memory(&self, name: &Name) -> Memory {
+        let mut entries = self.entries();
+        let taken =
+            entries.change(name, |collection| (collection.memory.take(), std::mem::take(&mut collection.learned)));
+        let (memory, learned) = taken.unwrap_or_default();
+        let mut memory = memory.unwrap_or_else(Memory::new);
+        memory.learned.extend(learned);
+        memory
     }
 
-    pub(super) fn set_partial(&self, name: &Name, partial: Option<PartialHash>) {
-        if let Some(collection) = self.entries().collections.get_mut(name) {
-            collection.partial = partial;
-        }
+    pub(super) fn put_memory(&self, name: &Name, memory: Memory) {
+        let mut entries = self.entries();
+        entries.collections.entry(name.clone()).or_default();
+        entries.change(name, |collection| collection.memory = Some(memory));
+        let evicted = entries.evict(name);
+        drop(entries);
+        drop(evicted);
+    }
+
+    /// The mounts that the last look found.
+    pub(super) fn mounts(&self, name: &Name) -> Option<Mounts> {
+        self.entries().collections.get(name)?.memory.as_ref()?.mounts.clone()
+    }
+
+    /// Contents that were read while something was built from them: the next look knows them.
+    pub(super) fn learn(&self, name: &Name, learned: Learned) {
+        self.entries().change(name, |collection| collection.learned.extend(learned));
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -113,18 +134,34 @@ impl Entries {
     }
 
     fn insert(&mut self, name: &Name, root: ObjectHash, set: Arc<PathSet>) -> Evicted {
+        let mut evicted = Vec::new();
         self.collections.entry(name.clone()).or_default();
-        let Some(collection) = self.use_now(name) else { return Vec::new() };
-        let (before, mut evicted) = (size(&collection.sets), Vec::new());
-        if let Some(at) = collection.sets.iter().position(|(held, _)| *held == root) {
-            evicted.push(collection.sets.remove(at).1);
-        }
-        if collection.sets.len() == MOST_SETS {
-            evicted.push(collection.sets.remove(0).1);
-        }
-        collection.sets.push((root, set));
-        let after = size(&collection.sets);
+        self.change(name, |collection| {
+            if let Some(at) = collection.sets.iter().position(|(held, _)| *held == root) {
+                evicted.push(collection.sets.remove(at).1);
+            }
+            if collection.sets.len() == MOST_SETS {
+                evicted.push(collection.sets.remove(0).1);
+            }
+            collection.sets.push((root, set));
+        });
+        evicted.extend(self.evict(name));
+        evicted
+    }
+
+    /// Changes what is held of a collection, if it is, and counts what that comes to.
+    fn change<T>(&mut self, name: &Name, change: impl FnOnce(&mut Collection) -> T) -> Option<T> {
+        let collection = self.use_now(name)?;
+        let before = collection.files();
+        let changed = change(collection);
+        let after = collection.files();
         self.files = self.files - before + after;
+        Some(changed)
+    }
+
+    /// Evicts until there is room, `name` last.
+    fn evict(&mut self, name: &Name) -> Evicted {
+        let mut evicted = Vec::new();
         while self.files > MOST_FILES && self.evict_one(name, &mut evicted) {}
         evicted
     }
@@ -144,7 +181,7 @@ impl Entries {
     fn evict_one(&mut self, name: &Name, evicted: &mut Evicted) -> bool {
         if let Some(oldest) = self.by_use.first_entry().filter(|first| first.get() != name) {
             let oldest = self.collections.remove(&oldest.remove());
-            self.files -= oldest.as_ref().map_or(0, |collection| size(&collection.sets));
+            self.files -= oldest.as_ref().map_or(0, Collection::files);
             evicted.extend(oldest.into_iter().flat_map(|collection| collection.sets).map(|(_, set)| set));
             return true;
         }
@@ -158,8 +195,11 @@ impl Entries {
     }
 }
 
-fn size(sets: &[(ObjectHash, Arc<PathSet>)]) -> usize {
-    sets.iter().map(|(_, set)| set.len()).sum()
+impl Collection {
+    fn files(&self) -> usize {
+        let sets: usize = self.sets.iter().map(|(_, set)| set.len()).sum();
+        sets + self.memory.as_ref().map_or(0, Memory::files) + self.learned.len()
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +255,6 @@ mod tests {
         assert_eq!(gone, names[..11].iter().filter(|name| *name != used_again).collect::<Vec<_>>());
         assert_eq!(first_four(&cache), names[11..15]);
         let entries = cache.entries();
-        assert_eq!(entries.files, entries.collections.values().map(|collection| size(&collection.sets)).sum::<usize>());
+        assert_eq!(entries.files, entries.collections.values().map(Collection::files).sum::<usize>());
     }
 }

@@ -55,6 +55,16 @@ pub trait Format: Send + Sync {
     fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
         self.fragments(file, None).map(|ranges| ranges.iter().map(|range| range.start).collect())
     }
+
+    /// Whether a writer of this format is done with the file, as far as can be told from a few bytes of it. It is asked
+    /// of new files that changed a moment ago: one that is not finished is no data yet. By default every file is.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
+        let _ = file;
+        Ok(true)
+    }
 }
 
 /// The format that the library brings under that name, as a spec has it: `parquet`, with the feature `external`.
@@ -100,6 +110,9 @@ impl Formats {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FormatError {
+    /// The file is not of this format at all. The text is a sentence of which the file is the subject, as `is not
+    /// Parquet (no PAR1 at its start)`.
+    Foreign(String),
     /// The file is not a whole file of its format.
     Corrupt(String),
     /// It is one, and uses something that is not supported.
@@ -121,7 +134,10 @@ impl FormatError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            FormatError::Corrupt(_) | FormatError::Unsupported(_) | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
+            FormatError::Foreign(_)
+            | FormatError::Corrupt(_)
+            | FormatError::Unsupported(_)
+            | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
             FormatError::Store(error) => error.kind(),
         }
     }
@@ -130,6 +146,7 @@ impl FormatError {
 impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            FormatError::Foreign(problem) => f.write_str(problem),
             FormatError::Corrupt(problem) => write!(f, "is corrupt: {problem}"),
             FormatError::Unsupported(problem) => write!(f, "is not supported: {problem}"),
             FormatError::NoColumn(column) => write!(f, "has no column {column}"),

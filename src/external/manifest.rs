@@ -82,7 +82,7 @@ impl Manifest {
     }
 }
 
-fn segment_entry(segment: &Segment) -> Entry {
+pub(super) fn segment_entry(segment: &Segment) -> Entry {
     let mut key = vec![SEGMENT];
     key.extend_from_slice(&segment.id.token.epoch.0.to_be_bytes());
     key.extend_from_slice(&segment.id.token.seq.0.to_be_bytes());
@@ -109,7 +109,7 @@ fn read_header((key, value): &Entry) -> Result<(Layout, u64, u64), &'static str>
     Ok(header)
 }
 
-fn read_segment((key, value): &Entry) -> Result<Segment, &'static str> {
+pub(super) fn read_segment((key, value): &Entry) -> Result<Segment, &'static str> {
     let mut bytes = Reader(key);
     if bytes.u8()? != SEGMENT {
         return Err("it has an entry of an unknown kind");

@@ -22,6 +22,7 @@ mod changes;
 mod content;
 mod destination;
 mod directory;
+mod evidence;
 mod format;
 mod fragment;
 mod fragments;
@@ -29,6 +30,8 @@ mod judge;
 mod listed;
 mod local;
 mod manifest;
+mod memory;
+mod mount;
 mod parallel;
 #[cfg(feature = "external")]
 mod parquet;
@@ -65,10 +68,11 @@ pub use destination::{VerifyError, discard, verify};
 pub use directory::Directory;
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragment::Fragment;
-pub use fragments::{FragmentCache, FragmentError, fragments_of};
+pub use fragments::{BadFile, BadFiles, FragmentCache, FragmentError, fragments_of};
 pub use listed::SourceFile;
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
+pub use mount::{Mount, Mounts};
 #[cfg(feature = "external")]
 pub use parquet::Parquet;
 pub use path::SourcePath;
@@ -79,6 +83,8 @@ pub use source::{SourceLocation, SourceUri};
 pub use source_error::SourceError;
 pub use spec::ExternalSpec;
 pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+#[cfg(feature = "internals")]
+pub use takeover::{note_of, noted};
 pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};
 pub use whole::WholeFiles;
 pub use worker::External;

@@ -4,15 +4,22 @@
 //! failure stops the others through their stop checks; those that are finished by then are handed back.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::builder::Tally;
+use super::content::hash_file;
 use super::segments::MAX_OUTPUT_BYTES;
-use super::{Build, BuildError, BuildProgress, Interrupted, NewSegment, PathSet, Segment, SegmentId, SegmentJob};
+use super::{
+    Build, BuildError, BuildProgress, Interrupted, NewSegment, PathSet, Segment, SegmentId, SegmentJob, SourcePath,
+};
+
+/// What one attempt reads at most to know the content of what it builds from, in bytes: some seconds of one core. Whoever
+/// builds from more works for far longer; what is left over is read by later looks.
+const MOST_LEARNED: u64 = 8 << 30;
 
 /// Builds all of `jobs`, of the files of `files`. What was finished comes back even if something failed.
 pub(super) fn build_all(
@@ -28,6 +35,8 @@ pub(super) fn build_all(
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
         rows: AtomicU64::new(0),
+        learned: Mutex::default(),
+        may_learn: AtomicU64::new(MOST_LEARNED),
         ended: Mutex::default(),
     };
     let helpers = attempt.parallel.min(jobs.len()).saturating_sub(1);
@@ -43,12 +52,8 @@ pub(super) fn build_all(
         }
         work.go_on();
     });
-    let Ended { mut outputs, failure } = work.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let segments = jobs.into_iter().enumerate().filter_map(|(at, job)| {
-        let (id, output) = outputs.remove(&at)?;
-        Some(Segment { id, key: job.key, rows: job.rows, output, fragments: job.fragments })
-    });
-    (segments.collect(), failure.map_or(Ok(()), Err))
+    let Ended { segments, failure } = work.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (segments.into_values().collect(), failure.map_or(Ok(()), Err))
 }
 
 struct Work<'a> {
@@ -61,13 +66,17 @@ struct Work<'a> {
     next: AtomicUsize,
     stop: AtomicBool,
     rows: AtomicU64,
+    /// Files that were read for their content, or tried.
+    learned: Mutex<BTreeSet<SourcePath>>,
+    /// How many bytes more may be read for that.
+    may_learn: AtomicU64,
     ended: Mutex<Ended>,
 }
 
 #[derive(Default)]
 struct Ended {
     /// By place in the plan.
-    outputs: BTreeMap<usize, (SegmentId, Option<Vec<u8>>)>,
+    segments: BTreeMap<usize, Segment>,
     /// The first one.
     failure: Option<BuildError>,
 }
@@ -78,10 +87,10 @@ impl Work<'_> {
         while !self.stop.load(Ordering::Acquire) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.jobs.get(at) else { return };
-            let built = self.build(at, job);
+            let built = self.build(at, job).inspect(|segment| (self.attempt.finished)(segment));
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             match built {
-                Ok(output) => drop(ended.outputs.insert(at, output)),
+                Ok(segment) => drop(ended.segments.insert(at, segment)),
                 Err(error) => {
                     // Before the others are told: what they then end with is no failure of their own.
                     ended.failure.get_or_insert(error);
@@ -91,7 +100,7 @@ impl Work<'_> {
         }
     }
 
-    fn build(&self, at: usize, segment: &NewSegment) -> Result<(SegmentId, Option<Vec<u8>>), BuildError> {
+    fn build(&self, at: usize, segment: &NewSegment) -> Result<Segment, BuildError> {
         let n = u32::try_from(at)
             .map_err(|_| BuildError::Permanent("more than 2^32 segments; raise target_rows".to_owned()))?;
         let id = SegmentId { token: self.attempt.token, n };
@@ -120,7 +129,31 @@ impl Work<'_> {
             return Err(BuildError::Permanent(problem));
         }
         job.tally.reached(segment.rows);
-        Ok((id, output))
+        self.learn(segment)?;
+        let NewSegment { key, rows, fragments } = segment.clone();
+        Ok(Segment { id, key, rows, output, fragments })
+    }
+
+    /// Reads what a segment was built from once more, right after its builder: the content of files that are not known.
+    fn learn(&self, segment: &NewSegment) -> Result<(), Interrupted> {
+        if !self.attempt.builder.reads() {
+            return Ok(());
+        }
+        for path in segment.fragments.iter().map(|fragment| &fragment.path).collect::<BTreeSet<_>>() {
+            let Some(file) = self.files.get(path).filter(|file| file.content.is_none()) else { continue };
+            let size = file.last_stat.size;
+            let is_new = self.learned.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+            let may_read = |left: u64| left.checked_sub(size);
+            let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+            if !is_new || self.may_learn.fetch_update(set, fetch, may_read).is_err() {
+                continue;
+            }
+            let place = (self.attempt.store, self.attempt.source);
+            if let Some(content) = hash_file(place, path, &file.last_stat, &|| self.check_stop())? {
+                (self.attempt.learned)(path, &file.last_stat, content);
+            }
+        }
+        Ok(())
     }
 
     fn check_stop(&self) -> Result<(), Interrupted> {

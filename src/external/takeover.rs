@@ -1,69 +1,58 @@
 //! What attempts without a commit have built, so that a later attempt need not build it again.
 //!
-//! Every attempt leaves here what it has finished: whether it is committed is decided later, and elsewhere. The next
-//! attempt says under which tokens outputs lie that are neither live nor discarded; only those may be taken over, and
-//! the rest is dropped. All of this is volatile: after a crash it is built again, and the old outputs are discarded.
+//! Every attempt notes each segment as soon as it is finished: whether it is committed is decided later, and elsewhere.
+//! The next attempt is told under which tokens outputs lie that are neither live nor discarded, and reads the notes of
+//! those. A note is a claim, not a fact: a segment is taken over only if it is of that very token, was built from the
+//! same key and the same fragments, and is still there. What is not taken over is built again, and discarded.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
 
-use super::{NewSegment, Segment, SegmentBuilder};
-use crate::core::vocabulary::{CollectionId, Token};
+use super::manifest::{read_segment, segment_entry};
+use super::wire::{Reader, Writer};
+use super::{Fragment, NewSegment, Segment, SegmentBuilder, check};
+use crate::core::vocabulary::Token;
 
-/// Most fragments of all segments that are kept, about 40 MB of them. What is dropped is built again.
-const MOST_FRAGMENTS: usize = 200_000;
+const VERSION: u8 = 1;
 
-/// Segments that attempts have built, by incarnation of their collection; the oldest attempt first. Which of them were
-/// committed is not known here, so each is kept until an attempt says under which tokens it may still take over.
-#[derive(Default)]
-pub(super) struct Leftovers {
-    kept: Mutex<VecDeque<Leftover>>,
+/// What is noted of a segment: its entry in a manifest, behind a version.
+#[must_use]
+pub fn note_of(segment: &Segment) -> Vec<u8> {
+    let (key, value) = segment_entry(segment);
+    let mut note = Writer::default();
+    note.u8(VERSION);
+    note.bytes(&key);
+    note.bytes(&value);
+    note.0
 }
 
-/// What one attempt has built.
-struct Leftover {
-    collection: CollectionId,
-    token: Token,
-    segments: Vec<Segment>,
+/// The segments that the attempt of this token has noted. What cannot be read, is no possible segment, or claims to be
+/// of another attempt is left out.
+#[must_use]
+pub fn noted(token: Token, notes: &[Vec<u8>]) -> Vec<Segment> {
+    let segments = notes.iter().filter_map(|note| {
+        let segment = read(note).and_then(|segment| match segment.id.token == token {
+            true => Ok(segment),
+            false => Err("it is of another attempt".to_owned()),
+        });
+        let unread = |problem: &String| {
+            tracing::warn!(target: "lastword::external", %token, problem,
+            "a note is not one of a segment: what it was of is built again")
+        };
+        segment.inspect_err(unread).ok()
+    });
+    segments.collect()
 }
 
-impl Leftovers {
-    /// Keeps what an attempt has finished.
-    pub(super) fn keep(&self, collection: CollectionId, token: Token, segments: Vec<Segment>) {
-        if segments.is_empty() {
-            return;
-        }
-        let mut kept = self.kept();
-        kept.push_back(Leftover { collection, token, segments });
-        let mut fragments: usize = kept.iter().map(Leftover::fragments).sum();
-        while fragments > MOST_FRAGMENTS {
-            let Some(oldest) = kept.pop_front() else { return };
-            fragments -= oldest.fragments();
-        }
+fn read(note: &[u8]) -> Result<Segment, String> {
+    let mut bytes = Reader(note);
+    if bytes.u8()? != VERSION {
+        return Err("its version is not 1".to_owned());
     }
-
-    /// What may be taken over: what was made under `tokens`. Everything else of this collection is dropped.
-    pub(super) fn of(&self, collection: CollectionId, tokens: &[Token]) -> Vec<Segment> {
-        let mut kept = self.kept();
-        kept.retain(|leftover| leftover.collection != collection || tokens.contains(&leftover.token));
-        let own = kept.iter().filter(|leftover| leftover.collection == collection);
-        own.flat_map(|leftover| leftover.segments.iter().cloned()).collect()
-    }
-
-    /// Drops what was made under `tokens`, which is discarded.
-    pub(super) fn drop_discarded(&self, tokens: &[Token]) {
-        self.kept().retain(|leftover| !tokens.contains(&leftover.token));
-    }
-
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Leftover>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Leftover {
-    fn fragments(&self) -> usize {
-        self.segments.iter().map(|segment| segment.fragments.len()).sum()
-    }
+    let entry = (bytes.bytes()?.to_owned(), bytes.bytes()?.to_owned());
+    bytes.end()?;
+    let segment = read_segment(&entry)?;
+    check(std::slice::from_ref(&segment))?;
+    Ok(segment)
 }
 
 /// Splits what is to be built into what is there already and the rest. A leftover is taken over if it was built from
@@ -73,16 +62,18 @@ pub(super) fn take_over(
     leftovers: &[Segment],
     builder: &dyn SegmentBuilder,
 ) -> (Vec<Segment>, Vec<NewSegment>) {
+    let mut by_fragments: HashMap<&[Fragment], Vec<&Segment>> = HashMap::new();
+    // The latest attempt's first.
+    leftovers.iter().rev().for_each(|leftover| by_fragments.entry(&leftover.fragments).or_default().push(leftover));
     let (mut taken, mut rest) = (Vec::new(), Vec::new());
     for segment in new {
-        // The latest attempt's first. No two new segments share a fragment, so none is taken twice.
-        let same = leftovers.iter().rev().find(|leftover| {
+        // No two new segments share a fragment, so none is taken twice.
+        let same = by_fragments.get(&*segment.fragments).into_iter().flatten().find(|leftover| {
             leftover.key == segment.key
-                && leftover.fragments == segment.fragments
                 && builder.verify(leftover).inspect_err(|problem| missing(leftover, problem)).is_ok()
         });
         match same {
-            Some(leftover) => taken.push(leftover.clone()),
+            Some(leftover) => taken.push((*leftover).clone()),
             None => rest.push(segment),
         }
     }
@@ -103,11 +94,15 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, EngineTime, SystemClock};
     use crate::core::vocabulary::{
-        AttemptRef, Content, Epoch, Generation, Inputs, Kind, Name, Seq, Source, SourceState, Spec, TaskId, Timestamp,
+        AttemptRef, CollectionId, Content, Epoch, Generation, Inputs, Kind, Name, Seq, Source, SourceState, Spec,
+        TaskId, Timestamp,
     };
-    use crate::external::{BuildError, External, Manifest, SegmentJob};
+    use crate::external::{
+        BuildError, External, FileVersion, Manifest, NoBuilder, SegmentId, SegmentJob, SegmentKey, SourcePath,
+    };
+    use crate::notes::Notes;
     use crate::objects::{MemoryObjects, Objects};
-    use crate::worker::{Assignment, Context, Failure, ObserveRequest, Worker};
+    use crate::worker::{Assignment, Context, Failure, ObserveRequest, ObserveSignals, Worker};
     use test_support::parquet_files::write;
 
     /// Builds all segments of the first `attempts` attempts but the last one, on which those attempts fail.
@@ -133,6 +128,7 @@ mod tests {
     struct Lake {
         external: External,
         objects: Arc<MemoryObjects>,
+        notes: Arc<Notes>,
         inputs: Arc<Inputs>,
         attempts: u64,
     }
@@ -157,11 +153,13 @@ mod tests {
                 applied: None,
                 objects: &*objects,
                 wall,
+                verify: false,
+                signals: &ObserveSignals::default(),
             };
             let SourceState { version, set } = external.observer().unwrap().observe(&request).unwrap().state;
             let inputs =
                 Arc::new(Inputs { source, spec, content: Content::Observed(SourceState { version, set }.into()) });
-            Lake { external, objects, inputs, attempts: 0 }
+            Lake { external, objects, notes: Arc::new(Notes::in_memory(1 << 20)), inputs, attempts: 0 }
         }
 
         fn attempt(&mut self, collection: u64, leftovers: &[Token]) -> Result<Vec<String>, Failure> {
@@ -180,10 +178,12 @@ mod tests {
                 deadline: None,
             };
             let objects: Arc<dyn Objects> = Arc::<MemoryObjects>::clone(&self.objects);
+            self.notes.begin(collection, token);
             let context = Context::new(
                 assignment,
                 Arc::default(),
                 objects,
+                Arc::clone(&self.notes),
                 EngineTime::begin(Arc::new(SystemClock::new()), Timestamp(0)),
             );
             let built = self.external.run(&context)?;
@@ -207,35 +207,45 @@ mod tests {
         assert_eq!(built.swap(0, Ordering::Relaxed), 1);
         // The first one's was discarded.
         assert_eq!(lake.attempt(1, &[token(3)]).unwrap(), ["1.3-0", "1.5-0", "1.5-1"]);
-        lake.external
-            .discard(
-                (CollectionId(Seq(1)), &Name::new("lake").unwrap(), false),
-                &*lake.objects,
-                &[token(3)],
-                None,
-                None,
-            )
-            .unwrap();
-        assert_eq!(lake.attempt(1, &[token(3)]).unwrap(), ["1.6-0", "1.6-1", "1.6-2"]);
+    }
+
+    fn a_segment(token: Token) -> Segment {
+        let path = SourcePath(b"a".to_vec());
+        let fragments = vec![Fragment { path, version: FileVersion::default(), start: 0, end: 5 }];
+        let id = SegmentId { token, n: 7 };
+        Segment { id, key: SegmentKey([3; 32]), rows: 5, output: Some(b"where it is".to_vec()), fragments }
     }
 
     #[test]
-    fn leftovers_are_bounded() {
-        let leftovers = Leftovers::default();
-        let fragment = crate::external::Fragment {
-            path: crate::external::SourcePath(b"a".to_vec()),
-            version: crate::external::FileVersion::default(),
-            start: 0,
-            end: 1,
-        };
-        let id = |n| crate::external::SegmentId { token: token(n), n: 0 };
-        let key = crate::external::SegmentKey([0; 32]);
-        let fragments = vec![fragment; MOST_FRAGMENTS / 2];
-        for n in 1..=3 {
-            let segment = Segment { id: id(n), key, rows: 1, output: None, fragments: fragments.clone() };
-            leftovers.keep(CollectionId(Seq(n)), token(n), vec![segment]);
+    fn defect_33_a_note_is_believed_only_of_its_own_attempt() {
+        let segment = a_segment(token(1));
+        let notes = vec![note_of(&segment), b"no segment".to_vec(), Vec::new(), note_of(&segment)];
+        assert_eq!(noted(token(1), &notes), [segment.clone(), segment.clone()]);
+        assert_eq!(noted(token(2), &notes), [], "the outputs of another attempt may be gone in a moment");
+    }
+
+    #[test]
+    fn defect_33_a_note_that_is_cut_short_old_or_of_no_possible_segment_is_none() {
+        let segment = a_segment(token(1));
+        let note = note_of(&segment);
+        for end in 0..note.len() {
+            assert_eq!(noted(token(1), &[note[..end].to_vec()]), [], "{end} bytes");
         }
-        let counts = [1, 2, 3].map(|n| leftovers.of(CollectionId(Seq(n)), &[token(n)]).len());
-        assert_eq!(counts, [0, 1, 1]);
+        let other_version = [&[2], &note[1..]].concat();
+        let more = [&note[..], &[0]].concat();
+        let rows = note_of(&Segment { rows: 6, ..segment.clone() });
+        let empty = note_of(&Segment { rows: 0, fragments: Vec::new(), ..segment });
+        assert_eq!(noted(token(1), &[other_version, more, rows, empty]), []);
+    }
+
+    #[test]
+    fn defect_49_a_leftover_of_another_key_is_not_taken_over() {
+        let leftover = a_segment(token(1));
+        let (key, rows, fragments) = (leftover.key, leftover.rows, leftover.fragments.clone());
+        let wanted = NewSegment { key, rows, fragments };
+        let other = NewSegment { key: SegmentKey([4; 32]), ..wanted.clone() };
+        let leftovers = [leftover.clone()];
+        assert_eq!(take_over(vec![other.clone()], &leftovers, &NoBuilder), (vec![], vec![other]));
+        assert_eq!(take_over(vec![wanted], &leftovers, &NoBuilder), (vec![leftover], vec![]));
     }
 }

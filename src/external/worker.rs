@@ -1,18 +1,19 @@
 //! Carries the functions of this module to the engine: an [`External`] worker observes sources and runs attempts. It
-//! owns what is volatile between two calls, the cache of path sets and what attempts have left, and decides nothing
-//! itself.
+//! owns what is volatile between two calls, the cache of path sets, and decides nothing itself.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::ObservationCache;
+use super::content::MOST_READ;
 use super::format::Formats;
-use super::scan::scan_resuming;
-use super::takeover::Leftovers;
+use super::memory::{Learned, Reach, SOON};
+use super::scan::scan_remembering;
+use super::takeover::{note_of, noted};
 use super::{
-    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, Format, LocalStore,
-    Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard,
-    never_interrupted, store_set, verify,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ContentHash, Difference, ExternalSpec, Format,
+    LocalStore, Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, SourcePath, Stat, Store,
+    StoreError, VerifyError, build, discard, store_set, verify,
 };
 use crate::core::vocabulary::{
     Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
@@ -37,9 +38,9 @@ pub struct External {
     builder: Box<dyn SegmentBuilder>,
     formats: Formats,
     learning: u64,
+    reading: u64,
     parallel: usize,
     cache: ObservationCache,
-    leftovers: Leftovers,
 }
 
 impl External {
@@ -52,9 +53,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (cache, leftovers) = (ObservationCache::default(), Leftovers::default());
+        let cache = ObservationCache::default();
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
-        External { store, builder, formats, learning: HASH_BUDGET, parallel: 1, cache, leftovers }
+        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache }
     }
 
     /// Files that lie in another store than the local file system.
@@ -84,6 +85,13 @@ impl External {
         External { learning: bytes, ..self }
     }
 
+    /// How many bytes one observation may read where the content of files decides: 512 MiB if nothing else is said. What is
+    /// not read then is read by the next one, and until then the source cannot be observed: the cause names the file.
+    #[must_use]
+    pub fn reading(self, bytes: u64) -> External {
+        External { reading: bytes, ..self }
+    }
+
     /// How many segments of one attempt may be built at the same time: 1 if nothing else is said. Collections are built
     /// at the same time anyway, as many as the pool has workers; each of them building several segments takes that
     /// many times the memory and the handles, and only the builder knows whether its destination can take it.
@@ -104,7 +112,6 @@ impl External {
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
-        self.leftovers.drop_discarded(tokens);
         discard(&*self.builder, of, objects, tokens, before, after)
     }
 
@@ -116,16 +123,11 @@ impl External {
         verify(&*self.builder, objects, manifest)
     }
 
-    /// What earlier attempts have left and this one may take over.
-    fn leftovers(&self, context: &Context) -> Vec<Segment> {
-        self.leftovers.of(context.collection(), context.leftovers())
-    }
-
-    /// Keeps what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
-    /// nothing is kept, for nothing of it may be taken over.
-    fn keep(&self, context: &Context, built: Vec<Segment>) {
+    /// Notes what an attempt has built: whether it is committed is decided elsewhere. Of a builder that cannot discard
+    /// nothing is noted, for nothing of it may be taken over.
+    fn note(&self, context: &Context, built: &Segment) {
         if self.builder.discards() {
-            self.leftovers.keep(context.collection(), context.token(), built);
+            context.keep(&note_of(built));
         }
     }
 
@@ -151,8 +153,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, observe_again, missing, .. } = scan;
-        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::of(state, delta) };
+        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let observation =
+            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -180,6 +183,8 @@ impl External {
                     self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
                 )
             }
+            // The next observation goes on where this one stopped.
+            BuildError::Undecided(_) => Failure::SourceMoved(None),
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
             BuildError::Permanent(message) => Failure::Permanent(message),
@@ -193,8 +198,12 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats: _, learning, parallel, cache: _, leftovers: _ } = self;
-        f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
+        let External { store: _, builder: _, formats: _, learning, reading, parallel, cache: _ } = self;
+        f.debug_struct("External")
+            .field("learning", learning)
+            .field("reading", reading)
+            .field("parallel", parallel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -213,6 +222,12 @@ impl Worker for External {
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
         let applied = self.known_set(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
+        let learned = Mutex::new(Learned::new());
+        let learn = |path: &SourcePath, stat: &Stat, content: ContentHash| {
+            let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.insert(path.clone(), (*stat, content));
+        };
+        let mounts = self.cache.mounts(name);
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -222,28 +237,29 @@ impl Worker for External {
             spec: &spec,
             wanted,
             known: known.as_deref(),
+            mounts: mounts.as_ref(),
+            most_read: self.reading,
             applied: applied.as_deref(),
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
             builder: &*self.builder,
             parallel: self.parallel,
-            leftovers: &self.leftovers(context),
+            leftovers: &leftovers(context),
             stop_check: &|| context.check_stop().map_err(|_| super::Interrupted),
+            finished: &|segment| self.note(context, segment),
             progress: &|progress| report(context, progress),
+            learned: &learn,
             now: &|| context.wall(),
         });
+        self.cache.learn(name, learned.into_inner().unwrap_or_else(PoisonError::into_inner));
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, built, .. } = outcome;
-                self.keep(context, built);
+                let BuildOutcome { manifest, kept, new, dropped, rows, .. } = outcome;
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
             }
-            Err(BuildFailed { error, built }) => {
-                self.keep(context, built);
-                Err(self.failure(context, known, error))
-            }
+            Err(BuildFailed { error, .. }) => Err(self.failure(context, known, error)),
         }
     }
 
@@ -303,17 +319,26 @@ impl External {
             store: &*self.store,
             source: &source,
             known: known.as_deref(),
+            mounts: None,
             applied: applied.as_deref(),
             now: request.wall,
+            most_read: self.reading,
             hash_budget: self.learning,
-            stop_check: &never_interrupted,
+            stop_check: &|| if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) },
         };
-        let mut partial = self.cache.take_partial(request.name);
-        let scan = scan_resuming(&scan_request, &mut partial).map_err(|error| ObserveError(error.to_string()))?;
-        let observation =
-            self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))?;
-        self.cache.set_partial(request.name, partial);
-        Ok(observation)
+        let mut memory = self.cache.take_memory(request.name);
+        if request.verify {
+            memory.doubt(Reach::All);
+        }
+        let scan = scan_remembering(&scan_request, &mut memory);
+        self.cache.put_memory(request.name, memory);
+        let scan = scan.map_err(|error| {
+            if let StoreError::Unfinished { .. } = error {
+                request.signals.observe_again_after(SOON);
+            }
+            ObserveError(error.to_string())
+        })?;
+        self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))
     }
 
     /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
@@ -364,6 +389,11 @@ pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::S
 
 fn refused(error: FieldError) -> Failure {
     Failure::Permanent(error.to_string())
+}
+
+/// What earlier attempts have left and this one may take over, the latest attempt's last.
+fn leftovers(context: &Context) -> Vec<Segment> {
+    context.leftovers().iter().flat_map(|token| noted(*token, &context.kept(*token))).collect()
 }
 
 /// First the files are counted, then the rows of new segments.

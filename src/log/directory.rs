@@ -7,6 +7,7 @@
 //!   ballast       1 MiB that is given up when the disk is full
 //!   objects/      immutable objects, not the log's business
 //!   snapshots/    states at some events, a cache
+//!   notes/        what attempts have kept for those after them, a cache
 //!   sled/         the storage engine's own
 //!   new/          sled/ while it is being created
 //!   before/       a copy of sled/ while it is being opened
@@ -29,7 +30,7 @@ use crate::held::HeldDirectory;
 const BALLAST_LENGTH: usize = 1 << 20;
 
 const FILES: [&str; 4] = ["LOCK", "HEAD", "HEAD.new", "ballast"];
-const DIRECTORIES: [&str; 6] = ["sled", "new", "objects", "snapshots", "before", "rejected"];
+const DIRECTORIES: [&str; 7] = ["sled", "new", "objects", "snapshots", "notes", "before", "rejected"];
 
 /// The paths of one log.
 #[derive(Clone, Debug)]
@@ -251,7 +252,7 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -9,7 +9,8 @@ use super::assignment::Assignment;
 use super::failure::Failure;
 use super::signals::{Signals, Stopped};
 use crate::clock::EngineTime;
-use crate::core::vocabulary::Timestamp;
+use crate::core::vocabulary::{Timestamp, Token};
+use crate::notes::Notes;
 use crate::objects::Objects;
 
 /// One attempt, as its worker sees it. It gives access to its [`Assignment`]: `context.source()`, `context.token()`.
@@ -17,6 +18,7 @@ pub struct Context {
     assignment: Assignment,
     signals: Arc<Signals>,
     objects: Arc<dyn Objects>,
+    notes: Arc<Notes>,
     time: EngineTime,
 }
 
@@ -25,9 +27,10 @@ impl Context {
         assignment: Assignment,
         signals: Arc<Signals>,
         objects: Arc<dyn Objects>,
+        notes: Arc<Notes>,
         time: EngineTime,
     ) -> Context {
-        Context { assignment, signals, objects, time }
+        Context { assignment, signals, objects, notes, time }
     }
 
     /// Time left until the attempt times out; `None` if it never does.
@@ -72,6 +75,27 @@ impl Context {
     /// Says how far the attempt has come. It is shown, not logged.
     pub fn progress(&self, done: u64, total: u64) {
         self.signals.report(done, total);
+    }
+
+    /// Keeps a note for the attempts after this one: how far it has come, what it has finished. It survives the end of the
+    /// process, however sudden, and is there until a commit, or until what this attempt has made is discarded. Says whether
+    /// it was kept.
+    ///
+    /// Only kinds that discard keep notes: what the others leave is not looked after. A note has at most 16 MiB, and all
+    /// notes of a log have a bound, see [`settings`](crate::settings): beyond it the oldest go. A power cut may take the
+    /// last ones. On a log that was handed in they are kept in memory.
+    pub fn keep(&self, note: &[u8]) -> bool {
+        self.notes.keep(self.token(), note)
+    }
+
+    /// The notes of an earlier attempt, in their order: one of [`leftovers`](Assignment::leftovers). None under any other
+    /// token, whose outputs may be live, or gone in a moment.
+    ///
+    /// They are as they were kept, or are not there. Whether they still say the truth of what lies at the destination, and
+    /// are of the same source and spec, is for the worker to find out.
+    #[must_use]
+    pub fn kept(&self, token: Token) -> Vec<Vec<u8>> {
+        if self.leftovers().contains(&token) { self.notes.of(self.collection(), token) } else { Vec::new() }
     }
 
     /// Where sets of files and manifests are kept.

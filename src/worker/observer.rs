@@ -4,10 +4,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::core::vocabulary::{
     Delta, FieldError, FileCounts, Missing, Name, ObservationOutcome, Source, SourceState, Spec, Timestamp, Version,
+    micros,
 };
 use crate::error::ErrorKind;
 use crate::objects::Objects;
@@ -132,12 +134,17 @@ pub struct ObserveRequest<'a> {
     pub objects: &'a dyn Objects,
     /// The wall clock.
     pub wall: Timestamp,
+    /// Nothing that was believed so far counts: what can be compared is compared, as much at a time as is right. Asked for
+    /// once, see [`Handle::refresh_verify`](crate::Handle::refresh_verify).
+    pub verify: bool,
+    /// What the observation and the engine tell each other while it runs.
+    pub signals: &'a ObserveSignals,
 }
 
 impl fmt::Debug for ObserveRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new field does not compile before it is shown.
-        let ObserveRequest { name, source, spec, known, applied, objects: _, wall } = self;
+        let ObserveRequest { name, source, spec, known, applied, objects: _, wall, verify, signals: _ } = self;
         f.debug_struct("ObserveRequest")
             .field("name", name)
             .field("source", source)
@@ -145,7 +152,42 @@ impl fmt::Debug for ObserveRequest<'_> {
             .field("known", known)
             .field("applied", applied)
             .field("wall", wall)
+            .field("verify", verify)
             .finish_non_exhaustive()
+    }
+}
+
+/// What an observation and the engine tell each other while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct ObserveSignals(Arc<Signals>);
+
+#[derive(Debug, Default)]
+struct Signals {
+    stop: AtomicBool,
+    /// In microseconds; zero if nothing was said.
+    again: AtomicU64,
+}
+
+impl ObserveSignals {
+    /// Whether nobody waits for this observation any more: it has taken too long, its collection was dropped or the
+    /// engine shuts down. It should return soon; what it returns does not count.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.load(Ordering::Acquire)
+    }
+
+    /// Has the source observed again after so long, whatever this observation returns: one that could not be finished
+    /// goes on then.
+    pub fn observe_again_after(&self, span: Duration) {
+        self.0.again.store(micros(span).max(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.0.stop.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn again(&self) -> Option<Duration> {
+        Some(self.0.again.load(Ordering::Relaxed)).filter(|again| *again > 0).map(Duration::from_micros)
     }
 }
 
@@ -170,6 +212,9 @@ pub struct Observation {
     /// In how many parts of the source a change could have gone unnoticed so far, because they changed a moment ago.
     /// Zero: what was found is proven.
     pub racy: u64,
+    /// How many parts of the source are believed although nothing tells that they are what they were: their times carry no
+    /// information, or a content check that was asked for has not come to them yet. Zero: the evidence is strong.
+    pub weak: u64,
     /// When to observe again to prove them, if that is before the next observation is due anyway.
     pub observe_again: Option<Duration>,
     /// What of what the last commit was built from is no longer there, and what came in its place, where `state` names a
@@ -203,7 +248,7 @@ impl Observation {
 
     /// What was found beyond doubt.
     pub(crate) fn of(state: SourceState, delta: Option<Delta>) -> Observation {
-        Observation { state, delta, racy: 0, observe_again: None, missing: None, counts: None }
+        Observation { state, delta, racy: 0, weak: 0, observe_again: None, missing: None, counts: None }
     }
 
     /// What was found beyond doubt, by whoever makes sets of files without `Observation::files`.
@@ -215,7 +260,7 @@ impl Observation {
 
     /// What it tells the core.
     pub(crate) fn outcome(&self) -> ObservationOutcome {
-        let Observation { state, delta, missing, counts, racy: _, observe_again: _ } = self;
+        let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _ } = self;
         let (state, delta) = (state.clone(), *delta);
         match counts.filter(|_| state.set.is_none()) {
             Some(counts) => ObservationOutcome::Counted { state, delta, counts },

@@ -12,7 +12,7 @@ use lastword::external::{
     External, LocalStore, SourceLocation, SourcePath, SourceUri, Store, StoreError, never_interrupted,
 };
 use lastword::objects::FileObjects;
-use lastword::worker::{ObserveRequest, Worker};
+use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
 
 /// `lake/d/e/inside`, and in its place elsewhere a tree of the same shape with `secret` in it.
 struct Place {
@@ -133,6 +133,8 @@ fn observed_with_state_at(place: &Place, state: &Path, spec: &str) -> Result<u64
         applied: None,
         objects: &objects,
         wall: Timestamp(0),
+        verify: false,
+        signals: &ObserveSignals::default(),
     });
     observed.map(|observation| observation.state.set.unwrap().files).map_err(|error| error.to_string())
 }

@@ -142,7 +142,11 @@ impl Lake {
             parallel,
             leftovers,
             stop_check: &never_interrupted,
+            finished: &|_| (),
             progress,
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &now,
         })
     }

@@ -15,7 +15,7 @@ use lastword::external::{
     self, External, FileReader, Instant, Listing, PathSet, SourcePath, Stat, StopCheck, Store, StoreError, load_set,
 };
 use lastword::objects::MemoryObjects;
-use lastword::worker::{Observation, ObserveError, ObserveRequest, Worker};
+use lastword::worker::{Observation, ObserveError, ObserveRequest, ObserveSignals, Worker};
 
 /// A directory, who looks at it, and what was seen last.
 struct Lake {
@@ -24,12 +24,16 @@ struct Lake {
     objects: MemoryObjects,
     known: Option<SourceState>,
     applied: Option<SourceState>,
+    /// The next look is to believe nothing.
+    verify: bool,
+    signals: ObserveSignals,
 }
 
 impl Lake {
     fn new() -> Lake {
         let (dir, external) = (tempfile::tempdir().unwrap(), External::local());
-        Lake { dir, external, objects: MemoryObjects::new(), known: None, applied: None }
+        let (objects, signals) = (MemoryObjects::new(), ObserveSignals::default());
+        Lake { dir, external, objects, known: None, applied: None, verify: false, signals }
     }
 
     fn learning(self, bytes: u64) -> Lake {
@@ -70,6 +74,8 @@ impl Lake {
             applied: self.applied.as_ref(),
             objects: &self.objects,
             wall,
+            verify: std::mem::take(&mut self.verify),
+            signals: &self.signals,
         })?;
         self.known = Some(observation.state.clone());
         Ok(observation)

@@ -17,4 +17,5 @@ mod listed;
 mod look;
 mod parquet;
 mod segments;
+mod takeover;
 mod watch;

@@ -13,3 +13,5 @@ mod full_disk;
 mod io_faults;
 mod loop_device;
 mod power;
+#[cfg(feature = "external")]
+mod takeover;

@@ -18,5 +18,6 @@ mod reducer;
 mod replaced;
 mod replay;
 mod retention;
+mod salvage;
 mod sled;
 mod snapshots;

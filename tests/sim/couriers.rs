@@ -7,7 +7,9 @@ use lastword::core::vocabulary::{
     Built, CollectionId, DeliveryRef, EngineCommand, Epoch, Event, ObjectHash, Recorded, Seq, Token,
 };
 use lastword::core::{Applied, DiscardSet, OutboxItem};
-use lastword::external::{self, BuildError, Discard, Segment, SegmentBuilder, SegmentId, SegmentJob, VerifyError};
+use lastword::external::{
+    self, BuildError, Discard, ExternalSpec, Segment, SegmentBuilder, SegmentId, SegmentJob, SegmentKey, VerifyError,
+};
 
 use super::dice::Dice;
 use super::queue::Happening;
@@ -102,11 +104,26 @@ pub(crate) struct Shelf(Arc<Mutex<Held>>);
 
 #[derive(Default)]
 struct Held {
-    segments: BTreeMap<SegmentId, Vec<u8>>,
+    segments: BTreeMap<SegmentId, Output>,
     trouble: Option<(Dice, u64)>,
 }
 
+/// What was built for one segment, and under which key.
+#[derive(Debug, PartialEq, Eq)]
+struct Output {
+    key: SegmentKey,
+    contents: Vec<u8>,
+}
+
 impl Shelf {
+    /// Whether this segment lies here as it was built for this very key.
+    pub(crate) fn has_built(&self, segment: &Segment, key: SegmentKey) -> bool {
+        let held = self.held();
+        let built = held.segments.get(&segment.id);
+        segment.key == key
+            && built.is_some_and(|built| built.key == key && Some(&built.contents) == segment.output.as_ref())
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap()
     }
@@ -117,9 +134,10 @@ impl Shelf {
     }
 }
 
-/// What a segment consists of: its ranges, and the bytes of the files behind them.
-pub(crate) fn contents<'a>(parts: impl Iterator<Item = (String, u64, u64, &'a [u8])>) -> Vec<u8> {
+/// What a segment consists of: how it was built, its ranges, and the bytes of the files behind them.
+pub(crate) fn contents<'a>(spec: &ExternalSpec, parts: impl Iterator<Item = (String, u64, u64, &'a [u8])>) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{:?} {:?} {:?} ", spec.columns, spec.params, spec.recipe).as_bytes());
     for (path, start, end, bytes) in parts {
         hasher.update(format!("{path} {start} {end} ").as_bytes()).update(blake3::hash(bytes).as_bytes());
     }
@@ -136,9 +154,9 @@ impl SegmentBuilder for Shelf {
             files.push((fragment.path.encode(), fragment.start, fragment.end, bytes));
         }
         let parts = files.iter().map(|(path, start, end, bytes)| (path.clone(), *start, *end, bytes.as_slice()));
-        let contents = contents(parts);
+        let contents = contents(job.spec, parts);
         let mut held = self.held();
-        let before = held.segments.insert(job.id, contents.clone());
+        let before = held.segments.insert(job.id, Output { key: job.key, contents: contents.clone() });
         assert_eq!(before, None, "a segment was built twice under one id");
         let trouble = held.trouble.as_mut().and_then(|(dice, chance)| dice.chance(*chance).then(|| dice.below(3)));
         match trouble {
@@ -159,7 +177,8 @@ impl SegmentBuilder for Shelf {
     }
 
     fn verify(&self, segment: &Segment) -> Result<(), String> {
-        let is_there = self.held().segments.get(&segment.id) == segment.output.as_ref();
+        let held = self.held();
+        let is_there = held.segments.get(&segment.id).map(|built| &built.contents) == segment.output.as_ref();
         if is_there { Ok(()) } else { Err("it is gone".to_owned()) }
     }
 }

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 
 use lastword::core::vocabulary::{
-    Built, Completion, Content, Delta, EngineCommand, FailureClass, ObservationOutcome, PathSetRef, SegmentCounts,
-    SourceState, Version,
+    Built, Completion, Content, Delta, EngineCommand, Event, FailureClass, ObservationOutcome, PathSetRef, Recorded,
+    SegmentCounts, SourceState, Version,
 };
 use lastword::external::{
-    self, Build, BuildError, ExternalSpec, Interrupted, Manifest, RowRange, Scan, Segment, SegmentId, SourceUri,
-    StoredSet, build, load_set, never_interrupted, store_set,
+    self, Build, BuildError, BuildOutcome, ExternalSpec, Interrupted, Manifest, RowRange, Scan, Segment, SegmentId,
+    SegmentKey, SourceUri, StoredSet, build, load_set, never_interrupted, note_of, noted, store_set,
 };
 use lastword::objects::Objects;
 use test_support::oracle::Known;
@@ -23,6 +24,34 @@ use super::workers::Job;
 impl Sim {
     /// Builds a collection of files, as the worker of external collections does.
     pub(crate) fn build(&mut self, job: &Job) -> EngineCommand {
+        match self.build_segments(job, None) {
+            Ok(outcome) => {
+                let segments = Some(SegmentCounts { kept: outcome.kept, new: outcome.new, dropped: outcome.dropped });
+                let result =
+                    Built { manifest: Some(outcome.manifest), segments, rows: Some(outcome.rows), output: None };
+                self.assert_taken_over(&result, job);
+                let (attempt, fingerprint) = (job.attempt, job.fingerprint);
+                EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }))
+            }
+            Err(BuildError::Moved { scan: look }) => {
+                let Content::Observed(wanted) = &job.inputs.content else { panic!("it is built unobserved") };
+                let known = load_set(&*self.objects, wanted.set.unwrap().root).unwrap();
+                let seen = self.store(&look, Some(&known));
+                self.moved(job, seen)
+            }
+            Err(BuildError::Interrupted) => EngineCommand::Stopped { attempt: job.attempt },
+            Err(BuildError::Transient(text)) => self.fails(job, FailureClass::Transient, &text),
+            Err(BuildError::Permanent(text)) => {
+                assert!(!text.contains("a bug"), "{text}");
+                self.fails(job, FailureClass::Permanent, &text)
+            }
+            Err(BuildError::Panicked(text)) => panic!("{text}"),
+            Err(other) => panic!("the simulator does not know of {other:?}"),
+        }
+    }
+
+    /// The real work; it is interrupted once `most` segments are finished.
+    pub(crate) fn build_segments(&mut self, job: &Job, most: Option<usize>) -> Result<BuildOutcome, BuildError> {
         let (text, token) = (job.inputs.source.as_str().to_owned(), job.attempt.token);
         let source = SourceUri::parse(&text).unwrap().resolve("".as_ref()).unwrap();
         let spec = ExternalSpec::parse(job.inputs.spec.as_str()).unwrap();
@@ -33,12 +62,14 @@ impl Sim {
             Content::Unversioned | Content::Unknown => None,
         });
         let known = set(wanted);
-        let of_tokens = job.leftovers.iter().filter_map(|token| self.workers.leftovers.get(token));
-        let leftovers: Vec<Segment> = of_tokens.flatten().cloned().collect();
+        let of_tokens = job.leftovers.iter().filter_map(|token| self.workers.notes.get_key_value(token));
+        let leftovers: Vec<Segment> = of_tokens.flat_map(|(token, notes)| noted(*token, notes)).collect();
         if !self.is_calm && self.dice.chance(150) {
             self.lake.ambush(&text, self.clock.wall, self.clock.stretch, &mut self.dice);
         }
-        let interrupted = !self.is_calm && self.dice.chance(20);
+        let most = most.or_else(|| (!self.is_calm && self.dice.chance(20)).then_some(0)).unwrap_or(usize::MAX);
+        let notes = Mutex::new(Vec::new());
+        let is_over = || notes.lock().unwrap().len() >= most;
         let (lake, shelf, wall) = (self.lake.clone(), self.destination.shelf.clone(), self.clock.wall);
         let attempt = Build {
             collection: &job.name,
@@ -55,39 +86,18 @@ impl Sim {
             builder: &shelf,
             parallel: 1,
             leftovers: &leftovers,
-            stop_check: &|| if interrupted { Err(Interrupted) } else { never_interrupted() },
+            stop_check: &|| if is_over() { Err(Interrupted) } else { never_interrupted() },
+            finished: &|segment| notes.lock().unwrap().push(note_of(segment)),
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| wall,
         };
         let built = catch_unwind(AssertUnwindSafe(|| build(&attempt)));
         self.lake.end_ambush();
-        let (outcome, left) = match built.unwrap_or_else(|_| panic!("a plan has panicked")) {
-            Ok(outcome) => (Ok(outcome.clone()), outcome.built),
-            Err(failed) => (Err(failed.error), failed.built),
-        };
-        self.workers.leftovers.insert(token, left);
-        match outcome {
-            Ok(outcome) => {
-                let segments = Some(SegmentCounts { kept: outcome.kept, new: outcome.new, dropped: outcome.dropped });
-                let result =
-                    Built { manifest: Some(outcome.manifest), segments, rows: Some(outcome.rows), output: None };
-                self.assert_taken_over(&result, job);
-                let (attempt, fingerprint) = (job.attempt, job.fingerprint);
-                EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }))
-            }
-            Err(BuildError::Moved { scan: look }) => {
-                let seen = self.store(&look, Some(&known));
-                self.moved(job, seen)
-            }
-            Err(BuildError::Interrupted) => EngineCommand::Stopped { attempt: job.attempt },
-            Err(BuildError::Transient(text)) => self.fails(job, FailureClass::Transient, &text),
-            Err(BuildError::Permanent(text)) => {
-                assert!(!text.contains("a bug"), "{text}");
-                self.fails(job, FailureClass::Permanent, &text)
-            }
-            Err(BuildError::Panicked(text)) => panic!("{text}"),
-            Err(other) => panic!("the simulator does not know of {other:?}"),
-        }
+        self.workers.notes.insert(token, notes.into_inner().unwrap());
+        built.unwrap_or_else(|_| panic!("a plan has panicked")).map_err(|failed| failed.error)
     }
 
     fn store(&self, look: &Scan, known: Option<&external::PathSet>) -> ObservationOutcome {
@@ -103,7 +113,7 @@ impl Sim {
     }
 
     /// A segment is this attempt's own, or was committed before, or is a leftover that was offered.
-    fn assert_taken_over(&self, result: &Built, job: &Job) {
+    fn assert_taken_over(&mut self, result: &Built, job: &Job) {
         let manifest = Manifest::read(&*self.objects, result.manifest.unwrap()).unwrap();
         let before = job.applied.as_ref().and_then(|applied| applied.result.manifest);
         let before = before.map(|root| Manifest::read(&*self.objects, root).unwrap().segments).unwrap_or_default();
@@ -111,6 +121,26 @@ impl Sim {
             let token = segment.id.token;
             let own = token == job.attempt.token || job.leftovers.contains(&token);
             assert!(own || before.contains(segment), "segment {} came from nowhere", segment.id);
+            if token != job.attempt.token && !before.contains(segment) {
+                let is_other = token.epoch != job.attempt.token.epoch;
+                self.counts.add(if is_other { "taken over from a process before" } else { "taken over" });
+            }
+        }
+    }
+
+    /// Every segment of a commit was built from exactly its key: the columns, params and recipe that were wanted, and
+    /// these fragments.
+    pub(crate) fn follow_files(&self, recorded: &Recorded) {
+        let Event::TaskCompleted { collection, result, .. } = &recorded.event else { return };
+        let applied = self.collection(*collection).and_then(|collection| collection.applied.as_deref());
+        let Some((applied, root)) = applied.filter(|applied| applied.seq == recorded.seq).zip(result.manifest) else {
+            return;
+        };
+        let spec = ExternalSpec::parse(applied.inputs.spec.as_str()).unwrap();
+        for segment in &Manifest::read(&*self.objects, root).unwrap().segments {
+            let key = SegmentKey::of(&spec, &segment.fragments);
+            let holds = self.destination.shelf.has_built(segment, key);
+            assert!(holds || self.destination.is_muddled, "segment {} was built from something else", segment.id);
         }
     }
 
@@ -126,13 +156,14 @@ impl Sim {
         let files = self.lake.files(seen.latest.source());
         let root = seen.applied.as_ref().and_then(|applied| applied.result.manifest).unwrap();
         let manifest = Manifest::read(&*self.objects, root).unwrap();
+        let spec = ExternalSpec::parse(seen.latest.spec()).unwrap();
         let mut built = BTreeSet::new();
         for segment in &manifest.segments {
             let parts = segment.fragments.iter().map(|fragment| {
                 let bytes = files.get(&fragment.path).map_or(&[][..], Vec::as_slice);
                 (fragment.path.encode(), fragment.start, fragment.end, bytes)
             });
-            assert_eq!(segment.output, Some(contents(parts)), "a segment of {} was built from other bytes", seen.name);
+            assert_eq!(segment.output, Some(contents(&spec, parts)), "a segment of {} was built of other", seen.name);
             for fragment in &segment.fragments {
                 let range = RowRange { start: fragment.start, end: fragment.end };
                 assert!(built.insert((fragment.path.clone(), range)), "a fragment is in two segments");

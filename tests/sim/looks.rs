@@ -8,7 +8,7 @@ use lastword::core::vocabulary::{
     Recorded, Seq, SourceState, Version,
 };
 use lastword::objects::{Objects, tree};
-use lastword::worker::{ObserveRequest, Worker};
+use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
 
 use super::queue::Happening;
 use super::sim::{Number, Sim};
@@ -157,6 +157,8 @@ impl Sim {
             applied: applied.as_deref(),
             objects: &*self.objects,
             wall: self.clock.wall,
+            verify: false,
+            signals: &ObserveSignals::default(),
         });
         self.lake.end_ambush();
         match observation {

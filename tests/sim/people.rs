@@ -102,6 +102,10 @@ impl Sim {
         let files = [
             r#"{"format":"parquet","target_rows":500}"#,
             r#"{"target_rows":500,"format":"parquet","recipe":"2"}"#,
+            r#"{"format":"parquet","target_rows":40,"params":{"lists":100}}"#,
+            r#"{"format":"parquet","target_rows":40,"params":{"lists":200}}"#,
+            r#"{"format":"parquet","target_rows":40,"columns":["id"]}"#,
+            r#"{"format":"parquet","target_rows":40,"columns":["id","text"]}"#,
             r#"{"format":"parquet","target_rows":1500}"#,
         ];
         let others = ["{}", r#"{"a":1,"b":[2]}"#, r#"{"b": [2.0], "a": 1}"#];

@@ -140,7 +140,7 @@ fn many(asked: &Asked) -> ExitCode {
 
 /// A simulation in which nothing happens proves nothing.
 fn missed(asked: &Asked, met: &BTreeMap<&'static str, u64>, counts: &Counts) -> Option<String> {
-    const EXPECTED: [&str; 12] = [
+    const EXPECTED: [&str; 14] = [
         "crash before the frame",
         "crash after the frame",
         "append failed, all kept",
@@ -153,6 +153,8 @@ fn missed(asked: &Asked, met: &BTreeMap<&'static str, u64>, counts: &Counts) -> 
         "backups restored",
         "a deposed process woke up",
         "said late or twice",
+        "taken over",
+        "taken over from a process before",
     ];
     let enough = asked.seeds / 100;
     let rare = EXPECTED.iter().find(|what| counts.of.get(*what).copied().unwrap_or(0) < enough);

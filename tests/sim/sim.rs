@@ -292,6 +292,7 @@ impl Sim {
     fn follow(&mut self, event: &Recorded) {
         self.follow_look(event);
         self.follow_work(event);
+        self.follow_files(event);
         self.destination.follow(event);
     }
 

@@ -10,7 +10,6 @@ use lastword::core::vocabulary::{
     FailureClass, FailureReport, Fingerprint, Inputs, Kind, Name, ObservationOutcome, Recorded, Stopping, Token,
     WorkerName,
 };
-use lastword::external::Segment;
 
 use super::queue::Happening;
 use super::sim::Sim;
@@ -28,8 +27,8 @@ pub(crate) struct Workers {
     /// Given out in this batch, and not durable yet.
     taken: BTreeSet<WorkerName>,
     jobs: BTreeMap<Token, Job>,
-    /// Segments that attempts of this process have built and nobody has committed.
-    pub(crate) leftovers: BTreeMap<Token, Vec<Segment>>,
+    /// What attempts have noted of the segments that they built. It outlives their process, but for the last of it.
+    pub(crate) notes: BTreeMap<Token, Vec<Vec<u8>>>,
 }
 
 /// What an attempt is about and how it will end.
@@ -80,7 +79,7 @@ impl Workers {
             slots: near.chain(far).map(|name| (WorkerName::new(&name).unwrap(), None)).collect(),
             taken: BTreeSet::new(),
             jobs: BTreeMap::new(),
-            leftovers: BTreeMap::new(),
+            notes: BTreeMap::new(),
         }
     }
 
@@ -228,9 +227,19 @@ impl Sim {
         }
     }
 
+    /// What an attempt that holds its worker has finished of its work when it ends in the middle of it.
+    fn build_a_part(&mut self, job: &Job) {
+        let holds = self.workers.slots.get(&job.worker) == Some(&Some(job.attempt.token));
+        if holds && Sim::is_files(&job.kind) {
+            let most = self.dice.index(5);
+            let _ = self.build_segments(job, Some(most));
+        }
+    }
+
     /// A worker that listens stops.
     pub(crate) fn stops(&mut self, token: Token) {
         let Some(job) = self.workers.jobs.remove(&token) else { return };
+        self.build_a_part(&job);
         self.workers.let_go(token);
         self.say(EngineCommand::Stopped { attempt: job.attempt });
         self.echo(&EngineCommand::Stopped { attempt: job.attempt });
@@ -320,12 +329,17 @@ impl Sim {
     /// Given out in a batch that is gone.
     pub(crate) fn workers_die(&mut self) {
         self.workers.taken.clear();
-        self.workers.leftovers.clear();
         let tokens: Vec<Token> = self.workers.jobs.keys().copied().collect();
         for token in tokens {
             let Some(job) = self.workers.jobs.get(&token).filter(|job| !is_far(&job.worker)).cloned() else { continue };
             self.workers.jobs.remove(&token);
+            self.build_a_part(&job);
             self.workers.let_go(token);
+            if self.dice.chance(300) {
+                // The end of what it noted is lost.
+                let notes = self.workers.notes.entry(token).or_default();
+                notes.truncate(self.dice.index(notes.len() + 1));
+            }
             if self.dice.chance(self.weather.twice) {
                 // What it had on its lips is heard all the same.
                 let (attempt, fingerprint, result) = (job.attempt, job.fingerprint, Built::default());

@@ -7,6 +7,7 @@ use super::context::{DecisionContext, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::commit::Applied;
 use crate::core::state::State;
+use crate::core::status::Status;
 use crate::core::vocabulary::{
     Admission, Delta, EmptySource, Event, FailureReport, FileCounts, Fingerprint, HoldCause, Missing, Name,
     ObservationOutcome, ObservationReport, Rejection, Seq, SourceState, Timestamp,
@@ -101,7 +102,13 @@ fn decide_content(
         admission_decision(context, measured, fingerprint)
     };
     let admission = match admission_decision {
-        AdmissionDecision::Admit => return context.admit(observed, delta, fingerprint, events),
+        AdmissionDecision::Admit => {
+            context.admit(observed, delta, fingerprint, events);
+            if unchanged {
+                wake(context, events);
+            }
+            return;
+        }
         AdmissionDecision::Hold(cause) => {
             let (collection, observed) = (context.id, Arc::clone(observed));
             events.push(Event::CollectionHeld { collection, observed, delta, cause, fingerprint });
@@ -111,6 +118,18 @@ fn decide_content(
         AdmissionDecision::Wait => Admission::Waiting,
     };
     events.push(Event::SourceObserved { collection: context.id, observed: Arc::clone(observed), delta, admission });
+}
+
+/// The source could not be observed and holds what it did: what made the last attempts fail is likely to be gone as well.
+fn wake(context: &DecisionContext<'_>, events: &mut Events) {
+    let DecisionContext { id, collection, at, .. } = *context;
+    if let Status::Waiting(waiting) = &collection.status
+        && waiting.not_before > at
+        && collection.moves == 0
+        && collection.wanted_fingerprint() == Some(waiting.task.fingerprint)
+    {
+        events.push(Event::TaskWoken { collection: id, task: waiting.task.id, not_before: at });
+    }
 }
 
 enum AdmissionDecision {
@@ -136,7 +155,7 @@ fn admission_decision(
     {
         return AdmissionDecision::Hold(cause);
     }
-    if context.has_to_wait(&collection.policy, Some(fingerprint)) {
+    if context.observation_has_to_wait(fingerprint) {
         return AdmissionDecision::Wait;
     }
     // The first observation after a declaration of the source has nothing to be coalesced with.

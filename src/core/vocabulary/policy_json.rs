@@ -60,6 +60,16 @@ const KEYS: &[Key] = &[
         write: |policy| text(policy.retry.cap),
     },
     Key {
+        name: "slow_retry",
+        read: |value, policy| span_or_none(value).map(|span| policy.retry.slow = span),
+        write: |policy| text_or_none(policy.retry.slow),
+    },
+    Key {
+        name: "max_lag",
+        read: |value, policy| span_or_none(value).map(|span| policy.max_lag.0 = span),
+        write: |policy| text_or_none(policy.max_lag.0),
+    },
+    Key {
         name: "on_change",
         read: |value, policy| one_of(value, &ON_CHANGE).map(|one| policy.on_change = one),
         write: |policy| name_of(policy.on_change, &ON_CHANGE),
@@ -95,6 +105,7 @@ fn key_of(field: &str) -> &str {
         "policy.retry" => "max_attempts",
         "policy.retry.base" => "backoff_base",
         "policy.retry.cap" => "backoff_cap",
+        "policy.retry.slow" => "slow_retry",
         other => other.rsplit('.').next().unwrap_or(other),
     }
 }
@@ -233,7 +244,7 @@ fn one_of<T: Copy>(value: &Value, allowed: &[(&str, T)]) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AttemptTimeout, Coalesce, Grace, Resync, Retry};
+    use super::super::{AttemptTimeout, Coalesce, Grace, MaxLag, Resync, Retry};
     use super::*;
 
     #[test]
@@ -243,10 +254,17 @@ mod tests {
             empty_source: EmptySource::Apply,
             grace: Grace(Duration::from_micros(1_234_567)),
             coalesce: Coalesce { quiet: Duration::ZERO, max_delay: Duration::from_secs(3661) },
-            retry: Retry { max_attempts: 3, max_lost: 7, base: Duration::from_millis(1), cap: Duration::from_secs(90) },
+            retry: Retry {
+                max_attempts: 3,
+                max_lost: 7,
+                base: Duration::from_millis(1),
+                cap: Duration::from_secs(90),
+                slow: None,
+            },
             attempt_timeout: AttemptTimeout(None),
             priority: Priority(-1000),
             resync: Resync(Some(Duration::from_secs(86_400))),
+            max_lag: MaxLag(None),
         };
         for policy in [Policy::default(), odd.clone()] {
             assert_eq!(Policy::from_json(&policy.to_json()), Ok(policy));

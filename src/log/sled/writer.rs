@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::accept::kept;
 use super::place::Place;
 use super::reader::{Frames, SledReader};
 use super::store::{SledStore, wait_until_unlocked};
@@ -134,6 +135,13 @@ impl SledLog {
     #[must_use]
     pub fn snapshots(&self) -> PathBuf {
         self.directory.snapshots()
+    }
+
+    /// Whether what was left of it when it was damaged is kept beside it, after [`accept_loss`](Self::accept_loss). The
+    /// events that were lost may name objects that nothing else names.
+    #[must_use]
+    pub fn keeps_damaged(&self) -> bool {
+        kept(&self.directory).is_ok_and(|kept| !kept.is_empty())
     }
 
     /// Lets an empty log begin behind event `seq`, at which a frame with `hash` ended: what is appended has to go on

@@ -12,9 +12,9 @@ const LAYERS: &[&[&str]] = &[
     &["core"],
     // The world's time, in the words of the core.
     &["clock"],
-    // Events as bytes, frames of bytes on a disk, objects, what wakes whoever waits: none has to do with another. Above
-    // all, the log does not know what a record means.
-    &["codec", "log", "objects", "watch_cell"],
+    // Events as bytes, frames of bytes on a disk, objects, notes, what wakes whoever waits: none has to do with another.
+    // Above all, the log does not know what a record means.
+    &["codec", "log", "notes", "objects", "watch_cell"],
     // From a log back to what it means; an event for people; what users write.
     &["describe", "replay", "worker"],
     // What makes something of a log or an object, each by itself, on the caller's thread. `open` ties a log in a

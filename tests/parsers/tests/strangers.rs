@@ -13,6 +13,7 @@ use lastword::core::vocabulary::{Coalesce, Declaration, Kind, Name, Policy, Sour
 use lastword::engine::{CollectionStatus, Handle, Reconciler};
 use lastword::external::{External, FileReader, Format, FormatError, Parquet, RowRange, StoreError};
 use test_parsers::memory;
+use test_parsers::parquet_footer::FOR_EACH_BYTE;
 use test_support::strange_files::Expected;
 use test_support::{parquet_files, strange_files};
 
@@ -39,7 +40,7 @@ impl FileReader for Counted<'_> {
 /// Cuts a file and holds what it took against its length.
 fn cut(bytes: &[u8]) -> Result<Vec<RowRange>, FormatError> {
     let file = Counted(bytes, AtomicUsize::new(0));
-    let ranges = memory::bounded(bytes, 3 << 10, || Parquet.fragments(&file, None));
+    let ranges = memory::bounded(bytes, FOR_EACH_BYTE, || Parquet.fragments(&file, None));
     let read = file.1.into_inner();
     assert!(read <= 4 + 2 * bytes.len(), "{read} bytes were read of {}", bytes.len());
     ranges
@@ -61,6 +62,19 @@ fn case_25_each_strange_file_is_cut_or_refused_for_its_own_reason() {
             }
             (found, expected) => panic!("{name}: {found:?}, expected {expected:?}"),
         }
+    }
+}
+
+#[test]
+fn defect_13_names_that_every_column_repeats_are_bounded_before_they_are_decoded() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, columns) in [(100, 100), (1_000, 1_000), (10_000, 10_000), (100_000, 5_000), (1_000_000, 40_000)] {
+        let bytes = strange_files::named(name, columns).file();
+        let file = Counted(&bytes, AtomicUsize::new(0));
+        let found = memory::bounded(&bytes, FOR_EACH_BYTE, || Parquet.fragments(&file, Some(&["price".to_owned()])));
+        let error = found.unwrap_err().to_string();
+        let expected = if name <= 1_000 { "has no column price" } else { "would take too much memory" };
+        assert!(error.contains(expected), "{name} bytes over {columns} columns: {error}");
     }
 }
 

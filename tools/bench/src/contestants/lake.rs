@@ -89,7 +89,11 @@ impl Lake {
             parallel: 1,
             leftovers: &[],
             stop_check: &never_interrupted,
+            finished: &|_| (),
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| wall,
         });
         let outcome = outcome.map_err(|failed| failed.error.to_string())?;
