@@ -112,9 +112,10 @@ pub use crate::core::vocabulary::{
     Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
     ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
-pub use crate::core::{Applied, CollectionView, Condition};
+pub use crate::core::{Applied, CollectionView, Condition, NotObserved};
 pub use engine::{
-    Builder, CollectionStatus, Handle, Reconciler, Response, Retention, Stats, WaitOutcome, Watch, WatchItem,
+    Builder, CollectionStatus, Handle, Reconciler, Requests, Response, Retention, SettleOutcome, Stats, WaitOutcome,
+    Watch, WatchItem,
 };
 pub use error::ErrorKind;
 pub use log::Durability;
@@ -128,7 +129,8 @@ pub use worker::{
 /// means. Every default has its reason in [`settings`].
 pub mod policy {
     pub use crate::core::vocabulary::{
-        AttemptTimeout, Coalesce, EmptySource, Grace, Limits, OnChange, Policy, Priority, Resync, Retry,
+        AttemptTimeout, Coalesce, EmptySource, Grace, Limits, MaxLag, OnChange, Policy, PolicyChange, Priority, Resync,
+        Retry,
     };
 }
 

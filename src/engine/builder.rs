@@ -13,7 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{bounded, unbounded};
 
 use super::deliveries::{Deliveries, DeliveryConfig};
-use super::env::{Abilities, Kinds, WorkerEnv};
+use super::env::{Abilities, Kinds, Served, WorkerEnv};
 use super::error::StartError;
 use super::feed::Feed;
 use super::handle::Handle;
@@ -108,7 +108,7 @@ impl Builder {
     /// (`no_worker`).
     #[must_use]
     pub fn kind(mut self, kind: Kind, worker: impl Worker) -> Builder {
-        self.kinds.insert(kind, Arc::new(worker));
+        self.kinds.insert(kind, Served::new(worker));
         self
     }
 

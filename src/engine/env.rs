@@ -4,20 +4,55 @@
 //! a crew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
 use super::report::Report;
 use crate::clock::EngineTime;
-use crate::core::vocabulary::{Duties, FieldError, Kind};
+use crate::core::vocabulary::{Built, Duties, FieldError, Kind};
 use crate::notes::Notes;
 use crate::objects::Objects;
 use crate::unwind;
-use crate::worker::Worker;
+use crate::worker::{Context, Failure, Worker};
 
 /// The kinds that have a worker in this process.
-pub(super) type Kinds = BTreeMap<Kind, Arc<dyn Worker>>;
+pub(super) type Kinds = BTreeMap<Kind, Served>;
+
+/// A user's worker. Its drop is foreign code, and runs on whichever thread of the engine holds it last.
+#[derive(Clone)]
+pub(super) struct Served(Arc<dyn Worker>);
+
+impl Served {
+    pub(super) fn new(worker: impl Worker) -> Served {
+        Served(Arc::new(worker))
+    }
+}
+
+impl Deref for Served {
+    type Target = dyn Worker;
+
+    fn deref(&self) -> &(dyn Worker + 'static) {
+        &*self.0
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let worker = std::mem::replace(&mut self.0, Arc::new(Nobody));
+        let _ = unwind::catch(|| drop(worker));
+    }
+}
+
+/// In the place of a worker that is being dropped.
+struct Nobody;
+
+impl Worker for Nobody {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Err(Failure::Stopped)
+    }
+}
 
 /// What a job needs of the engine: the workers, the store of objects, the notes, the time, and where to report.
 #[derive(Clone)]

@@ -191,6 +191,11 @@ impl History {
             HistoryReport::Checkpoint(Ok(Some((at, body)))) => self.checkpoint = Some(Checkpoint::new(at, body)),
             HistoryReport::Checkpoint(Ok(None)) => self.answer(&Ok(self.begins())),
             HistoryReport::Checkpoint(Err(error)) => self.truncated(Err(error.to_string()), counters),
+            HistoryReport::Panicked(text) => {
+                counters.snapshots_failed += 1;
+                tracing::error!(target: "lastword::snapshot", panic = text, "the background snapshotter panicked");
+                self.answer(&Err(CompactError::Failed(format!("it panicked: {text}"))));
+            }
         }
     }
 

@@ -63,4 +63,4 @@ pub use reply::Response;
 pub use retention::Retention;
 pub use stats::{Counters, Stats};
 pub use status::{CollectionStatus, LastObservation, LastVerification};
-pub use waits::WaitOutcome;
+pub use waits::{SettleOutcome, WaitOutcome};

@@ -144,4 +144,6 @@ pub(super) enum HistoryReport {
     Snapshot(Result<Option<Seq>, TakeError>),
     /// The state at the end of a frame, encoded; nothing if nothing is to go.
     Checkpoint(Result<Option<(Position, Vec<u8>)>, TakeError>),
+    /// Neither: it panicked, and said this.
+    Panicked(String),
 }

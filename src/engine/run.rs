@@ -36,13 +36,14 @@ use super::queue::Inbox;
 use super::report::Report;
 use super::stats::Counters;
 use super::tally::Tally;
-use super::waits::Waits;
+use super::waits::{Settling, Waits};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
 use crate::notes::Notes;
 use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
+use crate::unwind;
 use crate::worker::Assignment;
 
 /// How often the log is told that time passes: the anchor is to be at most a second behind.
@@ -91,6 +92,7 @@ pub(super) struct EngineLoop {
     deliveries: Deliveries,
     history: History,
     waits: Waits,
+    settling: Settling,
     tally: Tally,
     feed: Arc<Feed>,
     notes: Arc<Notes>,
@@ -113,6 +115,7 @@ impl EngineLoop {
         let Parts { workers, observers, leases, deliveries, history, takes_any_kind, feed } = parts;
         EngineLoop {
             tally: Tally::of(reducer.state()),
+            settling: Settling::new(observers.timeout()),
             reducer,
             kinds: Arc::clone(&env.kinds),
             takes_any_kind,
@@ -334,6 +337,7 @@ impl EngineLoop {
         }
         self.feed.publish(committed.events, committed.bytes);
         self.waits.settle(self.reducer.state());
+        self.settle();
         self.batch.release();
         Ok(())
     }
@@ -343,6 +347,7 @@ impl EngineLoop {
         let state = self.reducer.state();
         self.counters.event(&recorded.event);
         self.waits.on_event(recorded);
+        self.settling.on_event(recorded);
         self.tally.on_event(recorded, state);
         self.workers.on_event(&recorded.event);
         self.observers.on_event(recorded, state);
@@ -353,7 +358,8 @@ impl EngineLoop {
         {
             self.counters.wasted_work += recorded.at.since(begun);
         }
-        trace(recorded);
+        // Whoever listens is foreign code.
+        let _ = unwind::catch(|| trace(recorded));
     }
 
     /// What the running attempt of a collection has to know.
@@ -397,6 +403,7 @@ impl EngineLoop {
         let now = self.time.monotonic();
         if now.saturating_sub(self.ticked) >= TICK {
             self.ticked = now;
+            self.settling.touch_all();
             self.reducer.tick(now)?;
         }
         Ok(())

@@ -17,6 +17,7 @@ use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::LogReader;
 use crate::objects::{ObjectError, Objects, object_hash, tree};
 use crate::replay::{self, ReplayError};
+use crate::unwind;
 
 /// The thread that collects orphaned objects after opening. Dropped, it is stopped, and waited for: its reader keeps the
 /// log open.
@@ -30,9 +31,10 @@ impl Sweep {
     pub(super) fn start(objects: Arc<Sweepable>, reader: Box<dyn LogReader>, durable: Seq) -> io::Result<Sweep> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let sweep = move || match objects.sweep(&*reader, durable, &stopped) {
-            Ok(removed) => tracing::debug!(target: "lastword::sweep", removed, "orphaned objects collected"),
-            Err(error) => tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected"),
+        let sweep = move || match unwind::catch(|| objects.sweep(&*reader, durable, &stopped)) {
+            Ok(Ok(removed)) => tracing::debug!(target: "lastword::sweep", removed, "orphaned objects collected"),
+            Ok(Err(error)) => tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected"),
+            Err(panic) => tracing::error!(target: "lastword::sweep", panic, "collecting orphaned objects panicked"),
         };
         let thread = thread::Builder::new().name("lastword-sweep".to_owned()).spawn(sweep)?;
         Ok(Sweep { stop, thread: Some(thread) })
@@ -73,10 +75,9 @@ impl Sweepable {
     /// # Errors
     /// When the log or an object cannot be read; nothing was removed then, or only true orphans.
     pub(super) fn sweep(&self, reader: &dyn LogReader, durable: Seq, stop: &AtomicBool) -> Result<u64, ReplayError> {
-        let result = self.mark(reader, durable, stop).and_then(|orphans| self.remove_all(&orphans, stop));
-        self.sweeping.store(false, Ordering::Release);
-        self.pins().clear();
-        result
+        // Also if it panics: pins that nobody clears are kept for as long as the process lives.
+        let _over = Over(self);
+        self.mark(reader, durable, stop).and_then(|orphans| self.remove_all(&orphans, stop))
     }
 
     /// What no event names.
@@ -137,6 +138,16 @@ impl Sweepable {
 
     fn pins(&self) -> MutexGuard<'_, BTreeSet<ObjectHash>> {
         self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sweep under way. Dropped, it is over, and nothing is pinned any more.
+struct Over<'s>(&'s Sweepable);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.sweeping.store(false, Ordering::Release);
+        self.0.pins().clear();
     }
 }
 

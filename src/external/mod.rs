@@ -32,6 +32,7 @@ mod local;
 mod manifest;
 mod memory;
 mod mount;
+mod mount_table;
 mod parallel;
 #[cfg(feature = "external")]
 mod parquet;

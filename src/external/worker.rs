@@ -8,6 +8,7 @@ use super::cache::ObservationCache;
 use super::content::MOST_READ;
 use super::format::Formats;
 use super::memory::{Learned, Reach, SOON};
+use super::mount_table::MountTable;
 use super::scan::scan_remembering;
 use super::takeover::{note_of, noted};
 use super::{
@@ -41,6 +42,7 @@ pub struct External {
     reading: u64,
     parallel: usize,
     cache: ObservationCache,
+    mount_table: MountTable,
 }
 
 impl External {
@@ -53,9 +55,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let cache = ObservationCache::default();
+        let (cache, mount_table) = (ObservationCache::default(), MountTable::default());
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
-        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache }
+        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache, mount_table }
     }
 
     /// Files that lie in another store than the local file system.
@@ -198,7 +200,7 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats: _, learning, reading, parallel, cache: _ } = self;
+        let External { store: _, builder: _, formats: _, learning, reading, parallel, cache: _, mount_table: _ } = self;
         f.debug_struct("External")
             .field("learning", learning)
             .field("reading", reading)
@@ -255,7 +257,10 @@ impl Worker for External {
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, .. } = outcome;
+                let BuildOutcome { manifest, kept, new, dropped, rows, is_behind, .. } = outcome;
+                if is_behind {
+                    context.hint();
+                }
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
             }
@@ -313,6 +318,7 @@ impl External {
         let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
         let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
+        self.mount_table.learn(source.path());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
         let scan_request = ScanRequest {
@@ -368,6 +374,12 @@ impl Observer for External {
     fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
         let spec = self.spec(request.spec).map_err(|error| ObserveError(error.to_string()))?;
         self.observe_by(request, &spec)
+    }
+
+    /// The mount that the source lies on: what lies on one mount hangs together.
+    fn domain(&self, source: &Source) -> Option<String> {
+        let location = super::SourceUri::parse(source.as_str()).ok()?.resolve("".as_ref()).ok()?;
+        Some(self.mount_table.of(location.path())?.display().to_string())
     }
 
     #[cfg(feature = "notify")]

@@ -6,6 +6,7 @@ mod catalogue;
 mod checks;
 mod detection;
 mod isolated;
+mod kinds;
 mod leases;
 mod lifecycle;
 mod losses;

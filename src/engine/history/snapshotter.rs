@@ -13,6 +13,7 @@ use crate::codec::state::encode_state;
 use crate::engine::report::{HistoryReport, Report};
 use crate::log::{LogReader, Position};
 use crate::snapshot::{Folded, Limit, SnapshotError, Snapshots, TakeError, fold_until, take};
+use crate::unwind;
 
 /// The nice value of the thread: beside a thread of the usual 0 it has about a tenth of a core, so that it comes to its
 /// end however busy the machine is.
@@ -60,9 +61,11 @@ impl Snapshotter {
         let stopped = Arc::clone(&stop);
         let run = move || {
             step_back();
-            let report = work(&*reader, &|| stopped.load(Ordering::Acquire));
+            // A log that was handed in is foreign code. Whoever waits for a compaction is answered whatever happens in it.
+            let report = unwind::catch(|| work(&*reader, &|| stopped.load(Ordering::Acquire)));
+            let report = report.unwrap_or_else(HistoryReport::Panicked);
             // Its reader goes first: the owner of the engine may close the log as soon as it hears of the end.
-            drop(reader);
+            let _ = unwind::catch(|| drop(reader));
             // The queue has room for this report; if it is gone, so is the engine.
             let _ = reports.send(Report::History(report));
         };

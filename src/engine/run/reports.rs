@@ -47,6 +47,10 @@ impl EngineLoop {
         {
             self.counters.wasted_work += self.time.now().since(started);
         }
+        if self.workers.is_hinted(attempt.token) {
+            let (state, now) = (self.reducer.state(), self.time.now());
+            self.observers.request(attempt.collection, state, now);
+        }
         self.workers.returned(member, attempt.token);
         Ok(())
     }
@@ -56,6 +60,7 @@ impl EngineLoop {
         let counts = !report.was_stopped || report.result.is_ok();
         let accepted = counts && self.reducer.command(&Observers::command(&report))?.is_ok();
         let (state, now) = (self.reducer.state(), self.time.now());
+        self.settling.touch(report.collection);
         self.observers.returned(report, accepted, state, now);
         Ok(())
     }

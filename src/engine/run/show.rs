@@ -10,6 +10,7 @@ use crate::core::{CollectionView, Surroundings};
 use crate::engine::handle::MOST_IN_PAGE;
 use crate::engine::stats::Stats;
 use crate::engine::status::CollectionStatus;
+use crate::engine::waits::Seen;
 
 impl EngineLoop {
     pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
@@ -40,6 +41,16 @@ impl EngineLoop {
         }
     }
 
+    /// Answers those who wait for a source to be in step.
+    pub(super) fn settle(&mut self) {
+        let now = self.time.now();
+        for id in self.settling.take_touched() {
+            let observed = self.observers.last_number(id, self.reducer.state());
+            let seen = self.status(id).map(|status| Seen { status, observed });
+            self.settling.judge(id, seen.as_ref(), now);
+        }
+    }
+
     /// The collections with an attempt that holds a worker.
     pub(super) fn running(&self) -> Vec<CollectionStatus> {
         let all: BTreeSet<CollectionId> = self.workers.collections().chain(self.leases.collections()).collect();
@@ -67,7 +78,7 @@ impl EngineLoop {
             overdue_deliveries: self.deliveries.overdue() as u64,
             queued: self.wakes.inbox.len() as u64,
             queued_bytes: self.wakes.inbox.bytes() as u64,
-            waiters: self.waits.len() as u64,
+            waiters: (self.waits.len() + self.settling.len()) as u64,
             wakes: self.woken,
             counters: self.counters,
             ..Stats::default()

@@ -30,16 +30,20 @@ impl BuildJob {
 
     fn build(self, env: &WorkerEnv) -> AttemptEnd {
         let BuildJob { assignment, signals } = self;
-        let Some(worker) = env.kinds.get(assignment.kind()).map(Arc::clone) else {
+        let Some(worker) = env.kinds.get(assignment.kind()) else {
             let problem = format!("no worker builds the kind {:?}", assignment.kind());
             return AttemptEnd::Failed(Failure::Permanent(problem));
         };
         let attempt = assignment.attempt();
-        let span = tracing::info_span!(target: "lastword::attempt", "attempt", collection = %assignment.name(),
-            task = %attempt.task, attempt = attempt.attempt);
         let context =
             Context::new(assignment, signals, Arc::clone(&env.objects), Arc::clone(&env.notes), env.time.clone());
-        match unwind::catch(|| span.in_scope(|| worker.run(&context))) {
+        // Whoever listens to spans is foreign code as well.
+        let run = || {
+            let span = tracing::info_span!(target: "lastword::attempt", "attempt", collection = %context.name(),
+                task = %attempt.task, attempt = attempt.attempt);
+            span.in_scope(|| worker.run(&context))
+        };
+        match unwind::catch(run) {
             Ok(Ok(built)) => match check_built(&*env.objects, &built, ON_A_THREAD) {
                 Ok(()) => AttemptEnd::Built(built),
                 Err(unfounded) => AttemptEnd::Failed(failure_of("what was built", unfounded)),

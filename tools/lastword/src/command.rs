@@ -53,6 +53,10 @@ pub(crate) struct Refresh {
     /// Build all of it anew, whether it is fresh or not
     #[arg(long)]
     force: bool,
+    /// Read the content of all files again and compare it, whatever their times say. Takes a run, and as many looks as it
+    /// takes; a content that was never read before counts as changed
+    #[arg(long, conflicts_with_all = ["force", "seen"])]
+    verify: bool,
     /// Only if no refresh was asked for since this event: repeating the command is harmless
     #[arg(long, value_name = "EVENT")]
     seen: Option<u64>,
@@ -124,8 +128,9 @@ pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
 }
 
 pub(crate) fn refresh(arguments: &Refresh) -> Result<ExitCode, Fail> {
-    let Refresh { target, force, seen, common } = arguments;
-    steer(target, Verb::Refresh { force: *force, seen: seen.map(Seq) }, common)
+    let Refresh { target, force, verify, seen, common } = arguments;
+    let verb = if *verify { Verb::Verify } else { Verb::Refresh { force: *force, seen: seen.map(Seq) } };
+    steer(target, verb, common)
 }
 
 pub(crate) fn cancel(arguments: &Cancel) -> Result<ExitCode, Fail> {

@@ -29,7 +29,7 @@
 //!
 //! | `do` | other keys | answer |
 //! |---|---|---|
-//! | `refresh` | `name`, `force`? (build all of it anew), `seen`? (only if none was asked for since that event) | receipt |
+//! | `refresh` | `name`, `force`? (build all of it anew), `seen`? (only if none was asked for since that event), or `verify`? (read and compare all content) | receipt |
 //! | `cancel` | `name`, `task`? (only that one) | receipt |
 //! | `pause`, `resume`, `drop` | `name` | receipt |
 //! | `confirm` | `name`, `fingerprint` | receipt |

@@ -43,6 +43,7 @@ impl Request {
                         put("force", json!(force));
                         seen.iter().for_each(|seen| put("seen", json!(seen.0)));
                     }
+                    Verb::Verify => put("verify", json!(true)),
                     Verb::Cancel { task: Some(task) } => put("task", json!(task.0.0)),
                     Verb::Confirm { fingerprint } => put("fingerprint", json!(fingerprint.to_string())),
                     Verb::Cancel { task: None } | Verb::Pause | Verb::Resume | Verb::Drop => {}
@@ -85,7 +86,11 @@ impl Request {
         let request = match verb.as_str() {
             "refresh" => {
                 let (force, seen) = (fields.flag("force")?, fields.number("seen")?.map(Seq));
-                fields.steer(Verb::Refresh { force, seen })?
+                let verify = fields.flag("verify")?;
+                if verify && (force || seen.is_some()) {
+                    return Err(wrong("verify: goes with neither force nor seen"));
+                }
+                fields.steer(if verify { Verb::Verify } else { Verb::Refresh { force, seen } })?
             }
             "cancel" => {
                 let task = fields.number("task")?.map(|task| TaskId(Seq(task)));
@@ -118,7 +123,7 @@ impl Request {
 impl Verb {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Verb::Refresh { .. } => "refresh",
+            Verb::Refresh { .. } | Verb::Verify => "refresh",
             Verb::Cancel { .. } => "cancel",
             Verb::Pause => "pause",
             Verb::Resume => "resume",
@@ -272,6 +277,7 @@ mod tests {
         let verbs = [
             Verb::Refresh { force: false, seen: None },
             Verb::Refresh { force: true, seen: Some(Seq(7)) },
+            Verb::Verify,
             Verb::Cancel { task: None },
             Verb::Cancel { task: Some(TaskId(Seq(7))) },
             Verb::Pause,
