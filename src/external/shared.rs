@@ -57,11 +57,19 @@ macro_rules! pass_on {
             fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
                 (**self).parts(file)
             }
+
+            fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
+                (**self).is_finished(file)
+            }
         }
 
         impl<B: SegmentBuilder + ?Sized> SegmentBuilder for $pointer<B> {
             fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
                 (**self).build(job)
+            }
+
+            fn reads(&self) -> bool {
+                (**self).reads()
             }
 
             fn discards(&self) -> bool {
