@@ -209,12 +209,17 @@ fn what_workers_say() {
     check(Failure::Stopped, ErrorKind::Stopped, ALONE);
 }
 
-#[cfg(feature = "external")]
+#[cfg(feature = "sources")]
 #[test]
-fn what_external_collections_say() {
+fn what_sources_and_external_collections_say() {
     use lastword::external::{
-        BuildError, FormatError, FragmentError, Interrupted, ManifestError, StoreError, VerifyError,
+        BuildError, FormatError, FragmentError, Interrupted, ManifestError, SourceError, SourcePath, StoreError,
+        VerifyError,
     };
+    check(SourceError::NoFiles, ErrorKind::InvalidInput, ALONE);
+    check(SourceError::NotObserved { path: SourcePath(b"a".to_vec()) }, ErrorKind::InvalidInput, ALONE);
+    check(SourceError::Set(TreeError::Object(ObjectError::Missing(object_hash(b"")))), ErrorKind::Damaged, AROUND);
+    check(SourceError::Store(StoreError::Interrupted), ErrorKind::Stopped, AROUND);
     let absent = || StoreError::Missing { what: text() };
     check(Interrupted, ErrorKind::Stopped, ALONE);
     check(absent(), ErrorKind::WrongPath, ALONE);

@@ -200,10 +200,8 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats, learning, reading, parallel, cache: _, mount_table: _ } = self;
-        let formats = &formats.names();
+        let External { store: _, builder: _, formats: _, learning, reading, parallel, cache: _, mount_table: _ } = self;
         f.debug_struct("External")
-            .field("format", formats)
             .field("learning", learning)
             .field("reading", reading)
             .field("parallel", parallel)

@@ -11,6 +11,7 @@ mod leases;
 mod lifecycle;
 mod losses;
 mod moves;
+mod names;
 mod outbox;
 mod policies;
 mod queue;

@@ -182,6 +182,18 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
 
     let rows = rows("Of external collections");
     let setters = setters(&text("src/external/worker.rs"), "External");
-    assert_eq!(setters, ["in_store", "learning", "parallel", "reading"].map(str::to_owned).into());
+    assert_eq!(setters, ["format", "in_store", "learning", "parallel", "reading"].map(str::to_owned).into());
+    assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
+}
+
+#[cfg(feature = "sources")]
+#[test]
+fn every_setting_of_directories_has_its_default_and_its_reason() {
+    let most = lastword::sources::Directory::MOST_READ.to_string();
+    let real = [("MOST_READ", most), ("follow_symlinks", "false".to_owned())];
+    hold("Of directories", &real);
+    let rows = rows("Of directories");
+    let setters = setters(&text("src/external/directory.rs"), "Directory");
+    assert_eq!(setters, ["follow_symlinks", "in_store", "learning"].map(str::to_owned).into());
     assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
 }
