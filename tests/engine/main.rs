@@ -21,6 +21,7 @@ mod lent;
 mod limits;
 mod looks;
 mod lost_replies;
+mod notes;
 mod planted_secrets;
 mod polling;
 mod press;

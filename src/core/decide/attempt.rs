@@ -50,8 +50,9 @@ pub(super) fn complete(
     let collection = state.collection(id);
     let wanted = collection.and_then(Collection::wanted_fingerprint);
     let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
-    if let Some((collection, _)) = live.filter(|_| wanted == Some(fingerprint)) {
-        let result = completion.result.clone().shared();
+    if let Some((collection, running)) = live.filter(|_| wanted == Some(fingerprint)) {
+        let result = completion.result.clone();
+        let result = if running.attempt.duties.discard { result.named_by(token) } else { result }.shared();
         let resync_at = resync_at(&collection.policy, events.next(), at);
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result, resync_at });
         events.push(ended(completion.attempt, EndReason::Acknowledged));

@@ -75,6 +75,13 @@ pub struct Token {
 impl Token {
     /// Below every token that is given out.
     pub(crate) const LOWEST: Token = Token { epoch: Epoch(0), seq: Seq::ZERO };
+
+    /// The token that is shown as this text, to the letter.
+    pub(crate) fn of_text(text: &str) -> Option<Token> {
+        let (epoch, seq) = text.split_once('.')?;
+        let token = Token { epoch: Epoch(epoch.parse().ok()?), seq: Seq(seq.parse().ok()?) };
+        (token.to_string() == text).then_some(token)
+    }
 }
 
 impl fmt::Display for Token {
