@@ -9,6 +9,7 @@ mod leases;
 mod lifecycle;
 mod losses;
 mod moves;
+mod nameless;
 mod outbox;
 mod policies;
 mod queue;

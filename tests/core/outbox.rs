@@ -1,10 +1,10 @@
 //! What is owed to destinations: commits to publish, outputs to discard.
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Epoch, Event,
-    FailureClass, Grace, ObjectHash, OnChange, Policy, Rejection, Seq, Token,
+    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, FailureClass,
+    Grace, OnChange, Policy, Rejection, Seq, Token,
 };
-use lastword::core::{DiscardSet, Lag, OutboxItem};
+use lastword::core::{Lag, OutboxItem};
 
 use super::world::{BOTH, NAME, World, at_once, built, completion, declaration, name, secs};
 
@@ -79,68 +79,6 @@ fn case_45_two_commits_are_published_in_order_and_what_they_replace_is_discarded
     assert_eq!((entries(&world), world.state.next_outbox_due(world.now)), (vec![], None));
     let owes = world.view().outbox.unwrap();
     assert_eq!((owes.published, owes.unpublished, owes.lag), (world.view().applied.map(|a| a.seq), 0, Lag::Zero));
-}
-
-#[test]
-fn a_result_that_names_nothing_is_discarded_when_its_collection_is_dropped() {
-    let mut world = with(DISCARDING);
-    world.observe(1);
-    let attempt = world.assign();
-    let fingerprint = world.fingerprint_of(attempt);
-    let nameless = Built { rows: Some(7), ..Built::default() };
-    let events = world.say(completion(attempt, fingerprint, nameless.clone()));
-    assert_eq!(events, Ok(vec!["task_completed", "attempt_ended"]));
-    world.drop_it();
-    let (_, _, first) = world.state.first_outbox_entry(attempt.collection).unwrap();
-    let OutboxItem::Discard(leaving) = &first.item else { panic!("{first:?}") };
-    let named = Built { output: Some(attempt.token.to_string().into()), ..nameless };
-    assert_eq!((&leaving.before, &leaving.after), (&Some(named.into()), &None));
-    assert_eq!(leaving.all_tokens(), [attempt.token]);
-}
-
-/// The discards that four commits of a kind lead to whose results say nothing of what they made.
-fn discarded_tokens(duties: Duties) -> (Vec<Token>, Vec<Vec<Token>>) {
-    let mut world = with(duties);
-    let mut committed = Vec::new();
-    for content in 1..=4 {
-        world.observe(content);
-        let attempt = world.assign();
-        let fingerprint = world.fingerprint_of(attempt);
-        let said = world.say(completion(attempt, fingerprint, Built { rows: Some(7), ..Built::default() }));
-        assert_eq!(said, Ok(vec!["task_completed", "attempt_ended"]));
-        committed.push(attempt.token);
-    }
-    let id = world.view().id;
-    let outbox = world.state.collection(id).unwrap().outbox.as_deref();
-    let discards = outbox.into_iter().flat_map(|outbox| &outbox.entries).filter_map(|entry| match &entry.item {
-        OutboxItem::Discard(leaving) => Some(leaving.all_tokens()),
-        OutboxItem::Publish(_) => None,
-    });
-    (committed, discards.collect())
-}
-
-#[test]
-fn defect_14_what_a_result_does_not_name_is_discarded_by_the_token_of_its_attempt() {
-    for duties in [DISCARDING, BOTH] {
-        let (committed, discards) = discarded_tokens(duties);
-        let replaced: Vec<Vec<Token>> = committed[..3].iter().map(|token| vec![*token]).collect();
-        assert_eq!(discards, replaced);
-    }
-    assert_eq!(discarded_tokens(Duties::default()).1, Vec::<Vec<Token>>::new());
-}
-
-/// What a result names is discarded by its name: under its token there may be parts of what is live.
-#[test]
-fn defect_14_a_result_that_names_something_is_not_discarded_by_token() {
-    let set = |output: &str, manifest| DiscardSet {
-        tokens: vec![Token { epoch: Epoch(1), seq: Seq(9) }],
-        before: Some(Built { output: Some(output.into()), manifest, ..Built::default() }.into()),
-        after: None,
-    };
-    assert_eq!(set("1.5", None).all_tokens().len(), 2);
-    for (output, manifest) in [("1.5", Some(ObjectHash([0; 32]))), ("1.5-0", None), ("a/1.5", None), ("01.5", None)] {
-        assert_eq!(set(output, manifest).all_tokens().len(), 1, "{output}");
-    }
 }
 
 #[test]
