@@ -84,8 +84,9 @@ pub mod worker;
 mod worker;
 
 mod error;
-#[cfg(feature = "external")]
+#[cfg(feature = "sources")]
 pub mod external;
+mod held;
 mod notes;
 mod open;
 pub mod promises;
@@ -107,8 +108,8 @@ pub mod settings {}
 pub mod design {}
 
 pub use crate::core::vocabulary::{
-    Built, By, CollectionId, Command, Declaration, Event, Fingerprint, Generation, Kind, Name, ObservationOutcome,
-    Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
+    Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
+    ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
 pub use crate::core::{Applied, CollectionView, Condition};
 pub use engine::{
@@ -118,7 +119,8 @@ pub use error::ErrorKind;
 pub use log::Durability;
 pub use umbrella::Error;
 pub use worker::{
-    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+    Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer,
+    SourceWatch, Worker,
 };
 
 /// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source
@@ -132,7 +134,39 @@ pub mod policy {
 #[doc = include_str!("destination.md")]
 pub mod destination {
     pub use crate::core::vocabulary::Duties;
+    pub use crate::objects::Objects;
     pub use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
+}
+
+/// What is in an [`Event`]: the reasons, causes and facts that programs tell apart, each with its name in JSON
+/// (`as_str`). [`Recorded::to_json`] writes an event, and a [`Describer`](event::Describer) all of a log with the names of
+/// what they refer to.
+pub mod event {
+    pub use crate::core::vocabulary::{
+        AbortReason, Admission, Content, DeliveryKind, Delta, EndReason, Epoch, FailReason, HoldCause, Inputs,
+        ObjectHash, ParkCause, PathSetRef, RefreshReason, RejectReason, SegmentCounts, Stopping,
+    };
+    pub use crate::describe::{Described, Describer};
+}
+
+/// What is in a [`CollectionStatus`] and its [`CollectionView`]: why a collection waits, how far it is behind, and what
+/// failed last. [`CollectionStatus::to_json`] writes all of it.
+pub mod status {
+    pub use crate::core::vocabulary::Scope;
+    pub use crate::core::{DeliveryFailure, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
+    pub use crate::engine::{LastObservation, LastVerification};
+    pub use crate::worker::Progress;
+}
+
+/// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's
+/// own, [`Observation::files`] takes the listing of an observer of one's own, and [`Context::changes`] says to a worker
+/// which files have changed since its last commit. The feature `sources` brings it, without any package;
+/// [`external`] goes on from here to collections that are built in segments.
+#[cfg(feature = "sources")]
+pub mod sources {
+    pub use crate::external::{
+        Change, Changes, Directory, FileReader, FileVersion, SourceError, SourceFile, SourcePath, Store, StoreError,
+    };
 }
 
 /// Workers that the caller drives: an async runtime, another process, another machine. They take assignments from a
@@ -147,7 +181,7 @@ pub mod remote {
 pub mod errors {
     pub use crate::core::vocabulary::{FieldError, Rejection};
     pub use crate::engine::{CommandError, CompactError, EngineError, StartError, SubmitError, WatchError};
-    pub use crate::log::OpenError;
+    pub use crate::log::{OpenError, Replaced, Replacement};
     pub use crate::objects::ObjectError;
     pub use crate::reducer::ReducerError;
     pub use crate::replay::ReplayError;

@@ -15,7 +15,7 @@ use crate::core::vocabulary::{
     Assign, By, CollectionId, Duties, EngineCommand, Epoch, Event, Input, Kind, Receipt, Recorded, Rejection, Seq,
     Timestamp, WorkerName,
 };
-use crate::core::{Events, Illegal, State, Violation, decide};
+use crate::core::{Events, Illegal, RunsAt, State, Violation, decide};
 use crate::error::ErrorKind;
 use crate::log::{FrameBuilder, FrameError, Log, LogError, Position, Start};
 use crate::replay::check_checkpoint;
@@ -219,8 +219,16 @@ impl Reducer {
     /// # Errors
     /// The reducer's end.
     pub fn deadlines(&mut self) -> Result<(), ReducerError> {
+        self.deadlines_until(self.at)
+    }
+
+    /// The same for those that came at `until` or before.
+    ///
+    /// # Errors
+    /// The reducer's end.
+    pub fn deadlines_until(&mut self, until: Timestamp) -> Result<(), ReducerError> {
         for _ in 0..MOST_DEADLINES {
-            let Some(deadline) = self.state.first_due(self.at) else { return Ok(()) };
+            let Some(deadline) = self.state.first_due(until.min(self.at)) else { return Ok(()) };
             if self.command(&EngineCommand::Due(deadline))?.is_err() {
                 // It would be tried for ever.
                 let why = "a deadline that is due decides nothing";
@@ -242,7 +250,8 @@ impl Reducer {
         kinds: &BTreeMap<Kind, Duties>,
         lease: Option<Duration>,
     ) -> Result<Option<CollectionId>, ReducerError> {
-        let Some(collection) = self.state.first_ready(kinds.keys(), self.at) else { return Ok(None) };
+        let place = if lease.is_some() { RunsAt::Elsewhere } else { RunsAt::Here };
+        let Some(collection) = self.state.first_ready_at(place, kinds.keys(), self.at) else { return Ok(None) };
         let kind = self.state.collection(collection).map(|collection| &collection.kind);
         let duties = kind.and_then(|kind| kinds.get(kind)).copied().unwrap_or_default();
         let assign = Assign { worker: worker.clone(), collection, lease, duties };
@@ -302,6 +311,14 @@ impl Reducer {
     /// The reducer's end.
     pub fn tick(&mut self, monotonic: Duration) -> Result<(), ReducerError> {
         self.log.tick(monotonic).map_err(|error| self.die(ReducerError::Log(error)))
+    }
+
+    /// Whether answers that need no frame may be given; see [`Log::check_place`].
+    ///
+    /// # Errors
+    /// The reducer's end.
+    pub fn check_place(&mut self) -> Result<(), ReducerError> {
+        self.log.check_place().map_err(|error| self.die(ReducerError::Log(error)))
     }
 
     /// Closes the log in order.

@@ -112,14 +112,15 @@ from_each! {
     crate::worker::DeliveryError,
     crate::worker::Failure,
     crate::worker::ObserveError,
-    #[cfg(feature = "external")] crate::external::BuildError,
-    #[cfg(feature = "external")] crate::external::BuildFailed,
-    #[cfg(feature = "external")] crate::external::FormatError,
-    #[cfg(feature = "external")] crate::external::FragmentError,
-    #[cfg(feature = "external")] crate::external::Interrupted,
-    #[cfg(feature = "external")] crate::external::ManifestError,
-    #[cfg(feature = "external")] crate::external::StoreError,
-    #[cfg(feature = "external")] crate::external::VerifyError,
+    #[cfg(feature = "sources")] crate::external::BuildError,
+    #[cfg(feature = "sources")] crate::external::BuildFailed,
+    #[cfg(feature = "sources")] crate::external::FormatError,
+    #[cfg(feature = "sources")] crate::external::FragmentError,
+    #[cfg(feature = "sources")] crate::external::Interrupted,
+    #[cfg(feature = "sources")] crate::external::ManifestError,
+    #[cfg(feature = "sources")] crate::external::SourceError,
+    #[cfg(feature = "sources")] crate::external::StoreError,
+    #[cfg(feature = "sources")] crate::external::VerifyError,
     #[cfg(feature = "testing")] crate::testing::Refused,
 }
 
@@ -136,7 +137,7 @@ mod tests {
         let text = violation.to_string();
         let error = Error::from(violation);
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Diverged, text));
-        #[cfg(feature = "external")]
+        #[cfg(feature = "sources")]
         {
             use crate::external::{BuildError, BuildFailed};
             let failed = BuildFailed { error: BuildError::Panicked("none".to_owned()), built: Vec::new() };

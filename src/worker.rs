@@ -8,6 +8,7 @@ mod context;
 pub mod destination;
 mod failure;
 mod observer;
+mod shared;
 mod signals;
 
 use crate::core::vocabulary::{Built, Duties, FieldError, Source, Spec};
@@ -17,7 +18,7 @@ pub(crate) use assignment::observed_of;
 pub use context::Context;
 pub use destination::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
 pub use failure::Failure;
-pub use observer::{Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch};
+pub use observer::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, SourceWatch};
 pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
 

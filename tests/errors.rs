@@ -218,8 +218,11 @@ fn what_external_collections_say() {
     let absent = || StoreError::Missing { what: text() };
     check(Interrupted, ErrorKind::Stopped, ALONE);
     check(absent(), ErrorKind::WrongPath, ALONE);
+    check(StoreError::HoldsState { what: text(), state: text() }, ErrorKind::WrongPath, ALONE);
     check(StoreError::Unreadable { what: text(), source: disk() }, ErrorKind::Io, AROUND);
     check(StoreError::Unsettled { what: text(), tries: 3 }, ErrorKind::Busy, ALONE);
+    let path = lastword::external::SourcePath(b"a".to_vec());
+    check(StoreError::Unfinished { path, others: 0 }, ErrorKind::Busy, ALONE);
     check(StoreError::Limit { what: text(), limit: text() }, ErrorKind::InvalidInput, ALONE);
     check(StoreError::Interrupted, ErrorKind::Stopped, ALONE);
     check(FormatError::Corrupt(text()), ErrorKind::InvalidInput, ALONE);

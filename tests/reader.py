@@ -106,7 +106,12 @@ class Payload:
 # Section 5. Every function returns the fields as a dictionary.
 
 
-def policy(p):
+def policy(p, version):
+    fields = policy_of_version_1(p)
+    return fields if version == 1 else fields | {"max_lag_us": p.option(p.u64), "slow_retry_us": p.option(p.u64)}
+
+
+def policy_of_version_1(p):
     return {
         "on_change": p.variant("supersede", "finish_then_latest", "reject"),
         "grace_us": p.u64(),
@@ -157,18 +162,22 @@ def changed(p, key):
     return collection(p) | {key: p.str()} | admission(p)
 
 
-def declared(p):
+def declared(p, version):
     return {
         "collection": p.str(),
         "kind": p.str(),
         "source": p.str(),
         "spec": p.str(),
         "versioned": p.boolean(),
-        "policy": policy(p),
+        "policy": policy(p, version),
         "revision": p.option(p.u64),
         "fingerprint": p.option(p.hash),
         "generation": 1,
     }
+
+
+def policy_changed(p, version):
+    return collection(p) | {"policy": policy(p, version), "revision": p.option(p.u64), "resync_at": p.option(p.u64)}
 
 
 def source_observed(p):
@@ -206,8 +215,8 @@ def limits(p):
     return {"limits": {"total": total, "kinds": parts[0], "prefixes": parts[1]}}
 
 
-def base(p):
-    event = {"base": p.u64(), "hash": p.hash(), "part": p.u32(), "parts": p.u32()}
+def base(p, version):
+    event = {"encoding": version, "base": p.u64(), "hash": p.hash(), "part": p.u32(), "parts": p.u32()}
     data = p.bytes()
     return event | {"length": len(data), "data": data}
 
@@ -237,7 +246,7 @@ EVENTS = {
     16: ("collection_declared", declared),
     17: ("source_changed", lambda p: changed(p, "source")),
     18: ("spec_changed", lambda p: changed(p, "spec")),
-    19: ("policy_changed", lambda p: collection(p) | {"policy": policy(p), "revision": p.option(p.u64), "resync_at": p.option(p.u64)}),
+    19: ("policy_changed", policy_changed),
     20: ("collection_dropped", collection),
     21: ("collection_paused", collection),
     22: ("collection_resumed", collection),
@@ -263,6 +272,7 @@ EVENTS = {
     ),
     53: ("attempt_ended", lambda p: attempt(p) | {"reason": p.variant("acknowledged", "abandoned", "lost")}),
     54: ("task_parked", lambda p: task(p) | {"cause": p.variant("permanent", "out_of_attempts", "lost_too_often")}),
+    56: ("task_woken", lambda p: task(p) | {"not_before": p.u64()}),
     55: (
         "completion_rejected",
         lambda p: attempt(p)
@@ -278,6 +288,10 @@ EVENTS = {
 }
 
 
+# Types that have a second version, whose readers are told which it is.
+OF_VERSION_2 = {3, 16, 19}
+
+
 def by(p):
     who = {"actor": p.option(p.str), "cause": p.option(p.str)}
     said = [text for text in who.values() if text is not None]
@@ -289,12 +303,13 @@ def by(p):
 
 
 def decode(event_type, version, data):
-    if event_type not in EVENTS or version & 0x7FFF != 1:
+    number = version & 0x7FFF
+    if event_type not in EVENTS or not 1 <= number <= (2 if event_type in OF_VERSION_2 else 1):
         raise TooNew(f"event type {event_type} version {version & 0x7FFF} is not known")
     name, read = EVENTS[event_type]
     payload = Payload(data)
     who = by(payload) if version & 0x8000 else None
-    event = read(payload) | {"by": who}
+    event = (read(payload, number) if event_type in OF_VERSION_2 else read(payload)) | {"by": who}
     check(payload.at == len(data), f"bytes are left over in a {name}")
     return name, event
 
@@ -403,20 +418,20 @@ class Base:
     """Looks for the parts of the base that stands for the events up to `at`."""
 
     def __init__(self, at, hash):
-        self.at, self.hash, self.parts, self.data, self.state = at, hash, 0, [], None
+        self.at, self.hash, self.parts, self.version, self.data, self.state = at, hash, 0, 0, [], None
 
     def part(self, event):
         if self.state or (event["base"], event["hash"]) != (self.at, self.hash.hex()):
             return False
         if event["part"] == 0:
-            self.parts, self.data = event["parts"], []
-        if (len(self.data), self.parts) != (event["part"], event["parts"]):
+            self.parts, self.version, self.data = event["parts"], event["encoding"], []
+        if (len(self.data), self.parts, self.version) != (event["part"], event["parts"], event["encoding"]):
             self.parts, self.data = 0, []
             return False
         self.data.append(event["data"])
         if len(self.data) < self.parts:
             return False
-        self.state = State(b"".join(self.data))
+        self.state = State(b"".join(self.data), self.version)
         check(self.state.last == self.at, "a base is the state after another event")
         return True
 
@@ -427,8 +442,8 @@ class Base:
 class State:
     """What an encoded state says of names, tasks and objects."""
 
-    def __init__(self, data):
-        self.rest, self.names, self.tasks, self.objects, counts = data, {}, {}, [], [0, 0, 0]
+    def __init__(self, data, version):
+        self.rest, self.version, self.names, self.tasks, self.objects, counts = data, version, {}, {}, [], [0, 0, 0]
         tag, p = self.item()
         check(tag == 1, "a state does not begin with its head")
         self.last = p.u64(), p.u64(), p.u64(), limits(p)
@@ -475,7 +490,7 @@ class State:
     def collection(self, p, words):
         id = p.u64()
         self.names[id] = p.str()
-        _ = p.str(), p.boolean(), policy(p), p.option(p.u64)
+        _ = p.str(), p.boolean(), policy(p, self.version), p.option(p.u64)
         sets = [p.u32()]
         p.option(lambda: (p.hash(), sets.append(p.u32())))
         self.name(words, *sets)
@@ -487,6 +502,8 @@ class State:
         p.option(lambda: (p.u64(), p.str()))
         _ = p.u64(), p.option(p.u64)
         p.option(lambda: self.obligations(p, words))
+        if self.version > 1:
+            _ = p.u32(), p.u32()
 
     def name(self, words, *places):
         check(all(place < len(words) for place in places), "a word of a state is missing")
@@ -629,7 +646,7 @@ KEYS = (
 TIMES = {"time", "not_before", "deadline", "retry_at", "grace_until", "until", "resync_at"}
 ESCAPES = {0x22: '\\"', 0x5C: "\\\\", 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
 ESCAPES = {code: f"\\u{code:04x}" for code in [*range(32), *range(127, 160)]} | ESCAPES
-OF_A_TASK = "task_created task_started task_aborted task_completed attempt_failed attempt_ended task_parked".split()
+OF_A_TASK = "task_created task_started task_aborted task_completed attempt_failed attempt_ended task_parked task_woken".split()
 
 
 def rfc3339(micros):

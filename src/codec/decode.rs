@@ -11,8 +11,9 @@ use super::*;
 use crate::core::vocabulary::{
     AbortReason, Admission, AttemptTimeout, Built, By, Coalesce, CollectionId, DeliveryKind, Delta, Duties,
     EmptySource, EndReason, Epoch, Event, FailReason, FieldError, Fingerprint, Generation, Grace, HoldCause, Kind,
-    Limits, Name, ObjectHash, OnChange, ParkCause, PathSetRef, Policy, Priority, RefreshReason, RejectReason, Resync,
-    Retry, SegmentCounts, Seq, Source, SourceState, Spec, Stopping, TaskId, Timestamp, Token, Version, WorkerName,
+    Limits, MaxLag, Name, ObjectHash, OnChange, ParkCause, PathSetRef, Policy, Priority, RefreshReason, RejectReason,
+    Resync, Retry, SegmentCounts, Seq, Source, SourceState, Spec, Stopping, TaskId, Timestamp, Token, Version,
+    WorkerName,
 };
 
 /// Reads the event of type `tag` from its payload, and who asked for it.
@@ -30,11 +31,26 @@ pub fn decode(tag: Tag, payload: &[u8]) -> Result<(Event, Option<By>), CodecErro
 }
 
 fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
-    if tag.version != 1 {
-        return Err(CodecError::Unknown(tag));
-    }
     let reader = Reader { tag, payload };
-    Ok(match tag.event_type {
+    match tag.version {
+        1 => first_version(&reader),
+        2 => second_version(&reader),
+        _ => Err(CodecError::Unknown(tag)),
+    }
+}
+
+/// The payloads of version 2. What is read of version 1 is brought to the same events.
+fn second_version(reader: &Reader<'_>) -> Result<Event, CodecError> {
+    Ok(match reader.tag.event_type {
+        BASE_FRAME => reader.base_frame()?,
+        COLLECTION_DECLARED => reader.declared(reader.read()?)?,
+        POLICY_CHANGED => policy_changed(reader.read()?),
+        _ => return Err(CodecError::Unknown(reader.tag)),
+    })
+}
+
+fn first_version(reader: &Reader<'_>) -> Result<Event, CodecError> {
+    Ok(match reader.tag.event_type {
         WRITER_OPENED => {
             let r: WriterOpenedV1<'_> = reader.read()?;
             Event::WriterOpened { software: r.software.into() }
@@ -43,11 +59,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
             let r: DataLossAcceptedV1<'_> = reader.read()?;
             Event::DataLossAccepted { last: Seq(r.last), found: r.found.into() }
         }
-        BASE_FRAME => {
-            let r: BaseFrameV1<'_> = reader.read()?;
-            let (part, parts, bytes) = (r.part, r.parts, r.bytes.into());
-            Event::CheckpointPart { at: Seq(r.at), hash: r.hash, part, parts, bytes }
-        }
+        BASE_FRAME => reader.base_frame()?,
         LIMITS_CHANGED => {
             let r: LimitsChangedV1<'_> = reader.read()?;
             let mut limits = Limits { total: r.total, ..Limits::default() };
@@ -61,16 +73,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
         }
         COLLECTION_DECLARED => {
             let r: CollectionDeclaredV1<'_> = reader.read()?;
-            Event::CollectionDeclared {
-                name: reader.check(Name::new(r.name))?,
-                kind: reader.check(Kind::new(r.kind))?,
-                source: reader.check(Source::recorded(r.source))?,
-                spec: reader.spec(r.spec)?,
-                versioned: r.versioned,
-                policy: Policy::from(r.policy).shared(),
-                revision: r.revision,
-                wanted: r.wanted.map(Fingerprint),
-            }
+            reader.declared(r.into())?
         }
         SOURCE_CHANGED => {
             let r: SourceChangedV1<'_> = reader.read()?;
@@ -83,10 +86,8 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
             Event::SpecChanged { collection: collection(r.collection), spec, admission }
         }
         POLICY_CHANGED => {
-            let r: PolicyChangedV1 = reader.read()?;
-            let (policy, revision) = (Policy::from(r.policy).shared(), r.revision);
-            let resync_at = r.resync_at.map(Timestamp);
-            Event::PolicyChanged { collection: collection(r.collection), policy, revision, resync_at }
+            let PolicyChangedV1 { collection, policy, revision, resync_at } = reader.read()?;
+            policy_changed(PolicyChangedV2 { collection, policy: policy.into(), revision, resync_at })
         }
         COLLECTION_DROPPED => Event::CollectionDropped { collection: reader.collection_only()? },
         COLLECTION_PAUSED => Event::CollectionPaused { collection: reader.collection_only()? },
@@ -225,6 +226,11 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
             };
             Event::TaskParked { collection: collection(r.collection), task: task(r.task), cause }
         }
+        TASK_WOKEN => {
+            let r: TaskWokenV1 = reader.read()?;
+            let (collection, not_before) = (collection(r.collection), Timestamp(r.not_before));
+            Event::TaskWoken { collection, task: task(r.task), not_before }
+        }
         COMPLETION_REJECTED => {
             let r: CompletionRejectedV1 = reader.read()?;
             let reason = match r.reason {
@@ -270,7 +276,7 @@ fn event(tag: Tag, payload: &[u8]) -> Result<Event, CodecError> {
             let r: DiscardedV1 = reader.read()?;
             Event::Discarded { collection: collection(r.collection), obligation: Seq(r.obligation) }
         }
-        _ => return Err(CodecError::Unknown(tag)),
+        _ => return Err(CodecError::Unknown(reader.tag)),
     })
 }
 
@@ -283,6 +289,24 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn read<R: BorrowDecode<'a, ()>>(&self) -> Result<R, CodecError> {
         take_all(self.payload).map_err(|problem| self.damaged(&problem))
+    }
+
+    fn base_frame(&self) -> Result<Event, CodecError> {
+        let BaseFrameV1 { at, hash, part, parts, bytes } = self.read()?;
+        Ok(Event::CheckpointPart { at: Seq(at), hash, part, parts, bytes: bytes.into() })
+    }
+
+    fn declared(&self, r: CollectionDeclaredV2<'_>) -> Result<Event, CodecError> {
+        Ok(Event::CollectionDeclared {
+            name: self.check(Name::new(r.name))?,
+            kind: self.check(Kind::new(r.kind))?,
+            source: self.check(Source::recorded(r.source))?,
+            spec: self.spec(r.spec)?,
+            versioned: r.versioned,
+            policy: Policy::from(r.policy).shared(),
+            revision: r.revision,
+            wanted: r.wanted.map(Fingerprint),
+        })
     }
 
     fn collection_only(&self) -> Result<CollectionId, CodecError> {
@@ -340,8 +364,27 @@ impl From<AdmissionV1> for Admission {
     }
 }
 
-impl From<PolicyV1> for Policy {
-    fn from(record: PolicyV1) -> Policy {
+fn policy_changed(r: PolicyChangedV2) -> Event {
+    let (policy, resync_at) = (Policy::from(r.policy).shared(), r.resync_at.map(Timestamp));
+    Event::PolicyChanged { collection: collection(r.collection), policy, revision: r.revision, resync_at }
+}
+
+impl<'a> From<CollectionDeclaredV1<'a>> for CollectionDeclaredV2<'a> {
+    fn from(record: CollectionDeclaredV1<'a>) -> CollectionDeclaredV2<'a> {
+        let CollectionDeclaredV1 { name, kind, source, spec, versioned, policy, revision, wanted } = record;
+        CollectionDeclaredV2 { name, kind, source, spec, versioned, policy: policy.into(), revision, wanted }
+    }
+}
+
+/// What a policy of the first version did: nothing bounds the lag, and who has no attempts left is parked.
+impl From<PolicyV1> for PolicyV2 {
+    fn from(before: PolicyV1) -> PolicyV2 {
+        PolicyV2 { before, max_lag: None, slow_retry: None }
+    }
+}
+
+impl From<PolicyV2> for Policy {
+    fn from(PolicyV2 { before: record, max_lag, slow_retry }: PolicyV2) -> Policy {
         let span = Duration::from_micros;
         Policy {
             on_change: match record.on_change {
@@ -355,6 +398,7 @@ impl From<PolicyV1> for Policy {
                 max_attempts: record.max_attempts,
                 base: span(record.backoff_base),
                 cap: span(record.backoff_cap),
+                slow: slow_retry.map(span),
                 max_lost: record.max_lost,
             },
             attempt_timeout: AttemptTimeout(record.attempt_timeout.map(span)),
@@ -364,6 +408,7 @@ impl From<PolicyV1> for Policy {
             },
             priority: Priority((record.priority ^ SIGN).cast_signed()),
             resync: Resync(record.resync.map(span)),
+            max_lag: MaxLag(max_lag.map(span)),
         }
     }
 }

@@ -28,7 +28,8 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             write(DATA_LOSS_ACCEPTED, &DataLossAcceptedV1 { last: last.0, found }, out)
         }
         Event::CheckpointPart { at, hash, part, parts, bytes } => {
-            write(BASE_FRAME, &BaseFrameV1 { at: at.0, hash: *hash, part: *part, parts: *parts, bytes }, out)
+            let record = BaseFrameV1 { at: at.0, hash: *hash, part: *part, parts: *parts, bytes };
+            write_version(BASE_FRAME, state::STATE_VERSION, &record, out)
         }
         Event::LimitsChanged { limits } => {
             let record = LimitsChangedV1 {
@@ -39,7 +40,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             write(LIMITS_CHANGED, &record, out)
         }
         Event::CollectionDeclared { name, kind, source, spec, versioned, policy, revision, wanted } => {
-            let record = CollectionDeclaredV1 {
+            let record = CollectionDeclaredV2 {
                 name: name.as_str(),
                 kind: kind.as_str(),
                 source: source.as_str(),
@@ -49,7 +50,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
                 revision: *revision,
                 wanted: wanted.map(|f| f.0),
             };
-            write(COLLECTION_DECLARED, &record, out)
+            write_version(COLLECTION_DECLARED, 2, &record, out)
         }
         Event::SourceChanged { collection, source, admission } => {
             let (source, admission) = (source.as_str(), (*admission).into());
@@ -61,7 +62,8 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
         }
         Event::PolicyChanged { collection, policy, revision, resync_at } => {
             let (policy, revision, resync_at) = ((&**policy).into(), *revision, resync_at.map(|t| t.0));
-            write(POLICY_CHANGED, &PolicyChangedV1 { collection: id(*collection), policy, revision, resync_at }, out)
+            let record = PolicyChangedV2 { collection: id(*collection), policy, revision, resync_at };
+            write_version(POLICY_CHANGED, 2, &record, out)
         }
         Event::CollectionDropped { collection } => write_only(COLLECTION_DROPPED, *collection, out),
         Event::CollectionPaused { collection } => write_only(COLLECTION_PAUSED, *collection, out),
@@ -176,6 +178,10 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
             };
             write(TASK_PARKED, &TaskParkedV1 { collection: id(*collection), task: task.0.0, cause }, out)
         }
+        Event::TaskWoken { collection, task, not_before } => {
+            let (collection, not_before) = (id(*collection), not_before.0);
+            write(TASK_WOKEN, &TaskWokenV1 { collection, task: task.0.0, not_before }, out)
+        }
         Event::CompletionRejected { collection, task, attempt, token, reason, fingerprint, wanted } => {
             let reason = match reason {
                 RejectReason::Stale => RejectReasonV1::Stale,
@@ -213,7 +219,11 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
 }
 
 fn write<R: Encode>(event_type: u16, record: &R, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
-    let tag = Tag { event_type, version: 1 };
+    write_version(event_type, 1, record, out)
+}
+
+fn write_version<R: Encode>(event_type: u16, version: u16, record: &R, out: &mut Vec<u8>) -> Result<Tag, CodecError> {
+    let tag = Tag { event_type, version };
     put(record, out).map_err(|problem| CodecError::Payload { tag, problem })?;
     Ok(tag)
 }
@@ -261,6 +271,14 @@ impl From<Admission> for AdmissionV1 {
     }
 }
 
+impl From<&Policy> for PolicyV2 {
+    fn from(policy: &Policy) -> PolicyV2 {
+        let (max_lag, slow_retry) = (policy.max_lag.0.map(micros), policy.retry.slow.map(micros));
+        PolicyV2 { before: policy.into(), max_lag, slow_retry }
+    }
+}
+
+/// What the first version could say of a policy.
 impl From<&Policy> for PolicyV1 {
     fn from(policy: &Policy) -> PolicyV1 {
         PolicyV1 {

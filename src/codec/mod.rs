@@ -56,42 +56,43 @@ impl Tag {
 /// Declares the registry of event types. Numbers 1-15 are control records, 16-31 declarations and what people ask
 /// for, 32-47 observations, 48-63 tasks, 64-79 deliveries to destinations.
 macro_rules! registry {
-    ($($number:literal $constant:ident $name:literal,)*) => {
+    ($($number:literal $version:literal $constant:ident $name:literal,)*) => {
         $(const $constant: u16 = $number;)*
 
-        /// Every event type that this program writes: number, version, name.
-        pub const REGISTRY: &[(u16, u16, &str)] = &[$(($number, 1, $name),)*];
+        /// Every event type that this program writes: number, version, name. Older versions are read.
+        pub const REGISTRY: &[(u16, u16, &str)] = &[$(($number, $version, $name),)*];
     };
 }
 
 registry! {
-    1 WRITER_OPENED "writer_opened",
-    2 DATA_LOSS_ACCEPTED "data_loss_accepted",
-    3 BASE_FRAME "base_frame",
-    4 LIMITS_CHANGED "limits_changed",
-    16 COLLECTION_DECLARED "collection_declared",
-    17 SOURCE_CHANGED "source_changed",
-    18 SPEC_CHANGED "spec_changed",
-    19 POLICY_CHANGED "policy_changed",
-    20 COLLECTION_DROPPED "collection_dropped",
-    21 COLLECTION_PAUSED "collection_paused",
-    22 COLLECTION_RESUMED "collection_resumed",
-    23 REFRESH_REQUESTED "refresh_requested",
-    32 SOURCE_OBSERVED "source_observed",
-    33 OBSERVATION_FAILED "observation_failed",
-    34 COLLECTION_HELD "collection_held",
-    35 HOLD_CONFIRMED "hold_confirmed",
-    48 TASK_CREATED "task_created",
-    49 TASK_STARTED "task_started",
-    50 TASK_ABORTED "task_aborted",
-    51 TASK_COMPLETED "task_completed",
-    52 ATTEMPT_FAILED "attempt_failed",
-    53 ATTEMPT_ENDED "attempt_ended",
-    54 TASK_PARKED "task_parked",
-    55 COMPLETION_REJECTED "completion_rejected",
-    64 PUBLISHED "published",
-    65 PUBLISH_FAILED "publish_failed",
-    66 DISCARDED "discarded",
+    1 1 WRITER_OPENED "writer_opened",
+    2 1 DATA_LOSS_ACCEPTED "data_loss_accepted",
+    3 2 BASE_FRAME "base_frame",
+    4 1 LIMITS_CHANGED "limits_changed",
+    16 2 COLLECTION_DECLARED "collection_declared",
+    17 1 SOURCE_CHANGED "source_changed",
+    18 1 SPEC_CHANGED "spec_changed",
+    19 2 POLICY_CHANGED "policy_changed",
+    20 1 COLLECTION_DROPPED "collection_dropped",
+    21 1 COLLECTION_PAUSED "collection_paused",
+    22 1 COLLECTION_RESUMED "collection_resumed",
+    23 1 REFRESH_REQUESTED "refresh_requested",
+    32 1 SOURCE_OBSERVED "source_observed",
+    33 1 OBSERVATION_FAILED "observation_failed",
+    34 1 COLLECTION_HELD "collection_held",
+    35 1 HOLD_CONFIRMED "hold_confirmed",
+    48 1 TASK_CREATED "task_created",
+    49 1 TASK_STARTED "task_started",
+    50 1 TASK_ABORTED "task_aborted",
+    51 1 TASK_COMPLETED "task_completed",
+    52 1 ATTEMPT_FAILED "attempt_failed",
+    53 1 ATTEMPT_ENDED "attempt_ended",
+    54 1 TASK_PARKED "task_parked",
+    55 1 COMPLETION_REJECTED "completion_rejected",
+    56 1 TASK_WOKEN "task_woken",
+    64 1 PUBLISHED "published",
+    65 1 PUBLISH_FAILED "publish_failed",
+    66 1 DISCARDED "discarded",
 }
 
 /// Why an event could not be encoded or decoded.

@@ -20,7 +20,7 @@ pub(super) struct DataLossAcceptedV1<'a> {
     pub(super) found: &'a str,
 }
 
-/// Type 3, version 1.
+/// Type 3, versions 1 and 2, which say how the state is encoded that `bytes` are a part of.
 #[derive(Encode, BorrowDecode)]
 pub(super) struct BaseFrameV1<'a> {
     pub(super) at: u64,
@@ -65,7 +65,28 @@ pub(super) struct CollectionDeclaredV1<'a> {
     pub(super) wanted: Option<Hash32>,
 }
 
-/// Part of types 16 and 19. All durations in microseconds.
+/// Type 16, version 2.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct CollectionDeclaredV2<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) source: &'a str,
+    pub(super) spec: &'a str,
+    pub(super) versioned: bool,
+    pub(super) policy: PolicyV2,
+    pub(super) revision: Option<u64>,
+    pub(super) wanted: Option<Hash32>,
+}
+
+/// Part of types 16 and 19, version 2: what was there, and what came to it.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct PolicyV2 {
+    pub(super) before: PolicyV1,
+    pub(super) max_lag: Option<u64>,
+    pub(super) slow_retry: Option<u64>,
+}
+
+/// Part of types 16 and 19, version 1. All durations in microseconds.
 #[derive(Encode, BorrowDecode)]
 pub(super) struct PolicyV1 {
     pub(super) on_change: OnChangeV1,
@@ -119,6 +140,15 @@ pub(super) struct SpecChangedV1<'a> {
 pub(super) struct PolicyChangedV1 {
     pub(super) collection: u64,
     pub(super) policy: PolicyV1,
+    pub(super) revision: Option<u64>,
+    pub(super) resync_at: Option<u64>,
+}
+
+/// Type 19, version 2.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct PolicyChangedV2 {
+    pub(super) collection: u64,
+    pub(super) policy: PolicyV2,
     pub(super) revision: Option<u64>,
     pub(super) resync_at: Option<u64>,
 }
@@ -351,6 +381,14 @@ pub(super) enum ParkCauseV1 {
     Permanent,
     OutOfAttempts,
     LostTooOften,
+}
+
+/// Type 56, version 1.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct TaskWokenV1 {
+    pub(super) collection: u64,
+    pub(super) task: u64,
+    pub(super) not_before: u64,
 }
 
 /// Type 55, version 1.

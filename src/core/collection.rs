@@ -8,8 +8,8 @@ use super::commit::Applied;
 use super::outbox::Outbox;
 use super::status::Status;
 use super::vocabulary::{
-    Content, Event, Fingerprint, Generation, HoldCause, Inputs, Kind, Name, Policy, Recorded, Seq, Source, SourceState,
-    Spec, Timestamp, Token,
+    Content, Event, Fingerprint, Generation, HoldCause, Inputs, Kind, Name, Policy, Recorded, Retry, Seq, Source,
+    SourceState, Spec, Timestamp, Token,
 };
 
 /// Everything known of one collection.
@@ -47,6 +47,10 @@ pub struct Collection {
     pub failures: u32,
     /// Attempts in a row under which the source moved.
     pub moves: u32,
+    /// Attempts of its last task that panicked.
+    pub panics: u32,
+    /// Attempts that ended with the process that ran them, since the last commit. Those of leased attempts are not known.
+    pub crashes: u32,
     /// Attempts of ended tasks that still hold a worker. The next attempt waits for them.
     pub draining: u32,
     /// When the first inputs that are not applied were accepted.
@@ -142,6 +146,8 @@ impl Collection {
             paused: false,
             failures: 0,
             moves: 0,
+            panics: 0,
+            crashes: 0,
             draining: 0,
             unapplied_since: Some(recorded.at),
             unobservable: None,
@@ -221,6 +227,25 @@ impl Collection {
             return Err("an attempt of an ended task has not stopped yet");
         }
         Ok(())
+    }
+
+    /// Whether its attempts run alone, because too many before them ended with the process that ran them.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.crashes >= Retry::ISOLATED_AFTER
+    }
+
+    /// Whether its live task has used up its attempts and is retried slowly, without an end.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let Retry { max_attempts, slow, .. } = self.policy.retry;
+        slow.is_some() && self.status.live().is_some_and(|task| task.charged >= max_attempts)
+    }
+
+    /// Whether it has been behind for so long that changes that are observed let a running attempt finish.
+    pub(super) fn is_starved(&self, at: Timestamp) -> bool {
+        let since = self.policy.max_lag.0.zip(self.unapplied_since);
+        since.is_some_and(|(most, since)| at.since(since) >= most)
     }
 
     /// Whether the latest inputs are applied.

@@ -7,6 +7,15 @@ use super::state::State;
 use super::status::{LastFailure, Parking, Status, Waiting};
 use super::vocabulary::{CollectionId, Fingerprint, HoldCause, ParkCause, Scope, Timestamp, WorkerName};
 
+/// Since when a source was not observed although it is due, and what keeps it from being observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotObserved {
+    /// When its last observation began; that its collection was declared or the log was opened, if there was none since.
+    pub since: Timestamp,
+    /// What stands in the way, for people.
+    pub cause: Box<str>,
+}
+
 /// What a collection is doing, or what it waits for. Times lie in the future of the view, or have just come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +24,13 @@ pub enum Condition {
     Fresh,
     /// What the source holds is not known yet.
     AwaitingObservation,
+    /// What the source holds is not known yet, and its kind has no observer: its caller has to say it.
+    AwaitingCaller,
+    /// Nothing that is known is left to be done, but nobody has looked for longer than one may. Only a running engine
+    /// knows this.
+    NotObserved(Box<NotObserved>),
+    /// No worker in the engine's process builds its kind, and no caller has asked to. Only a running engine knows this.
+    NoWorker,
     /// Nothing else is to be done, as far as is known; the source cannot be observed.
     Unobservable {
         /// Why.
@@ -57,6 +73,15 @@ pub enum Condition {
         /// How the last one failed.
         failure: Option<LastFailure>,
     },
+    /// Every attempt that the policy allows has failed for a cause that may pass. It is tried again slowly, without an end.
+    Failing {
+        /// Until then.
+        until: Timestamp,
+        /// How many attempts have failed.
+        attempts: u32,
+        /// How the last one failed.
+        failure: Option<LastFailure>,
+    },
     /// The next attempt waits because the source moved under the last one.
     Moving {
         /// Until then.
@@ -64,6 +89,11 @@ pub enum Condition {
     },
     /// The next attempt may start and waits for a worker of its kind.
     WaitingForWorker,
+    /// The next attempt may start once no other runs in this process: those before it ended with their process.
+    Isolated {
+        /// How many of them.
+        crashes: u32,
+    },
     /// The next attempt may start, and as many hold a worker as a limit allows.
     Limit {
         /// Which limit.
@@ -133,10 +163,15 @@ impl Condition {
         match draining {
             Some(grace) if grace >= until => Condition::Draining { until: grace },
             _ if until > now && collection.moves > 0 => Condition::Moving { until },
+            _ if until > now && collection.is_failing() => {
+                let failure = waiting.task.last_failure.clone();
+                Condition::Failing { until, attempts: waiting.task.charged, failure }
+            }
             _ if until > now => Condition::BackingOff { until, failure: waiting.task.last_failure.clone() },
             Some(grace) => Condition::Draining { until: grace },
             None => match state.limit_reached(id) {
                 Some((scope, most)) => Condition::Limit { scope, most },
+                None if collection.is_isolated() => Condition::Isolated { crashes: collection.crashes },
                 None => Condition::WaitingForWorker,
             },
         }
@@ -148,14 +183,19 @@ impl Condition {
         match self {
             Condition::Fresh => "fresh",
             Condition::AwaitingObservation => "awaiting_observation",
+            Condition::AwaitingCaller => "awaiting_caller",
+            Condition::NotObserved(_) => "not_observed",
+            Condition::NoWorker => "no_worker",
             Condition::Unobservable { .. } => "unobservable",
             Condition::Settling { .. } => "settling",
             Condition::Held { .. } => "held",
             Condition::Running { .. } => "running",
             Condition::Draining { .. } => "draining",
             Condition::BackingOff { .. } => "backing_off",
+            Condition::Failing { .. } => "failing",
             Condition::Moving { .. } => "moving",
             Condition::WaitingForWorker => "waiting_for_worker",
+            Condition::Isolated { .. } => "isolated",
             Condition::Limit { .. } => "limit",
             Condition::Parked { .. } => "parked",
             Condition::Paused => "paused",
@@ -169,13 +209,18 @@ impl Condition {
             Condition::Settling { until }
             | Condition::Draining { until }
             | Condition::BackingOff { until, .. }
+            | Condition::Failing { until, .. }
             | Condition::Moving { until } => Some(*until),
             Condition::Running { deadline, .. } => *deadline,
             Condition::Fresh
             | Condition::AwaitingObservation
+            | Condition::AwaitingCaller
+            | Condition::NotObserved(_)
+            | Condition::NoWorker
             | Condition::Unobservable { .. }
             | Condition::Held { .. }
             | Condition::WaitingForWorker
+            | Condition::Isolated { .. }
             | Condition::Limit { .. }
             | Condition::Parked { .. }
             | Condition::Paused => None,
@@ -189,6 +234,16 @@ impl fmt::Display for Condition {
         match self {
             Condition::Fresh => f.write_str("everything heard is applied"),
             Condition::AwaitingObservation => f.write_str("waits for the first look at its source"),
+            Condition::AwaitingCaller => {
+                f.write_str("waits for its caller to say what its source holds: its kind has no observer")
+            }
+            Condition::NotObserved(found) => {
+                let NotObserved { since, cause } = &**found;
+                write!(f, "not looked at since {since}: {}", cause.lines().next().unwrap_or_default())
+            }
+            Condition::NoWorker => f.write_str(
+                "nobody builds its kind: no worker of this process does, and no caller has asked for an assignment of it",
+            ),
             Condition::Unobservable { cause, .. } => {
                 write!(f, "its source cannot be observed: {}", cause.lines().next().unwrap_or_default())
             }
@@ -214,10 +269,17 @@ impl fmt::Display for Condition {
                 write!(f, "tries again at {until}")?;
                 because(failure.as_ref(), f)
             }
+            Condition::Failing { until, attempts, failure } => {
+                write!(f, "{attempts} attempts have failed; tries again at {until}, and at the next change")?;
+                because(failure.as_ref(), f)
+            }
             Condition::Moving { until } => {
                 write!(f, "its source changed while it was read; tries again at {until}")
             }
             Condition::WaitingForWorker => f.write_str("waits for an idle worker of its kind"),
+            Condition::Isolated { crashes } => {
+                write!(f, "runs alone, once nothing else does: {crashes} attempts ended with the process that ran them")
+            }
             Condition::Limit { scope, most } => {
                 f.write_str("waits because ")?;
                 scope.write_most(*most, f)

@@ -14,14 +14,16 @@ mod decide;
 mod outbox;
 mod state;
 mod status;
+mod surroundings;
 mod view;
 pub mod vocabulary;
 
 pub use collection::{Collection, Pending, Unobservable, Wanted};
 pub use commit::Applied;
-pub use condition::Condition;
+pub use condition::{Condition, NotObserved};
 pub use decide::{Events, decide};
 pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
-pub use state::{Draining, Illegal, Orphan, Parts, Restored, State, Violation};
+pub use state::{Draining, Illegal, Orphan, Parts, Restored, RunsAt, State, Violation};
 pub use status::{Attempt, LastFailure, Parked, Parking, Running, Status, Task, Waiting};
+pub use surroundings::Surroundings;
 pub use view::{CollectionView, DeliveryFailure, Lag, OutboxView};

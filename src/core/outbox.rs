@@ -72,7 +72,7 @@ impl DiscardSet {
     #[must_use]
     pub fn all_tokens(&self) -> Vec<Token> {
         let nameless = self.before.as_deref().filter(|before| before.manifest.is_none());
-        let named_by = nameless.and_then(|before| Token::of_text(before.output.as_deref()?));
+        let named_by = nameless.and_then(|before| before.output.as_deref()?.parse().ok());
         self.tokens.iter().copied().chain(named_by).collect()
     }
 }

@@ -327,6 +327,12 @@ impl Status {
             }
             (Event::AttemptEnded { .. }, status @ (Idle | Wait(_) | Run(_) | Shelved(_))) => Ok(status),
 
+            (Event::TaskWoken { task, not_before, .. }, Wait(waiting)) => {
+                Ok(Wait(Box::new(Waiting { task: expect_task(waiting.task, *task)?, not_before: *not_before })))
+            }
+            (Event::TaskWoken { .. }, Run(_)) => Err("an attempt is running"),
+            (Event::TaskWoken { .. }, Idle | Shelved(_)) => Err("no task is live"),
+
             (Event::TaskParked { task, cause, .. }, Wait(waiting)) => {
                 Ok(shelved(expect_task(waiting.task, *task)?, Parking::Failed(*cause), at))
             }

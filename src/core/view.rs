@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::collection::{Collection, Pending, Unobservable};
 use super::commit::Applied;
-use super::condition::Condition;
+use super::condition::{Condition, NotObserved};
 use super::outbox::{Outbox, OutboxEntry};
 use super::state::State;
 use super::status::{LastFailure, Status};
 use super::vocabulary::{
-    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, Seq, Source, Spec, TaskId, Timestamp,
+    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Seq, Source, Spec, TaskId,
+    Timestamp,
 };
 
 /// One collection at one moment.
@@ -46,6 +47,8 @@ pub struct CollectionView {
     pub pending: Option<Pending>,
     /// Why the source cannot be observed.
     pub unobservable: Option<Unobservable>,
+    /// Its source is due to be observed, and nobody does; nothing in a view without a running engine.
+    pub not_observed: Option<NotObserved>,
     /// The live task.
     pub task: Option<TaskId>,
     /// Attempts of the live task so far, the running one included.
@@ -99,8 +102,20 @@ pub enum Lag {
     Zero,
     /// The first inputs that are not applied were accepted so long ago.
     Since(Duration),
-    /// The source cannot be observed.
+    /// The source cannot be observed, or is not.
     Unknown,
+}
+
+impl Lag {
+    /// In seconds; `None` if it is not known.
+    #[must_use]
+    pub fn seconds(self) -> Option<f64> {
+        match self {
+            Lag::Zero => Some(0.0),
+            Lag::Since(span) => Some(span.as_secs_f64()),
+            Lag::Unknown => None,
+        }
+    }
 }
 
 impl CollectionView {
@@ -128,6 +143,7 @@ impl CollectionView {
             paused: collection.paused,
             pending: collection.pending,
             unobservable: collection.unobservable.as_deref().cloned(),
+            not_observed: None,
             task: live.map(|task| task.id),
             attempts: live.map_or(0, |task| task.attempts),
             failures: collection.failures,
@@ -138,7 +154,7 @@ impl CollectionView {
         })
     }
 
-    /// Why it is held, parked or cannot be observed, in one word.
+    /// Why it is held, parked, or its source cannot be observed or is not, in one word.
     #[must_use]
     pub fn cause(&self) -> Option<&'static str> {
         match (&self.condition, self.pending, &self.unobservable) {
@@ -146,7 +162,8 @@ impl CollectionView {
             (Condition::Held { cause, .. }, _, _) => Some(cause.as_str()),
             (_, Some(Pending::Held { cause, .. }), _) => Some(cause.as_str()),
             (_, _, Some(_)) => Some("unobservable"),
-            _ => None,
+            (Condition::Failing { .. }, _, _) => Some(ParkCause::OutOfAttempts.as_str()),
+            _ => self.not_observed.as_ref().map(|_| "not_observed"),
         }
     }
 

@@ -103,11 +103,10 @@ impl Described<'_> {
             Event::RefreshRequested { force, reason, resync_at, .. } => {
                 line.force = force.then_some(true);
                 line.resync_at = resync_at.map(|at| at.to_string());
-                (line.reason, line.message) = match reason {
-                    RefreshReason::Asked => (Some("asked"), None),
-                    RefreshReason::Resync => (Some("resync"), None),
-                    RefreshReason::Drift(message) => (Some("drift"), Some(&**message)),
-                };
+                line.reason = Some(reason.as_str());
+                if let RefreshReason::Drift(message) = reason {
+                    line.message = Some(message);
+                }
             }
             Event::TaskCreated { not_before, rebuild, .. } => {
                 line.not_before = Some(not_before.to_string());
@@ -148,6 +147,7 @@ impl Described<'_> {
                 line.token = Some(token.to_string());
                 line.reason = Some(reason.as_str());
             }
+            Event::TaskWoken { not_before, .. } => line.not_before = Some(not_before.to_string()),
             Event::TaskParked { cause, .. } => line.cause = Some(cause.as_str()),
             Event::CompletionRejected { token, reason, fingerprint, wanted, .. } => {
                 line.token = Some(token.to_string());
@@ -386,6 +386,10 @@ struct PolicyLine {
     priority: i16,
     #[serde(skip_serializing_if = "Option::is_none")]
     resync_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_lag_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow_retry_us: Option<u64>,
 }
 
 impl From<&Policy> for PolicyLine {
@@ -410,6 +414,8 @@ impl From<&Policy> for PolicyLine {
             },
             priority: policy.priority.0,
             resync_us: policy.resync.0.map(micros),
+            max_lag_us: policy.max_lag.0.map(micros),
+            slow_retry_us: policy.retry.slow.map(micros),
         }
     }
 }

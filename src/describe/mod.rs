@@ -75,6 +75,20 @@ impl Describer {
     }
 }
 
+impl Recorded {
+    /// The event as one JSON object, without a line break: what `log-dump dump --json` prints, with the keys that
+    /// [`format`](crate::format) documents. What is named by an earlier event alone is left out (`collection`, and of a
+    /// task its `generation` and `fingerprint`); a [`Describer`] that is shown all events adds it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let name = match &self.event {
+            Event::CollectionDeclared { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        Described { recorded: self, name, known: None }.json()
+    }
+}
+
 /// An event with the names of what it refers to. `Display` is one line for people, [`Described::json`] one line for
 /// scripts.
 #[derive(Clone, Debug)]

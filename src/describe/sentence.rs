@@ -106,6 +106,10 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
         Event::AttemptEnded { task, attempt, reason, .. } => {
             write!(f, "task {task} attempt {attempt} ended: {}", reason.as_str())
         }
+        Event::TaskWoken { task, not_before, .. } => {
+            write!(f, "task {task} woken: its source can be observed again")?;
+            if *not_before > at { write!(f, "; next in {}", span(at, *not_before)) } else { Ok(()) }
+        }
         Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", cause.as_str()),
         Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
             let reason = reason.as_str();

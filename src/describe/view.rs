@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::json::raw;
 use super::plain_json;
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure};
+use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -19,8 +19,8 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure};
 /// | `kind`, `source`, `spec`, `versioned` | as declared last |
 /// | `generation` | counts the changes of `wanted` |
 /// | `latest`, `wanted`, `applied` | fingerprints: of the latest inputs, of the admitted ones, of the last commit |
-/// | `condition` | `fresh awaiting_observation unobservable settling held running draining backing_off moving waiting_for_worker limit parked paused` |
-/// | `cause` | of `held` and `parked`, or `unobservable` for a source that cannot be observed |
+/// | `condition` | `fresh awaiting_observation awaiting_caller not_observed no_worker unobservable settling held running draining backing_off moving waiting_for_worker limit parked paused` |
+/// | `cause` | of `held` and `parked`, `unobservable` for a source that cannot be observed, `not_observed` for one that is not |
 /// | `because` | the condition as a sentence |
 /// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |
 /// | `paused` | whether new attempts wait for a resume, also while one is running |
@@ -28,7 +28,8 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, Lag, LastFailure};
 /// | `failures`, `last_failure` | failures in a row, and the last one: `{"reason","message","time"}` |
 /// | `held` | the fingerprint that waits to be confirmed, also while a task for the inputs before is live |
 /// | `unobservable` | why the source cannot be observed: `{"since","cause"}` |
-/// | `lag_seconds` | how far behind it is; 0 when the latest inputs are applied, `null` when the source cannot be observed |
+/// | `not_observed` | since when its source was not observed although it is due, and why: `{"since","cause"}`; always `null` where no engine runs |
+/// | `lag_seconds` | how far behind it is; 0 when the latest inputs are applied, `null` when the source cannot be observed or is not |
 /// | `applied_at`, `applied_seq`, `token` | when, by which event and under which token the last commit was made |
 /// | `segments_kept`, `segments_new`, `segments_dropped`, `rows`, `manifest`, `output` | what it committed |
 /// | `published`, `unpublished`, `published_lag_seconds` | the event of the last commit that was published, commits that are to be, and how far the destination is behind; `null` for kinds without one |
@@ -68,6 +69,7 @@ struct Row<'v> {
     last_failure: Option<FailureRow<'v>>,
     held: Option<String>,
     unobservable: Option<UnobservableRow<'v>>,
+    not_observed: Option<UnobservableRow<'v>>,
     lag_seconds: Option<f64>,
     applied_at: Option<String>,
     applied_seq: Option<u64>,
@@ -146,7 +148,11 @@ impl<'v> Row<'v> {
                 .unobservable
                 .as_ref()
                 .map(|found| UnobservableRow { since: found.since.to_string(), cause: &found.cause }),
-            lag_seconds: seconds(view.lag),
+            not_observed: view
+                .not_observed
+                .as_ref()
+                .map(|found| UnobservableRow { since: found.since.to_string(), cause: &found.cause }),
+            lag_seconds: view.lag.seconds(),
             applied_at: applied.map(|applied| applied.at.to_string()),
             applied_seq: applied.map(|applied| applied.seq.0),
             token: applied.map(|applied| applied.token.to_string()),
@@ -158,7 +164,7 @@ impl<'v> Row<'v> {
             output: result.and_then(|result| result.output.as_deref()),
             published: owes.and_then(|owes| owes.published).map(|commit| commit.0),
             unpublished: owes.map(|owes| owes.unpublished),
-            published_lag_seconds: owes.and_then(|owes| seconds(owes.lag)),
+            published_lag_seconds: owes.and_then(|owes| owes.lag.seconds()),
             undiscarded: owes.map(|owes| owes.undiscarded),
             delivery_failure: owes.and_then(|owes| owes.failure.as_ref()).map(DeliveryFailureRow::of),
             resync_at: view.resync_at.map(|at| at.to_string()),
@@ -172,14 +178,6 @@ impl<'v> DeliveryFailureRow<'v> {
         let DeliveryFailure { delivery, cause, failures, retry_at } = failure;
         let (delivery, retry_at) = (delivery.as_str(), retry_at.to_string());
         DeliveryFailureRow { delivery, cause, failures: *failures, retry_at }
-    }
-}
-
-fn seconds(lag: Lag) -> Option<f64> {
-    match lag {
-        Lag::Zero => Some(0.0),
-        Lag::Since(span) => Some(span.as_secs_f64()),
-        Lag::Unknown => None,
     }
 }
 
@@ -222,7 +220,7 @@ mod tests {
                 r#""generation":1,"latest":null,"wanted":null,"applied":null,"condition":"awaiting_observation","#,
                 r#""cause":null,"because":"waits for the first look at its source","until":null,"paused":false,"#,
                 r#""task":null,"attempt":null,"attempts":0,"worker":null,"failures":0,"last_failure":null,"held":null,"#,
-                r#""unobservable":null,"lag_seconds":1.5,"applied_at":null,"applied_seq":null,"token":null,"#,
+                r#""unobservable":null,"not_observed":null,"lag_seconds":1.5,"applied_at":null,"applied_seq":null,"token":null,"#,
                 r#""segments_kept":null,"segments_new":null,"segments_dropped":null,"rows":null,"manifest":null,"#,
                 r#""output":null,"published":null,"unpublished":null,"published_lag_seconds":null,"undiscarded":null,"#,
                 r#""delivery_failure":null,"resync_at":null,"time":"1970-01-01T00:00:02.500000Z"}"#

@@ -55,6 +55,11 @@ impl Batch {
         std::mem::take(&mut self.leased)
     }
 
+    /// Whether somebody is to be answered.
+    pub(super) fn has_answers(&self) -> bool {
+        !self.releases.is_empty()
+    }
+
     /// Gives all answers, in the order in which they were asked for.
     pub(super) fn release(&mut self) {
         for release in self.releases.drain(..) {

@@ -3,6 +3,7 @@
 //! *Architecture invariant:* it knows the names of all parts and what each of them is given, and nothing of what they
 //! do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,11 +18,12 @@ use super::error::StartError;
 use super::feed::Feed;
 use super::handle::Handle;
 use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
+use super::leases::Leases;
+use super::life::Life;
 use super::notebooks;
 use super::observers::{ObserveConfig, Observers};
-use super::queue::Queue;
+use super::queue::{Queue, Room};
 use super::reconciler::Reconciler;
-use super::reply::Died;
 use super::retention::Retention;
 use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
 use super::storage::{Opened, Storage};
@@ -29,7 +31,7 @@ use super::sweep::{Sweep, Sweepable};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
-use crate::core::vocabulary::{Command, FieldError, Kind, Limits};
+use crate::core::vocabulary::{Command, Event, FieldError, Kind, Limits, Seq};
 use crate::log::{Durability, Log};
 use crate::objects::Objects;
 use crate::reducer::Reducer;
@@ -38,6 +40,8 @@ use crate::worker::Worker;
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
 const QUEUE: usize = 4096;
 
+/// Bytes of commands that may wait: four batches of the longest sort.
+const QUEUE_BYTES: usize = 64 << 20;
 /// Bytes of all notes that attempts keep. A note of a segment has about a hundred for each of its fragments.
 const NOTE_BYTES: u64 = 256 << 20;
 
@@ -46,13 +50,17 @@ const NOTE_BYTES: u64 = 256 << 20;
 pub struct Builder {
     storage: Storage,
     kinds: Kinds,
+    driven: BTreeSet<Kind>,
+    any_kind: bool,
     workers: usize,
     observing: ObserveConfig,
     deliveries: DeliveryConfig,
     limits: Option<Limits>,
     durability: Durability,
+    accept_loss: Option<Seq>,
     clock: Arc<dyn Clock>,
     queue: usize,
+    queue_bytes: usize,
     note_bytes: u64,
     software: String,
     history: HistoryConfig,
@@ -77,13 +85,17 @@ impl Builder {
         Builder {
             storage,
             kinds: Kinds::new(),
+            driven: BTreeSet::new(),
+            any_kind: false,
             workers: 2,
             observing: ObserveConfig { threads: 2, interval, timeout },
             deliveries: DeliveryConfig { threads: 2, timeout: Duration::from_secs(300) },
             limits: None,
             durability: Durability::default(),
+            accept_loss: None,
             clock: Arc::new(SystemClock::new()),
             queue: QUEUE,
+            queue_bytes: QUEUE_BYTES,
             note_bytes: NOTE_BYTES,
             software: concat!("lastword ", env!("CARGO_PKG_VERSION")).to_owned(),
             history: HistoryConfig { snapshot_every: Some(EVENTS_PER_SNAPSHOT), retention: Retention::default() },
@@ -91,10 +103,30 @@ impl Builder {
         }
     }
 
-    /// Collections of `kind` are built by `worker`. A collection of a kind without a worker waits.
+    /// Collections of `kind` are built by `worker`. In an engine that has a kind a declaration has to name one that is
+    /// known, see [`driven`](Builder::driven); a collection of another kind, which the log had before, waits and says so
+    /// (`no_worker`).
     #[must_use]
     pub fn kind(mut self, kind: Kind, worker: impl Worker) -> Builder {
         self.kinds.insert(kind, Arc::new(worker));
+        self
+    }
+
+    /// Collections of `kind` are built by callers, who ask for assignments ([`Handle::assignment`]): declarations may name
+    /// it before one has asked. Without any kind, of either sort, every kind may be declared.
+    ///
+    /// [`Handle::assignment`]: super::Handle::assignment
+    #[must_use]
+    pub fn driven(mut self, kind: Kind) -> Builder {
+        self.driven.insert(kind);
+        self
+    }
+
+    /// Declarations may name any kind, also one that nobody builds yet. A collection of it says `no_worker` until a caller
+    /// asks for an assignment of its kind, or an engine with a worker for it is started.
+    #[must_use]
+    pub fn any_kind(mut self) -> Builder {
+        self.any_kind = true;
         self
     }
 
@@ -165,6 +197,16 @@ impl Builder {
         self
     }
 
+    /// Goes on with what is left of a damaged log: `last` has to be the last event that is left, and everything behind
+    /// it is given up. The log notes it with an event, and what was there is kept beside it, in `damaged-N`; as long as
+    /// that is there, objects that nothing names are kept too. A log that is whole, or ends at another event, is not
+    /// opened and not changed. Only for a log in a directory. Default: the loss of events is never accepted.
+    #[must_use]
+    pub fn accept_loss(mut self, last: Seq) -> Builder {
+        self.accept_loss = Some(last);
+        self
+    }
+
     /// Where time comes from (features `internals` and `testing`). Default the machine's clock.
     #[must_use]
     #[cfg(any(feature = "internals", feature = "testing"))]
@@ -177,6 +219,15 @@ impl Builder {
     #[must_use]
     pub fn queue(mut self, commands: usize) -> Builder {
         self.queue = commands;
+        self
+    }
+
+    /// How many bytes of sources, specs and results may wait, whatever their number. Default 64 MiB: four batches of the
+    /// longest sort. Beyond them the queue is full; one command that is longer than all of it is taken when nothing else
+    /// waits.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Builder {
+        self.queue_bytes = bytes;
         self
     }
 
@@ -231,15 +282,14 @@ impl Builder {
     pub fn start(self) -> Result<Reconciler, StartError> {
         self.check().map_err(StartError::Setting)?;
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
-        // A store that was handed in may hold objects of others, and ones that are to be named later.
-        let is_ours = matches!(self.storage, Storage::Directory(_));
-        let Opened { log, objects, state, snapshots, notes } = self.storage.open(self.durability, self.note_bytes)?;
+        let opened = self.storage.open(self.durability, self.accept_loss, self.note_bytes)?;
+        let Opened { log, objects, state, snapshots, notes, may_sweep, lost } = opened;
         if let Some(show) = self.replayed {
             show(&state);
         }
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
-        let (objects, sweep) = if is_ours {
+        let (objects, sweep) = if may_sweep {
             // Before anything can be stored: what is stored from here on is safe from the sweep.
             let objects = Arc::new(Sweepable::new(objects));
             let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
@@ -249,20 +299,28 @@ impl Builder {
         };
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
+        if let Some(found) = lost {
+            let accepted = Event::DataLossAccepted { last: durable, found: found.into() };
+            reducer.append(accepted).map_err(StartError::Reducer)?;
+        }
         self.limits.map_or(Ok(()), |limits| limit(&mut reducer, limits))?;
         notebooks::sweep(&notes, reducer.state());
 
-        let died = Died::default();
-        let (queue, inbox) = Queue::bounded(self.queue, Arc::clone(&died));
+        let life = Arc::<Life>::default();
+        let room = Room { commands: self.queue, bytes: self.queue_bytes };
+        let (queue, inbox) = Queue::bounded(room, time.clone(), Arc::clone(&life));
         let (reports, returned) = unbounded();
         let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes: Arc::new(notes), time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
+        let takes_any_kind = self.any_kind || (env.kinds.is_empty() && self.driven.is_empty());
         let parts = Parts {
             workers: Workers::start(&env, abilities.duties.clone(), self.workers).map_err(StartError::Thread)?,
             observers: Observers::start(&env, &abilities.observing, self.observing).map_err(StartError::Thread)?,
             deliveries: Deliveries::start(&env, abilities, self.deliveries).map_err(StartError::Thread)?,
             history,
+            leases: Leases::new(self.driven),
+            takes_any_kind,
             feed: Arc::clone(&feed),
         };
         let wakes = Wakes { inbox, reports: returned, clock_moved: wake_on_moved(&*self.clock) };
@@ -271,7 +329,8 @@ impl Builder {
         let run = move || {
             // Dropped after the engine and its inbox.
             let _queue_end = queue_end;
-            engine.run(&died)
+            life.begin();
+            engine.run(&life)
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
         Ok(Reconciler::new(Handle::new(queue, feed), thread, sweep))
@@ -328,13 +387,17 @@ impl fmt::Debug for Builder {
         let Builder {
             storage: _,
             kinds,
+            driven,
+            any_kind,
             workers,
             observing,
             deliveries,
             limits,
             durability,
+            accept_loss,
             clock: _,
             queue,
+            queue_bytes,
             note_bytes,
             software,
             history: HistoryConfig { snapshot_every, retention },
@@ -342,6 +405,8 @@ impl fmt::Debug for Builder {
         } = self;
         f.debug_struct("Builder")
             .field("kind", &kinds.keys())
+            .field("driven", driven)
+            .field("any_kind", any_kind)
             .field("workers", workers)
             .field("observer_threads", &observing.threads)
             .field("observe_interval", &observing.interval)
@@ -350,7 +415,9 @@ impl fmt::Debug for Builder {
             .field("delivery_timeout", &deliveries.timeout)
             .field("limits", limits)
             .field("durability", durability)
+            .field("accept_loss", accept_loss)
             .field("queue", queue)
+            .field("queue_bytes", queue_bytes)
             .field("note_bytes", note_bytes)
             .field("software", software)
             .field("snapshot_every", &snapshot_every.unwrap_or(0))

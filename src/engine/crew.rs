@@ -19,6 +19,11 @@
 //! has nothing at work gets a thread of its own if all others are busy: a domain that has not been given up yet, but is
 //! slow, does not hold up another either.
 //!
+//! **Containment.** A domain is a guess: one job in it may hang, and the rest be well. A pool that *probes* lets one more
+//! job of a domain begin, beyond its share and on a spare thread, whenever all that the domain has at work has taken for
+//! longer than [`Sparing::Probing`] says. What is well comes back at once and frees its thread for the next; what hangs is held.
+//! [`MOST_PROBES`] of them in one domain are enough to say that it is the domain that hangs.
+//!
 //! *Architecture invariant:* this knows threads, domains and times. What a job is, and what its end means, is its
 //! owner's; nothing here reads a clock or reports anything by itself.
 
@@ -26,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -46,7 +52,14 @@ impl Member {
 pub(super) type Domain = Arc<str>;
 
 /// Spare threads at a time. So many domains that are slow at once do not hold up another.
-const MOST_SPARE: usize = 16;
+const MOST_SPARE: usize = 64;
+
+/// And so many of them for domains that have something at work: the rest is for those that have nothing.
+const MOST_SPARE_TO_PROBE: usize = 16;
+
+/// Jobs of one domain that may hang beyond its share, in a pool that probes: so many files of one mount do not hang, and
+/// the others are well.
+const MOST_PROBES: usize = 16;
 
 /// Threads given up and not come back, over all domains: far more than a machine has mounts and destinations that hang,
 /// far fewer than it has threads. Beyond them nothing is replaced.
@@ -59,7 +72,7 @@ pub(super) struct Crew<J> {
     /// Of the threads: `name` and their number.
     name: &'static str,
     size: usize,
-    has_spare: bool,
+    sparing: Sparing,
     work: Work<J>,
     next: u64,
     /// All threads but those given up.
@@ -72,23 +85,35 @@ pub(super) struct Crew<J> {
     is_short: bool,
 }
 
+/// What a pool does for a domain while all of its threads are busy.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sparing {
+    /// Nothing.
+    None,
+    /// A domain that has nothing at work gets a thread.
+    Idle,
+    /// So does one that had nothing come back for so long, also beyond its share.
+    Probing(Duration),
+}
+
 struct AtWork {
     domain: Domain,
+    since: Timestamp,
     until: Option<Timestamp>,
 }
 
 impl<J: Send + 'static> Crew<J> {
-    /// A crew of `size` threads. With `has_spare` a domain that has nothing at work gets a thread even if all are busy.
+    /// A crew of `size` threads.
     pub(super) fn start(
         name: &'static str,
         size: usize,
-        has_spare: bool,
+        sparing: Sparing,
         work: impl Fn(Member, J) + Send + Sync + 'static,
     ) -> io::Result<Crew<J>> {
         let mut crew = Crew {
             name,
             size,
-            has_spare,
+            sparing,
             work: Arc::new(work),
             next: 1,
             threads: BTreeMap::new(),
@@ -109,15 +134,21 @@ impl<J: Send + 'static> Crew<J> {
         self.idle.front().copied()
     }
 
-    /// Whether a job of this domain could begin now.
-    pub(super) fn has_room(&self, domain: &str) -> bool {
-        self.has_share(domain) && (!self.idle.is_empty() || self.may_have_spare(domain))
+    /// When a job of this domain could begin, as far as is known now: it has come if one could at once.
+    pub(super) fn room_at(&self, domain: &str) -> Option<Timestamp> {
+        let held = self.holds(domain);
+        let at_once = held < self.share() && (!self.idle.is_empty() || self.may_have_spare(domain));
+        if at_once { Some(Timestamp(0)) } else { self.probes_at(domain, held) }
     }
 
-    /// Whether the domain holds fewer threads than it may.
+    /// Whether a job of this domain could begin now.
+    pub(super) fn has_room(&self, domain: &str, now: Timestamp) -> bool {
+        self.room_at(domain).is_some_and(|at| at <= now)
+    }
+
+    /// Whether the domain holds fewer threads than its share.
     pub(super) fn has_share(&self, domain: &str) -> bool {
-        let at_work = self.at_work.values().filter(|at_work| *at_work.domain == *domain).count();
-        at_work + self.lost_to(domain) < self.share()
+        self.holds(domain) < self.share()
     }
 
     /// Whether all of the domain's share is held by jobs that were given up.
@@ -125,25 +156,25 @@ impl<J: Send + 'static> Crew<J> {
         self.lost_to(domain) >= self.share()
     }
 
-    /// Begins a job; it is given up when `until` has come. The job comes back if its domain has no room, or no thread
+    /// Begins a job at `now`; it is given up after `timeout`. The job comes back if its domain has no room, or no thread
     /// could be started: then there is no room for a while.
-    pub(super) fn begin(&mut self, domain: &Domain, until: Timestamp, job: J) -> Result<Member, J> {
-        if !self.has_room(domain) {
+    pub(super) fn begin(&mut self, domain: &Domain, now: Timestamp, timeout: Duration, job: J) -> Result<Member, J> {
+        if !self.has_room(domain, now) {
             return Err(job);
         }
         if self.idle.is_empty() {
             self.try_hire();
         }
         let Some(member) = self.first_idle() else { return Err(job) };
-        self.reserve(member, domain, Some(until));
+        self.reserve(member, domain, now, Some(now.after(timeout)));
         self.send(member, job);
         Ok(member)
     }
 
     /// Takes an idle thread for a job that comes later.
-    pub(super) fn reserve(&mut self, member: Member, domain: &Domain, until: Option<Timestamp>) {
+    pub(super) fn reserve(&mut self, member: Member, domain: &Domain, now: Timestamp, until: Option<Timestamp>) {
         self.idle.retain(|idle| *idle != member);
-        self.at_work.insert(member, AtWork { domain: Arc::clone(domain), until });
+        self.at_work.insert(member, AtWork { domain: Arc::clone(domain), since: now, until });
         self.due.extend(until.map(|until| (until, member)));
     }
 
@@ -183,7 +214,7 @@ impl<J: Send + 'static> Crew<J> {
 
     /// Gives up a thread and replaces it.
     pub(super) fn abandon(&mut self, member: Member) {
-        let Some(AtWork { domain, until }) = self.at_work.remove(&member) else { return };
+        let Some(AtWork { domain, until, .. }) = self.at_work.remove(&member) else { return };
         self.due.retain(|(_, at_work)| until.is_none() || *at_work != member);
         self.given_up.insert(member, domain);
         // Without its sender it ends as soon as it comes back.
@@ -209,6 +240,11 @@ impl<J: Send + 'static> Crew<J> {
         self.given_up.len()
     }
 
+    /// Whether a thread that was wanted could not be started, and none has come back since.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// So many threads a domain may hold, those given up included.
     fn share(&self) -> usize {
         2 * self.size
@@ -218,10 +254,30 @@ impl<J: Send + 'static> Crew<J> {
         self.given_up.values().filter(|lost_to| ***lost_to == *domain).count()
     }
 
+    /// Threads of the domain, those given up included.
+    fn holds(&self, domain: &str) -> usize {
+        self.at_work_for(domain).count() + self.lost_to(domain)
+    }
+
+    fn at_work_for<'c>(&'c self, domain: &'c str) -> impl Iterator<Item = &'c AtWork> {
+        self.at_work.values().filter(move |at_work| *at_work.domain == *domain)
+    }
+
     fn may_have_spare(&self, domain: &str) -> bool {
-        let has_none = || !self.at_work.values().any(|at_work| *at_work.domain == *domain);
-        let is_bounded = self.threads.len() < self.size + MOST_SPARE && self.given_up.len() < MOST_GIVEN_UP;
-        self.has_spare && !self.is_short && is_bounded && has_none()
+        let is_wanted = !matches!(self.sparing, Sparing::None) && self.at_work_for(domain).next().is_none();
+        is_wanted && self.may_hire(MOST_SPARE)
+    }
+
+    /// When all that the domain has at work counts as slow, so that one job more may begin.
+    fn probes_at(&self, domain: &str, held: usize) -> Option<Timestamp> {
+        let Sparing::Probing(slow) = self.sparing else { return None };
+        let has_thread = !self.idle.is_empty() || self.may_hire(MOST_SPARE_TO_PROBE);
+        let last = self.at_work_for(domain).map(|at_work| at_work.since).max();
+        (has_thread && held < self.share() + MOST_PROBES).then(|| last.map_or(Timestamp(0), |last| last.after(slow)))
+    }
+
+    fn may_hire(&self, spare: usize) -> bool {
+        !self.is_short && self.threads.len() < self.size + spare && self.given_up.len() < MOST_GIVEN_UP
     }
 
     fn refill(&mut self) {
@@ -262,8 +318,6 @@ fn serve<J>(member: Member, jobs: &Receiver<J>, work: &dyn Fn(Member, J)) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Jobs end when they are told to, by a message on the channel that each of them is.
@@ -274,18 +328,23 @@ mod tests {
     }
 
     impl Shift {
-        fn new(size: usize, has_spare: bool) -> Shift {
+        fn new(size: usize, sparing: Sparing) -> Shift {
             let (report, ended) = bounded(100);
             let work = move |member, job: Receiver<()>| {
                 let _ = job.recv();
                 report.send(member).unwrap();
             };
-            Shift { crew: Crew::start("test", size, has_spare, work).unwrap(), ended, hold: Vec::new() }
+            Shift { crew: Crew::start("test", size, sparing, work).unwrap(), ended, hold: Vec::new() }
         }
 
         fn begin(&mut self, domain: &str, until: u64) -> Option<Member> {
+            self.begin_at(0, domain, until)
+        }
+
+        fn begin_at(&mut self, now: u64, domain: &str, until: u64) -> Option<Member> {
             let (end, job) = bounded(1);
-            let member = self.crew.begin(&domain.into(), Timestamp(until), job).ok()?;
+            let timeout = Duration::from_micros(until - now);
+            let member = self.crew.begin(&domain.into(), Timestamp(now), timeout, job).ok()?;
             self.hold.push((member, end));
             Some(member)
         }
@@ -299,10 +358,10 @@ mod tests {
 
     #[test]
     fn a_domain_that_hangs_uses_up_its_own_share_and_leaves_the_others_theirs() {
-        let mut shift = Shift::new(2, false);
+        let mut shift = Shift::new(2, Sparing::None);
         for round in 0..2 {
             assert!(shift.begin("dead", 10 + round).is_some() && shift.begin("dead", 10 + round).is_some());
-            assert!(!shift.crew.has_room("well"), "every thread is at work");
+            assert!(!shift.crew.has_room("well", Timestamp(0)), "every thread is at work");
             let given_up = [(); 2].map(|()| shift.crew.give_up(Timestamp(20)).unwrap());
             assert_ne!(given_up[0], given_up[1]);
         }
@@ -319,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_domain_with_nothing_at_work_gets_a_spare_thread() {
-        let mut shift = Shift::new(1, true);
+        let mut shift = Shift::new(1, Sparing::Idle);
         shift.begin("slow", 10).unwrap();
         assert!(shift.begin("slow", 10).is_none());
         let spare = shift.begin("well", 10).unwrap();
@@ -331,14 +390,34 @@ mod tests {
 
     #[test]
     fn spare_threads_are_bounded() {
-        let mut shift = Shift::new(1, true);
+        let mut shift = Shift::new(1, Sparing::Idle);
         let begun = (0..100).filter(|n| shift.begin(&format!("d{n}"), 10).is_some()).count();
         assert_eq!(begun, 1 + MOST_SPARE);
     }
 
     #[test]
+    fn what_hangs_in_a_domain_does_not_hold_up_what_is_well_in_it_until_it_is_the_domain_that_hangs() {
+        const SLOW: u64 = 100;
+        let mut shift = Shift::new(1, Sparing::Probing(Duration::from_micros(SLOW)));
+        let (mut now, mut held) = (0, 0);
+        while let Some(well) = shift.begin_at(now, "mount", 1_000_000) {
+            assert!(shift.end(well), "one that is well comes back at once, and the next begins");
+            shift.begin_at(now, "mount", 1_000_000).unwrap();
+            held += 1;
+            // Not at once: it may come back.
+            assert!(shift.begin_at(now + SLOW - 1, "mount", 1_000_000).is_none());
+            if held % 2 == 0 {
+                shift.crew.abandon(shift.hold.last().unwrap().0);
+            }
+            now += SLOW;
+        }
+        assert_eq!(held, 2 + MOST_PROBES, "its share, and what may hang beyond it");
+        assert!(shift.begin_at(now, "other", 1_000_000).is_some());
+    }
+
+    #[test]
     fn a_thread_is_given_up_when_its_time_has_come_and_not_before() {
-        let mut shift = Shift::new(2, false);
+        let mut shift = Shift::new(2, Sparing::None);
         let (late, soon) = (shift.begin("a", 20).unwrap(), shift.begin("a", 10).unwrap());
         assert_eq!(shift.crew.next_due(), Some(Timestamp(10)));
         assert_eq!(shift.crew.give_up(Timestamp(9)), None);

@@ -15,7 +15,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use self::job::{DeliveryJob, Payload};
-use super::crew::{Crew, Member};
+use super::crew::{Crew, Member, Sparing};
 use super::env::{Abilities, WorkerEnv};
 use super::report::{Delivery, DeliveryEnd, DeliveryReport};
 use super::status::LastVerification;
@@ -67,7 +67,7 @@ impl Deliveries {
             to_verify: BTreeSet::new(),
             last_verified: CollectionId(Seq::ZERO),
             verified: BTreeMap::new(),
-            crew: Crew::start("delivery", config.threads, true, work)?,
+            crew: Crew::start("delivery", config.threads, Sparing::Idle, work)?,
             under_way: BTreeMap::new(),
             sent: BTreeMap::new(),
         })
@@ -99,8 +99,7 @@ impl Deliveries {
                 self.last_verified = id;
             }
             let job = DeliveryJob { delivery, name: name.clone(), kind: kind.clone(), payload };
-            let until = now.after(self.config.timeout);
-            match self.crew.begin(&kind.as_str().into(), until, job) {
+            match self.crew.begin(&kind.as_str().into(), now, self.config.timeout, job) {
                 Ok(member) => {
                     self.under_way.insert(id, member);
                     self.sent.insert(member, delivery);
@@ -120,7 +119,7 @@ impl Deliveries {
     pub(super) fn next_due(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
         let begins = match self.first_due(state, now) {
             Some(_) => Some(now),
-            None if self.has_any_room() => state.next_outbox_due(now),
+            None if self.has_any_room(now) => state.next_outbox_due(now),
             None => None,
         };
         begins.into_iter().chain(self.crew.next_due()).min()
@@ -187,8 +186,8 @@ impl Deliveries {
         }
     }
 
-    fn has_any_room(&self) -> bool {
-        self.duties.keys().any(|kind| self.crew.has_room(kind.as_str()))
+    fn has_any_room(&self, now: Timestamp) -> bool {
+        self.duties.keys().any(|kind| self.crew.has_room(kind.as_str(), now))
     }
 
     fn does(&self, kind: &Kind, delivery: DeliveryKind) -> bool {
@@ -200,15 +199,15 @@ impl Deliveries {
 
     /// What an outbox asks for comes before what is to be verified: a reader or a caller may wait for it.
     fn first_due<'s>(&self, state: &'s State, now: Timestamp) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
-        if !self.has_any_room() {
+        if !self.has_any_room(now) {
             return None;
         }
         let rests = |id: &CollectionId| !self.under_way.contains_key(id);
-        let from_outbox = state.outboxes_due(now).filter(rests).find_map(|id| self.outbox_delivery(state, id));
+        let from_outbox = state.outboxes_due(now).filter(rests).find_map(|id| self.outbox_delivery(state, id, now));
         from_outbox.or_else(|| {
             let rest = (Bound::Excluded(self.last_verified), Bound::Unbounded);
             let in_turn = self.to_verify.range(rest).chain(self.to_verify.range(..=self.last_verified));
-            in_turn.copied().filter(rests).find_map(|id| self.verification(state, id))
+            in_turn.copied().filter(rests).find_map(|id| self.verification(state, id, now))
         })
     }
 
@@ -217,10 +216,11 @@ impl Deliveries {
         &self,
         state: &'s State,
         id: CollectionId,
+        now: Timestamp,
     ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         let (name, kind, first) = state.first_outbox_entry(id)?;
         let delivery = first.delivery();
-        if !self.does(kind, delivery) || !self.crew.has_room(kind.as_str()) {
+        if !self.does(kind, delivery) || !self.crew.has_room(kind.as_str(), now) {
             return None;
         }
         let entry = DeliveryRef { collection: id, obligation: first.id, delivery };
@@ -235,7 +235,12 @@ impl Deliveries {
     }
 
     /// What a collection has applied, once all its commits are published.
-    fn verification<'s>(&self, state: &'s State, id: CollectionId) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
+    fn verification<'s>(
+        &self,
+        state: &'s State,
+        id: CollectionId,
+        now: Timestamp,
+    ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         let collection = state.collection(id)?;
         let applied = collection.applied.as_ref()?;
         let is_published = collection
@@ -243,7 +248,7 @@ impl Deliveries {
             .as_deref()
             .is_none_or(|outbox| outbox.entries.iter().all(|entry| entry.delivery() != DeliveryKind::Publish));
         let delivery = Delivery::Verify { collection: id, commit: applied.seq };
-        (is_published && self.crew.has_room(collection.kind.as_str()))
+        (is_published && self.crew.has_room(collection.kind.as_str(), now))
             .then(|| (delivery, &collection.name, &collection.kind, Payload::Verify(applied.clone())))
     }
 }

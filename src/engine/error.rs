@@ -27,6 +27,9 @@ pub enum EngineError {
     Reducer(ReducerError),
     /// Its thread panicked. A bug.
     Panicked(String),
+    /// It was told to shut down by its own thread, which cannot wait for its own end: from the drop of something that runs
+    /// on it. It ends as soon as that returns.
+    OwnThread,
 }
 
 impl EngineError {
@@ -36,6 +39,7 @@ impl EngineError {
         match self {
             EngineError::Reducer(error) => error.kind(),
             EngineError::Panicked(_) => ErrorKind::Bug,
+            EngineError::OwnThread => ErrorKind::InvalidInput,
         }
     }
 }
@@ -45,6 +49,7 @@ impl fmt::Display for EngineError {
         match self {
             EngineError::Reducer(error) => error.fmt(f),
             EngineError::Panicked(text) => write!(f, "a bug in lastword: the engine panicked: {text}"),
+            EngineError::OwnThread => f.write_str("the engine's own thread cannot wait for the engine"),
         }
     }
 }
@@ -53,7 +58,7 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             EngineError::Reducer(error) => Some(error),
-            EngineError::Panicked(_) => None,
+            EngineError::Panicked(_) | EngineError::OwnThread => None,
         }
     }
 }
@@ -128,6 +133,10 @@ pub enum CommandError {
     /// Whether it was logged is unknown: the reconciler died while it was written. Ask again after reopening; the
     /// answer will be the same as if this one had arrived.
     Unknown(String),
+    /// A call that waits for the engine was made on the engine's own thread, which would wait for itself: from a
+    /// [`Worker::check`](crate::Worker::check), an [`Observer::domain`](crate::Observer::domain) or a waker. Nothing was
+    /// asked. From [`Response::wait`](super::Response::wait): the answer is still to come, to nobody.
+    OwnThread,
     /// The batch has more commands than fit into a frame: 4,096.
     BatchTooLong {
         /// How many it has.
@@ -148,6 +157,7 @@ impl CommandError {
             CommandError::Refused(rejection) => rejection.kind(),
             CommandError::NotAccepted(_) => ErrorKind::Closed,
             CommandError::Unknown(_) => ErrorKind::Unknown,
+            CommandError::OwnThread => ErrorKind::InvalidInput,
             CommandError::BatchTooLong { .. } | CommandError::BatchTooLarge { .. } => ErrorKind::InvalidInput,
         }
     }
@@ -159,6 +169,7 @@ impl fmt::Display for CommandError {
             CommandError::Refused(rejection) => rejection.fmt(f),
             CommandError::NotAccepted(why) => write!(f, "not accepted: {why}"),
             CommandError::Unknown(why) => write!(f, "unknown whether it was logged: {why}"),
+            CommandError::OwnThread => f.write_str("the engine's own thread cannot wait for the engine"),
             CommandError::BatchTooLong { commands } => {
                 write!(f, "a batch has at most {MOST_IN_BATCH} commands, found {commands}")
             }

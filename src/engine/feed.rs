@@ -22,6 +22,10 @@ use crate::watch_cell::{WaiterId, WatchCell};
 /// Where schedules are explored, so few that a handful is too many.
 const KEPT: usize = if cfg!(lastword_shuttle) { 2 } else { 16 * 1024 };
 
+/// And so many bytes of them, whatever their number: what a small machine can spare, and a hundred times what a watch
+/// that keeps up needs.
+const KEPT_BYTES: usize = 32 << 20;
+
 /// Events read from the log at a time by a watcher that fell behind.
 const CHUNK: usize = 1024;
 
@@ -33,18 +37,25 @@ pub(super) struct Feed {
 }
 
 struct Recent {
-    /// The events of each frame. They are shared as they are, and copied for those who watch.
-    frames: VecDeque<Arc<Vec<Recorded>>>,
+    frames: VecDeque<Kept>,
     /// How many events that are.
     events: usize,
+    /// And about how many bytes.
+    bytes: usize,
     durable: Seq,
     closed: bool,
+}
+
+/// The events of a frame. They are shared as they are, and copied for those who watch.
+struct Kept {
+    events: Arc<Vec<Recorded>>,
+    bytes: usize,
 }
 
 impl Feed {
     /// A feed of a log whose last durable event is `durable`.
     pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
-        let recent = Recent { frames: VecDeque::new(), events: 0, durable, closed: false };
+        let recent = Recent { frames: VecDeque::new(), events: 0, bytes: 0, durable, closed: false };
         Feed { recent: WatchCell::new(recent), reader: Mutex::new(Some(reader)) }
     }
 
@@ -53,22 +64,37 @@ impl Feed {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|reader| reader.another())
     }
 
-    /// Shows events that have just become durable.
-    pub(super) fn publish(&self, frame: Vec<Recorded>) {
+    /// Shows events that have just become durable, in a frame of so many bytes.
+    pub(super) fn publish(&self, frame: Vec<Recorded>, bytes: usize) {
         let Some(last) = frame.last().map(|recorded| recorded.seq) else { return };
+        // In memory an event takes what it takes in the frame, beside its own size.
+        let bytes = bytes + frame.len() * size_of::<Recorded>();
         let mut surplus = Vec::new();
         self.recent.notify(|recent| {
             recent.durable = last;
             recent.events += frame.len();
-            recent.frames.push_back(Arc::new(frame));
-            while recent.frames.front().is_some_and(|oldest| recent.events - oldest.len() >= KEPT) {
-                let oldest = recent.frames.pop_front();
-                recent.events -= oldest.as_ref().map_or(0, |oldest| oldest.len());
-                surplus.extend(oldest);
+            recent.bytes += bytes;
+            recent.frames.push_back(Kept { events: Arc::new(frame), bytes });
+            // The last frame stays, however long it is: a watch that keeps up is not told that it lags.
+            while recent.frames.len() > 1
+                && recent
+                    .frames
+                    .front()
+                    .is_some_and(|oldest| recent.events - oldest.events.len() >= KEPT || recent.bytes > KEPT_BYTES)
+            {
+                let Some(oldest) = recent.frames.pop_front() else { break };
+                recent.events -= oldest.events.len();
+                recent.bytes -= oldest.bytes;
+                surplus.push(oldest);
             }
         });
         // Not while everybody who watches has to wait.
         drop(surplus);
+    }
+
+    /// How many events are kept in memory, and about how many bytes they take.
+    pub(super) fn kept(&self) -> (u64, u64) {
+        self.recent.with(|recent| (recent.events as u64, recent.bytes as u64))
     }
 
     /// There will be no more.
@@ -93,8 +119,8 @@ impl Recent {
         if self.durable < next {
             return self.closed.then_some(Next::Closed);
         }
-        let after = self.frames.partition_point(|frame| frame.first().is_some_and(|first| first.seq <= next));
-        let frame = after.checked_sub(1).and_then(|at| self.frames.get(at));
+        let after = self.frames.partition_point(|frame| frame.events.first().is_some_and(|first| first.seq <= next));
+        let frame = after.checked_sub(1).and_then(|at| self.frames.get(at)).map(|frame| &frame.events);
         let place = frame.and_then(|frame| Some((frame, frame.binary_search_by_key(&next, |event| event.seq).ok()?)));
         Some(place.map_or(Next::InLog(self.durable), |(frame, seen)| Next::Events(Arc::clone(frame), seen)))
     }

@@ -4,26 +4,27 @@
 //! engine.
 
 mod remote;
+mod request;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::TrySendError;
-
 pub use self::remote::NextAssignment;
-use super::error::{CommandError, CompactError, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, SubmitError};
+pub use self::request::{MOST_IN_PAGE, Requests};
+use super::error::{CommandError, CompactError, SubmitError};
 use super::feed::{Feed, Watch};
 use super::message::Message;
-use super::queue::{Queue, QueueCapacity};
-use super::reply::{Response, reply, why};
+use super::queue::{Queue, QueueCapacity, Unqueued};
+use super::reply::Response;
 use super::retention::Retention;
 use super::stats::Stats;
 use super::status::CollectionStatus;
 use super::waits::WaitOutcome;
 use crate::core::vocabulary::{
-    By, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt, Rejection, Seq,
-    SourceState, TaskId,
+    By, CollectionId, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt,
+    Rejection, Seq, SourceState, TaskId,
 };
 
 /// Talks to a running [`Reconciler`](super::Reconciler). Clones share it; any thread may use it.
@@ -31,9 +32,13 @@ use crate::core::vocabulary::{
 /// The blocking methods return when what they asked for is durable. They wait while the queue is full; `try_submit`
 /// answers [`SubmitError::Full`] instead.
 ///
-/// An async runtime uses [`try_submit`](Handle::try_submit), whose [`Response`] is a future, [`queue_capacity`](Handle::queue_capacity) when
-/// the queue is full, [`applied`](Handle::applied), and [`Watch::next_event`]: none of them ever blocks its thread.
-/// They are woken by the engine and ask for no runtime in particular.
+/// An async runtime uses [`request`](Handle::request), which has the same questions and commands with a [`Response`] for each,
+/// a future; [`try_submit`](Handle::try_submit) and [`queue_capacity`](Handle::queue_capacity) where it is to know that the queue is
+/// full; [`applied`](Handle::applied), [`published`](Handle::published) and [`settled`](Handle::settled); and [`Watch::next_event`].
+/// None of them ever blocks its thread. They are woken by the engine and ask for no runtime in particular.
+///
+/// User code that runs on the engine's own thread, a [`Worker::check`](crate::Worker::check) or a waker, cannot wait for the
+/// engine: the blocking methods answer [`CommandError::OwnThread`] there, and ask nothing.
 ///
 /// ```
 /// use lastword::{Declaration, Kind, Name, Reconciler, Source, Spec, WaitOutcome};
@@ -122,6 +127,15 @@ impl Handle {
         self.queue.ask(|reply| Message::Hint { name, reply })
     }
 
+    /// Has the content of a source read and compared, whatever its times say: for file systems and writers that leave no
+    /// trace in them. Leaves no event unless something else is found, and is forgotten when the engine stops. The
+    /// answer says that it has begun; until it is done, which takes as many observations as it takes,
+    /// [`weak`](crate::engine::LastObservation::weak) counts what was not read yet. What was never read before cannot
+    /// be compared, and counts as changed.
+    pub fn refresh_verify(&self, name: Name) -> Response<()> {
+        self.queue.ask(|reply| Message::Verify { name, reply })
+    }
+
     /// Has what is wanted built anew, on nothing that was committed before, even if it is applied.
     ///
     /// # Errors
@@ -194,9 +208,12 @@ impl Handle {
     /// # Errors
     /// When it will never be accepted.
     pub fn submit(&self, command: Command) -> Result<Response<Receipt>, CommandError> {
-        let (message, response) = self.message(command);
-        self.queue.send(message).map_err(|_| self.closed())?;
-        Ok(response)
+        self.may_wait()?;
+        let (message, response) = self.request().message(command);
+        match self.queue.send_waiting(message) {
+            Ok(()) => Ok(response),
+            Err(_) => Err(self.closed()),
+        }
     }
 
     /// Queues a command if there is room for it.
@@ -204,12 +221,12 @@ impl Handle {
     /// # Errors
     /// [`SubmitError::Full`] if there is none; or it will never be accepted.
     pub fn try_submit(&self, command: Command) -> Result<Response<Receipt>, SubmitError> {
-        let (message, response) = self.message(command);
-        self.queue.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => SubmitError::Full,
-            TrySendError::Disconnected(_) => SubmitError::Command(self.closed()),
-        })?;
-        Ok(response)
+        let (message, response) = self.request().message(command);
+        match self.queue.try_send(message) {
+            Ok(()) => Ok(response),
+            Err(Unqueued::Full(_)) => Err(SubmitError::Full),
+            Err(Unqueued::Over) => Err(SubmitError::Command(self.closed())),
+        }
     }
 
     /// Gives several commands in one frame: after a crash there are all of them or none. Each has a verdict of its
@@ -218,15 +235,7 @@ impl Handle {
     /// # Errors
     /// When the batch as a whole was not accepted, or its outcome is unknown.
     pub fn batch(&self, commands: Vec<Command>) -> Result<Vec<Result<Receipt, Rejection>>, CommandError> {
-        if commands.len() > MOST_IN_BATCH {
-            return Err(CommandError::BatchTooLong { commands: commands.len() });
-        }
-        let bytes = commands.iter().map(text_bytes).sum();
-        if bytes > MOST_BYTES_IN_BATCH {
-            return Err(CommandError::BatchTooLarge { bytes });
-        }
-        let by = self.by.clone();
-        self.queue.ask(|reply| Message::Batch { commands, by, reply }).wait()
+        self.wait(|request| request.batch(commands))
     }
 
     /// One collection, or `None` if nothing has that name.
@@ -234,23 +243,48 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn status(&self, name: Name) -> Result<Option<CollectionStatus>, CommandError> {
-        self.queue.ask(|reply| Message::Status { name, reply }).wait().map(|status| status.map(|status| *status))
+        self.wait(|request| request.status(name))
     }
 
-    /// All collections, by name.
+    /// All collections, by name. Each is as it was at some moment of this call: they are asked for in pages, so that no
+    /// other caller waits for all of them ([`Requests::list_page`]).
     ///
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn list(&self) -> Result<Vec<CollectionStatus>, CommandError> {
-        self.queue.ask(|reply| Message::List { reply }).wait()
+        let (mut by_name, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.list_page(after, MOST_IN_PAGE)?;
+            let Some(last) = page.last().map(|status| status.view.id) else { break };
+            after = Some(last);
+            // A name that was dropped and declared again between two pages is the later one's.
+            by_name.extend(page.into_iter().map(|status| (status.view.name.clone(), status)));
+        }
+        Ok(by_name.into_values().collect())
     }
 
-    /// Counters.
+    /// Some collections, see [`Requests::list_page`].
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn list_page(&self, after: Option<CollectionId>, most: usize) -> Result<Vec<CollectionStatus>, CommandError> {
+        self.wait(|request| request.list_page(after, most))
+    }
+
+    /// The collections with an attempt that holds a worker, see [`Requests::list_running`].
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn list_running(&self) -> Result<Vec<CollectionStatus>, CommandError> {
+        self.wait(|request| request.list_running())
+    }
+
+    /// Counters. They cost the same however many collections there are, so they may be asked for all the time.
     ///
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn stats(&self) -> Result<Stats, CommandError> {
-        self.queue.ask(|reply| Message::Stats { reply }).wait().map(|stats| *stats)
+        self.wait(|request| request.stats())
     }
 
     /// The last event, and the digest of the state there: equal to that of a replay of the log up to it.
@@ -258,7 +292,7 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down or died.
     pub fn digest(&self) -> Result<(Seq, [u8; 32]), CommandError> {
-        self.queue.ask(|reply| Message::Digest { reply }).wait()
+        self.wait(|request| request.digest())
     }
 
     /// Lets the log go but for what `keep` asks for, and waits until that is done: what the deleted events had led to
@@ -267,7 +301,11 @@ impl Handle {
     /// # Errors
     /// When the reconciler has shut down, or it did not succeed; nothing is lost then.
     pub fn compact(&self, keep: Retention) -> Result<Seq, CompactError> {
-        self.queue.ask(|reply| Message::Compact { keep, reply }).wait().unwrap_or(Err(CompactError::Closed))
+        match self.wait(|request| request.compact(keep)) {
+            Ok(compacted) => compacted,
+            Err(CommandError::OwnThread) => Err(CompactError::Failed(CommandError::OwnThread.to_string())),
+            Err(_) => Err(CompactError::Closed),
+        }
     }
 
     /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now. It goes on waiting
@@ -283,6 +321,7 @@ impl Handle {
         generation: Generation,
         timeout: Duration,
     ) -> Result<WaitOutcome, CommandError> {
+        self.may_wait()?;
         self.applied(name, generation).wait_timeout(timeout).unwrap_or(Ok(WaitOutcome::TimedOut))
     }
 
@@ -303,22 +342,38 @@ impl Handle {
         Watch::new(Arc::clone(&self.feed), from)
     }
 
-    /// Asks the engine to shut down. If it is gone already, its result says why.
+    /// The questions and commands of this handle, with a [`Response`] for each in place of a call that blocks.
+    #[must_use]
+    pub fn request(&self) -> Requests<'_> {
+        Requests::new(self)
+    }
+
+    /// Asks the engine to shut down, and waits for room for that. If it is gone already, its result says why.
     pub(super) fn shutdown(&self, timeout: Duration) {
-        let _ = self.queue.send(Message::Shutdown { timeout });
+        self.queue.send(Message::Shutdown { timeout });
+    }
+
+    /// The same, without waiting. If there is no room, the engine ends when its last handle is gone.
+    pub(super) fn begin_shutdown(&self, timeout: Duration) {
+        let _ = self.queue.try_send(Message::Shutdown { timeout });
     }
 
     fn ask(&self, command: Command) -> Result<Receipt, CommandError> {
         self.submit(command)?.wait()
     }
 
-    fn message(&self, command: Command) -> (Message, Response<Receipt>) {
-        let (reply, response) = reply(self.queue.died());
-        (Message::Command { command, by: self.by.clone(), reply }, response)
+    fn wait<T>(&self, ask: impl FnOnce(Requests<'_>) -> Response<T>) -> Result<T, CommandError> {
+        self.may_wait()?;
+        ask(self.request()).wait()
+    }
+
+    /// The engine's own thread would wait for itself.
+    fn may_wait(&self) -> Result<(), CommandError> {
+        if self.queue.life().is_this_thread() { Err(CommandError::OwnThread) } else { Ok(()) }
     }
 
     fn closed(&self) -> CommandError {
-        CommandError::NotAccepted(why(self.queue.died()))
+        CommandError::NotAccepted(self.queue.life().why())
     }
 }
 
@@ -326,11 +381,4 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("queued", &self.queue.len()).finish_non_exhaustive()
     }
-}
-
-/// The part of a command that can be long.
-fn text_bytes(command: &Command) -> usize {
-    let Command::Declare(declaration) = command else { return 0 };
-    let Declaration { source, spec, .. } = &**declaration;
-    source.as_ref().map_or(0, |source| source.as_str().len()) + spec.as_ref().map_or(0, |spec| spec.as_str().len())
 }

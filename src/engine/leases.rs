@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::message::AssignmentWaiter;
 use super::remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};
-use crate::core::State;
 use crate::core::vocabulary::{
-    AttemptRef, CollectionId, EngineCommand, Event, FieldError, Recorded, RejectReason, Stopping, Timestamp, Token,
+    AttemptRef, CollectionId, EngineCommand, Event, FieldError, Kind, Recorded, RejectReason, Stopping, Timestamp,
+    Token,
 };
+use crate::core::{RunsAt, State};
 use crate::worker::{Assignment, Progress, Signals};
 
 /// The shortest lease: what a busy machine needs to answer a heartbeat.
@@ -24,8 +25,14 @@ const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Leases that run out in one batch. Each adds at most four events.
 const MOST_RUN_OUT: usize = 1024;
 
-#[derive(Default)]
+/// Kinds that are remembered because a caller has asked for an assignment of them: far more than any program has, so that
+/// one that makes them up takes no memory.
+const MOST_DRIVEN: usize = 4096;
+
 pub(super) struct Leases {
+    /// The kinds that callers drive: those that were said to be when the engine was started, and those that were asked for
+    /// since.
+    driven: BTreeSet<Kind>,
     /// The attempts that are leased and have not ended.
     held: BTreeMap<Token, Lease>,
     due: BTreeSet<(Timestamp, Token)>,
@@ -44,6 +51,20 @@ struct Lease {
 }
 
 impl Leases {
+    pub(super) fn new(driven: BTreeSet<Kind>) -> Leases {
+        Leases { driven, held: BTreeMap::new(), due: BTreeSet::new(), waiting: VecDeque::new(), unclaimed: Vec::new() }
+    }
+
+    /// Whether callers drive this kind.
+    pub(super) fn drives(&self, kind: &Kind) -> bool {
+        self.driven.contains(kind)
+    }
+
+    /// The kinds that callers drive, as far as is known.
+    pub(super) fn driven(&self) -> &BTreeSet<Kind> {
+        &self.driven
+    }
+
     /// Attempts that were leased by an earlier process may still come back: their leases begin anew.
     pub(super) fn resume(&mut self, state: &State, now: Timestamp) {
         let leased = |(id, attempt): (CollectionId, AttemptRef)| {
@@ -83,7 +104,7 @@ impl Leases {
 
     /// When a worker that waits can be given something.
     pub(super) fn next_ready(&self, state: &State) -> Option<Timestamp> {
-        self.waiting().filter_map(|waiter| state.next_ready(waiter.kinds.keys())).min()
+        self.waiting().filter_map(|waiter| state.next_ready_at(RunsAt::Elsewhere, waiter.kinds.keys())).min()
     }
 
     /// Takes back what is leased to workers that have left or were silent for too long.
@@ -102,6 +123,15 @@ impl Leases {
 
     /// A worker waits for an assignment of one of its kinds.
     pub(super) fn wait(&mut self, waiter: AssignmentWaiter) {
+        if self.driven.len() < MOST_DRIVEN {
+            self.driven
+                .extend(waiter.kinds.keys().filter(|kind| !self.driven.contains(*kind)).cloned().collect::<Vec<_>>());
+        }
+        self.waiting.push_back(waiter);
+    }
+
+    /// A worker goes on waiting. Those that wait are put back in their order.
+    pub(super) fn put_back(&mut self, waiter: AssignmentWaiter) {
         self.waiting.push_back(waiter);
     }
 
@@ -173,6 +203,11 @@ impl Leases {
 
     pub(super) fn progress(&self, token: Token) -> Option<Progress> {
         self.held.get(&token).and_then(|lease| lease.signals.progress())
+    }
+
+    /// The collections whose attempts are leased.
+    pub(super) fn collections(&self) -> impl Iterator<Item = CollectionId> + '_ {
+        self.held.values().map(|lease| lease.attempt.collection)
     }
 
     /// How many attempts are leased and have not ended.

@@ -1,6 +1,6 @@
 //! What handles ask of the engine: every reason for which it wakes, apart from time and reports.
 //!
-//! *Architecture invariant:* data alone: no message knows how it is answered.
+//! *Architecture invariant:* data alone: a message knows what it weighs, and not how it is answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use super::stats::Stats;
 use super::status::CollectionStatus;
 use super::waits::WaitOutcome;
 use crate::core::vocabulary::{
-    AttemptRef, By, Command, Completion, Duties, Generation, Kind, Name, Receipt, Rejection, Seq, WorkerName,
+    AttemptRef, By, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Name, Receipt, Rejection,
+    Seq, WorkerName,
 };
 use crate::worker::Failure;
 
@@ -23,14 +24,52 @@ pub(super) enum Message {
     Command { command: Command, by: Option<Arc<By>>, reply: Reply<Receipt> },
     Batch { commands: Vec<Command>, by: Option<Arc<By>>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
     Wait { name: Name, generation: Generation, reply: Reply<WaitOutcome> },
-    Status { name: Name, reply: Reply<Option<Box<CollectionStatus>>> },
-    List { reply: Reply<Vec<CollectionStatus>> },
-    Stats { reply: Reply<Box<Stats>> },
+    Status { name: Name, reply: Reply<Option<CollectionStatus>> },
+    Page { after: Option<CollectionId>, most: usize, reply: Reply<Vec<CollectionStatus>> },
+    Running { reply: Reply<Vec<CollectionStatus>> },
+    Stats { reply: Reply<Stats> },
     Digest { reply: Reply<(Seq, [u8; 32])> },
     Compact { keep: Retention, reply: CompactReply },
     Remote(RemoteRequest),
     Hint { name: Name, reply: Reply<()> },
+    Verify { name: Name, reply: Reply<()> },
     Shutdown { timeout: Duration },
+}
+
+/// What a message takes beside its texts, as a round figure.
+const BYTES_OF_A_MESSAGE: usize = 512;
+
+impl Message {
+    /// Whether a worker of a caller reports with it that it lives or how it went. What it says was true when it was sent.
+    pub(super) fn is_report(&self) -> bool {
+        matches!(self, Message::Remote(request) if !matches!(request, RemoteRequest::Assignment(_)))
+    }
+
+    /// About how much memory it takes while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = match self {
+            Message::Command { command, .. } => text_bytes(command),
+            Message::Batch { commands, .. } => {
+                commands.iter().map(|command| text_bytes(command) + BYTES_OF_A_MESSAGE).sum()
+            }
+            Message::Remote(RemoteRequest::Complete { completion, .. }) => {
+                completion.result.output.as_deref().map_or(0, str::len)
+            }
+            Message::Remote(RemoteRequest::Fail { failure, .. }) => match failure {
+                Failure::Transient(message) | Failure::Permanent(message) => message.len(),
+                Failure::SourceMoved(_) | Failure::Stopped => 0,
+            },
+            _ => 0,
+        };
+        texts + BYTES_OF_A_MESSAGE
+    }
+}
+
+/// The part of a command that can be long.
+pub(super) fn text_bytes(command: &Command) -> usize {
+    let Command::Declare(declaration) = command else { return 0 };
+    let Declaration { source, spec, .. } = &**declaration;
+    source.as_ref().map_or(0, |source| source.as_str().len()) + spec.as_ref().map_or(0, |spec| spec.as_str().len())
 }
 
 /// The answer to a compaction: the first event that is left.

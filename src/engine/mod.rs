@@ -24,10 +24,12 @@ mod crew;
 mod deliveries;
 mod env;
 mod error;
+mod evidence;
 mod feed;
 mod handle;
 mod history;
 mod leases;
+mod life;
 mod message;
 mod notebooks;
 mod observers;
@@ -44,6 +46,7 @@ mod stats;
 mod status;
 mod storage;
 mod sweep;
+mod tally;
 mod waits;
 mod workers;
 
@@ -52,7 +55,7 @@ pub use error::{
     CommandError, CompactError, EngineError, MOST_BYTES_IN_BATCH, MOST_IN_BATCH, StartError, SubmitError, WatchError,
 };
 pub use feed::{Watch, WatchItem};
-pub use handle::{Handle, NextAssignment};
+pub use handle::{Handle, MOST_IN_PAGE, NextAssignment, Requests};
 pub use queue::QueueCapacity;
 pub use reconciler::Reconciler;
 pub use remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};

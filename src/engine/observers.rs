@@ -1,7 +1,8 @@
 //! The observation of sources: when each is due, at most one at a time for each collection, on a crew of threads.
 //!
 //! Owns the schedule, which is volatile: after opening, everything is due. What an observation means is not decided
-//! here; it becomes an [`EngineCommand`] like any other.
+//! here; it becomes an [`EngineCommand`] like any other. A source that is due and not observed says so
+//! (`observers/overdue.rs`).
 //!
 //! *Architecture invariant:* this part sees the state and durable events, and returns commands. It knows neither the
 //! loop nor the log.
@@ -9,6 +10,7 @@
 mod agenda;
 mod hints;
 mod job;
+mod overdue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,7 +22,7 @@ use crossbeam_channel::Receiver;
 use self::agenda::{Agenda, Due};
 use self::hints::Hints;
 use self::job::ObserveJob;
-use super::crew::{Crew, Domain, Member};
+use super::crew::{Crew, Domain, Member, Sparing};
 use super::env::WorkerEnv;
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
 use super::status::LastObservation;
@@ -30,7 +32,7 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::unwind;
-use crate::worker::{Observation, Worker};
+use crate::worker::{ObserveSignals, Worker};
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +51,32 @@ pub(super) struct Observers {
     entries: BTreeMap<CollectionId, Entry>,
     agenda: Agenda,
     /// Observations under way, those given up included.
-    under_way: BTreeMap<Member, CollectionId>,
+    under_way: BTreeMap<Member, UnderWay>,
+    /// When everything that was due and had a thread was begun last.
+    checked: Timestamp,
+}
+
+/// An observation under way.
+struct UnderWay {
+    id: CollectionId,
+    source: Source,
+    domain: Domain,
+    since: Timestamp,
+    /// It was late when it began.
+    late: bool,
+    given_up: bool,
 }
 
 #[derive(Default)]
 struct Entry {
     /// When the next observation is due; nothing while one is under way.
     due: Option<Due>,
+    /// The observation of its source that is under way, also if it was given up.
+    under_way: Option<Member>,
+    /// Since when its source is to be observed: since it was declared, or the log was opened.
+    since: Timestamp,
+    /// How long the last observation took.
+    took: Duration,
     /// One more was asked for while one was under way.
     again: bool,
     last: Option<LastObservation>,
@@ -63,6 +84,10 @@ struct Entry {
     began: Option<Seq>,
     count: u64,
     watch: Option<ActiveWatch>,
+    /// The next observation is to believe nothing.
+    verify: bool,
+    /// Of the observation that is under way.
+    signals: ObserveSignals,
 }
 
 impl Observers {
@@ -71,14 +96,18 @@ impl Observers {
         let observes = |(kind, _): &(&Kind, &Arc<dyn Worker>)| kinds.contains(*kind);
         let kinds = env.kinds.iter().filter(observes).map(|(kind, worker)| (kind.clone(), Arc::clone(worker)));
         let (threads, hints) = (env.clone(), Hints::new(env.time.clone()));
+        // What is not back after an interval is late anyway.
+        let sparing = Sparing::Probing(config.interval.min(config.timeout / 8));
+        let work = move |member, job: ObserveJob| job.run(&threads, member);
         Ok(Observers {
             config,
             kinds: kinds.collect(),
-            crew: Crew::start("look", config.threads, true, move |member, job: ObserveJob| job.run(&threads, member))?,
+            crew: Crew::start("look", config.threads, sparing, work)?,
             hints,
             entries: BTreeMap::new(),
             agenda: Agenda::default(),
             under_way: BTreeMap::new(),
+            checked: env.time.now(),
         })
     }
 
@@ -93,8 +122,14 @@ impl Observers {
     pub(super) fn on_event(&mut self, recorded: &Recorded, state: &State) {
         let Some(id) = recorded.event.collection(recorded.seq) else { return };
         match &recorded.event {
+            Event::SourceChanged { .. } => {
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.since = recorded.at;
+                }
+                self.forget_elsewhere(id, state);
+                self.request(id, state, recorded.at);
+            }
             Event::CollectionDeclared { .. }
-            | Event::SourceChanged { .. }
             | Event::SpecChanged { .. }
             | Event::RefreshRequested { .. }
             // Whether what the attempt observed counted or not: its source is not at rest.
@@ -121,6 +156,19 @@ impl Observers {
         self.hints.add(id);
     }
 
+    /// Has the source observed now, by an observation that believes nothing.
+    pub(super) fn verify(&mut self, id: CollectionId, state: &State, now: Timestamp) {
+        self.request(id, state, now);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.verify = true;
+        }
+    }
+
+    /// Nobody waits for what is under way any more.
+    pub(super) fn stop_all(&self) {
+        self.entries.values().for_each(|entry| entry.signals.stop());
+    }
+
     /// What the engine wakes by when a hint was given.
     pub(super) fn hinted(&self) -> &Receiver<()> {
         self.hints.woken()
@@ -135,45 +183,81 @@ impl Observers {
 
     /// When this part has something to do by itself.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        let begins = self.next_begin().map(|due| due.at);
+        let begins = self.next_begin().map(|(begins, _)| begins);
         begins.into_iter().chain(self.crew.next_due()).chain(self.hints.next_due()).min()
     }
 
     /// Begins every observation that is due, as far as there are threads.
     pub(super) fn begin_due(&mut self, state: &State, now: Timestamp) {
-        while let Some(due) = self.next_begin().filter(|due| due.at <= now) {
+        while let Some((_, due)) = self.next_begin().filter(|(begins, _)| *begins <= now) {
             self.agenda.remove(&due);
             let id = due.id;
             let (Some(entry), Some(collection)) = (self.entries.get_mut(&id), state.collection(id)) else { continue };
-            entry.due = None;
             entry.count += 1;
             let watch = (self.hints.hint(id), entry.watch.take());
-            let job = ObserveJob::new(id, collection, (state.last(), now), watch);
-            match self.crew.begin(&due.domain, now.after(self.config.timeout), job) {
-                Ok(member) => drop(self.under_way.insert(member, id)),
-                // No thread could be started.
+            entry.signals = ObserveSignals::default();
+            let verify = std::mem::take(&mut entry.verify);
+            let told = (verify, entry.signals.clone());
+            let job = ObserveJob::new(id, collection, (state.last(), now), watch, told);
+            match self.crew.begin(&due.domain, now, self.config.timeout, job) {
+                Ok(member) => {
+                    let (source, domain) = (collection.latest.source.clone(), due.domain);
+                    let late = due.at.after(self.config.interval) <= self.checked;
+                    let under_way = UnderWay { id, source, domain, since: now, late, given_up: false };
+                    self.under_way.insert(member, under_way);
+                    (entry.due, entry.under_way) = (None, Some(member));
+                }
+                // No thread could be started. It stays due, and nothing has room until one comes back.
                 Err(job) => {
                     entry.watch = job.into_watch();
-                    self.schedule(id, state, now.after(self.config.interval));
+                    entry.verify = verify;
+                    self.agenda.insert(&due);
+                    break;
                 }
             }
         }
+        self.checked = now;
     }
 
-    /// Gives up an observation that takes too long: its source cannot be observed. It holds its thread until it returns.
-    pub(super) fn give_up(&mut self, last: Seq, now: Timestamp) -> Option<EngineCommand> {
-        let collection = *self.under_way.get(&self.crew.give_up(now)?)?;
-        let cause = format!("the observation has not returned for {:?}", self.config.timeout).into();
-        let outcome = ObservationOutcome::Failed { cause };
-        Some(EngineCommand::Observe(ObservationReport { collection, began: last, outcome }))
+    /// Gives up observations that take too long: their sources cannot be observed. Each holds its thread until it returns.
+    pub(super) fn give_up(&mut self, state: &State, now: Timestamp) -> Vec<EngineCommand> {
+        let cause: Box<str> = format!("the observation has not returned for {:?}", self.config.timeout).into();
+        let mut commands = Vec::new();
+        while let Some(member) = self.crew.give_up(now) {
+            let Some(under_way) = self.under_way.get_mut(&member) else { continue };
+            under_way.given_up = true;
+            let id = under_way.id;
+            if let Some(entry) = self.entries.get(&id).filter(|entry| entry.under_way == Some(member)) {
+                entry.signals.stop();
+            }
+            // It says nothing of another source.
+            if !self.forget_elsewhere(id, state) {
+                let outcome = ObservationOutcome::Failed { cause: cause.clone() };
+                let report = ObservationReport { collection: id, began: state.last(), outcome };
+                commands.push(EngineCommand::Observe(report));
+            } else {
+                self.schedule(id, state, now);
+            }
+        }
+        commands
+    }
+
+    /// An observation that was given up is forgotten if its collection has another source by now: that one does not wait
+    /// for it. Says whether it was.
+    fn forget_elsewhere(&mut self, id: CollectionId, state: &State) -> bool {
+        let (Some(entry), Some(collection)) = (self.entries.get_mut(&id), state.collection(id)) else { return false };
+        let under_way = entry.under_way.and_then(|member| self.under_way.get(&member));
+        let is_elsewhere = under_way.is_some_and(|u| u.given_up && u.source != collection.latest.source);
+        if is_elsewhere {
+            entry.under_way = None;
+        }
+        is_elsewhere
     }
 
     /// What an observation that has ended tells the core.
     pub(super) fn command(report: &ObserveReport) -> EngineCommand {
         let outcome = match &report.result {
-            Ok(Observation { state, delta, missing, .. }) => {
-                ObservationOutcome::Content { state: state.clone(), delta: *delta, missing: *missing }
-            }
+            Ok(observation) => observation.outcome(),
             Err(error) => ObservationOutcome::Failed { cause: error.0.as_str().into() },
         };
         EngineCommand::Observe(ObservationReport { collection: report.collection, began: report.began, outcome })
@@ -181,19 +265,23 @@ impl Observers {
 
     /// An observation has ended; `accepted` says whether it counts.
     pub(super) fn returned(&mut self, report: ObserveReport, accepted: bool, state: &State, now: Timestamp) {
-        let ObserveReport { member, collection: id, began, started, result, watch } = report;
+        let ObserveReport { member, collection: id, began, started, result, again: asked, watch, .. } = report;
         self.crew.returned(member);
         self.under_way.remove(&member);
-        let Some(entry) = self.entries.get_mut(&id) else { return end(watch) };
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.under_way == Some(member)) else { return };
+        entry.under_way = None;
+        entry.took = now.since(started);
         entry.watch = watch;
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy });
+            let weak = result.as_ref().map_or(0, |observation| observation.weak);
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak });
             entry.began = Some(began);
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
-        let wait = observe_again.unwrap_or(Duration::MAX).min(jittered(self.config.interval, id, entry.count));
+        let soonest = observe_again.into_iter().chain(asked).min().unwrap_or(Duration::MAX);
+        let wait = soonest.min(jittered(self.config.interval, id, entry.count));
         let next = if again { now } else { now.after(wait) };
         self.schedule(id, state, next);
     }
@@ -217,8 +305,8 @@ impl Observers {
         if !self.observes(id, state) {
             return;
         }
-        let entry = self.entries.entry(id).or_default();
-        if entry.due.is_none() && entry.count > 0 {
+        let entry = self.entries.entry(id).or_insert_with(|| Entry { since: now, ..Entry::default() });
+        if entry.under_way.is_some() {
             entry.again = true;
         } else {
             self.schedule(id, state, now);
@@ -238,15 +326,15 @@ impl Observers {
 
     fn remove(&mut self, id: CollectionId) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        entry.signals.stop();
         if let Some(due) = &entry.due {
             self.agenda.remove(due);
         }
-        end(entry.watch);
     }
 
-    /// The observation that is due first among those for whose domain there is a thread.
-    fn next_begin(&self) -> Option<Due> {
-        self.agenda.first(|domain| self.crew.has_room(domain))
+    /// The observation that begins first, and when there is a thread for it.
+    fn next_begin(&self) -> Option<(Timestamp, Due)> {
+        self.agenda.first(|domain| self.crew.room_at(domain))
     }
 }
 
@@ -258,11 +346,6 @@ fn domain(kinds: &BTreeMap<Kind, Arc<dyn Worker>>, kind: &Kind, source: &Source)
         Some(named) => format!("{kind}\n{named}").into(),
         None => kind.as_str().into(),
     }
-}
-
-/// Ends a watch. Its drop is foreign code.
-fn end(watch: Option<ActiveWatch>) {
-    let _ = unwind::catch(|| drop(watch));
 }
 
 /// The interval, give or take a tenth: collections that were declared together are not observed together for ever.

@@ -1,5 +1,9 @@
 //! The queue of requests to the engine. Its end is an answer to every request in it.
 //!
+//! It has two lanes: one for what workers of callers report, one for everything else. A flood of declarations keeps no
+//! heartbeat and no completion from being heard, and the engine knows when the oldest of them arrived: what came in time is
+//! judged by that. Each lane is bounded by the number of its messages and by their bytes.
+//!
 //! A bounded channel of crossbeam keeps what is in it for as long as anybody could still send, even when no receiver is
 //! left. A caller that asked while the engine came to its end would wait for ever. Here every sender checks afterwards
 //! whether the engine is over, and then empties the queue in its place: either the engine has seen the message, or its
@@ -7,240 +11,181 @@
 //!
 //! *Architecture invariant:* it carries messages and knows nothing of what they ask.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+mod capacity;
+mod inbox;
+mod lane;
+mod waiting;
+
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, SendError, SendTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{SendTimeoutError, TrySendError};
 
+pub use self::capacity::QueueCapacity;
+pub(super) use self::inbox::Inbox;
+use self::lane::{Lane, Queued, lane};
+use self::waiting::Waiting;
+use super::life::Life;
 use super::message::Message;
-use super::reply::Died;
-use super::reply::{Reply, Response, Unsent, reply};
+use super::reply::{Reply, Response, reply};
+use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::interrupt;
-use crate::watch_cell::{WaiterId, WatchCell};
+use crate::watch_cell::WatchCell;
+
+/// What may wait in each lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) commands: usize,
+    pub(super) bytes: usize,
+}
 
 /// The callers' side.
 #[derive(Clone)]
 pub(super) struct Queue {
-    messages: Sender<Message>,
-    rest: Rest,
+    commands: Lane,
+    reports: Lane,
+    is_over: Arc<AtomicBool>,
     /// Notified when messages have left the queue.
     capacity: Arc<WatchCell<()>>,
-    died: Died,
-}
-
-/// The engine's side.
-pub(super) struct Inbox {
-    pub(super) messages: Receiver<Message>,
-    capacity: Arc<WatchCell<()>>,
-}
-
-/// What is in the queue, and whether anything will take it.
-#[derive(Clone)]
-struct Rest {
-    queued: Receiver<Message>,
-    is_over: Arc<AtomicBool>,
+    time: EngineTime,
+    life: Arc<Life>,
 }
 
 /// Ends the queue when it is dropped: what is in it is not accepted, nor anything later, and no caller waits for room any
 /// more. It keeps no sender, so that the engine still notices when every handle is gone.
 pub(super) struct QueueEnd {
-    rest: Rest,
+    rests: [lane::Rest; 2],
+    is_over: Arc<AtomicBool>,
     capacity: Arc<WatchCell<()>>,
 }
 
-impl Inbox {
-    /// Messages were taken: who waits for room may try again.
-    pub(super) fn announce_room(&self) {
-        self.capacity.notify(|()| ());
-    }
+/// A message that was not queued.
+pub(super) enum Unqueued {
+    Full(Message),
+    /// The engine has ended. The message is dropped, and answers for itself.
+    Over,
 }
 
-#[expect(clippy::result_large_err, reason = "the message comes back, as from a channel")]
 impl Queue {
-    /// A queue for so many messages, and where the engine takes them out.
-    pub(super) fn bounded(capacity: usize, died: Died) -> (Queue, Inbox) {
-        let (messages, queued) = bounded(capacity);
+    /// A queue with so much room, and where the engine takes the messages out.
+    pub(super) fn bounded(room: Room, time: EngineTime, life: Arc<Life>) -> (Queue, Inbox) {
+        let ((commands, queued), (reports, reported)) = (lane(room), lane(room));
         let capacity = Arc::new(WatchCell::new(()));
-        let inbox = Inbox { messages: queued.clone(), capacity: Arc::clone(&capacity) };
-        let rest = Rest { queued, is_over: Arc::new(AtomicBool::new(false)) };
-        (Queue { messages, rest, capacity, died }, inbox)
+        let inbox = Inbox::new(queued, reported, Arc::clone(&capacity));
+        let is_over = Arc::new(AtomicBool::new(false));
+        (Queue { commands, reports, is_over, capacity, time, life }, inbox)
     }
 
     /// What the engine drops last of all.
     pub(super) fn end(&self) -> QueueEnd {
-        QueueEnd { rest: self.rest.clone(), capacity: Arc::clone(&self.capacity) }
+        let rests = [self.commands.rest(), self.reports.rest()];
+        QueueEnd { rests, is_over: Arc::clone(&self.is_over), capacity: Arc::clone(&self.capacity) }
     }
 
-    /// Why the engine died, if it did.
-    pub(super) fn died(&self) -> &Died {
-        &self.died
+    /// Whether the engine lives, and which thread is its own.
+    pub(super) fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     /// Asks at once if there is room, and otherwise when the response is polled or waited for.
     pub(super) fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Message) -> Response<T> {
-        let (reply, response) = reply(&self.died);
+        let (reply, response) = reply(&self.life);
         match self.try_send(request(reply)) {
-            Err(TrySendError::Full(message)) => response.unsent(Box::new(Waiting::new(self.clone(), message))),
-            // A queue that is gone drops the message, which answers for itself.
-            Ok(()) | Err(TrySendError::Disconnected(_)) => response,
+            Err(Unqueued::Full(message)) => response.unsent(Box::new(Waiting::new(self.clone(), message))),
+            Ok(()) | Err(Unqueued::Over) => response,
         }
     }
 
-    /// Waits for room.
-    pub(super) fn send(&self, message: Message) -> Result<(), SendError<Message>> {
-        if self.rest.is_over() {
-            return Err(SendError(message));
-        }
-        self.sent(self.messages.send(message))
+    /// Waits for room; not if the engine has ended, or this is its own thread.
+    pub(super) fn send(&self, message: Message) {
+        let _ = self.send_waiting(message);
     }
 
-    pub(super) fn send_timeout(&self, message: Message, timeout: Duration) -> Result<(), SendTimeoutError<Message>> {
-        if self.rest.is_over() {
-            return Err(SendTimeoutError::Disconnected(message));
-        }
-        self.sent(self.messages.send_timeout(message, timeout))
+    /// The same, and says whether it was queued.
+    pub(super) fn send_waiting(&self, message: Message) -> Result<(), Unqueued> {
+        self.send_until(message, || None)
     }
 
-    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError<Message>> {
-        if self.rest.is_over() {
-            return Err(TrySendError::Disconnected(message));
-        }
-        self.sent(self.messages.try_send(message))
+    /// Waits for room for at most `timeout` of real time.
+    pub(super) fn send_timeout(&self, message: Message, timeout: Duration) -> Result<(), Unqueued> {
+        let waited = SystemClock::new();
+        self.send_until(message, || Some(timeout.saturating_sub(waited.monotonic())))
     }
 
+    pub(super) fn try_send(&self, message: Message) -> Result<(), Unqueued> {
+        if self.is_over() {
+            return Err(Unqueued::Over);
+        }
+        let (lane, queued) = (self.lane_of(&message), self.queued(message));
+        self.sent(lane.try_send(queued).map_err(|error| match error {
+            TrySendError::Full(queued) => Unqueued::Full(queued.message),
+            TrySendError::Disconnected(_) => Unqueued::Over,
+        }))
+    }
+
+    /// Messages that wait.
     pub(super) fn len(&self) -> usize {
-        self.messages.len()
+        self.commands.len() + self.reports.len()
     }
 
-    fn is_full(&self) -> bool {
-        !self.rest.is_over() && self.messages.is_full()
-    }
-
-    fn sent<R>(&self, result: R) -> R {
-        if self.rest.is_over() {
-            self.rest.clear();
+    fn send_until(&self, message: Message, left: impl Fn() -> Option<Duration>) -> Result<(), Unqueued> {
+        if self.is_over() {
+            return Err(Unqueued::Over);
         }
-        result
+        if self.life.is_this_thread() {
+            // Nobody would make room.
+            return self.try_send(message);
+        }
+        let (lane, queued) = (self.lane_of(&message), self.queued(message));
+        let has_room = self.capacity.wait(|()| match left() {
+            _ if self.is_over() => ControlFlow::Break(Some(false)),
+            _ if lane.reserve(queued.bytes) => ControlFlow::Break(Some(true)),
+            Some(Duration::ZERO) => ControlFlow::Break(None),
+            left => ControlFlow::Continue(left),
+        });
+        match has_room {
+            None => Err(Unqueued::Full(queued.message)),
+            Some(false) => Err(Unqueued::Over),
+            Some(true) => self.sent(lane.send_reserved(queued, left()).map_err(|error| match error {
+                SendTimeoutError::Timeout(queued) => Unqueued::Full(queued.message),
+                SendTimeoutError::Disconnected(_) => Unqueued::Over,
+            })),
+        }
     }
-}
 
-impl Rest {
+    fn lane_of(&self, message: &Message) -> &Lane {
+        if message.is_report() { &self.reports } else { &self.commands }
+    }
+
+    fn queued(&self, message: Message) -> Queued {
+        Queued { bytes: message.bytes(), arrived: self.time.now(), message }
+    }
+
+    fn has_room(&self) -> bool {
+        self.is_over() || self.commands.has_room()
+    }
+
     fn is_over(&self) -> bool {
         let is_over = self.is_over.load(Ordering::SeqCst);
         interrupt();
         is_over
     }
 
-    /// Each message that goes lets one in that waited for room, and its sender comes here as well.
-    fn clear(&self) {
-        self.queued.try_iter().for_each(drop);
+    fn sent<R>(&self, result: R) -> R {
+        if self.is_over() {
+            [&self.commands, &self.reports].into_iter().for_each(Lane::clear);
+        }
+        result
     }
 }
 
 impl Drop for QueueEnd {
     fn drop(&mut self) {
-        self.rest.is_over.store(true, Ordering::SeqCst);
-        self.rest.clear();
+        self.is_over.store(true, Ordering::SeqCst);
+        // Each message that goes lets one in that waited for room, and its sender comes here as well.
+        self.rests.iter().for_each(lane::Rest::clear);
         self.capacity.notify(|()| ());
-    }
-}
-
-/// A message that waits for room.
-struct Waiting {
-    queue: Queue,
-    /// Gone once it is sent.
-    message: Option<Message>,
-    waiter: WaiterId,
-}
-
-impl Waiting {
-    fn new(queue: Queue, message: Message) -> Waiting {
-        Waiting { queue, message: Some(message), waiter: WaiterId::default() }
-    }
-}
-
-impl Unsent for Waiting {
-    fn send(mut self: Box<Self>) {
-        if let Some(message) = self.message.take() {
-            let _ = self.queue.send(message);
-        }
-    }
-
-    fn send_within(mut self: Box<Self>, timeout: Duration) -> Option<Box<dyn Unsent>> {
-        let message = self.message.take()?;
-        match self.queue.send_timeout(message, timeout) {
-            Err(SendTimeoutError::Timeout(message)) => {
-                self.message = Some(message);
-                Some(self)
-            }
-            Ok(()) | Err(SendTimeoutError::Disconnected(_)) => None,
-        }
-    }
-
-    fn poll_send(&mut self, context: &Context<'_>) -> Poll<()> {
-        let Waiting { queue, message, waiter } = self;
-        let mut refused = None;
-        let sent = queue.capacity.poll(waiter, context, |()| {
-            let unsent = message.take()?;
-            if queue.rest.is_over() {
-                refused = Some(unsent);
-                return Some(());
-            }
-            match queue.messages.try_send(unsent) {
-                Ok(()) => return Some(()),
-                Err(TrySendError::Full(unsent)) => *message = Some(unsent),
-                Err(TrySendError::Disconnected(unsent)) => refused = Some(unsent),
-            }
-            refused.is_some().then_some(())
-        });
-        // Without the lock: a message that is dropped answers for itself, and wakers are foreign code.
-        drop(refused);
-        queue.sent(sent)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.queue.capacity.deregister(&mut self.waiter);
-    }
-}
-
-/// Resolves when the queue of commands has room, or the reconciler has ended; see
-/// [`Handle::queue_capacity`](super::Handle::queue_capacity).
-#[must_use = "a future does nothing unless it is polled"]
-pub struct QueueCapacity {
-    queue: Queue,
-    waiter: WaiterId,
-}
-
-impl QueueCapacity {
-    pub(super) fn new(queue: Queue) -> QueueCapacity {
-        QueueCapacity { queue, waiter: WaiterId::default() }
-    }
-}
-
-impl Future for QueueCapacity {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let QueueCapacity { queue, waiter } = self.get_mut();
-        queue.capacity.poll(waiter, context, |()| (!queue.is_full()).then_some(()))
-    }
-}
-
-impl Drop for QueueCapacity {
-    fn drop(&mut self) {
-        self.queue.capacity.deregister(&mut self.waiter);
-    }
-}
-
-impl fmt::Debug for QueueCapacity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueueCapacity").field("full", &self.queue.is_full()).finish_non_exhaustive()
     }
 }

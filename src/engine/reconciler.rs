@@ -83,13 +83,18 @@ impl Reconciler {
     /// The log can be opened again afterwards, unless a [`Watch`](crate::Watch) that has not seen its end is still held.
     ///
     /// # Errors
-    /// When the log failed, now or earlier.
+    /// When the log failed, now or earlier; or on the engine's own thread.
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), EngineError> {
         self.end(timeout)
     }
 
     fn end(&mut self, timeout: Duration) -> Result<(), EngineError> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
+        if thread.thread().id() == std::thread::current().id() {
+            // It would wait for itself. The engine is told without waiting, and ends when this call has returned.
+            self.handle.begin_shutdown(timeout);
+            return Err(EngineError::OwnThread);
+        }
         if let Some(sweep) = &self.sweep {
             sweep.stop();
         }

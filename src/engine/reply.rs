@@ -13,34 +13,27 @@ use std::fmt;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::CommandError;
+use super::life::Life;
 use crate::clock::{Clock, SystemClock};
 use crate::watch_cell::{WaiterId, WatchCell};
 
-/// Why the engine has ended, once it died of an error.
-pub(super) type Died = Arc<OnceLock<String>>;
-
-/// Why the engine has ended, as callers are told.
-pub(super) fn why(died: &Died) -> String {
-    died.get().cloned().unwrap_or_else(|| "the reconciler has shut down".to_owned())
-}
-
 /// A reply, and the response that it will become.
-pub(super) fn reply<T>(died: &Died) -> (Reply<T>, Response<T>) {
+pub(super) fn reply<T>(life: &Arc<Life>) -> (Reply<T>, Response<T>) {
     let cell = Arc::new(WatchCell::new(Slot::Open));
-    let reply = Reply { cell: Some(Arc::clone(&cell)), died: Arc::clone(died), is_taken: false };
-    (reply, Response { cell, waiter: WaiterId::default(), unsent: None })
+    let reply = Reply { cell: Some(Arc::clone(&cell)), life: Arc::clone(life), is_taken: false };
+    (reply, Response { cell, life: Arc::clone(life), waiter: WaiterId::default(), unsent: None })
 }
 
 /// The side that has to answer.
 pub(super) struct Reply<T> {
     /// Gone once it has answered.
     cell: Option<Arc<WatchCell<Slot<T>>>>,
-    died: Died,
+    life: Arc<Life>,
     is_taken: bool,
 }
 
@@ -95,7 +88,7 @@ fn put<T>(cell: &WatchCell<Slot<T>>, answer: Result<T, CommandError>) -> Result<
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            let why = why(&self.died);
+            let why = self.life.why();
             let error = if self.is_taken { CommandError::Unknown(why) } else { CommandError::NotAccepted(why) };
             let _ = put(&cell, Err(error));
         }
@@ -128,6 +121,7 @@ pub(super) trait Unsent: Send + Sync {
 #[must_use = "the answer may be that the request was refused, and one without room in the queue is not sent yet"]
 pub struct Response<T> {
     cell: Arc<WatchCell<Slot<T>>>,
+    life: Arc<Life>,
     waiter: WaiterId,
     unsent: Option<Box<dyn Unsent>>,
 }
@@ -144,20 +138,26 @@ impl<T> Response<T> {
     /// Waits for the answer.
     ///
     /// # Errors
-    /// When what was asked was refused, not accepted, or its outcome is unknown.
+    /// When what was asked was refused, not accepted, or its outcome is unknown; and on the engine's own thread if there is
+    /// no answer yet ([`CommandError::OwnThread`]).
     pub fn wait(mut self) -> Result<T, CommandError> {
+        if self.life.is_this_thread() {
+            return self.try_wait().unwrap_or(Err(CommandError::OwnThread));
+        }
         if let Some(unsent) = self.unsent.take() {
             unsent.send();
         }
         self.cell.wait(|slot| slot.take().map_or(ControlFlow::Continue(None), ControlFlow::Break))
     }
 
-    /// Waits for the answer for at most `timeout` of real time; `None` if there is none yet, and waiting may go on.
+    /// Waits for the answer for at most `timeout` of real time; `None` if there is none yet, and waiting may go on. On the
+    /// engine's own thread it does not wait.
     ///
     /// # Errors
     /// The inner error is that of [`wait`](Response::wait).
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T, CommandError>> {
         let waited = SystemClock::new();
+        let timeout = if self.life.is_this_thread() { Duration::ZERO } else { timeout };
         if let Some(unsent) = self.unsent.take() {
             self.unsent = unsent.send_within(timeout);
             if self.unsent.is_some() {
@@ -205,7 +205,7 @@ impl<T> Future for Response<T> {
     type Output = Result<T, CommandError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Response { cell, waiter, unsent } = self.get_mut();
+        let Response { cell, waiter, unsent, life: _ } = self.get_mut();
         if let Some(request) = unsent {
             if request.poll_send(context).is_pending() {
                 return Poll::Pending;
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_answer_comes_once_and_may_be_polled_and_waited_for() {
-        let (reply, mut response) = reply(&Died::default());
+        let (reply, mut response) = reply(&Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut response).poll(&mut context).is_pending());
         assert_eq!(response.wait_timeout(Duration::from_millis(1)), None);
@@ -249,21 +249,21 @@ mod tests {
 
     #[test]
     fn a_dropped_reply_says_what_is_known_of_its_request() {
-        let died = Died::default();
-        let (queued, response) = reply::<u32>(&died);
+        let life = Arc::<Life>::default();
+        let (queued, response) = reply::<u32>(&life);
         let waiting = std::thread::spawn(move || response.wait());
         drop(queued);
         assert!(matches!(waiting.join().unwrap(), Err(CommandError::NotAccepted(_))));
 
-        died.set("the disk is full".to_owned()).unwrap();
-        let (queued, response) = reply::<u32>(&died);
+        life.die("the disk is full".to_owned());
+        let (queued, response) = reply::<u32>(&life);
         drop(queued.taken());
         assert_eq!(response.wait(), Err(CommandError::Unknown("the disk is full".to_owned())));
     }
 
     #[test]
     fn a_reply_knows_that_its_caller_has_left() {
-        let (reply, response) = reply::<u32>(&Died::default());
+        let (reply, response) = reply::<u32>(&Arc::default());
         assert!(reply.is_awaited());
         drop(response);
         assert!(!reply.is_awaited());
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_comes_between_giving_up_and_leaving_is_not_lost() {
-        let (reply, mut response) = reply(&Died::default());
+        let (reply, mut response) = reply(&Arc::default());
         assert_eq!(response.wait_timeout(Duration::ZERO), None);
         assert_eq!(reply.offer(7), Ok(()));
         assert_eq!(response.close(), Some(Ok(7)));

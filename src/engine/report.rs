@@ -6,6 +6,7 @@
 //! *Architecture invariant:* data alone: no report knows what is made of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::crew::Member;
 use crate::core::vocabulary::{
@@ -13,6 +14,7 @@ use crate::core::vocabulary::{
 };
 use crate::log::Position;
 use crate::snapshot::TakeError;
+use crate::unwind;
 use crate::worker::{DeliveryError, Failure, Observation, ObserveError, SourceWatch, VerifyOutcome};
 
 /// What the engine's observers know of a source and the state does not: unchanged observations are no events.
@@ -57,6 +59,10 @@ pub(super) struct ObserveReport {
     pub(super) began: Seq,
     pub(super) started: Timestamp,
     pub(super) result: Result<Observation, ObserveError>,
+    /// When it asks to be followed by another, whatever it found.
+    pub(super) again: Option<Duration>,
+    /// It was told to stop.
+    pub(super) was_stopped: bool,
     pub(super) watch: Option<ActiveWatch>,
 }
 
@@ -64,7 +70,25 @@ pub(super) struct ObserveReport {
 pub(super) struct ActiveWatch {
     pub(super) source: Source,
     pub(super) spec: Spec,
-    pub(super) watch: Box<dyn SourceWatch>,
+    watch: Option<Box<dyn SourceWatch>>,
+}
+
+impl ActiveWatch {
+    pub(super) fn new(source: Source, spec: Spec, watch: Box<dyn SourceWatch>) -> ActiveWatch {
+        ActiveWatch { source, spec, watch: Some(watch) }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_alive())
+    }
+}
+
+/// The drop of a watch is foreign code, and runs on whichever thread holds it last.
+impl Drop for ActiveWatch {
+    fn drop(&mut self) {
+        let watch = self.watch.take();
+        let _ = unwind::catch(|| drop(watch));
+    }
 }
 
 impl fmt::Debug for ObserveReport {

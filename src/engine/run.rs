@@ -29,29 +29,37 @@ use super::env::{Kinds, WorkerEnv};
 use super::feed::{CloseOnDrop, Feed};
 use super::history::History;
 use super::leases::Leases;
+use super::life::Life;
 use super::notebooks;
 use super::observers::Observers;
 use super::queue::Inbox;
-use super::reply::Died;
 use super::report::Report;
 use super::stats::Counters;
+use super::tally::Tally;
 use super::waits::Waits;
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
 use crate::notes::Notes;
+use crate::objects::Objects;
 use crate::reducer::{Reducer, ReducerError};
 use crate::worker::Assignment;
 
 /// How often the log is told that time passes: the anchor is to be at most a second behind.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Attempts lent in one frame. Each is an event, and a frame has room for 65,536; the rest is lent in the next.
+const MOST_LENT: usize = 4096;
+
 /// The parts that the loop calls.
 pub(super) struct Parts {
     pub(super) workers: Workers,
     pub(super) observers: Observers,
+    pub(super) leases: Leases,
     pub(super) deliveries: Deliveries,
     pub(super) history: History,
+    /// Whether a declaration may name a kind that nobody is known to build.
+    pub(super) takes_any_kind: bool,
     pub(super) feed: Arc<Feed>,
 }
 
@@ -73,6 +81,8 @@ pub(super) struct ClockMoved {
 pub(super) struct EngineLoop {
     reducer: Reducer,
     kinds: Arc<Kinds>,
+    takes_any_kind: bool,
+    objects: Arc<dyn Objects>,
     time: EngineTime,
     wakes: Wakes,
     workers: Workers,
@@ -81,6 +91,7 @@ pub(super) struct EngineLoop {
     deliveries: Deliveries,
     history: History,
     waits: Waits,
+    tally: Tally,
     feed: Arc<Feed>,
     notes: Arc<Notes>,
     batch: Batch,
@@ -99,16 +110,19 @@ struct Shutdown {
 
 impl EngineLoop {
     pub(super) fn new(reducer: Reducer, env: &WorkerEnv, wakes: Wakes, parts: Parts) -> EngineLoop {
-        let Parts { workers, observers, deliveries, history, feed } = parts;
+        let Parts { workers, observers, leases, deliveries, history, takes_any_kind, feed } = parts;
         EngineLoop {
+            tally: Tally::of(reducer.state()),
             reducer,
             kinds: Arc::clone(&env.kinds),
+            takes_any_kind,
+            objects: Arc::clone(&env.objects),
             ticked: env.time.monotonic(),
             time: env.time.clone(),
             wakes,
             workers,
             observers,
-            leases: Leases::default(),
+            leases,
             deliveries,
             history,
             waits: Waits::default(),
@@ -121,8 +135,8 @@ impl EngineLoop {
         }
     }
 
-    /// Runs until it is told to shut down or the log fails. `died` is told why it failed.
-    pub(super) fn run(mut self, died: &Died) -> Result<(), ReducerError> {
+    /// Runs until it is told to shut down or the log fails. `life` is told why it failed.
+    pub(super) fn run(mut self, life: &Life) -> Result<(), ReducerError> {
         let _feed = CloseOnDrop(Arc::clone(&self.feed));
         let result = self.run_to_the_end();
         self.workers.stop_all();
@@ -138,7 +152,7 @@ impl EngineLoop {
         let result = result.and_then(|()| reducer.close());
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
-            let _ = died.set(error.to_string());
+            life.die(error.to_string());
         }
         // Replies of a batch that never became durable say why nothing is known of them. What is still queued is
         // dropped by [`QueueEnd`](super::queue::QueueEnd).
@@ -159,7 +173,7 @@ impl EngineLoop {
             self.take_reports()?;
             self.take_messages()?;
             self.take_due()?;
-            self.reducer.deadlines()?;
+            self.take_deadlines()?;
             self.assign()?;
             self.write_checkpoint()?;
             self.commit()?;
@@ -185,8 +199,11 @@ impl EngineLoop {
 
     /// Sleeps until there is a message or something is due.
     fn sleep(&self) {
+        if self.wakes.inbox.has_report() {
+            return;
+        }
         let mut select = Select::new();
-        select.recv(&self.wakes.inbox.messages);
+        self.wakes.inbox.wake(&mut select);
         select.recv(&self.wakes.reports);
         select.recv(&self.wakes.clock_moved.receiver);
         select.recv(self.observers.hinted());
@@ -218,12 +235,14 @@ impl EngineLoop {
     /// What came due in the parts: jobs that take too long, leases that have run out, hints that have waited.
     fn take_due(&mut self) -> Result<(), ReducerError> {
         let now = self.time.now();
-        for command in self.leases.take_due(now) {
+        // A worker that has reported in time is not late because its report has not been taken yet.
+        let heard = self.wakes.inbox.oldest_report().map_or(now, |arrived| arrived.min(now));
+        for command in self.leases.take_due(heard) {
             // Never refused.
             let _ = self.reducer.command(&command)?;
         }
         self.observers.take_hints(self.reducer.state(), now);
-        while let Some(command) = self.observers.give_up(self.reducer.state().last(), now) {
+        for command in self.observers.give_up(self.reducer.state(), now) {
             // Refused only if the collection is gone.
             let _ = self.reducer.command(&command)?;
         }
@@ -231,6 +250,14 @@ impl EngineLoop {
             self.settle_delivery(settled)?;
         }
         Ok(())
+    }
+
+    /// Deadlines of the core: time-outs, graces, retries. As with leases, what was reported in time counts.
+    fn take_deadlines(&mut self) -> Result<(), ReducerError> {
+        match self.wakes.inbox.oldest_report() {
+            None => self.reducer.deadlines(),
+            Some(arrived) => self.reducer.deadlines_until(arrived),
+        }
     }
 
     /// Gives ready tasks to idle workers, in the same frame as what made them ready.
@@ -241,14 +268,33 @@ impl EngineLoop {
         while let Some((member, worker)) = self.workers.first_idle() {
             let Some(id) = self.reducer.assign(&worker, &self.workers.kinds(), None)? else { break };
             if let Some(collection) = self.reducer.state().collection(id) {
-                self.workers.reserve(member, &collection.kind);
+                self.workers.reserve(member, &collection.kind, self.time.now());
             }
             self.batch.assign(member, id);
         }
+        self.lend()
+    }
+
+    /// Gives ready tasks to the workers of callers that wait, those first that came first, as far as the frame has room.
+    fn lend(&mut self) -> Result<(), ReducerError> {
+        let mut lent = 0;
+        let mut in_vain = None;
         for waiter in self.leases.take_waiting() {
-            match self.reducer.assign(&waiter.worker, &waiter.kinds, Some(waiter.lease))? {
-                Some(id) => self.batch.lease(waiter, id),
-                None => self.leases.wait(waiter),
+            // Where the one before found nothing, the next of the same kinds need not look.
+            let may_find = lent < MOST_LENT && in_vain.as_ref() != Some(&waiter.kinds);
+            let found =
+                if may_find { self.reducer.assign(&waiter.worker, &waiter.kinds, Some(waiter.lease))? } else { None };
+            match found {
+                Some(id) => {
+                    lent += 1;
+                    self.batch.lease(waiter, id);
+                }
+                None => {
+                    if may_find {
+                        in_vain = Some(waiter.kinds.clone());
+                    }
+                    self.leases.put_back(waiter);
+                }
             }
         }
         Ok(())
@@ -268,6 +314,10 @@ impl EngineLoop {
     /// Makes the batch durable, and only then lets anything leave.
     fn commit(&mut self) -> Result<(), ReducerError> {
         let begun = self.time.monotonic();
+        if self.reducer.frame_events() == 0 && self.batch.has_answers() {
+            // They say what is so without a frame whose barrier would ask.
+            self.reducer.check_place()?;
+        }
         let committed = self.reducer.commit(self.time.wall())?;
         if !committed.events.is_empty() {
             self.counters.frame(committed.bytes, self.time.monotonic().saturating_sub(begun));
@@ -282,7 +332,7 @@ impl EngineLoop {
             let assignment = self.assignment(id);
             self.leases.hand_over(waiter, assignment);
         }
-        self.feed.publish(committed.events);
+        self.feed.publish(committed.events, committed.bytes);
         self.waits.settle(self.reducer.state());
         self.batch.release();
         Ok(())
@@ -293,6 +343,7 @@ impl EngineLoop {
         let state = self.reducer.state();
         self.counters.event(&recorded.event);
         self.waits.on_event(recorded);
+        self.tally.on_event(recorded, state);
         self.workers.on_event(&recorded.event);
         self.observers.on_event(recorded, state);
         self.deliveries.on_event(recorded, state);

@@ -33,9 +33,10 @@ use shuttle::{Config, Runner, thread};
 use super::error::{CommandError, WatchError};
 use super::feed::{CloseOnDrop, Feed, Watch, WatchItem};
 use super::message::Message;
-use super::queue::{Inbox, Queue, QueueCapacity, QueueEnd};
-use super::reply::{Died, Response, reply};
+use super::queue::{Inbox, Queue, QueueCapacity, QueueEnd, Room};
+use super::reply::{Response, reply};
 use super::waits::{WaitOutcome, Waits};
+use crate::clock::{EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{
     Assign, Built, CollectionId, Command, Completion, Declaration, Duties, EngineCommand, Generation, Kind, Name,
@@ -117,7 +118,7 @@ impl Story {
     /// Shows the events as the engine does, frame by frame, and ends.
     fn show(&self, feed: Arc<Feed>) {
         let closing = CloseOnDrop(feed);
-        self.frames.iter().for_each(|frame| closing.0.publish(frame.clone()));
+        self.frames.iter().for_each(|frame| closing.0.publish(frame.clone(), 0));
     }
 
     fn last(&self) -> u64 {
@@ -131,7 +132,7 @@ fn reduce(story: &Story, side: EngineSide, commits_in: Option<u32>, over: &Atomi
     let EngineSide { inbox, end: _end } = side;
     let (mut waits, mut round) = (Waits::default(), 0);
     while !over.load(Ordering::SeqCst) {
-        while let Ok(message) = inbox.messages.try_recv() {
+        while let Some(message) = inbox.take_report().or_else(|| inbox.take_command().ok()) {
             if let Message::Wait { generation, reply, .. } = message {
                 waits.add(story.id, generation, reply);
             }
@@ -153,7 +154,9 @@ struct EngineSide {
 }
 
 fn queue(capacity: usize) -> (Queue, EngineSide) {
-    let (queue, inbox) = Queue::bounded(capacity, Died::default());
+    let room = Room { commands: capacity, bytes: usize::MAX };
+    let time = EngineTime::begin(Arc::new(SystemClock::new()), Timestamp(0));
+    let (queue, inbox) = Queue::bounded(room, time, Arc::default());
     let end = queue.end();
     (queue, EngineSide { inbox, end })
 }
@@ -170,7 +173,7 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
 #[test]
 fn a_response_is_what_the_engine_makes_of_its_reply() {
     explore(|| {
-        let (reply, mut response) = reply(&Died::default());
+        let (reply, mut response) = reply(&Arc::default());
         let ending = thread_rng().gen_range(0..4);
         let engine = thread::spawn(move || match ending {
             0 => drop(reply),
@@ -195,7 +198,7 @@ fn a_response_is_what_the_engine_makes_of_its_reply() {
 #[test]
 fn an_answer_is_taken_or_comes_back() {
     explore(|| {
-        let (reply, mut response) = reply(&Died::default());
+        let (reply, mut response) = reply(&Arc::default());
         let engine = thread::spawn(move || reply.offer(7));
         let taken = match poll_once(&mut response) {
             Poll::Ready(answer) => answer.ok(),
@@ -210,7 +213,7 @@ fn an_answer_is_taken_or_comes_back() {
 #[test]
 fn an_answer_that_comes_while_it_is_polled_wakes() {
     explore(|| {
-        let (reply, response) = reply(&Died::default());
+        let (reply, response) = reply(&Arc::default());
         let is_dropped = thread_rng().gen_bool(0.5);
         let engine = thread::spawn(move || if is_dropped { drop(reply) } else { reply.answer(Ok(7)) });
         let found = block_on(response);
@@ -226,7 +229,7 @@ fn an_answer_that_comes_while_it_is_polled_wakes() {
 #[test]
 fn a_response_that_changes_hands_wakes_the_last_that_polled_it() {
     explore(|| {
-        let (reply, mut response) = reply(&Died::default());
+        let (reply, mut response) = reply(&Arc::default());
         let engine = thread::spawn(move || reply.taken().answer(Ok(Receipt::default())));
         if poll_once(&mut response).is_pending() {
             let other = thread::spawn(move || {

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use crate::core::vocabulary::{Epoch, Event, RefreshReason, RejectReason, Seq, Timestamp};
-use crate::core::{CollectionView, Lag, Pending, State, Status};
 
 /// What the engine has done since it was opened, and what it is doing now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +34,8 @@ pub struct Stats {
     pub held: u64,
     /// Collections whose source cannot be observed.
     pub unobservable: u64,
+    /// Collections whose source is due to be observed and is not, see [`NotObserved`](crate::core::NotObserved).
+    pub not_observed: u64,
     /// The greatest lag of a collection whose source can be observed.
     pub lag: Duration,
     /// Attempts running or being told to stop.
@@ -53,6 +54,8 @@ pub struct Stats {
     pub observations: u64,
     /// Entries of outboxes that are not delivered yet, those of dropped collections included.
     pub undelivered: u64,
+    /// Those of them that are commits to be published.
+    pub unpublished: u64,
     /// Publications, discards and verifications under way.
     pub deliveries: u64,
     /// Those that took longer than allowed and have not come back.
@@ -62,8 +65,14 @@ pub struct Stats {
     pub due: Option<Timestamp>,
     /// Messages in the queue of commands.
     pub queued: u64,
+    /// Their bytes, as they are counted against [`Builder::queue_bytes`](super::Builder::queue_bytes).
+    pub queued_bytes: u64,
     /// Callers that wait for a generation to be applied.
     pub waiters: u64,
+    /// The newest events, which are kept in memory for watches.
+    pub feed_events: u64,
+    /// About how many bytes these take.
+    pub feed_bytes: u64,
     /// How often the reducer's thread woke.
     pub wakes: u64,
     /// Counted since opening.
@@ -118,26 +127,6 @@ pub struct Counters {
     pub drifts: u64,
     /// Time that workers spent on attempts which committed nothing.
     pub wasted_work: Duration,
-}
-
-impl Stats {
-    /// Counts the collections of `state` as they are at `now`.
-    pub(super) fn collections(&mut self, state: &State, now: Timestamp) {
-        for (id, collection) in state.collections() {
-            self.collections += 1;
-            self.live += u64::from(collection.status.live().is_some());
-            self.waiting += u64::from(matches!(collection.status, Status::Waiting(_)));
-            self.parked += u64::from(matches!(collection.status, Status::Parked(_)));
-            self.paused += u64::from(collection.paused);
-            self.held += u64::from(matches!(collection.pending, Some(Pending::Held { .. })));
-            self.unobservable += u64::from(collection.unobservable.is_some());
-            if let Some(Lag::Since(lag)) = CollectionView::of(state, id, now).map(|view| view.lag) {
-                self.lag = self.lag.max(lag);
-            }
-            self.undelivered += collection.outbox.as_deref().map_or(0, |outbox| outbox.entries.len() as u64);
-        }
-        self.undelivered += state.orphans().map(|(_, orphan)| orphan.outbox.entries.len() as u64).sum::<u64>();
-    }
 }
 
 impl Counters {

@@ -2,14 +2,19 @@
 //!
 //! *Architecture invariant:* data alone. It is put together in `run/show.rs`.
 
+use serde_json::{Value, json};
+
 use crate::core::CollectionView;
 use crate::core::vocabulary::{Seq, Timestamp};
+use crate::describe::{plain_json, view_json};
 use crate::worker::{DeliveryError, Progress, VerifyOutcome};
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CollectionStatus {
+    /// The engine's time at which it was like this.
+    pub at: Timestamp,
     /// What the log says of it.
     pub view: CollectionView,
     /// The last accepted observation of its source since the engine was opened.
@@ -26,6 +31,60 @@ pub struct CollectionStatus {
     pub verification: Option<LastVerification>,
 }
 
+impl CollectionStatus {
+    /// The status as one JSON object, without a line break: the keys that `log-dump state` prints, and `live` with what
+    /// only the running engine knows, as in `lastword status --json`. What does not apply is `null`.
+    ///
+    /// | key of `live` | value |
+    /// |---|---|
+    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak` |
+    /// | `next_look` | when the source is observed next |
+    /// | `progress` | how far the running attempt has come: `{"done","total"}` |
+    /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
+    /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
+    /// | `verification` | the last verification: `{"at","commit","intact","found"}`; `intact` is `null` if that could not be told |
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let row = view_json(&self.view, self.at);
+        let members = row.strip_suffix('}').unwrap_or(&row);
+        plain_json(format!("{members},\"live\":{}}}", self.live()))
+    }
+
+    /// What only the running engine knows, as a JSON object.
+    #[must_use]
+    pub fn live(&self) -> Value {
+        let last_look = self.last_observation.map(|last| {
+            json!({
+                "began": last.started.to_string(),
+                "seconds_ago": self.at.since(last.started).as_secs_f64(),
+                "succeeded": last.succeeded,
+                "racy": last.racy,
+                "weak": last.weak,
+                "evidence": if last.weak > 0 { "weak" } else { "strong" },
+            })
+        });
+        json!({
+            "last_look": last_look,
+            "next_look": self.next_observation.map(|at| at.to_string()),
+            "progress": self.progress.map(|progress| json!({"done": progress.done, "total": progress.total})),
+            "workers_exhausted": self.workers_exhausted,
+            "undeliverable": self.undeliverable,
+            "verification": self.verification.as_ref().map(LastVerification::json),
+        })
+    }
+}
+
+impl LastVerification {
+    fn json(&self) -> Value {
+        let (intact, found) = match &self.found {
+            Ok(VerifyOutcome::Intact) => (Some(true), None),
+            Ok(VerifyOutcome::Drifted(found)) => (Some(false), Some(found.clone())),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        json!({ "at": self.at.to_string(), "commit": self.commit.0, "intact": intact, "found": found })
+    }
+}
+
 /// The last accepted observation of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +95,9 @@ pub struct LastObservation {
     pub succeeded: bool,
     /// In how many parts a change could have gone unnoticed; see [`Observation::racy`](crate::Observation::racy).
     pub racy: u64,
+    /// How many parts were believed although nothing tells that they are what they were; see
+    /// [`Observation::weak`](crate::Observation::weak).
+    pub weak: u64,
 }
 
 /// The last verification of what a collection has applied.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -146,6 +147,10 @@ impl Objects for Sweepable {
             self.pins().extend(objects.iter().map(|object| object_hash(object)));
         }
         self.objects.put(objects)
+    }
+
+    fn state_directory(&self) -> Option<&Path> {
+        self.objects.state_directory()
     }
 
     fn get(&self, hash: ObjectHash) -> Result<Vec<u8>, ObjectError> {

@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 use self::job::BuildJob;
 pub(super) use self::job::command;
-use super::crew::{Crew, Member};
+use super::crew::{Crew, Member, Sparing};
 use super::env::WorkerEnv;
-use crate::core::vocabulary::{AttemptRef, Duties, EndReason, Event, Kind, Stopping, Timestamp, Token, WorkerName};
+use crate::core::vocabulary::{
+    AttemptRef, CollectionId, Duties, EndReason, Event, Kind, Stopping, Timestamp, Token, WorkerName,
+};
 use crate::worker::{Assignment, Progress, Signals};
 
 pub(super) struct Workers {
@@ -37,7 +39,7 @@ struct Running {
 impl Workers {
     pub(super) fn start(env: &WorkerEnv, duties: BTreeMap<Kind, Duties>, threads: usize) -> io::Result<Workers> {
         let env = env.clone();
-        let crew = Crew::start("w", threads, false, move |member, job: BuildJob| job.run(&env, member))?;
+        let crew = Crew::start("w", threads, Sparing::None, move |member, job: BuildJob| job.run(&env, member))?;
         Ok(Workers { duties, crew, running: BTreeMap::new() })
     }
 
@@ -58,8 +60,8 @@ impl Workers {
     }
 
     /// Takes an idle worker for an attempt of this kind that is being decided.
-    pub(super) fn reserve(&mut self, member: Member, kind: &Kind) {
-        self.crew.reserve(member, &kind.as_str().into(), None);
+    pub(super) fn reserve(&mut self, member: Member, kind: &Kind, now: Timestamp) {
+        self.crew.reserve(member, &kind.as_str().into(), now, None);
     }
 
     /// Hands an attempt, which is durable by now, to the worker that was taken for it. If there is none any more, the
@@ -129,6 +131,11 @@ impl Workers {
     /// Whether every worker that a kind may have is lost to attempts that do not listen.
     pub(super) fn is_exhausted(&self, kind: &Kind) -> bool {
         self.builds(kind) && self.crew.is_exhausted(kind.as_str())
+    }
+
+    /// The collections whose attempts are here.
+    pub(super) fn collections(&self) -> impl Iterator<Item = CollectionId> + '_ {
+        self.running.values().map(|running| running.attempt.collection)
     }
 
     /// Attempts here, those abandoned included.

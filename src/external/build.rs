@@ -9,19 +9,14 @@ use super::build_error::of_store;
 use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
-    BuildError, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Instant, Layout, Manifest,
-    ManifestError, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation, StopCheck,
-    Store, check, fragments_of, plan, scan,
+    BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout,
+    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey,
+    SourceLocation, SourcePath, Stat, StopCheck, Store, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
-
-/// A corrupt file that was modified within this many microseconds may still be in the making: five seconds is longer
-/// than a writer pauses between opening a file and writing its footer in one go, and short enough that a file that
-/// stays corrupt is reported at the next attempt.
-const YOUNG_MICROS: i64 = 5_000_000;
 
 /// What one attempt is to build, and with what.
 pub struct Build<'a> {
@@ -41,6 +36,10 @@ pub struct Build<'a> {
     pub wanted: [u8; 32],
     /// The wanted set: a source that did not change has its version only in comparison with it.
     pub known: Option<&'a PathSet>,
+    /// The mounts that the wanted set was found on, if that is still known.
+    pub mounts: Option<&'a Mounts>,
+    /// How many bytes each of the two observations may read where the content of files decides.
+    pub most_read: u64,
     /// The set that the last commit was built from: what returns to it has its versions again.
     pub applied: Option<&'a PathSet>,
     /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew.
@@ -60,6 +59,8 @@ pub struct Build<'a> {
     pub finished: &'a (dyn Fn(&Segment) + Sync),
     /// Told how far the work is.
     pub progress: &'a (dyn Fn(BuildProgress) + Sync),
+    /// Told the content of files that were read for what was built, and what `stat` said of them.
+    pub learned: &'a (dyn Fn(&SourcePath, &Stat, ContentHash) + Sync),
     /// Wall time, to tell a young file from an old one.
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
 }
@@ -148,13 +149,13 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let scan = attempt.observe(attempt.known)?;
+    let scan = attempt.observe(attempt.known, attempt.mounts)?;
     let Plan { kept, new, dropped } = attempt.plan(&scan)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
     let (finished, result) = build_all(attempt, &scan.set, new);
     *built = finished;
     result?;
-    attempt.observe(Some(&scan.set))?;
+    attempt.observe(Some(&scan.set), Some(&scan.mounts))?;
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
@@ -176,13 +177,15 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, Bu
 
 impl Build<'_> {
     /// Scans the source; anything but the wanted version is an error.
-    fn observe(&self, known: Option<&PathSet>) -> Result<Scan, BuildError> {
+    fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Scan, BuildError> {
         let scan = scan(&ScanRequest {
             store: self.store,
             source: self.source,
             known,
+            mounts,
             applied: self.applied,
             now: (self.now)(),
+            most_read: self.most_read,
             hash_budget: 0,
             stop_check: self.stop_check,
         })
@@ -226,8 +229,10 @@ impl Build<'_> {
     /// A source that changed under an attempt explains its failure, and is not the attempt's fault.
     fn explain(&self, error: BuildError) -> BuildError {
         match error {
-            BuildError::Moved { .. } | BuildError::Interrupted | BuildError::Panicked(_) => error,
-            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe(self.known) {
+            BuildError::Moved { .. } | BuildError::Undecided(_) | BuildError::Interrupted | BuildError::Panicked(_) => {
+                error
+            }
+            BuildError::Transient(_) | BuildError::Permanent(_) => match self.observe(self.known, self.mounts) {
                 Err(moved @ BuildError::Moved { .. }) => moved,
                 _ => error,
             },
@@ -235,22 +240,19 @@ impl Build<'_> {
     }
 
     fn of_fragments(&self, error: &FragmentError) -> BuildError {
-        let text = error.to_string();
         match error {
             FragmentError::Interrupted => BuildError::Interrupted,
-            FragmentError::File { error: FormatError::Store(error), .. } => of_store(error),
-            FragmentError::File { mtime, error: FormatError::Corrupt(_), .. } if self.is_young(*mtime) => {
-                BuildError::Transient(text)
+            FragmentError::Store(error) => of_store(error),
+            // One that is in the making is enough: the others are named again if it is finished and they are as they were.
+            FragmentError::Files(files) if files.first().iter().any(|file| self.may_be_in_the_making(file)) => {
+                BuildError::Transient(files.to_string())
             }
-            FragmentError::File { .. } => BuildError::Permanent(text),
+            FragmentError::Files(files) => BuildError::Permanent(files.to_string()),
         }
     }
 
-    /// Modified less than five seconds ago. A time further in the future than that says nothing about age.
-    fn is_young(&self, mtime: Instant) -> bool {
-        let now = i64::try_from((self.now)().0).unwrap_or(i64::MAX);
-        let age = now.saturating_sub(mtime.micros());
-        (-YOUNG_MICROS..YOUNG_MICROS).contains(&age)
+    fn may_be_in_the_making(&self, file: &BadFile) -> bool {
+        matches!(file.error, FormatError::Corrupt(_) | FormatError::Foreign(_)) && file.mtime.is_young((self.now)())
     }
 }
 

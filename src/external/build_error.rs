@@ -14,6 +14,8 @@ pub enum BuildError {
         /// What the scan found.
         scan: Scan,
     },
+    /// Whether the source is still what is wanted is in the content of files, and too much of it to be read in one look.
+    Undecided(String),
     /// The work was told to stop.
     Interrupted,
     /// Trying again later may help.
@@ -36,12 +38,36 @@ impl From<StoreError> for BuildError {
     }
 }
 
+impl From<std::io::Error> for BuildError {
+    /// An I/O error may pass.
+    fn from(error: std::io::Error) -> BuildError {
+        BuildError::Transient(error.to_string())
+    }
+}
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for BuildError {
+    /// What is known of no error may pass. One that is an error of this library stays what it is.
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> BuildError {
+        let error = match error.downcast::<BuildError>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        if error.is::<Interrupted>() {
+            return BuildError::Interrupted;
+        }
+        match error.downcast::<StoreError>() {
+            Ok(error) => of_store(&error),
+            Err(error) => BuildError::Transient(error.to_string()),
+        }
+    }
+}
+
 impl BuildError {
     /// What a caller does about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            BuildError::Moved { .. } => ErrorKind::Busy,
+            BuildError::Moved { .. } | BuildError::Undecided(_) => ErrorKind::Busy,
             BuildError::Interrupted => ErrorKind::Stopped,
             BuildError::Transient(_) => ErrorKind::Io,
             BuildError::Permanent(_) => ErrorKind::InvalidInput,
@@ -55,7 +81,9 @@ impl fmt::Display for BuildError {
         match self {
             BuildError::Moved { .. } => write!(f, "the source is not what is wanted any more"),
             BuildError::Interrupted => Interrupted.fmt(f),
-            BuildError::Transient(text) | BuildError::Permanent(text) => f.write_str(text),
+            BuildError::Undecided(text) | BuildError::Transient(text) | BuildError::Permanent(text) => {
+                f.write_str(text)
+            }
             BuildError::Panicked(text) => write!(f, "the builder panicked: {text}"),
         }
     }
@@ -66,6 +94,7 @@ impl std::error::Error for BuildError {}
 pub(super) fn of_store(error: &StoreError) -> BuildError {
     match error {
         StoreError::Interrupted => BuildError::Interrupted,
+        StoreError::Unfinished { .. } => BuildError::Undecided(error.to_string()),
         error if error.is_transient() => BuildError::Transient(error.to_string()),
         error => BuildError::Permanent(error.to_string()),
     }

@@ -1,15 +1,16 @@
 //! What a user writes to have something built for each segment. It must not know how segments are planned or where
 //! their manifest lies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    BuildError, ExternalSpec, FileReader, Fragment, Interrupted, Manifest, PathSet, Segment, SegmentId, SegmentKey,
-    SourceLocation, StopCheck, Store, StoreError,
+    BuildError, ExternalSpec, FileReader, Format, FormatError, Fragment, Interrupted, Manifest, PathSet, Segment,
+    SegmentId, SegmentKey, SourceLocation, SourcePath, StopCheck, Store, StoreError,
 };
-use crate::core::vocabulary::{Name, Token};
+use crate::core::vocabulary::{CollectionId, Name, Token};
 use crate::worker::CommitView;
 
 /// Builds segments: writes an index, a file, rows of a table for each.
@@ -24,6 +25,12 @@ pub trait SegmentBuilder: Send + Sync {
     /// As the attempt is to fail. If the source changed meanwhile, that is reported in its place. A panic counts as a
     /// failure, and as nothing more.
     fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError>;
+
+    /// Whether this builder reads the content of files. Then the library does so as well, right after it, while what was
+    /// read is at hand: so that a later change of mode, owner or times alone is known to be no change of what was built.
+    fn reads(&self) -> bool {
+        true
+    }
 
     /// Whether this builder can discard. Only then are the outputs of attempts without a commit kept, to be
     /// taken over by a later attempt or discarded.
@@ -74,6 +81,10 @@ impl SegmentBuilder for NoBuilder {
     fn build(&self, _: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
         Ok(None)
     }
+
+    fn reads(&self) -> bool {
+        false
+    }
 }
 
 /// One segment to be built, and everything that is known about it.
@@ -93,6 +104,9 @@ pub struct SegmentJob<'a> {
     /// How they are read and built: columns, params, recipe.
     pub spec: &'a ExternalSpec,
     pub(super) store: &'a dyn Store,
+    pub(super) format: &'a dyn Format,
+    /// The parts of the files that were asked for.
+    pub(super) parts: Mutex<HashMap<SourcePath, Arc<[u64]>>>,
     pub(super) files: &'a PathSet,
     pub(super) stop_check: StopCheck<'a>,
     pub(super) tally: Tally<'a>,
@@ -145,6 +159,33 @@ impl SegmentJob<'_> {
         let file = self.files.get(path).ok_or_else(|| StoreError::Moved { path: path.clone() })?;
         self.store.open(self.source, path, &file.last_stat)
     }
+
+    /// Which part of its file a fragment is, counted from 0 as its format counts, parts without rows included: of a
+    /// Parquet file, its row group. So a reader asks for this part, and not for the whole file. The file is asked once
+    /// for all its fragments in this segment.
+    ///
+    /// # Errors
+    /// When the file changed since it was listed, cannot be read, or has no part that begins where the fragment does.
+    pub fn part(&self, fragment: &Fragment) -> Result<usize, BuildError> {
+        let path = &fragment.path;
+        let known = self.parts.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let starts = match known {
+            Some(starts) => starts,
+            None => {
+                let of_format = |error| match error {
+                    FormatError::Store(error) => BuildError::from(error),
+                    error => BuildError::Permanent(format!("{path} {error}")),
+                };
+                let starts: Arc<[u64]> = self.format.parts(&*self.open(fragment)?).map_err(of_format)?.into();
+                self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), Arc::clone(&starts));
+                starts
+            }
+        };
+        // Of several parts with one start, the last has the rows.
+        let at = starts.partition_point(|start| *start <= fragment.start).checked_sub(1);
+        let is_its = |at: &usize| starts.get(*at) == Some(&fragment.start);
+        at.filter(is_its).ok_or_else(|| BuildError::Permanent(format!("{path} has no part at row {}", fragment.start)))
+    }
 }
 
 /// Counts the rows that are done, of one segment and of all.
@@ -165,7 +206,15 @@ impl Tally<'_> {
 
 /// What is to be removed from the destination.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Discard<'a> {
+    /// The collection, by its incarnation.
+    pub collection: CollectionId,
+    /// The name that it has, or had.
+    pub name: &'a Name,
+    /// The collection was dropped: in the end nothing of it stays, and whatever the destination keeps of it beside its
+    /// segments goes as well once `live` is empty.
+    pub is_drop: bool,
     /// Everything that was made under these tokens, finished or not, goes ...
     pub tokens: &'a [Token],
     /// ... except what was made for these segments: they are live.

@@ -5,13 +5,13 @@
 //! observation finds out beside the versions is kept here, under the collection and the object, and is written with the
 //! next set that is stored anyway. It also saves reading the known set from objects at every observation.
 //!
-//! It owns which sets are held and which are evicted. It must not know how a set comes about.
+//! Beside the sets it keeps what looks remember. It owns which sets are held and which are evicted. It must not know how a set comes about.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::content::PartialHash;
-use super::{MAX_FILES, PathSet, load_set};
+use super::memory::{Learned, Memory};
+use super::{MAX_FILES, Mounts, PathSet, load_set};
 use crate::core::vocabulary::{Name, ObjectHash};
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
@@ -32,17 +32,24 @@ pub(super) struct ObservationCache {
 #[derive(Default)]
 struct Entries {
     collections: BTreeMap<Name, Collection>,
+    /// The same collections by when they were used last: the first is evicted first, and found without asking the others.
+    by_use: BTreeMap<u64, Name>,
     files: usize,
-    /// Counts uses, so that what was not used for longest is evicted first.
+    /// Counts uses.
     clock: u64,
 }
+
+/// Sets that were let go. Freeing a million files takes long, and is done without the lock.
+type Evicted = Vec<Arc<PathSet>>;
 
 #[derive(Default)]
 struct Collection {
     /// The one used last is last.
     sets: Vec<(ObjectHash, Arc<PathSet>)>,
-    /// The file whose content was not hashed to its end.
-    partial: Option<PartialHash>,
+    /// What looks remember. Nothing while one is under way, and before the first one.
+    memory: Option<Memory>,
+    /// What was learned since the look that is under way began.
+    learned: Learned,
     used: u64,
 }
 
@@ -77,18 +84,38 @@ impl ObservationCache {
     }
 
     pub(super) fn insert(&self, name: &Name, root: ObjectHash, set: Arc<PathSet>) {
-        self.entries().insert(name, root, set);
+        let evicted = self.entries().insert(name, root, set);
+        drop(evicted);
     }
 
-    /// The file of a collection that was not hashed to its end.
-    pub(super) fn take_partial(&self, name: &Name) -> Option<PartialHash> {
-        self.entries().collections.get_mut(name).and_then(|collection| collection.partial.take())
+    /// What the looks at a collection's source remember, for the next one, which puts it back.
+    pub(super) fn take_memory(&self, name: &Name) -> Memory {
+        let mut entries = self.entries();
+        let taken =
+            entries.change(name, |collection| (collection.memory.take(), std::mem::take(&mut collection.learned)));
+        let (memory, learned) = taken.unwrap_or_default();
+        let mut memory = memory.unwrap_or_else(Memory::new);
+        memory.learned.extend(learned);
+        memory
     }
 
-    pub(super) fn set_partial(&self, name: &Name, partial: Option<PartialHash>) {
-        if let Some(collection) = self.entries().collections.get_mut(name) {
-            collection.partial = partial;
-        }
+    pub(super) fn put_memory(&self, name: &Name, memory: Memory) {
+        let mut entries = self.entries();
+        entries.collections.entry(name.clone()).or_default();
+        entries.change(name, |collection| collection.memory = Some(memory));
+        let evicted = entries.evict(name);
+        drop(entries);
+        drop(evicted);
+    }
+
+    /// The mounts that the last look found.
+    pub(super) fn mounts(&self, name: &Name) -> Option<Mounts> {
+        self.entries().collections.get(name)?.memory.as_ref()?.mounts.clone()
+    }
+
+    /// Contents that were read while something was built from them: the next look knows them.
+    pub(super) fn learn(&self, name: &Name, learned: Learned) {
+        self.entries().change(name, |collection| collection.learned.extend(learned));
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -98,9 +125,7 @@ impl ObservationCache {
 
 impl Entries {
     fn get(&mut self, name: &Name, root: ObjectHash) -> Option<Arc<PathSet>> {
-        self.clock += 1;
-        let collection = self.collections.get_mut(name)?;
-        collection.used = self.clock;
+        let collection = self.use_now(name)?;
         let at = collection.sets.iter().position(|(held, _)| *held == root)?;
         let entry = collection.sets.remove(at);
         let set = Arc::clone(&entry.1);
@@ -108,26 +133,56 @@ impl Entries {
         Some(set)
     }
 
-    fn insert(&mut self, name: &Name, root: ObjectHash, set: Arc<PathSet>) {
-        self.clock += 1;
-        let collection = self.collections.entry(name.clone()).or_default();
-        collection.used = self.clock;
-        let before = size(&collection.sets);
-        collection.sets.retain(|(held, _)| *held != root);
-        if collection.sets.len() == MOST_SETS {
-            collection.sets.remove(0);
-        }
-        collection.sets.push((root, set));
-        self.files = self.files - before + size(&collection.sets);
-        while self.files > MOST_FILES && self.evict_one(name) {}
+    fn insert(&mut self, name: &Name, root: ObjectHash, set: Arc<PathSet>) -> Evicted {
+        let mut evicted = Vec::new();
+        self.collections.entry(name.clone()).or_default();
+        self.change(name, |collection| {
+            if let Some(at) = collection.sets.iter().position(|(held, _)| *held == root) {
+                evicted.push(collection.sets.remove(at).1);
+            }
+            if collection.sets.len() == MOST_SETS {
+                evicted.push(collection.sets.remove(0).1);
+            }
+            collection.sets.push((root, set));
+        });
+        evicted.extend(self.evict(name));
+        evicted
     }
 
-    /// Evicts the collection that was not used for longest; at last what `name` has beside its newest set.
-    fn evict_one(&mut self, name: &Name) -> bool {
-        let others = self.collections.iter().filter(|(other, _)| *other != name);
-        if let Some(oldest) = others.min_by_key(|(_, collection)| collection.used).map(|(name, _)| name.clone()) {
-            let evicted = self.collections.remove(&oldest);
-            self.files -= evicted.map_or(0, |collection| size(&collection.sets));
+    /// Changes what is held of a collection, if it is, and counts what that comes to.
+    fn change<T>(&mut self, name: &Name, change: impl FnOnce(&mut Collection) -> T) -> Option<T> {
+        let collection = self.use_now(name)?;
+        let before = collection.files();
+        let changed = change(collection);
+        let after = collection.files();
+        self.files = self.files - before + after;
+        Some(changed)
+    }
+
+    /// Evicts until there is room, `name` last.
+    fn evict(&mut self, name: &Name) -> Evicted {
+        let mut evicted = Vec::new();
+        while self.files > MOST_FILES && self.evict_one(name, &mut evicted) {}
+        evicted
+    }
+
+    /// The collection, as the one that was used last.
+    fn use_now(&mut self, name: &Name) -> Option<&mut Collection> {
+        self.clock += 1;
+        let collection = self.collections.get_mut(name)?;
+        self.by_use.remove(&collection.used);
+        collection.used = self.clock;
+        self.by_use.insert(self.clock, name.clone());
+        Some(collection)
+    }
+
+    /// Evicts the collection that was not used for longest; at last what `name`, which was used last, has beside its
+    /// newest set.
+    fn evict_one(&mut self, name: &Name, evicted: &mut Evicted) -> bool {
+        if let Some(oldest) = self.by_use.first_entry().filter(|first| first.get() != name) {
+            let oldest = self.collections.remove(&oldest.remove());
+            self.files -= oldest.as_ref().map_or(0, Collection::files);
+            evicted.extend(oldest.into_iter().flat_map(|collection| collection.sets).map(|(_, set)| set));
             return true;
         }
         let Some(collection) = self.collections.get_mut(name).filter(|collection| collection.sets.len() > 1) else {
@@ -135,12 +190,16 @@ impl Entries {
         };
         let (_, set) = collection.sets.remove(0);
         self.files -= set.len();
+        evicted.push(set);
         true
     }
 }
 
-fn size(sets: &[(ObjectHash, Arc<PathSet>)]) -> usize {
-    sets.iter().map(|(_, set)| set.len()).sum()
+impl Collection {
+    fn files(&self) -> usize {
+        let sets: usize = self.sets.iter().map(|(_, set)| set.len()).sum();
+        sets + self.memory.as_ref().map_or(0, Memory::files) + self.learned.len()
+    }
 }
 
 #[cfg(test)]
@@ -173,5 +232,29 @@ mod tests {
         assert!((1..=3).all(|n| !holds(&c, n)) && (4..=7).all(|n| holds(&c, n)));
         cache.insert(&c, root(9), set(1_000_001));
         assert!(!holds(&a, 1) && !holds(&c, 7) && holds(&c, 9));
+    }
+
+    /// The order of use is an index beside the collections: it names each once, and what is first in it goes first.
+    #[test]
+    fn defect_29_what_goes_is_found_without_asking_every_collection() {
+        let cache = ObservationCache::default();
+        let names: Vec<_> = (0..1_000).map(|n| Name::new(&format!("c{n}")).unwrap()).collect();
+        names.iter().for_each(|name| cache.insert(name, root(1), set(1)));
+        let used_again = &names[3];
+        assert!(cache.entries().get(used_again, root(1)).is_some());
+        let first_four = |cache: &ObservationCache| {
+            let entries = cache.entries();
+            assert!(entries.by_use.iter().all(|(used, name)| entries.collections[name].used == *used));
+            assert_eq!(entries.by_use.len(), entries.collections.len());
+            entries.by_use.values().take(4).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(first_four(&cache), [&names[..3], &names[4..5]].concat());
+        // So many that ten have to go.
+        cache.insert(&Name::new("large").unwrap(), root(1), set(MOST_FILES - names.len() + 10));
+        let gone: Vec<_> = names.iter().filter(|name| !cache.entries().collections.contains_key(*name)).collect();
+        assert_eq!(gone, names[..11].iter().filter(|name| *name != used_again).collect::<Vec<_>>());
+        assert_eq!(first_four(&cache), names[11..15]);
+        let entries = cache.entries();
+        assert_eq!(entries.files, entries.collections.values().map(Collection::files).sum::<usize>());
     }
 }

@@ -1,40 +1,180 @@
-//! Hashing the content of files: whole, when a judgement depends on it; piece by piece within a budget, so that a later
-//! scan has a hash to compare with.
+//! Reading the content of files: what a judgement depends on, then what is doubted, then what nothing asks for yet, so that
+//! a later scan has a hash to compare with.
 //!
-//! It reads through a [`Store`] and notes hashes in a set. It must not judge whether a file has changed: `judge.rs`
-//! does.
+//! One look reads a bounded number of bytes. A file that has aged is read piece by piece, over as many looks as it takes.
+//! A racy one is read whole in one look or not at all: it may change between two looks without a trace.
+//!
+//! It reads through a [`Store`] and hands out hashes. It must not judge whether a file has changed: `judge.rs` does.
 
-use super::{
-    ContentHash, FileReader, Interrupted, ObservedFile, PathSet, SourceLocation, SourcePath, Stat, StopCheck, Store,
-};
+use std::collections::BTreeMap;
+
+use super::mount::Mounts;
+use super::{ContentHash, FileReader, Interrupted, SourceLocation, SourcePath, Stat, StopCheck, Store};
+
+/// What one look reads at most to find out what a file holds, in bytes: about half a second of one core. What is written
+/// within two seconds is seldom more, and waits until it has aged if it is.
+pub(super) const MOST_READ: u64 = 512 << 20;
 
 /// What is read at once between two questions whether to go on.
 const PIECE: u64 = 1 << 20;
 
-/// What a file costs at least of the budget of a scan: opening one takes about as long as reading a page or two, and
-/// a million tiny files must not be opened by one scan.
+/// What a file costs at least of what a look may read: opening one takes about as long as reading a page or two, and
+/// a million tiny files must not be opened by one look.
 const LEAST_COST: u64 = 4 << 10;
 
-/// Hashes the content of the file that was listed. `None` when it is another one by now, changed while it was read,
-/// or cannot be read.
+/// Why a content is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// The work was told to stop.
+    Interrupted,
+    /// This look has read what it may.
+    Unfinished,
+}
+
+impl From<Interrupted> for Unread {
+    fn from(_: Interrupted) -> Unread {
+        Unread::Interrupted
+    }
+}
+
+/// What was read and not used up, for the next look at the same source. Volatile: losing it costs reading.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Carried {
+    /// The mounts that it was read on.
+    mounts: Mounts,
+    /// The file that was not read to its end, of those that were asked for.
+    asked: Option<PartialHash>,
+    /// And of those that nobody has asked for.
+    ahead: Option<PartialHash>,
+    /// Files that were read to their end by looks that could not be finished.
+    finished: BTreeMap<SourcePath, (Stat, ContentHash)>,
+}
+
+impl Carried {
+    /// What was read counts on the same mounts alone.
+    pub(super) fn on(self, mounts: &Mounts) -> Carried {
+        if self.mounts == *mounts { self } else { Carried { mounts: mounts.clone(), ..Carried::default() } }
+    }
+
+    /// How many files it holds.
+    pub(super) fn files(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// The file whose content nobody has asked for and that was not read to its end.
+    pub(super) fn begun_ahead(&self) -> Option<&SourcePath> {
+        self.ahead.as_ref().map(|partial| &partial.path)
+    }
+
+    /// A look came to its end: what it has read is in what it found.
+    pub(super) fn use_up(&mut self) {
+        self.finished.clear();
+    }
+}
+
+/// The reading of one look.
+pub(super) struct Reading<'a> {
+    place: (&'a dyn Store, &'a SourceLocation),
+    stop_check: StopCheck<'a>,
+    /// What may still be read.
+    left: u64,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads at most `most` bytes.
+    pub(super) fn new(place: (&'a dyn Store, &'a SourceLocation), stop_check: StopCheck<'a>, most: u64) -> Reading<'a> {
+        Reading { place, stop_check, left: most }
+    }
+
+    /// The content of a racy file. `None` when it is another file by now, changed while it was read, or cannot be read.
+    pub(super) fn racy(&mut self, path: &SourcePath, listed: &Stat) -> Result<Option<ContentHash>, Unread> {
+        if listed.size.max(LEAST_COST) > self.left {
+            return Err(Unread::Unfinished);
+        }
+        self.read(&mut None, path, listed)
+    }
+
+    /// The content of a file that has aged, read on from where the last look stopped. `None` as above.
+    pub(super) fn aged(
+        &mut self,
+        carried: &mut Carried,
+        path: &SourcePath,
+        listed: &Stat,
+    ) -> Result<Option<ContentHash>, Unread> {
+        if let Some((_, content)) = carried.finished.get(path).filter(|(stat, _)| stat == listed) {
+            return Ok(Some(*content));
+        }
+        // One file at a time is read in part, the first one. It is another one if that is not asked for any more.
+        let content = self.read(&mut carried.asked, path, listed)?;
+        carried.finished.extend(content.map(|content| (path.clone(), (*listed, content))));
+        Ok(content)
+    }
+
+    /// The same for a file that nobody has asked for.
+    pub(super) fn ahead(
+        &mut self,
+        carried: &mut Carried,
+        path: &SourcePath,
+        listed: &Stat,
+    ) -> Result<Option<ContentHash>, Unread> {
+        self.read(&mut carried.ahead, path, listed)
+    }
+
+    /// Whether nothing more may be read.
+    pub(super) fn is_over(&self) -> bool {
+        self.left < LEAST_COST
+    }
+
+    /// Goes on with `partial` if it is of this file, and leaves there what is not at its end.
+    fn read(
+        &mut self,
+        partial: &mut Option<PartialHash>,
+        path: &SourcePath,
+        listed: &Stat,
+    ) -> Result<Option<ContentHash>, Unread> {
+        if self.is_over() {
+            return Err(Unread::Unfinished);
+        }
+        let resumed = partial.take_if(|partial| partial.is_of(path, listed));
+        let mut one = resumed.unwrap_or_else(|| PartialHash::begin(path, listed));
+        let step = one.read_on(self.place, self.left, self.stop_check);
+        match step {
+            Step::Read(read) => self.left = self.left.saturating_sub(read.max(LEAST_COST)),
+            Step::Stopped => {}
+            // It changed or cannot be read; the next listing will tell.
+            Step::Failed => {
+                self.left -= LEAST_COST;
+                return Ok(None);
+            }
+        }
+        if one.is_done() {
+            return Ok(one.finish(self.place));
+        }
+        *partial = Some(one);
+        Err(if matches!(step, Step::Stopped) { Unread::Interrupted } else { Unread::Unfinished })
+    }
+}
+
+/// Hashes the content of the file that was listed, however large it is. `None` when it is another one by now, changed
+/// while it was read, or cannot be read.
 pub(super) fn hash_file(
-    (store, source): (&dyn Store, &SourceLocation),
+    place: (&dyn Store, &SourceLocation),
     path: &SourcePath,
     listed: &Stat,
     stop_check: StopCheck<'_>,
 ) -> Result<Option<ContentHash>, Interrupted> {
-    let mut partial = PartialHash::begin(path, listed);
-    match partial.read_on((store, source), listed.size, stop_check) {
-        Step::Read(_) => Ok(partial.finish((store, source))),
+    let mut whole = PartialHash::begin(path, listed);
+    match whole.read_on(place, listed.size, stop_check) {
+        Step::Read(_) => Ok(whole.finish(place)),
         Step::Stopped => Err(Interrupted),
         Step::Failed => Ok(None),
     }
 }
 
-/// A file that is hashed piece by piece. That is honest for a proven file: while `stat` says the same, the pieces are
+/// A file that is hashed piece by piece. That is honest for one that has aged: while `stat` says the same, the pieces are
 /// of one content.
 #[derive(Clone, Debug)]
-pub(super) struct PartialHash {
+struct PartialHash {
     path: SourcePath,
     stat: Stat,
     hasher: blake3::Hasher,
@@ -53,8 +193,8 @@ impl PartialHash {
         PartialHash { path: path.clone(), stat: *stat, hasher: blake3::Hasher::new(), offset: 0 }
     }
 
-    fn is_of(&self, path: &SourcePath, file: &ObservedFile) -> bool {
-        self.path == *path && self.stat == file.last_stat
+    fn is_of(&self, path: &SourcePath, listed: &Stat) -> bool {
+        self.path == *path && self.stat == *listed
     }
 
     fn is_done(&self) -> bool {
@@ -90,49 +230,4 @@ impl PartialHash {
         let now = store.stat(source, &self.path).ok()?;
         (now == self.stat).then(|| *self.hasher.finalize().as_bytes())
     }
-}
-
-/// Hashes proven files of `set` whose content is not known, `first` ones first, reading at most `budget` bytes.
-/// `partial` is the file that was not finished by the last scan, and by this one.
-pub(super) fn hash_unknown(
-    (store, source): (&dyn Store, &SourceLocation),
-    set: &mut PathSet,
-    first: &[usize],
-    partial: &mut Option<PartialHash>,
-    budget: u64,
-    stop_check: StopCheck<'_>,
-) -> Result<(), Interrupted> {
-    let mut left = budget;
-    let files = set.files_mut();
-    let is_unknown = |file: &ObservedFile| file.content.is_none() && file.racy_since.is_none();
-    let resumed = partial.as_ref().and_then(|partial| {
-        let at = files.binary_search_by(|(path, _)| path.cmp(&partial.path)).ok()?;
-        files.get(at).filter(|(path, file)| is_unknown(file) && partial.is_of(path, file)).map(|_| at)
-    });
-    if resumed.is_none() {
-        *partial = None;
-    }
-    let count = files.len();
-    for at in resumed.into_iter().chain(first.iter().copied()).chain(0..count) {
-        if left < LEAST_COST {
-            break;
-        }
-        let Some((path, file)) = files.get_mut(at).filter(|(_, file)| is_unknown(file)) else { continue };
-        let mut one = partial.take().unwrap_or_else(|| PartialHash::begin(path, &file.last_stat));
-        match one.read_on((store, source), left, stop_check) {
-            Step::Read(read) => left = left.saturating_sub(read.max(LEAST_COST)),
-            Step::Stopped => return Err(Interrupted),
-            // It changed or cannot be read; the next listing will tell.
-            Step::Failed => {
-                left -= LEAST_COST;
-                continue;
-            }
-        }
-        if one.is_done() {
-            file.content = one.finish((store, source));
-        } else {
-            *partial = Some(one);
-        }
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Discard, Manifest, ManifestError, Segment, SegmentBuilder, SegmentId};
-use crate::core::vocabulary::{ObjectHash, Token};
+use crate::core::vocabulary::{CollectionId, Name, ObjectHash, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
@@ -19,6 +19,7 @@ use crate::objects::{ObjectError, Objects};
 /// bring it back.
 pub fn discard(
     builder: &dyn SegmentBuilder,
+    (collection, name, is_drop): (CollectionId, &Name, bool),
     objects: &dyn Objects,
     tokens: &[Token],
     before: Option<ObjectHash>,
@@ -36,7 +37,7 @@ pub fn discard(
         }
     };
     dropped.retain(|segment| !live.contains(&segment.id));
-    builder.discard(&Discard { tokens, live: &live, dropped: &dropped })
+    builder.discard(&Discard { collection, name, is_drop, tokens, live: &live, dropped: &dropped })
 }
 
 fn segments(objects: &dyn Objects, manifest: Option<ObjectHash>) -> Result<Vec<Segment>, ManifestError> {

@@ -1,8 +1,11 @@
 //! How a file is cut into ranges of rows. A format reads the file that it is given and must not know others.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{FileReader, Parquet, StoreError};
+#[cfg(feature = "external")]
+use super::Parquet;
+use super::{FileReader, StoreError};
 use crate::error::ErrorKind;
 
 /// A range of rows of one file: from `start`, up to and without `end`. Never empty.
@@ -14,7 +17,28 @@ pub struct RowRange {
     pub end: u64,
 }
 
-/// A format of files.
+/// A format of files: how one is cut. [`External::format`](super::External::format) takes one of one's own.
+///
+/// ```
+/// use lastword::external::{External, FileReader, Format, FormatError, RowRange};
+///
+/// /// Records of 100 bytes, ten thousand of which are read as one piece.
+/// struct Records;
+///
+/// impl Format for Records {
+///     fn fragments(&self, file: &dyn FileReader, _: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
+///         if file.len() % 100 != 0 {
+///             return Err(FormatError::Corrupt(format!("its {} bytes are no whole number of records", file.len())));
+///         }
+///         let rows = file.len() / 100;
+///         let starts = (0..rows).step_by(10_000);
+///         Ok(starts.map(|start| RowRange { start, end: rows.min(start + 10_000) }).collect())
+///     }
+/// }
+///
+/// let external = External::local().format("records", Records);
+/// # let _ = external;
+/// ```
 pub trait Format: Send + Sync {
     /// The ranges of rows that are read as one piece, in ascending order, without gaps, from row 0 to the last row
     /// of the file. A file without rows has none. `columns` are the read keys, which the file has to have.
@@ -22,14 +46,63 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// When the file is not what the format says, or cannot be read.
     fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError>;
+
+    /// The first row of every part of the file, counted as the format counts its parts, those without rows included: of
+    /// a Parquet file, of every row group. Without parts that have no rows it follows from the fragments.
+    ///
+    /// # Errors
+    /// When the file is not what the format says, or cannot be read.
+    fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
+        self.fragments(file, None).map(|ranges| ranges.iter().map(|range| range.start).collect())
+    }
+
+    /// Whether a writer of this format is done with the file, as far as can be told from a few bytes of it. It is asked
+    /// of new files that changed a moment ago: one that is not finished is no data yet. By default every file is.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
+        let _ = file;
+        Ok(true)
+    }
 }
 
-/// The format of that name, as a spec has it.
+/// The format that the library brings under that name, as a spec has it: `parquet`, with the feature `external`.
 #[must_use]
 pub fn format_of(name: &str) -> Option<&'static dyn Format> {
     match name {
+        #[cfg(feature = "external")]
         "parquet" => Some(&Parquet),
         _ => None,
+    }
+}
+
+/// The formats that specs may name: those that the library brings, and a program's own, which come first.
+#[derive(Default)]
+pub(super) struct Formats(BTreeMap<String, Box<dyn Format>>);
+
+/// What [`format_of`] knows.
+const BROUGHT: &[&str] = &[
+    #[cfg(feature = "external")]
+    "parquet",
+];
+
+impl Formats {
+    pub(super) fn add(&mut self, name: String, format: Box<dyn Format>) {
+        self.0.insert(name, format);
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&dyn Format> {
+        match self.0.get(name) {
+            Some(format) => Some(&**format),
+            None => format_of(name),
+        }
+    }
+
+    /// In ascending order.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = self.0.keys().map(String::as_str).chain(BROUGHT.iter().copied()).collect();
+        names.into_iter().collect()
     }
 }
 
@@ -37,6 +110,9 @@ pub fn format_of(name: &str) -> Option<&'static dyn Format> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FormatError {
+    /// The file is not of this format at all. The text is a sentence of which the file is the subject, as `is not
+    /// Parquet (no PAR1 at its start)`.
+    Foreign(String),
     /// The file is not a whole file of its format.
     Corrupt(String),
     /// It is one, and uses something that is not supported.
@@ -58,7 +134,10 @@ impl FormatError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            FormatError::Corrupt(_) | FormatError::Unsupported(_) | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
+            FormatError::Foreign(_)
+            | FormatError::Corrupt(_)
+            | FormatError::Unsupported(_)
+            | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
             FormatError::Store(error) => error.kind(),
         }
     }
@@ -67,6 +146,7 @@ impl FormatError {
 impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            FormatError::Foreign(problem) => f.write_str(problem),
             FormatError::Corrupt(problem) => write!(f, "is corrupt: {problem}"),
             FormatError::Unsupported(problem) => write!(f, "is not supported: {problem}"),
             FormatError::NoColumn(column) => write!(f, "has no column {column}"),

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::{
     FileVersion, Format, FormatError, Fragment, Instant, Interrupted, ObservedFile, PathSet, RowRange, Segment,
-    SourceLocation, SourcePath, StopCheck, Store,
+    SourceLocation, SourcePath, StopCheck, Store, StoreError,
 };
 use crate::error::ErrorKind;
 
@@ -36,11 +36,17 @@ impl<'a> FragmentCache<'a> {
     }
 }
 
+/// How many bad files are named. A person who has ten of them looks for what they have in common.
+const MOST_NAMED: usize = 10;
+
+/// Longest path that is named whole where there are several, in characters.
+const MOST_OF_A_PATH: usize = 256;
+
 /// The fragments of all files of `set` in ascending order. `done` is called after each file with
 /// the number of files done so far; `stop_check` is asked before each one.
 ///
 /// # Errors
-/// The first file that cannot be cut, or that the work was told to stop.
+/// All files that cannot be cut; the first that cannot be read; or that the work was told to stop.
 pub fn fragments_of(
     (store, source): (&dyn Store, &SourceLocation),
     (format, columns): (&dyn Format, Option<&[String]>),
@@ -50,6 +56,7 @@ pub fn fragments_of(
     done: &dyn Fn(usize),
 ) -> Result<Vec<Fragment>, FragmentError> {
     let mut fragments = Vec::new();
+    let mut bad = BadFiles::default();
     for (at, (path, ObservedFile { version, last_stat, .. })) in set.files().iter().enumerate() {
         stop_check()?;
         let mut add = |ranges: &[RowRange]| {
@@ -60,32 +67,72 @@ pub fn fragments_of(
                 version: *version,
             }));
         };
-        match cache.get(path, version) {
-            Some(ranges) => add(ranges),
-            None => {
-                let failed = |error| FragmentError::File { path: path.clone(), mtime: last_stat.mtime, error };
-                let file = store.open(source, path, last_stat).map_err(|error| failed(error.into()))?;
-                add(&format.fragments(file.as_ref(), columns).map_err(failed)?);
+        if let Some(ranges) = cache.get(path, version) {
+            add(ranges);
+        } else {
+            // What a format remarks of a file belongs to its name.
+            let _named = tracing::warn_span!(target: "lastword::external", "file", %path).entered();
+            let opened = store.open(source, path, last_stat).map_err(FormatError::Store);
+            match opened.and_then(|file| format.fragments(file.as_ref(), columns)) {
+                Ok(ranges) => add(&ranges),
+                // The next file may be as unreadable; and what can be read in a moment is not bad.
+                Err(FormatError::Store(error)) => return Err(FragmentError::Store(error)),
+                Err(error) => bad.add(path, last_stat.mtime, error),
             }
         }
         done(at + 1);
     }
-    Ok(fragments)
+    if bad.count == 0 { Ok(fragments) } else { Err(FragmentError::Files(bad)) }
+}
+
+/// Files that cannot be cut: the first ten by name, and how many they are.
+#[derive(Debug, Default)]
+pub struct BadFiles {
+    first: Vec<BadFile>,
+    count: u64,
+}
+
+/// A file that cannot be cut.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BadFile {
+    /// The file.
+    pub path: SourcePath,
+    /// When what was tried was modified, as the file says.
+    pub mtime: Instant,
+    /// What is wrong with it.
+    pub error: FormatError,
+}
+
+impl BadFiles {
+    fn add(&mut self, path: &SourcePath, mtime: Instant, error: FormatError) {
+        self.count += 1;
+        if self.first.len() < MOST_NAMED {
+            self.first.push(BadFile { path: path.clone(), mtime, error });
+        }
+    }
+
+    /// The first of them, ten at most, in ascending order of their paths.
+    #[must_use]
+    pub fn first(&self) -> &[BadFile] {
+        &self.first
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
 }
 
 /// Why the fragments of a source are not known.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// One file could not be cut.
-    File {
-        /// The file.
-        path: SourcePath,
-        /// When what was tried was modified, as the file says.
-        mtime: Instant,
-        /// What is wrong with it.
-        error: FormatError,
-    },
+    /// Some files cannot be cut. All others were tried.
+    Files(BadFiles),
+    /// A file could not be read.
+    Store(StoreError),
     /// The work was told to stop.
     Interrupted,
 }
@@ -101,18 +148,45 @@ impl FragmentError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            FragmentError::File { error, .. } => error.kind(),
+            FragmentError::Files(_) => ErrorKind::InvalidInput,
+            FragmentError::Store(error) => error.kind(),
             FragmentError::Interrupted => ErrorKind::Stopped,
         }
+    }
+}
+
+/// Each with what is wrong with it, and what a person can do.
+impl fmt::Display for BadFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [BadFile { path, error, .. }] = &*self.first {
+            write!(f, "{path} {error}")?;
+        } else {
+            write!(f, "{} files cannot be used", self.count)?;
+            for (at, BadFile { path, error, .. }) in self.first.iter().enumerate() {
+                let path = path.to_string();
+                let skipped = path.chars().count().saturating_sub(MOST_OF_A_PATH);
+                let shown: String = path.chars().skip(skipped).collect();
+                let (begin, cut) = (if at == 0 { ": " } else { "; " }, if skipped > 0 { "..." } else { "" });
+                write!(f, "{begin}{cut}{shown} {error}")?;
+            }
+            match self.count - self.first.len() as u64 {
+                0 => {}
+                more => write!(f, "; and {more} more")?,
+            }
+        }
+        if self.first.iter().any(|file| matches!(file.error, FormatError::Foreign(_))) {
+            write!(f, ". Move what is no data away, or exclude it")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for FragmentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // An error of the store names the file by itself.
-            FragmentError::File { error: FormatError::Store(error), .. } => error.fmt(f),
-            FragmentError::File { path, error, .. } => write!(f, "{path} {error}"),
+            FragmentError::Files(files) => files.fmt(f),
+            // It names the file by itself.
+            FragmentError::Store(error) => error.fmt(f),
             FragmentError::Interrupted => Interrupted.fmt(f),
         }
     }
@@ -121,7 +195,8 @@ impl fmt::Display for FragmentError {
 impl std::error::Error for FragmentError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            FragmentError::File { error, .. } => Some(error),
+            FragmentError::Files(files) => files.first.first().map(|file| &file.error as _),
+            FragmentError::Store(error) => Some(error),
             FragmentError::Interrupted => None,
         }
     }

@@ -10,12 +10,15 @@
 //! as last seen, proven                   what it was
 //! as last seen, racy                     hashed: as it was, or a new content under old times (a new version
 //!                                        that holds its hash); proven once the times have aged
-//! as the applied set saw it, proven      what the applied set says
+//! as last seen, weak, and on another     hashed: the same
+//! mount than it was seen on
+//! as the applied set saw it, proven,     what the applied set says
+//! not weak
 //! otherwise                              hashed, if there is a hash of a content of this size to compare with
-//!                                        (of the applied set, of the last look) or if it is racy:
+//!                                        (of the applied set, of the last look) or if it is racy or weak:
 //!                                          equal     that content's version, whatever moved (chmod, rename back
 //!                                                    and forth, mtime set back, a copy of the same bytes)
-//!                                          else      a new version; it holds the hash if the file is racy
+//!                                          else      a new version; it holds the hash if the file is racy or weak
 //! ```
 //!
 //! *Racy*: changed so shortly before the scan that a further change may leave no trace in its times. Such a file is
@@ -23,15 +26,23 @@
 //! seconds. The road not taken, leaving racy files alone until they have aged, would let an attempt build from
 //! content that its version does not name.
 //!
+//! *Weak*: its times carry no information, see `evidence.rs`. So its version holds its content.
+//!
+//! One scan hashes no more than it may. A file whose content decides and cannot be read in this scan leaves the scan
+//! unfinished: it has found nothing then. What is unknown is never unchanged, and never a change either.
+//!
 //! A hash that could not be had honestly (the file changed while it was read, or cannot be read at all) proves
 //! nothing: the file stays racy, and what was never hashed is a new content as soon as it is. That a build from it
 //! fails is for the build to say.
 //!
 //! What this trusts: that every write moves ctime once the clock has moved on, and that a remote file system's clock
 //! is not *behind* this machine's by more than the clock's granularity. Files from the future are held to be racy for
-//! that span after they were first seen.
+//! that span after they were first seen. A write through a mapping moves no time until the page is written back:
+//! nothing but `refresh --verify` finds it.
 
-use super::{ContentHash, FileVersion, Interrupted, ObservedFile, Stat};
+use super::content::Unread;
+use super::evidence::Told;
+use super::{ContentHash, FileVersion, ObservedFile, Stat};
 use crate::core::vocabulary::Timestamp;
 
 /// What two earlier sets say of a path.
@@ -43,48 +54,61 @@ pub(super) struct Earlier<'a> {
     pub(super) applied: Option<&'a ObservedFile>,
 }
 
-/// Hashes the content of the file that was listed. `None` when it cannot be had, or is not of what was listed.
-pub(super) type Hash<'a> = dyn FnMut() -> Result<Option<ContentHash>, Interrupted> + 'a;
+/// What makes the hash a racy one: it holds for this scan alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    Racy,
+    Aged,
+}
 
-/// What the file is that was listed as `listed`, by a scan that began at `now` (wall time).
+/// Hashes the content of the file that was listed. `None` when it cannot be had, or is not of what was listed.
+pub(super) type Hash<'a> = dyn FnMut(Age) -> Result<Option<ContentHash>, Unread> + 'a;
+
+/// What the file is that was listed, by a scan that began at `now` (wall time).
 pub(super) fn judge(
-    listed: Stat,
+    (listed, told): (Stat, Told),
     earlier: Earlier<'_>,
     now: Timestamp,
     hash: &mut Hash<'_>,
-) -> Result<ObservedFile, Interrupted> {
+) -> Result<ObservedFile, Unread> {
     if let Some(known) = earlier.known.filter(|known| known.last_stat == listed) {
         return match known.racy_since {
+            None if told.is_elsewhere => Ok(compare(known, earlier.applied, now, hash(Age::Aged)?)),
             None => Ok(*known),
-            Some(since) => Ok(prove(known, since, earlier.applied, now, hash()?)),
+            Some(_) => {
+                let age = if known.ages_in(now).is_some() { Age::Racy } else { Age::Aged };
+                Ok(compare(known, earlier.applied, now, hash(age)?))
+            }
         };
     }
-    if let Some(applied) = earlier.applied.filter(|applied| applied.last_stat == listed && applied.racy_since.is_none())
-    {
+    let applied = earlier.applied.filter(|applied| applied.last_stat == listed && applied.racy_since.is_none());
+    if let Some(applied) = applied.filter(|_| !told.is_weak) {
         return Ok(*applied);
     }
-    let is_racy = listed.is_racy(now);
-    if !is_racy && !earlier.contents().any(|(_, version)| version.stat.size == listed.size) {
+    let is_racy = listed.is_racy(now) && !told.has_aged;
+    let decides = is_racy || told.is_weak;
+    if !decides && !earlier.contents().any(|(_, version)| version.stat.size == listed.size) {
         return Ok(ObservedFile::of(FileVersion::of(listed)));
     }
-    let content = hash()?;
+    let content = hash(if is_racy { Age::Racy } else { Age::Aged })?;
     let racy_since = (is_racy || content.is_none()).then_some(now);
     let version = content
         .and_then(|content| earlier.version_of(content))
-        .unwrap_or(FileVersion { stat: listed, content: content.filter(|_| is_racy) });
+        .unwrap_or(FileVersion { stat: listed, content: content.filter(|_| decides) });
     Ok(ObservedFile { version, last_stat: listed, content, racy_since })
 }
 
-/// A racy file with the times that it had.
-fn prove(
+/// A file whose `stat` is what it was, with the content that it was found to have: one whose times prove nothing, or that
+/// is doubted. A content that was never known is another one.
+pub(super) fn compare(
     known: &ObservedFile,
-    since: Timestamp,
     applied: Option<&ObservedFile>,
     now: Timestamp,
     found: Option<ContentHash>,
 ) -> ObservedFile {
-    let Some(found) = found else { return *known };
-    let racy_since = known.ages_in(now).map(|_| since.min(now));
+    // It cannot be read: nothing is proven.
+    let Some(found) = found else { return ObservedFile { racy_since: known.racy_since.or(Some(now)), ..*known } };
+    let racy_since = known.racy_since.filter(|_| known.ages_in(now).is_some()).map(|since| since.min(now));
     if known.content == Some(found) {
         return ObservedFile { racy_since, ..*known };
     }
@@ -126,11 +150,11 @@ mod tests {
         content: u8,
     ) -> ObservedFile {
         let earlier = Earlier { known: Some(known), applied };
-        judge(listed, earlier, now, &mut || Ok(Some([content; 32]))).unwrap()
+        judge((listed, Told::default()), earlier, now, &mut |_| Ok(Some([content; 32]))).unwrap()
     }
 
     fn unread(listed: Stat, earlier: Earlier<'_>) -> ObservedFile {
-        judge(listed, earlier, OLD, &mut || panic!("it was read")).unwrap()
+        judge((listed, Told::default()), earlier, OLD, &mut |_| panic!("it was read")).unwrap()
     }
 
     #[test]
@@ -170,7 +194,7 @@ mod tests {
     #[test]
     fn case_18_a_racy_file_is_hashed_until_it_has_aged() {
         let young = Timestamp(20_500_000);
-        let new = judge(stat(20), Earlier::default(), young, &mut || Ok(Some([1; 32]))).unwrap();
+        let new = judge((stat(20), Told::default()), Earlier::default(), young, &mut |_| Ok(Some([1; 32]))).unwrap();
         assert_eq!(new.version, FileVersion { stat: stat(20), content: Some([1; 32]) });
         assert_eq!(new.racy_since, Some(young));
         assert_eq!(check(stat(20), &new, None, Timestamp(21_000_000), 1), new);
@@ -188,17 +212,20 @@ mod tests {
     #[test]
     fn a_hash_that_is_not_honest_proves_nothing() {
         let young = Timestamp(20_500_000);
-        let refuse = &mut || Ok(None);
-        let new = judge(stat(20), Earlier::default(), young, refuse).unwrap();
+        let refuse = &mut |_| Ok(None);
+        let new = judge((stat(20), Told::default()), Earlier::default(), young, refuse).unwrap();
         assert_eq!((new.version.content, new.content, new.racy_since), (None, None, Some(young)));
         let earlier = Earlier { known: Some(&new), applied: None };
-        assert_eq!(judge(stat(20), earlier, OLD, refuse).unwrap(), new, "still racy");
+        assert_eq!(judge((stat(20), Told::default()), earlier, OLD, refuse).unwrap(), new, "still racy");
         // What it was is not known: what it is now is new.
         assert_eq!(check(stat(20), &new, None, OLD, 1).version.content, Some([1; 32]));
         // An aged file that changes while it is read is racy as well.
         let known = ObservedFile { content: Some([1; 32]), ..ObservedFile::of(FileVersion::of(stat(20))) };
         let earlier = Earlier { known: Some(&known), applied: None };
-        assert_eq!(judge(stat(30), earlier, OLD, refuse).unwrap().racy_since, Some(OLD));
-        assert_eq!(judge(stat(30), earlier, OLD, &mut || Err(Interrupted)), Err(Interrupted));
+        assert_eq!(judge((stat(30), Told::default()), earlier, OLD, refuse).unwrap().racy_since, Some(OLD));
+        assert_eq!(
+            judge((stat(30), Told::default()), earlier, OLD, &mut |_| Err(Unread::Interrupted)),
+            Err(Unread::Interrupted)
+        );
     }
 }

@@ -17,9 +17,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::apart::Apart;
+use super::mount;
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
-use super::{FileReader, Instant, Listing, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError};
+use super::{
+    FileReader, Instant, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+};
 
 /// How often a listing begins anew because a directory or file vanished under it. Each further try costs a whole
 /// walk; a source that loses files faster than that has to settle first.
@@ -38,12 +42,20 @@ pub struct LocalStore;
 
 impl Store for LocalStore {
     fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
+        self.list_with_mounts(source, stop_check).map(|(listing, _)| listing)
+    }
+
+    fn list_with_mounts(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+    ) -> Result<(Listing, Mounts), StoreError> {
         let mut last = String::new();
         for _ in 0..TRIES {
             match list_once(source, stop_check)? {
-                Walk::Whole(mut files) => {
+                Walk::Whole(mut files, mounts) => {
                     files.sort_unstable();
-                    return Ok(files);
+                    return Ok((files, mounts));
                 }
                 Walk::Vanished(what) => last = what,
             }
@@ -133,7 +145,7 @@ impl FileReader for OpenFile {
 }
 
 enum Walk {
-    Whole(Listing),
+    Whole(Listing, Mounts),
     /// Something was named by its directory and gone when it was asked for.
     Vanished(String),
 }
@@ -144,17 +156,21 @@ struct Directory {
     depth: usize,
     /// Device and inode, as the listing of its parent found them.
     identity: (u64, u64),
+    /// The device of the directory that it lies in.
+    above: Option<u64>,
     /// Device and inode of itself and the directories it lies in; kept only if links are followed.
     trail: Vec<(u64, u64)>,
 }
 
 fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
     let root = source.path();
-    let found = check_root(root)?;
-    let (mut files, mut directories) = (Vec::new(), 1);
+    let apart = Apart::of(source);
+    let found = check_root(root, apart.as_ref())?;
+    let (mut files, mut mounts, mut directories) = (Vec::new(), Mounts::default(), 1);
     let identity = (found.dev(), found.ino());
     let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
-    let mut pending = vec![Directory { relative: Vec::new(), depth: 0, identity, trail }];
+    // Nothing is above the source: its own mount is noted first.
+    let mut pending = vec![Directory { relative: Vec::new(), depth: 0, identity, above: None, trail }];
     while let Some(directory) = pending.pop() {
         stop_check()?;
         let full = join(root, &directory.relative);
@@ -168,6 +184,9 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
             Err(error) if gone(&error) => return Ok(Walk::Vanished(shown(&full))),
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
+        if directory.above != Some(directory.identity.0) {
+            mounts.insert(SourcePath(directory.relative.clone()), opened.mount(directory.identity.0));
+        }
         for entry in entries {
             let entry = entry.map_err(|error| StoreError::Unreadable { what: shown(&full), source: error })?;
             let name = entry.file_name();
@@ -183,15 +202,19 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                     format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes"),
                 ));
             }
-            let found = match metadata(&entry, &opened, source.follows_links()) {
+            let found = match metadata(&entry, &opened, source.follows_links(), apart.as_ref()) {
                 Ok(found) => found,
                 Err(EntryError::Gone) => return Ok(Walk::Vanished(shown(&path()))),
                 Err(EntryError::Unreadable(error)) => {
                     return Err(StoreError::Unreadable { what: shown(&path()), source: error });
                 }
                 Err(EntryError::Device(what)) => return Err(StoreError::Device { what }),
+                Err(EntryError::State(state)) => return Err(StoreError::HoldsState { what: shown(&path()), state }),
             };
             if found.is_dir() {
+                if let Some(state) = apart.as_ref().and_then(|apart| apart.met(&found)) {
+                    return Err(StoreError::HoldsState { what: shown(&path()), state: shown(state) });
+                }
                 if directory.depth == MAX_DEPTH {
                     return Err(limit(&path(), format!("directories lie at most {MAX_DEPTH} deep in a source")));
                 }
@@ -204,10 +227,15 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                 }
                 directories += 1;
                 let identity = (found.dev(), found.ino());
-                pending.push(Directory { relative, depth: directory.depth + 1, identity, trail });
+                let above = Some(directory.identity.0);
+                pending.push(Directory { relative, depth: directory.depth + 1, identity, above, trail });
             } else if found.is_file() {
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
+                }
+                if found.dev() != directory.identity.0 {
+                    let mount = linked_mount(&opened.path.join(&name), found.dev());
+                    mounts.insert(SourcePath(relative.clone()), mount);
                 }
                 files.push((SourcePath(relative), stat_of(&found)));
             } else {
@@ -215,7 +243,7 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
             }
         }
     }
-    Ok(Walk::Whole(files))
+    Ok(Walk::Whole(files, mounts))
 }
 
 /// A directory that is open. What is asked below `path` is asked of it, whatever has taken its place in the source
@@ -223,7 +251,7 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
 /// there, and files be listed that lie elsewhere.
 struct OpenDirectory {
     /// Keeps the directory open, and with it `path` meaning what it does.
-    _held: File,
+    held: File,
     path: PathBuf,
 }
 
@@ -238,8 +266,19 @@ impl OpenDirectory {
         let through = Path::new("/proc/self/fd").join(held.as_raw_fd().to_string());
         // Without /proc the window stays open, as narrow as it is.
         let path = if through.exists() { through } else { full.to_owned() };
-        Ok(Some(OpenDirectory { _held: held, path }))
+        Ok(Some(OpenDirectory { held, path }))
     }
+
+    fn mount(&self, device: u64) -> Mount {
+        mount::of_open(&self.held, device)
+    }
+}
+
+/// The mount of a file that a link leads to. One that cannot be opened is told by its device alone.
+fn linked_mount(path: &Path, device: u64) -> Mount {
+    let opened = OpenOptions::new().read(true).custom_flags(DO_NOT_WAIT).open(path);
+    opened
+        .map_or(Mount { id: device, file_system: device, ..Mount::default() }, |opened| mount::of_open(&opened, device))
 }
 
 /// Why it cannot be said what lies under a name that a directory has.
@@ -249,10 +288,17 @@ enum EntryError {
     Unreadable(io::Error),
     /// It leads to one.
     Device(String),
+    /// It leads into the state directory.
+    State(String),
 }
 
 /// What lies under a name that the directory which is open has.
-fn metadata(entry: &DirEntry, opened: &OpenDirectory, follows_links: bool) -> Result<Metadata, EntryError> {
+fn metadata(
+    entry: &DirEntry,
+    opened: &OpenDirectory,
+    follows_links: bool,
+    apart: Option<&Apart>,
+) -> Result<Metadata, EntryError> {
     // On Linux this asks the directory itself, by its descriptor.
     let found = entry
         .metadata()
@@ -263,6 +309,9 @@ fn metadata(entry: &DirEntry, opened: &OpenDirectory, follows_links: bool) -> Re
     let real = fs::canonicalize(opened.path.join(entry.file_name())).map_err(EntryError::Unreadable)?;
     if is_device(&real) {
         return Err(EntryError::Device(shown(&real)));
+    }
+    if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
+        return Err(EntryError::State(shown(state)));
     }
     fs::metadata(&real).map_err(EntryError::Unreadable)
 }
@@ -281,8 +330,8 @@ fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
     Some(trail)
 }
 
-/// The source itself: it exists, is a directory, and does not lead (by a link) to a device.
-fn check_root(root: &Path) -> Result<Metadata, StoreError> {
+/// The source itself: it exists, is a directory, and does not lead (by a link) to a device or into the state directory.
+fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
     let error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
         _ => StoreError::Unreadable { what: shown(root), source: error },
@@ -290,6 +339,9 @@ fn check_root(root: &Path) -> Result<Metadata, StoreError> {
     let real = fs::canonicalize(root).map_err(error)?;
     if is_device(&real) {
         return Err(StoreError::Device { what: shown(&real) });
+    }
+    if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
+        return Err(StoreError::HoldsState { what: shown(root), state: shown(state) });
     }
     let found = fs::metadata(&real).map_err(error)?;
     if found.is_dir() { Ok(found) } else { Err(StoreError::NotADirectory { what: shown(root) }) }

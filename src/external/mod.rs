@@ -12,33 +12,45 @@
 //! several segments of one attempt, which end with it. It must not know the engine, events or the log; `worker.rs`
 //! carries these functions to the engine.
 
+mod apart;
 mod balance;
 mod build;
 mod build_error;
 mod builder;
 mod cache;
+mod changes;
 mod content;
 mod destination;
+mod directory;
+mod evidence;
 mod format;
 mod fragment;
 mod fragments;
 mod judge;
+mod listed;
 mod local;
 mod manifest;
+mod memory;
+mod mount;
 mod parallel;
+#[cfg(feature = "external")]
 mod parquet;
 mod path;
 mod path_set;
 mod scan;
 mod segments;
+mod shared;
 mod source;
+mod source_error;
 mod spec;
 mod store;
 mod takeover;
+#[cfg(feature = "external")]
 mod thrift;
 mod version;
 #[cfg(feature = "notify")]
 mod watch;
+mod whole;
 mod wire;
 mod worker;
 
@@ -51,23 +63,30 @@ pub use balance::balance;
 pub use build::{Build, BuildFailed, BuildOutcome, BuildProgress, build};
 pub use build_error::BuildError;
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
+pub use changes::{Change, Changes};
 pub use destination::{VerifyError, discard, verify};
+pub use directory::Directory;
 pub use format::{Format, FormatError, RowRange, format_of};
 pub use fragment::Fragment;
-pub use fragments::{FragmentCache, FragmentError, fragments_of};
+pub use fragments::{BadFile, BadFiles, FragmentCache, FragmentError, fragments_of};
+pub use listed::SourceFile;
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestError, manifest_json};
+pub use mount::{Mount, Mounts};
+#[cfg(feature = "external")]
 pub use parquet::Parquet;
 pub use path::SourcePath;
 pub use path_set::{Difference, PathSet};
 pub use scan::{Scan, ScanRequest, StoredSet, load_set, scan, store_set};
 pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, check, plan};
 pub use source::{SourceLocation, SourceUri};
+pub use source_error::SourceError;
 pub use spec::ExternalSpec;
 pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
 #[cfg(feature = "internals")]
 pub use takeover::{note_of, noted};
 pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};
+pub use whole::WholeFiles;
 pub use worker::External;
 
 /// The work was told to stop: cancelled, superseded or shut down.

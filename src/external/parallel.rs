@@ -4,15 +4,22 @@
 //! failure stops the others through their stop checks; those that are finished by then are handed back.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::builder::Tally;
+use super::content::hash_file;
 use super::segments::MAX_OUTPUT_BYTES;
-use super::{Build, BuildError, BuildProgress, Interrupted, NewSegment, PathSet, Segment, SegmentId, SegmentJob};
+use super::{
+    Build, BuildError, BuildProgress, Interrupted, NewSegment, PathSet, Segment, SegmentId, SegmentJob, SourcePath,
+};
+
+/// What one attempt reads at most to know the content of what it builds from, in bytes: some seconds of one core. Whoever
+/// builds from more works for far longer; what is left over is read by later looks.
+const MOST_LEARNED: u64 = 8 << 30;
 
 /// Builds all of `jobs`, of the files of `files`. What was finished comes back even if something failed.
 pub(super) fn build_all(
@@ -28,6 +35,8 @@ pub(super) fn build_all(
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
         rows: AtomicU64::new(0),
+        learned: Mutex::default(),
+        may_learn: AtomicU64::new(MOST_LEARNED),
         ended: Mutex::default(),
     };
     let helpers = attempt.parallel.min(jobs.len()).saturating_sub(1);
@@ -57,6 +66,10 @@ struct Work<'a> {
     next: AtomicUsize,
     stop: AtomicBool,
     rows: AtomicU64,
+    /// Files that were read for their content, or tried.
+    learned: Mutex<BTreeSet<SourcePath>>,
+    /// How many bytes more may be read for that.
+    may_learn: AtomicU64,
     ended: Mutex<Ended>,
 }
 
@@ -102,6 +115,8 @@ impl Work<'_> {
             source: self.attempt.source,
             spec: self.attempt.spec,
             store: self.attempt.store,
+            format: self.attempt.format,
+            parts: Mutex::default(),
             files: self.files,
             stop_check: &|| self.check_stop(),
             tally: Tally { here: AtomicU64::new(0), all: &self.rows, report: &report },
@@ -114,8 +129,31 @@ impl Work<'_> {
             return Err(BuildError::Permanent(problem));
         }
         job.tally.reached(segment.rows);
+        self.learn(segment)?;
         let NewSegment { key, rows, fragments } = segment.clone();
         Ok(Segment { id, key, rows, output, fragments })
+    }
+
+    /// Reads what a segment was built from once more, right after its builder: the content of files that are not known.
+    fn learn(&self, segment: &NewSegment) -> Result<(), Interrupted> {
+        if !self.attempt.builder.reads() {
+            return Ok(());
+        }
+        for path in segment.fragments.iter().map(|fragment| &fragment.path).collect::<BTreeSet<_>>() {
+            let Some(file) = self.files.get(path).filter(|file| file.content.is_none()) else { continue };
+            let size = file.last_stat.size;
+            let is_new = self.learned.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+            let may_read = |left: u64| left.checked_sub(size);
+            let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+            if !is_new || self.may_learn.fetch_update(set, fetch, may_read).is_err() {
+                continue;
+            }
+            let place = (self.attempt.store, self.attempt.source);
+            if let Some(content) = hash_file(place, path, &file.last_stat, &|| self.check_stop())? {
+                (self.attempt.learned)(path, &file.last_stat, content);
+            }
+        }
+        Ok(())
     }
 
     fn check_stop(&self) -> Result<(), Interrupted> {

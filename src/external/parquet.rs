@@ -1,14 +1,17 @@
 //! Parquet by its footers: row groups are the ranges of rows. The only file that names the crate `parquet`.
 //!
 //! A footer is hostile until shown otherwise. Lengths are checked against the file before anything is read, the
-//! footer is walked before it is decoded (`thrift.rs`), and a panic of the decoder is an error of that file.
+//! footer is walked before what is needed of it is decoded (`thrift.rs`), and a panic of the decoder is an error of that
+//! file. Only footers are read: whether the pages are whole is for the builder to find out, who reads them.
+//!
+//! What other readers read is read. Where a footer contradicts itself the row groups count, for they are what is read.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use ::parquet::schema::types::SchemaDescriptor;
 
-use super::thrift::check_footer;
+use super::thrift::needed_of_footer;
 use super::{FileReader, Format, FormatError, RowRange};
 
 /// Most bytes of a footer. A real one takes 60 to 200 bytes for each column of each row group, so this is about
@@ -30,11 +33,7 @@ pub struct Parquet;
 
 impl Format for Parquet {
     fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
-        let (footer, data_end) = read_footer(file)?;
-        check_footer(&footer).map_err(corrupt)?;
-        let metadata = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(&footer)))
-            .map_err(|_| corrupt("its footer made the decoder panic"))?
-            .map_err(|error| corrupt(format!("its footer cannot be decoded: {}", shown(&error.to_string()))))?;
+        let (metadata, data_end) = read_metadata(file)?;
         let ranges = row_groups(&metadata, data_end)?;
         // A file without rows is not read, so what columns it has does not matter.
         if !ranges.is_empty() {
@@ -42,6 +41,32 @@ impl Format for Parquet {
         }
         Ok(ranges)
     }
+
+    fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
+        let (metadata, data_end) = read_metadata(file)?;
+        row_groups(&metadata, data_end)?;
+        let rows = metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0));
+        Ok(rows.scan(0_u64, |next, rows| Some(std::mem::replace(next, next.saturating_add(rows)))).collect())
+    }
+
+    /// The magic at the end is what a writer writes last.
+    fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
+        match file.len().checked_sub(4) {
+            Some(start) => Ok(matches!(&*file.read(start, 4)?, MAGIC | MAGIC_ENCRYPTED)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// What the footer says, and where the data ends.
+fn read_metadata(file: &dyn FileReader) -> Result<(ParquetMetaData, u64), FormatError> {
+    let (footer, data_end) = read_footer(file)?;
+    let needed = needed_of_footer(&footer).map_err(corrupt)?;
+    drop(footer);
+    let metadata = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(&needed)))
+        .map_err(|_| corrupt("its footer made the decoder panic"))?
+        .map_err(|error| corrupt(format!("its footer cannot be decoded: {}", shown(&error.to_string()))))?;
+    Ok((metadata, data_end))
 }
 
 /// The bytes of the footer, and where it begins: no column lies behind that.
@@ -50,12 +75,20 @@ fn read_footer(file: &dyn FileReader) -> Result<(Vec<u8>, u64), FormatError> {
     let Some(before_trailer) = length.checked_sub(TRAILER_BYTES).filter(|rest| *rest >= 4) else {
         return Err(corrupt(format!("it has {length} bytes, a Parquet file has at least 12")));
     };
-    check_magic(&file.read(0, 4)?, "begin")?;
+    match &*file.read(0, 4)? {
+        MAGIC => {}
+        MAGIC_ENCRYPTED => return Err(encrypted()),
+        _ => return Err(FormatError::Foreign("is not Parquet (no PAR1 at its start)".to_owned())),
+    }
     let tail_start = length.saturating_sub(TAIL_BYTES);
     let tail = file.read(tail_start, index(length - tail_start)?)?;
     let Some((_, trailer)) = tail.split_last_chunk::<8>() else { return Err(corrupt("it is cut short")) };
     let [a, b, c, d, magic @ ..] = trailer;
-    check_magic(magic, "end")?;
+    match &magic[..] {
+        MAGIC => {}
+        MAGIC_ENCRYPTED => return Err(encrypted()),
+        _ => return Err(corrupt("it is not finished or cut short (no PAR1 at its end)")),
+    }
     let footer_length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
     // The magic at the beginning is not part of the footer either.
     if footer_length == 0 || footer_length > before_trailer - 4 {
@@ -74,12 +107,8 @@ fn read_footer(file: &dyn FileReader) -> Result<(Vec<u8>, u64), FormatError> {
     Ok((footer, start))
 }
 
-fn check_magic(found: &[u8], place: &str) -> Result<(), FormatError> {
-    match found {
-        MAGIC => Ok(()),
-        MAGIC_ENCRYPTED => Err(FormatError::Unsupported("it is encrypted".to_owned())),
-        _ => Err(corrupt(format!("it does not {place} with PAR1"))),
-    }
+fn encrypted() -> FormatError {
+    FormatError::Unsupported("it is encrypted".to_owned())
 }
 
 fn row_groups(metadata: &ParquetMetaData, data_end: u64) -> Result<Vec<RowRange>, FormatError> {
@@ -103,13 +132,13 @@ fn row_groups(metadata: &ParquetMetaData, data_end: u64) -> Result<Vec<RowRange>
     }
     let claimed = metadata.file_metadata().num_rows();
     if u64::try_from(claimed) != Ok(start) {
-        return Err(corrupt(format!("it claims {claimed} rows, its row groups have {start}")));
+        tracing::warn!(target: "lastword::external", "its footer claims {claimed} rows, its row groups have {start}: they count");
     }
     Ok(ranges)
 }
 
 /// The pages of a column lie between the first magic and the footer, and hold a value (or a null, or the mark of an
-/// empty list) for each row at least.
+/// empty list) for each row: exactly one if no list is around it.
 fn check_chunk(column: &ColumnChunkMetaData, rows: u64, data_end: u64) -> Result<(), String> {
     if column.file_path().is_some_and(|path| !path.is_empty()) {
         return Err("its data lies in another file".to_owned());
@@ -117,7 +146,9 @@ fn check_chunk(column: &ColumnChunkMetaData, rows: u64, data_end: u64) -> Result
     let number = |what: &str, value: i64| u64::try_from(value).map_err(|_| format!("its {what} is {value}"));
     let length = number("compressed size", column.compressed_size())?;
     let values = number("number of values", column.num_values())?;
-    if values < rows {
+    // Only a column in a list can have more than one for a row.
+    let is_flat = column.column_descr().max_rep_level() == 0;
+    if values < rows || (is_flat && values > rows) {
         return Err(format!("it has {values} values for {rows} rows"));
     }
     let mut start = number("data page offset", column.data_page_offset())?;

@@ -1,6 +1,9 @@
 //! Paths of files relative to their source, as bytes, as text and as they may be shown. It touches no file system.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The path of a file relative to its source: bytes, separated by `/`, without a leading one. Compared byte by byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +21,12 @@ impl SourcePath {
     #[must_use]
     pub fn decode(text: &str) -> Option<SourcePath> {
         percent_decode(text).map(SourcePath)
+    }
+
+    /// The path as one of the file system, to be joined to the source.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
     }
 
     /// Whether it leads below its source and nowhere else: no part of it is empty, `.` or `..`.

@@ -2,105 +2,115 @@
 //! how files are listed or judged.
 
 use std::cmp::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::wire::{Reader, Writer};
 use super::{ObservedFile, SourcePath};
-use crate::core::vocabulary::Timestamp;
+use crate::core::vocabulary::{Missing, Timestamp};
 use crate::objects::tree::Entry;
 
 const DIGEST_CONTEXT: &str = "lastword 2026 path set v1";
 
-/// A set of files, in ascending order of their paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathSet {
+/// A set of files, in ascending order of their paths. A clone is the same set, not a copy of it.
+#[derive(Clone, Debug, Default)]
+pub struct PathSet(Arc<Files>);
+
+#[derive(Clone, Debug, Default)]
+struct Files {
     files: Vec<(SourcePath, ObservedFile)>,
+    /// Of the versions. Made when somebody asks for it.
+    digest: OnceLock<[u8; 32]>,
 }
+
+impl PartialEq for PathSet {
+    fn eq(&self, other: &PathSet) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.files == other.0.files
+    }
+}
+
+impl Eq for PathSet {}
 
 impl PathSet {
     /// The set of these files. Of two with the same path the later one counts.
     #[must_use]
     pub fn new(files: impl IntoIterator<Item = (SourcePath, ObservedFile)>) -> PathSet {
         let mut files: Vec<_> = files.into_iter().collect();
-        // Stable, so that of equal paths the later one stays last; `dedup_by` is asked (later, earlier).
-        files.sort_by(|(a, _), (b, _)| a.cmp(b));
-        files.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                earlier.1 = later.1;
-            }
-            same
-        });
-        PathSet { files }
+        in_order(&mut files);
+        PathSet(Arc::new(Files { files, digest: OnceLock::new() }))
     }
 
     /// The files in ascending order of their paths.
     #[must_use]
     pub fn files(&self) -> &[(SourcePath, ObservedFile)] {
-        &self.files
+        &self.0.files
     }
 
-    /// For noting hashes of contents. Versions stay what they are.
-    pub(super) fn files_mut(&mut self) -> &mut [(SourcePath, ObservedFile)] {
-        &mut self.files
+    /// The set with something else known of some files, which are named by their places.
+    pub(super) fn with(self, changes: Vec<(usize, ObservedFile)>) -> PathSet {
+        if changes.is_empty() {
+            return self;
+        }
+        let PathSet(mut held) = self;
+        let set = Arc::make_mut(&mut held);
+        for (at, changed) in changes {
+            if let Some((_, file)) = set.files.get_mut(at) {
+                if file.version != changed.version {
+                    set.digest = OnceLock::new();
+                }
+                *file = changed;
+            }
+        }
+        PathSet(held)
     }
 
     /// One file.
     #[must_use]
     pub fn get(&self, path: &SourcePath) -> Option<&ObservedFile> {
-        let at = self.files.binary_search_by(|(held, _)| held.cmp(path)).ok()?;
-        self.files.get(at).map(|(_, file)| file)
+        let at = self.0.files.binary_search_by(|(held, _)| held.cmp(path)).ok()?;
+        self.0.files.get(at).map(|(_, file)| file)
     }
 
     /// How many files there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.files.len()
+        self.0.files.len()
     }
 
     /// Whether there is no file.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.0.files.is_empty()
     }
 
     /// The sizes of all files together, in bytes. Saturates.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().fold(0, |sum, (_, file)| sum.saturating_add(file.version.stat.size))
+        self.0.files.iter().fold(0, |sum, (_, file)| sum.saturating_add(file.version.stat.size))
     }
 
     /// How many files are not proven: their times could not be trusted yet when they were last hashed.
     #[must_use]
     pub fn racy(&self) -> u64 {
-        self.files.iter().filter(|(_, file)| file.racy_since.is_some()).count() as u64
+        self.0.files.iter().filter(|(_, file)| file.racy_since.is_some()).count() as u64
     }
 
     /// When the next of those can be proven, by another scan.
     pub(super) fn next_aged(&self, now: Timestamp) -> Option<Duration> {
-        self.files.iter().filter_map(|(_, file)| file.ages_in(now)).min()
+        self.0.files.iter().filter_map(|(_, file)| file.ages_in(now)).min()
     }
 
     /// The observed version: BLAKE3 over the number of files and, per file, its path behind its length and its version.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key(DIGEST_CONTEXT);
-        hasher.update(&u64::try_from(self.files.len()).unwrap_or(u64::MAX).to_le_bytes());
-        let mut bytes = Writer::default();
-        for (path, file) in &self.files {
-            bytes.0.clear();
-            bytes.bytes(&path.0);
-            file.version.write(&mut bytes);
-            hasher.update(&bytes.0);
-        }
-        *hasher.finalize().as_bytes()
+        *self.0.digest.get_or_init(|| digest(&self.0.files))
     }
 
     /// How this set differs from an earlier one.
     #[must_use]
     pub fn difference(&self, earlier: &PathSet) -> Difference {
         let mut found = Difference::default();
-        merge(&self.files, &earlier.files, |now, before| match (now, before) {
+        merge(&self.0.files, &earlier.0.files, |now, before| match (now, before) {
             (Some(_), None) => found.added += 1,
             (None, Some(_)) => found.removed += 1,
             (Some(now), Some(before)) if now.version != before.version => found.changed += 1,
@@ -109,9 +119,30 @@ impl PathSet {
         found
     }
 
+    /// What of an earlier set is not there any more, and what came in its place.
+    #[must_use]
+    pub fn missing(&self, earlier: &PathSet) -> Missing {
+        let mut found = Missing::default();
+        let size = |file: &ObservedFile| file.last_stat.size;
+        let add = |sum: &mut u64, bytes: u64| *sum = sum.saturating_add(bytes);
+        merge(&self.0.files, &earlier.0.files, |now, before| match (now, before) {
+            (Some(now), None) => {
+                found.new_files += 1;
+                add(&mut found.new_bytes, size(now));
+            }
+            (None, Some(before)) => {
+                found.files += 1;
+                add(&mut found.bytes, size(before));
+            }
+            (Some(now), Some(before)) => add(&mut found.new_bytes, size(now).saturating_sub(size(before))),
+            (None, None) => {}
+        });
+        found
+    }
+
     /// The set as entries of a tree: path -> file.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.files.iter().map(|(path, file)| {
+        self.0.files.iter().map(|(path, file)| {
             let mut bytes = Writer::default();
             file.write(&mut bytes);
             (path.0.clone(), bytes.0)
@@ -127,6 +158,62 @@ impl PathSet {
         let file = ObservedFile::read(&mut bytes)?;
         bytes.end()?;
         Ok((SourcePath(path), file))
+    }
+}
+
+fn digest(files: &[(SourcePath, ObservedFile)]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(DIGEST_CONTEXT);
+    hasher.update(&u64::try_from(files.len()).unwrap_or(u64::MAX).to_le_bytes());
+    let mut bytes = Writer::default();
+    for (path, file) in files {
+        bytes.0.clear();
+        bytes.bytes(&path.0);
+        file.version.write(&mut bytes);
+        hasher.update(&bytes.0);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Puts a list in ascending order of its paths, each once; of two with the same path the later one counts.
+pub(super) fn in_order<T>(list: &mut Vec<(SourcePath, T)>) {
+    if list.is_sorted_by(|(a, _), (b, _)| a < b) {
+        return;
+    }
+    // Stable, so that of equal paths the later one stays last. `dedup_by` is asked (later, earlier).
+    list.sort_by(|(a, _), (b, _)| a.cmp(b));
+    list.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            std::mem::swap(&mut later.1, &mut earlier.1);
+        }
+        same
+    });
+}
+
+/// Finds what a set says of each path of a sorted list, in one walk along both.
+pub(super) struct Along<'a> {
+    rest: &'a [(SourcePath, ObservedFile)],
+    pub(super) met: usize,
+}
+
+impl<'a> Along<'a> {
+    pub(super) fn new(set: Option<&'a PathSet>) -> Along<'a> {
+        Along { rest: set.map(PathSet::files).unwrap_or_default(), met: 0 }
+    }
+
+    /// What the set says of this path, which is behind all that were asked for before.
+    pub(super) fn at(&mut self, path: &SourcePath) -> Option<&'a ObservedFile> {
+        while let [(held, file), rest @ ..] = self.rest {
+            match held.cmp(path) {
+                Ordering::Less => self.rest = rest,
+                Ordering::Equal => {
+                    (self.rest, self.met) = (rest, self.met + 1);
+                    return Some(file);
+                }
+                Ordering::Greater => return None,
+            }
+        }
+        None
     }
 }
 

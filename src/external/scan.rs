@@ -2,15 +2,18 @@
 //!
 //! It must not know what follows from a set: whether a version is new, wanted or refused is decided elsewhere.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::content::{PartialHash, hash_file, hash_unknown};
-use super::judge::{Earlier, judge};
-use super::path_set::Difference;
+use super::content::{MOST_READ, Reading, Unread};
+use super::evidence::{Evidence, Told};
+use super::judge::{Age, Earlier, compare, judge};
+use super::memory::{Doubt, Memory, Reach, SOON};
+use super::path_set::{Along, Difference, in_order};
 use super::version::wait_for;
-use super::{PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
-use crate::core::vocabulary::{ObjectHash, Timestamp};
+use super::{Listing, Mounts, ObservedFile, PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
+use crate::core::vocabulary::{Missing, ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
 
@@ -23,22 +26,27 @@ pub struct ScanRequest<'a> {
     /// The set that is compared with: what the last accepted observation found. An attempt compares with what is
     /// wanted, so that it comes to the same version if nothing has changed.
     pub known: Option<&'a PathSet>,
+    /// The mounts that it was found on, if that is still known.
+    pub mounts: Option<&'a Mounts>,
     /// What the last commit was built from: a content that returns has its version again.
     pub applied: Option<&'a PathSet>,
     /// The wall clock when the scan begins.
     pub now: Timestamp,
-    /// How many bytes may be read to hash the content of files before anything asks for it.
+    /// How many bytes may be read at most where the content of files decides.
+    pub most_read: u64,
+    /// How many bytes may be read beyond that, to hash the content of files before anything asks for it.
     pub hash_budget: u64,
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
 }
 
 impl<'a> ScanRequest<'a> {
-    /// A scan that knows nothing of the past, hashes nothing ahead and is not interrupted.
+    /// A scan that knows nothing of the past, hashes nothing ahead, reads half a gibibyte at most and is not interrupted.
     #[must_use]
     pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
-        let stop_check = &never_interrupted;
-        ScanRequest { store, source, known: None, applied: None, now, hash_budget: 0, stop_check }
+        let (known, mounts, applied) = (None, None, None);
+        let (most_read, hash_budget, stop_check) = (MOST_READ, 0, &never_interrupted);
+        ScanRequest { store, source, known, mounts, applied, now, most_read, hash_budget, stop_check }
     }
 }
 
@@ -48,6 +56,7 @@ impl fmt::Debug for ScanRequest<'_> {
         f.debug_struct("ScanRequest")
             .field("source", self.source)
             .field("now", &self.now)
+            .field("most_read", &self.most_read)
             .field("hash_budget", &self.hash_budget)
             .finish_non_exhaustive()
     }
@@ -60,49 +69,205 @@ pub struct Scan {
     pub version: [u8; 32],
     /// The files.
     pub set: PathSet,
+    /// The mounts that they lie on.
+    pub mounts: Mounts,
     /// How many files are not proven; see [`PathSet::racy`].
     pub racy: u64,
-    /// When the next of those can be, by another scan.
+    /// How many files are believed by what `stat` says, though it tells nothing or somebody doubts it.
+    pub weak: u64,
+    /// When the next of those can be proven, by another scan.
     pub observe_again: Option<Duration>,
-    /// How many files of the applied set are not there; `None` without one.
-    pub missing: Option<u64>,
+    /// What of the applied set is not there, and what came in its place; `None` without one.
+    pub missing: Option<Missing>,
 }
 
 /// Scans a source. `judge.rs` says how each file is judged.
 ///
 /// # Errors
-/// When it could not be listed as a whole. What is unknown is never reported as unchanged or empty.
+/// When it could not be listed as a whole, or what decides could not be read. What is unknown is never reported as
+/// unchanged or empty.
 pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
-    scan_resuming(request, &mut None)
+    scan_remembering(request, &mut Memory::of_one(request.mounts))
 }
 
-/// A scan that goes on hashing where the last one stopped.
-pub(super) fn scan_resuming<'a>(
-    request: &ScanRequest<'a>,
-    partial: &mut Option<PartialHash>,
-) -> Result<Scan, StoreError> {
-    let listing = request.store.list(request.source, request.stop_check)?;
-    let mut files = Vec::with_capacity(listing.len());
-    let mut first = Vec::new();
-    for (path, listed) in listing {
-        let file_in = |set: Option<&'a PathSet>| set.and_then(|set| set.get(&path));
-        let earlier = Earlier { known: file_in(request.known), applied: file_in(request.applied) };
-        let hash = &mut || hash_file((request.store, request.source), &path, &listed, request.stop_check);
-        let file = judge(listed, earlier, request.now, hash)?;
-        if earlier.known.is_some_and(|known| known.version != file.version && file.content.is_none()) {
-            first.push(files.len());
-        }
-        files.push((path, file));
+/// A scan that goes on where the last one stopped.
+pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
+    let (mut listing, mounts) = request.store.list_with_mounts(request.source, request.stop_check)?;
+    in_order(&mut listing);
+    memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
+    let evidence = Evidence::of(&listing, &mounts, memory.mounts.as_ref());
+    let mut reading = Reading::new((request.store, request.source), request.stop_check, request.most_read);
+    let judged = judge_all(request, memory, (&listing, &evidence), &mut reading)?;
+    if judged.has_moved {
+        memory.doubt(Reach::Known);
     }
-    let mut set = PathSet::new(files);
-    hash_unknown((request.store, request.source), &mut set, &first, partial, request.hash_budget, request.stop_check)?;
+    let set = judged.into_set(listing, request.known);
+
+    let mut changes = Vec::new();
+    let (doubt, weak) = read_doubted(request, memory, (&set, &evidence), reading, &mut changes)?;
+    learn(request, memory, &set, &mut changes)?;
+    let set = set.with(changes);
+    // Those of another file system are read ahead, at the pace of what nothing asks for.
+    let soon = doubt.as_ref().filter(|doubt| doubt.reach != Reach::Known).map(|_| SOON);
+    memory.doubt = doubt;
+    drop(evidence);
+    memory.finished(mounts.clone());
     Ok(Scan {
         version: set.digest(),
         racy: set.racy(),
-        observe_again: set.next_aged(request.now).map(wait_for),
-        missing: request.applied.map(|applied| set.difference(applied).removed),
+        weak,
+        observe_again: set.next_aged(request.now).map(wait_for).into_iter().chain(soon).min(),
+        missing: request.applied.map(|applied| set.missing(applied)),
+        mounts,
         set,
     })
+}
+
+/// What became of the files of a listing.
+struct Judged {
+    /// Those that are not as the known set has them, by their places in the listing.
+    changes: Vec<(usize, ObservedFile)>,
+    /// How many files of the known set are there.
+    met: usize,
+    has_moved: bool,
+}
+
+fn judge_all(
+    request: &ScanRequest<'_>,
+    memory: &mut Memory,
+    (listing, evidence): (&Listing, &Evidence<'_>),
+    reading: &mut Reading<'_>,
+) -> Result<Judged, StoreError> {
+    let (mut known, mut applied) = (Along::new(request.known), Along::new(request.applied));
+    let (mut changes, mut unread, mut has_moved) = (Vec::new(), Vec::new(), false);
+    for (at, (path, stat)) in listing.iter().enumerate() {
+        (request.stop_check)()?;
+        let before = known.at(path);
+        let learned = before.and_then(|before| with_learned(before, memory, path));
+        let earlier = Earlier { known: learned.as_ref().or(before), applied: applied.at(path) };
+        let told = Told { has_aged: memory.has_rested(path, stat, request.now), ..evidence.told(path, stat) };
+        has_moved |= told.is_moved;
+        let hash = &mut |age| match age {
+            Age::Racy => reading.racy(path, stat),
+            Age::Aged => reading.aged(&mut memory.carried, path, stat),
+        };
+        match judge((*stat, told), earlier, request.now, hash) {
+            Ok(file) if before == Some(&file) => {}
+            Ok(file) => changes.push((at, file)),
+            Err(Unread::Unfinished) => unread.push((path.clone(), *stat)),
+            Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
+        }
+    }
+    if unread.is_empty() {
+        Ok(Judged { changes, met: known.met, has_moved })
+    } else {
+        Err(memory.unfinished(unread, request.now))
+    }
+}
+
+/// What is known of a file, with the content that was read while something was built from it.
+fn with_learned(known: &ObservedFile, memory: &Memory, path: &super::SourcePath) -> Option<ObservedFile> {
+    let (stat, content) = memory.learned.get(path)?;
+    (known.content.is_none() && known.last_stat == *stat).then_some(ObservedFile { content: Some(*content), ..*known })
+}
+
+impl Judged {
+    /// The set of the listing. If nothing differs it is the known one, and no file is copied.
+    fn into_set(self, listing: Listing, known: Option<&PathSet>) -> PathSet {
+        if let Some(known) = known.filter(|known| self.changes.is_empty() && known.len() == listing.len())
+            && self.met == known.len()
+        {
+            return known.clone();
+        }
+        let (mut along, mut changes) = (Along::new(known), self.changes.into_iter().peekable());
+        let files = listing.into_iter().enumerate().filter_map(|(at, (path, _))| {
+            let before = along.at(&path);
+            let changed = changes.next_if(|(changed, _)| *changed == at);
+            Some((path, changed.map(|(_, file)| file).or(before.copied())?))
+        });
+        PathSet::new(files.collect::<Vec<_>>())
+    }
+}
+
+/// Reads what is doubted, as far as it may, and says what of it is left and how many files are believed until then.
+fn read_doubted<'a>(
+    request: &ScanRequest<'a>,
+    memory: &mut Memory,
+    (set, evidence): (&PathSet, &Evidence<'_>),
+    mut reading: Reading<'a>,
+    changes: &mut Vec<(usize, ObservedFile)>,
+) -> Result<(Option<Doubt>, u64), StoreError> {
+    let Some(Doubt { from, reach }) = memory.doubt.clone() else { return Ok((None, 0)) };
+    if reach == Reach::Known {
+        reading = Reading::new((request.store, request.source), request.stop_check, request.hash_budget);
+    }
+    let (mut applied, mut left, mut weak) = (Along::new(request.applied), None, 0);
+    for (at, (path, file)) in set.files().iter().enumerate() {
+        let is_doubted = match reach {
+            Reach::Weak => evidence.told(path, &file.last_stat).is_weak,
+            Reach::Known => file.content.is_some(),
+            Reach::All => true,
+        };
+        if *path < from || !is_doubted || file.racy_since.is_some() {
+            continue;
+        }
+        weak += 1;
+        if left.is_some() {
+            continue;
+        }
+        match reading.aged(&mut memory.carried, path, &file.last_stat) {
+            Ok(found) => {
+                weak -= 1;
+                let read = compare(file, applied.at(path), request.now, found);
+                if read != *file {
+                    changes.push((at, read));
+                }
+            }
+            Err(Unread::Unfinished) => left = Some(Doubt { from: path.clone(), reach }),
+            Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
+        }
+    }
+    Ok((left, weak))
+}
+
+/// Reads files whose content nothing has asked for: what was not read to its end by the last look, what has changed, and
+/// then the others.
+fn learn(
+    request: &ScanRequest<'_>,
+    memory: &mut Memory,
+    set: &PathSet,
+    changes: &mut Vec<(usize, ObservedFile)>,
+) -> Result<(), StoreError> {
+    let mut reading = Reading::new((request.store, request.source), request.stop_check, request.hash_budget);
+    if reading.is_over() {
+        return Ok(());
+    }
+    let files = set.files();
+    let begun = memory.carried.begun_ahead().and_then(|path| files.binary_search_by(|(held, _)| held.cmp(path)).ok());
+    let unknown = |file: &ObservedFile| file.content.is_none() && file.racy_since.is_none();
+    let places = || files.iter().enumerate().filter(|(_, (_, file))| unknown(file));
+    let mut known = Along::new(request.known);
+    let mut is_changed = |path, file: &ObservedFile| known.at(path).is_some_and(|known| known.version != file.version);
+    let changed: Vec<_> = places().filter(|(_, (path, file))| is_changed(path, file)).map(|(at, _)| at).collect();
+    // What was doubted is known by now.
+    let mut seen: BTreeSet<usize> = changes.iter().map(|(at, _)| *at).collect();
+    for at in begun.into_iter().chain(changed).chain(places().map(|(at, _)| at)) {
+        if reading.is_over() {
+            break;
+        }
+        let Some((path, file)) = files.get(at).filter(|(_, file)| unknown(file)) else { continue };
+        if !seen.insert(at) {
+            continue;
+        }
+        match reading.ahead(&mut memory.carried, path, &file.last_stat) {
+            Ok(content) => {
+                changes.extend(content.map(|content| (at, ObservedFile { content: Some(content), ..*file })))
+            }
+            Err(Unread::Unfinished) => break,
+            Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
+        }
+    }
+    Ok(())
 }
 
 /// A path set that is durable, and how it differs from the one before.

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::str::FromStr;
 
 use super::wire::Writer;
-use super::{ExternalSpec, Fragment, balance};
+use super::{ExternalSpec, FieldError, Fragment, balance};
 use crate::core::vocabulary::Token;
 
 const KEY_CONTEXT: &str = "lastword 2026 segment key v1";
@@ -30,6 +31,18 @@ pub struct SegmentId {
 impl fmt::Display for SegmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.token, self.n)
+    }
+}
+
+impl FromStr for SegmentId {
+    type Err = FieldError;
+
+    /// Reads what `Display` wrote, and nothing else.
+    fn from_str(text: &str) -> Result<SegmentId, FieldError> {
+        let wrong = || FieldError::new("segment", "must be `epoch.seq-n`");
+        let (token, n) = text.split_once('-').ok_or_else(wrong)?;
+        let id = SegmentId { token: token.parse()?, n: n.parse().map_err(|_| wrong())? };
+        if id.to_string() == text { Ok(id) } else { Err(wrong()) }
     }
 }
 

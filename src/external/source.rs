@@ -60,7 +60,7 @@ impl SourceUri {
             return refuse("is relative, and so is the directory that it starts at".to_owned());
         }
         check_place(&path)?;
-        Ok(SourceLocation { path, follows_links: false })
+        Ok(SourceLocation { path, follows_links: false, state: None })
     }
 }
 
@@ -69,9 +69,23 @@ impl SourceUri {
 pub struct SourceLocation {
     path: PathBuf,
     follows_links: bool,
+    state: Option<PathBuf>,
 }
 
 impl SourceLocation {
+    /// The source of a collection whose log lies in the directory `state`, wherever that is. A source that holds it
+    /// cannot be listed: each observation would change what the next one finds.
+    #[must_use]
+    pub fn apart_from(self, state: Option<&Path>) -> SourceLocation {
+        SourceLocation { state: state.map(Path::to_owned), ..self }
+    }
+
+    /// The directory of the log, which it must not hold.
+    #[must_use]
+    pub fn state_directory(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     /// The source with symbolic links below it followed, or not, as its spec says.
     #[must_use]
     pub fn following_links(self, follows_links: bool) -> SourceLocation {

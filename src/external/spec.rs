@@ -17,7 +17,7 @@ const KEYS: [&str; 6] = ["format", "target_rows", "columns", "params", "recipe",
 /// The spec of an external collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalSpec {
-    /// The format of the files: `parquet`.
+    /// The format of the files: `parquet`, or one that [`External::format`](super::External::format) was given.
     pub format: String,
     /// About how many rows a segment has.
     pub target_rows: u64,
@@ -39,16 +39,25 @@ impl ExternalSpec {
     /// # Errors
     /// The first field that is wrong, and what is allowed there.
     pub fn parse(text: &str) -> Result<ExternalSpec, FieldError> {
-        let value =
-            serde_json::from_str(text).map_err(|error| FieldError::new("spec", format!("must be JSON: {error}")))?;
-        ExternalSpec::from_json(&value)
+        ExternalSpec::parse_with(text, &["parquet"])
     }
 
-    /// Reads and checks a spec.
+    /// The same, where other formats are known.
+    pub(super) fn parse_with(text: &str, formats: &[&str]) -> Result<ExternalSpec, FieldError> {
+        let value =
+            serde_json::from_str(text).map_err(|error| FieldError::new("spec", format!("must be JSON: {error}")))?;
+        ExternalSpec::read(&value, formats)
+    }
+
+    /// Reads and checks a spec of Parquet files.
     ///
     /// # Errors
     /// The first field that is wrong, and what is allowed there.
     pub fn from_json(value: &Value) -> Result<ExternalSpec, FieldError> {
+        ExternalSpec::read(value, &["parquet"])
+    }
+
+    fn read(value: &Value, formats: &[&str]) -> Result<ExternalSpec, FieldError> {
         let Value::Object(fields) = value else {
             return Err(FieldError::new("spec", format!("must be a JSON object, found {}", kind(value))));
         };
@@ -58,7 +67,7 @@ impl ExternalSpec {
             }
         }
         Ok(ExternalSpec {
-            format: format(fields)?,
+            format: format(fields, formats)?,
             target_rows: target_rows(fields)?,
             columns: columns(fields)?,
             params: params(fields)?,
@@ -68,14 +77,16 @@ impl ExternalSpec {
     }
 }
 
-fn format(fields: &Map<String, Value>) -> Result<String, FieldError> {
+fn format(fields: &Map<String, Value>, formats: &[&str]) -> Result<String, FieldError> {
     let problem = match fields.get("format") {
-        Some(Value::String(format)) if format == "parquet" => return Ok(format.clone()),
+        Some(Value::String(format)) if formats.contains(&format.as_str()) => return Ok(format.clone()),
         Some(Value::String(format)) => format!("found {}", shortened(format)),
         Some(other) => format!("found {}", kind(other)),
         None => "it is missing".to_owned(),
     };
-    Err(FieldError::new(field("format"), format!("must be \"parquet\", {problem}")))
+    let allowed: Vec<String> = formats.iter().map(|name| format!("{name:?}")).collect();
+    let allowed = if allowed.is_empty() { "a format that this program reads".to_owned() } else { allowed.join(" or ") };
+    Err(FieldError::new(field("format"), format!("must be {allowed}, {problem}")))
 }
 
 fn target_rows(fields: &Map<String, Value>) -> Result<u64, FieldError> {

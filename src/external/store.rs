@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{SourceLocation, SourcePath, Stat, StopCheck};
+use super::{Mounts, SourceLocation, SourcePath, Stat, StopCheck};
 use crate::error::ErrorKind;
 
 /// Most files of one source, and most directories. A path set of a million files takes about 300 MB in memory; a source
@@ -28,6 +28,18 @@ pub trait Store: Send + Sync {
     /// When anything could not be listed: a listing is whole or it is an error, never a part and never empty
     /// because something was unreadable.
     fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError>;
+
+    /// The same, and the mounts that the files lie on. A store that cannot tell one mount from another names none.
+    ///
+    /// # Errors
+    /// As [`list`](Store::list).
+    fn list_with_mounts(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+    ) -> Result<(Listing, Mounts), StoreError> {
+        Ok((self.list(source, stop_check)?, Mounts::default()))
+    }
 
     /// What `stat` says of one file now.
     ///
@@ -56,8 +68,8 @@ pub trait Store: Send + Sync {
 /// What a store lists.
 pub type Listing = Vec<(SourcePath, Stat)>;
 
-/// One opened file.
-pub trait FileReader {
+/// One opened file. It may be read from several threads at the same time, and given away.
+pub trait FileReader: Send + Sync {
     /// Its length in bytes.
     fn len(&self) -> u64;
 
@@ -92,6 +104,13 @@ pub enum StoreError {
         /// Where it leads.
         what: String,
     },
+    /// The source holds the state directory, or lies in it.
+    HoldsState {
+        /// Where the walk met it.
+        what: String,
+        /// The state directory.
+        state: String,
+    },
     /// Something cannot be listed or read.
     Unreadable {
         /// The file or directory.
@@ -111,6 +130,13 @@ pub enum StoreError {
         /// The file.
         path: SourcePath,
     },
+    /// What decides is in the content of files, and one look may not read so much. The next one goes on.
+    Unfinished {
+        /// The first of them.
+        path: SourcePath,
+        /// How many there are beside it.
+        others: u64,
+    },
     /// The source is beyond a limit.
     Limit {
         /// Where it was met.
@@ -127,11 +153,12 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            StoreError::Missing { .. } | StoreError::NotADirectory { .. } | StoreError::Device { .. } => {
-                ErrorKind::WrongPath
-            }
+            StoreError::Missing { .. }
+            | StoreError::NotADirectory { .. }
+            | StoreError::Device { .. }
+            | StoreError::HoldsState { .. } => ErrorKind::WrongPath,
             StoreError::Unreadable { .. } => ErrorKind::Io,
-            StoreError::Unsettled { .. } | StoreError::Moved { .. } => ErrorKind::Busy,
+            StoreError::Unsettled { .. } | StoreError::Moved { .. } | StoreError::Unfinished { .. } => ErrorKind::Busy,
             StoreError::Limit { .. } => ErrorKind::InvalidInput,
             StoreError::Interrupted => ErrorKind::Stopped,
         }
@@ -146,8 +173,12 @@ impl StoreError {
             | StoreError::Unreadable { .. }
             | StoreError::Unsettled { .. }
             | StoreError::Moved { .. }
+            | StoreError::Unfinished { .. }
             | StoreError::Interrupted => true,
-            StoreError::NotADirectory { .. } | StoreError::Device { .. } | StoreError::Limit { .. } => false,
+            StoreError::NotADirectory { .. }
+            | StoreError::Device { .. }
+            | StoreError::HoldsState { .. }
+            | StoreError::Limit { .. } => false,
         }
     }
 }
@@ -160,11 +191,22 @@ impl fmt::Display for StoreError {
             StoreError::Device { what } => {
                 write!(f, "{what} is not a place for data: /dev, /proc and /sys are refused")
             }
+            StoreError::HoldsState { what, state } => {
+                write!(f, "{what} leads into the state directory {state}, which changes with every observation")
+            }
             StoreError::Unreadable { what, source } => write!(f, "{what} cannot be read: {source}"),
             StoreError::Unsettled { what, tries } => {
                 write!(f, "files vanished while they were listed, {tries} times in a row, last {what}")
             }
             StoreError::Moved { path } => write!(f, "{path} changed after it was listed"),
+            StoreError::Unfinished { path, others } => {
+                let others = match others {
+                    0 => String::new(),
+                    1 => " and one more".to_owned(),
+                    others => format!(" and {others} more"),
+                };
+                write!(f, "the content of {path}{others} is not read yet, which alone tells whether it has changed")
+            }
             StoreError::Limit { what, limit } => write!(f, "{what} is beyond a limit: {limit}"),
             StoreError::Interrupted => super::Interrupted.fmt(f),
         }

@@ -102,7 +102,7 @@ mod tests {
     };
     use crate::notes::Notes;
     use crate::objects::{MemoryObjects, Objects};
-    use crate::worker::{Assignment, Context, Failure, ObserveRequest, Worker};
+    use crate::worker::{Assignment, Context, Failure, ObserveRequest, ObserveSignals, Worker};
     use test_support::parquet_files::write;
 
     /// Builds all segments of the first `attempts` attempts but the last one, on which those attempts fail.
@@ -153,6 +153,8 @@ mod tests {
                 applied: None,
                 objects: &*objects,
                 wall,
+                verify: false,
+                signals: &ObserveSignals::default(),
             };
             let SourceState { version, set } = external.observer().unwrap().observe(&request).unwrap().state;
             let inputs =

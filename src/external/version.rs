@@ -16,7 +16,7 @@ const STAT_AND_CONTENT: u8 = 2;
 
 /// How long after a change of a file a second change may leave no trace in its times: two seconds is the
 /// coarsest clock among common file systems (FAT, some network mounts).
-const GRANULARITY: Duration = Duration::from_secs(2);
+pub(super) const GRANULARITY: Duration = Duration::from_secs(2);
 
 /// The plain BLAKE3 of a file's bytes.
 pub type ContentHash = [u8; 32];
@@ -36,7 +36,28 @@ impl Instant {
     pub fn micros(self) -> i64 {
         self.seconds.saturating_mul(1_000_000).saturating_add(i64::from(self.nanoseconds / 1_000))
     }
+
+    /// Whether a file that was modified then may still be in the making: not long ago. A time further in the future
+    /// than that says nothing about age.
+    pub(super) fn is_young(self, now: Timestamp) -> bool {
+        self.age(now).is_some_and(|age| age < YOUNG_MICROS)
+    }
+
+    /// When a file that was modified then is no longer young.
+    pub(super) fn young_for(self, now: Timestamp) -> Option<Duration> {
+        let left = YOUNG_MICROS - self.age(now).filter(|age| *age < YOUNG_MICROS)?;
+        u64::try_from(left).ok().map(Duration::from_micros)
+    }
+
+    fn age(self, now: Timestamp) -> Option<i64> {
+        let age = i64::try_from(now.0).unwrap_or(i64::MAX).saturating_sub(self.micros());
+        Some(age).filter(|age| *age > -YOUNG_MICROS)
+    }
 }
+
+/// A file that does not grow for so many microseconds is done, whatever it looks like. Eight seconds are longer than
+/// most writers pause between two pieces of a file, and short enough that what stays broken is reported soon.
+const YOUNG_MICROS: i64 = 8_000_000;
 
 /// What `stat` says of a file: `mtime` can be set back, `ctime` cannot, and a file that was replaced by a rename has
 /// another inode.

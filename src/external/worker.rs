@@ -2,19 +2,22 @@
 //! owns what is volatile between two calls, the cache of path sets, and decides nothing itself.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::ObservationCache;
-use super::scan::scan_resuming;
+use super::content::MOST_READ;
+use super::format::Formats;
+use super::memory::{Learned, Reach, SOON};
+use super::scan::scan_remembering;
 use super::takeover::{note_of, noted};
 use super::{
-    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Difference, ExternalSpec, LocalStore, Manifest,
-    NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, Store, VerifyError, build, discard, format_of,
-    never_interrupted, store_set, verify,
+    Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ContentHash, Difference, ExternalSpec, Format,
+    LocalStore, Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, SourcePath, Stat, Store,
+    StoreError, VerifyError, build, discard, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState, Spec, Token,
-    Version,
+    Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
+    Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
@@ -33,7 +36,9 @@ const HASH_BUDGET: u64 = 8 << 20;
 pub struct External {
     store: Box<dyn Store>,
     builder: Box<dyn SegmentBuilder>,
+    formats: Formats,
     learning: u64,
+    reading: u64,
     parallel: usize,
     cache: ObservationCache,
 }
@@ -48,8 +53,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (store, builder) = (Box::new(LocalStore), Box::new(builder));
-        External { store, builder, learning: HASH_BUDGET, parallel: 1, cache: ObservationCache::default() }
+        let cache = ObservationCache::default();
+        let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
+        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache }
     }
 
     /// Files that lie in another store than the local file system.
@@ -58,12 +64,32 @@ impl External {
         External { store: Box::new(store), ..self }
     }
 
+    /// Files of another format than Parquet, or of Parquet read in another way. Specs name it as their `format`; of two
+    /// formats of one name the later one counts.
+    #[must_use]
+    pub fn format(mut self, name: &str, format: impl Format + 'static) -> External {
+        self.formats.add(name.to_owned(), Box::new(format));
+        self
+    }
+
+    /// A spec of a collection of this kind.
+    fn spec(&self, spec: &Spec) -> Result<ExternalSpec, FieldError> {
+        ExternalSpec::parse_with(spec.as_str(), &self.formats.names())
+    }
+
     /// How many bytes a scan may read to hash the content of files before anything asks for it: 8 MiB if nothing else
     /// is said. When only times or the inode of a file move, a known content says that nothing changed; an unknown
     /// one counts as changed.
     #[must_use]
     pub fn learning(self, bytes: u64) -> External {
         External { learning: bytes, ..self }
+    }
+
+    /// How many bytes one observation may read where the content of files decides: 512 MiB if nothing else is said. What is
+    /// not read then is read by the next one, and until then the source cannot be observed: the cause names the file.
+    #[must_use]
+    pub fn reading(self, bytes: u64) -> External {
+        External { reading: bytes, ..self }
     }
 
     /// How many segments of one attempt may be built at the same time: 1 if nothing else is said. Collections are built
@@ -80,12 +106,13 @@ impl External {
     /// As [`discard`] fails.
     pub fn discard(
         &self,
+        of: (CollectionId, &Name, bool),
         objects: &dyn Objects,
         tokens: &[Token],
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
     ) -> Result<(), String> {
-        discard(&*self.builder, objects, tokens, before, after)
+        discard(&*self.builder, of, objects, tokens, before, after)
     }
 
     /// Whether what a commit names is still there; see [`verify`].
@@ -105,7 +132,7 @@ impl External {
     }
 
     /// The set that was observed, with what was found out since.
-    fn known_set(
+    pub(super) fn known_set(
         &self,
         name: &Name,
         objects: &dyn Objects,
@@ -126,8 +153,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, observe_again, missing, .. } = scan;
-        let observation = |state, delta| Observation { racy, observe_again, missing, ..Observation::new(state, delta) };
+        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let observation =
+            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -155,6 +183,8 @@ impl External {
                     self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
                 )
             }
+            // The next observation goes on where this one stopped.
+            BuildError::Undecided(_) => Failure::SourceMoved(None),
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
             BuildError::Permanent(message) => Failure::Permanent(message),
@@ -168,16 +198,23 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, learning, parallel, cache: _ } = self;
-        f.debug_struct("External").field("learning", learning).field("parallel", parallel).finish_non_exhaustive()
+        let External { store: _, builder: _, formats, learning, reading, parallel, cache: _ } = self;
+        let formats = &formats.names();
+        f.debug_struct("External")
+            .field("format", formats)
+            .field("learning", learning)
+            .field("reading", reading)
+            .field("parallel", parallel)
+            .finish_non_exhaustive()
     }
 }
 
 impl Worker for External {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
-        let spec = ExternalSpec::parse(context.spec().as_str()).map_err(refused)?;
+        let spec = self.spec(context.spec()).map_err(refused)?;
         let source = source_of(context.source(), &spec).map_err(refused)?;
-        let format = format_of(&spec.format)
+        let source = source.apart_from(context.objects().state_directory());
+        let format = (self.formats.get(&spec.format))
             .ok_or_else(|| Failure::Permanent(format!("no files of the format {:?} can be read", spec.format)))?;
         let wanted = context.version().and_then(|version| <[u8; 32]>::try_from(version.as_bytes()).ok());
         let wanted =
@@ -187,6 +224,12 @@ impl Worker for External {
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
         let applied = self.known_set(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
+        let learned = Mutex::new(Learned::new());
+        let learn = |path: &SourcePath, stat: &Stat, content: ContentHash| {
+            let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.insert(path.clone(), (*stat, content));
+        };
+        let mounts = self.cache.mounts(name);
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -196,6 +239,8 @@ impl Worker for External {
             spec: &spec,
             wanted,
             known: known.as_deref(),
+            mounts: mounts.as_ref(),
+            most_read: self.reading,
             applied: applied.as_deref(),
             previous: context.applied().and_then(|applied| applied.result.manifest),
             token: context.token(),
@@ -205,8 +250,10 @@ impl Worker for External {
             stop_check: &|| context.check_stop().map_err(|_| super::Interrupted),
             finished: &|segment| self.note(context, segment),
             progress: &|progress| report(context, progress),
+            learned: &learn,
             now: &|| context.wall(),
         });
+        self.cache.learn(name, learned.into_inner().unwrap_or_else(PoisonError::into_inner));
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
@@ -219,7 +266,7 @@ impl Worker for External {
     }
 
     fn check(&self, source: &Source, spec: &Spec) -> Result<(), FieldError> {
-        let spec = ExternalSpec::parse(spec.as_str())?;
+        let spec = self.spec(spec)?;
         source_of(source, &spec).map(drop)
     }
 
@@ -239,8 +286,9 @@ impl Worker for External {
 
     fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
-        let DiscardRequest { objects, tokens, before, after, .. } = *discarding;
-        External::discard(self, objects, tokens, manifest(before), manifest(after)).map_err(DeliveryError)
+        let DiscardRequest { collection, name, dropped, objects, tokens, before, after, .. } = *discarding;
+        External::discard(self, (collection, name, dropped), objects, tokens, manifest(before), manifest(after))
+            .map_err(DeliveryError)
     }
 
     fn verifies(&self) -> bool {
@@ -257,11 +305,15 @@ impl Worker for External {
     }
 }
 
-impl Observer for External {
-    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
-        let refused = |error: FieldError| ObserveError(error.to_string());
-        let spec = ExternalSpec::parse(request.spec.as_str()).map_err(refused)?;
-        let source = source_of(request.source, &spec).map_err(refused)?;
+impl External {
+    /// Observes the source of a request, by the rules of `spec`.
+    pub(super) fn observe_by(
+        &self,
+        request: &ObserveRequest<'_>,
+        spec: &ExternalSpec,
+    ) -> Result<Observation, ObserveError> {
+        let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
+        let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
@@ -269,29 +321,37 @@ impl Observer for External {
             store: &*self.store,
             source: &source,
             known: known.as_deref(),
+            mounts: None,
             applied: applied.as_deref(),
             now: request.wall,
+            most_read: self.reading,
             hash_budget: self.learning,
-            stop_check: &never_interrupted,
+            stop_check: &|| if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) },
         };
-        let mut partial = self.cache.take_partial(request.name);
-        let scan = scan_resuming(&scan_request, &mut partial).map_err(|error| ObserveError(error.to_string()))?;
-        let observation =
-            self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))?;
-        self.cache.set_partial(request.name, partial);
-        Ok(observation)
+        let mut memory = self.cache.take_memory(request.name);
+        if request.verify {
+            memory.doubt(Reach::All);
+        }
+        let scan = scan_remembering(&scan_request, &mut memory);
+        self.cache.put_memory(request.name, memory);
+        let scan = scan.map_err(|error| {
+            if let StoreError::Unfinished { .. } = error {
+                request.signals.observe_again_after(SOON);
+            }
+            ObserveError(error.to_string())
+        })?;
+        self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))
     }
 
-    /// Watches the directory of the source, in a store that has directories.
+    /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
     #[cfg(feature = "notify")]
-    fn watch(
+    pub(super) fn watch_by(
         &self,
         source: &Source,
-        spec: &Spec,
+        spec: &ExternalSpec,
         hint: crate::worker::Hint,
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
-        let spec = ExternalSpec::parse(spec.as_str()).ok()?;
-        let source = source_of(source, &spec).ok()?;
+        let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
         let unwatched = |error: &notify::Error| {
             tracing::warn!(target: "lastword::external", source = source.url(), %error,
@@ -299,9 +359,31 @@ impl Observer for External {
         };
         super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
     }
+
+    /// Where the files lie.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
 }
 
-fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
+impl Observer for External {
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        let spec = self.spec(request.spec).map_err(|error| ObserveError(error.to_string()))?;
+        self.observe_by(request, &spec)
+    }
+
+    #[cfg(feature = "notify")]
+    fn watch(
+        &self,
+        source: &Source,
+        spec: &Spec,
+        hint: crate::worker::Hint,
+    ) -> Option<Box<dyn crate::worker::SourceWatch>> {
+        self.watch_by(source, &self.spec(spec).ok()?, hint)
+    }
+}
+
+pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
     Ok(source.following_links(spec.follow_symlinks))

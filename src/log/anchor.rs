@@ -27,10 +27,9 @@
 //! 5. What is not noticed: frames behind an unclean `HEAD`, at most one second of them, if the disk loses what it
 //!    had confirmed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use super::frame::array;
 use super::{FrameHash, Position};
@@ -141,9 +140,23 @@ pub(super) struct AnchorFile {
 }
 
 impl AnchorFile {
-    pub(super) fn open(path: &Path, current: Anchor) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).open(path)?;
-        Ok(AnchorFile { file, current })
+    /// `file` is open to read and write, and `current` is what it says.
+    pub(super) fn of(file: File, current: Anchor) -> Self {
+        AnchorFile { file, current }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether the slot in force holds what was written last. It does not if a copy was put over the file.
+    pub(super) fn is_as_written(&self) -> io::Result<bool> {
+        let mut found = [0; SLOT_LENGTH];
+        match self.file.read_exact_at(&mut found, slot(&self.current)) {
+            Ok(()) => Ok(found == encode(&self.current)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn current(&self) -> Anchor {
@@ -153,7 +166,7 @@ impl AnchorFile {
     /// Puts `next` into the slot that is not in force and syncs it.
     pub(super) fn write(&mut self, next: Anchor) -> io::Result<()> {
         let next = Anchor { counter: self.current.counter + 1, ..next };
-        self.file.write_all_at(&encode(&next), (next.counter % 2) * SLOT_DISTANCE)?;
+        self.file.write_all_at(&encode(&next), slot(&next))?;
         self.file.sync_data()?;
         self.current = next;
         Ok(())
@@ -164,6 +177,11 @@ impl AnchorFile {
         self.write(next)?;
         self.write(next)
     }
+}
+
+/// Where it stands in the file.
+fn slot(anchor: &Anchor) -> u64 {
+    (anchor.counter % 2) * SLOT_DISTANCE
 }
 
 fn encode(anchor: &Anchor) -> [u8; SLOT_LENGTH] {
@@ -217,6 +235,10 @@ mod tests {
         Anchor { counter: seq, clean: seq.is_multiple_of(2), complete: true, position, db_length: 77 }
     }
 
+    fn open(path: &std::path::Path) -> File {
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
     #[test]
     fn the_greater_counter_is_in_force_and_a_damaged_slot_is_not() {
         let dir = tempfile::tempdir().unwrap();
@@ -224,9 +246,10 @@ mod tests {
         std::fs::write(&path, first_file(&anchor(0))).unwrap();
         assert_eq!(decode_file(&std::fs::read(&path).unwrap()), Ok(anchor(0)));
 
-        let mut file = AnchorFile::open(&path, anchor(0)).unwrap();
+        let mut file = AnchorFile::of(open(&path), anchor(0));
         for seq in 1..6 {
             file.write(anchor(seq)).unwrap();
+            assert!(file.is_as_written().unwrap());
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!(decode_file(&bytes), Ok(anchor(seq)));
             let mut torn = bytes.clone();
@@ -236,6 +259,10 @@ mod tests {
             assert_eq!(decode_file(&torn), Err(AnchorError::Damaged));
         }
         assert_eq!(decode_file(&[]), Err(AnchorError::Damaged));
+        std::fs::write(&path, first_file(&anchor(0))).unwrap();
+        assert!(!file.is_as_written().unwrap(), "an older one was copied over it");
+        std::fs::write(&path, b"").unwrap();
+        assert!(!file.is_as_written().unwrap());
     }
 
     #[test]
@@ -252,7 +279,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("HEAD");
         std::fs::write(&path, first_file(&anchor(0))).unwrap();
-        let mut file = AnchorFile::open(&path, anchor(0)).unwrap();
+        let mut file = AnchorFile::of(open(&path), anchor(0));
         file.write_both(Anchor { counter: 0, ..anchor(5) }).unwrap();
         let written = Anchor { counter: 2, ..anchor(5) };
         assert_eq!((file.current(), decode_file(&std::fs::read(&path).unwrap())), (written, Ok(written)));

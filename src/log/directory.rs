@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorError, FILE_LENGTH, decode_file, first_file};
 use super::error::OpenError;
+use crate::held::HeldDirectory;
 
 /// 1 MiB. When it opens, sled fills up the segment it stopped in, up to 512 KiB, and writes a snapshot of some bytes
 /// per page; the rest is for what comes after.
@@ -150,15 +151,9 @@ impl Directory {
     ///
     /// An inspecting tool may hold it shared for an instant to see whether a writer is there; a writer that starts
     /// in this instant must not fail for it, hence the few tries.
-    pub(super) fn take_lock(&self) -> Result<File, OpenError> {
+    pub(super) fn take_lock(&self, held: &HeldDirectory) -> Result<File, OpenError> {
         let path = self.lock();
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(OpenError::io("opening", &path))?;
+        let file = held.open_or_create("LOCK").map_err(OpenError::io("opening", &path))?;
         for _ in 0..10 {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -257,7 +252,7 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()

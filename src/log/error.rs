@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{AnchorError, FrameError, FrameHash};
 use crate::core::vocabulary::Seq;
 use crate::error::ErrorKind;
+use crate::held::Replaced;
 
 /// Why a log could not be read or written.
 #[derive(Debug)]
@@ -28,6 +29,9 @@ pub enum LogError {
         /// What was found there.
         found: FrameError,
     },
+    /// The path of the log leads to something else than what is held open: nothing more is acknowledged, and nothing is
+    /// written for the path. What was acknowledged before is where the directory was moved to, if it still exists.
+    Replaced(Replaced),
     /// The storage engine reported an error or panicked; the text is its own.
     Storage(String),
     /// The operating system refused.
@@ -49,6 +53,7 @@ impl LogError {
             LogError::Poisoned(_) => ErrorKind::Closed,
             LogError::Refused(found) | LogError::Damaged { found, .. } => found.kind(),
             LogError::PrefixGone { .. } => ErrorKind::PrefixGone,
+            LogError::Replaced(_) => ErrorKind::WrongPath,
             // The storage engine tells damage by panicking, and in texts that no program can tell from others.
             LogError::Storage(_) => ErrorKind::Damaged,
             LogError::Io { .. } => ErrorKind::Io,
@@ -68,6 +73,7 @@ impl fmt::Display for LogError {
                 write!(f, "the frame at event {at} is from a newer program: {found}")
             }
             LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
+            LogError::Replaced(what) => write!(f, "{what}: {NOT_ACKNOWLEDGED}"),
             LogError::Storage(text) => write!(f, "the storage engine failed: {text}"),
             LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
         }
@@ -79,10 +85,13 @@ impl std::error::Error for LogError {
         match self {
             LogError::Io { source, .. } => Some(source),
             LogError::Refused(found) | LogError::Damaged { found, .. } => Some(found),
+            LogError::Replaced(what) => Some(what),
             LogError::Poisoned(_) | LogError::PrefixGone { .. } | LogError::Storage(_) => None,
         }
     }
 }
+
+const NOT_ACKNOWLEDGED: &str = "nothing more is acknowledged here; what was is where it was moved to";
 
 /// Why a log on disk could not be opened. None of these has changed or dropped a frame.
 #[derive(Debug)]
@@ -189,6 +198,8 @@ pub enum OpenError {
     Poisoned(String),
     /// A frame was offered that does not continue the log. Nothing was written.
     Refused(FrameError),
+    /// The path came to lead to something else while the log was opened.
+    Replaced(Replaced),
     /// The storage engine reported an error or panicked; the text is its own.
     Storage(String),
     /// The operating system refused.
@@ -208,7 +219,7 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         use OpenError::*;
         match self {
-            Absent { .. } | NotALog { .. } | WrongKind { .. } => ErrorKind::WrongPath,
+            Absent { .. } | NotALog { .. } | WrongKind { .. } | Replaced(_) => ErrorKind::WrongPath,
             Busy { .. } | Moving { .. } => ErrorKind::Busy,
             Anchor { found, .. } => found.kind(),
             FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } => ErrorKind::TailLost,
@@ -254,6 +265,7 @@ impl From<LogError> for OpenError {
             LogError::Poisoned(why) => OpenError::Poisoned(why),
             LogError::Refused(found) => OpenError::Refused(found),
             LogError::PrefixGone { begins } => OpenError::PrefixGone { begins },
+            LogError::Replaced(what) => OpenError::Replaced(what),
         }
     }
 }
@@ -290,6 +302,7 @@ impl fmt::Display for OpenError {
             PrefixGone { begins } => write!(f, "the log begins with event {begins}; earlier ones were deleted"),
             Poisoned(why) => write!(f, "the log is closed for writing after an earlier failure: {why}"),
             Refused(why) => write!(f, "a frame that does not continue the log was offered: {why}"),
+            Replaced(what) => write!(f, "{what}"),
             Storage(text) => write!(f, "the storage engine failed: {text}"),
             Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
         }
@@ -302,6 +315,7 @@ impl std::error::Error for OpenError {
             OpenError::Io { source, .. } => Some(source),
             OpenError::Damaged { found, .. } | OpenError::TooNew { found, .. } => Some(found),
             OpenError::Refused(found) => Some(found),
+            OpenError::Replaced(what) => Some(what),
             OpenError::Anchor { found, .. } => Some(found),
             OpenError::Moving { last, .. } => Some(last.as_ref()),
             _ => None,

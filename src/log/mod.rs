@@ -18,8 +18,9 @@ mod visit;
 use std::time::Duration;
 
 use crate::core::vocabulary::Seq;
+pub use crate::held::{Replaced, Replacement};
 
-pub use self::sled::{Durability, IfAbsent, PrivateCopy, SledLog};
+pub use self::sled::{Durability, IfAbsent, LossAccepted, PrivateCopy, Salvage, SledLog};
 pub use anchor::{Anchor, AnchorError};
 pub use chain::Chain;
 pub use error::{LogError, OpenError};
@@ -58,6 +59,14 @@ pub trait Log: Send {
     /// When storage refused; the log is then poisoned.
     fn tick(&mut self, monotonic: Duration) -> Result<(), LogError> {
         let _ = monotonic;
+        Ok(())
+    }
+
+    /// Whether what is held open is still what others find: asked before something is told that needs no frame.
+    ///
+    /// # Errors
+    /// When it is not; the log is then poisoned.
+    fn check_place(&mut self) -> Result<(), LogError> {
         Ok(())
     }
 

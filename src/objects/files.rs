@@ -5,70 +5,78 @@
 //! Temporary files live in `tmp/`, apart from the objects, so that a listing never meets one and sweeping them
 //! reads one directory.
 //!
+//! The directory is held open, and everything is reached through it: should its path come to lead elsewhere, nothing is
+//! written there, and nothing counts as stored.
+//!
 //! *Architecture invariant:* one writer. The process that opens for writing holds the log's lock; readers use
-//! [`FileObjects::open_read_only`], which changes nothing on the disk.
+//! [`FileObjects::open_read_only`], which changes nothing on the disk. A store of a writer that has ended may still be in
+//! use by a worker that was given up: it shares no name and no knowledge with the next one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{MAX_OBJECT_BYTES, ObjectError, Objects, check_len, object_hash};
 use crate::core::vocabulary::ObjectHash;
+use crate::held::HeldDirectory;
 
 const TEMPORARY: &str = "tmp";
 /// One directory per value of the first byte of a hash: at a million objects each holds about 4,000 names.
 const FANOUT: usize = 256;
+/// How many objects are known to be durable, at 40 bytes each. Beyond that it is forgotten, which costs syncs.
+const MOST_KNOWN: usize = 1 << 16;
 
 /// Objects as files of one directory. Directories are 0700, files 0600: what a source holds may be private.
 #[derive(Debug)]
 pub struct FileObjects {
-    root: PathBuf,
+    root: HeldDirectory,
     writer: Option<Mutex<Writer>>,
+    /// The log that they belong to.
+    state: Option<PathBuf>,
 }
 
 /// What only the writer knows.
 #[derive(Debug)]
 struct Writer {
-    /// Which of the directories were synced since this value was opened, and not changed since. A file found
-    /// there is durable. One found in any other may have been renamed by a process that died before it synced
-    /// the directory: it is in the page cache and would be gone after a power cut, so that directory is synced.
-    synced: [bool; FANOUT],
-    /// Counts temporary names.
+    /// Objects that are durable: this value has synced their directory since it put or found them there. Any other that
+    /// is found may have been renamed by a store that did not live to sync the directory, or has not come to it yet: it
+    /// is in the page cache and would be gone after a power cut, so that directory is synced.
+    durable: BTreeSet<ObjectHash>,
+    /// Names the temporary files of this value, and of no other in any process.
+    name: String,
+    /// Counts them.
     next: u64,
     /// After a sync failed the kernel may have dropped the pages and report the next sync as a success, so no
     /// sync is repeated: this value stores nothing any more and has to be opened again.
     poisoned: bool,
 }
 
-impl Writer {
-    fn sync(&mut self, directory: &Path) -> Result<(), ObjectError> {
-        let synced = sync_dir(directory);
-        self.poisoned |= synced.is_err();
-        synced
-    }
-}
-
 impl FileObjects {
     /// Opens the directory for writing, creates it where it is missing (its parent must exist), and removes
-    /// temporary files that a crash left behind. The caller holds the lock that keeps other writers out.
+    /// temporary files that a crash left behind: those that nobody writes any more. The caller holds the lock that keeps
+    /// other writers out; a worker that was given up may still be storing through an older value.
     ///
     /// # Errors
     /// When the directory cannot be made, synced, or swept.
     pub fn open(directory: impl Into<PathBuf>) -> Result<FileObjects, ObjectError> {
-        let root = directory.into();
-        make_dir(&root)?;
-        let temporary = root.join(TEMPORARY);
-        make_dir(&temporary)?;
+        let path = directory.into();
+        make_dir(&path)?;
+        let root = HeldDirectory::open(&path).map_err(failed("open", &path))?;
+        root.make_directory(TEMPORARY).map_err(failed("create the directory", &path.join(TEMPORARY)))?;
         // Directories that a process made and did not live to sync are made durable here, once for all.
-        sync_dir(parent_of(&root))?;
-        sync_dir(&root)?;
-        for entry in read_dir(&temporary)? {
-            remove_file(&entry)?;
-        }
-        let writer = Writer { synced: [false; FANOUT], next: 0, poisoned: false };
-        Ok(FileObjects { root, writer: Some(Mutex::new(writer)) })
+        sync_dir(parent_of(&path))?;
+        root.sync().map_err(failed("sync the directory", &path))?;
+        let name = format!("{:x}-{:016x}", process::id(), RandomState::new().build_hasher().finish());
+        let writer = Writer { durable: BTreeSet::new(), name, next: 0, poisoned: false };
+        let objects = FileObjects { root, writer: Some(Mutex::new(writer)), state: None };
+        objects.sweep_temporary()?;
+        Ok(objects)
     }
 
     /// Opens an existing directory to read from. Nothing is created, swept or changed; `put` and `remove` refuse.
@@ -76,22 +84,37 @@ impl FileObjects {
     /// # Errors
     /// When it is not a directory.
     pub fn open_read_only(directory: impl Into<PathBuf>) -> Result<FileObjects, ObjectError> {
-        let root = directory.into();
-        read_dir(&root)?;
-        Ok(FileObjects { root, writer: None })
+        let path = directory.into();
+        let root = HeldDirectory::open(&path).map_err(failed("open", &path))?;
+        Ok(FileObjects { root, writer: None, state: None })
     }
 
-    fn dir_of(&self, hash: ObjectHash) -> PathBuf {
-        let [first, ..] = hash.0;
-        self.root.join(format!("{first:02x}"))
+    /// The same objects as those of the log in this directory.
+    #[must_use]
+    pub fn of_log(self, state: impl Into<PathBuf>) -> FileObjects {
+        FileObjects { state: Some(state.into()), ..self }
+    }
+
+    /// Who writes a temporary file holds it locked until it has its final name.
+    fn sweep_temporary(&self) -> Result<(), ObjectError> {
+        let path = self.root.path().join(TEMPORARY);
+        for name in self.root.names(TEMPORARY).map_err(failed("list", &path))? {
+            let name = format!("{TEMPORARY}/{}", name.to_string_lossy());
+            let is_in_use = self.root.open_to_read(&name).map(|file| (file.try_lock(), file));
+            if let Ok((Err(TryLockError::WouldBlock), _)) = is_in_use {
+                continue;
+            }
+            self.root.remove_file(&name).map_err(failed("remove", &self.root.path().join(&name)))?;
+        }
+        Ok(())
     }
 
     fn path_of(&self, hash: ObjectHash) -> PathBuf {
-        self.dir_of(hash).join(hash.to_string())
+        self.root.path().join(name_of(hash))
     }
 
     fn write(&self) -> Result<MutexGuard<'_, Writer>, ObjectError> {
-        let refuse = |why: &str| Err(failed("write to", &self.root)(io::Error::other(why.to_owned())));
+        let refuse = |why: &str| Err(failed("write to", self.root.path())(io::Error::other(why.to_owned())));
         let Some(writer) = &self.writer else {
             return refuse("it was opened to read only");
         };
@@ -102,24 +125,29 @@ impl FileObjects {
         Ok(writer)
     }
 
-    /// Stores one batch; the caller marks the writer as poisoned where a sync fails.
+    /// Stores one batch.
     fn put_batch(&self, writer: &mut Writer, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
         let mut hashes = Vec::with_capacity(objects.len());
         let mut touched = [false; FANOUT];
         for bytes in objects {
             let hash = object_hash(bytes);
-            let slot = usize::from(hash.0[0]);
             if !self.holds(hash, bytes)? {
                 self.put_one(writer, hash, bytes)?;
-                writer.synced[slot] = false;
+                writer.durable.remove(&hash);
             }
-            touched[slot] |= !writer.synced[slot];
+            touched[usize::from(hash.0[0])] |= !writer.durable.contains(&hash);
             hashes.push(hash);
         }
         for (slot, _) in touched.iter().enumerate().filter(|(_, touched)| **touched) {
-            writer.sync(&self.root.join(format!("{slot:02x}")))?;
-            writer.synced[slot] = true;
+            let name = format!("{slot:02x}");
+            let synced = self.root.sync_below(&name);
+            writer.poisoned |= synced.is_err();
+            synced.map_err(failed("sync the directory", &self.root.path().join(name)))?;
         }
+        if writer.durable.len() > MOST_KNOWN {
+            writer.durable.clear();
+        }
+        writer.durable.extend(&hashes);
         Ok(hashes)
     }
 
@@ -133,40 +161,73 @@ impl FileObjects {
     }
 
     fn put_one(&self, writer: &mut Writer, hash: ObjectHash, bytes: &[u8]) -> Result<(), ObjectError> {
-        if make_dir(&self.dir_of(hash))? {
-            writer.sync(&self.root)?;
+        let directory = format!("{:02x}", hash.0[0]);
+        let made = self.root.make_directory(&directory);
+        if made.map_err(failed("create the directory", &self.root.path().join(&directory)))? {
+            let synced = self.root.sync();
+            writer.poisoned |= synced.is_err();
+            synced.map_err(failed("sync the directory", self.root.path()))?;
         }
-        let temporary = self.root.join(TEMPORARY).join(writer.next.to_string());
-        writer.next = writer.next.saturating_add(1);
-        let written = write_synced(&temporary, bytes)
-            .and_then(|()| fs::rename(&temporary, self.path_of(hash)).map_err(failed("rename", &temporary)));
+        let (temporary, file) = self.create_temporary(writer)?;
+        let path = self.root.path().join(&temporary);
+        let written = write_synced(&file, &path, bytes)
+            .and_then(|()| self.root.rename(&temporary, &name_of(hash)).map_err(failed("rename", &path)));
         if written.is_err() {
             // Best effort: what stays behind is swept when the directory is opened next.
-            let _ = fs::remove_file(&temporary);
+            let _ = self.root.remove_file(&temporary);
         }
         written
+    }
+
+    /// A new file under a name of its own, locked: what is locked is not swept.
+    fn create_temporary(&self, writer: &mut Writer) -> Result<(String, File), ObjectError> {
+        loop {
+            let name = format!("{TEMPORARY}/{}-{}", writer.name, writer.next);
+            writer.next = writer.next.saturating_add(1);
+            let path = self.root.path().join(&name);
+            let file = self.root.create_new(&name).map_err(failed("create", &path))?;
+            // Between the two calls another store that is opened may have swept it.
+            match file.try_lock() {
+                Ok(()) if self.root.is_file(&name) => return Ok((name, file)),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            }
+        }
+    }
+
+    /// What is stored has to be found by whoever is given the path.
+    fn check_place(&self) -> Result<(), ObjectError> {
+        let found = self.root.check().map_err(failed("look at", self.root.path()))?;
+        let refused = |replaced| failed("store objects in", self.root.path())(io::Error::other(replaced));
+        found.map_or(Ok(()), |replaced| Err(refused(replaced)))
     }
 }
 
 impl Objects for FileObjects {
+    fn state_directory(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     fn put(&self, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
         objects.iter().try_for_each(|bytes| check_len(bytes))?;
         let mut writer = self.write()?;
-        self.put_batch(&mut writer, objects)
+        let hashes = self.put_batch(&mut writer, objects)?;
+        self.check_place()?;
+        Ok(hashes)
     }
 
     fn get(&self, hash: ObjectHash) -> Result<Vec<u8>, ObjectError> {
-        let path = self.path_of(hash);
+        let name = name_of(hash);
         let io = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => ObjectError::Missing(hash),
-            _ => failed("read", &path)(error),
+            _ => failed("read", &self.path_of(hash))(error),
         };
         // A symbolic link or a device is not an object, and is not opened: no writer of ours made it.
-        let listed = fs::symlink_metadata(&path).map_err(io)?;
-        if !listed.is_file() || listed.len() > MAX_OBJECT_BYTES as u64 {
+        let length = self.root.length_of_file(&name).map_err(io)?;
+        if length.is_none_or(|length| length > MAX_OBJECT_BYTES as u64) {
             return Err(ObjectError::Damaged(hash));
         }
-        let file = File::open(&path).map_err(io)?;
+        let file = self.root.open_to_read(&name).map_err(io)?;
         let opened = file.metadata().map_err(io)?;
         if !opened.is_file() {
             return Err(ObjectError::Damaged(hash));
@@ -179,43 +240,45 @@ impl Objects for FileObjects {
     fn list(&self) -> Result<Vec<ObjectHash>, ObjectError> {
         let mut hashes = Vec::new();
         for slot in 0..FANOUT {
-            let directory = self.root.join(format!("{slot:02x}"));
-            if !directory.is_dir() {
+            let directory = format!("{slot:02x}");
+            // A link to a directory is none: what it leads to is not ours to sweep.
+            if !self.root.is_directory(&directory) {
                 continue;
             }
+            let names = self.root.names(&directory).map_err(failed("list", &self.root.path().join(&directory)))?;
             // Names that are no hash, or lie in another hash's directory, are not ours and are left alone.
-            let names = read_dir(&directory)?.into_iter().filter_map(|path| {
-                let hash = ObjectHash::from_hex(path.file_name()?.to_str()?)?;
-                (self.path_of(hash) == path).then_some(hash)
-            });
-            hashes.extend(names);
+            let ours = |hash: &ObjectHash| usize::from(hash.0[0]) == slot;
+            hashes.extend(names.iter().filter_map(|name| ObjectHash::from_hex(name.to_str()?).filter(ours)));
         }
         hashes.sort_unstable();
         Ok(hashes)
     }
 
     fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError> {
-        let _writer = self.write()?;
+        let mut writer = self.write()?;
+        writer.durable.remove(&hash);
         // Not synced: an object that comes back after a power cut is one that nothing names, and goes next time.
-        remove_file(&self.path_of(hash))
+        self.root.remove_file(&name_of(hash)).map_err(failed("remove", &self.path_of(hash)))
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), ObjectError> {
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed("create", path))?;
+/// Relative to the root.
+fn name_of(hash: ObjectHash) -> String {
+    format!("{:02x}/{hash}", hash.0[0])
+}
+
+fn write_synced(mut file: &File, path: &Path, bytes: &[u8]) -> Result<(), ObjectError> {
     file.write_all(bytes).map_err(failed("write", path))?;
     file.sync_all().map_err(failed("sync", path))
 }
 
-/// Makes one directory and says whether it was missing. Its name is not durable yet. A link to a directory is none:
-/// what is stored and swept here would be stored and swept where it leads.
-fn make_dir(path: &Path) -> Result<bool, ObjectError> {
+/// Makes one directory. Its name is not durable yet. A link to a directory is none: what is stored and swept here would
+/// be stored and swept where it leads.
+fn make_dir(path: &Path) -> Result<(), ObjectError> {
     let is_there = || fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_there() => Ok(false),
-        Err(error) => Err(failed("create the directory", path)(error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_there() => Ok(()),
+        made => made.map_err(failed("create the directory", path)),
     }
 }
 
@@ -225,19 +288,6 @@ fn parent_of(path: &Path) -> &Path {
 
 fn sync_dir(path: &Path) -> Result<(), ObjectError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(failed("sync the directory", path))
-}
-
-fn read_dir(path: &Path) -> Result<Vec<PathBuf>, ObjectError> {
-    fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-        .map_err(failed("list", path))
-}
-
-fn remove_file(path: &Path) -> Result<(), ObjectError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> ObjectError {

@@ -10,6 +10,7 @@ pub mod tree;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use crate::core::vocabulary::ObjectHash;
 use crate::error::ErrorKind;
@@ -48,6 +49,12 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// When it cannot be removed.
     fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError>;
+
+    /// The directory of the log that they belong to; `None` if they belong to none, or lie in memory. It changes with
+    /// every event, so no source may hold it.
+    fn state_directory(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Why an object could not be stored or read.

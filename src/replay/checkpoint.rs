@@ -6,7 +6,7 @@
 //! whether it is there.
 
 use super::ReplayError;
-use crate::codec::state::{STATE_VERSION, decode_state};
+use crate::codec::state::{STATE_VERSION, decode_state_of};
 use crate::codec::{self, Tag};
 use crate::core::vocabulary::{Event, Seq};
 use crate::core::{Illegal, State};
@@ -143,7 +143,8 @@ pub fn check_checkpoint(start: Start, frames: &mut FrameIter<'_>) -> Result<(), 
 /// The state that a checkpoint holds.
 pub(crate) fn state_of_checkpoint(checkpoint: &Checkpoint) -> Result<State, ReplayError> {
     let seq = checkpoint.start.seq;
-    let state = decode_state(&checkpoint.body).map_err(|error| ReplayError::Checkpoint { seq, error })?;
+    let state = decode_state_of(checkpoint.version, &checkpoint.body)
+        .map_err(|error| ReplayError::Checkpoint { seq, error })?;
     if state.last() != seq {
         let illegal = Illegal { seq, event: "base_frame", why: "its state is that of another event" };
         return Err(ReplayError::Illegal(illegal));

@@ -1,12 +1,17 @@
 //! The files in `snapshots/`: `<seq, 20 digits>.snap`, written beside their place and renamed into it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::file::{self, SnapshotError, SnapshotHeader};
 use crate::core::vocabulary::Seq;
+use crate::held::HeldDirectory;
+
+/// Where they lie in the directory of a log.
+const NAME: &str = "snapshots";
 
 const ENDING: &str = ".snap";
 /// Of a file that is being written. What a crash leaves of it is removed by the next one.
@@ -14,19 +19,32 @@ const UNFINISHED: &str = ".snap.new";
 
 /// The snapshots of one log. Nothing here is ever needed: a log without them opens as well, only later.
 #[derive(Clone, Debug)]
-pub struct Snapshots(PathBuf);
+pub struct Snapshots {
+    path: PathBuf,
+    /// The directory of the log, for a writer: what is written goes there, whatever the path leads to.
+    log: Option<Arc<HeldDirectory>>,
+}
 
 impl Snapshots {
     /// Those in `directory`, which need not be there.
     #[must_use]
     pub fn at(directory: impl Into<PathBuf>) -> Snapshots {
-        Snapshots(directory.into())
+        Snapshots { path: directory.into(), log: None }
     }
 
     /// Those of the log in the directory `state`.
     #[must_use]
     pub fn of_log(state: impl AsRef<Path>) -> Snapshots {
-        Snapshots(state.as_ref().join("snapshots"))
+        Snapshots { path: state.as_ref().join(NAME), log: None }
+    }
+
+    /// Those of a log that this process writes: from here on they are written to the directory that is at `state` now.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn of_held_log(state: &Path) -> io::Result<Snapshots> {
+        let log = Some(Arc::new(HeldDirectory::open(state)?));
+        Ok(Snapshots { log, ..Snapshots::of_log(state) })
     }
 
     /// The events at which there is a file, the last one first.
@@ -34,9 +52,7 @@ impl Snapshots {
     /// # Errors
     /// When the directory cannot be listed. One that is not there is empty.
     pub fn list(&self) -> Result<Vec<Seq>, SnapshotError> {
-        let mut found: Vec<Seq> = self.names()?.iter().filter_map(|name| seq_of(name)).collect();
-        found.sort_unstable_by(|one, other| other.cmp(one));
-        Ok(found)
+        Ok(self.open()?.map_or_else(|| Ok(Vec::new()), |directory| listed(&directory))?)
     }
 
     /// The header of the snapshot at `seq`.
@@ -61,18 +77,16 @@ impl Snapshots {
     /// # Errors
     /// When the disk refuses. What was written by then is removed.
     pub fn write(&self, header: &SnapshotHeader, body: &[u8]) -> Result<(), SnapshotError> {
-        match DirBuilder::new().mode(0o700).create(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
-        }
-        self.remove_unfinished()?;
-        let path = self.path(header.position.seq);
-        let unfinished = path.with_extension("snap.new");
-        let written = write_file(&unfinished, header, body).and_then(|()| fs::rename(&unfinished, &path));
+        let directory = self.make()?;
+        remove_unfinished(&directory)?;
+        let name = name_of(header.position.seq);
+        let unfinished = format!("{name}.new");
+        let written =
+            write_file(&directory, &unfinished, header, body).and_then(|()| directory.rename(&unfinished, &name));
         if written.is_err() {
-            let _ = fs::remove_file(&unfinished);
+            let _ = directory.remove_file(&unfinished);
         }
-        written.and_then(|()| File::open(&self.0)?.sync_all()).map_err(SnapshotError::Io)
+        written.and_then(|()| directory.sync()).map_err(SnapshotError::Io)
     }
 
     /// Removes all but the last `keep`, and those before `begins`: the log cannot confirm them any more.
@@ -80,9 +94,10 @@ impl Snapshots {
     /// # Errors
     /// When the directory cannot be listed or a file not be removed.
     pub fn prune(&self, keep: usize, begins: Seq) -> Result<(), SnapshotError> {
-        for (index, seq) in self.list()?.into_iter().enumerate() {
+        let Some(directory) = self.open()? else { return Ok(()) };
+        for (index, seq) in listed(&directory)?.into_iter().enumerate() {
             if index >= keep || seq < begins {
-                fs::remove_file(self.path(seq))?;
+                directory.remove_file(&name_of(seq))?;
             }
         }
         Ok(())
@@ -93,30 +108,58 @@ impl Snapshots {
     /// # Errors
     /// When the directory cannot be listed or a file not be removed.
     pub fn forget_behind(&self, last: Seq) -> Result<(), SnapshotError> {
-        for seq in self.list()?.into_iter().filter(|seq| *seq > last) {
-            fs::remove_file(self.path(seq))?;
+        let Some(directory) = self.open()? else { return Ok(()) };
+        for seq in listed(&directory)?.into_iter().filter(|seq| *seq > last) {
+            directory.remove_file(&name_of(seq))?;
         }
         Ok(())
     }
 
-    fn remove_unfinished(&self) -> io::Result<()> {
-        for name in self.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
-            fs::remove_file(self.0.join(name))?;
-        }
-        Ok(())
-    }
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
+    /// The directory, if it is there.
+    fn open(&self) -> io::Result<Option<HeldDirectory>> {
+        let opened = match &self.log {
+            Some(log) => log.below(NAME),
+            None => HeldDirectory::open(&self.path),
         };
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    /// The directory, which is made if it is not there.
+    fn make(&self) -> io::Result<HeldDirectory> {
+        if let Some(log) = &self.log {
+            log.make_directory(NAME)?;
+            return log.below(NAME);
+        }
+        match DirBuilder::new().mode(0o700).create(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => HeldDirectory::open(&self.path),
+        }
     }
 
     fn path(&self, seq: Seq) -> PathBuf {
-        self.0.join(format!("{:020}{ENDING}", seq.0))
+        self.path.join(name_of(seq))
     }
+}
+
+fn name_of(seq: Seq) -> String {
+    format!("{:020}{ENDING}", seq.0)
+}
+
+/// The last one first.
+fn listed(directory: &HeldDirectory) -> io::Result<Vec<Seq>> {
+    let names = directory.names(".")?;
+    let mut found: Vec<Seq> = names.iter().filter_map(|name| seq_of(name.to_str()?)).collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(found)
+}
+
+fn remove_unfinished(directory: &HeldDirectory) -> io::Result<()> {
+    let names = directory.names(".")?;
+    let mut unfinished = names.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with(UNFINISHED));
+    unfinished.try_for_each(|name| directory.remove_file(name))
 }
 
 /// A file under the name of another one is not what it says.
@@ -134,8 +177,8 @@ fn seq_of(name: &str) -> Option<Seq> {
     digits.parse().ok().filter(|_| is_ours).map(Seq)
 }
 
-fn write_file(path: &Path, header: &SnapshotHeader, body: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn write_file(directory: &HeldDirectory, name: &str, header: &SnapshotHeader, body: &[u8]) -> io::Result<()> {
+    let mut file = directory.create_new(name)?;
     file.write_all(&header.encode())?;
     file.write_all(body)?;
     file.sync_all()

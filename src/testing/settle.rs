@@ -154,13 +154,18 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
     let stands = match status.view.condition {
         Condition::Fresh
         | Condition::AwaitingObservation
+        | Condition::AwaitingCaller
+        | Condition::NoWorker
         | Condition::Unobservable { .. }
         | Condition::Held { .. }
+        | Condition::Failing { .. }
         | Condition::WaitingForWorker
+        | Condition::Isolated { .. }
         | Condition::Limit { .. }
         | Condition::Parked { .. }
         | Condition::Paused => true,
-        Condition::Settling { .. }
+        Condition::NotObserved(_)
+        | Condition::Settling { .. }
         | Condition::Running { .. }
         | Condition::Draining { .. }
         | Condition::BackingOff { .. }

@@ -229,7 +229,7 @@ fn observation(
     };
     let observed = observed.map_err(|error| ObserveError(error.to_string()))?;
     let delta = delta(known, &observed, objects);
-    Ok(Observation::new(observed, delta))
+    Ok(Observation::of(observed, delta))
 }
 
 /// The set of files as a tree, path -> hash of the content; its name is the version.

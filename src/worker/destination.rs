@@ -97,6 +97,12 @@ impl From<std::io::Error> for DeliveryError {
     }
 }
 
+impl From<Box<dyn std::error::Error + Send + Sync>> for DeliveryError {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> DeliveryError {
+        DeliveryError(error.to_string())
+    }
+}
+
 impl fmt::Debug for CommitView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CommitView { name, commit, token, result, .. } = self;

@@ -4,16 +4,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::core::vocabulary::{Delta, Name, Source, SourceState, Spec, Timestamp};
+use crate::core::vocabulary::{
+    Delta, FieldError, FileCounts, Missing, Name, ObservationOutcome, Source, SourceState, Spec, Timestamp, Version,
+    micros,
+};
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
 /// Observes the sources of one kind.
 ///
 /// ```
-/// use lastword::{Observation, ObserveError, ObserveRequest, Observer, SourceState, Version};
+/// use lastword::{Observation, ObserveError, ObserveRequest, Observer, Version};
 ///
 /// /// Sources are files, and their version is a hash of the content.
 /// struct Files;
@@ -21,9 +25,10 @@ use crate::objects::Objects;
 /// impl Observer for Files {
 ///     fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
 ///         // A file that cannot be read is not an empty file.
-///         let content = std::fs::read(request.source.as_str()).map_err(|error| ObserveError(error.to_string()))?;
+///         let content = std::fs::read(request.source.as_str())?;
 ///         let version = Version::new(blake3::hash(&content).as_bytes()).expect("a hash has 32 bytes");
-///         Ok(Observation::new(SourceState { version, set: None }, None))
+///         // One file cannot lose a part of its files.
+///         Ok(Observation::opaque(version))
 ///     }
 /// }
 /// # use lastword::{Built, Context, Declaration, Failure, Generation, Kind, Name, Reconciler, Source, WaitOutcome, Worker};
@@ -129,12 +134,17 @@ pub struct ObserveRequest<'a> {
     pub objects: &'a dyn Objects,
     /// The wall clock.
     pub wall: Timestamp,
+    /// Nothing that was believed so far counts: what can be compared is compared, as much at a time as is right. Asked for
+    /// once, see [`Handle::refresh_verify`](crate::Handle::refresh_verify).
+    pub verify: bool,
+    /// What the observation and the engine tell each other while it runs.
+    pub signals: &'a ObserveSignals,
 }
 
 impl fmt::Debug for ObserveRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new field does not compile before it is shown.
-        let ObserveRequest { name, source, spec, known, applied, objects: _, wall } = self;
+        let ObserveRequest { name, source, spec, known, applied, objects: _, wall, verify, signals: _ } = self;
         f.debug_struct("ObserveRequest")
             .field("name", name)
             .field("source", source)
@@ -142,12 +152,58 @@ impl fmt::Debug for ObserveRequest<'_> {
             .field("known", known)
             .field("applied", applied)
             .field("wall", wall)
+            .field("verify", verify)
             .finish_non_exhaustive()
     }
 }
 
+/// What an observation and the engine tell each other while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct ObserveSignals(Arc<Signals>);
+
+#[derive(Debug, Default)]
+struct Signals {
+    stop: AtomicBool,
+    /// In microseconds; zero if nothing was said.
+    again: AtomicU64,
+}
+
+impl ObserveSignals {
+    /// Whether nobody waits for this observation any more: it has taken too long, its collection was dropped or the
+    /// engine shuts down. It should return soon; what it returns does not count.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.load(Ordering::Acquire)
+    }
+
+    /// Has the source observed again after so long, whatever this observation returns: one that could not be finished
+    /// goes on then.
+    pub fn observe_again_after(&self, span: Duration) {
+        self.0.again.store(micros(span).max(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.0.stop.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn again(&self) -> Option<Duration> {
+        Some(self.0.again.load(Ordering::Relaxed)).filter(|again| *again > 0).map(Duration::from_micros)
+    }
+}
+
 /// What a source was found to hold.
+///
+/// A source that is empty, or has lost most of its files, is more often an unmounted disk or a wrong prefix than a wish.
+/// Such an observation is *held* until a person confirms it (policy [`EmptySource`](crate::policy::EmptySource)), if it
+/// can be measured. So there are three ways to make one, and each says what it knows:
+///
+/// * `Observation::files` (feature `sources`): all files with their versions. Losses are measured, the delta is
+///   counted, and `Context::changes` says to a worker which files have changed.
+/// * [`Observation::counted`]: a version, and how many files there are and are missing.
+/// * [`Observation::opaque`]: a version alone. **No loss is ever noticed**: whoever uses it returns an [`ObserveError`]
+///   for a source that it takes for lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Observation {
     /// What the source holds.
     pub state: SourceState,
@@ -156,19 +212,60 @@ pub struct Observation {
     /// In how many parts of the source a change could have gone unnoticed so far, because they changed a moment ago.
     /// Zero: what was found is proven.
     pub racy: u64,
+    /// How many parts of the source are believed although nothing tells that they are what they were: their times carry no
+    /// information, or a content check that was asked for has not come to them yet. Zero: the evidence is strong.
+    pub weak: u64,
     /// When to observe again to prove them, if that is before the next observation is due anyway.
     pub observe_again: Option<Duration>,
-    /// How many files of what the last commit was built from are no longer there; `None` if that is not known. Without it the loss of most files is not noticed. A loss is held only where
-    /// `state` names a set of files, as collections of the feature `external` do: any other observer returns an
-    /// [`ObserveError`] for a source that it takes for lost.
-    pub missing: Option<u64>,
+    /// What of what the last commit was built from is no longer there, and what came in its place, where `state` names a
+    /// set of files; `None` if that is not known.
+    pub missing: Option<Missing>,
+    /// The same, counted by an observer whose `state` names no set.
+    pub counts: Option<FileCounts>,
 }
 
 impl Observation {
+    /// A version alone, of a source without parts that could be lost one by one, such as a single file or a row count.
+    /// Whatever it says is followed, also if the source has lost everything: see [`Observation`].
+    #[must_use]
+    pub fn opaque(version: Version) -> Observation {
+        Observation::of(SourceState { version, set: None }, None)
+    }
+
+    /// A version, and how many files (or rows, or documents) the source has and has lost. It is held as an observation
+    /// with all files is: if there are none, or if more than ten and more than half of those that were applied are missing.
+    #[must_use]
+    pub fn counted(version: Version, counts: FileCounts) -> Observation {
+        Observation { counts: Some(counts), ..Observation::opaque(version) }
+    }
+
+    /// Nothing has changed since the last accepted observation, which found `known`
+    /// ([`ObserveRequest::known`]).
+    #[must_use]
+    pub fn unchanged(known: &SourceState) -> Observation {
+        Observation::of(known.clone(), None)
+    }
+
     /// What was found beyond doubt.
+    pub(crate) fn of(state: SourceState, delta: Option<Delta>) -> Observation {
+        Observation { state, delta, racy: 0, weak: 0, observe_again: None, missing: None, counts: None }
+    }
+
+    /// What was found beyond doubt, by whoever makes sets of files without `Observation::files`.
+    #[cfg(feature = "internals")]
     #[must_use]
     pub fn new(state: SourceState, delta: Option<Delta>) -> Observation {
-        Observation { state, delta, racy: 0, observe_again: None, missing: None }
+        Observation::of(state, delta)
+    }
+
+    /// What it tells the core.
+    pub(crate) fn outcome(&self) -> ObservationOutcome {
+        let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _ } = self;
+        let (state, delta) = (state.clone(), *delta);
+        match counts.filter(|_| state.set.is_none()) {
+            Some(counts) => ObservationOutcome::Counted { state, delta, counts },
+            None => ObservationOutcome::Content { state, delta, missing: *missing },
+        }
     }
 }
 
@@ -191,3 +288,21 @@ impl fmt::Display for ObserveError {
 }
 
 impl std::error::Error for ObserveError {}
+
+impl From<std::io::Error> for ObserveError {
+    fn from(error: std::io::Error) -> ObserveError {
+        ObserveError(error.to_string())
+    }
+}
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for ObserveError {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> ObserveError {
+        ObserveError(error.to_string())
+    }
+}
+
+impl From<FieldError> for ObserveError {
+    fn from(error: FieldError) -> ObserveError {
+        ObserveError(error.to_string())
+    }
+}

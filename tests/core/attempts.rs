@@ -2,14 +2,14 @@
 
 use lastword::core::vocabulary::{
     AttemptTimeout, Built, Command, EndReason, EngineCommand, Event, FailReason, FailureClass, FailureReport, Grace,
-    ParkCause, Policy, Rejection, Retry, Seq, TaskId, Token,
+    MaxLag, ParkCause, Policy, Rejection, Retry, Seq, TaskId, Token,
 };
 use lastword::core::{Condition, Parking, Status};
 
 use super::world::{NAME, World, at_once, completion, declaration, secs};
 
 fn retrying(max_attempts: u32, max_lost: u32) -> Policy {
-    Policy { retry: Retry { max_attempts, max_lost, ..Retry::default() }, ..at_once() }
+    Policy { retry: Retry { max_attempts, max_lost, slow: None, ..Retry::default() }, ..at_once() }
 }
 
 fn parked(world: &World) -> Option<Parking> {
@@ -111,7 +111,8 @@ fn a_timeout_is_charged_and_its_worker_has_a_grace() {
 
 #[test]
 fn without_a_timeout_nothing_ends_an_attempt_and_without_a_grace_nothing_waits() {
-    let policy = Policy { attempt_timeout: AttemptTimeout(None), grace: Grace(secs(0)), ..at_once() };
+    let policy =
+        Policy { attempt_timeout: AttemptTimeout(None), grace: Grace(secs(0)), max_lag: MaxLag(None), ..at_once() };
     let (mut world, attempt) = World::started(policy);
     assert_eq!(world.advance(secs(1_000_000)), Vec::<&str>::new());
     world.observe(2);

@@ -2,7 +2,7 @@
 
 use lastword::core::vocabulary::{
     Assign, AttemptTimeout, Coalesce, Command, Deadline, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event,
-    FailureClass, Kind, Policy, Rejection, Retry, Timestamp,
+    FailureClass, Kind, MaxLag, Policy, Rejection, Retry, Timestamp,
 };
 use lastword::core::{Condition, OutboxItem};
 
@@ -144,7 +144,7 @@ fn case_36_a_collection_that_fails_for_good_disturbs_no_other() {
 
 #[test]
 fn case_37_a_clock_that_jumps_far_ahead_loses_no_due_time() {
-    let (mut world, attempt) = World::started(Policy::default());
+    let (mut world, attempt) = World::started(Policy { max_lag: MaxLag(None), ..Policy::default() });
     world.observe(2);
     world.now = Timestamp(u64::MAX / 2);
     let mut happened = Vec::new();

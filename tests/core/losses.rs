@@ -1,8 +1,8 @@
 //! Looks that have lost most of what is applied.
 
 use lastword::core::vocabulary::{
-    Command, Content, EmptySource, HoldCause, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy, Rejection,
-    SourceState, Version,
+    Command, Content, EmptySource, HoldCause, Missing, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy,
+    Rejection, SourceState, Version,
 };
 
 use super::world::{NAME, World, at_once, name};
@@ -14,7 +14,7 @@ fn files(version: u8, files: u64) -> SourceState {
 }
 
 fn see(world: &mut World, observed: SourceState, gone: Option<u64>) -> Vec<&'static str> {
-    let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: gone };
+    let outcome = ObservationOutcome::Content { state: observed, delta: None, missing: gone.map(Missing::from) };
     world.say(Command::Observe { name: name(NAME), outcome }).unwrap()
 }
 
@@ -164,8 +164,11 @@ fn case_21_a_look_that_began_before_a_commit_does_not_say_what_of_it_is_gone() {
         world.complete(attempt);
         (world, began)
     };
-    let say = |world: &mut World, began, gone| {
-        world.report(began, ObservationOutcome::Content { state: files(3, 5), delta: None, missing: gone })
+    let say = |world: &mut World, began, gone: Option<u64>| {
+        world.report(
+            began,
+            ObservationOutcome::Content { state: files(3, 5), delta: None, missing: gone.map(Missing::from) },
+        )
     };
     let (mut world, began) = begun();
     assert!(matches!(say(&mut world, began, Some(0)), Err(Rejection::ObservationTooOld { .. })));
@@ -175,4 +178,38 @@ fn case_21_a_look_that_began_before_a_commit_does_not_say_what_of_it_is_gone() {
     // Who counts nothing is not asked against what.
     let (mut world, began) = begun();
     assert_eq!(say(&mut world, began, None), Ok(vec!["source_observed", "task_created"]));
+}
+
+/// What a full refresh, a compaction and a writer that fails leave in place of a hundred files of a hundred bytes.
+#[test]
+fn defect_18_what_came_in_place_of_what_went_decides_whether_it_is_a_loss() {
+    let set = |files, bytes| {
+        let set = PathSetRef { root: ObjectHash([9; 32]), files, bytes };
+        SourceState { version: Version::new(&[9]).unwrap(), set: Some(set) }
+    };
+    // Gone of 100, bytes of those, files and bytes that came, and whether that looks like a loss.
+    for (what, [gone, bytes, new_files, new_bytes], held) in [
+        ("a full refresh under new names", [100, 10_000, 100, 10_000], false),
+        ("a refresh by a writer that compresses better", [100, 10_000, 100, 5_000], false),
+        ("a compaction into three files", [100, 10_000, 3, 9_500], false),
+        ("a split into many", [60, 6_000, 600, 6_000], false),
+        ("files without a row in place of all", [100, 10_000, 100, 1_200], true),
+        ("a log file in place of 60 partitions", [60, 6_000, 1, 10], true),
+        ("less than half came back", [100, 10_000, 49, 4_999], true),
+        ("nothing came", [51, 5_100, 0, 0], true),
+        ("empty files in place of empty files", [100, 0, 50, 0], false),
+        ("few in place of empty files", [100, 0, 49, 0], true),
+    ] {
+        let missing = Missing { files: gone, bytes, new_files, new_bytes };
+        let found = set(100 - gone + new_files, 10_000 - bytes.min(10_000) + new_bytes);
+        let outcome = ObservationOutcome::Content { state: found, delta: None, missing: Some(missing) };
+        let mut world = applied(100, at_once());
+        let events = world.say(Command::Observe { name: name(NAME), outcome }).unwrap();
+        assert_eq!(events[0] == "collection_held", held, "{what}: {events:?}");
+    }
+    // Empty is empty, whatever was counted.
+    let missing = Missing { files: 100, new_files: 100, ..Missing::default() };
+    let outcome = ObservationOutcome::Content { state: set(0, 0), delta: None, missing: Some(missing) };
+    let mut world = applied(100, at_once());
+    assert_eq!(world.say(Command::Observe { name: name(NAME), outcome }), Ok(vec!["collection_held"]));
 }

@@ -75,7 +75,7 @@ fn case_21_what_a_rebuild_could_not_measure_is_not_admitted_if_an_observer_can_m
     let (mut world, attempt) = rebuilding();
     let mut measured = content(2);
     if let lastword::core::vocabulary::ObservationOutcome::Content { missing, .. } = &mut measured {
-        *missing = Some(0);
+        *missing = Some(0.into());
     }
     assert_eq!(fails(&mut world, attempt, moved(measured, None, true)), admitted);
     // An attempt that is no rebuild was told what is applied.

@@ -12,7 +12,7 @@ use super::world::{World, at_once, name, observed};
 const STATUSES: [&str; 5] = ["idle", "waiting", "running", "parked", "gone"];
 
 /// Which of [`STATUSES`] an event may follow, in that order.
-const LEGAL: [(&str, &str); 24] = [
+const LEGAL: [(&str, &str); 25] = [
     ("writer_opened", "yyyyy"),
     ("data_loss_accepted", "yyyyy"),
     ("collection_declared", "yyyyy"),
@@ -35,6 +35,7 @@ const LEGAL: [(&str, &str); 24] = [
     ("task_completed", "--y--"),
     ("attempt_failed", "--y--"),
     ("attempt_ended", "--y--"),
+    ("task_woken", "-y---"),
     ("task_parked", "-y---"),
     ("completion_rejected", "yyyyy"),
 ];
@@ -158,6 +159,7 @@ fn event(label: &str, attempt: AttemptRef, fingerprint: lastword::core::vocabula
         "attempt_ended" => {
             Event::AttemptEnded { collection, task, attempt: number, token, reason: EndReason::Acknowledged }
         }
+        "task_woken" => Event::TaskWoken { collection, task, not_before: at },
         "task_parked" => Event::TaskParked { collection, task, cause: ParkCause::OutOfAttempts },
         "completion_rejected" => Event::CompletionRejected {
             collection,
@@ -198,7 +200,7 @@ fn every_event_after_every_status() {
         pairs.0 += expected.matches('y').count();
         pairs.1 += expected.matches('-').count();
     }
-    assert_eq!(pairs, (70, 50), "legal and illegal");
+    assert_eq!(pairs, (71, 54), "legal and illegal");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    By, Command, Declaration, EngineCommand, FailureClass, Fingerprint, Input, Kind, Name, ObjectHash, Policy,
+    By, Command, Declaration, EngineCommand, FailureClass, Fingerprint, Input, Kind, MaxLag, Name, ObjectHash, Policy,
     Priority, Resync, Retry, Source, Spec, TaskId,
 };
 use serde_json::json;
@@ -101,13 +101,19 @@ fn a_policy_has_bounds_and_they_are_in_it() {
     assert_eq!(with(|policy| policy.priority = Priority(-Priority::HIGHEST)), Ok(()));
     assert_eq!(with(|policy| policy.priority = Priority(Priority::HIGHEST + 1)), Err("policy.priority".into()));
     let retry = |max_attempts, max_lost, base, cap| {
-        let retry = Retry { max_attempts, max_lost, base: secs(base), cap: secs(cap) };
+        let retry = Retry { max_attempts, max_lost, base: secs(base), cap: secs(cap), slow: None };
         Policy { retry, ..Policy::default() }.check().map_err(|error| error.field.to_string())
     };
     assert_eq!(retry(1, 1, 1, 1), Ok(()));
     assert_eq!([retry(0, 1, 1, 1), retry(1, 0, 1, 1)], [Err("policy.retry".into()), Err("policy.retry".into())]);
     let base = Err("policy.retry.base".to_owned());
     assert_eq!([retry(1, 1, 0, 1), retry(1, 1, 2, 1)], [base.clone(), base]);
+    assert_eq!(with(|policy| policy.retry.slow = Some(policy.retry.cap)), Ok(()));
+    let shorter = |policy: &mut Policy| policy.retry.slow = Some(policy.retry.cap - Duration::from_micros(1));
+    assert_eq!(with(shorter), Err("policy.retry.slow".into()));
+    assert_eq!(with(|policy| policy.max_lag.0 = Some(Policy::LONGEST)), Ok(()));
+    let longer = Policy { max_lag: MaxLag(Some(Policy::LONGEST + tick)), ..Policy::default() };
+    assert_eq!(longer.check().unwrap_err().field, "policy.max_lag");
 }
 
 #[test]

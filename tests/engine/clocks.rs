@@ -93,7 +93,7 @@ fn observations_settle_by_hand_and_the_last_one_wins() {
     let mut declaration = versioned("a", "puppet", "there");
     declaration.spec = Some(spec("{}"));
     lab.handle.declare(declaration).unwrap();
-    assert_eq!(lab.view("a").condition.name(), "awaiting_observation");
+    assert_eq!(lab.view("a").condition.name(), "awaiting_caller");
     lab.handle.observe(name("a"), observed("1")).unwrap();
     lab.applied("a", 1);
 

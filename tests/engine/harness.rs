@@ -62,7 +62,7 @@ fn declaration(of: &str, source: &str) -> Declaration {
 fn harness(worker: &WordList) -> Harness {
     worker.sources.set("lake", [("a.txt", "to be or not")]);
     let worker = worker.clone();
-    let harness = Harness::with(move |engine| engine.kind(Kind::new("words").unwrap(), worker.clone()));
+    let harness = Harness::with(move |engine| engine.kind(Kind::new("words").unwrap(), worker.clone()).any_kind());
     harness.declare(declaration("notes", "lake"));
     harness
 }
@@ -147,7 +147,7 @@ fn settling_moves_the_clock_through_every_retry_and_says_which_cause_stands() {
     let settled = harness.run_until_settled();
     assert!(!settled.is_fresh());
     let causes: Vec<_> = settled.causes().map(|(name, cause)| (name.as_str(), cause.name())).collect();
-    assert_eq!(causes, [("alone", "awaiting_observation"), ("gone", "unobservable"), ("notes", "parked")]);
+    assert_eq!(causes, [("alone", "no_worker"), ("gone", "unobservable"), ("notes", "parked")]);
     let Some(Condition::Parked { failure: Some(failure), .. }) = settled.condition("notes") else {
         panic!("{settled}")
     };

@@ -85,14 +85,14 @@ fn a_mount_that_hangs_leaves_the_observation_of_other_mounts_alone() {
     let hangs = Hangs { observing: true, ..Hangs::default() };
     let reconciler = in_memory().kind(kind("k"), hangs.clone()).observe_timeout(SHORT).start().unwrap();
     let handle = reconciler.handle();
-    // Twice as many as one domain may ever hold threads.
-    let dead: Vec<String> = (0..8).map(|n| format!("d{n}")).collect();
+    // More than one domain may ever hold threads: its share, twice as many as the crew has, and 16 to probe.
+    let (most, dead) = (20, (0..30).map(|n| format!("d{n}")).collect::<Vec<String>>());
     for of in &dead {
         handle.declare(versioned(of, "k", &format!("dead:{of}"))).unwrap();
     }
     let given_up = || dead.iter().filter(|of| view(&handle, of).unobservable.is_some()).count();
-    until("the share of the dead mount being used up", || given_up() == 4);
-    assert_eq!(handle.stats().unwrap().observations, 4, "twice the threads that the crew has, and no more");
+    until("the share of the dead mount being used up", || given_up() == most);
+    assert_eq!(handle.stats().unwrap().observations as usize, most, "and no more");
     for n in 0..8 {
         let of = format!("w{n}");
         handle.declare(versioned(&of, "k", &format!("well:{n}"))).unwrap();

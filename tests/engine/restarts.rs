@@ -41,10 +41,10 @@ fn case_30_whatever_a_collection_was_doing_is_found_again() {
         ("held", "held"),
         ("parked", "parked"),
         ("paused", "paused"),
-        ("pending", "waiting_for_worker"),
+        ("pending", "no_worker"),
         ("retrying", "backing_off"),
         ("running", "running"),
-        ("unseen", "awaiting_observation"),
+        ("unseen", "awaiting_caller"),
     ];
     assert!(before.iter().map(|(n, c)| (n.as_str(), c.as_str())).eq(expected), "{before:?}");
 

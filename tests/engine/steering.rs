@@ -40,7 +40,7 @@ fn a_kind_that_nobody_builds_waits_visibly() {
     lab.declare("b", "{}");
     lab.applied("b", 1);
     let view = lab.view("a");
-    assert_eq!((view.condition, view.attempts), (Condition::WaitingForWorker, 0));
+    assert_eq!((view.condition, view.attempts), (Condition::NoWorker, 0));
     assert!(!lab.status("a").workers_exhausted);
     assert!(matches!(view.lag, Lag::Since(_)));
 }

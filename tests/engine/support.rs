@@ -9,6 +9,7 @@ use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
 use lastword::engine::{Builder, Handle, WaitOutcome};
 use lastword::log::{Keep, LogReader, MemoryDisk};
+use lastword::objects::{MemoryObjects, tree};
 use lastword::testing::{Harness, Sources};
 use lastword::worker::{
     Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
@@ -63,8 +64,13 @@ pub fn observed(version: &str) -> SourceState {
 
 /// A directory without files, as a look would see it.
 pub fn empty(version: &str) -> SourceState {
-    let set = PathSetRef { root: ObjectHash([7; 32]), files: 0, bytes: 0 };
+    let set = PathSetRef { root: empty_set(&MemoryObjects::new()), files: 0, bytes: 0 };
     SourceState { set: Some(set), ..observed(version) }
+}
+
+/// Stores the set of a directory without files.
+fn empty_set(objects: &MemoryObjects) -> ObjectHash {
+    tree::build(objects, std::iter::empty()).unwrap().hash
 }
 
 /// A harness with the puppet at work, and what tests of the engine ask of it beside that.
@@ -86,8 +92,11 @@ impl Lab {
         let puppet = Puppet::new();
         let (blind, seeing) = (puppet.clone(), puppet.with_eyes());
         let harness = Harness::with(move |builder| {
-            settings(builder.kind(kind("puppet"), blind.clone()).kind(kind("seen"), seeing.clone()))
+            let builder = builder.kind(kind("puppet"), blind.clone()).kind(kind("seen"), seeing.clone());
+            // Tests declare what nobody builds, too.
+            settings(builder.any_kind())
         });
+        empty_set(harness.objects());
         let (handle, clock, disk) = (harness.handle().clone(), harness.clock().clone(), harness.disk().clone());
         let reader = harness.reader().another();
         Lab { harness, puppet, handle, clock, disk, reader }
@@ -187,6 +196,7 @@ struct Acts {
     returned: usize,
     open: BTreeSet<String>,
     checks: usize,
+    refuses: bool,
 }
 
 /// An attempt that has reached its worker.
@@ -204,6 +214,11 @@ impl Puppet {
     /// The same puppet, which also looks at sources.
     pub fn with_eyes(&self) -> Puppet {
         Puppet { eyes: true, ..self.clone() }
+    }
+
+    /// From here on no source and no spec passes its check.
+    pub fn refuse_everything(&self) {
+        self.acts().refuses = true;
     }
 
     /// How many threads, engines and settings still hold the stage, this one included.
@@ -315,6 +330,9 @@ impl Worker for Puppet {
     }
 
     fn check(&self, _: &Source, spec: &Spec) -> Result<(), FieldError> {
+        if self.acts().refuses {
+            return Err(FieldError::new("spec", "is refused"));
+        }
         let script = spec.to_value();
         match script.get("check").and_then(|check| check.as_str()) {
             Some("refuse") => Err(FieldError::new("spec.check", "must be anything else")),

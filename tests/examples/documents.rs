@@ -1,7 +1,8 @@
-//! A search index over a directory of text files: `cargo run --example documents`. A file changes, and the index follows.
+//! A search index over a directory of text files: `cargo run --example documents --features sources`. A file changes, and
+//! the index follows; the directory is emptied, and it does not.
 //!
-//! The kind has everything that a kind can have: an observer, a worker, and a destination that publishes and discards by
-//! token. An index is built beside the live one, and becomes visible when it is published.
+//! The kind has everything that a kind can have: an observer, a worker that builds on what has changed, and a destination
+//! that publishes and discards by token. An index is built beside the live one, and becomes visible when it is published.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -11,110 +12,97 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lastword::destination::{CommitView, DeliveryError, DiscardRequest, Duties};
+use lastword::errors::FieldError;
+use lastword::sources::{Change, Directory};
 use lastword::{
-    Built, CollectionId, Context, Declaration, Event, Failure, Kind, Name, Observation, ObserveError, ObserveRequest,
-    Observer, Reconciler, Source, SourceState, Version, Watch, WatchItem, Worker,
+    Built, CollectionId, Context, Declaration, Event, Failure, Kind, Name, Observer, Reconciler, Source, Spec, Token,
+    Watch, WatchItem, Worker,
 };
 
 /// How long anything here may take before the example gives up.
 const LONG: Duration = Duration::from_secs(60);
 
-/// The documents of a source: file name to text.
-type Documents = BTreeMap<String, String>;
-
-fn read(source: &Source) -> io::Result<Documents> {
-    let mut documents = Documents::new();
-    for entry in fs::read_dir(source.as_str())? {
-        let entry = entry?;
-        documents.insert(entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path())?);
-    }
-    Ok(documents)
-}
-
-/// What the documents are: their version is a hash of all names and texts, each behind its length.
-fn state(documents: &Documents) -> io::Result<SourceState> {
-    let mut hash = blake3::Hasher::new();
-    for part in documents.iter().flat_map(|(name, text)| [name, text]) {
-        hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-    }
-    let version = Version::new(hash.finalize().as_bytes()).map_err(io::Error::other)?;
-    Ok(SourceState { version, set: None })
-}
-
-/// Observes directories by reading them, which is right for some hundred small files.
-struct Directories;
-
-impl Observer for Directories {
-    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
-        let found = read(request.source).and_then(|documents| state(&documents));
-        found.map(|state| Observation::new(state, None)).map_err(|error| ObserveError(error.to_string()))
-    }
-}
-
 /// The destination: a directory with one index for each attempt, and for each collection a file that names the live one.
+/// An index has a line for each document: its name, and its words.
 #[derive(Clone)]
 struct Indexes(PathBuf);
 
+type Index = BTreeMap<String, BTreeSet<String>>;
+
 impl Indexes {
-    fn index(&self, token: impl ToString) -> PathBuf {
+    fn path(&self, token: impl ToString) -> PathBuf {
         self.0.join(format!("index-{}", token.to_string()))
     }
 
-    /// Named by the incarnation and not by the name, which may hold anything, a path among others.
+    /// Named by the incarnation, which is never given out twice.
     fn live(&self, collection: CollectionId) -> PathBuf {
         self.0.join(format!("live-{collection}"))
     }
 
-    /// The greatest token under which a collection was published: epoch and number.
-    fn published(&self, collection: CollectionId) -> io::Result<Option<(u64, u64)>> {
-        let text = match fs::read_to_string(self.live(collection)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text?,
+    fn read(&self, token: &str) -> io::Result<Index> {
+        let line = |line: &str| {
+            let mut words = line.split('\t').map(str::to_owned);
+            (words.next().unwrap_or_default(), words.collect())
         };
-        let token = text.split_once('.').and_then(|(epoch, seq)| Some((epoch.parse().ok()?, seq.parse().ok()?)));
-        token.map(Some).ok_or_else(|| io::Error::other("what is live is not a token"))
+        Ok(fs::read_to_string(self.path(token))?.lines().map(line).collect())
+    }
+
+    fn write(&self, token: Token, index: &Index) -> io::Result<()> {
+        let line = |(name, words): (&String, &BTreeSet<String>)| {
+            words.iter().fold(name.clone(), |line, word| line + "\t" + word) + "\n"
+        };
+        fs::write(self.path(token), index.iter().map(line).collect::<String>())
+    }
+
+    /// The greatest token under which a collection was published.
+    fn published(&self, collection: CollectionId) -> io::Result<Option<Token>> {
+        match fs::read_to_string(self.live(collection)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => text?.parse().map(Some).map_err(io::Error::other),
+        }
     }
 
     /// The documents in which a word occurs, as readers see it.
     fn find(&self, collection: CollectionId, word: &str) -> io::Result<Vec<String>> {
-        let live = fs::read_to_string(self.live(collection))?;
-        let index = fs::read_to_string(self.index(live))?;
-        let line = index.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix('\t'));
-        Ok(line.unwrap_or_default().split_terminator('\t').map(str::to_owned).collect())
+        let index = self.read(&fs::read_to_string(self.live(collection))?)?;
+        Ok(index.into_iter().filter(|(_, words)| words.contains(word)).map(|(name, _)| name).collect())
     }
 }
 
-/// Builds an inverted index: a line for each word, with the documents in which it occurs.
-struct Indexer(Indexes);
+struct Indexer {
+    documents: Directory,
+    indexes: Indexes,
+}
 
 impl Worker for Indexer {
+    /// Builds on the last index: only what has changed is read.
     fn run(&self, context: &Context) -> Result<Built, Failure> {
-        let documents = read(context.source())?;
-        let found = state(&documents)?;
-        if context.observed() != Some(&found) {
-            // This is an observation too: the next attempt builds what was found.
-            return Err(Failure::SourceMoved(Some(Box::new(Observation::new(found, None)))));
-        }
-        let mut index: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (name, text) in &documents {
+        let changes = context.changes()?;
+        let before = changes.base().and_then(|applied| applied.result.output.as_deref());
+        let mut index = before.map_or(Ok(Index::new()), |token| self.indexes.read(token))?;
+        for change in changes {
             context.check_stop()?;
-            for word in text.split_whitespace() {
-                index.entry(word).or_default().insert(name);
+            match change? {
+                Change::Added(file) | Change::Changed(file) => {
+                    // What is read is what was observed; a document that has moved on since makes the attempt begin anew.
+                    let text = self.documents.read(context, &file.path)?;
+                    let words = String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect();
+                    index.insert(file.path.encode(), words);
+                }
+                Change::Removed(file) => drop(index.remove(&file.path.encode())),
             }
         }
-        let line = |(word, names): (&&str, &BTreeSet<&str>)| {
-            names.iter().fold((*word).to_owned(), |line, name| line + "\t" + name) + "\n"
-        };
-        fs::write(self.0.index(context.token()), index.iter().map(line).collect::<String>())?;
-        Ok(Built {
-            rows: Some(index.len() as u64),
-            output: Some(context.token().to_string().into()),
-            ..Built::default()
-        })
+        self.indexes.write(context.token(), &index)?;
+        let (rows, output) = (Some(index.len() as u64), Some(context.token().to_string().into()));
+        Ok(Built { rows, output, ..Built::default() })
+    }
+
+    fn check(&self, source: &Source, _: &Spec) -> Result<(), FieldError> {
+        self.documents.check(source)
     }
 
     fn observer(&self) -> Option<&dyn Observer> {
-        Some(&Directories)
+        Some(&self.documents)
     }
 
     fn duties(&self) -> Duties {
@@ -123,11 +111,10 @@ impl Worker for Indexer {
 
     /// Switches to the index of the commit, unless a newer one is live.
     fn publish(&self, commit: &CommitView<'_>) -> Result<(), DeliveryError> {
-        let token = (commit.token.epoch.0, commit.token.seq.0);
-        if self.0.published(commit.collection)? < Some(token) {
-            let next = self.0.0.join(format!("next-{}", commit.token));
+        if self.indexes.published(commit.collection)? < Some(commit.token) {
+            let next = self.indexes.0.join(format!("next-{}", commit.token));
             fs::write(&next, commit.token.to_string())?;
-            fs::rename(&next, self.0.live(commit.collection))?;
+            fs::rename(&next, self.indexes.live(commit.collection))?;
         }
         Ok(())
     }
@@ -138,9 +125,9 @@ impl Worker for Indexer {
         let stays = output(request.after);
         let tokens = request.tokens.iter().map(ToString::to_string).chain(output(request.before));
         let mut gone: Vec<PathBuf> =
-            tokens.filter(|token| Some(token) != stays.as_ref()).map(|t| self.0.index(t)).collect();
+            tokens.filter(|token| Some(token) != stays.as_ref()).map(|token| self.indexes.path(token)).collect();
         if request.dropped && stays.is_none() {
-            gone.push(self.0.live(request.collection));
+            gone.push(self.indexes.live(request.collection));
         }
         gone.iter().try_for_each(|path| remove(path)).map_err(DeliveryError::from)
     }
@@ -163,7 +150,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(documents.join("dog.txt"), "the lazy dog")?;
 
     let kind = Kind::new("index")?;
-    let builder = Reconciler::open(dir.path().join("state")).kind(kind.clone(), Indexer(indexes.clone()));
+    let indexer = Indexer { documents: Directory::local(), indexes: indexes.clone() };
+    let builder = Reconciler::open(dir.path().join("state")).kind(kind.clone(), indexer);
     let reconciler = builder.observe_interval(Duration::from_millis(50)).start()?;
     let handle = reconciler.handle();
     let source = Source::new(documents.to_str().ok_or("the path is not UTF-8")?)?;
@@ -187,6 +175,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     // What was replaced is removed after that.
     until(&mut watch, "discard", |event| matches!(event, Event::Discarded { .. }))?;
     assert_eq!(fs::read_dir(&indexes.0)?.count(), 2, "one index, and the file that names it");
+
+    // An emptied directory is more often an unmounted disk than a wish: the index stays until a person confirms it.
+    fs::rename(&documents, dir.path().join("unmounted"))?;
+    fs::create_dir(&documents)?;
+    until(&mut watch, "hold", |event| matches!(event, Event::CollectionHeld { .. }))?;
+    assert_eq!(indexes.find(collection, "cat")?, ["dog.txt"]);
     reconciler.shutdown(LONG)?;
     Ok(())
 }

@@ -3,10 +3,16 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use lastword::external::{LocalStore, SourceLocation, SourcePath, SourceUri, Store, StoreError, never_interrupted};
+use lastword::core::vocabulary::{Name, Source, Spec, Timestamp};
+use lastword::external::{
+    External, LocalStore, SourceLocation, SourcePath, SourceUri, Store, StoreError, never_interrupted,
+};
+use lastword::objects::FileObjects;
+use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
 
 /// `lake/d/e/inside`, and in its place elsewhere a tree of the same shape with `secret` in it.
 struct Place {
@@ -113,4 +119,86 @@ fn case_38_a_path_that_leads_out_of_its_source_is_no_file_of_it() {
         let opened = LocalStore.open(&source, &path, &stat).map(|_| "a file");
         assert!(matches!(opened, Err(StoreError::Moved { .. })), "{path}: {opened:?}");
     }
+}
+
+/// A state directory beside a source, and what an observer says of the source.
+fn observed_with_state_at(place: &Place, state: &Path, spec: &str) -> Result<u64, String> {
+    let objects = FileObjects::open(state.join("objects")).unwrap().of_log(state);
+    let source = Source::new(place.path("lake").to_str().unwrap()).unwrap();
+    let observed = External::local().observer().unwrap().observe(&ObserveRequest {
+        name: &Name::new("lake").unwrap(),
+        source: &source,
+        spec: &Spec::parse(spec).unwrap(),
+        known: None,
+        applied: None,
+        objects: &objects,
+        wall: Timestamp(0),
+        verify: false,
+        signals: &ObserveSignals::default(),
+    });
+    observed.map(|observation| observation.state.set.unwrap().files).map_err(|error| error.to_string())
+}
+
+const FOLLOWING: &str = r#"{"format":"parquet","follow_symlinks":true}"#;
+const PLAIN: &str = r#"{"format":"parquet"}"#;
+
+#[test]
+fn defect_40_a_state_directory_that_a_link_leads_to_is_met_and_both_are_named() {
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir_all(state.join("sled")).unwrap();
+    fs::write(state.join("HEAD"), "0").unwrap();
+    let refused = |link: &str, spec: &str| {
+        let error = observed_with_state_at(&place, &state, spec).unwrap_err();
+        let (link, state) = (place.path(link), fs::canonicalize(&state).unwrap());
+        let expected = format!("{} leads into the state directory {}", link.display(), state.display());
+        assert!(error.starts_with(&expected), "{error}");
+    };
+    assert_eq!(observed_with_state_at(&place, &state, FOLLOWING), Ok(1));
+    for target in ["state", "state/sled", "state/objects", "state/HEAD"] {
+        symlink(place.path(target), place.path("lake/d/link")).unwrap();
+        refused("lake/d/link", FOLLOWING);
+        assert_eq!(observed_with_state_at(&place, &state, PLAIN), Ok(1), "links are not followed");
+        fs::remove_file(place.path("lake/d/link")).unwrap();
+    }
+    // The state directory lies in the source, or is reached by a link itself.
+    let (real, linked) = (place.path("lake/d/of-the-log"), place.path("elsewhere/link"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &linked).unwrap();
+    for state in [&real, &linked] {
+        let error = observed_with_state_at(&place, state, PLAIN).unwrap_err();
+        assert!(error.contains("/lake/d/of-the-log leads into the state directory "), "{error}");
+    }
+    fs::remove_dir_all(&real).unwrap();
+    // The source lies in it.
+    fs::rename(place.path("lake"), place.path("moved")).unwrap();
+    symlink(state.join("sled"), place.path("lake")).unwrap();
+    refused("lake", PLAIN);
+}
+
+/// Ends a mount, also when a test fails.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn defect_40_a_state_directory_that_is_mounted_into_the_source_is_met() {
+    let place = Place::new();
+    let (state, target) = (place.path("state"), place.path("lake/d/mounted"));
+    fs::create_dir_all(&state).unwrap();
+    fs::create_dir(&target).unwrap();
+    let mount = Command::new("mount").arg("--bind").args([&state, &target]).output();
+    if !mount.is_ok_and(|mount| mount.status.success()) {
+        println!("skipped: this user cannot mount; the test above covers links");
+        return;
+    }
+    let mounted = Mounted(target);
+    let error = observed_with_state_at(&place, &state, PLAIN).unwrap_err();
+    assert!(error.contains("/lake/d/mounted leads into the state directory "), "{error}");
+    drop(mounted);
+    assert_eq!(observed_with_state_at(&place, &state, PLAIN), Ok(1));
 }

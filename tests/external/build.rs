@@ -84,6 +84,9 @@ impl Lake {
             stop_check,
             finished: &|_| (),
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| now,
         })
     }
@@ -351,9 +354,9 @@ fn case_25_a_corrupt_file_is_named_and_its_age_decides() {
     let mut lake = Lake::new(SPEC);
     lake.write("good.parquet", &[10], 0);
     fs::write(lake.dir.path().join("bad 50%.parquet"), b"id,comment\n1,hello\n").unwrap();
-    let text = "bad 50%25.parquet is corrupt: it does not begin with PAR1";
+    let text = "bad 50%25.parquet is not Parquet (no PAR1 at its start). Move what is no data away, or exclude it";
     assert!(matches!(lake.fail(), BuildError::Transient(found) if found == text));
-    lake.later = 6;
+    lake.later = 9;
     assert!(matches!(lake.fail(), BuildError::Permanent(found) if found == text));
     // From the future: a little is a clock that is off, more says nothing about its age.
     lake.later = -4;
@@ -425,6 +428,9 @@ fn progress_is_reported_for_files_and_segments() {
         stop_check: &never_interrupted,
         finished: &|_| (),
         progress: &|step| seen.lock().unwrap().push(step),
+        mounts: None,
+        most_read: 1 << 29,
+        learned: &|_, _, _| (),
         now: &|| SystemClock::new().wall(),
     };
     let outcome = build(&attempt).unwrap();

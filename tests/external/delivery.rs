@@ -23,6 +23,8 @@ struct Files {
     out: PathBuf,
     published: Arc<Mutex<Option<Token>>>,
     built: Arc<AtomicU64>,
+    /// What each discard was about: the incarnation, its name, and whether it was dropped.
+    discards: Arc<Mutex<Vec<(u64, String, bool)>>>,
     /// Segments of which more than one is built before this is let go wait after the first.
     gate: Arc<AtomicBool>,
 }
@@ -69,6 +71,7 @@ impl SegmentBuilder for Files {
     }
 
     fn discard(&self, what: &Discard<'_>) -> Result<(), String> {
+        self.discards.lock().unwrap().push((what.collection.0.0, what.name.to_string(), what.is_drop));
         // What readers are shown is never taken from them.
         let shown = live(&self.out);
         for file in segments(&self.out) {
@@ -113,7 +116,13 @@ impl Shop {
         let out = state.path().join("out");
         fs::create_dir(&out).unwrap();
         (0..count).for_each(|n| write(&lake.path().join(format!("{n}.parquet")), &[10], n));
-        let files = Files { out, published: Arc::default(), built: Arc::default(), gate: Arc::default() };
+        let files = Files {
+            out,
+            published: Arc::default(),
+            built: Arc::default(),
+            discards: Arc::default(),
+            gate: Arc::default(),
+        };
         let name = Name::new("lake").unwrap();
         let reconciler = start(&state, &files);
         let policy =
@@ -202,6 +211,27 @@ fn case_46_what_is_there_is_what_is_live_over_changes_restarts_and_a_drop() {
         assert!(begun.elapsed() < LONG, "what a dropped collection had made is still there");
         std::thread::sleep(Duration::from_millis(5));
     }
+    shop.reconciler.shutdown(LONG).unwrap();
+}
+
+#[test]
+fn defect_35_a_discard_says_of_which_collection_and_whether_it_was_dropped() {
+    let shop = Shop::open(2);
+    let handle = shop.reconciler.handle();
+    let id = handle.status(shop.name.clone()).unwrap().unwrap().view.id.0.0;
+    let first = shop.delivered_after(Seq::ZERO);
+    shop.write(1, 99);
+    shop.delivered_after(first);
+    let discards = || shop.files.discards.lock().unwrap().clone();
+    let before = discards();
+    assert!(!before.is_empty() && before.iter().all(|told| *told == (id, "lake".to_owned(), false)), "{before:?}");
+    handle.drop_collection(shop.name.clone()).unwrap();
+    let begun = Instant::now();
+    while !segments(&shop.files.out).is_empty() {
+        assert!(begun.elapsed() < LONG, "what a dropped collection had made is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(discards().last(), Some(&(id, "lake".to_owned(), true)));
     shop.reconciler.shutdown(LONG).unwrap();
 }
 

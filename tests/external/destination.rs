@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Token};
+use lastword::core::vocabulary::{CollectionId, Epoch, Name, ObjectHash, Seq, Token};
 use lastword::external::{
     Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, Discard, ExternalSpec, LocalStore, Manifest, Parquet,
     ScanRequest, Segment, SegmentBuilder, SegmentJob, SourceLocation, SourceUri, VerifyError, build, discard,
@@ -144,6 +144,9 @@ impl Lake {
             stop_check: &never_interrupted,
             finished: &|_| (),
             progress,
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &now,
         })
     }
@@ -316,7 +319,16 @@ fn case_46_discarding_leaves_exactly_the_live_files() {
     // Of the failed attempt: one is live, one is not wanted any more, one was never finished.
     let made = ["1.1-0", "1.1-1", "1.1-2", "1.2-0", "1.2-1", "1.2-2"].map(String::from);
     assert_eq!(lake.files(), made.clone().into());
-    let clear = |lake: &Lake, tokens: &[Token], before, after| discard(&builder, &lake.objects, tokens, before, after);
+    let clear = |lake: &Lake, tokens: &[Token], before, after| {
+        discard(
+            &builder,
+            (CollectionId(Seq(1)), &Name::new("lake").unwrap(), false),
+            &lake.objects,
+            tokens,
+            before,
+            after,
+        )
+    };
     // What is live cannot be read: nothing goes.
     let lost = Some(ObjectHash([9; 32]));
     let error = clear(&lake, &[failed], None, lost).unwrap_err();

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{Name, Source, SourceState, Spec, Timestamp};
+use lastword::core::vocabulary::{Missing, Name, Source, SourceState, Spec, Timestamp};
 use lastword::external::{
     self, External, FileReader, Instant, Listing, PathSet, SourcePath, Stat, StopCheck, Store, StoreError, load_set,
 };
 use lastword::objects::MemoryObjects;
-use lastword::worker::{Observation, ObserveError, ObserveRequest, Worker};
+use lastword::worker::{Observation, ObserveError, ObserveRequest, ObserveSignals, Worker};
 
 /// A directory, who looks at it, and what was seen last.
 struct Lake {
@@ -24,12 +24,16 @@ struct Lake {
     objects: MemoryObjects,
     known: Option<SourceState>,
     applied: Option<SourceState>,
+    /// The next look is to believe nothing.
+    verify: bool,
+    signals: ObserveSignals,
 }
 
 impl Lake {
     fn new() -> Lake {
         let (dir, external) = (tempfile::tempdir().unwrap(), External::local());
-        Lake { dir, external, objects: MemoryObjects::new(), known: None, applied: None }
+        let (objects, signals) = (MemoryObjects::new(), ObserveSignals::default());
+        Lake { dir, external, objects, known: None, applied: None, verify: false, signals }
     }
 
     fn learning(self, bytes: u64) -> Lake {
@@ -70,6 +74,8 @@ impl Lake {
             applied: self.applied.as_ref(),
             objects: &self.objects,
             wall,
+            verify: std::mem::take(&mut self.verify),
+            signals: &self.signals,
         })?;
         self.known = Some(observation.state.clone());
         Ok(observation)
@@ -311,14 +317,19 @@ fn case_21_a_look_says_how_many_applied_files_are_gone() {
     ["a", "b", "c"].iter().for_each(|name| lake.write(name, name));
     assert_eq!(lake.aged().missing, None);
     lake.apply();
-    assert_eq!(lake.aged().missing, Some(0));
+    assert_eq!(lake.aged().missing, Some(0.into()));
     fs::remove_file(lake.path("a")).unwrap();
-    assert_eq!(lake.aged().missing, Some(1));
+    assert_eq!(lake.aged().missing, Some(Missing { files: 1, bytes: 1, ..Missing::default() }));
     fs::remove_file(lake.path("b")).unwrap();
     lake.write("d", "d");
     let observation = lake.aged();
     // Against what is applied, not against the last look.
-    assert_eq!((observation.missing, observation.delta.unwrap().removed), (Some(2), 1));
+    let (missing, removed) = (observation.missing.unwrap(), observation.delta.unwrap().removed);
+    assert_eq!((missing.files, removed), (2, 1));
+    // What came in their place: a new file, and what one that stayed has grown by.
+    lake.write("c", "grown");
+    let missing = Missing { files: 2, bytes: 2, new_files: 1, new_bytes: 1 + 4 };
+    assert_eq!(lake.aged().missing, Some(missing));
 }
 
 type Files = BTreeMap<SourcePath, (Stat, Vec<u8>)>;

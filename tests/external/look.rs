@@ -14,7 +14,7 @@ use lastword::external::{
     SourceLocation, SourcePath, SourceUri, Stat, Store, StoreError, load_set, never_interrupted, scan, store_set,
 };
 use lastword::objects::{MemoryObjects, Objects};
-use lastword::worker::{ObserveRequest, Worker};
+use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
 
 fn source(path: &Path) -> SourceLocation {
     SourceUri::parse(path.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap()
@@ -311,9 +311,19 @@ fn a_look_compares_with_nothing_if_what_was_seen_before_cannot_be_read() {
     let source = lastword::core::vocabulary::Source::new(dir.path().to_str().unwrap()).unwrap();
     let spec = Spec::parse(r#"{"format":"parquet"}"#).unwrap();
     let observe = |known| {
-        let (applied, wall) = (None, Timestamp(0));
-        let asked =
-            ObserveRequest { name: &name, source: &source, spec: &spec, known, applied, objects: &objects, wall };
+        let (applied, wall, verify) = (None, Timestamp(0), false);
+        let signals = &ObserveSignals::default();
+        let asked = ObserveRequest {
+            name: &name,
+            source: &source,
+            spec: &spec,
+            known,
+            applied,
+            objects: &objects,
+            wall,
+            verify,
+            signals,
+        };
         // Another process, which remembers nothing.
         External::local().observer().unwrap().observe(&asked).unwrap()
     };

@@ -1,9 +1,17 @@
 //! Parquet files as they come: empty, odd, cut short, hostile. Each is cut into ranges of rows or refused with a
 //! reason; none panics, and none makes memory grow beyond what its bytes can mean.
 
-use lastword::external::{FileReader, Format, FormatError, Parquet, RowRange, StoreError};
+use std::path::Path;
+
+use lastword::core::vocabulary::Timestamp;
+use lastword::external::{
+    FileReader, Format, FormatError, Fragment, FragmentCache, FragmentError, LocalStore, Parquet, RowRange,
+    ScanRequest, SourceUri, StoreError, fragments_of, never_interrupted, scan,
+};
 use proptest::prelude::*;
 use test_support::parquet_files::{bytes_of, rows_read, without_columns};
+use test_support::strange_files::footer::{Footer, Group};
+use test_support::trace_listener;
 
 struct InMemory(Vec<u8>);
 
@@ -89,10 +97,16 @@ fn case_25_what_is_no_parquet_file_says_why() {
     let good = bytes_of(&[10, 10], 0);
     assert_eq!(refused(Vec::new()), "is corrupt: it has 0 bytes, a Parquet file has at least 12");
     assert_eq!(refused(b"PAR1PAR1PAR".to_vec()), "is corrupt: it has 11 bytes, a Parquet file has at least 12");
-    assert_eq!(refused(b"id,comment\n1,hello\n".to_vec()), "is corrupt: it does not begin with PAR1");
-    assert_eq!(refused(good[..good.len() - 1].to_vec()), "is corrupt: it does not end with PAR1");
-    assert_eq!(refused(good[..good.len() / 2].to_vec()), "is corrupt: it does not end with PAR1");
-    assert_eq!(refused(vec![0; 100]), "is corrupt: it does not begin with PAR1");
+    assert_eq!(refused(b"id,comment\n1,hello\n".to_vec()), "is not Parquet (no PAR1 at its start)");
+    assert_eq!(
+        refused(good[..good.len() - 1].to_vec()),
+        "is corrupt: it is not finished or cut short (no PAR1 at its end)"
+    );
+    assert_eq!(
+        refused(good[..good.len() / 2].to_vec()),
+        "is corrupt: it is not finished or cut short (no PAR1 at its end)"
+    );
+    assert_eq!(refused(vec![0; 100]), "is not Parquet (no PAR1 at its start)");
     let mut encrypted = good.clone();
     encrypted.splice(..4, *b"PARE");
     assert_eq!(refused(encrypted), "is not supported: it is encrypted");
@@ -168,11 +182,81 @@ fn case_25_row_groups_that_lie() {
         }
     }
     let has = |part: &str| assert!(texts.iter().any(|text| text.contains(part)), "no error says {part:?}: {texts:#?}");
-    has("it claims 20 rows, its row groups have");
-    has("rows, its row groups have 20");
+    has("it has 20 values for 0 rows");
     has("row group 0 has -");
     has("do not lie in the file");
     has("its compressed size is -");
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet-testing").join(name)).unwrap()
+}
+
+#[test]
+fn defect_45_what_other_readers_read_is_read() {
+    // Field 15 of its only column is a list, where a later version of the format has a number.
+    assert_eq!(cut(fixture("dict-page-offset-zero.parquet")).unwrap(), [range(0, 39)]);
+    // Its footer claims no rows. Other readers find the six of its row group, and so does this one.
+    assert_eq!(cut(fixture("repeated_no_annotation.parquet")).unwrap(), [range(0, 6)]);
+    let columnless = |rows, groups: &[i64]| {
+        let groups = groups.iter().map(|rows| Group::of(*rows, vec![])).collect();
+        cut(Footer::of(rows).with(vec![], groups).file()).unwrap()
+    };
+    assert_eq!(columnless(5, &[5]), [range(0, 5)]);
+    assert_eq!(columnless(5, &[]), []);
+    assert_eq!(columnless(0, &[2, 3]), [range(0, 2), range(2, 5)]);
+}
+
+#[test]
+fn defect_45_a_footer_that_contradicts_itself_is_named() {
+    trace_listener::listen();
+    let lake = tempfile::tempdir().unwrap();
+    std::fs::write(lake.path().join("contradiction.parquet"), fixture("repeated_no_annotation.parquet")).unwrap();
+    let source = SourceUri::parse(lake.path().to_str().unwrap()).unwrap().resolve("".as_ref()).unwrap();
+    let set = scan(&ScanRequest::new(&LocalStore, &source, Timestamp(u64::MAX / 4))).unwrap().set;
+    let cache = FragmentCache::default();
+    let files = (&LocalStore as _, &source);
+    let found = fragments_of(files, (&Parquet, None), &set, &cache, &never_interrupted, &|_| ()).unwrap();
+    assert_eq!(found.iter().map(Fragment::rows).sum::<u64>(), 6);
+    let traced = trace_listener::heard();
+    assert!(
+        traced.contains("contradiction.parquet") && traced.contains("claims 0 rows, its row groups have 6"),
+        "{traced}"
+    );
+}
+
+#[test]
+fn defect_46_ten_bad_files_are_named_and_all_are_counted() {
+    let lake = tempfile::tempdir().unwrap();
+    let source = SourceUri::parse(lake.path().to_str().unwrap()).unwrap().resolve("".as_ref()).unwrap();
+    let bad = || {
+        let set = scan(&ScanRequest::new(&LocalStore, &source, Timestamp(u64::MAX / 4))).unwrap().set;
+        let (files, cache) = ((&LocalStore as _, &source), FragmentCache::default());
+        fragments_of(files, (&Parquet, None), &set, &cache, &never_interrupted, &|_| ()).unwrap_err()
+    };
+    std::fs::write(lake.path().join("README.md"), "what lies here").unwrap();
+    test_support::parquet_files::write(&lake.path().join("good.parquet"), &[3], 0);
+    let alone = "README.md is not Parquet (no PAR1 at its start). Move what is no data away, or exclude it";
+    assert_eq!(bad().to_string(), alone);
+    let cut = bytes_of(&[3], 0);
+    (0..11).for_each(|n| std::fs::write(lake.path().join(format!("cut-{n:02}")), &cut[..cut.len() / 2]).unwrap());
+    let error = bad();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("12 files cannot be used: README.md is not Parquet (no PAR1 at its start); cut-00 is corrupt")
+    );
+    assert!(text.contains("cut-08 is corrupt") && !text.contains("cut-09"), "{text}");
+    assert!(text.ends_with("; and 2 more. Move what is no data away, or exclude it"), "{text}");
+    let FragmentError::Files(files) = error else { panic!("{error}") };
+    assert_eq!((files.first().len(), files.count()), (10, 12));
+    // Paths can be long; what is said of ten of them is not.
+    let long = lake.path().join(vec!["n".repeat(250); 14].join("/"));
+    (0..11).for_each(|n| {
+        let directory = long.with_file_name(format!("{n:02}{}", "n".repeat(200)));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("cut"), &cut[..cut.len() / 2]).unwrap();
+    });
+    assert!(bad().to_string().len() < 5_000);
 }
 
 proptest! {

@@ -91,6 +91,7 @@ fn lake_declaration(lake: &Path) -> Declaration {
         base: Duration::from_millis(10),
         cap: Duration::from_millis(50),
         max_lost: u32::MAX,
+        slow: None,
     };
     let coalesce = Coalesce { quiet: Duration::from_millis(20), max_delay: Duration::from_millis(200) };
     let mut declaration = Declaration::new(Name::new("lake").unwrap());

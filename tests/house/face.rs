@@ -85,3 +85,86 @@ fn every_feature_is_in_the_readme() {
         assert!(readme.contains(&format!("\n| `{name}` | ")), "{name} is not in the README");
     }
 }
+
+/// The types in the public fields and variants of a file: what stands behind a colon or in the brackets of a variant.
+fn types_in_fields(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let mut is_public = false;
+    for line in code.lines().map(str::trim_end) {
+        match line {
+            _ if line.starts_with("pub ") && line.ends_with('{') => is_public = !line.contains("trait"),
+            "}" => is_public = false,
+            _ if !is_public || line.trim_start().starts_with("//") || !line.ends_with(',') => {}
+            _ => {
+                let behind = line.split_once(": ").or_else(|| line.split_once('(')).map_or("", |(_, behind)| behind);
+                let words = behind.split(|c: char| !c.is_alphanumeric() && c != '_');
+                found.extend(words.filter(|word| word.starts_with(char::is_uppercase)).map(str::to_owned));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn defect_35_whatever_an_event_a_status_or_a_policy_holds_can_be_named() {
+    const STANDARD: [&str; 8] = ["Arc", "Box", "BTreeMap", "Duration", "Option", "Result", "String", "Vec"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let face = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let (_, face) = face.split_once("\npub use ").unwrap();
+    let named: Vec<&str> = face.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let (mut found, mut lost) = (0, Vec::new());
+    for file in [
+        "core/vocabulary/event.rs",
+        "core/vocabulary/facts.rs",
+        "core/vocabulary/policy.rs",
+        "core/vocabulary/command.rs",
+        "core/vocabulary/inputs.rs",
+        "core/view.rs",
+        "core/commit.rs",
+        "core/condition.rs",
+        "engine/status.rs",
+        "worker/observer.rs",
+        "worker/destination.rs",
+    ] {
+        for name in types_in_fields(&fs::read_to_string(root.join("src").join(file)).unwrap()) {
+            found += 1;
+            if !STANDARD.contains(&&*name) && !named.contains(&&*name) {
+                lost.push(format!("{name} of {file}"));
+            }
+        }
+    }
+    assert_eq!(lost, [""; 0], "cannot be named");
+    assert!(found > 100, "{found} types were found");
+}
+
+/// The methods of a trait, by the text of the file that declares it.
+fn methods(text: &str, of: &str) -> Vec<String> {
+    let (_, body) = text.split_once(&format!("pub trait {of}")).unwrap();
+    let body = body.split("\n}\n").next().unwrap();
+    let names = body.lines().filter_map(|line| line.strip_prefix("    fn "));
+    names.map(|rest| rest.split(['(', '<']).next().unwrap().to_owned()).collect()
+}
+
+/// A method with a default that a pointer does not pass on would be answered by the default.
+#[test]
+fn defect_35_pointers_to_what_users_write_pass_on_every_method() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let mut found = 0;
+    for (of, declared, passed_on) in [
+        ("Worker", "src/worker.rs", "src/worker/shared.rs"),
+        ("Observer", "src/worker/observer.rs", "src/worker/shared.rs"),
+        ("Store", "src/external/store.rs", "src/external/shared.rs"),
+        ("Format", "src/external/format.rs", "src/external/shared.rs"),
+        ("SegmentBuilder", "src/external/builder.rs", "src/external/shared.rs"),
+    ] {
+        let text = read(passed_on);
+        let (_, body) = text.split_once(&format!(" {of} for $pointer<")).unwrap();
+        let body = body.split("\n        }\n").next().unwrap();
+        for method in methods(&read(declared), of) {
+            found += 1;
+            assert!(body.contains(&format!("(**self).{method}(")), "{passed_on} does not pass on {of}::{method}");
+        }
+    }
+    assert!(found >= 20, "{found} methods were found");
+}

@@ -103,6 +103,27 @@ fn golden_bytes_of_every_event() {
     hold("golden", &expected);
 }
 
+/// What older programs have written stays readable for ever: nothing in this part is ever written anew.
+#[test]
+fn golden_bytes_of_older_versions_decode() {
+    let (document, mut tag, mut events) = (document(), None, 0);
+    let mut lines = part(&document, "golden of version 1").lines().map(str::trim_start);
+    while let Some(line) = lines.next() {
+        if let Some(bytes) = line.strip_prefix("bytes ") {
+            let (tag, bytes) = (tag.unwrap(), unhex(bytes));
+            let (event, by) = codec::decode(tag, &bytes).unwrap();
+            assert_eq!((lines.next(), by), (Some(format!("means {event:?}").as_str()), None));
+            assert_eq!(encode(&event).0, Tag { version: 2, ..tag }, "it is written in the newest version");
+            assert!(codec::decode(tag, &[&bytes[..], &[0]].concat()).is_err(), "trailing bytes of {event:?}");
+            assert!(codec::decode(tag, &bytes[..bytes.len() - 1]).is_err(), "cut {event:?}");
+            events += 1;
+        } else if let [number, "1", _] = line.split(' ').collect::<Vec<_>>()[..] {
+            tag = Some(Tag { event_type: number.parse().unwrap(), version: 1 });
+        }
+    }
+    assert_eq!(events, 5);
+}
+
 #[test]
 fn golden_bytes_of_attributed_events() {
     let mut expected = String::from("```text\n");
@@ -390,11 +411,16 @@ fn the_vectors_of_fingerprints_hold() {
     hold("fingerprints", &expected);
 }
 
-/// Every version of this program has to read what the first one wrote.
+/// Every version of this program has to read what the first one wrote, and every other one before it.
 #[test]
 fn fixtures_of_all_versions_are_read() {
+    fixture_is_read("v1");
+    fixture_is_read("v2");
+}
+
+fn fixture_is_read(version: &str) {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let stream = fixtures.join("v1.evlog");
+    let stream = fixtures.join(version).with_extension("evlog");
     if std::env::var_os("LASTWORD_BLESS").is_some() && !stream.exists() {
         let (log, objects) = (MemoryLog::new(), MemoryObjects::new());
         let reader = log.reader();
@@ -410,7 +436,7 @@ fn fixtures_of_all_versions_are_read() {
     for event in lastword::replay::events(&file, Seq(1)) {
         writeln!(lines, "{}", describer.describe(&event.unwrap()).json()).unwrap();
     }
-    let expected = fixtures.join("v1.jsonl");
+    let expected = fixtures.join(version).with_extension("jsonl");
     if std::env::var_os("LASTWORD_BLESS").is_some() && !expected.exists() {
         std::fs::write(&expected, &lines).unwrap();
     }

@@ -84,6 +84,55 @@ fn leftovers_of_a_crash_are_swept_by_the_next_writer_and_by_no_reader() {
     assert!(!leftover.exists());
 }
 
+/// A worker that was given up may be inside `put` of the store before while the next one is opened and used.
+#[test]
+fn defect_11_stores_that_follow_each_other_share_no_temporary_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let older = FileObjects::open(dir.path()).unwrap();
+    let object = |store: u32, n: u32| {
+        let mut bytes = vec![7; 40_000];
+        bytes[..8].copy_from_slice(&[store.to_le_bytes(), n.to_le_bytes()].concat());
+        bytes
+    };
+    let stored: Vec<(u32, ObjectHash)> = std::thread::scope(|scope| {
+        let zombie = scope.spawn(|| {
+            (0..300)
+                .map(|n| (n, older.put(&[object(0, n)]).expect("the older store is disturbed")[0]))
+                .collect::<Vec<_>>()
+        });
+        let mut stored = Vec::new();
+        for round in 0..30 {
+            let newer = FileObjects::open(dir.path()).unwrap();
+            for n in 0..10 {
+                let n = 10 * round + n;
+                stored.push((1_000 + n, newer.put(&[object(1, n)]).expect("the newer store is disturbed")[0]));
+            }
+        }
+        stored.extend(zombie.join().unwrap());
+        stored
+    });
+    let reader = FileObjects::open_read_only(dir.path()).unwrap();
+    for (n, hash) in stored {
+        assert_eq!(reader.get(hash).unwrap(), object(n / 1_000, n % 1_000));
+    }
+    assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn defect_11_a_temporary_file_that_is_being_written_is_not_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(FileObjects::open(dir.path()).unwrap());
+    let (written, left) = (dir.path().join("tmp/written"), dir.path().join("tmp/left"));
+    let held = fs::File::create(&written).unwrap();
+    held.lock().unwrap();
+    fs::write(&left, b"half an obj").unwrap();
+    FileObjects::open(dir.path()).unwrap();
+    assert!(written.exists() && !left.exists());
+    drop(held);
+    FileObjects::open(dir.path()).unwrap();
+    assert!(!written.exists());
+}
+
 #[test]
 fn reading_creates_nothing() {
     let dir = tempfile::tempdir().unwrap();

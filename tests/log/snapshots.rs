@@ -42,7 +42,7 @@ fn file_of(path: &Path, header: &SnapshotHeader) -> PathBuf {
 
 #[test]
 fn every_state_in_a_log_of_all_events_is_restored_from_its_bytes() {
-    let story = EvlogFile::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1.evlog")).unwrap();
+    let story = EvlogFile::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2.evlog")).unwrap();
     let (mut state, mut most) = (State::new(), 0);
     for frame in story.frames(Seq::ZERO) {
         for event in replay::decode(&frame.unwrap().as_frame()).unwrap() {
@@ -351,16 +351,19 @@ fn damage_before_the_snapshot_is_for_verify_to_find() {
 fn what_the_same_events_add_up_to_changes_only_with_the_version_of_fold() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
-    let story = hash(&fs::read(fixtures.join("v1.evlog")).unwrap());
-    let mut encoded = Vec::new();
-    let state = replay::state_at(&EvlogFile::open(fixtures.join("v1.evlog")).unwrap(), replay::Until::End).unwrap();
-    encode_state(&state, &mut encoded).unwrap();
-    let found = format!("fold {FOLD_VERSION}\nstory {story}\nstate {}\n", hash(&encoded));
-    let pinned = fixtures.join("v1.fold");
-    if std::env::var_os("LASTWORD_BLESS").is_some() {
-        fs::write(&pinned, &found).unwrap();
+    for version in ["v1", "v2"] {
+        let stream = fixtures.join(version).with_extension("evlog");
+        let story = hash(&fs::read(&stream).unwrap());
+        let mut encoded = Vec::new();
+        let state = replay::state_at(&EvlogFile::open(&stream).unwrap(), replay::Until::End).unwrap();
+        encode_state(&state, &mut encoded).unwrap();
+        let found = format!("fold {FOLD_VERSION}\nstory {story}\nstate {}\n", hash(&encoded));
+        let pinned = fixtures.join(version).with_extension("fold");
+        if std::env::var_os("LASTWORD_BLESS").is_some() {
+            fs::write(&pinned, &found).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&pinned).unwrap(), found);
     }
-    assert_eq!(fs::read_to_string(&pinned).unwrap(), found);
 }
 
 /// The example in `log-format.md`.

@@ -76,7 +76,7 @@ impl World {
             grace: Grace(Duration::from_secs(2)),
             coalesce: self.coalesce[collection],
             empty_source: self.empty_source[collection],
-            retry: Retry { max_attempts: 2, base: micro, cap: micro, max_lost: 2 },
+            retry: Retry { max_attempts: 2, base: micro, cap: micro, slow: None, max_lost: 2 },
             attempt_timeout: AttemptTimeout((collection == 0).then_some(Duration::from_secs(10))),
             resync: Resync(None),
             ..Policy::default()

@@ -209,8 +209,8 @@ impl Sim {
     /// Does what is owed first.
     fn deliver(&mut self, id: CollectionId) -> DeliveryRef {
         let delivered = self.errand(id);
-        let (_, kind, first) = self.state().first_outbox_entry(id).unwrap();
-        let (kind, owed) = (kind.clone(), first.item.clone());
+        let (name, kind, first) = self.state().first_outbox_entry(id).unwrap();
+        let (name, kind, owed) = (name.clone(), kind.clone(), first.item.clone());
         let running = self.collection(id).and_then(|collection| Some(collection.status.attempt()?.token));
         match owed {
             OutboxItem::Publish(commit) => self.destination.publish(id, &commit),
@@ -218,7 +218,9 @@ impl Sim {
                 let root = |built: &Option<Arc<Built>>| built.as_ref().and_then(|built| built.manifest);
                 let (before, after) = (root(&leaving.before), root(&leaving.after));
                 let shelf = self.destination.shelf.clone();
-                external::discard(&shelf, &*self.objects, &leaving.tokens, before, after).unwrap();
+                let is_drop = self.collection(id).is_none();
+                external::discard(&shelf, (id, &name, is_drop), &*self.objects, &leaving.tokens, before, after)
+                    .unwrap();
                 self.assert_live_segments(id);
             }
             OutboxItem::Discard(leaving) => self.destination.discard(id, &leaving, running),

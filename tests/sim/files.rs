@@ -89,6 +89,9 @@ impl Sim {
             stop_check: &|| if is_over() { Err(Interrupted) } else { never_interrupted() },
             finished: &|segment| notes.lock().unwrap().push(note_of(segment)),
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| wall,
         };
         let built = catch_unwind(AssertUnwindSafe(|| build(&attempt)));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{
-    CollectionId, EngineCommand, Event, FailReason, ObservationOutcome, ObservationReport, PathSetRef, Recorded, Seq,
-    SourceState, Version,
+    CollectionId, EngineCommand, Event, FailReason, Missing, ObservationOutcome, ObservationReport, PathSetRef,
+    Recorded, Seq, SourceState, Version,
 };
 use lastword::objects::{Objects, tree};
-use lastword::worker::{ObserveRequest, Worker};
+use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
 
 use super::queue::Happening;
 use super::sim::{Number, Sim};
@@ -48,7 +48,11 @@ impl Number {
         let set = Some(sets[usize::from(content)]);
         let observed = SourceState { version: Version::new(&[content]).unwrap(), set };
         // Content 1 has lost most of what any other has.
-        ObservationOutcome::Content { state: observed, delta: None, missing: Some(if content == 1 { 11 } else { 0 }) }
+        ObservationOutcome::Content {
+            state: observed,
+            delta: None,
+            missing: Some(Missing::from(if content == 1 { 11 } else { 0 })),
+        }
     }
 }
 
@@ -153,6 +157,8 @@ impl Sim {
             applied: applied.as_deref(),
             objects: &*self.objects,
             wall: self.clock.wall,
+            verify: false,
+            signals: &ObserveSignals::default(),
         });
         self.lake.end_ambush();
         match observation {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bincode::BorrowDecode;
 
 use super::records::*;
-use super::{ITEM_HEADER_LENGTH, Item, StateError};
+use super::{ITEM_HEADER_LENGTH, Item, STATE_VERSION, StateError};
 use crate::codec::records::{
-    AttemptV1, FailReasonV1, HoldCauseV1, LimitsChangedV1, ParkCauseV1, SegmentCountsV1, TokenV1,
+    AttemptV1, FailReasonV1, HoldCauseV1, LimitsChangedV1, ParkCauseV1, PolicyV1, PolicyV2, SegmentCountsV1, TokenV1,
 };
 use crate::core::vocabulary::{
     AttemptRef, Built, CollectionId, Content, Duties, Epoch, FailReason, Fingerprint, Generation, HoldCause, Inputs,
@@ -22,11 +22,22 @@ use crate::core::{
     Parking, Pending, Restored, Running, State, Status, Task, Unobservable, Waiting, Wanted,
 };
 
-/// Reads a state of version 1 from its items.
+/// Reads a state of the version that is written now from its items.
 ///
 /// # Errors
 /// When the bytes are not exactly those of a state.
 pub fn decode_state(bytes: &[u8]) -> Result<State, StateError> {
+    decode_state_of(STATE_VERSION, bytes)
+}
+
+/// Reads a state of any version from its items.
+///
+/// # Errors
+/// When the bytes are not exactly those of a state of that version, or there is no such version.
+pub fn decode_state_of(version: u16, bytes: &[u8]) -> Result<State, StateError> {
+    if version == 0 || version > STATE_VERSION {
+        return Err(refused(&format_args!("there is no version {version}")));
+    }
     let mut reader = Reader { rest: bytes };
     let Some((Item::Head, head)) = reader.next()? else { return Err(refused(&"it does not begin with its head")) };
     let HeadV1 { last, epoch, at, limits } = read(head)?;
@@ -44,7 +55,8 @@ pub fn decode_state(bytes: &[u8]) -> Result<State, StateError> {
         match item {
             Item::Inputs => words.push(Arc::new(word_of(&read(record)?)?)),
             Item::Collection => {
-                let (id, collection) = reader.collection(read(record)?, &words)?;
+                let record = if version == 1 { first_version(read(record)?) } else { read(record)? };
+                let (id, collection) = reader.collection(record, &words)?;
                 words.clear();
                 put(&mut restored.collections, id, Box::new(collection))?;
             }
@@ -119,7 +131,7 @@ impl<'a> Reader<'a> {
 
     fn collection(
         &mut self,
-        record: CollectionV1<'a>,
+        CollectionV2 { before: record, panics, crashes }: CollectionV2<'a>,
         words: &[Arc<Inputs>],
     ) -> Result<(CollectionId, Collection), StateError> {
         let wanted = match record.wanted {
@@ -149,6 +161,8 @@ impl<'a> Reader<'a> {
             paused: record.paused,
             failures: record.failures,
             moves: record.moves,
+            panics,
+            crashes,
             draining: record.draining,
             unapplied_since: record.unapplied_since.map(Timestamp),
             unobservable: record.unobservable.map(|UnobservableV1 { since, cause }| {
@@ -193,6 +207,39 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// What a state of the first version did not count had not happened.
+fn first_version(record: CollectionOf<'_, PolicyV1>) -> CollectionV2<'_> {
+    let CollectionOf { id, name, kind, versioned, policy, revision, latest, wanted, generation, rebuild, .. } = record;
+    let CollectionOf { applied, pending, status, last_input, paused, failures, moves, draining, .. } = record;
+    let CollectionOf { unapplied_since, unobservable, refreshed, resync_at, obligations, .. } = record;
+    let before = CollectionOf {
+        id,
+        name,
+        kind,
+        versioned,
+        policy: PolicyV2::from(policy),
+        revision,
+        latest,
+        wanted,
+        generation,
+        rebuild,
+        applied,
+        pending,
+        status,
+        last_input,
+        paused,
+        failures,
+        moves,
+        draining,
+        unapplied_since,
+        unobservable,
+        refreshed,
+        resync_at,
+        obligations,
+    };
+    CollectionV2 { before, panics: 0, crashes: 0 }
 }
 
 fn limits_of(record: &LimitsChangedV1<'_>) -> Result<Limits, StateError> {

@@ -81,6 +81,8 @@ impl Items<'_> {
             paused,
             failures,
             moves,
+            panics,
+            crashes,
             draining,
             unapplied_since,
             unobservable,
@@ -98,7 +100,7 @@ impl Items<'_> {
         };
         let applied = applied.as_deref().map(|applied| self.applied(applied)).transpose()?;
         let entries = outbox.as_deref().map(|outbox| self.entries_of(outbox)).transpose()?;
-        let record = CollectionV1 {
+        let before = CollectionOf {
             id: id.0.0,
             name: name.as_str(),
             kind: kind.as_str(),
@@ -126,6 +128,7 @@ impl Items<'_> {
             resync_at: resync_at.map(|at| at.0),
             obligations: outbox.as_deref().map(obligations_v1),
         };
+        let record = CollectionV2 { before, panics: *panics, crashes: *crashes };
         self.put(Item::Collection, &record)?;
         entries.into_iter().flatten().try_for_each(|entry| self.put(Item::OutboxEntry, &entry))
     }

@@ -19,11 +19,11 @@ use std::fmt;
 
 use crate::error::ErrorKind;
 
-pub use decode::decode_state;
+pub use decode::{decode_state, decode_state_of};
 pub use encode::encode_state;
 
-/// The version of this encoding, which is that of the payload of `base_frame`.
-pub const STATE_VERSION: u16 = 1;
+/// The version that is written, which is that of the payload of `base_frame`. Older ones are read.
+pub const STATE_VERSION: u16 = 2;
 
 /// Bytes in front of each item.
 const ITEM_HEADER_LENGTH: usize = 5;

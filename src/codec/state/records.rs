@@ -3,7 +3,7 @@
 use bincode::{BorrowDecode, Encode};
 
 use crate::codec::records::{
-    AttemptV1, FailReasonV1, Hash32, HoldCauseV1, LimitsChangedV1, ObservedV1, ParkCauseV1, PolicyV1, SegmentCountsV1,
+    AttemptV1, FailReasonV1, Hash32, HoldCauseV1, LimitsChangedV1, ObservedV1, ParkCauseV1, PolicyV2, SegmentCountsV1,
     TokenV1,
 };
 
@@ -29,13 +29,14 @@ pub(super) enum ContentV1<'a> {
     Observed(ObservedV1<'a>),
 }
 
+/// Version 1 with a `PolicyV1`.
 #[derive(Encode, BorrowDecode)]
-pub(super) struct CollectionV1<'a> {
+pub(super) struct CollectionOf<'a, P> {
     pub(super) id: u64,
     pub(super) name: &'a str,
     pub(super) kind: &'a str,
     pub(super) versioned: bool,
-    pub(super) policy: PolicyV1,
+    pub(super) policy: P,
     pub(super) revision: Option<u64>,
     pub(super) latest: u32,
     pub(super) wanted: Option<WantedV1>,
@@ -54,6 +55,14 @@ pub(super) struct CollectionV1<'a> {
     pub(super) refreshed: u64,
     pub(super) resync_at: Option<u64>,
     pub(super) obligations: Option<ObligationsV1>,
+}
+
+/// Version 2: what was there, and what came to it.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct CollectionV2<'a> {
+    pub(super) before: CollectionOf<'a, PolicyV2>,
+    pub(super) panics: u32,
+    pub(super) crashes: u32,
 }
 
 #[derive(Encode, BorrowDecode)]

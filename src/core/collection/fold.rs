@@ -14,10 +14,12 @@ use crate::core::vocabulary::{
 impl Collection {
     /// What `recorded` makes of this collection, its status included.
     pub(in crate::core) fn fold(&mut self, recorded: &Recorded) -> Result<(), &'static str> {
-        let duties = self.status.attempt().map(|attempt| attempt.duties).unwrap_or_default();
+        let attempt = self.status.attempt();
+        let duties = attempt.map(|attempt| attempt.duties).unwrap_or_default();
+        let is_leased = attempt.is_some_and(|attempt| attempt.lease.is_some());
         self.status = std::mem::take(&mut self.status).after(recorded)?;
         self.fold_inputs(recorded)?;
-        self.fold_task(recorded, duties)?;
+        self.fold_task(recorded, duties, is_leased)?;
         self.measure_lag(recorded.at);
         self.discard_leftovers(recorded.seq, recorded.at);
         Ok(())
@@ -143,6 +145,7 @@ impl Collection {
             | Event::TaskCompleted { .. }
             | Event::AttemptFailed { .. }
             | Event::AttemptEnded { .. }
+            | Event::TaskWoken { .. }
             | Event::TaskParked { .. }
             | Event::CompletionRejected { .. }
             | Event::Published { .. }
@@ -152,8 +155,8 @@ impl Collection {
     }
 
     /// The part of an event that is about tasks; the status has followed it already.
-    /// `duties` are those of the attempt that was running.
-    fn fold_task(&mut self, recorded: &Recorded, duties: Duties) -> Result<(), &'static str> {
+    /// `duties` are those of the attempt that was running, and `is_leased` says where.
+    fn fold_task(&mut self, recorded: &Recorded, duties: Duties, is_leased: bool) -> Result<(), &'static str> {
         match &recorded.event {
             Event::CollectionPaused { .. } => self.paused = true,
             Event::CollectionResumed { .. } => self.paused = false,
@@ -176,6 +179,7 @@ impl Collection {
                 if *rebuild != self.rebuild {
                     return Err("whether it builds anew is not what was asked for");
                 }
+                self.panics = 0;
             }
             Event::TaskStarted { duties, .. } => {
                 if self.outbox.is_some() || duties.any() {
@@ -199,13 +203,18 @@ impl Collection {
                 self.applied = Some(applied);
                 self.rebuild = false;
                 self.resync_at = *resync_at;
-                (self.failures, self.moves) = (0, 0);
+                (self.failures, self.moves, self.crashes) = (0, 0, 0);
                 // The first inputs that are not applied are now the pending ones, if any.
                 self.unapplied_since = self.pending.map(|pending| pending.since());
             }
             Event::AttemptFailed { reason, failures, .. } => {
                 self.failures = *failures;
                 self.moves = if *reason == FailReason::SourceMoved { self.moves.saturating_add(1) } else { 0 };
+                match reason {
+                    FailReason::Panicked => self.panics = self.panics.saturating_add(1),
+                    FailReason::WorkerLost if !is_leased => self.crashes = self.crashes.saturating_add(1),
+                    FailReason::WorkerLost | FailReason::Failed | FailReason::TimedOut | FailReason::SourceMoved => {}
+                }
             }
             Event::CompletionRejected { token, .. } => {
                 let after = self.applied.as_ref().map(|applied| &applied.result);
@@ -231,6 +240,7 @@ impl Collection {
             | Event::CollectionDropped { .. }
             | Event::TaskAborted { .. }
             | Event::AttemptEnded { .. }
+            | Event::TaskWoken { .. }
             | Event::TaskParked { .. } => {}
         }
         Ok(())

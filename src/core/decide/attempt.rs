@@ -1,8 +1,7 @@
 //! Attempts: `Assign` starts one; `Complete`, `Fail` and `Stopped` are what its worker reports at its end.
 
 use super::Events;
-use super::backoff::resync_at;
-use super::backoff::retry_at;
+use super::backoff::{resync_at, retry_at, slow_retry_at};
 use super::context::{DecisionContext, clip};
 use super::observe::{check_observation, decide_observation};
 use crate::core::collection::Collection;
@@ -11,14 +10,14 @@ use crate::core::state::State;
 use crate::core::status::{Running, Status};
 use crate::core::vocabulary::{
     Assign, AttemptObservation, AttemptRef, Built, Completion, EndReason, Event, FailReason, FailureClass,
-    FailureReport, FieldError, ObservationOutcome, ParkCause, RejectReason, Rejection, TaskId, Timestamp,
+    FailureReport, FieldError, ObservationOutcome, ParkCause, RejectReason, Rejection, Retry, TaskId, Timestamp,
 };
 
 pub(super) fn assign(state: &State, assign: &Assign, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     let Assign { ref worker, collection: id, lease, duties } = *assign;
     let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
     let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
-    if collection.may_start().is_err() || waiting.not_before > at {
+    if collection.may_start().is_err() || waiting.not_before > at || (lease.is_none() && !state.has_room_beside(id)) {
         return Err(Rejection::NotReady(id));
     }
     if let Some((scope, most)) = state.limit_reached(id) {
@@ -73,7 +72,7 @@ pub(super) fn complete(
         charge(context, running, completion.attempt, FailReason::Failed, message, None, events);
         return Ok(());
     }
-    stopped(state, completion.attempt, events)
+    stopped(state, completion.attempt, at, events)
 }
 
 /// The result as it is committed. What a kind that discards has made has to be found again: if the result names nothing, it
@@ -103,7 +102,7 @@ pub(super) fn fail(
     let live = state
         .collection(attempt.collection)
         .and_then(|collection| running(collection, attempt).map(|running| (collection, running)));
-    let Some((collection, running)) = live else { return stopped(state, attempt, events) };
+    let Some((collection, running)) = live else { return stopped(state, attempt, at, events) };
     let message: Box<str> = clip(&failure.message, FailureReport::MOST_MESSAGE).into();
     let context = DecisionContext::of(attempt.collection, collection, at);
     match &failure.class {
@@ -174,13 +173,26 @@ fn is_unmeasured(collection: &Collection, running: &Running, observation: &Attem
 
 /// The worker gave its attempt up without a result. If the attempt is still the live one, it is handed back and
 /// not charged; if it was told to stop, it has.
-pub(super) fn stopped(state: &State, attempt: AttemptRef, events: &mut Events) -> Result<(), Rejection> {
+pub(super) fn stopped(state: &State, attempt: AttemptRef, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
     let collection = state.collection(attempt.collection);
     let is_live = collection.is_some_and(|collection| running(collection, attempt).is_some());
     if is_live || is_draining(state, attempt) {
         events.push(ended(attempt, EndReason::Acknowledged));
     }
+    if let Some(collection) = collection.filter(|_| is_live) {
+        goes_on(DecisionContext::of(attempt.collection, collection, at), events);
+    }
     Ok(())
+}
+
+/// The task lives on without an attempt. What let that one finish need not wait for the next: under `Supersede`, only an
+/// attempt that runs is worth waiting for; and nothing waits for a task that is failing.
+fn goes_on(context: DecisionContext<'_>, events: &mut Events) {
+    let context = context.after_attempt();
+    let wanted = context.collection.latest.fingerprint();
+    if !context.has_to_wait(&context.collection.policy, wanted) {
+        context.admit_waiting(events);
+    }
 }
 
 /// The worker of a leased attempt was silent for longer than its lease. Without a lease nothing has run out: the process
@@ -201,21 +213,28 @@ pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timest
     if let Some((collection, running)) = live {
         events.push(failed(attempt, FailReason::WorkerLost, message.into(), at, collection.failures, None));
         events.push(ended(attempt, EndReason::Lost));
-        if running.task.lost.saturating_add(1) >= collection.policy.retry.max_lost {
-            park(
-                DecisionContext::of(attempt.collection, collection, at),
-                attempt.task,
-                ParkCause::LostTooOften,
-                events,
-            );
+        let context = DecisionContext::of(attempt.collection, collection, at);
+        if is_lost_too_often(collection, running) {
+            park(context, attempt.task, ParkCause::LostTooOften, events);
+        } else {
+            goes_on(context, events);
         }
     } else if is_draining(state, attempt) {
         events.push(ended(attempt, EndReason::Lost));
     }
 }
 
-/// Fails the running attempt and charges it to its task, which is parked if that was its last. `grace_until` is
-/// given if the worker does not know yet.
+/// Whether the task is given up after the attempt that is running is lost as well. One that runs alone had nothing beside
+/// it that could have ended their process.
+fn is_lost_too_often(collection: &Collection, running: &Running) -> bool {
+    let is_alone = running.attempt.lease.is_none() && collection.is_isolated();
+    let alone = collection.crashes.saturating_sub(Retry::ISOLATED_AFTER).saturating_add(1);
+    running.task.lost.saturating_add(1) >= collection.policy.retry.max_lost
+        || (is_alone && alone >= Retry::MOST_LOST_ALONE)
+}
+
+/// Fails the running attempt and charges it to its task. If that was its last, the task is retried slowly; it is parked if
+/// it panicked as often, or the policy knows no slow retry. `grace_until` is given if the worker does not know yet.
 pub(super) fn charge(
     context: DecisionContext<'_>,
     running: &Running,
@@ -225,15 +244,23 @@ pub(super) fn charge(
     grace_until: Option<Timestamp>,
     events: &mut Events,
 ) {
-    let retry = &context.collection.policy.retry;
+    let (retry, at) = (&context.collection.policy.retry, context.at);
     let failures = context.collection.failures.saturating_add(1);
-    let retry_at = retry_at(retry, attempt.task.0, failures, context.at);
+    let panics = context.collection.panics.saturating_add(u32::from(reason == FailReason::Panicked));
+    let is_last = running.task.charged.saturating_add(1) >= retry.max_attempts;
+    let slow = retry.slow.filter(|_| is_last && panics < retry.max_attempts);
+    let retry_at = match slow {
+        Some(slow) => slow_retry_at(slow, attempt.token.seq, at),
+        None => retry_at(retry, attempt.task.0, failures, at),
+    };
     events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
     if grace_until.is_none() {
         events.push(ended(attempt, EndReason::Acknowledged));
     }
-    if running.task.charged.saturating_add(1) >= retry.max_attempts {
-        park(context, attempt.task, ParkCause::OutOfAttempts, events);
+    match slow {
+        Some(_) => goes_on(context.failing(), events),
+        None if is_last => park(context, attempt.task, ParkCause::OutOfAttempts, events),
+        None => goes_on(context, events),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Exponential backoff with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS, 2015), derived from
 //! the task's id: the same log decides the same delays, and tasks that failed together do not return together.
 
+use std::time::Duration;
+
 use crate::core::vocabulary::{Policy, Retry, Seq, Timestamp, micros};
 
 /// When to try again after the `failures`-th failure in a row of what the event `of` began.
@@ -14,13 +16,22 @@ pub(super) fn retry_at(retry: &Retry, of: Seq, failures: u32, at: Timestamp) -> 
     Timestamp(at.0.saturating_add(u64::try_from(delay).unwrap_or(longest)))
 }
 
+/// When to try again what has used up its attempts: after `slow`, give or take a tenth. `of` is the attempt that failed.
+pub(super) fn slow_retry_at(slow: Duration, of: Seq, at: Timestamp) -> Timestamp {
+    Timestamp(at.0.saturating_add(spread(micros(slow), of)))
+}
+
 /// When what is applied is to be checked again: after the interval, give or take a tenth, so that what was committed
 /// together is not checked together for ever. `of` is the event that decides it.
 pub(super) fn resync_at(policy: &Policy, of: Seq, at: Timestamp) -> Option<Timestamp> {
-    let every = micros(policy.resync.0?);
-    let spread = u128::from(mix(of.0)) * u128::from(every / 5);
-    let offset = u64::try_from(spread >> 64).unwrap_or(0);
-    Some(Timestamp(at.0.saturating_add(every - every / 10).saturating_add(offset)))
+    Some(Timestamp(at.0.saturating_add(spread(micros(policy.resync.0?), of))))
+}
+
+/// The time, give or take a tenth.
+fn spread(every: u64, of: Seq) -> u64 {
+    let dice = u128::from(mix(of.0)) * u128::from(every / 5);
+    let offset = u64::try_from(dice >> 64).unwrap_or(0);
+    (every - every / 10).saturating_add(offset)
 }
 
 /// The output function of SplitMix64 (Steele, Lea, Flood, 2014).

@@ -34,6 +34,10 @@ pub(super) struct Live {
     backs_off_until: Option<Timestamp>,
     /// The source moved under its attempt in this very decision: what it was to build is gone.
     moved: bool,
+    /// Whether its attempt is running.
+    runs: bool,
+    /// It has used up its attempts and is retried without an end: nothing waits for that.
+    is_failing: bool,
 }
 
 impl<'c> DecisionContext<'c> {
@@ -53,9 +57,21 @@ impl<'c> DecisionContext<'c> {
         DecisionContext { live: None, applied: Some(fingerprint), rebuild: false, ..self }
     }
 
+    /// After the attempt of the live task has ended without a result, and the task goes on.
+    pub(super) fn after_attempt(self) -> DecisionContext<'c> {
+        let ended = |live| Live { stopping: None, runs: false, ..live };
+        DecisionContext { live: self.live.map(ended), ..self }
+    }
+
+    /// After the live task has used up its attempts.
+    pub(super) fn failing(self) -> DecisionContext<'c> {
+        DecisionContext { live: self.live.map(|live| Live { is_failing: true, ..live }), ..self }
+    }
+
     /// After the source moved under the attempt of the live task.
     pub(super) fn after_move(self, backs_off_until: Timestamp) -> DecisionContext<'c> {
-        let moved = |live| Live { stopping: None, backs_off_until: Some(backs_off_until), moved: true, ..live };
+        let backs_off_until = Some(backs_off_until);
+        let moved = |live| Live { stopping: None, runs: false, backs_off_until, moved: true, ..live };
         DecisionContext { live: self.live.map(moved), ..self }
     }
 
@@ -71,13 +87,24 @@ impl<'c> DecisionContext<'c> {
         self.live.is_some_and(|live| live.moved)
     }
 
+    /// Whether an observation that makes `wanted` what is wanted has to wait for the end of the live task: as a
+    /// declaration has to, and while an attempt runs of a collection that was superseded for too long. Declarations are
+    /// somebody's word and supersede all the same.
+    pub(super) fn observation_has_to_wait(&self, wanted: Fingerprint) -> bool {
+        let Collection { policy, .. } = self.collection;
+        let starves = policy.on_change == OnChange::Supersede
+            && self.collection.is_starved(self.at)
+            && self.live.is_some_and(|live| live.runs && live.fingerprint != wanted);
+        starves || self.has_to_wait(policy, Some(wanted))
+    }
+
     /// Whether a change that makes `wanted` what is wanted has to wait for the end of the live task.
     pub(super) fn has_to_wait(&self, policy: &Policy, wanted: Option<Fingerprint>) -> bool {
         let waits = match policy.on_change {
             OnChange::Supersede => false,
             OnChange::FinishThenLatest | OnChange::Reject => true,
         };
-        waits && self.live.is_some_and(|live| !live.moved && Some(live.fingerprint) != wanted)
+        waits && self.live.is_some_and(|live| !live.moved && !live.is_failing && Some(live.fingerprint) != wanted)
     }
 
     /// Turns the task to what is wanted: aborts the live one if it builds something else than `wanted`, and creates one if
@@ -142,7 +169,9 @@ impl Live {
             Status::Waiting(waiting) if collection.moves > 0 => Some(waiting.not_before),
             Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
         };
-        Some(Live { task: task.id, fingerprint: task.fingerprint, stopping, backs_off_until, moved: false })
+        let (runs, is_failing) = (stopping.is_some(), collection.is_failing());
+        let (task, fingerprint) = (task.id, task.fingerprint);
+        Some(Live { task, fingerprint, stopping, backs_off_until, moved: false, runs, is_failing })
     }
 }
 

@@ -31,7 +31,7 @@ fn settled(state: &State, id: CollectionId, at: Timestamp, events: &mut Events) 
         return;
     };
     let context = DecisionContext::of(id, collection, at);
-    if context.has_to_wait(&collection.policy, Some(fingerprint)) {
+    if context.observation_has_to_wait(fingerprint) {
         let (observed, admission) = (Arc::clone(observed), Admission::Waiting);
         events.push(Event::SourceObserved { collection: id, observed, delta: None, admission });
     } else {

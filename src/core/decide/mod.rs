@@ -65,7 +65,7 @@ fn decide_engine_command(
         EngineCommand::Assign(assign) => attempt::assign(state, assign, at, events),
         EngineCommand::Complete(completion) => attempt::complete(state, completion, at, events),
         EngineCommand::Fail { attempt, failure } => attempt::fail(state, *attempt, failure, at, events),
-        EngineCommand::Stopped { attempt } => attempt::stopped(state, *attempt, events),
+        EngineCommand::Stopped { attempt } => attempt::stopped(state, *attempt, at, events),
         EngineCommand::Lost { attempt } => attempt::silent(state, *attempt, at, events),
         EngineCommand::Delivered(delivered) => deliver::delivered(state, *delivered, events),
         EngineCommand::DeliveryFailed { delivered, message } => deliver::failed(state, *delivered, message, at, events),

@@ -7,9 +7,10 @@ use super::context::{DecisionContext, clip, named};
 use crate::core::collection::{Collection, Pending};
 use crate::core::commit::Applied;
 use crate::core::state::State;
+use crate::core::status::Status;
 use crate::core::vocabulary::{
-    Admission, Delta, EmptySource, Event, FailureReport, Fingerprint, HoldCause, Name, ObservationOutcome,
-    ObservationReport, Rejection, Seq, SourceState, Timestamp,
+    Admission, Delta, EmptySource, Event, FailureReport, FileCounts, Fingerprint, HoldCause, Missing, Name,
+    ObservationOutcome, ObservationReport, Rejection, Seq, SourceState, Timestamp,
 };
 
 /// What a caller says of now: it is never too old.
@@ -52,7 +53,8 @@ pub(super) fn check_observation(
     outcome: &ObservationOutcome,
 ) -> Result<(), Rejection> {
     check_versioned(collection)?;
-    let is_measured = matches!(outcome, ObservationOutcome::Content { missing: Some(_), .. });
+    let is_measured =
+        matches!(outcome, ObservationOutcome::Content { missing: Some(_), .. } | ObservationOutcome::Counted { .. });
     let applied = collection.applied.as_ref().filter(|_| is_measured).map_or(Seq::ZERO, |applied| applied.seq);
     let last_input = collection.last_input.max(applied);
     if began < last_input { Err(Rejection::ObservationTooOld { began, last_input }) } else { Ok(()) }
@@ -68,7 +70,12 @@ pub(super) fn decide_observation(context: &DecisionContext<'_>, outcome: &Observ
             }
         }
         ObservationOutcome::Content { state: observed, delta, missing } => {
-            decide_content(context, observed, *delta, *missing, events)
+            let measured = observed.set.map(|set| Measured::of(context.collection, set.files, *missing));
+            decide_content(context, observed, *delta, measured, events)
+        }
+        ObservationOutcome::Counted { state: observed, delta, counts } => {
+            let FileCounts { files, missing, of } = *counts;
+            decide_content(context, observed, *delta, Some(Measured { files, missing: Some(missing), of }), events)
         }
     }
 }
@@ -77,7 +84,7 @@ fn decide_content(
     context: &DecisionContext<'_>,
     observed: &SourceState,
     delta: Option<Delta>,
-    missing: Option<u64>,
+    measured: Option<Measured>,
     events: &mut Events,
 ) {
     let collection = context.collection;
@@ -92,10 +99,16 @@ fn decide_content(
     let admission_decision = if unchanged {
         unchanged_decision(context, fingerprint)
     } else {
-        admission_decision(context, observed, missing, fingerprint)
+        admission_decision(context, measured, fingerprint)
     };
     let admission = match admission_decision {
-        AdmissionDecision::Admit => return context.admit(observed, delta, fingerprint, events),
+        AdmissionDecision::Admit => {
+            context.admit(observed, delta, fingerprint, events);
+            if unchanged {
+                wake(context, events);
+            }
+            return;
+        }
         AdmissionDecision::Hold(cause) => {
             let (collection, observed) = (context.id, Arc::clone(observed));
             events.push(Event::CollectionHeld { collection, observed, delta, cause, fingerprint });
@@ -107,6 +120,18 @@ fn decide_content(
     events.push(Event::SourceObserved { collection: context.id, observed: Arc::clone(observed), delta, admission });
 }
 
+/// The source could not be observed and holds what it did: what made the last attempts fail is likely to be gone as well.
+fn wake(context: &DecisionContext<'_>, events: &mut Events) {
+    let DecisionContext { id, collection, at, .. } = *context;
+    if let Status::Waiting(waiting) = &collection.status
+        && waiting.not_before > at
+        && collection.moves == 0
+        && collection.wanted_fingerprint() == Some(waiting.task.fingerprint)
+    {
+        events.push(Event::TaskWoken { collection: id, task: waiting.task.id, not_before: at });
+    }
+}
+
 enum AdmissionDecision {
     Admit,
     Settle { until: Timestamp },
@@ -116,8 +141,7 @@ enum AdmissionDecision {
 
 fn admission_decision(
     context: &DecisionContext<'_>,
-    observed: &SourceState,
-    missing: Option<u64>,
+    measured: Option<Measured>,
     fingerprint: Fingerprint,
 ) -> AdmissionDecision {
     let DecisionContext { collection, at, .. } = *context;
@@ -127,11 +151,11 @@ fn admission_decision(
     }
     // And nothing by coming back to what is applied.
     if context.applied != Some(fingerprint)
-        && let Some(cause) = loss(collection, observed, missing)
+        && let Some(cause) = loss(collection, measured)
     {
         return AdmissionDecision::Hold(cause);
     }
-    if context.has_to_wait(&collection.policy, Some(fingerprint)) {
+    if context.observation_has_to_wait(fingerprint) {
         return AdmissionDecision::Wait;
     }
     // The first observation after a declaration of the source has nothing to be coalesced with.
@@ -161,18 +185,37 @@ fn unchanged_decision(context: &DecisionContext<'_>, fingerprint: Fingerprint) -
     }
 }
 
-/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone. A few
-/// files that come and go are how sources live, and another source has its own files.
-fn loss(collection: &Collection, observed: &SourceState, missing: Option<u64>) -> Option<HoldCause> {
+/// How many files a source has, and how many of the applied ones it has lost.
+#[derive(Clone, Copy)]
+struct Measured {
+    files: u64,
+    missing: Option<Missing>,
+    of: u64,
+}
+
+impl Measured {
+    /// Where sets of files are known, the state knows how many are applied.
+    fn of(collection: &Collection, files: u64, missing: Option<Missing>) -> Measured {
+        let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
+        Measured { files, missing, of }
+    }
+}
+
+/// What looks like a loss, measured against what is applied: a set of files that is empty, or most of them gone and too
+/// little come in their place. A few files that come and go are how sources live, a full refresh or a compaction replaces
+/// all of them, and another source has its own.
+fn loss(collection: &Collection, measured: Option<Measured>) -> Option<HoldCause> {
     const FEW: u64 = 10;
-    let files = observed.set?.files;
-    let of = collection.applied_observed().and_then(|applied| applied.set).map_or(0, |set| set.files);
+    let Measured { files, missing, of } = measured?;
     let same_source = |applied: &Applied| applied.inputs.source == collection.latest.source;
-    let gone = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source));
-    match (collection.policy.empty_source, gone.unwrap_or(0)) {
-        (EmptySource::Apply, _) => None,
-        (EmptySource::Hold, _) if files == 0 => Some(HoldCause::Empty),
-        (EmptySource::Hold, gone) if gone > FEW && gone > of / 2 => Some(HoldCause::MostGone { gone, of }),
-        (EmptySource::Hold, _) => None,
+    let missing = missing.filter(|_| collection.applied.as_deref().is_some_and(same_source)).unwrap_or_default();
+    let gone = missing.files;
+    match collection.policy.empty_source {
+        EmptySource::Apply => None,
+        EmptySource::Hold if files == 0 => Some(HoldCause::Empty),
+        EmptySource::Hold if gone > FEW && gone > of / 2 && !missing.is_replaced() => {
+            Some(HoldCause::MostGone { gone, of })
+        }
+        EmptySource::Hold => None,
     }
 }

@@ -103,7 +103,7 @@ impl State {
             Ok(expected) => expected,
             Err(found) => return miscounted(found),
         };
-        let Indices { names, ready, deadlines, drains, outboxes, with_zombies } = &self.indices;
+        let Indices { names, ready, deadlines, drains, drains_here, runs_here, outboxes, with_zombies } = &self.indices;
         if let Some((_, deadline)) = expected.deadlines.symmetric_difference(deadlines).next() {
             let collection = match *deadline {
                 Deadline::Settled(id) | Deadline::Attempt(id) | Deadline::Resync(id) => id,
@@ -123,8 +123,11 @@ impl State {
         if (outboxes, with_zombies) != (&expected.outboxes, &expected.with_zombies) {
             return miscounted("the index of outboxes is not what follows from the rest");
         }
-        if *drains != expected.drains {
+        if (drains, drains_here) != (&expected.drains, &expected.drains_here) {
             return miscounted("the index of draining attempts is not what follows from the rest");
+        }
+        if *runs_here != expected.runs_here {
+            return miscounted("the index of running attempts is not what follows from the rest");
         }
         Ok(())
     }

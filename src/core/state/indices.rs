@@ -20,6 +20,10 @@ pub(super) struct Indices {
     pub(super) deadlines: BTreeSet<(Timestamp, Deadline)>,
     /// The draining attempts of each collection.
     pub(super) drains: BTreeSet<(CollectionId, Token)>,
+    /// Those of them that run in the process of the reducer.
+    pub(super) drains_here: BTreeSet<(CollectionId, Token)>,
+    /// Collections of which an attempt runs there.
+    pub(super) runs_here: BTreeSet<CollectionId>,
     /// When the first outbox entry of each collection is due.
     pub(super) outboxes: BTreeSet<(Timestamp, CollectionId)>,
     /// Collections with abandoned attempts.
@@ -38,6 +42,8 @@ pub(super) struct Entry {
     /// Its first outbox entry is due then.
     outbox_due: Option<Timestamp>,
     has_zombies: bool,
+    /// An attempt runs in the process of the reducer.
+    runs_here: bool,
 }
 
 /// What is to happen to a collection at a time of its own.
@@ -47,7 +53,8 @@ impl Entry {
     pub(super) fn of(id: CollectionId, collection: &Collection) -> Entry {
         let place = match &collection.status {
             Status::Waiting(waiting) if collection.may_start().is_ok() => {
-                Some(Place::new(id, waiting.task.id, collection.policy.priority, waiting.not_before))
+                let place = Place::new(id, waiting.task.id, collection.policy.priority, waiting.not_before);
+                Some(place.alone(collection.is_isolated()))
             }
             Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
         };
@@ -59,7 +66,8 @@ impl Entry {
         let deadlines = [settled, attempt.and_then(|attempt| attempt.deadline), collection.resync_at];
         let holds = collection.draining + u32::from(attempt.is_some());
         let outbox = collection.outbox.as_deref().map(Entry::of_outbox).unwrap_or_default();
-        Entry { place, deadlines, holds, ..outbox }
+        let runs_here = attempt.is_some_and(|attempt| attempt.lease.is_none());
+        Entry { place, deadlines, holds, runs_here, ..outbox }
     }
 
     pub(super) fn of_orphan(orphan: &Orphan) -> Entry {
@@ -92,12 +100,14 @@ impl Indices {
         let mut ready = Ready::default();
         ready.advance(at);
         let (mut deadlines, mut outboxes, mut with_zombies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut runs_here = BTreeSet::new();
         let mut add = |id: CollectionId, owner: Owner<'_>, entry: Entry| {
             entry.place.into_iter().for_each(|place| ready.insert(owner, place));
             ready.hold(owner, 0, entry.holds);
             deadlines.extend(entry.timed(id));
             outboxes.extend(entry.outbox_due.map(|due| (due, id)));
             with_zombies.extend(entry.has_zombies.then_some(id));
+            runs_here.extend(entry.runs_here.then_some(id));
         };
         for (id, collection) in collections {
             let owner = Owner { kind: &collection.kind, name: &collection.name, limits };
@@ -114,6 +124,12 @@ impl Indices {
             ready,
             deadlines: deadlines.into_iter().collect(),
             drains: draining.iter().map(|(token, draining)| (draining.attempt.collection, *token)).collect(),
+            drains_here: draining
+                .iter()
+                .filter(|(_, draining)| !draining.leased)
+                .map(|(token, draining)| (draining.attempt.collection, *token))
+                .collect(),
+            runs_here,
             outboxes: outboxes.into_iter().collect(),
             with_zombies: with_zombies.into_iter().collect(),
         })
@@ -134,17 +150,21 @@ impl Indices {
         exchange(&mut self.outboxes, outbox(before), outbox(after));
         let zombies = |entry: Entry| entry.has_zombies.then_some(id);
         exchange(&mut self.with_zombies, zombies(before), zombies(after));
+        let runs_here = |entry: Entry| entry.runs_here.then_some(id);
+        exchange(&mut self.runs_here, runs_here(before), runs_here(after));
     }
 
     pub(super) fn start_draining(&mut self, draining: &Draining) {
         let token = draining.attempt.token;
         self.drains.insert((draining.attempt.collection, token));
+        self.drains_here.extend((!draining.leased).then_some((draining.attempt.collection, token)));
         self.deadlines.extend(draining.grace_until.map(|until| (until, Deadline::Grace(token))));
     }
 
     pub(super) fn stop_draining(&mut self, draining: &Draining) {
         let token = draining.attempt.token;
         self.drains.remove(&(draining.attempt.collection, token));
+        self.drains_here.remove(&(draining.attempt.collection, token));
         if let Some(until) = draining.grace_until {
             self.deadlines.remove(&(until, Deadline::Grace(token)));
         }

@@ -24,13 +24,19 @@ impl Rank {
 pub(super) struct Place {
     not_before: Timestamp,
     key: Key,
+    /// It is isolated.
+    alone: bool,
 }
 
 type Key = (Rank, TaskId, CollectionId);
 
 impl Place {
     pub(super) fn new(id: CollectionId, task: TaskId, priority: Priority, not_before: Timestamp) -> Place {
-        Place { not_before, key: (Rank::of(not_before, priority), task, id) }
+        Place { not_before, key: (Rank::of(not_before, priority), task, id), alone: false }
+    }
+
+    pub(super) fn alone(self, alone: bool) -> Place {
+        Place { alone, ..self }
     }
 }
 
@@ -51,10 +57,23 @@ struct Queue {
     timed: BTreeSet<(Timestamp, Key)>,
 }
 
+/// By kind and longest prefix.
+type Queues = BTreeMap<Kind, BTreeMap<Option<Name>, Queue>>;
+
+/// Which tasks are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that are not isolated.
+    Usual,
+    /// Those that are.
+    Isolated,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ready {
-    /// By kind and longest prefix.
-    queues: BTreeMap<Kind, BTreeMap<Option<Name>, Queue>>,
+    queues: Queues,
+    /// The same of isolated tasks.
+    isolated: Queues,
     /// How many attempts hold a worker, where that is limited.
     total: u32,
     kinds: BTreeMap<Kind, u32>,
@@ -66,10 +85,11 @@ pub(super) struct Ready {
 impl Ready {
     pub(super) fn insert(&mut self, owner: Owner<'_>, place: Place) {
         let prefix = owner.limits.prefix_of(owner.name).cloned();
-        if !self.queues.contains_key(owner.kind) {
-            self.queues.insert(owner.kind.clone(), BTreeMap::new());
+        let kinds = if place.alone { &mut self.isolated } else { &mut self.queues };
+        if !kinds.contains_key(owner.kind) {
+            kinds.insert(owner.kind.clone(), BTreeMap::new());
         }
-        let Some(queues) = self.queues.get_mut(owner.kind) else { return };
+        let Some(queues) = kinds.get_mut(owner.kind) else { return };
         let queue = queues.entry(prefix).or_default();
         if place.not_before <= self.at {
             queue.ranked.insert(place.key);
@@ -80,7 +100,8 @@ impl Ready {
 
     pub(super) fn remove(&mut self, owner: Owner<'_>, place: Place) {
         let prefix = owner.limits.prefix_of(owner.name).cloned();
-        let Some(queues) = self.queues.get_mut(owner.kind) else { return };
+        let kinds = if place.alone { &mut self.isolated } else { &mut self.queues };
+        let Some(queues) = kinds.get_mut(owner.kind) else { return };
         let Some(queue) = queues.get_mut(&prefix) else { return };
         if !queue.ranked.remove(&place.key) {
             queue.timed.remove(&(place.not_before, place.key));
@@ -88,7 +109,7 @@ impl Ready {
         if queue.ranked.is_empty() && queue.timed.is_empty() {
             queues.remove(&prefix);
             if queues.is_empty() {
-                self.queues.remove(owner.kind);
+                kinds.remove(owner.kind);
             }
         }
     }
@@ -99,7 +120,8 @@ impl Ready {
             return;
         }
         self.at = now;
-        for queue in self.queues.values_mut().flat_map(BTreeMap::values_mut) {
+        let all = self.queues.values_mut().chain(self.isolated.values_mut());
+        for queue in all.flat_map(BTreeMap::values_mut) {
             while let Some((_, key)) = queue.timed.first().copied().filter(|(due, _)| *due <= now) {
                 queue.timed.pop_first();
                 queue.ranked.insert(key);
@@ -141,6 +163,7 @@ impl Ready {
     /// The task of one of `kinds` that is next, of those whose time has come and that no limit keeps.
     pub(super) fn first<'k>(
         &self,
+        which: Which,
         kinds: impl IntoIterator<Item = &'k Kind>,
         now: Timestamp,
         limits: &Limits,
@@ -149,25 +172,35 @@ impl Ready {
             let came = queue.timed.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
             queue.ranked.first().copied().into_iter().chain(came).min()
         };
-        self.open(kinds, limits).filter_map(first).min().map(|(_, _, id)| id)
+        self.open(which, kinds, limits).filter_map(first).min().map(|(_, _, id)| id)
     }
 
     /// When the time of the next task of one of `kinds` comes that no limit keeps.
-    pub(super) fn next<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>, limits: &Limits) -> Option<Timestamp> {
+    pub(super) fn next<'k>(
+        &self,
+        which: Which,
+        kinds: impl IntoIterator<Item = &'k Kind>,
+        limits: &Limits,
+    ) -> Option<Timestamp> {
         let next = |queue: &Queue| {
             let ranked = queue.ranked.first().map(|_| self.at);
             ranked.or_else(|| queue.timed.first().map(|(due, _)| *due))
         };
-        self.open(kinds, limits).filter_map(next).min()
+        self.open(which, kinds, limits).filter_map(next).min()
     }
 
     /// The queues of `kinds` that no limit keeps.
     fn open<'r, 'k: 'r>(
         &'r self,
+        which: Which,
         kinds: impl IntoIterator<Item = &'k Kind> + 'r,
         limits: &'r Limits,
     ) -> impl Iterator<Item = &'r Queue> + 'r {
-        let of_kind = |kind: &'k Kind| Some((kind, self.queues.get(kind)?));
+        let all = match which {
+            Which::Usual => &self.queues,
+            Which::Isolated => &self.isolated,
+        };
+        let of_kind = |kind: &'k Kind| Some((kind, all.get(kind)?));
         kinds.into_iter().filter_map(of_kind).flat_map(move |(kind, queues)| {
             let open =
                 move |(prefix, _): &(&Option<Name>, &Queue)| self.blocked(kind, prefix.as_ref(), limits).is_none();

@@ -1,7 +1,8 @@
 //! What callers may ask for: people, programs and the tools. What the engine tells is in `engine_command.rs`.
 
 use super::{
-    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Name, Policy, Seq, Source, SourceState, Spec, TaskId,
+    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Missing, Name, Policy, Seq, Source, SourceState, Spec,
+    TaskId,
 };
 
 /// Something that a caller asks for. Nothing in it depends on when it is decided: the time comes in beside it.
@@ -161,6 +162,19 @@ impl Declaration {
     }
 }
 
+/// How many files a source has, and has lost of what the last commit was built from. What counts as a file is the
+/// observer's to say: objects of a bucket, documents, rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileCounts {
+    /// Files that it has.
+    pub files: u64,
+    /// Files of what is applied that are not there any more, and what came in their place: `3.into()` if that was not
+    /// counted. Nothing before the first commit.
+    pub missing: Missing,
+    /// How many files the applied ones were. Zero before the first commit.
+    pub of: u64,
+}
+
 /// What an observation of a source found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservationOutcome {
@@ -170,8 +184,17 @@ pub enum ObservationOutcome {
         state: SourceState,
         /// What differs from the observation before.
         delta: Option<Delta>,
-        /// How many files of what is applied are gone, if that is known.
-        missing: Option<u64>,
+        /// What of what is applied is gone, and what came in its place, if that is known.
+        missing: Option<Missing>,
+    },
+    /// The content, by an observer that counts files and names none.
+    Counted {
+        /// What the source holds; it names no set of files.
+        state: SourceState,
+        /// What differs from the observation before.
+        delta: Option<Delta>,
+        /// How many files there are, and are gone.
+        counts: FileCounts,
     },
     /// The source could not be observed. This says nothing about its content.
     Failed {

@@ -266,6 +266,15 @@ pub enum Event {
         /// How.
         reason: EndReason,
     },
+    /// What made the last attempts fail seems to be gone: the next one may start earlier than was decided.
+    TaskWoken {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Which task.
+        task: TaskId,
+        /// The next attempt starts no earlier.
+        not_before: Timestamp,
+    },
     /// A live task ended because no further attempt is worth while.
     TaskParked {
         /// Of which collection.
@@ -354,6 +363,7 @@ impl Event {
             | Event::TaskCompleted { collection, .. }
             | Event::AttemptFailed { collection, .. }
             | Event::AttemptEnded { collection, .. }
+            | Event::TaskWoken { collection, .. }
             | Event::TaskParked { collection, .. }
             | Event::CompletionRejected { collection, .. }
             | Event::Published { collection, .. }
@@ -372,6 +382,7 @@ impl Event {
             | Event::TaskCompleted { task, .. }
             | Event::AttemptFailed { task, .. }
             | Event::AttemptEnded { task, .. }
+            | Event::TaskWoken { task, .. }
             | Event::TaskParked { task, .. }
             | Event::CompletionRejected { task, .. } => Some(*task),
             _ => None,
@@ -417,6 +428,7 @@ impl Event {
             Event::TaskCompleted { .. } => "task_completed",
             Event::AttemptFailed { .. } => "attempt_failed",
             Event::AttemptEnded { .. } => "attempt_ended",
+            Event::TaskWoken { .. } => "task_woken",
             Event::TaskParked { .. } => "task_parked",
             Event::CompletionRejected { .. } => "completion_rejected",
             Event::Published { .. } => "published",

@@ -15,6 +15,37 @@ pub struct Delta {
     pub changed: u64,
 }
 
+/// What of what is applied is not there any more, by its path, and what came in its place. Only both together tell a loss
+/// from a refresh or a compaction, which replace every file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Missing {
+    /// Files that are gone.
+    pub files: u64,
+    /// Their sizes together, in bytes.
+    pub bytes: u64,
+    /// Files that came.
+    pub new_files: u64,
+    /// What came, in bytes: the sizes of those, and by how much the files that stayed have grown.
+    pub new_bytes: u64,
+}
+
+impl Missing {
+    /// Whether what came can stand for what went: at least half of its bytes or, where nothing that went had any, of its
+    /// files.
+    #[must_use]
+    pub fn is_replaced(self) -> bool {
+        let (came, went) = if self.bytes > 0 { (self.new_bytes, self.bytes) } else { (self.new_files, self.files) };
+        came >= went.div_ceil(2)
+    }
+}
+
+/// So many files are gone, and nothing came in their place that anybody has counted.
+impl From<u64> for Missing {
+    fn from(files: u64) -> Missing {
+        Missing { files, ..Missing::default() }
+    }
+}
+
 /// Whether inputs are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Admission {
@@ -69,6 +100,18 @@ pub enum RefreshReason {
     Resync,
     /// What was committed is not there any more; this is what was found instead.
     Drift(Box<str>),
+}
+
+impl RefreshReason {
+    /// `asked`, `resync` or `drift`: its name in JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            RefreshReason::Asked => "asked",
+            RefreshReason::Resync => "resync",
+            RefreshReason::Drift(_) => "drift",
+        }
+    }
 }
 
 /// What a kind does for its destination beside building: a fact of each attempt.

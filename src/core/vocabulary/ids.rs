@@ -1,7 +1,10 @@
 //! Numbers that name things: sequence numbers, epochs, tasks, tokens, instants.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
+
+use super::FieldError;
 
 /// Position of one event in the log. The first event has sequence number 1; 0 means "before everything".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,13 +78,6 @@ pub struct Token {
 impl Token {
     /// Below every token that is given out.
     pub(crate) const LOWEST: Token = Token { epoch: Epoch(0), seq: Seq::ZERO };
-
-    /// The token that is shown as this text, to the letter.
-    pub(crate) fn of_text(text: &str) -> Option<Token> {
-        let (epoch, seq) = text.split_once('.')?;
-        let token = Token { epoch: Epoch(epoch.parse().ok()?), seq: Seq(seq.parse().ok()?) };
-        (token.to_string() == text).then_some(token)
-    }
 }
 
 impl fmt::Display for Token {
@@ -136,6 +132,49 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Text that is read back is the one that was written: a second spelling of one number would be a second name for one
+/// file.
+fn read_number<N: FromStr + fmt::Display>(field: &str, text: &str) -> Result<N, FieldError> {
+    let number = text.parse().ok().filter(|number: &N| number.to_string() == text);
+    number.ok_or_else(|| FieldError::new(field, "must be a whole number, in digits alone"))
+}
+
+/// Numbers that are read back from the text by which they are shown.
+macro_rules! read_back {
+    ($($name:ident $field:literal $inner:ident),*) => {$(
+        impl FromStr for $name {
+            type Err = FieldError;
+
+            /// Reads what `Display` wrote, and nothing else.
+            fn from_str(text: &str) -> Result<$name, FieldError> {
+                $inner($field, text).map($name)
+            }
+        }
+    )*};
+}
+
+fn read_seq(field: &str, text: &str) -> Result<Seq, FieldError> {
+    read_number(field, text).map(Seq)
+}
+
+read_back! {
+    Seq "seq" read_number,
+    CollectionId "collection" read_seq,
+    TaskId "task" read_seq,
+    Epoch "epoch" read_number,
+    Generation "generation" read_number
+}
+
+impl FromStr for Token {
+    type Err = FieldError;
+
+    /// Reads what `Display` wrote, and nothing else: `epoch.seq`. For destinations that keep the token of what is live.
+    fn from_str(text: &str) -> Result<Token, FieldError> {
+        let (epoch, seq) = text.split_once('.').ok_or_else(|| FieldError::new("token", "must be `epoch.seq`"))?;
+        Ok(Token { epoch: read_number("token", epoch).map(Epoch)?, seq: read_seq("token", seq)? })
+    }
+}
+
 /// A duration in whole microseconds, the unit of everything that is logged. Saturates.
 #[must_use]
 pub(crate) fn micros(span: Duration) -> u64 {
@@ -164,7 +203,7 @@ pub(crate) fn read_hex_32(text: &str) -> Option<[u8; 32]> {
 
 /// Two 32-byte hashes are shown the same way and differ only in what they are a hash of.
 macro_rules! hash_type {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
@@ -174,6 +213,15 @@ macro_rules! hash_type {
             #[must_use]
             pub fn from_hex(text: &str) -> Option<Self> {
                 read_hex_32(text).map(Self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = FieldError;
+
+            /// Reads 64 hexadecimal digits.
+            fn from_str(text: &str) -> Result<Self, FieldError> {
+                Self::from_hex(text).ok_or_else(|| FieldError::new($field, "must be 64 hexadecimal digits"))
             }
         }
 
@@ -193,10 +241,36 @@ macro_rules! hash_type {
 
 hash_type! {
     /// What a result was, or is to be, built from: BLAKE3 over source, canonical spec and version.
-    Fingerprint
+    Fingerprint, "fingerprint"
 }
 
 hash_type! {
     /// The name of an immutable object: BLAKE3 of its bytes.
-    ObjectHash
+    ObjectHash, "object"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: FromStr<Err = FieldError> + fmt::Display + PartialEq + fmt::Debug>(value: T, wrong: &[&str]) {
+        assert_eq!(value.to_string().parse(), Ok(value));
+        for text in wrong {
+            assert!(text.parse::<T>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn defect_35_what_names_something_is_read_back_from_the_text_that_shows_it() {
+        let numbers = ["", "+1", "01", "1 ", "-1", "one", "18446744073709551616"];
+        check(Seq(7), &numbers);
+        check(CollectionId(Seq(7)), &numbers);
+        check(TaskId(Seq(u64::MAX)), &numbers);
+        check(Epoch(0), &numbers);
+        check(Generation(7), &numbers);
+        let tokens = ["", "1", "1.", ".1", "1.2.3", "1.+2", "01.2", "1.2 ", "1,2"];
+        check(Token { epoch: Epoch(1_800_000_000_000), seq: Seq(41) }, &tokens);
+        check(Fingerprint([0xab; 32]), &["", "ab", "zz"]);
+        check(ObjectHash([0; 32]), &["", "ab", "zz"]);
+    }
 }

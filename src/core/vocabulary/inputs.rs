@@ -81,7 +81,7 @@ impl Spec {
     /// When it is no JSON object, names a key twice, holds a number that canonical form would change, holds a
     /// credential in plain text, or is too long.
     pub fn parse(json: &str) -> Result<Spec, FieldError> {
-        let value = super::json::parse_strict(json)?;
+        let value = super::json::parse_strict("spec", json)?;
         // The length first: what follows names the place of every value, which in an endless spec has no end.
         let spec = Spec::canonical(&value)?;
         super::json::check_numbers("spec", &value)?;

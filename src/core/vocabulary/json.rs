@@ -11,10 +11,28 @@ use super::FieldError;
 const MOST_EXACT: u64 = (1 << 53) - 1;
 
 /// Parses a JSON text, which must be all there is.
-pub(super) fn parse_strict(json: &str) -> Result<Value, FieldError> {
+pub(super) fn parse_strict(field: &str, json: &str) -> Result<Value, FieldError> {
     let Strict(value) =
-        serde_json::from_str(json).map_err(|error| FieldError::new("spec", format!("must be JSON: {error}")))?;
+        serde_json::from_str(json).map_err(|error| FieldError::new(field, format!("must be JSON: {error}")))?;
     Ok(value)
+}
+
+/// What kind of value was found. Never the value itself: it may be a credential in the wrong place.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a number",
+        Value::Number(_) => "a whole number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A key or a number of a user, fit for one line.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 /// Refuses whole numbers that lose digits as IEEE 754 doubles.

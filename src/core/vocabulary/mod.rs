@@ -2,6 +2,7 @@
 
 mod by;
 mod command;
+mod declaration_json;
 mod engine_command;
 mod event;
 mod facts;
@@ -11,6 +12,7 @@ mod json;
 mod limits;
 mod names;
 mod policy;
+mod policy_json;
 mod rejection;
 mod secrets;
 

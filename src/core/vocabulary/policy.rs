@@ -25,6 +25,8 @@ pub struct Policy {
     pub priority: Priority,
     /// How often what is applied is checked again although nothing seems to have changed.
     pub resync: Resync,
+    /// How far behind a collection may be before changes that are observed let its running attempt finish.
+    pub max_lag: MaxLag,
 }
 
 /// What a change does while a task is live.
@@ -85,26 +87,49 @@ impl Coalesce {
     pub const NONE: Coalesce = Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO };
 }
 
-/// What happens after a failed attempt: exponential backoff with full jitter, and an end.
+/// What happens after a failed attempt: exponential backoff with full jitter, then a slow retry without an end. Only
+/// what trying again does not help is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Retry {
-    /// After this many charged attempts a task is parked. Default 10: with the default backoff about a minute of
-    /// trying on average, enough for a restart of what it depends on.
+    /// After this many charged attempts a task is retried slowly, or parked if that many of them panicked or there is
+    /// no slow retry. Default 10: with the default backoff about a minute of trying on average, enough for a restart
+    /// of what it depends on.
     pub max_attempts: u32,
     /// The delay after the first failure is at most this. Default 1 s.
     pub base: Duration,
     /// No delay is longer than this. Default 30 s.
     pub cap: Duration,
-    /// After this many attempts that ended with the process that ran them a task is parked. Default 50: a task
-    /// that kills its process should not do so for ever, and one that is innocent should survive a bad day of
-    /// restarts.
+    /// Once `max_attempts` have failed, the task is tried again about this often, until one succeeds, a change comes,
+    /// or its source can be observed again after it could not. `None`: it is parked. Default 10 min: what is down for
+    /// longer than a restart is not hammered, and what is back is noticed within minutes by itself.
+    pub slow: Option<Duration>,
+    /// After this many lost attempts a task is parked: their process ended, or the worker that had leased them was
+    /// silent. Default 50: a task that kills its workers should not do so for ever, and one that is innocent should
+    /// survive a bad day of restarts. An attempt that ends with the reconciler's own process while it runs alone counts
+    /// more: see [`Retry::MOST_LOST_ALONE`].
     pub max_lost: u32,
 }
 
 impl Default for Retry {
     fn default() -> Retry {
-        Retry { max_attempts: 10, base: Duration::from_secs(1), cap: Duration::from_secs(30), max_lost: 50 }
+        Retry {
+            max_attempts: 10,
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(30),
+            slow: Some(Duration::from_secs(600)),
+            max_lost: 50,
+        }
     }
+}
+
+impl Retry {
+    /// A collection of which so many attempts ended with the process that ran them, without a commit since, is
+    /// *isolated*: its attempts run alone. Once may be chance; those that happened to run beside a killer are found
+    /// innocent by running alone.
+    pub const ISOLATED_AFTER: u32 = 2;
+    /// After so many attempts that ended with their process while they ran alone, the task is parked: nothing else was
+    /// there that could have ended it, but somebody who kills the process again and again.
+    pub const MOST_LOST_ALONE: u32 = 3;
 }
 
 /// The longest an attempt may run; `None` means for ever. Default one hour: a hung worker is noticed the same
@@ -140,6 +165,20 @@ impl Priority {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Resync(pub Option<Duration>);
 
+/// How far behind a collection may be, measured by its lag, before a change that is observed lets the running attempt
+/// finish and waits for its end, as under [`OnChange::FinishThenLatest`]; `None` means without a bound. A source that
+/// never rests would otherwise supersede every attempt, and nothing would ever be committed. Declarations supersede all
+/// the same: they are somebody's word. Default 10 min: a change now and then still saves the work that it makes
+/// obsolete, and a source that never rests has a commit every ten minutes and as long as a build takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaxLag(pub Option<Duration>);
+
+impl Default for MaxLag {
+    fn default() -> MaxLag {
+        MaxLag(Some(Duration::from_secs(600)))
+    }
+}
+
 impl Policy {
     /// The same, to be kept. Most collections are treated by default, and need no policy of their own for that.
     pub(crate) fn shared(self) -> Arc<Policy> {
@@ -159,10 +198,16 @@ impl Policy {
             empty_source: self.empty_source,
             grace: Grace(whole(self.grace.0)),
             coalesce: Coalesce { quiet: whole(self.coalesce.quiet), max_delay: whole(self.coalesce.max_delay) },
-            retry: Retry { base: whole(self.retry.base), cap: whole(self.retry.cap), ..self.retry },
+            retry: Retry {
+                base: whole(self.retry.base),
+                cap: whole(self.retry.cap),
+                slow: self.retry.slow.map(whole),
+                ..self.retry
+            },
             attempt_timeout: AttemptTimeout(self.attempt_timeout.0.map(whole)),
             priority: self.priority,
             resync: Resync(self.resync.0.map(whole)),
+            max_lag: MaxLag(self.max_lag.0.map(whole)),
         }
     }
 
@@ -179,7 +224,9 @@ impl Policy {
             ("policy.retry.base", self.retry.base),
             ("policy.retry.cap", self.retry.cap),
             ("policy.attempt_timeout", timeout),
+            ("policy.retry.slow", self.retry.slow.unwrap_or_default()),
             ("policy.resync", self.resync.0.unwrap_or_default()),
+            ("policy.max_lag", self.max_lag.0.unwrap_or_default()),
         ];
         if let Some((field, span)) = spans.into_iter().find(|(_, span)| *span > Self::LONGEST) {
             return Err(FieldError::new(field, format!("must be at most a hundred years, found {span:?}")));
@@ -206,6 +253,10 @@ impl Policy {
         }
         if self.retry.base.is_zero() || self.retry.base > self.retry.cap {
             return Err(FieldError::new("policy.retry.base", "must be longer than zero and at most cap"));
+        }
+        if let Some(slow) = self.retry.slow.filter(|slow| *slow < self.retry.cap) {
+            let problem = format!("must be at least cap ({:?}), or none, found {slow:?}", self.retry.cap);
+            return Err(FieldError::new("policy.retry.slow", problem));
         }
         Ok(())
     }

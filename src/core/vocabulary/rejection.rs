@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CollectionId, FieldError, Fingerprint, Name, Scope, Seq, TaskId};
+use super::{CollectionId, FieldError, Fingerprint, Kind, Name, Scope, Seq, TaskId};
 use crate::error::ErrorKind;
 
 /// Why a command was refused. Nothing was changed by it.
@@ -11,6 +11,13 @@ use crate::error::ErrorKind;
 pub enum Rejection {
     /// Bad input.
     Field(FieldError),
+    /// No worker of the engine's process builds this kind, and it was not said that a caller drives it.
+    UnknownKind {
+        /// What was declared.
+        kind: Kind,
+        /// The kinds that are known.
+        known: Box<[Kind]>,
+    },
     /// No collection has this name.
     UnknownCollection(Name),
     /// This incarnation is gone.
@@ -67,6 +74,7 @@ impl Rejection {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Rejection::Field(error) => error.kind(),
+            Rejection::UnknownKind { .. } => ErrorKind::InvalidInput,
             Rejection::UnknownCollection(_)
             | Rejection::UnknownIncarnation(_)
             | Rejection::ObservationTooOld { .. }
@@ -87,6 +95,10 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Rejection::Field(error) => error.fmt(f),
+            Rejection::UnknownKind { kind, known } => {
+                let known: Vec<&str> = known.iter().map(Kind::as_str).collect();
+                write!(f, "kind: nobody builds {:?}; the kinds that are known are {}", kind.as_str(), known.join(", "))
+            }
             Rejection::UnknownCollection(name) => write!(f, "there is no collection {name:?}"),
             Rejection::UnknownIncarnation(id) => write!(f, "the collection declared at event {id} is gone"),
             Rejection::ObservationTooOld { began, last_input } => {

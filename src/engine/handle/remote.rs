@@ -123,7 +123,7 @@ impl Future for NextAssignment {
 impl Drop for NextAssignment {
     fn drop(&mut self) {
         if let Some(Ok(assignment)) = self.response.close() {
-            let (reply, _) = reply(self.queue.died());
+            let (reply, _) = reply(self.queue.life());
             let release = RemoteRequest::Release { attempt: assignment.attempt(), by: None, reply };
             let _ = self.queue.try_send(Message::Remote(release));
         }

@@ -4,6 +4,7 @@
 //! *Architecture invariant:* it orders. What is due, and for how long, is told to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::core::vocabulary::{CollectionId, Timestamp};
 use crate::engine::crew::Domain;
@@ -35,10 +36,17 @@ impl Agenda {
         }
     }
 
-    /// What is due first in the domains that have room.
-    pub(super) fn first(&self, has_room: impl Fn(&Domain) -> bool) -> Option<Due> {
+    /// How much has been due for `span` or longer at `now`.
+    pub(super) fn count_due_before(&self, now: Timestamp, span: Duration) -> usize {
+        let is_late = |at: &Timestamp| at.after(span) <= now;
+        self.by_domain.values().map(|due| due.iter().take_while(|(at, _)| is_late(at)).count()).sum()
+    }
+
+    /// What begins first, and when: `room_at` says when a domain has room, if it will.
+    pub(super) fn first(&self, room_at: impl Fn(&Domain) -> Option<Timestamp>) -> Option<(Timestamp, Due)> {
         let firsts = self.by_domain.iter().filter_map(|(domain, due)| due.first().map(|(at, id)| (*at, *id, domain)));
-        let (at, id, domain) = firsts.filter(|(_, _, domain)| has_room(domain)).min_by_key(|(at, id, _)| (*at, *id))?;
-        Some(Due { at, id, domain: Domain::clone(domain) })
+        let begins = firsts.filter_map(|(at, id, domain)| Some((at.max(room_at(domain)?), at, id, domain)));
+        let (begins, at, id, domain) = begins.min_by_key(|(begins, at, id, _)| (*begins, *at, *id))?;
+        Some((begins, Due { at, id, domain: Domain::clone(domain) }))
     }
 }

@@ -6,9 +6,10 @@ use crate::core::Collection;
 use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
+use crate::engine::evidence::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::unwind;
-use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, Observer, observed_of};
+use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, observed_of};
 
 /// One observation, with everything it needs to know.
 pub(super) struct ObserveJob {
@@ -23,6 +24,8 @@ pub(super) struct ObserveJob {
     started: Timestamp,
     hint: Hint,
     watch: Option<ActiveWatch>,
+    verify: bool,
+    signals: ObserveSignals,
 }
 
 impl ObserveJob {
@@ -32,6 +35,7 @@ impl ObserveJob {
         collection: &Collection,
         (began, started): (Seq, Timestamp),
         (hint, watch): (Hint, Option<ActiveWatch>),
+        (verify, signals): (bool, ObserveSignals),
     ) -> ObserveJob {
         ObserveJob {
             id,
@@ -45,6 +49,8 @@ impl ObserveJob {
             started,
             hint,
             watch,
+            verify,
+            signals,
         }
     }
 
@@ -59,8 +65,10 @@ impl ObserveJob {
         // Everything that may be foreign code is inside.
         let result = unwind::catch(|| self.observe(env, &mut watch))
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
-        let ObserveJob { id: collection, began, started, .. } = self;
-        env.report(Report::Observed(Box::new(ObserveReport { member, collection, began, started, result, watch })));
+        let ObserveJob { id: collection, began, started, signals, .. } = self;
+        let (again, was_stopped) = (signals.again(), signals.is_stopping());
+        let report = ObserveReport { member, collection, began, started, result, again, was_stopped, watch };
+        env.report(Report::Observed(Box::new(report)));
     }
 
     fn observe(&self, env: &WorkerEnv, watch: &mut Option<ActiveWatch>) -> Result<Observation, ObserveError> {
@@ -70,7 +78,7 @@ impl ObserveJob {
         let observer = observer.ok_or_else(missing)?;
         // A watch that begins before the observation misses nothing in between.
         *watch = self.watched(observer, watch.take());
-        observer.observe(&ObserveRequest {
+        let observation = observer.observe(&ObserveRequest {
             name: &self.name,
             source: &self.source,
             spec: &self.spec,
@@ -78,17 +86,25 @@ impl ObserveJob {
             applied: self.applied.as_ref(),
             objects: &*env.objects,
             wall: env.time.wall(),
-        })
+            verify: self.verify,
+            signals: &self.signals,
+        })?;
+        // What was known was checked when it was new: a source that rests costs nothing.
+        if self.known.as_ref().map(|known| known.set) != Some(observation.state.set) {
+            let unfounded = |unfounded| ObserveError(format!("what was observed cannot be checked: {unfounded}"));
+            check_set(&*env.objects, &observation.state, ON_A_THREAD).map_err(unfounded)?;
+        }
+        Ok(observation)
     }
 
     /// Keeps a watch that is alive and watches the right source, and replaces it otherwise.
     fn watched(&self, observer: &dyn Observer, watch: Option<ActiveWatch>) -> Option<ActiveWatch> {
         let renew = || {
             let is_right = |active: &ActiveWatch| (&active.source, &active.spec) == (&self.source, &self.spec);
-            let kept = watch.filter(|active| is_right(active) && active.watch.is_alive());
+            let kept = watch.filter(|active| is_right(active) && active.is_alive());
             kept.or_else(|| {
                 let watch = observer.watch(&self.source, &self.spec, self.hint.clone())?;
-                Some(ActiveWatch { source: self.source.clone(), spec: self.spec.clone(), watch })
+                Some(ActiveWatch::new(self.source.clone(), self.spec.clone(), watch))
             })
         };
         unwind::catch(renew).unwrap_or_else(|panic| {

@@ -52,7 +52,9 @@ impl EngineLoop {
     }
 
     fn observed(&mut self, report: ObserveReport) -> Result<(), ReducerError> {
-        let accepted = self.reducer.command(&Observers::command(&report))?.is_ok();
+        // One that was told to stop has found nothing out, unless it came to its end before.
+        let counts = !report.was_stopped || report.result.is_ok();
+        let accepted = counts && self.reducer.command(&Observers::command(&report))?.is_ok();
         let (state, now) = (self.reducer.state(), self.time.now());
         self.observers.returned(report, accepted, state, now);
         Ok(())

@@ -9,11 +9,13 @@ use crossbeam_channel::TryRecvError;
 
 use super::{EngineLoop, Shutdown};
 use crate::clock::SystemClock;
+use crate::core::Collection;
 use crate::core::vocabulary::{
-    AttemptRef, By, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Name, Receipt, Rejection,
-    Source,
+    AttemptRef, By, CollectionId, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name,
+    ObservationOutcome, Receipt, Rejection, Source,
 };
 use crate::engine::error::CommandError;
+use crate::engine::evidence::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::leases;
 use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
@@ -41,12 +43,22 @@ impl EngineLoop {
         result
     }
 
+    /// What workers report comes first: no flood of commands keeps it from being heard.
     fn take_while_there_is_room(&mut self) -> Result<(), ReducerError> {
         for _ in 0..MOST_MESSAGES {
-            if self.reducer.frame_length() >= MOST_FRAME_BYTES || self.reducer.frame_events() >= MOST_FRAME_EVENTS {
+            if !self.has_room_for_commands() {
+                return Ok(());
+            }
+            match self.wakes.inbox.take_report() {
+                Some(report) => self.message(report)?,
+                None => break,
+            }
+        }
+        for _ in 0..MOST_MESSAGES {
+            if !self.has_room_for_commands() {
                 break;
             }
-            match self.wakes.inbox.messages.try_recv() {
+            match self.wakes.inbox.take_command() {
                 Ok(message) => self.message(message)?,
                 Err(TryRecvError::Empty) => break,
                 // The reconciler and every handle are gone: nothing can be asked any more.
@@ -57,6 +69,10 @@ impl EngineLoop {
             }
         }
         Ok(())
+    }
+
+    fn has_room_for_commands(&self) -> bool {
+        self.reducer.frame_length() < MOST_FRAME_BYTES && self.reducer.frame_events() < MOST_FRAME_EVENTS
     }
 
     fn message(&mut self, message: Message) -> Result<(), ReducerError> {
@@ -82,21 +98,26 @@ impl EngineLoop {
                 None => self.batch.answer(reply, Ok(WaitOutcome::Dropped)),
             },
             Message::Status { name, reply } => {
-                let status = state.id_of(&name).and_then(|id| self.status(id)).map(Box::new);
+                let status = state.id_of(&name).and_then(|id| self.status(id));
                 self.batch.answer(reply, Ok(status));
             }
-            Message::List { reply } => {
-                let list = state.by_name().filter_map(|(id, _)| self.status(id)).collect();
-                self.batch.answer(reply, Ok(list));
+            Message::Page { after, most, reply } => {
+                let page = state.collections_after(after).take(most).filter_map(|(id, _)| self.status(id)).collect();
+                self.batch.answer(reply, Ok(page));
+            }
+            Message::Running { reply } => {
+                let running = self.running();
+                self.batch.answer(reply, Ok(running));
             }
             Message::Stats { reply } => {
-                let stats = Box::new(self.stats());
+                let stats = self.stats();
                 self.batch.answer(reply, Ok(stats));
             }
             Message::Digest { reply } => self.batch.answer(reply, Ok((state.last(), state.digest()))),
             Message::Compact { keep, reply } => self.history.compact(keep, reply),
             Message::Remote(request) => self.remote(request)?,
             Message::Hint { name, reply } => self.hint(name, reply),
+            Message::Verify { name, reply } => self.verify(name, reply),
             Message::Shutdown { timeout } => self.begin_shutdown(timeout),
         }
         Ok(())
@@ -104,20 +125,42 @@ impl EngineLoop {
 
     fn command(&mut self, command: &Command, by: Option<&Arc<By>>) -> Result<Result<Receipt, Rejection>, ReducerError> {
         if let Command::Declare(declaration) = command
-            && let Err(error) = self.check_kind(declaration)
+            && let Err(refused) = self.check(declaration)
         {
-            return Ok(Err(Rejection::Field(error)));
+            return Ok(Err(refused));
+        }
+        if let Command::Observe { outcome: ObservationOutcome::Content { state, .. }, .. } = command
+            && let Err(unfounded) = check_set(&*self.objects, state, IN_THE_LOOP)
+        {
+            return Ok(Err(Rejection::Field(unfounded.into())));
         }
         self.reducer.command_by(command, by)
     }
 
-    /// Has the kind's worker check source and spec before they are declared or changed.
-    fn check_kind(&self, declaration: &Declaration) -> Result<(), FieldError> {
-        if self.kinds.is_empty() {
-            return Ok(());
-        }
+    /// What only the engine can check of a declaration: that somebody builds its kind, and what the kind's worker says.
+    fn check(&self, declaration: &Declaration) -> Result<(), Rejection> {
         let state = self.reducer.state();
         let existing = state.id_of(&declaration.name).and_then(|id| state.collection(id));
+        let declared = declaration.kind.as_ref().filter(|kind| existing.is_none_or(|existing| existing.kind != **kind));
+        declared.map_or(Ok(()), |kind| self.check_kind(kind))?;
+        Ok(self.check_inputs(declaration, existing)?)
+    }
+
+    /// A kind that nobody builds is more often a mistake in its name than a wish.
+    fn check_kind(&self, kind: &Kind) -> Result<(), Rejection> {
+        if self.takes_any_kind || self.workers.builds(kind) || self.leases.drives(kind) {
+            return Ok(());
+        }
+        let known = self.kinds.keys().chain(self.leases.driven()).cloned().collect();
+        Err(Rejection::UnknownKind { kind: kind.clone(), known })
+    }
+
+    /// Has the kind's worker check source and spec before they are declared or changed. A declaration that names none of
+    /// them changes none of them, and is not held against what the worker of today would accept.
+    fn check_inputs(&self, declaration: &Declaration, existing: Option<&Collection>) -> Result<(), FieldError> {
+        if declaration.kind.is_none() && declaration.source.is_none() && declaration.spec.is_none() {
+            return Ok(());
+        }
         let kind = declaration.kind.as_ref().or(existing.map(|collection| &collection.kind));
         let source: Option<&Source> = declaration.source.as_ref().or(existing.map(|c| &c.latest.source));
         let (Some(worker), Some(source)) = (kind.and_then(|kind| self.kinds.get(kind)), source) else {
@@ -131,25 +174,33 @@ impl EngineLoop {
     fn begin_shutdown(&mut self, timeout: Duration) {
         self.shutdown = Some(Shutdown { since: SystemClock::new(), timeout });
         self.workers.stop_all();
+        self.observers.stop_all();
         // A remote worker that waits for an assignment waits in vain; its reply, dropped, says so.
         drop(self.leases.take_waiting());
     }
 
     /// A caller says that a source may have changed.
     fn hint(&mut self, name: Name, reply: Reply<()>) {
-        let state = self.reducer.state();
-        let verdict = match state.id_of(&name) {
-            None => Err(Rejection::UnknownCollection(name)),
-            Some(id) if self.observers.observes(id, state) => {
-                self.observers.hint(id);
-                Ok(())
-            }
-            Some(_) => {
-                let problem = "must be of a versioned collection whose kind has an observer";
-                Err(Rejection::Field(FieldError::new("name", problem)))
-            }
-        };
+        let verdict = self.observed_by_name(name).map(|id| self.observers.hint(id));
         self.batch.answer(reply.taken(), verdict.map_err(CommandError::Refused));
+    }
+
+    /// A caller doubts what is believed of a source.
+    fn verify(&mut self, name: Name, reply: Reply<()>) {
+        let now = self.time.now();
+        let verdict = self.observed_by_name(name).map(|id| self.observers.verify(id, self.reducer.state(), now));
+        self.batch.answer(reply.taken(), verdict.map_err(CommandError::Refused));
+    }
+
+    /// The collection of this name, if an observer of this engine observes its source.
+    fn observed_by_name(&self, name: Name) -> Result<CollectionId, Rejection> {
+        let state = self.reducer.state();
+        let id = state.id_of(&name).ok_or(Rejection::UnknownCollection(name))?;
+        if self.observers.observes(id, state) {
+            return Ok(id);
+        }
+        let problem = "must be of a versioned collection whose kind has an observer";
+        Err(Rejection::Field(FieldError::new("name", problem)))
     }
 
     fn remote(&mut self, request: RemoteRequest) -> Result<(), ReducerError> {
@@ -212,6 +263,9 @@ impl EngineLoop {
         by: Option<&Arc<By>>,
     ) -> Result<Result<CompletionOutcome, CommandError>, ReducerError> {
         let (attempt, before) = (completion.attempt, self.reducer.decided().len());
+        if let Err(unfounded) = check_built(&*self.objects, &completion.result, IN_THE_LOOP) {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let command = EngineCommand::Complete(Box::new(completion));
         if let Err(error) = self.end_remote(attempt, &command, by)? {
             return Ok(Err(error));
@@ -228,6 +282,11 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        if let Failure::SourceMoved(Some(observation)) = &failure
+            && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
+        {
+            return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
+        }
         let state = self.reducer.state();
         let was_told = matches!(self.leases.state_of(attempt, state), AttemptState::Stopping { .. });
         let facts = self.observers.facts(attempt.collection, state);

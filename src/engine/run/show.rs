@@ -2,18 +2,23 @@
 //!
 //! *Architecture invariant:* it reads. Nothing is changed by being shown.
 
+use std::collections::BTreeSet;
+
 use super::EngineLoop;
-use crate::core::CollectionView;
 use crate::core::vocabulary::CollectionId;
+use crate::core::{CollectionView, Surroundings};
+use crate::engine::handle::MOST_IN_PAGE;
 use crate::engine::stats::Stats;
 use crate::engine::status::CollectionStatus;
 
 impl EngineLoop {
     pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
         let state = self.reducer.state();
-        let view = CollectionView::of(state, id, self.time.now())?;
+        let at = self.time.now();
+        let view = CollectionView::of(state, id, at)?.within(self.surroundings(id));
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
+            at,
             workers_exhausted: view.task.is_some() && token.is_none() && self.workers.is_exhausted(&view.kind),
             undeliverable: self.deliveries.is_undeliverable(state, id),
             verification: self.deliveries.last_verification(id).cloned(),
@@ -22,6 +27,23 @@ impl EngineLoop {
             next_observation: self.observers.next(id),
             progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),
         })
+    }
+
+    /// What the log does not know of a collection, and its condition depends on.
+    fn surroundings(&self, id: CollectionId) -> Surroundings {
+        let state = self.reducer.state();
+        let kind = state.collection(id).map(|collection| &collection.kind);
+        Surroundings {
+            has_worker: kind.is_some_and(|kind| self.workers.builds(kind) || self.leases.drives(kind)),
+            has_observer: self.observers.observes(id, state),
+            not_observed: self.observers.not_observed(id, state),
+        }
+    }
+
+    /// The collections with an attempt that holds a worker.
+    pub(super) fn running(&self) -> Vec<CollectionStatus> {
+        let all: BTreeSet<CollectionId> = self.workers.collections().chain(self.leases.collections()).collect();
+        all.into_iter().take(MOST_IN_PAGE).filter_map(|id| self.status(id)).collect()
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -39,16 +61,19 @@ impl EngineLoop {
             assignment_waiters: self.leases.waiters() as u64,
             idle_workers: self.workers.idle() as u64,
             abandoned_workers: self.workers.abandoned() as u64,
+            not_observed: self.observers.count_not_observed(),
             observations: self.observers.under_way() as u64,
             deliveries: self.deliveries.busy() as u64,
             overdue_deliveries: self.deliveries.overdue() as u64,
-            queued: self.wakes.inbox.messages.len() as u64,
+            queued: self.wakes.inbox.len() as u64,
+            queued_bytes: self.wakes.inbox.bytes() as u64,
             waiters: self.waits.len() as u64,
             wakes: self.woken,
             counters: self.counters,
             ..Stats::default()
         };
-        stats.collections(state, stats.at);
+        (stats.feed_events, stats.feed_bytes) = self.feed.kept();
+        self.tally.show(&mut stats, state, self.time.now());
         stats
     }
 }

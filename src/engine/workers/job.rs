@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::core::vocabulary::{
     AttemptObservation, AttemptRef, Built, Completion, EngineCommand, FailureClass, FailureReport, Fingerprint,
-    ObservationOutcome,
 };
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
+use crate::engine::evidence::{ON_A_THREAD, Unfounded, check_built, check_set};
 use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
 use crate::unwind;
 use crate::worker::{Assignment, Context, Failure, Observation, Signals};
@@ -40,10 +40,28 @@ impl BuildJob {
         let context =
             Context::new(assignment, signals, Arc::clone(&env.objects), Arc::clone(&env.notes), env.time.clone());
         match unwind::catch(|| span.in_scope(|| worker.run(&context))) {
-            Ok(Ok(built)) => AttemptEnd::Built(built),
+            Ok(Ok(built)) => match check_built(&*env.objects, &built, ON_A_THREAD) {
+                Ok(()) => AttemptEnd::Built(built),
+                Err(unfounded) => AttemptEnd::Failed(failure_of("what was built", unfounded)),
+            },
+            Ok(Err(Failure::SourceMoved(Some(observation)))) => {
+                match check_set(&*env.objects, &observation.state, ON_A_THREAD) {
+                    Ok(()) => AttemptEnd::Failed(Failure::SourceMoved(Some(observation))),
+                    Err(unfounded) => AttemptEnd::Failed(failure_of("what was observed", unfounded)),
+                }
+            }
             Ok(Err(failure)) => AttemptEnd::Failed(failure),
             Err(panic) => AttemptEnd::Panicked(panic),
         }
+    }
+}
+
+/// What cannot be found later is not committed.
+fn failure_of(what: &str, unfounded: Unfounded) -> Failure {
+    let message = format!("{what} cannot be checked: {unfounded}");
+    match unfounded {
+        Unfounded::Wrong(_) => Failure::Permanent(message),
+        Unfounded::Unread(_) => Failure::Transient(message),
     }
 }
 
@@ -81,8 +99,6 @@ pub(in crate::engine) fn command(
 }
 
 fn observed(observation: Observation, facts: ObserverFacts) -> AttemptObservation {
-    let Observation { state, delta, missing, .. } = observation;
     let ObserverFacts { last_observation, has_observer } = facts;
-    let outcome = ObservationOutcome::Content { state, delta, missing };
-    AttemptObservation { outcome, last_observation, has_observer }
+    AttemptObservation { outcome: observation.outcome(), last_observation, has_observer }
 }

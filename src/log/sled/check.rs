@@ -1,5 +1,4 @@
-//! What is checked when a log is opened: its files before sled may touch them, its frames up to `HEAD`, and that sled
-//! has put nothing where it is never synced. It changes nothing, and must not know who opens a log or why.
+//! What is checked when a log is opened: its files before sled may touch them, and its frames up to `HEAD`. It changes nothing, and must not know who opens a log or why.
 
 use std::fs;
 use std::io;
@@ -9,7 +8,7 @@ use super::store::SledStore;
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::Anchor;
 use crate::log::directory::Directory;
-use crate::log::{Chain, LogError, OpenError, Position, Visitor};
+use crate::log::{Chain, OpenError, Position, Visitor};
 
 /// What a check came to.
 pub(super) struct Checked {
@@ -81,14 +80,4 @@ pub(super) fn check_files(directory: &Directory, anchor: &Anchor) -> Result<(), 
         return Err(OpenError::FileShorterThanAnchor { path, expected: anchor.db_length, found });
     }
     Ok(())
-}
-
-/// A value in `blobs/` is one that sled never syncs.
-pub(super) fn check_blobs(directory: &Directory) -> Result<(), LogError> {
-    let path = directory.sled().join("blobs");
-    match fs::read_dir(&path).map(|mut entries| entries.next()) {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) => Err(LogError::Storage(format!("it put a value into {}, which it never syncs", path.display()))),
-        Err(source) => Err(LogError::Io { doing: "listing", path, source }),
-    }
 }

@@ -15,7 +15,7 @@ use super::store::{Held, SledStore};
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
-use crate::log::{LogReader, OpenError, Position, Visitor};
+use crate::log::{Chain, LogReader, OpenError, Position, Visitor};
 
 /// How often a log that changes under the copy is copied again. A copy takes milliseconds to seconds and only a
 /// writer that gives a segment back meanwhile spoils it, so five failures in a row mean something else.
@@ -85,6 +85,19 @@ impl PrivateCopy {
         }
     }
 
+    /// What is left of a damaged log: `store` shows its frames up to `end`.
+    pub(super) fn salvaged(store: Arc<SledStore>, anchor: Anchor, end: &Chain, directory: &Directory) -> Self {
+        PrivateCopy {
+            store,
+            anchor,
+            end: end.position(),
+            time: end.time(),
+            writer_active: false,
+            objects: directory.objects(),
+            snapshots: directory.snapshots(),
+        }
+    }
+
     /// Reads the copy.
     #[must_use]
     pub fn reader(&self) -> Box<dyn LogReader> {
@@ -128,7 +141,7 @@ impl PrivateCopy {
     }
 }
 
-fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Result<PrivateCopy, OpenError> {
+pub(super) fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Result<PrivateCopy, OpenError> {
     let anchor = directory.read_head()?;
     if !anchor.complete {
         return Err(OpenError::Absent { path: directory.path().to_owned() });

@@ -13,15 +13,20 @@
 //! * a prefix that is deleted is removed entry by entry. sled gives the space to what comes after: with 2,000 frames
 //!   kept and 20,000 written in each of ten rounds `db` stayed at 26 MB from the second round on, instead of 165 MB.
 
+mod accept;
 mod check;
 mod copy;
 mod files;
 mod nudge;
 mod open;
+mod place;
 mod reader;
+mod salvage;
 mod store;
 mod writer;
 
+pub use accept::LossAccepted;
 pub use copy::PrivateCopy;
 pub use open::IfAbsent;
+pub use salvage::Salvage;
 pub use writer::{Durability, SledLog};

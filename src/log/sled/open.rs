@@ -8,14 +8,16 @@
 //! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that
 //! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::check::{Checked, check, check_blobs, check_files};
+use super::check::{Checked, check, check_files};
 use super::files::{copy_sled, copy_synced, make_directory, remove, sweep_snapshots};
+use super::place::Place;
 use super::store::{Held, SledFailure, SledStore, wait_until_unlocked};
 use super::writer::{Durability, Opened, SledLog};
+use crate::held::HeldDirectory;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
 use crate::log::{OpenError, Position, Visitor};
@@ -60,7 +62,9 @@ fn open(
 ) -> Result<SledLog, OpenError> {
     make_or_refuse(&directory, if_absent)?;
     directory.check_kinds()?;
-    let lock = Arc::new(directory.take_lock()?);
+    // From here on the writer's own files are those of this directory, whatever the path leads to.
+    let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
+    let lock = Arc::new(directory.take_lock(&held)?);
     finish_interrupted_restore(&directory)?;
     let before = match directory.read_head() {
         Err(OpenError::Anchor { found: AnchorError::Missing, .. }) if !directory.sled().exists() => {
@@ -69,7 +73,8 @@ fn open(
         head => head?,
     };
     let path = directory.head();
-    let mut head = AnchorFile::open(&path, before).map_err(OpenError::io("opening", &path))?;
+    let file = held.open_writable("HEAD").map_err(OpenError::io("opening", &path))?;
+    let mut head = AnchorFile::of(file, before);
     if before.complete {
         check_files(&directory, &before)?;
     } else if if_absent == IfAbsent::Refuse {
@@ -80,11 +85,15 @@ fn open(
     directory.keep_ballast();
     let aside = put_aside(&directory);
     write_head(&directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
-    match open_and_check(&directory, &lock, &before, visitor) {
+    match open_and_check(&directory, &held, &lock, &before, visitor) {
         Ok((store, db, Checked { chain, frames })) => {
             remove(&directory.before())?;
+            let mut place = Place::of(held, (&lock, &head, &db))?;
+            place.check_blobs()?;
+            place.check(&head)?;
             let (was_clean, frames_read) = (before.clean, frames);
-            Ok(SledLog::of(Opened { directory, store, db, head, chain, was_clean, frames_read, lock }, durability))
+            let opened = Opened { directory, place, store, db, head, chain, was_clean, frames_read, lock };
+            Ok(SledLog::of(opened, durability))
         }
         Err(error) => {
             if aside {
@@ -148,6 +157,7 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
 
 fn open_and_check(
     directory: &Directory,
+    held: &HeldDirectory,
     lock: &Arc<File>,
     anchor: &Anchor,
     visitor: &mut dyn Visitor,
@@ -156,12 +166,11 @@ fn open_and_check(
     sweep_snapshots(&sled)?;
     // Before sled opens it: a sync of sled's that fails meanwhile, and of which it says nothing, is told to this one.
     let path = directory.db();
-    let db = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("opening", &path))?;
+    let db = held.open_writable("sled/db").map_err(OpenError::io("opening", &path))?;
     let store =
         or_without_ballast(directory, &sled, || SledStore::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
     make_private(&sled)?;
     let checked = check(&store, anchor, visitor)?;
-    check_blobs(directory)?;
     // What sled repaired while it opened, and a snapshot it may have renamed into place.
     db.sync_data().map_err(OpenError::io("syncing", &path))?;
     sync_directory(&sled)?;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::check_blobs;
+use super::accept::kept;
+use super::place::Place;
 use super::reader::{Frames, SledReader};
 use super::store::{SledStore, wait_until_unlocked};
 use crate::core::vocabulary::{Seq, Timestamp};
@@ -42,6 +43,8 @@ pub enum Durability {
 /// that; only, the loss of its very end could then go unnoticed.
 pub struct SledLog {
     directory: Directory,
+    /// What the path has to lead to.
+    place: Place,
     durability: Durability,
     store: Arc<SledStore>,
     /// `sled/db`, for the syncs that sled leaves out.
@@ -66,6 +69,7 @@ pub struct SledLog {
 /// What opening a log has come to.
 pub(super) struct Opened {
     pub(super) directory: Directory,
+    pub(super) place: Place,
     pub(super) store: SledStore,
     /// `sled/db`.
     pub(super) db: File,
@@ -79,12 +83,13 @@ pub(super) struct Opened {
 
 impl SledLog {
     pub(super) fn of(opened: Opened, durability: Durability) -> SledLog {
-        let Opened { directory, store, db, head, chain, was_clean, frames_read, lock } = opened;
+        let Opened { directory, place, store, db, head, chain, was_clean, frames_read, lock } = opened;
         let durable = chain.position();
         store.set_appended(durable.seq);
         let removes_prefix = !store.start().is_whole();
         SledLog {
             directory,
+            place,
             durability,
             store: Arc::new(store),
             db,
@@ -132,6 +137,13 @@ impl SledLog {
         self.directory.snapshots()
     }
 
+    /// Whether what was left of it when it was damaged is kept beside it, after [`accept_loss`](Self::accept_loss). The
+    /// events that were lost may name objects that nothing else names.
+    #[must_use]
+    pub fn keeps_damaged(&self) -> bool {
+        kept(&self.directory).is_ok_and(|kept| !kept.is_empty())
+    }
+
     /// Lets an empty log begin behind event `seq`, at which a frame with `hash` ended: what is appended has to go on
     /// from there. The log counts as one that begins there only after [`truncate_prefix`](Log::truncate_prefix).
     ///
@@ -177,7 +189,12 @@ impl SledLog {
         self.store.flush().map_err(|failure| self.poison(failure.into()))?;
         // A file there would hold a value that is never synced. Listing it costs about 5 µs of a commit's 230, and the
         // frame that caused it is not acknowledged.
-        check_blobs(&self.directory).map_err(|error| self.poison(error))
+        self.place.check_blobs().map_err(|error| self.poison(error))
+    }
+
+    /// Whoever asks for the log by its path has to find what is acknowledged. Costs about 5 µs.
+    fn check_held(&mut self) -> Result<(), LogError> {
+        self.place.check(&self.head).map_err(|error| self.poison(error))
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
@@ -222,6 +239,7 @@ impl Log for SledLog {
             self.synced = self.chain.position();
             self.synced_since_open = true;
         }
+        self.check_held()?;
         self.durable = self.chain.position();
         Ok(())
     }
@@ -232,6 +250,7 @@ impl Log for SledLog {
             return Ok(());
         }
         self.last_tick = Some(monotonic);
+        self.check_held()?;
         if self.removes_prefix {
             let more = self.store.remove_prefix(REMOVED_AT_A_TIME);
             self.removes_prefix = more.map_err(|failure| self.poison(failure.into()))?;
@@ -253,6 +272,7 @@ impl Log for SledLog {
         // Deleting is the one thing that cannot be taken back: what is to stand for the prefix is read once more.
         check_behind(start, Frames::new(&self.store, start.first(), Some(last)))?;
         check(start, &mut Frames::new(&self.store, start.checkpoint, Some(last)))?;
+        self.check_held()?;
         // HEAD must not name a frame that is gone.
         self.sync()?;
         self.synced = self.durable;
@@ -263,6 +283,11 @@ impl Log for SledLog {
         self.store.set_start(start);
         self.removes_prefix = true;
         Ok(())
+    }
+
+    fn check_place(&mut self) -> Result<(), LogError> {
+        self.check_poison()?;
+        self.check_held()
     }
 
     fn appended(&self) -> Position {
@@ -281,8 +306,9 @@ impl Log for SledLog {
         self.check_poison()?;
         self.flush()?;
         self.sync()?;
+        self.check_held()?;
         // The lock is let go last of all: another writer may only see the final HEAD.
-        let SledLog { directory, store, db, mut head, chain, lock: _lock, .. } = *self;
+        let SledLog { directory, place, store, db, mut head, chain, lock: _lock, .. } = *self;
         let position = chain.position();
         let db_length = match Arc::into_inner(store) {
             Some(store) => close_store(store, &directory, &db)?,
@@ -290,7 +316,8 @@ impl Log for SledLog {
             None => 0,
         };
         let closed = Anchor { clean: true, position, db_length, ..head.current() };
-        head.write_both(closed).map_err(|source| LogError::Io { doing: "writing", path: directory.head(), source })
+        head.write_both(closed).map_err(|source| LogError::Io { doing: "writing", path: directory.head(), source })?;
+        place.check(&head)
     }
 }
 

@@ -2,9 +2,9 @@
 //! bound of memory; and through a running engine, where a bad one parks its own collection by name and nothing else.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests report like tests")]
 
-use std::cell::Cell;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use lastword::core::vocabulary::{Coalesce, Declaration, Kind, Name, Policy, Sour
 use lastword::engine::{CollectionStatus, Handle, Reconciler};
 use lastword::external::{External, FileReader, Format, FormatError, Parquet, RowRange, StoreError};
 use test_parsers::memory;
+use test_parsers::parquet_footer::FOR_EACH_BYTE;
 use test_support::strange_files::Expected;
 use test_support::{parquet_files, strange_files};
 
@@ -22,7 +23,7 @@ const LONG: Duration = Duration::from_secs(60);
 static ONE: Mutex<()> = Mutex::new(());
 
 /// Counts what is asked for.
-struct Counted<'b>(&'b [u8], Cell<usize>);
+struct Counted<'b>(&'b [u8], AtomicUsize);
 
 impl FileReader for Counted<'_> {
     fn len(&self) -> u64 {
@@ -30,7 +31,7 @@ impl FileReader for Counted<'_> {
     }
 
     fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
-        self.1.set(self.1.get() + length);
+        self.1.fetch_add(length, Ordering::Relaxed);
         let start = usize::try_from(start).unwrap();
         Ok(self.0[start..start + length].to_vec())
     }
@@ -38,9 +39,10 @@ impl FileReader for Counted<'_> {
 
 /// Cuts a file and holds what it took against its length.
 fn cut(bytes: &[u8]) -> Result<Vec<RowRange>, FormatError> {
-    let file = Counted(bytes, Cell::new(0));
-    let ranges = memory::bounded(bytes, 3 << 10, || Parquet.fragments(&file, None));
-    assert!(file.1.get() <= 4 + 2 * bytes.len(), "{} bytes were read of {}", file.1.get(), bytes.len());
+    let file = Counted(bytes, AtomicUsize::new(0));
+    let ranges = memory::bounded(bytes, FOR_EACH_BYTE, || Parquet.fragments(&file, None));
+    let read = file.1.into_inner();
+    assert!(read <= 4 + 2 * bytes.len(), "{read} bytes were read of {}", bytes.len());
     ranges
 }
 
@@ -60,6 +62,19 @@ fn case_25_each_strange_file_is_cut_or_refused_for_its_own_reason() {
             }
             (found, expected) => panic!("{name}: {found:?}, expected {expected:?}"),
         }
+    }
+}
+
+#[test]
+fn defect_13_names_that_every_column_repeats_are_bounded_before_they_are_decoded() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, columns) in [(100, 100), (1_000, 1_000), (10_000, 10_000), (100_000, 5_000), (1_000_000, 40_000)] {
+        let bytes = strange_files::named(name, columns).file();
+        let file = Counted(&bytes, AtomicUsize::new(0));
+        let found = memory::bounded(&bytes, FOR_EACH_BYTE, || Parquet.fragments(&file, Some(&["price".to_owned()])));
+        let error = found.unwrap_err().to_string();
+        let expected = if name <= 1_000 { "has no column price" } else { "would take too much memory" };
+        assert!(error.contains(expected), "{name} bytes over {columns} columns: {error}");
     }
 }
 

@@ -23,7 +23,9 @@ pub fn samples() -> Vec<Event> {
     let empty_source = EmptySource::Apply;
     let resync = Resync(Some(Duration::from_secs(86_400)));
     let (priority, most) = (Priority(-1000), HoldCause::MostGone { gone: 11, of: 21 });
-    let rejecting = Policy { on_change: OnChange::Reject, empty_source, priority, resync, ..unlimited.clone() };
+    let (max_lag, retry) = (MaxLag(None), Retry { slow: None, ..Retry::default() });
+    let rejecting =
+        Policy { on_change: OnChange::Reject, empty_source, priority, resync, max_lag, retry, ..unlimited.clone() };
     let built = Built {
         manifest: Some(ObjectHash([0x0c; 32])),
         segments: Some(SegmentCounts { kept: 1, new: 2, dropped: 3 }),
@@ -127,6 +129,7 @@ pub fn samples() -> Vec<Event> {
     for reason in [EndReason::Acknowledged, EndReason::Abandoned, EndReason::Lost] {
         events.push(Event::AttemptEnded { collection, task, attempt: 1, token: TOKEN, reason });
     }
+    events.push(Event::TaskWoken { collection, task, not_before: at });
     for cause in [ParkCause::Permanent, ParkCause::OutOfAttempts, ParkCause::LostTooOften] {
         events.push(Event::TaskParked { collection, task, cause });
     }

@@ -76,12 +76,15 @@ impl Teller {
             result: manifest(objects, second.token, 4_000),
         })));
         // An empty source waits for a person.
-        self.observe(&name, none, Delta { removed: 400, ..Delta::default() });
+        self.observe(&name, none.clone(), Delta { removed: 400, ..Delta::default() });
         let held = self.held(&name);
         self.command(Command::Confirm { name: name.clone(), fingerprint: held });
         let third = self.assign();
         self.fail(third, FailureClass::Transient, "connection reset\nby peer \u{7f} \"quoted\" grün");
-        self.pass(60_000_000);
+        // What made it fail is gone: the source can be observed again.
+        let seen = ObservationOutcome::Failed { cause: "connection refused".into() };
+        self.command(Command::Observe { name: name.clone(), outcome: seen });
+        self.observe(&name, none, Delta::default());
         let fourth = self.assign();
         self.fail(fourth, FailureClass::Permanent, "no such column: l_orderkey");
         self.command(Command::Refresh { name: name.clone(), force: false, seen: None });

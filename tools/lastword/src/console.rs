@@ -3,8 +3,16 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
 
 use crate::fail::{CANNOT_OPEN, Fail};
+use crate::outlet::{self, Outlet, Target};
+
+/// Standard error, once nothing may wait for its reader any more.
+static NOTES: OnceLock<Outlet> = OnceLock::new();
 
 /// Text as it may be shown on a terminal: names of files come from outside and must not drive it.
 pub(crate) fn printable(text: &str) -> String {
@@ -39,7 +47,52 @@ pub(crate) fn line(text: &str) -> Result<bool, Fail> {
 
 /// Prints one line for people, apart from the data. If it cannot be written, that cannot be reported either.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+    let _ = Notes.write_all(format!("{}\n", printable(text)).as_bytes());
+}
+
+/// From now on nobody waits for the reader of standard error: what is said there is printed by a thread of its own, and
+/// what does not fit is counted. A process that cannot start a thread goes on as before.
+pub(crate) fn never_wait_for_notes() {
+    let instead = |lost| format!("lastword: {lost} lines are missing here, because nobody read them in time\n");
+    let start = || {
+        let target = Target { write: outlet::to(io::stderr())?, instead, tell: |_| {} };
+        Outlet::start("lastword-notes", target)
+    };
+    if let Ok(outlet) = start() {
+        let _ = NOTES.set(outlet);
+    }
+}
+
+/// Prints what is drawn over later, if its reader keeps up; whether it will be printed.
+pub(crate) fn offer_note(text: String) -> bool {
+    match NOTES.get() {
+        Some(outlet) => outlet.offer(text),
+        None => io::stderr().lock().write_all(text.as_bytes()).is_ok(),
+    }
+}
+
+/// Waits for the reader of standard error, for so long at most.
+pub(crate) fn settle_notes(timeout: Duration) {
+    if let Some(outlet) = NOTES.get() {
+        outlet.settle(timeout);
+    }
+}
+
+/// Standard error, as what is written there does not have to wait. Each write is whole lines.
+pub(crate) struct Notes;
+
+impl Write for Notes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match NOTES.get() {
+            Some(outlet) => outlet.say(String::from_utf8_lossy(bytes).into_owned()),
+            None => io::stderr().lock().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Says what is wrong with the arguments, which it repeats as they may be shown, and ends the program.
@@ -96,7 +149,7 @@ impl Table {
         let heads: Vec<String> = self.headings.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
         let all = || std::iter::once(&heads).chain(&self.rows);
         let widths: Vec<usize> = (0..heads.len())
-            .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0))
             .collect();
         all().map(|row| self.line(row, &widths)).collect()
     }
@@ -104,12 +157,11 @@ impl Table {
     fn line(&self, row: &[String], widths: &[usize]) -> String {
         let mut line = String::new();
         for ((cell, width), heading) in row.iter().zip(widths).zip(&self.headings) {
+            // As a terminal counts: a character may take no column, one or two.
+            let room = " ".repeat(width.saturating_sub(cell.width()));
             // Writing into a `String` cannot fail.
-            let _ = if heading.starts_with('>') {
-                write!(line, "{cell:>width$}  ")
-            } else {
-                write!(line, "{cell:<width$}  ")
-            };
+            let _ =
+                if heading.starts_with('>') { write!(line, "{room}{cell}  ") } else { write!(line, "{cell}{room}  ") };
         }
         line.truncate(line.trim_end().len());
         line
@@ -140,5 +192,16 @@ mod tests {
         table.row(vec!["a".to_owned(), "1,000".to_owned()]);
         table.row(vec!["longer".to_owned(), "1".to_owned()]);
         assert_eq!(table.lines(), ["NAME     ROWS", "a       1,000", "longer      1"]);
+    }
+
+    #[test]
+    fn defect_47_wide_characters_keep_the_table_straight() {
+        let mut table = Table::new(&["NAME", ">ROWS", "CAUSE"]);
+        // Two columns each; one that takes none; and plain ones.
+        for name in ["\u{8868}\u{5355}", "e\u{301}t\u{e9}", "abcd"] {
+            table.row(vec![name.to_owned(), "1".to_owned(), "c".to_owned()]);
+        }
+        let columns: Vec<usize> = table.lines().iter().map(|line| line.trim_end_matches(['c']).width()).collect();
+        assert_eq!(columns[1..], [columns[1]; 3], "{:?}", table.lines());
     }
 }

@@ -19,12 +19,15 @@ mod foresee;
 mod init;
 mod inspect;
 mod manifest;
+mod outlet;
+mod patience;
 mod plan;
 mod run;
 mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Parser, Subcommand};
@@ -109,6 +112,9 @@ enum Command {
     },
 }
 
+/// How long the end waits for the reader of standard error.
+const LAST_NOTES: Duration = Duration::from_secs(1);
+
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
     let arguments = Arguments::try_parse().unwrap_or_else(|error| console::usage(&error));
@@ -117,14 +123,13 @@ pub fn run() -> ExitCode {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
-    match dispatch(arguments.command) {
-        Ok(code) => code,
-        Err(fail) => {
-            console::note(&format!("lastword: {fail}"));
-            ExitCode::from(fail.code)
-        }
-    }
+    tracing_subscriber::fmt().with_writer(|| console::Notes).with_ansi(false).with_max_level(level).init();
+    let code = dispatch(arguments.command).unwrap_or_else(|fail| {
+        console::note(&format!("lastword: {fail}"));
+        ExitCode::from(fail.code)
+    });
+    console::settle_notes(LAST_NOTES);
+    code
 }
 
 fn dispatch(command: Command) -> Result<ExitCode, Fail> {

@@ -1,14 +1,17 @@
 //! `lastword plan`: what a build would do now. It scans, cuts and plans as an attempt does, and changes nothing.
+//!
+//! A source that gives no sign of life for `look_timeout` is given up and named, and the others are planned.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{HoldCause, Name};
 use lastword::core::{Collection, State};
 use lastword::external::{
-    FragmentCache, Layout, LocalStore, Manifest, Plan, ScanRequest, SegmentKey, format_of, fragments_of,
-    never_interrupted, plan as plan_segments, scan,
+    FragmentCache, Layout, LocalStore, Manifest, PathSet, Plan, ScanRequest, SegmentKey, format_of, fragments_of,
+    plan as plan_segments, scan,
 };
 
 use crate::config::{Config, Entry};
@@ -16,21 +19,37 @@ use crate::console::{Table, grouped, line, note};
 use crate::fail::{DEFECT, Fail};
 use crate::foresee::held;
 use crate::inspect::Inspected;
+use crate::patience::{Life, Work, ask_each};
+
+/// Sources that are read at the same time, as many as a run builds by itself.
+const PLACES: usize = 2;
 
 pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
-    let config = Config::read(file)?;
+    let config = Arc::new(Config::read(file)?);
     let inspected = Inspected::open_if_there(&config.state)?;
+    let state = Arc::new(inspected.as_ref().map_or_else(State::new, |inspected| inspected.state.clone()));
+    let work = |number: usize| -> Work<Result<Planned, String>> {
+        let known = config.collections.get(number).map(|entry| known(entry, inspected.as_ref()));
+        let (config, state) = (Arc::clone(&config), Arc::clone(&state));
+        Box::new(move |life| {
+            let (entry, known) = config.collections.get(number).zip(known).ok_or("it is not in the file")?;
+            plan_one(entry, known?, (&state, &config.state), life)
+        })
+    };
+    let patience = config.settings.observe_timeout;
+    let planned = ask_each((0..config.collections.len()).map(work), PLACES, patience);
     let mut table = Table::new(&["NAME", ">FILES", ">ROWS", ">KEPT", ">NEW", ">DROPPED", ">ROWS TO BUILD", "NOTE"]);
     let mut failed = Vec::new();
-    for entry in &config.collections {
-        match plan_one(entry, inspected.as_ref()) {
+    let silent = || format!("its source has not answered for {} (look_timeout)", humantime::format_duration(patience));
+    for (entry, planned) in config.collections.iter().zip(planned) {
+        match planned.unwrap_or_else(|| Err(silent())) {
             Ok(planned) => table.row(planned.cells(&entry.name)),
             Err(why) => failed.push(format!("{}: {why}", entry.name)),
         }
     }
     for text in table.lines() {
         if !line(&text)? {
-            return Ok(ExitCode::SUCCESS);
+            break;
         }
     }
     failed.iter().for_each(|why| note(why));
@@ -44,22 +63,36 @@ struct Planned {
     note: String,
 }
 
-fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, String> {
-    let known = inspected.and_then(|inspected| Some((inspected, collection(&inspected.state, &entry.name)?)));
-    let manifest = match known {
-        Some((inspected, collection)) => inspected.manifest(collection).map_err(|fail| fail.to_string())?,
-        None => None,
-    };
-    let source = entry.source.clone().following_links(entry.layout.follow_symlinks);
-    // As an observation does: what has not changed since the last one has its versions only in comparison with it.
-    let before =
-        known.and_then(|(inspected, collection)| inspected.files(collection.observed().map(|observed| &**observed)));
-    let applied = known
-        .and_then(|(inspected, collection)| inspected.files(collection.applied_observed().map(|observed| &**observed)));
+/// What the log says of a collection. It is read before its source is asked: a thread that is left behind at a source that
+/// hangs holds nothing of the log.
+#[derive(Default)]
+struct Known {
+    is_declared: bool,
+    manifest: Option<Manifest>,
+    /// What the last observation found: what has not changed since has its versions only in comparison with it.
+    before: Option<PathSet>,
+    applied: Option<PathSet>,
+}
+
+fn known(entry: &Entry, inspected: Option<&Inspected>) -> Result<Known, String> {
+    let found = inspected.and_then(|inspected| Some((inspected, collection(&inspected.state, &entry.name)?)));
+    let Some((inspected, collection)) = found else { return Ok(Known::default()) };
+    Ok(Known {
+        is_declared: true,
+        manifest: inspected.manifest(collection).map_err(|fail| fail.to_string())?,
+        before: inspected.files(collection.observed().map(|observed| &**observed)),
+        applied: inspected.files(collection.applied_observed().map(|observed| &**observed)),
+    })
+}
+
+fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), life: &Life) -> Result<Planned, String> {
+    let Known { is_declared, manifest, before, applied } = known;
+    let source = entry.source.clone().following_links(entry.layout.follow_symlinks).apart_from(Some(directory));
     let now = SystemClock::new().wall();
     let request = ScanRequest {
         known: before.as_ref(),
         applied: applied.as_ref(),
+        stop_check: &|| life.sign(),
         ..ScanRequest::new(&LocalStore, &source, now)
     };
     let found = scan(&request).map_err(|error| error.to_string())?;
@@ -73,23 +106,22 @@ fn plan_one(entry: &Entry, inspected: Option<&Inspected>) -> Result<Planned, Str
     let cache = FragmentCache::new(if same { &segments } else { &[] });
     let columns = entry.layout.columns.as_deref();
     let (store, cutting) = ((&LocalStore as _, &source), (format, columns));
-    let fragments = fragments_of(store, cutting, &found.set, &cache, &never_interrupted, &|_| ())
+    let fragments = fragments_of(store, cutting, &found.set, &cache, &|| life.sign(), &|_| ())
         .map_err(|error| error.to_string())?;
     drop(cache);
     let changes_layout = layout.is_some_and(|layout| layout != Layout::of(&entry.layout));
     let plan = plan_segments(layout, segments, &entry.layout, fragments);
-    let state = inspected.map_or_else(State::new, |inspected| inspected.state.clone());
-    let note = match (held(state, entry, &found, now)?, known) {
+    let note = match (held(state.clone(), entry, &found, now)?, is_declared) {
         (Some(HoldCause::Empty), _) => "its source is empty: held until a person confirms it".to_owned(),
         (Some(HoldCause::MostGone { gone, of }), _) => {
             format!("{gone} of {of} applied files are gone: held until a person confirms it")
         }
         (Some(_), _) => "held until a person confirms it".to_owned(),
-        (None, None) => "not declared yet".to_owned(),
-        (None, Some(_)) if is_first => "first build".to_owned(),
-        (None, Some(_)) if changes_layout => "another layout: packed anew".to_owned(),
-        (None, Some(_)) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build".to_owned(),
-        (None, Some(_)) => String::new(),
+        (None, false) => "not declared yet".to_owned(),
+        (None, true) if is_first => "first build".to_owned(),
+        (None, true) if changes_layout => "another layout: packed anew".to_owned(),
+        (None, true) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build".to_owned(),
+        (None, true) => String::new(),
     };
     Ok(Planned { files, plan, note })
 }

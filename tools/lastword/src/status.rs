@@ -106,7 +106,9 @@ impl Row<'_> {
         let ago = Duration::try_from_secs_f64(last.get("seconds_ago")?.as_f64()?).ok()?;
         let racy = last.get("racy").and_then(Value::as_u64).unwrap_or(0);
         let racy = if racy > 0 { format!(", {} racy", grouped(racy)) } else { String::new() };
-        Some(format!("{} ago{racy}", short(ago)))
+        let weak = last.get("weak").and_then(Value::as_u64).unwrap_or(0);
+        let weak = if weak > 0 { format!(", {} weak", grouped(weak)) } else { String::new() };
+        Some(format!("{} ago{racy}{weak}", short(ago)))
     }
 
     fn cause(&self, state: &Path) -> String {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lastword::log::PrivateCopy;
 use serde_json::Value;
-use support::{Place, Running, lastword, program, rows, signal, text, until, wait};
+use support::{Place, Running, program, rows, signal, text, until, wait};
 
 const FAST: &str = "quiet = \"50ms\"\n";
 
@@ -101,20 +101,6 @@ fn a_name_that_belongs_to_another_kind_is_refused() {
     assert!(ended.stderr.contains("lake.toml:2: collections.lineitem: kind"), "{}", ended.stderr);
     let status: Value = place.status();
     assert_eq!(status["kind"], "echo");
-}
-
-#[test]
-fn a_reader_that_goes_away_ends_it_in_order() {
-    let place = Place::new(FAST);
-    place.look_often();
-    place.write("a.parquet", 1, 0);
-    let mut child = program().args(["run", text(&place.config())]).spawn().unwrap();
-    drop(child.stdout.take());
-    until("the log is there", || place.state().join("HEAD").exists());
-    place.write("b.parquet", 1, 0);
-    let ended = wait(child, Duration::from_secs(30));
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    lastword(&["status", text(&place.state())]).expect_code(0);
 }
 
 #[test]

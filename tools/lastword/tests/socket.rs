@@ -164,3 +164,32 @@ fn too_many_connections_are_refused_until_some_are_closed() {
     until("there is room again", || place.command(&["pause"]).code == Some(0));
     run.stop();
 }
+
+/// A backup is put back under a run, and a second run is started for the same path.
+#[test]
+fn defect_10_a_run_whose_directory_was_replaced_ends_and_leaves_the_socket_of_the_next_one() {
+    let (place, first) = running();
+    place.command(&["wait"]).expect_code(0);
+    let aside = place.dir.path().join("aside");
+    fs::rename(place.state(), &aside).unwrap();
+    let second = Running::start(&place);
+    // It hears of it within a tick, without anything to do.
+    let ended = first.ended().expect_code(3);
+    assert!(ended.stderr.contains("while it was in use"), "{}", ended.stderr);
+    assert!(place.socket().exists(), "the socket of another run was removed");
+    place.command(&["pause"]).expect_code(0);
+    second.stop();
+    assert!(!place.socket().exists());
+    assert!(!aside.join("control.sock").exists(), "its own socket stayed behind");
+}
+
+#[test]
+fn defect_10_a_run_that_is_told_to_end_does_not_wait_for_the_answer_of_another() {
+    let (place, first) = running();
+    place.command(&["wait"]).expect_code(0);
+    // Not a run: it takes connections and never answers.
+    fs::remove_file(place.socket()).unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(place.socket()).unwrap();
+    first.stop();
+    assert!(place.socket().exists(), "a socket that is not its own was removed");
+}

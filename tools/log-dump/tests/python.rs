@@ -70,10 +70,13 @@ fn a_stranger_reads_the_same() {
     assert_eq!(out(&output), told);
 
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    let fixture = out(&read(&fixtures.join("v1.evlog")));
-    let (lines, summary) = fixture.trim_end().rsplit_once('\n').unwrap();
-    assert_eq!(format!("{lines}\n"), fs::read_to_string(fixtures.join("v1.jsonl")).unwrap());
-    assert!(summary.starts_with("{\"kind\":\"summary\""));
+    for version in ["v1", "v2"] {
+        let fixture = out(&read(&fixtures.join(version).with_extension("evlog")));
+        let (lines, summary) = fixture.trim_end().rsplit_once('\n').unwrap();
+        let told = fs::read_to_string(fixtures.join(version).with_extension("jsonl")).unwrap();
+        assert_eq!(format!("{lines}\n"), told);
+        assert!(summary.starts_with("{\"kind\":\"summary\""));
+    }
 }
 
 /// The story is full of everything that a state may hold: running attempts, dropped collections that still owe, holds.

@@ -328,7 +328,7 @@ fn case_21_a_source_that_lost_most_of_its_files_is_held_and_says_how_many() {
         scene.complete(attempt, wanted);
         let set = Some(PathSetRef { root: ObjectHash([7; 32]), files: 15, bytes: 1 });
         let observed = SourceState { version: Version::new(b"fifteen").unwrap(), set };
-        scene.see("lake", ObservationOutcome::Content { state: observed, delta: None, missing: Some(25) });
+        scene.see("lake", ObservationOutcome::Content { state: observed, delta: None, missing: Some(25.into()) });
     });
     let (_, answer) = why(&path, &["lake"]);
     assert_eq!(text(&answer, "condition"), "held");

@@ -17,7 +17,7 @@ use lastword::objects::tree::{self, TreeError};
 use lastword::objects::{MemoryObjects, Objects};
 use lastword::replay;
 use lastword::snapshot::SnapshotHeader;
-use test_support::{parquet_files, samples};
+use test_support::{parquet_files, samples, strange_files};
 
 /// Target, name of the seed, bytes.
 type Seed = (&'static str, String, Vec<u8>);
@@ -56,7 +56,7 @@ fn payload(event: &Event, by: Option<&By>) -> (Tag, Vec<u8>) {
 
 /// The story of all events: as a stream, frame by frame, and as states.
 fn log() -> Vec<Seed> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v1.evlog");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v2.evlog");
     let story = EvlogFile::open(&path).unwrap();
     let (mut state, mut frames, mut states, mut headers) = (State::new(), Vec::new(), Vec::new(), Vec::new());
     for (n, read) in story.frames(Seq::ZERO).enumerate() {
@@ -147,7 +147,11 @@ fn footers() -> Vec<Seed> {
         [&b"\x15\x20\x19\xf3\xff\xff\xff\x20"[..], &[0x20; 34]].concat(),
         b"\x15\x02\x19\xfc\xff\xff\xff\xff\x07\0".to_vec(),
     ];
-    numbered("parquet", footers.chain(hostile).chain(files.iter().take(1).cloned()).collect::<Vec<_>>())
+    let named = strange_files::named(300, 20).file();
+    let mut seeds =
+        numbered("parquet", footers.chain(hostile).chain(files.iter().take(1).cloned()).collect::<Vec<_>>());
+    seeds.push(("parquet", "seed-names".to_owned(), named));
+    seeds
 }
 
 fn configurations() -> Vec<Seed> {

@@ -110,8 +110,10 @@ impl Disk {
             "write" | "pwrite64" => self.write(call),
             "copy_file_range" => self.copy(call),
             "ftruncate" => self.truncate(call),
-            "mkdir" => self.make_directory(call),
+            "mkdir" => self.make_directory(&call.path(0), call),
+            "mkdirat" => self.make_directory(&call.path(1), call),
             "rename" => self.rename(&call.path(0), &call.path(1), call),
+            "renameat" | "renameat2" => self.rename(&call.path(1), &call.path(3), call),
             "unlink" | "rmdir" => self.unlink(&call.path(0), call),
             "unlinkat" => self.unlink(&call.path(1), call),
             "fsync" | "fdatasync" => self.sync(call),
@@ -240,8 +242,8 @@ impl Disk {
         Step::Changed
     }
 
-    fn make_directory(&mut self, call: &Call) -> Step {
-        let Some((parent, name)) = self.place(&call.path(0)) else { return Step::Nothing };
+    fn make_directory(&mut self, path: &Path, call: &Call) -> Step {
+        let Some((parent, name)) = self.place(path) else { return Step::Nothing };
         self.create(parent, name, true, call.end);
         Step::Changed
     }

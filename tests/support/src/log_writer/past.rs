@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lastword::codec::encode;
+use lastword::codec::state::STATE_VERSION;
 use lastword::core::vocabulary::{Event, Seq, Timestamp};
 use lastword::log::{FrameBuilder, FrameHash, Log, LogError, LogReader, Start};
 use lastword::replay::checkpoint_of;
@@ -63,5 +64,5 @@ pub fn check_begins_at_16(reader: &dyn LogReader, start: Start) {
         assert!(matches!(firsts(reader, gone), Err(LogError::PrefixGone { begins: Seq(16) })), "{gone}");
     }
     let base = checkpoint_of(reader).unwrap().unwrap();
-    assert_eq!((base.start, base.last, base.version, base.body), (start, Seq(34), 1, body()));
+    assert_eq!((base.start, base.last, base.version, base.body), (start, Seq(34), STATE_VERSION, body()));
 }

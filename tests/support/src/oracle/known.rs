@@ -40,6 +40,8 @@ pub struct Known {
     pub(super) waits: Option<Timestamp>,
     /// The source moved under the last attempt.
     pub(super) moved: bool,
+    /// Attempts that ended with the process that ran them, since the last commit.
+    pub(super) crashes: u32,
     pub unpublished: VecDeque<Commit>,
     pub(super) published: Seq,
 }
@@ -76,6 +78,7 @@ impl Known {
             attempts: 0,
             waits: None,
             moved: false,
+            crashes: 0,
             unpublished: VecDeque::new(),
             published: Seq::ZERO,
         })
@@ -84,6 +87,11 @@ impl Known {
     /// Whether what was heard last is applied.
     pub fn is_fresh(&self) -> bool {
         self.applied.as_ref().is_some_and(|applied| Some(applied.fingerprint) == self.latest.fingerprint())
+    }
+
+    /// Whether its attempts run alone in the process of the reducer.
+    pub fn is_isolated(&self) -> bool {
+        self.crashes >= 2
     }
 
     /// Whether a commit is to be published.
@@ -196,6 +204,7 @@ impl Known {
                 (self.parked, self.moved) = (false, false);
                 self.waits = self.waits.map(|from| from.min(at));
             }
+            Event::TaskWoken { not_before, .. } => self.waits = self.waits.map(|_| *not_before),
             _ => {}
         }
     }

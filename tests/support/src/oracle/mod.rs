@@ -7,7 +7,7 @@
 //! | `LastWord` | a task is for what is wanted, what is wanted is what was heard last and admitted, and only that is committed, by the attempt that runs; a completion is rejected for the reason that is true |
 //! | `OneCommit` | what is applied changes with a commit, as a whole, and no attempt commits twice |
 //! | `LatestNotLost` | what was heard last is known, a change of what is wanted has a generation of its own, and no loss is admitted that was to wait for a person |
-//! | `NothingWaitsSilently` | a pause is kept, limits are kept, a task is not ready before it was created; and [`Oracle::next`] says which attempt is to start |
+//! | `NothingWaitsSilently` | a pause is kept, limits are kept, a task is not ready before it was created, an attempt of an isolated collection runs alone; and [`Oracle::next`] says which attempt is to start |
 //! | `EpochFenced` | epochs and tokens only rise, also over a log that a backup has replaced |
 //! | `PublishedInOrder` | commits are published one by one, in their order, and none of what is gone |
 //! | `Recorded` | no event is missing, none comes twice, and time does not go back |
@@ -78,6 +78,8 @@ pub struct Oracle {
 pub struct Open {
     pub attempt: AttemptRef,
     pub duties: Duties,
+    /// It runs in a process of its own.
+    pub leased: bool,
     kind: Kind,
     name: Name,
 }

@@ -7,10 +7,23 @@ use lastword::core::vocabulary::{CollectionId, Kind, Name, Timestamp};
 use super::{Known, Open, Oracle};
 
 impl Oracle {
-    /// The collection whose attempt is to start next.
+    /// The collection whose attempt is to start next in the process of the reducer. Isolated ones come last, and run alone.
     pub fn next(&self, now: Timestamp) -> Option<CollectionId> {
+        let next = |isolated| self.may_run_here(isolated).then(|| self.first(now, isolated)).flatten();
+        next(false).or_else(|| next(true))
+    }
+
+    /// Whether an attempt may start beside those that hold a worker in the process of the reducer.
+    pub(super) fn may_run_here(&self, isolated: bool) -> bool {
+        let mut here = self.open.values().filter(|open| !open.leased);
+        let is_isolated = |open: &Open| self.known.get(&open.attempt.collection).is_some_and(Known::is_isolated);
+        if isolated { here.next().is_none() } else { !here.any(is_isolated) }
+    }
+
+    fn first(&self, now: Timestamp, isolated: bool) -> Option<CollectionId> {
         let busy: BTreeSet<CollectionId> = self.open_attempts().map(|attempt| attempt.collection).collect();
-        let ready = self.known.iter().filter(|(id, known)| !known.paused && !busy.contains(id));
+        let of = self.known.iter().filter(|(_, known)| known.is_isolated() == isolated);
+        let ready = of.filter(|(id, known)| !known.paused && !busy.contains(id));
         // The source moved under the last attempt, and what it holds now waits for a person.
         let ready = ready.filter(|(_, known)| !(known.moved && known.held));
         let ranked = ready.filter_map(|(id, known)| Some((self.rank(known, now)?, *id)));

@@ -38,9 +38,11 @@ impl Oracle {
             Event::AttemptFailed { collection, task, attempt, token, reason, retry_at, .. } => {
                 let attempt = AttemptRef { collection: *collection, task: *task, attempt: *attempt, token: *token };
                 hold(self.is_open(attempt), "OneLive", "an attempt fails that has ended")?;
+                let leased = self.open.get(token).is_some_and(|open| open.leased);
                 let known = self.there(*collection)?;
                 hold(known.attempt.take() == Some(*token), "OneLive", "an attempt fails that does not run")?;
                 (known.moved, known.waits) = (*reason == FailReason::SourceMoved, Some(*retry_at));
+                known.crashes += u32::from(*reason == FailReason::WorkerLost && !leased);
                 Ok(())
             }
             Event::AttemptEnded { collection, task, attempt, token, reason } => {
@@ -56,13 +58,16 @@ impl Oracle {
     }
 
     fn see_started(&mut self, recorded: &Recorded) -> Verdict {
-        let Event::TaskStarted { collection, task, attempt, duties, .. } = recorded.event else { return Ok(()) };
+        let Event::TaskStarted { collection, task, attempt, duties, lease, .. } = recorded.event else { return Ok(()) };
         let token = Token { epoch: recorded.epoch, seq: recorded.seq };
         let is_new = self.given_out.token.replace(token) < Some(token);
         hold(is_new, "EpochFenced", "a token is given out twice, or a lower one later")?;
         hold(recorded.epoch.0 == self.given_out.epoch, "EpochFenced", "an attempt under another writer's epoch")?;
         let alone = self.open.values().all(|open| open.attempt.collection != collection);
         hold(alone, "OneLive", "an attempt beside another one, or before the last one has let go")?;
+        let leased = lease.is_some();
+        let beside = leased || self.may_run_here(self.known.get(&collection).is_some_and(Known::is_isolated));
+        hold(beside, "NothingWaitsSilently", "what took its process with it does not run alone")?;
         let known = self.there(collection)?;
         hold(known.live.map(|(live, _)| live) == Some(task), "OneLive", "an attempt of a task that is not live")?;
         hold(!known.paused, "NothingWaitsSilently", "an attempt during a pause")?;
@@ -72,7 +77,7 @@ impl Oracle {
         known.waits = None;
         let (kind, name) = (known.kind.clone(), known.name.clone());
         let attempt = AttemptRef { collection, task, attempt, token };
-        self.open.insert(token, Open { attempt, duties, kind, name });
+        self.open.insert(token, Open { attempt, duties, leased, kind, name });
         hold(self.is_within_limits(collection), "NothingWaitsSilently", "more attempts than the limits allow")
     }
 
@@ -91,7 +96,7 @@ impl Oracle {
         hold(is_for_it, "LastWord", "the commit of a task that is not live, or of something else")?;
         let running = known.end_task(*task)?;
         hold(running == Some(*token), "LastWord", "the commit of an attempt that was told to stop")?;
-        known.moved = false;
+        (known.moved, known.crashes) = (false, 0);
         let (seq, token, fingerprint) = (recorded.seq, *token, *fingerprint);
         let commit = Commit { seq, token, fingerprint, result: result.clone() };
         known.unpublished.extend(publishes.then(|| commit.clone()));

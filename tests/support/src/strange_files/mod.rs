@@ -40,6 +40,7 @@ fn odd() -> Files {
         ("an empty row group", bytes_of(&[0], 0), Cut(0, 0)),
         ("no columns", without_columns(), Cut(0, 0)),
         ("no columns and five rows", Footer::of(5).with(vec![], vec![Group::of(5, vec![])]).file(), Cut(1, 5)),
+        ("more rows than its row groups", Footer::of(6).one(5).file(), Cut(1, 5)),
         ("10,000 row groups", many.file(), Cut(10_000, 10_000)),
         ("nested 40 deep", nested.file(), Cut(1, 5)),
         ("two columns of one name", duplicate.file(), Cut(1, 5)),
@@ -65,13 +66,13 @@ fn broken() -> Files {
         ("nothing", vec![], Refused("it has 0 bytes")),
         ("magic twice and no more", b"PAR1PAR1".to_vec(), Refused("it has 8 bytes")),
         ("an empty footer", b"PAR1\0\0\0\0PAR1".to_vec(), Refused("its footer claims 0 bytes")),
-        ("a text", b"id,comment\n1,hello\n".to_vec(), Refused("it does not begin with PAR1")),
-        ("ORC", b"ORC and some more bytes of it".to_vec(), Refused("it does not begin with PAR1")),
+        ("a text", b"id,comment\n1,hello\n".to_vec(), Refused("is not Parquet (no PAR1 at its start)")),
+        ("ORC", b"ORC and some more bytes of it".to_vec(), Refused("is not Parquet (no PAR1 at its start)")),
         ("an encrypted footer", with(length - 4, b"PARE"), Refused("is not supported: it is encrypted")),
         ("encrypted from the start", with(0, b"PARE"), Refused("is not supported: it is encrypted")),
-        ("a wrong last magic", with(length - 4, b"PAR2"), Refused("it does not end with PAR1")),
-        ("the second half", good[length / 2..].to_vec(), Refused("it does not begin with PAR1")),
-        ("the first half", good[..length / 2].to_vec(), Refused("it does not end with PAR1")),
+        ("a wrong last magic", with(length - 4, b"PAR2"), Refused("no PAR1 at its end")),
+        ("the second half", good[length / 2..].to_vec(), Refused("is not Parquet (no PAR1 at its start)")),
+        ("the first half", good[..length / 2].to_vec(), Refused("no PAR1 at its end")),
         ("a footer longer than the file", with(length - 8, &[0xff; 4]), Refused("its footer claims 4294967295 bytes")),
         ("a footer said to be longer", with(length - 8, &(footer + 1).to_le_bytes()), Refused("is corrupt")),
         ("a footer said to be shorter", with(length - 8, &(footer - 1).to_le_bytes()), Refused("is corrupt")),
@@ -98,11 +99,6 @@ fn lying() -> Files {
         ("negative rows", negative.file(), Refused("row group 0 has -5 rows")),
         ("negative rows behind others", hidden.file(), Refused("row group 1 has -5 rows")),
         ("rows beyond all numbers", endless.file(), Refused("more rows than can be counted")),
-        (
-            "more rows than its row groups",
-            Footer::of(6).one(5).file(),
-            Refused("it claims 6 rows, its row groups have 5"),
-        ),
         ("a chunk behind the file", one(Chunk { offset: 1 << 40, ..at }), Refused("do not lie in the file")),
         ("a chunk longer than the file", one(Chunk { length: 1 << 40, ..at }), Refused("do not lie in the file")),
         (
@@ -119,6 +115,7 @@ fn lying() -> Files {
             Refused("its dictionary page offset is -4"),
         ),
         ("fewer values than rows", one(Chunk { values: 4, ..at }), Refused("it has 4 values for 5 rows")),
+        ("more values than rows", one(Chunk { values: 6, ..at }), Refused("it has 6 values for 5 rows")),
         ("negative values", one(Chunk { values: -4, ..at }), Refused("its number of values is -4")),
         (
             "data in another file",
@@ -172,6 +169,8 @@ fn bombs() -> Files {
         ("a text of a terabyte", raw(text), Refused("its footer is cut short")),
         ("a number without end", raw(number), Refused("a number in its footer is too long")),
         ("half a million empty row groups", raw(empty), Refused("is corrupt")),
+        ("a long name over many columns", named(100_000, 5_000).file(), Refused("the paths of its columns")),
+        ("long names in each other", deep_names().file(), Refused("the paths of its columns")),
     ]
 }
 
@@ -179,4 +178,22 @@ fn bombs() -> Files {
 fn nested(depth: usize) -> Vec<footer::Element> {
     let group = footer::Element { children: Some(1), ..column("g") };
     std::iter::repeat_n(group, depth).chain([column("a")]).collect()
+}
+
+/// A group whose name has so many bytes, with so many columns in it: every column's path has that name in it.
+pub fn named(name: usize, columns: usize) -> Footer {
+    let children = Some(i64::try_from(columns).unwrap());
+    let group = footer::Element { name: vec![b'n'; name], children };
+    let schema = [group].into_iter().chain(std::iter::repeat_n(column("a"), columns)).collect();
+    Footer { schema, groups: vec![Group::even(5, columns)], ..Footer::of(5) }
+}
+
+/// Sixty groups in each other, each with a long name, and columns in the last.
+fn deep_names() -> Footer {
+    let columns = 2_000;
+    let group = footer::Element { name: vec![b'n'; 2_000], children: Some(1) };
+    let last = footer::Element { children: Some(columns), ..group.clone() };
+    let columns = std::iter::repeat_n(column("a"), usize::try_from(columns).unwrap());
+    let schema = std::iter::repeat_n(group, 59).chain([last]).chain(columns).collect();
+    Footer { schema, ..Footer::of(0) }
 }

@@ -91,6 +91,9 @@ impl Lake {
             stop_check: &never_interrupted,
             finished: &|_| (),
             progress: &|_| (),
+            mounts: None,
+            most_read: 1 << 29,
+            learned: &|_, _, _| (),
             now: &|| wall,
         });
         let outcome = outcome.map_err(|failed| failed.error.to_string())?;

@@ -118,7 +118,7 @@ fn table(section: &Section<'_, '_>) -> Result<Map<String, Value>, Wrong> {
 }
 
 /// A value of TOML as JSON. Dates have no place in JSON, and not every number has.
-fn json(field: &Field<'_, '_>, value: &DeValue<'_>) -> Result<Value, Wrong> {
+pub(super) fn json(field: &Field<'_, '_>, value: &DeValue<'_>) -> Result<Value, Wrong> {
     match value {
         DeValue::String(text) => Ok(Value::String(text.to_string())),
         DeValue::Boolean(boolean) => Ok(Value::Bool(*boolean)),

@@ -168,19 +168,6 @@ impl<'d, 'i> Field<'d, 'i> {
         Err(self.wrong(&format!("must be a whole number of {limit}, found {found}")))
     }
 
-    /// A whole number that may be negative.
-    pub(crate) fn integer(&self, least: i16, most: i16) -> Result<i16, Wrong> {
-        let found = match self.value {
-            DeValue::Integer(number) => match i16::from_str_radix(number.as_str(), number.radix()) {
-                Ok(whole) if (least..=most).contains(&whole) => return Ok(whole),
-                _ => number.to_string(),
-            },
-            DeValue::Float(number) => number.to_string(),
-            other => kind(other).to_owned(),
-        };
-        Err(self.wrong(&format!("must be a whole number from {least} to {most}, found {found}")))
-    }
-
     pub(crate) fn boolean(&self) -> Result<bool, Wrong> {
         match self.value {
             DeValue::Boolean(found) => Ok(*found),
@@ -190,13 +177,6 @@ impl<'d, 'i> Field<'d, 'i> {
 
     pub(crate) fn duration(&self) -> Result<Duration, Wrong> {
         self.duration_as("must be a duration such as \"200ms\" or \"5s\"")
-    }
-
-    pub(crate) fn duration_or_none(&self) -> Result<Option<Duration>, Wrong> {
-        match self.value {
-            DeValue::String(text) if text == "none" => Ok(None),
-            _ => self.duration_as("must be a duration such as \"200ms\" or \"5s\", or \"none\"").map(Some),
-        }
     }
 
     fn duration_as(&self, allowed: &str) -> Result<Duration, Wrong> {

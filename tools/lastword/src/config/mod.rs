@@ -372,6 +372,23 @@ mod tests {
     }
 
     #[test]
+    fn defect_04_how_long_a_look_may_take_stands_in_the_file() {
+        let read = |text: &str| {
+            Config::parse(Path::new("lake.toml"), format!("{text}{START}{LINEITEM}").as_bytes(), Path::new("/conf"))
+        };
+        let found = read("look_timeout = \"5m\"\nlook_threads = 7\n").unwrap();
+        assert_eq!((found.settings.observe_timeout, found.settings.observer_threads), (Duration::from_secs(300), 7));
+        assert_eq!(read("").unwrap().needs_restart(&found), ["look_timeout", "look_threads"]);
+        for (line, expected) in [
+            ("look_timeout = \"0s\"", "lake.toml:1: look_timeout: must be 10ms to a hundred years, found 0s"),
+            ("look_threads = 0", "lake.toml:1: look_threads: must be a whole number of at least 1"),
+        ] {
+            let wrong = read(&format!("{line}\n")).unwrap_err().to_string();
+            assert!(wrong.contains(expected), "{wrong}");
+        }
+    }
+
+    #[test]
     fn case_39_no_error_repeats_a_secret() {
         for text in [
             "state = \"s\"\n[collections.a]\nsource = \"file://me:hunter2@localhost/x\"\nspec = {format = \"parquet\"}\n",

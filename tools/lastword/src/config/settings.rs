@@ -17,6 +17,10 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// How often each source is observed: a listing is cheap, and few want to wait longer for a change.
     pub(crate) observe_interval: Duration,
+    /// How long an observation may take: longer than listing a million files does.
+    pub(crate) observe_timeout: Duration,
+    /// How many observations run at the same time.
+    pub(crate) observer_threads: usize,
     pub(crate) durability: Durability,
     /// Whether directories are watched, so that changes are observed at once: it costs the kernel a watch per directory
     /// and nothing else.
@@ -37,6 +41,8 @@ impl Default for Settings {
         Settings {
             workers: 2,
             observe_interval: Duration::from_secs(5),
+            observe_timeout: Duration::from_secs(60),
+            observer_threads: 2,
             watch: true,
             durability: Durability::default(),
             parallel: 1,
@@ -57,6 +63,8 @@ struct Setting {
 const SETTINGS: &[Setting] = &[
     Setting { key: "workers", read: workers, same: |a, b| a.workers == b.workers },
     Setting { key: "look_interval", read: observe_interval, same: |a, b| a.observe_interval == b.observe_interval },
+    Setting { key: "look_timeout", read: observe_timeout, same: |a, b| a.observe_timeout == b.observe_timeout },
+    Setting { key: "look_threads", read: observer_threads, same: |a, b| a.observer_threads == b.observer_threads },
     Setting { key: "watch", read: watch, same: |a, b| a.watch == b.watch },
     Setting { key: "durability", read: durability, same: |a, b| a.durability == b.durability },
     Setting { key: "parallel", read: parallel, same: |a, b| a.parallel == b.parallel },
@@ -108,14 +116,28 @@ fn learning(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong>
 }
 
 fn observe_interval(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.observe_interval = span(field)?;
+    Ok(())
+}
+
+fn observe_timeout(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.observe_timeout = span(field)?;
+    Ok(())
+}
+
+fn observer_threads(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.observer_threads = threads(field)?;
+    Ok(())
+}
+
+fn span(field: &Field<'_, '_>) -> Result<Duration, Wrong> {
     const SHORTEST: Duration = Duration::from_millis(10);
     let found = field.duration()?;
     if !(SHORTEST..=Policy::LONGEST).contains(&found) {
         let found = humantime::format_duration(found);
         return Err(field.wrong(&format!("must be 10ms to a hundred years, found {found}")));
     }
-    settings.observe_interval = found;
-    Ok(())
+    Ok(found)
 }
 
 fn watch(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {

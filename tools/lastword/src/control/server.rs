@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +18,10 @@ use lastword::engine::{CollectionStatus, CommandError};
 use serde_json::{Value, json};
 
 use super::protocol::{Answer, Request};
+use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
-use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged, socket};
+use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged};
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
@@ -35,6 +36,8 @@ pub(crate) struct Desk {
     managed: Mutex<BTreeSet<Name>>,
     reloads: SyncSender<Reload>,
     stopping: AtomicBool,
+    /// How long an observation may take.
+    observe_timeout: Duration,
 }
 
 /// A wish that only the run itself can fulfil.
@@ -44,7 +47,11 @@ pub(crate) struct Reload {
 }
 
 impl Desk {
-    pub(crate) fn new(handle: Handle, unmanaged: Unmanaged) -> (Arc<Desk>, Receiver<Reload>) {
+    pub(crate) fn new(
+        handle: Handle,
+        unmanaged: Unmanaged,
+        observe_timeout: Duration,
+    ) -> (Arc<Desk>, Receiver<Reload>) {
         // One at a time: who comes meanwhile waits.
         let (reloads, wishes) = sync_channel(1);
         let desk = Desk {
@@ -53,6 +60,7 @@ impl Desk {
             managed: Mutex::default(),
             reloads,
             stopping: AtomicBool::new(false),
+            observe_timeout,
         };
         (Arc::new(desk), wishes)
     }
@@ -69,22 +77,10 @@ impl Desk {
     }
 
     /// What the log does not have.
-    fn volatile(status: &CollectionStatus, now: Timestamp) -> Value {
-        let last_look = status.last_observation.map(|last| {
-            json!({
-                "began": last.started.to_string(),
-                "seconds_ago": now.since(last.started).as_secs_f64(),
-                "succeeded": last.succeeded,
-                "racy": last.racy,
-            })
-        });
-        let progress = status.progress.map(|progress| json!({"done": progress.done, "total": progress.total}));
-        json!({
-            "name": status.view.name.as_str(),
-            "last_look": last_look,
-            "progress": progress,
-            "workers_exhausted": status.workers_exhausted,
-        })
+    fn volatile(status: &CollectionStatus) -> Value {
+        let mut live = status.live();
+        live["name"] = status.view.name.as_str().into();
+        live
     }
 
     /// The engine's time, and an observation soon that begins after it.
@@ -116,7 +112,8 @@ impl Desk {
                     None => self.look_after_now(&name)?,
                 };
                 let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
-                let waiting = Waiting { handle: &self.handle, name: &name, generation, since };
+                let timeout = self.observe_timeout;
+                let waiting = Waiting { handle: &self.handle, name: &name, generation, since, timeout };
                 waiting.wait(|| self.is_stopping(), gone)
             }
             Request::Reload(by) => {
@@ -127,12 +124,10 @@ impl Desk {
             Request::Look { name: Some(name) } => {
                 let found = self.handle.status(name.clone())?;
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
-                let now = self.handle.stats()?.at;
-                Ok(Answer::new(json!({"looks": [Desk::volatile(&found, now)]})))
+                Ok(Answer::new(json!({"looks": [Desk::volatile(&found)]})))
             }
             Request::Look { name: None } => {
-                let (list, now) = (self.handle.list()?, self.handle.stats()?.at);
-                let all: Vec<Value> = list.iter().map(|found| Desk::volatile(found, now)).collect();
+                let all: Vec<Value> = self.handle.list()?.iter().map(Desk::volatile).collect();
                 Ok(Answer::new(json!({"looks": all})))
             }
         }
@@ -146,7 +141,9 @@ fn shutting_down() -> Fail {
 /// The socket and its threads. Dropping it closes every connection and takes the socket away.
 pub(crate) struct Server {
     desk: Arc<Desk>,
-    state: PathBuf,
+    /// Wakes the thread that accepts.
+    waker: UnixStream,
+    place: SocketPlace,
     open: Arc<Mutex<BTreeMap<u64, UnixStream>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -154,21 +151,22 @@ pub(crate) struct Server {
 impl Server {
     /// Begins to answer. Only for who holds the lock of the log.
     pub(crate) fn start(state: &Path, desk: Arc<Desk>) -> io::Result<Server> {
-        let listener = socket::bind(state)?;
+        let socket = Socket::bind(state)?;
+        let (waker, place) = socket.end()?;
         let open = Arc::new(Mutex::default());
         let (served, streams) = (Arc::clone(&desk), Arc::clone(&open));
-        let accept = move || accept(&listener, &served, &streams);
+        let accept = move || accept(&socket, &served, &streams);
         let thread = thread::Builder::new().name("lastword-control".to_owned()).spawn(accept)?;
-        Ok(Server { desk, state: state.to_owned(), open, thread: Some(thread) })
+        Ok(Server { desk, waker, place, open, thread: Some(thread) })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.desk.stopping.store(true, Ordering::Release);
-        // A connection wakes the thread that accepts. Without one it is left behind, and ends with the process.
-        let woken = matches!(socket::connect(&self.state), Ok(Some(_)));
-        socket::remove(&self.state);
+        // By its own end and not by a connection: the path may lead to the socket of another by now.
+        let woken = self.waker.shutdown(Shutdown::Both).is_ok();
+        self.place.remove();
         // A thread that waits for a request sees the end; one that is answering still can.
         lock(&self.open).values().for_each(|stream| drop(stream.shutdown(Shutdown::Read)));
         if let (true, Some(thread)) = (woken, self.thread.take()) {
@@ -184,16 +182,17 @@ fn lock(open: &Open) -> MutexGuard<'_, BTreeMap<u64, UnixStream>> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn accept(listener: &UnixListener, desk: &Desk, open: &Open) {
+fn accept(socket: &Socket, desk: &Desk, open: &Open) {
     // Without descriptors accepting fails at once, again and again.
     const REST: Duration = Duration::from_millis(100);
     thread::scope(|scope| {
         for number in 0.. {
-            let accepted = listener.accept();
-            if desk.is_stopping() {
-                return;
-            }
-            let served = accepted.and_then(|(stream, _)| serve(scope, number, stream, desk, open));
+            let served = match socket.accept() {
+                Ok(None) => return,
+                _ if desk.is_stopping() => return,
+                Ok(Some(stream)) => serve(scope, number, stream, desk, open),
+                Err(error) => Err(error),
+            };
             if let Err(error) = served {
                 tracing::warn!(target: "lastword::control", %error, "a connection was not served");
                 thread::sleep(REST);

@@ -1,11 +1,14 @@
 //! The socket's place: `STATE/control.sock`, mode 0600, however long the path of the state directory is.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
 
 use crate::fail::{CANNOT_OPEN, Fail};
 
@@ -14,30 +17,102 @@ const NAME: &str = "control.sock";
 /// Where the socket is made, closed to other users, before it is put in place.
 const STAGING: &str = "control.new";
 
+/// The socket in its staging place.
+const STAGED: &str = "control.new/control.sock";
+
 /// The longest path of a socket: `sun_path` has 108 bytes, and the last is zero.
 const MOST_PATH: usize = 107;
 
-/// Makes the socket, in place of one that a dead process left. Only for who holds the lock of the log.
-pub(super) fn bind(state: &Path) -> io::Result<UnixListener> {
-    let staging = state.join(STAGING);
-    // What a process left that was killed here.
-    match fs::remove_dir_all(&staging) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    DirBuilder::new().mode(0o700).create(&staging)?;
-    let listener = by_short_path(&staging, NAME, UnixListener::bind)?;
-    let made = staging.join(NAME);
-    fs::set_permissions(&made, Permissions::from_mode(0o600))?;
-    fs::rename(&made, state.join(NAME))?;
-    fs::remove_dir(&staging)?;
-    Ok(listener)
+/// A socket in its place. Whatever the path of the state directory leads to by now, it is removed where it was made, and
+/// only if it is still there.
+pub(super) struct Socket {
+    listener: UnixListener,
+    /// Something to read here means that nothing more is to be accepted.
+    woken: UnixStream,
+    waker: UnixStream,
+    place: SocketPlace,
 }
 
-/// Takes the socket away.
-pub(super) fn remove(state: &Path) {
-    // If it is gone already, so much the better; a socket that no run answers does no harm.
-    let _ = fs::remove_file(state.join(NAME));
+/// Where a socket is, and which one it is.
+pub(super) struct SocketPlace {
+    directory: File,
+    file: (u64, u64),
+}
+
+impl Socket {
+    /// Makes the socket, in place of one that a dead process left. Only for who holds the lock of the log.
+    pub(super) fn bind(state: &Path) -> io::Result<Socket> {
+        let directory = File::open(state)?;
+        // What a process left that was killed here.
+        gone(unlinkat(&directory, STAGED, AtFlags::empty()))?;
+        gone(unlinkat(&directory, STAGING, AtFlags::REMOVEDIR))?;
+        mkdirat(&directory, STAGING, Mode::RWXU)?;
+        let listener = by_short_path(&state.join(STAGING), NAME, UnixListener::bind)?;
+        listener.set_nonblocking(true)?;
+        let opened = openat(&directory, STAGING, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::fs::chmodat(&opened, NAME, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+        let file = identity(&directory, STAGED)?;
+        renameat(&directory, STAGED, &directory, NAME)?;
+        unlinkat(&directory, STAGING, AtFlags::REMOVEDIR)?;
+        let (woken, waker) = UnixStream::pair()?;
+        Ok(Socket { listener, woken, waker, place: SocketPlace { directory, file } })
+    }
+
+    /// What ends [`accept`](Socket::accept) when it is shut down, and where the socket is.
+    pub(super) fn end(&self) -> io::Result<(UnixStream, SocketPlace)> {
+        let SocketPlace { directory, file } = &self.place;
+        Ok((self.waker.try_clone()?, SocketPlace { directory: directory.try_clone()?, file: *file }))
+    }
+
+    /// The next connection; nothing after it was woken.
+    pub(super) fn accept(&self) -> io::Result<Option<UnixStream>> {
+        loop {
+            let mut both = [
+                PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut both, None) {
+                Err(Errno::INTR) => continue,
+                polled => polled?,
+            };
+            if !both[0].revents().is_empty() {
+                return Ok(None);
+            }
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false)?;
+                    return Ok(Some(stream));
+                }
+                // Who connected has gone again.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl SocketPlace {
+    /// Takes the socket away, if it is still this one.
+    pub(super) fn remove(&self) {
+        // If it is gone already, so much the better; a socket that no run answers does no harm.
+        if identity(&self.directory, NAME).is_ok_and(|found| found == self.file) {
+            let _ = unlinkat(&self.directory, NAME, AtFlags::empty());
+        }
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
+fn identity(directory: &File, name: &str) -> io::Result<(u64, u64)> {
+    let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((found.st_dev as u64, found.st_ino as u64))
+}
+
+/// Removing what is not there is no error.
+fn gone(removed: Result<(), Errno>) -> io::Result<()> {
+    match removed {
+        Err(error) if error != Errno::NOENT => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A connection, if a run answers.
@@ -73,6 +148,8 @@ fn by_short_path<T>(directory: &Path, name: &str, act: fn(PathBuf) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -81,16 +158,35 @@ mod tests {
         let deep = dir.path().join("d".repeat(200)).join("e".repeat(200));
         fs::create_dir_all(&deep).unwrap();
         assert!(connect(&deep).unwrap().is_none(), "nothing is there");
-        let listener = bind(&deep).unwrap();
+        let socket = Socket::bind(&deep).unwrap();
         assert_eq!(fs::metadata(deep.join(NAME)).unwrap().permissions().mode() & 0o7777, 0o600);
         assert!(connect(&deep).unwrap().is_some());
-        drop(listener);
+        drop(socket);
         assert!(connect(&deep).unwrap().is_none(), "no run answers");
         fs::create_dir(deep.join(STAGING)).unwrap();
-        let _listener = bind(&deep).unwrap();
+        let socket = Socket::bind(&deep).unwrap();
         assert!(connect(&deep).unwrap().is_some());
         assert_eq!(fs::read_dir(&deep).unwrap().count(), 1);
-        remove(&deep);
+        let (_, place) = socket.end().unwrap();
+        place.remove();
         assert!(connect(&deep).unwrap().is_none());
+    }
+
+    #[test]
+    fn defect_10_only_its_own_socket_is_removed_and_its_own_waker_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Socket::bind(dir.path()).unwrap();
+        let second = Socket::bind(dir.path()).unwrap();
+        let (waker, place) = first.end().unwrap();
+        place.remove();
+        assert!(connect(dir.path()).unwrap().is_some(), "the socket of another was removed");
+        std::thread::scope(|scope| {
+            let accepting = scope.spawn(|| first.accept().unwrap().is_none());
+            waker.shutdown(std::net::Shutdown::Both).unwrap();
+            assert!(accepting.join().unwrap());
+        });
+        assert!(second.accept().unwrap().is_some());
+        second.end().unwrap().1.remove();
+        assert!(!dir.path().join(NAME).exists());
     }
 }

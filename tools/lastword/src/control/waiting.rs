@@ -31,6 +31,8 @@ pub(super) struct Waiting<'a> {
     pub(super) generation: Option<Generation>,
     /// Without a generation: an observation that began earlier does not count.
     pub(super) since: Timestamp,
+    /// How long an observation may take.
+    pub(super) timeout: Duration,
 }
 
 impl Waiting<'_> {
@@ -58,11 +60,22 @@ impl Waiting<'_> {
             return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, SLICE)?));
         }
         let last = found.last_observation.filter(|last| last.started >= self.since);
-        let outcome = last.map_or(PENDING, |last| at_rest(&found.view, last.succeeded));
+        let outcome = match last {
+            Some(last) => at_rest(&found.view, last.succeeded),
+            None if self.is_given_up(&found.view)? => "unobservable",
+            None => PENDING,
+        };
         if outcome == PENDING {
             std::thread::sleep(SLICE);
         }
         Ok(outcome)
+    }
+
+    /// Whether the engine has said that the source cannot be observed, without an observation that came back: one that
+    /// hangs never does. It says so once; later nothing but the time tells.
+    fn is_given_up(&self, view: &CollectionView) -> Result<bool, Fail> {
+        let Some(unobservable) = &view.unobservable else { return Ok(false) };
+        Ok(unobservable.since >= self.since || self.handle.stats()?.at.since(self.since) >= self.timeout)
     }
 
     fn status(&self) -> Result<CollectionStatus, Fail> {

@@ -140,12 +140,12 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
     let mut said = false;
     while begun.elapsed() < LIFE {
         let came = match session.events.next_within(Duration::from_millis(20))? {
-            Next::Event(_, text) => line(&text)?,
+            Next::Event(_, _, text) => line(&text)?,
             Next::Nothing if gate.is_waited_at() && !said => {
                 said = true;
                 line(UNDER_WAY)?
             }
-            Next::Nothing => true,
+            Next::Nothing | Next::Forgotten(_) => true,
             Next::Closed => false,
         };
         if !came {

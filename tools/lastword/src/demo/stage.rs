@@ -78,7 +78,7 @@ impl Stage {
             // What is in the same frame is there at once.
             let wait = if found.is_some() { Duration::ZERO } else { Duration::from_millis(100) };
             match session.events.next_within(wait)? {
-                Next::Event(event, text) => {
+                Next::Event(event, _, text) => {
                     show(&text)?;
                     self.last = event.seq;
                     if found.is_none() && expected(&event.event) {
@@ -92,6 +92,7 @@ impl Stage {
                         return Err(Fail::new(DEFECT, format!("did not happen within {TIMEOUT:?}: {what}")));
                     }
                 },
+                Next::Forgotten(_) => {}
                 Next::Closed => return Err(Fail::new(DEFECT, format!("the log was closed before this: {what}"))),
             }
         }

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod events;
+mod printer;
 mod progress;
 mod session;
 mod settle;
@@ -18,15 +19,17 @@ use lastword::core::vocabulary::{By, Name};
 use lastword::external::{External, LocalStore};
 
 use crate::config::{Config, Entry};
-use crate::console::{line, note, quoted};
+use crate::console::{never_wait_for_notes, note, quoted};
 use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
-use crate::fail::{DEFECT, Fail, USAGE};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
+use crate::patience::within;
 use crate::status::how_to_confirm;
 pub(crate) use events::{Format, Next};
 pub(crate) use session::Session;
 
 use adopt::adopt;
+use printer::Printer;
 use progress::Progress;
 use settle::{Settling, Verdict};
 use signals::Signals;
@@ -39,6 +42,13 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// How long to wait for an event before checking signals, progress and settledness again: a person does not notice a
 /// tenth of a second.
 const TURN: Duration = Duration::from_millis(100);
+
+/// A file that is read again may lie on a mount that does not answer: then it is as good as unreadable.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// With `--once` all collections are judged again and again, which takes the reducer's time: nine tenths of it are left to
+/// the work.
+const REST_FROM_LISTS: u32 = 9;
 
 /// With `--once` sources are observed at least so often: an observation that finds every file aged is worth waiting
 /// for.
@@ -75,8 +85,6 @@ enum End {
     Settled(Vec<(Name, Verdict)>),
     /// A signal.
     Asked,
-    /// What is printed is not read any more.
-    Unread,
     /// The reconciler is gone; closing it says why.
     Died,
 }
@@ -84,13 +92,17 @@ enum End {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
     let signals = Signals::register()?;
+    never_wait_for_notes();
+    let printer = Printer::start(arguments.log, arguments.quiet)?;
     let interval = config.settings.observe_interval;
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
     let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
     let session = Session::start(&config, worker, interval, arguments.log)?;
-    let (desk, reloads) = Desk::new(session.handle.clone(), Unmanaged::read(&config.state));
-    let mut run = Run { arguments, config, session, desk, reloads, signals, progress: Progress::new(arguments.quiet) };
+    let (desk, reloads) =
+        Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
+    let progress = Progress::new(arguments.quiet);
+    let mut run = Run { arguments, config, session, desk, reloads, signals, printer, progress };
     let end = run.begin().and_then(|()| {
         let _server = run.serve();
         let end = run.follow();
@@ -100,23 +112,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     });
     run.progress.clear();
     // Whatever happened, the log is closed in order; what went wrong first is what is reported.
-    let closed = run.session.close(SHUTDOWN, |text| {
-        if !arguments.quiet {
-            // The last lines need not be read.
-            let _ = line(text);
-        }
-    });
+    let printer = run.printer;
+    let closed = run.session.close(SHUTDOWN, |text| printer.print(text));
+    let printed = printer.finish(arguments.once, || run.signals.asked());
     let end = end?;
     closed?;
     match end {
         End::Settled(verdicts) => {
             let stuck = report(&verdicts, &arguments.config);
             let damaged = damaged(&run.config)?;
+            printed?;
             Ok(if stuck || damaged { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
         }
         End::Asked if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
         End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
-        End::Asked | End::Unread => Ok(ExitCode::SUCCESS),
+        End::Asked => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -128,6 +138,7 @@ struct Run<'a> {
     desk: Arc<Desk>,
     reloads: Receiver<Reload>,
     signals: Signals,
+    printer: Printer,
     progress: Progress,
 }
 
@@ -151,15 +162,17 @@ impl Run<'_> {
 
     fn follow(&mut self) -> Result<End, Fail> {
         let mut settling = self.arguments.once.then(|| Settling::new(&self.config));
-        let mut polled = Instant::now();
+        let mut judge_at = Instant::now() + TURN;
         loop {
             match self.session.events.next_within(TURN)? {
-                Next::Event(event, text) => {
+                Next::Event(event, name, text) => {
                     self.progress.clear();
-                    if !self.arguments.quiet && !line(&text)? {
-                        return Ok(End::Unread);
-                    }
+                    self.printer.print(&text);
+                    self.progress.hear(&event, name);
                     settling.iter_mut().for_each(|settling| settling.hear(&event));
+                }
+                Next::Forgotten(events) => {
+                    note(&format!("{events} events were forgotten (retain) before they were printed; the run goes on"));
                 }
                 Next::Nothing => {}
                 Next::Closed => return Ok(End::Died),
@@ -168,17 +181,17 @@ impl Run<'_> {
                 return Ok(End::Asked);
             }
             self.reload_if_asked();
-            let every = if self.arguments.once { TURN } else { self.progress.interval() };
-            if polled.elapsed() < every {
-                continue;
+            if self.progress.is_in_place() {
+                self.printer.pause();
             }
-            polled = Instant::now();
+            self.progress.show(&self.session.handle);
+            let Some(settling) = settling.as_mut().filter(|_| Instant::now() >= judge_at) else { continue };
+            let begun = Instant::now();
             let Ok(list) = self.session.handle.list() else { return Ok(End::Died) };
-            let Ok(stats) = self.session.handle.stats() else { return Ok(End::Died) };
-            self.progress.show(&list, stats.at);
-            if let Some(verdicts) = settling.as_mut().and_then(|settling| settling.judge(&list)) {
+            if let Some(verdicts) = settling.judge(&list) {
                 return Ok(End::Settled(verdicts));
             }
+            judge_at = Instant::now() + TURN.max(begun.elapsed().saturating_mul(REST_FROM_LISTS));
         }
     }
 
@@ -215,7 +228,10 @@ impl Run<'_> {
         if self.arguments.once {
             return Err(Fail::new(USAGE, "a run with --once reads its file once"));
         }
-        let config = Config::read(&self.config.file)?;
+        let file = self.config.file.clone();
+        let silent =
+            || Fail::new(CANNOT_OPEN, format!("{}: cannot be read: nothing answers", self.config.file.display()));
+        let config = within(READ_WITHIN, move || Config::read(&file)).ok_or_else(silent)??;
         let fixed = self.config.needs_restart(&config);
         if !fixed.is_empty() {
             let (file, keys) = (self.config.file.display(), fixed.join(", "));

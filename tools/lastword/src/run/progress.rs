@@ -1,15 +1,19 @@
 //! What is running, for a person who waits: lines that are updated in place on a terminal, and a line now and then
 //! elsewhere.
+//!
+//! Which attempts run is heard from the events, and only of those it is asked how far they have come: how many collections
+//! there are costs nothing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use lastword::core::Condition;
-use lastword::core::vocabulary::Timestamp;
-use lastword::engine::CollectionStatus;
+use lastword::Handle;
+use lastword::core::vocabulary::{CollectionId, Event, Name, Recorded};
+use lastword::worker::Progress as Done;
 
-use crate::console::{grouped, note, printable};
+use crate::console::{grouped, note, offer_note, printable};
 
 /// Fast enough to be seen to move.
 const ON_TERMINAL: Duration = Duration::from_millis(250);
@@ -22,6 +26,14 @@ const NAME: usize = 30;
 
 pub(crate) struct Progress {
     how: How,
+    running: BTreeMap<CollectionId, Attempt>,
+}
+
+/// One that runs.
+struct Attempt {
+    name: Name,
+    number: u32,
+    since: Instant,
 }
 
 enum How {
@@ -37,19 +49,28 @@ impl Progress {
             false if io::stderr().is_terminal() => How::InPlace { drawn: 0, last: None },
             false => How::NowAndThen { last: Instant::now() },
         };
-        Progress { how }
+        Progress { how, running: BTreeMap::new() }
     }
 
-    /// How often there is something new to show.
-    pub(crate) fn interval(&self) -> Duration {
-        match self.how {
-            How::InPlace { .. } => ON_TERMINAL,
-            How::Off | How::NowAndThen { .. } => ELSEWHERE,
+    /// Follows which attempts run.
+    pub(crate) fn hear(&mut self, recorded: &Recorded, name: Option<Name>) {
+        let Some(id) = recorded.event.collection(recorded.seq) else { return };
+        match (&recorded.event, name) {
+            (Event::TaskStarted { attempt, .. }, Some(name)) => {
+                self.running.insert(id, Attempt { name, number: *attempt, since: Instant::now() });
+            }
+            (Event::AttemptEnded { .. } | Event::CollectionDropped { .. }, _) => drop(self.running.remove(&id)),
+            _ => {}
         }
     }
 
-    /// Shows what is running. `now`: the engine's time.
-    pub(crate) fn show(&mut self, list: &[CollectionStatus], now: Timestamp) {
+    /// Whether it is drawn where events may be printed too.
+    pub(crate) fn is_in_place(&self) -> bool {
+        matches!(self.how, How::InPlace { .. })
+    }
+
+    /// Shows what is running, if it is time to.
+    pub(crate) fn show(&mut self, handle: &Handle) {
         match &mut self.how {
             How::Off => {}
             How::InPlace { last, .. } => {
@@ -57,14 +78,14 @@ impl Progress {
                     return;
                 }
                 *last = Some(Instant::now());
+                let lines = self.lines(handle);
                 self.clear();
-                let lines: Vec<String> = list.iter().filter_map(|status| describe(status, now)).collect();
                 self.draw(&lines);
             }
             How::NowAndThen { last } => {
                 if last.elapsed() >= ELSEWHERE {
                     *last = Instant::now();
-                    list.iter().filter_map(|status| describe(status, now)).for_each(|line| note(&line));
+                    self.lines(handle).iter().for_each(|line| note(line));
                 }
             }
         }
@@ -75,8 +96,9 @@ impl Progress {
         if let How::InPlace { drawn, .. } = &mut self.how
             && *drawn > 0
         {
-            // Up so many lines, and clear from there to the end of the screen.
-            let _ = write!(io::stderr().lock(), "\x1b[{drawn}A\x1b[J");
+            // Up so many lines, and clear from there to the end of the screen. A terminal that takes nothing for now shows
+            // what it showed.
+            offer_note(format!("\x1b[{drawn}A\x1b[J"));
             *drawn = 0;
         }
     }
@@ -92,17 +114,22 @@ impl Progress {
             let _ = writeln!(text, "{line}");
         });
         text.push_str("\x1b[?7h");
-        let _ = io::stderr().lock().write_all(text.as_bytes());
-        *drawn = lines.len();
+        *drawn = if offer_note(text) { lines.len() } else { 0 };
+    }
+
+    fn lines(&self, handle: &Handle) -> Vec<String> {
+        let done = |attempt: &Attempt| handle.status(attempt.name.clone()).ok().flatten()?.progress;
+        self.running.values().map(|attempt| attempt.line(done(attempt))).collect()
     }
 }
 
-fn describe(status: &CollectionStatus, now: Timestamp) -> Option<String> {
-    let Condition::Running { attempt, since, .. } = &status.view.condition else { return None };
-    let name: String = printable(status.view.name.as_str()).chars().take(NAME).collect();
-    let mut line = format!("{name}: attempt {attempt} runs for {} s", now.since(*since).as_secs());
-    if let Some(progress) = status.progress {
-        let _ = write!(line, ", {} of {} done", grouped(progress.done), grouped(progress.total));
+impl Attempt {
+    fn line(&self, done: Option<Done>) -> String {
+        let name: String = printable(self.name.as_str()).chars().take(NAME).collect();
+        let mut line = format!("{name}: attempt {} runs for {} s", self.number, self.since.elapsed().as_secs());
+        if let Some(Done { done, total, .. }) = done {
+            let _ = write!(line, ", {} of {} done", grouped(done), grouped(total));
+        }
+        line
     }
-    Some(line)
 }

@@ -37,6 +37,8 @@ impl Session {
             .kind(kind, worker)
             .workers(config.settings.workers)
             .observe_interval(observe_interval)
+            .observe_timeout(config.settings.observe_timeout)
+            .observer_threads(config.settings.observer_threads)
             .durability(config.settings.durability)
             .snapshot_every(config.settings.snapshot_every)
             .retain(config.settings.retain)
@@ -47,7 +49,7 @@ impl Session {
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.
         let (next, describer) = replayed.recv().unwrap_or((Seq(1), Describer::new()));
-        let events = Events::new(handle.watch(next), describer, epoch, format);
+        let events = Events::new(&handle, next, describer, epoch, format);
         Ok(Session { reconciler, handle, events })
     }
 
@@ -90,10 +92,14 @@ impl Session {
     /// Shuts down and shows what that adds to the log.
     pub(crate) fn close(mut self, timeout: Duration, mut show: impl FnMut(&str)) -> Result<(), Fail> {
         let closed = self.reconciler.shutdown(timeout);
-        while let Next::Event(_, text) = self.events.next_within(Duration::ZERO)? {
-            show(&text);
+        loop {
+            match self.events.next_within(Duration::ZERO) {
+                Ok(Next::Event(_, _, text)) => show(&text),
+                Ok(Next::Forgotten(_)) => {}
+                // What could not be read is not shown; how the log was closed is what counts.
+                Ok(Next::Nothing | Next::Closed) | Err(_) => return Ok(closed?),
+            }
         }
-        Ok(closed?)
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot help fails its test")]
 
+mod dead_mount;
+
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[allow(unused_imports, reason = "every test binary uses a part of this")]
+pub use dead_mount::DeadMount;
 
 /// A directory with a lake and a configuration.
 pub struct Place {
@@ -160,6 +165,11 @@ impl Running {
     pub fn kill(self) {
         self.signal("KILL");
         self.wait();
+    }
+
+    /// How it ends by itself.
+    pub fn ended(self) -> Ended {
+        self.wait()
     }
 
     fn wait(mut self) -> Ended {

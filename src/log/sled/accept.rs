@@ -1,0 +1,159 @@
+//! Going on with what is left of a damaged log, because a person said so.
+//!
+//! What is left is put into a new storage directory, frame by frame with its hashes, and takes the place of the damaged
+//! one. That and its `HEAD` are kept beside it: nothing is destroyed. It owns the order of steps; a crash between any two
+//! is finished when the same is asked for again.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::files::{copy_synced, make_directory, remove};
+use super::salvage::Salvage;
+use super::store::{Held, SledStore, wait_until_unlocked};
+use super::writer::SledLog;
+use crate::core::vocabulary::Seq;
+use crate::held::HeldDirectory;
+use crate::log::OpenError;
+use crate::log::anchor::{Anchor, first_file};
+use crate::log::directory::{Directory, Found, sync_directory, write_private};
+
+/// Frames are handed to the operating system after about so many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// What became of the wish to go on without what is lost.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LossAccepted {
+    /// The log ends at that event now. The text says what was found instead of the rest.
+    Done(String),
+    /// The log is whole: there is no loss.
+    NoLoss,
+    /// What is left ends at this event, which is not the one that was named. Nothing was changed.
+    OtherEnd(Seq),
+}
+
+impl SledLog {
+    /// Shortens a damaged log to the events up to `last`, which has to be the last event that is left. What was there is
+    /// kept in a directory `damaged-N` in the log's own. The log has to be opened afterwards.
+    ///
+    /// # Errors
+    /// When nothing of it can be read, a writer has it open, or the disk refuses.
+    pub fn accept_loss(path: impl AsRef<Path>, last: Seq) -> Result<LossAccepted, OpenError> {
+        let directory = Directory::at(path.as_ref());
+        if directory.inspect()? != Found::Log {
+            return Err(OpenError::Absent { path: directory.path().to_owned() });
+        }
+        directory.check_kinds()?;
+        let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
+        let lock = Arc::new(directory.take_lock(&held)?);
+        let kept = kept(&directory)?;
+        finish_interrupted(&directory, &kept)?;
+        let salvage = Salvage::of_held(&directory)?;
+        let Some(damage) = &salvage.damage else { return Ok(LossAccepted::NoLoss) };
+        if salvage.last() != last {
+            return Ok(LossAccepted::OtherEnd(salvage.last()));
+        }
+        let found = damage.to_string();
+        let new = make(&directory, &salvage, &lock)?;
+        let aside = directory.path().join(format!("{KEPT}{}", kept.len() + 1));
+        put_in_place(&directory, &salvage, &new, &aside)?;
+        Ok(LossAccepted::Done(found))
+    }
+}
+
+const KEPT: &str = "damaged-";
+
+/// What was kept of damaged logs.
+pub(super) fn kept(directory: &Directory) -> Result<Vec<PathBuf>, OpenError> {
+    let path = directory.path();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(OpenError::io("listing", path))? {
+        let entry = entry.map_err(OpenError::io("listing", path))?;
+        if entry.file_name().to_string_lossy().starts_with(KEPT) {
+            found.push(entry.path());
+        }
+    }
+    found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    Ok(found)
+}
+
+/// Between the two renames there is no `sled/`.
+fn finish_interrupted(directory: &Directory, kept: &[PathBuf]) -> Result<(), OpenError> {
+    let sled = directory.sled();
+    let Some(last) = kept.last().filter(|_| !sled.exists()).map(|kept| kept.join("sled")) else { return Ok(()) };
+    if last.exists() {
+        fs::rename(&last, &sled).map_err(OpenError::io("renaming", &last))?;
+        sync_directory(directory.path())?;
+    }
+    Ok(())
+}
+
+/// A storage directory with what is left, durable.
+fn make(directory: &Directory, salvage: &Salvage, lock: &Arc<File>) -> Result<PathBuf, OpenError> {
+    let new = directory.new_sled();
+    remove(&new)?;
+    make_directory(&new)?;
+    let made = new.join("made");
+    make_directory(&made)?;
+    let failed = |failure: super::store::SledFailure| match failure.disk_is_full {
+        true => OpenError::io("writing", &made)(io::ErrorKind::StorageFull.into()),
+        false => OpenError::from(failure),
+    };
+    let store = SledStore::open(&made, Held::Lock { _file: Arc::clone(lock) }).map_err(failed)?;
+    let reader = salvage.copy.reader();
+    let start = reader.start();
+    if !start.is_whole() {
+        store.put_start(start).map_err(failed)?;
+    }
+    let mut unflushed = 0;
+    for frame in reader.frames(Seq::ZERO) {
+        let frame = frame?;
+        store.put(&frame.as_frame()).map_err(failed)?;
+        unflushed += frame.as_frame().bytes().len();
+        if unflushed >= BATCH_BYTES {
+            store.flush().map_err(failed)?;
+            unflushed = 0;
+        }
+    }
+    store.flush().map_err(failed)?;
+    drop(store);
+    // As when a log is created: of a copy every write and sync is ours.
+    for name in ["db", "conf"] {
+        let (from, to) = (made.join(name), new.join(name));
+        let file = File::open(&from).map_err(OpenError::io("opening", &from))?;
+        wait_until_unlocked(&file);
+        copy_synced(file, &to).map_err(OpenError::io("copying", &from))?;
+    }
+    remove(&made)?;
+    make_directory(&new.join("blobs"))?;
+    sync_directory(&new.join("blobs"))?;
+    sync_directory(&new)?;
+    Ok(new)
+}
+
+fn put_in_place(directory: &Directory, salvage: &Salvage, new: &Path, aside: &Path) -> Result<(), OpenError> {
+    make_directory(aside)?;
+    let head = directory.head();
+    if let Ok(bytes) = fs::read(&head) {
+        let copy = aside.join("HEAD");
+        write_private(&copy, &bytes).map_err(OpenError::io("writing", &copy))?;
+    }
+    sync_directory(aside)?;
+    let (sled, old) = (directory.sled(), aside.join("sled"));
+    if sled.exists() {
+        fs::rename(&sled, &old).map_err(OpenError::io("renaming", &sled))?;
+    }
+    fs::rename(new, &sled).map_err(OpenError::io("renaming", new))?;
+    sync_directory(aside)?;
+    sync_directory(directory.path())?;
+    // Only now, or it would know of a shorter log than there is. Unclean: the next opening goes through all of it.
+    let counter = salvage.copy.anchor().counter;
+    let anchor = Anchor { counter, clean: false, complete: true, position: salvage.copy.end(), db_length: 0 };
+    let unfinished = directory.path().join("HEAD.new");
+    write_private(&unfinished, &first_file(&Anchor { counter: counter + counter % 2, ..anchor }))
+        .map_err(OpenError::io("writing", &unfinished))?;
+    fs::rename(&unfinished, &head).map_err(OpenError::io("renaming", &unfinished))?;
+    sync_directory(directory.path())
+}

@@ -1,0 +1,140 @@
+//! Formats of one's own, and what a builder is told of its fragments.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use lastword::external::{
+    BuildError, External, FileReader, Format, FormatError, Parquet, RowRange, SegmentBuilder, SegmentJob, StoreError,
+    WholeFiles,
+};
+use lastword::{Declaration, Generation, Kind, Name, Reconciler, Source, Spec, WaitOutcome};
+use test_support::parquet_files;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// What was built of each fragment.
+type Pieces = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// Notes which part of its file each fragment is, and reads the file on another thread.
+#[derive(Clone, Default)]
+struct Noting(Pieces);
+
+impl SegmentBuilder for Noting {
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        for fragment in job.fragments {
+            let file: Arc<dyn FileReader> = Arc::from(job.open(fragment)?);
+            let other = Arc::clone(&file);
+            let length = usize::try_from(file.len()).unwrap();
+            let read = thread::spawn(move || other.read(0, length)).join().unwrap()?;
+            assert_eq!(read, file.read(0, length)?);
+            let text = format!("part {}, rows {} to {}", job.part(fragment)?, fragment.start, fragment.end);
+            let text = if length < 20 { format!("{text}: {}", String::from_utf8_lossy(&read)) } else { text };
+            self.0.lock().unwrap().insert(format!("{}@{}", fragment.path, fragment.start), text);
+        }
+        Ok(None)
+    }
+}
+
+/// Builds a directory of files with `spec`, and gives what was noted.
+fn built(external: impl FnOnce(Noting) -> External, spec: &str, files: &[(&str, Vec<u8>)]) -> (Pieces, u64, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    fs::create_dir(&lake).unwrap();
+    files.iter().for_each(|(name, bytes)| fs::write(lake.join(name), bytes).unwrap());
+    let (noting, kind, name) = (Noting::default(), Kind::new("external").unwrap(), Name::new("lake").unwrap());
+    let pieces = Arc::clone(&noting.0);
+    let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external(noting)).start().unwrap();
+    let handle = reconciler.handle();
+    let source = Source::new(lake.to_str().unwrap()).unwrap();
+    let declaration = Declaration::new(name.clone()).kind(kind).source(source).spec(Spec::parse(spec).unwrap());
+    handle.declare(declaration).unwrap();
+    let waited = handle.wait_applied(name.clone(), Generation(1), LONG).unwrap();
+    assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
+    let result = handle.status(name).unwrap().unwrap().view.applied.unwrap().result;
+    reconciler.shutdown(LONG).unwrap();
+    (pieces, result.rows.unwrap(), result.segments.unwrap().new)
+}
+
+#[test]
+fn defect_34_documents_of_any_kind_are_built_in_segments() {
+    let files: Vec<(String, Vec<u8>)> =
+        (0..5).map(|n| (format!("{n}.txt"), format!("text {n}").into_bytes())).collect();
+    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    let external = |builder| External::with_builder(builder).format("documents", WholeFiles);
+    let (pieces, rows, segments) = built(external, r#"{"format":"documents","target_rows":2}"#, &files);
+    assert_eq!((rows, segments), (5, 3));
+    let pieces = pieces.lock().unwrap();
+    assert_eq!(pieces.len(), 5);
+    assert_eq!(pieces["3.txt@0"], "part 0, rows 0 to 1: text 3");
+}
+
+/// Lines: as many rows as a file has, two to a fragment.
+struct Lines;
+
+impl Format for Lines {
+    fn fragments(&self, file: &dyn FileReader, _: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
+        let text = file.read(0, usize::try_from(file.len()).unwrap())?;
+        let rows = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok((0..rows).step_by(2).map(|start| RowRange { start, end: rows.min(start + 2) }).collect())
+    }
+}
+
+#[test]
+fn defect_34_a_format_of_ones_own_is_named_by_the_spec() {
+    let external = |builder| External::with_builder(builder).format("lines", Lines);
+    let files = [("a", b"1\n2\n3\n".to_vec()), ("b", b"".to_vec())];
+    let (pieces, rows, _) = built(external, r#"{"format":"lines"}"#, &files);
+    let expected = [("a@0", "part 0, rows 0 to 2: 1\n2\n3\n"), ("a@2", "part 1, rows 2 to 3: 1\n2\n3\n")];
+    let expected = expected.map(|(at, text)| (at.to_owned(), text.to_owned()));
+    assert_eq!((&*pieces.lock().unwrap(), rows), (&BTreeMap::from(expected), 3));
+
+    // One that nobody brings is refused where it is declared, with those that there are.
+    let dir = tempfile::tempdir().unwrap();
+    let kind = Kind::new("external").unwrap();
+    let external = External::local().format("lines", Lines);
+    let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external).start().unwrap();
+    let declaration = Declaration::new(Name::new("a").unwrap()).kind(kind).source(Source::new("/lake").unwrap());
+    let declaration = declaration.spec(Spec::parse(r#"{"format":"csv"}"#).unwrap());
+    let error = reconciler.handle().declare(declaration).unwrap_err().to_string();
+    assert!(error.contains(r#"spec.format: must be "lines" or "parquet", found csv"#), "{error}");
+    reconciler.shutdown(LONG).unwrap();
+}
+
+#[test]
+fn defect_34_a_fragment_says_its_row_group() {
+    // Row groups without rows are counted as the file counts them.
+    let files = [("a.parquet", parquet_files::bytes_of(&[10, 0, 20, 0, 5], 0))];
+    let (pieces, rows, _) = built(External::with_builder, r#"{"format":"parquet"}"#, &files);
+    let expected = [
+        ("a.parquet@0", "part 0, rows 0 to 10"),
+        ("a.parquet@10", "part 2, rows 10 to 30"),
+        ("a.parquet@30", "part 4, rows 30 to 35"),
+    ];
+    let expected = expected.map(|(at, text)| (at.to_owned(), text.to_owned()));
+    assert_eq!((&*pieces.lock().unwrap(), rows), (&BTreeMap::from(expected), 35));
+}
+
+#[test]
+fn defect_34_a_reader_may_go_to_other_threads() {
+    fn shared<T: Send + Sync + ?Sized>() {}
+    shared::<dyn FileReader>();
+    // And formats answer for their parts by themselves, as far as no part is empty.
+    struct Bytes(Vec<u8>);
+    impl FileReader for Bytes {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+            Ok(self.0[usize::try_from(start).unwrap()..][..length].to_vec())
+        }
+    }
+    assert_eq!(Lines.parts(&Bytes(b"1\n2\n3\n".to_vec())).unwrap(), [0, 2]);
+    assert_eq!(Parquet.parts(&Bytes(parquet_files::bytes_of(&[0, 3, 0], 0))).unwrap(), [0, 0, 3]);
+    assert!(matches!(
+        WholeFiles.fragments(&Bytes(Vec::new()), Some(&["id".to_owned()])),
+        Err(FormatError::NoColumn(column)) if column == "id"
+    ));
+}
