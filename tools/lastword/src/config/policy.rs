@@ -18,6 +18,7 @@ const POLICY: &[(&str, Read)] = &[
     ("attempt_timeout", |field, policy| span_or_none(field, &mut policy.attempt_timeout.0)),
     ("max_attempts", |field, policy| count(field, &mut policy.retry.max_attempts)),
     ("max_lost", |field, policy| count(field, &mut policy.retry.max_lost)),
+    ("max_lost_alone", |field, policy| count_or_none(field, &mut policy.retry.max_lost_alone)),
     ("backoff_base", |field, policy| span(field, &mut policy.retry.base)),
     ("backoff_cap", |field, policy| span(field, &mut policy.retry.cap)),
     ("slow_retry", |field, policy| span_or_none(field, &mut policy.retry.slow)),
@@ -71,6 +72,14 @@ fn count(field: &Field<'_, '_>, target: &mut u32) -> Result<(), Wrong> {
     let found = field.whole(1, u64::from(u32::MAX))?;
     *target = u32::try_from(found).unwrap_or(u32::MAX);
     Ok(())
+}
+
+fn count_or_none(field: &Field<'_, '_>, target: &mut Option<u32>) -> Result<(), Wrong> {
+    if matches!(field.value(), DeValue::String(text) if text == "none") {
+        *target = None;
+        return Ok(());
+    }
+    count(field, target.get_or_insert(1))
 }
 
 fn priority(field: &Field<'_, '_>, target: &mut Priority) -> Result<(), Wrong> {

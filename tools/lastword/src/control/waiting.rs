@@ -84,6 +84,7 @@ fn of_waited(waited: WaitOutcome) -> &'static str {
         WaitOutcome::Applied { .. } => APPLIED,
         WaitOutcome::Superseded { .. } => "superseded",
         WaitOutcome::Parked { .. } => "parked",
+        WaitOutcome::Failing { .. } => "failing",
         WaitOutcome::Held { .. } => "held",
         WaitOutcome::Paused => "paused",
         WaitOutcome::Dropped => "dropped",
@@ -101,6 +102,7 @@ fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
         Condition::Fresh if succeeded => APPLIED,
         Condition::Unobservable { .. } => "unobservable",
         Condition::Parked { .. } if !settles => "parked",
+        Condition::Failing { .. } if !settles => "failing",
         Condition::Paused if !settles => "paused",
         _ => PENDING,
     }
