@@ -77,6 +77,17 @@ fn case_47_a_word_is_parked() {
 }
 
 #[test]
+fn case_47_a_word_is_retried_without_an_end() {
+    let lab = Lab::start();
+    let retry = Retry { max_attempts: 1, ..Retry::default() };
+    let failing = declaration("a", r#"{"do":"fail"}"#).policy(Policy { retry, ..Policy::default() });
+    lab.handle.declare(failing).unwrap();
+    lab.until_condition("a", "failing");
+    assert_eq!(now(&lab, "a", 1), WaitOutcome::Failing { attempts: 1 });
+    lab.verify();
+}
+
+#[test]
 fn case_47_a_word_is_held() {
     let lab = Lab::start();
     lab.handle.declare(versioned("a", "puppet", "there")).unwrap();

@@ -229,8 +229,8 @@ pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timest
 fn is_lost_too_often(collection: &Collection, running: &Running) -> bool {
     let is_alone = running.attempt.lease.is_none() && collection.is_isolated();
     let alone = collection.crashes.saturating_sub(Retry::ISOLATED_AFTER).saturating_add(1);
-    running.task.lost.saturating_add(1) >= collection.policy.retry.max_lost
-        || (is_alone && alone >= Retry::MOST_LOST_ALONE)
+    let Retry { max_lost, max_lost_alone, .. } = collection.policy.retry;
+    running.task.lost.saturating_add(1) >= max_lost || (is_alone && max_lost_alone.is_some_and(|most| alone >= most))
 }
 
 /// Fails the running attempt and charges it to its task. If that was its last, the task is retried slowly; it is parked if
