@@ -295,7 +295,8 @@ impl Observers {
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
             let weak = result.as_ref().map_or(0, |observation| observation.weak);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak });
+            let skipped = result.as_ref().map(|observation| observation.skipped).unwrap_or_default();
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak, skipped });
             entry.began = Some(began);
             entry.observed = entry.count;
         }
@@ -322,7 +323,7 @@ impl Observers {
     }
 
     /// The source is to be observed now, or right after the observation that is under way.
-    fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
+    pub(super) fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
         if !self.observes(id, state) {
             return;
         }

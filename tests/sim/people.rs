@@ -123,6 +123,7 @@ impl Sim {
             attempt_timeout: AttemptTimeout(dice.pick(&[None, Some(secs(2)), Some(secs(30))])),
             priority: Priority(dice.pick(&[-1000, 0, 0, 1, 1000])),
             resync: Resync(dice.pick(&[None, None, Some(secs(10)), Some(secs(45))])),
+            ..Policy::default()
         }
     }
 

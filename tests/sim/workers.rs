@@ -83,7 +83,7 @@ impl Workers {
         }
     }
 
-    pub(crate) fn kinds(&self, far: bool) -> impl Iterator<Item = &Kind> {
+    pub(crate) fn kinds(&self, far: bool) -> impl Iterator<Item = &Kind> + Clone {
         if far { self.far.keys() } else { self.local.keys() }
     }
 

@@ -50,7 +50,7 @@ pub(super) fn complete(
     let wanted = collection.and_then(Collection::wanted_fingerprint);
     let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
     if let Some((collection, _)) = live.filter(|_| wanted == Some(fingerprint)) {
-        let result = completion.result.clone().shared();
+        let result = to_commit(collection, completion).shared();
         let resync_at = resync_at(&collection.policy, events.next(), at);
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result, resync_at });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
@@ -73,6 +73,14 @@ pub(super) fn complete(
         return Ok(());
     }
     stopped(state, completion.attempt, at, events)
+}
+
+/// The result as it is committed. What a kind that discards has made has to be found again: if the result names nothing, it
+/// is named by the token of its attempt.
+fn to_commit(collection: &Collection, completion: &Completion) -> Built {
+    let result = completion.result.clone();
+    let discards = collection.status.attempt().is_some_and(|attempt| attempt.duties.discard);
+    if discards { result.named_by(completion.attempt.token) } else { result }
 }
 
 fn check_output(result: &Built) -> Result<(), FieldError> {
@@ -242,7 +250,7 @@ pub(super) fn charge(
     let is_last = running.task.charged.saturating_add(1) >= retry.max_attempts;
     let slow = retry.slow.filter(|_| is_last && panics < retry.max_attempts);
     let retry_at = match slow {
-        Some(slow) => slow_retry_at(slow, attempt.token.seq, at),
+        Some(slow) => slow_retry_at(slow.max(retry.cap), attempt.token.seq, at),
         None => retry_at(retry, attempt.task.0, failures, at),
     };
     events.push(failed(attempt, reason, message, retry_at, failures, grace_until));
