@@ -129,7 +129,7 @@ impl Story {
 /// The reducer's thread, as far as callers wait for it: takes what is queued, commits in the given round, and ends when
 /// it is told to. Queue and waits are those of the engine.
 fn reduce(story: &Story, side: EngineSide, commits_in: Option<u32>, over: &AtomicBool) {
-    let EngineSide { inbox, end: _end } = side;
+    let EngineSide { mut inbox, end: _end } = side;
     let (mut waits, mut round) = (Waits::default(), 0);
     while !over.load(Ordering::SeqCst) {
         while let Some(message) = inbox.take_report().or_else(|| inbox.take_command().ok()) {
