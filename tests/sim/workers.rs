@@ -9,7 +9,7 @@ use lastword::core::vocabulary::{
     FailureClass, FailureReport, Fingerprint, Inputs, Kind, Name, ObservationOutcome, Recorded, Stopping, Token,
     WorkerName,
 };
-use lastword::core::RunsAt;
+use lastword::core::{Applied, RunsAt};
 
 use super::queue::Happening;
 use super::sim::Sim;

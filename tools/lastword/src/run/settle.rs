@@ -88,15 +88,9 @@ impl Settling {
             | Event::AttemptFailed { reason: FailReason::SourceMoved, .. } => {
                 *self.changes.entry(id).or_default() += 1;
             }
-<<<<<<< HEAD
-            Event::TaskCompleted { .. } => {
-                self.changes.remove(&id);
-            }
             Event::ObservationFailed { .. } => {
                 self.unobservable.insert(id);
             }
-=======
->>>>>>> core
             _ => {}
         }
     }
