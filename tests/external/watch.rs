@@ -213,7 +213,8 @@ fn defect_24_sources_that_lie_in_each_other_do_not_end_each_others_watches() {
         let same = watch(&inner, SPEC).unwrap();
         both.0.hinted("in both, the outer one", || fs::write(inner.join("c/x"), "x").unwrap());
         both.1.hinted("in both, the inner one", || fs::write(inner.join("c/y"), "x").unwrap());
-        let left = if inner_goes_first { both.0 } else { both.1 };
+        let (left, gone) = if inner_goes_first { both } else { (both.1, both.0) };
+        drop(gone);
         left.goes_on("the one that is left");
         left.hinted("without the other", || fs::write(inner.join("c/z"), "x").unwrap());
         same.hinted("the same source again", || fs::write(inner.join("c/w"), "x").unwrap());

@@ -168,7 +168,7 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
     use lastword::external::{External, ExternalSpec};
 
     let mut real = fields(&External::local());
-    let ExternalSpec { format: _, target_rows, columns, params, recipe, follow_symlinks } =
+    let ExternalSpec { format: _, target_rows, columns, params, recipe, follow_symlinks, include, exclude } =
         ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
     real.extend([
         ("target_rows".to_owned(), target_rows.to_string()),
@@ -176,6 +176,8 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
         ("params".to_owned(), or_none(params, |params| format!("{params:?}"))),
         ("recipe".to_owned(), or_none(recipe, |recipe| recipe)),
         ("follow_symlinks".to_owned(), follow_symlinks.to_string()),
+        ("include".to_owned(), or_none(include, |patterns| format!("{patterns:?}"))),
+        ("exclude".to_owned(), or_none(exclude, |patterns| format!("{patterns:?}"))),
     ]);
     let real: Vec<(&str, String)> = real.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     hold("Of external collections", &real);
