@@ -9,6 +9,7 @@ mod delivery;
 mod destination;
 mod detect;
 mod engine;
+mod growing;
 mod hinted;
 mod layout;
 mod look;

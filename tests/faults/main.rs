@@ -11,5 +11,6 @@ mod damage;
 mod fencing;
 mod full_disk;
 mod io_faults;
+mod killer;
 mod loop_device;
 mod power;
