@@ -14,6 +14,7 @@ mod directories;
 mod engine;
 mod evidence;
 mod formats;
+mod growing;
 mod hinted;
 mod lake;
 mod layout;

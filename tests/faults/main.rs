@@ -12,6 +12,7 @@ mod descriptors;
 mod fencing;
 mod full_disk;
 mod io_faults;
+mod killer;
 mod loop_device;
 mod power;
 mod replaced;
