@@ -53,7 +53,7 @@ impl LogError {
             LogError::Poisoned(_) => ErrorKind::Closed,
             LogError::Refused(found) | LogError::Damaged { found, .. } => found.kind(),
             LogError::PrefixGone { .. } => ErrorKind::PrefixGone,
-            LogError::Replaced(_) => ErrorKind::WrongPath,
+            LogError::Replaced(what) => what.kind(),
             // The storage engine tells damage by panicking, and in texts that no program can tell from others.
             LogError::Storage(_) => ErrorKind::Damaged,
             LogError::Io { .. } => ErrorKind::Io,

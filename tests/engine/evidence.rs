@@ -56,7 +56,7 @@ fn declaration(of: &str, by: &str, root: ObjectHash) -> Declaration {
 /// Of two entries; one that was never stored; and an object that is no tree.
 fn roots(objects: &MemoryObjects) -> (ObjectHash, ObjectHash, ObjectHash) {
     let entries = |objects: &MemoryObjects, value: u8| {
-        tree::build(objects, [(vec![1], vec![value]), (vec![2], vec![value])].into_iter()).unwrap().hash
+        tree::build(objects, [(vec![1], vec![value]), (vec![2], vec![value])]).unwrap().hash
     };
     (entries(objects, 1), entries(&MemoryObjects::new(), 2), objects.put(&[b"no tree".to_vec()]).unwrap()[0])
 }
