@@ -84,15 +84,7 @@ impl Desk {
         live
     }
 
-    /// Some collections, in the order of their declaration.
-    fn page(&self, after: Option<CollectionId>) -> Result<Vec<CollectionStatus>, Fail> {
-        let mut list = self.handle.list()?;
-        list.sort_by_key(|status| status.view.id);
-        list.retain(|status| after.is_none_or(|after| status.view.id > after));
-        list.truncate(MOST_ROWS);
-        Ok(list)
-    }
-
+    /// `next`: those that follow are asked for with it.
     fn rows(page: &[CollectionStatus], next: Option<CollectionId>) -> Answer {
         let rows: Vec<String> = page.iter().map(|status| describe::view_json(&status.view, status.at)).collect();
         let looks: Vec<Value> = page.iter().map(Desk::volatile).collect();
@@ -148,7 +140,7 @@ impl Desk {
                 Ok(Desk::rows(&[found], None))
             }
             Request::Status { name: None, after } => {
-                let page = self.page(after)?;
+                let page = self.handle.list_page(after, MOST_ROWS)?;
                 let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
                 Ok(Desk::rows(&page, next))
             }

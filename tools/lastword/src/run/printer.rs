@@ -41,6 +41,11 @@ impl Printer {
         self.outlet.iter().for_each(|outlet| outlet.say(format!("{text}\n")));
     }
 
+    /// Nobody reads it any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.outlet.as_ref().is_some_and(Outlet::is_gone)
+    }
+
     /// Waits a moment, so that what is drawn on the same terminal comes behind what was printed.
     pub(super) fn pause(&self) {
         const MOMENT: Duration = Duration::from_millis(20);
@@ -58,7 +63,7 @@ impl Printer {
         let (begun, patience) = (Instant::now(), if once { PATIENCE_ONCE } else { PATIENCE });
         while !outlet.settle(TURN) && begun.elapsed() < patience && !(once && stop()) {}
         let (unprinted, failed) = outlet.unprinted();
-        if unprinted > 0 && !outlet.is_gone() {
+        if unprinted > 0 && !self.is_gone() {
             note(&format!("{unprinted} events were not printed; log-dump dump shows them"));
         }
         match failed.filter(|_| once) {

@@ -153,8 +153,9 @@ impl Watched {
     ) -> Option<Verdict> {
         let view = &status.view;
         let runs = matches!(view.condition, Condition::Running { .. });
-        if view.unobservable.is_some() && (is_late || last.succeeded && !runs) {
-            // One that succeeded would have ended this: a later one was given up.
+        // One that succeeded would have ended the first: a later one was given up.
+        let is_given_up = view.unobservable.is_some() && (is_late || last.succeeded && !runs);
+        if is_given_up || view.not_observed.is_some() && is_late {
             return Some(stuck(view));
         }
         if !last.succeeded {
@@ -201,7 +202,7 @@ fn unanswered(view: &CollectionView, is_told: bool, silent_for: Duration, timeou
     let runs = matches!(view.condition, Condition::Running { .. });
     // An event tells it when it becomes so, and none that it still is.
     let is_judged = view.unobservable.is_some() && (is_told && !runs || silent_for >= timeout);
-    if is_judged || view.condition.name() == NOT_OBSERVED {
+    if is_judged || view.not_observed.is_some() && !runs && silent_for >= timeout {
         return Some(stuck(view));
     }
     (silent_for >= timeout.saturating_mul(2)).then(|| {
