@@ -122,7 +122,7 @@ pub use log::Durability;
 pub use umbrella::Error;
 pub use worker::{
     Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer,
-    SourceWatch, Worker,
+    SkipReason, Skipped, SourceWatch, Worker,
 };
 
 /// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source

@@ -27,6 +27,7 @@ struct Lake {
     format: &'static dyn Format,
     /// What was seen last.
     known: RefCell<Option<PathSet>>,
+    applied: Option<PathSet>,
     previous: Option<ObjectHash>,
     attempts: u64,
     /// Wall time of the attempts, in seconds from now.
@@ -39,7 +40,18 @@ impl Lake {
         let source = SourceUri::parse(dir.path().to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
         let (objects, spec) = (Box::new(MemoryObjects::new()), ExternalSpec::parse(spec).unwrap());
         let known = RefCell::default();
-        Lake { dir, source, objects, spec, format: &Parquet, known, previous: None, attempts: 0, later: 0 }
+        Lake {
+            dir,
+            source,
+            objects,
+            spec,
+            format: &Parquet,
+            known,
+            applied: None,
+            previous: None,
+            attempts: 0,
+            later: 0,
+        }
     }
 
     fn write(&self, name: &str, row_groups: &[usize], salt: u8) {
@@ -49,11 +61,19 @@ impl Lake {
     /// What the source is now, as a look after the last one sees it.
     fn version(&self) -> [u8; 32] {
         let known = self.known.take();
-        let now = SystemClock::new().wall();
-        let looking = ScanRequest { known: known.as_ref(), ..ScanRequest::new(&LocalStore, &self.source, now) };
+        let looking = ScanRequest {
+            known: known.as_ref(),
+            applied: self.applied.as_ref(),
+            format: Some(self.format),
+            ..ScanRequest::new(&LocalStore, &self.source, self.now())
+        };
         let seen = scan(&looking).unwrap();
         self.known.replace(Some(seen.set));
         seen.version
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock::new().wall().0.checked_add_signed(self.later * 1_000_000).unwrap())
     }
 
     fn attempt(
@@ -63,8 +83,7 @@ impl Lake {
         stop_check: StopCheck<'_>,
     ) -> Result<BuildOutcome, BuildFailed> {
         self.attempts += 1;
-        let now = SystemClock::new().wall();
-        let now = Timestamp(now.0.checked_add_signed(self.later * 1_000_000).unwrap());
+        let now = self.now();
         let known = self.known.borrow();
         build(&Build {
             collection: &Name::new("lake").unwrap(),
@@ -75,7 +94,7 @@ impl Lake {
             spec: &self.spec,
             wanted,
             known: known.as_ref(),
-            applied: None,
+            applied: self.applied.as_ref(),
             previous: self.previous,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
             builder,
@@ -354,6 +373,8 @@ fn build_of(
         spec: &lake.spec,
         wanted,
         known,
+        mounts: None,
+        most_read: u64::MAX,
         applied: None,
         previous: lake.previous,
         token: Token { epoch: Epoch(2), seq: Seq(lake.attempts) },
@@ -361,7 +382,9 @@ fn build_of(
         parallel: 1,
         leftovers: &[],
         stop_check: &never_interrupted,
+        finished: &|_| (),
         progress: &|_| (),
+        learned: &|_, _, _| (),
         now: &|| SystemClock::new().wall(),
     })
 }

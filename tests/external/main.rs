@@ -21,5 +21,6 @@ mod listed;
 mod look;
 mod parquet;
 mod segments;
+mod skip;
 mod takeover;
 mod watch;

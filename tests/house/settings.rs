@@ -167,7 +167,7 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
     use lastword::external::{External, ExternalSpec};
 
     let mut real = fields(&External::local());
-    let ExternalSpec { format: _, target_rows, columns, params, recipe, follow_symlinks } =
+    let ExternalSpec { format: _, target_rows, columns, params, recipe, follow_symlinks, include: _, exclude: _ } =
         ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
     real.extend([
         ("target_rows".to_owned(), target_rows.to_string()),
@@ -182,7 +182,7 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
 
     let rows = rows("Of external collections");
     let setters = setters(&text("src/external/worker.rs"), "External");
-    assert_eq!(setters, ["format", "in_store", "learning", "parallel"].map(str::to_owned).into());
+    assert_eq!(setters, ["format", "in_store", "learning", "parallel", "reading"].map(str::to_owned).into());
     assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
 }
 

@@ -16,7 +16,8 @@ impl EngineLoop {
     pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
         let state = self.reducer.state();
         let at = self.time.now();
-        let view = CollectionView::of(state, id, at)?.within(self.surroundings(id));
+        let surroundings = self.surroundings(id);
+        let view = CollectionView::of(state, id, at)?.within(surroundings.clone());
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
             at,
@@ -24,6 +25,7 @@ impl EngineLoop {
             undeliverable: self.deliveries.is_undeliverable(state, id),
             verification: self.deliveries.last_verification(id).cloned(),
             view,
+            surroundings,
             last_observation: self.observers.last(id),
             next_observation: self.observers.next(id),
             progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),

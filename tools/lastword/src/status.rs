@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{CollectionId, Fingerprint, Name, Timestamp};
-use lastword::core::{CollectionView, Condition, Lag};
+use lastword::core::{CollectionView, Condition, Lag, NotObserved, Surroundings};
 use lastword::describe;
 use serde_json::{Value, json};
 
@@ -24,10 +24,15 @@ pub(crate) fn status(state: &Path, name: Option<&str>, json: bool) -> Result<Exi
         Some(name) => vec![inspected.find(name)?.0],
         None => inspected.state.by_name().map(|(id, _)| id).collect(),
     };
-    let views: Vec<CollectionView> =
-        ids.into_iter().filter_map(|id| CollectionView::of(&inspected.state, id, inspected.now)).collect();
     let unmanaged = Unmanaged::read(state);
     let live = live(state, name);
+    // What only the run knows of a collection is part of its condition.
+    let within = |view: CollectionView| match live.get(view.name.as_str()).and_then(surroundings) {
+        Some(surroundings) => view.within(surroundings),
+        None => view,
+    };
+    let views: Vec<CollectionView> =
+        ids.into_iter().filter_map(|id| CollectionView::of(&inspected.state, id, inspected.now)).map(within).collect();
     let rows = views.iter().map(|view| Row {
         view,
         gone: unmanaged.get(&view.name, view.id),
@@ -61,6 +66,20 @@ fn live(state: &Path, name: Option<&str>) -> BTreeMap<String, Value> {
     let answer = ask();
     let live = answer.as_ref().map_or(&[][..], |answer| answer.list("looks"));
     live.iter().filter_map(|one| Some((one.get("name")?.as_str()?.to_owned(), one.clone()))).collect()
+}
+
+/// What the run that answers knows of a collection, and its condition depends on.
+fn surroundings(live: &Value) -> Option<Surroundings> {
+    let known = live.get("surroundings")?;
+    let not_observed = |found: &Value| {
+        let (since, cause) = (found.get("since_us")?.as_u64()?, found.get("cause")?.as_str()?);
+        Some(NotObserved { since: Timestamp(since), cause: cause.into() })
+    };
+    Some(Surroundings {
+        has_worker: known.get("has_worker")?.as_bool()?,
+        has_observer: known.get("has_observer")?.as_bool()?,
+        not_observed: known.get("not_observed").and_then(not_observed),
+    })
 }
 
 /// One collection: what the log says, and what is known besides.
@@ -106,7 +125,7 @@ impl Row<'_> {
         let ago = Duration::try_from_secs_f64(last.get("seconds_ago")?.as_f64()?).ok()?;
         let racy = last.get("racy").and_then(Value::as_u64).unwrap_or(0);
         let racy = if racy > 0 { format!(", {} racy", grouped(racy)) } else { String::new() };
-        Some(format!("{} ago{racy}", short(ago)))
+        Some(format!("{} ago{racy}{}", short(ago), skipped(last)))
     }
 
     fn cause(&self, state: &Path) -> String {
@@ -116,6 +135,17 @@ impl Row<'_> {
         let progress = progress.map(|(done, total)| format!("; {} of {} done", grouped(done), grouped(total)));
         cause(self.view, self.gone) + &progress.unwrap_or_default() + &confirm.unwrap_or_default()
     }
+}
+
+/// What an observation left out, by the reason; nothing if it left out nothing.
+fn skipped(last: &Value) -> String {
+    let Some(reasons) = last.get("skipped").and_then(Value::as_object).filter(|reasons| !reasons.is_empty()) else {
+        return String::new();
+    };
+    let count = |(reason, count): (&String, &Value)| {
+        format!("{} {}", grouped(count.as_u64().unwrap_or(0)), reason.replace('_', " "))
+    };
+    format!(", left out: {}", reasons.iter().map(count).collect::<Vec<_>>().join(", "))
 }
 
 fn lag(lag: Lag) -> String {
