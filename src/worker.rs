@@ -10,6 +10,7 @@ mod failure;
 mod observer;
 mod shared;
 mod signals;
+mod skipped;
 
 use crate::core::vocabulary::{Built, Duties, FieldError, Source, Spec};
 
@@ -21,6 +22,7 @@ pub use failure::Failure;
 pub use observer::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, SourceWatch};
 pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
+pub use skipped::{SkipReason, Skipped};
 
 /// Builds the collections of one kind.
 ///

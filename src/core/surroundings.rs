@@ -8,7 +8,6 @@ use super::view::{CollectionView, Lag};
 
 /// What a running engine knows of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Surroundings {
     /// Whether a worker in the engine's process builds its kind, or a caller drives it.
     pub has_worker: bool,

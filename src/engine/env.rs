@@ -4,27 +4,65 @@
 //! a crew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
 use super::report::Report;
+use super::sweep::Sweepable;
 use crate::clock::EngineTime;
-use crate::core::vocabulary::{Duties, FieldError, Kind};
+use crate::core::vocabulary::{Built, Duties, FieldError, Kind};
 use crate::notes::Notes;
 use crate::objects::Objects;
 use crate::unwind;
-use crate::worker::Worker;
+use crate::worker::{Context, Failure, Worker};
 
 /// The kinds that have a worker in this process.
-pub(super) type Kinds = BTreeMap<Kind, Arc<dyn Worker>>;
+pub(super) type Kinds = BTreeMap<Kind, Served>;
+
+/// A user's worker. Its drop is foreign code, and runs on whichever thread of the engine holds it last.
+#[derive(Clone)]
+pub(super) struct Served(Arc<dyn Worker>);
+
+impl Served {
+    pub(super) fn new(worker: impl Worker) -> Served {
+        Served(Arc::new(worker))
+    }
+}
+
+impl Deref for Served {
+    type Target = dyn Worker;
+
+    fn deref(&self) -> &(dyn Worker + 'static) {
+        &*self.0
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let worker = std::mem::replace(&mut self.0, Arc::new(Nobody));
+        let _ = unwind::catch(|| drop(worker));
+    }
+}
+
+/// In the place of a worker that is being dropped.
+struct Nobody;
+
+impl Worker for Nobody {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Err(Failure::Stopped)
+    }
+}
 
 /// What a job needs of the engine: the workers, the store of objects, the notes, the time, and where to report.
 #[derive(Clone)]
 pub(super) struct WorkerEnv {
     pub(super) kinds: Arc<Kinds>,
+    /// What is stored through it is not safe from a sweep: see [`objects_of_a_job`](WorkerEnv::objects_of_a_job).
     pub(super) objects: Arc<dyn Objects>,
     pub(super) notes: Arc<Notes>,
+    pub(super) sweepable: Option<Arc<Sweepable>>,
     pub(super) time: EngineTime,
     pub(super) reports: Sender<Report>,
 }
@@ -59,6 +97,14 @@ impl Abilities {
 }
 
 impl WorkerEnv {
+    /// The store for one job, which keeps it until it has reported: until then what it has stored is not swept.
+    pub(super) fn objects_of_a_job(&self) -> Arc<dyn Objects> {
+        match &self.sweepable {
+            Some(sweepable) => Arc::new(sweepable.pinning()),
+            None => Arc::clone(&self.objects),
+        }
+    }
+
     /// Reports. The engine is gone if nothing takes it: what is not reported counts as lost at the next opening.
     pub(super) fn report(&self, report: Report) {
         let _ = self.reports.send(report);

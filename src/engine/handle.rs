@@ -21,7 +21,7 @@ use super::reply::Response;
 use super::retention::Retention;
 use super::stats::Stats;
 use super::status::CollectionStatus;
-use super::waits::WaitOutcome;
+use super::waits::{Goal, SettleOutcome, WaitOutcome};
 use crate::core::vocabulary::{
     By, CollectionId, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt,
     Rejection, Seq, SourceState, TaskId,
@@ -311,7 +311,8 @@ impl Handle {
     /// Waits until `generation` of a collection is applied, or it is clear that it will not be for now. It goes on waiting
     /// while the source cannot be observed, no worker is free, or attempts fail and are tried again.
     ///
-    /// Applied means committed. What a kind publishes becomes visible at its destination a little later.
+    /// Applied means committed, whatever the source holds by now. What a kind publishes becomes visible at its destination a
+    /// little later: see [`published`](Handle::published), and [`wait_settled`](Handle::wait_settled) for both.
     ///
     /// # Errors
     /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
@@ -327,7 +328,29 @@ impl Handle {
 
     /// The same as a future, which never answers [`WaitOutcome::TimedOut`]. Dropped, it waits no longer.
     pub fn applied(&self, name: Name, generation: Generation) -> Response<WaitOutcome> {
-        self.queue.ask(|reply| Message::Wait { name, generation, reply })
+        self.queue.ask(|reply| Message::Wait { name, generation, goal: Goal::Applied, reply })
+    }
+
+    /// The same until the commit is published as well, for kinds that publish. It goes on waiting while the destination
+    /// fails.
+    pub fn published(&self, name: Name, generation: Generation) -> Response<WaitOutcome> {
+        self.queue.ask(|reply| Message::Wait { name, generation, goal: Goal::Published(None), reply })
+    }
+
+    /// Waits until everything that the source of a collection holds as of now is applied and published: its source is
+    /// observed once more, and what is found comes all the way. Ends early when a cause stands that waiting alone does not
+    /// remove; it goes on waiting while attempts or publications fail and are tried again.
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died. A name that nothing has counts as dropped.
+    pub fn wait_settled(&self, name: Name, timeout: Duration) -> Result<SettleOutcome, CommandError> {
+        self.may_wait()?;
+        self.settled(name).wait_timeout(timeout).unwrap_or(Ok(SettleOutcome::TimedOut))
+    }
+
+    /// The same as a future, which never answers [`SettleOutcome::TimedOut`]. Dropped, it waits no longer.
+    pub fn settled(&self, name: Name) -> Response<SettleOutcome> {
+        self.queue.ask(|reply| Message::Settle { name, reply })
     }
 
     /// Resolves when the queue of commands has room: what to await after [`SubmitError::Full`] and before trying

@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::retention::Retention;
 use super::stats::Stats;
 use super::status::CollectionStatus;
-use super::waits::WaitOutcome;
+use super::waits::{Goal, SettleOutcome, WaitOutcome};
 use crate::core::vocabulary::{
     AttemptRef, By, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Name, Receipt, Rejection,
     Seq, WorkerName,
@@ -23,7 +23,8 @@ use crate::worker::Failure;
 pub(super) enum Message {
     Command { command: Command, by: Option<Arc<By>>, reply: Reply<Receipt> },
     Batch { commands: Vec<Command>, by: Option<Arc<By>>, reply: Reply<Vec<Result<Receipt, Rejection>>> },
-    Wait { name: Name, generation: Generation, reply: Reply<WaitOutcome> },
+    Wait { name: Name, generation: Generation, goal: Goal, reply: Reply<WaitOutcome> },
+    Settle { name: Name, reply: Reply<SettleOutcome> },
     Status { name: Name, reply: Reply<Option<CollectionStatus>> },
     Page { after: Option<CollectionId>, most: usize, reply: Reply<Vec<CollectionStatus>> },
     Running { reply: Reply<Vec<CollectionStatus>> },

@@ -18,6 +18,7 @@
 //!
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
+mod background;
 mod batch;
 mod builder;
 mod crew;
@@ -63,4 +64,4 @@ pub use reply::Response;
 pub use retention::Retention;
 pub use stats::{Counters, Stats};
 pub use status::{CollectionStatus, LastObservation, LastVerification};
-pub use waits::WaitOutcome;
+pub use waits::{SettleOutcome, WaitOutcome};

@@ -14,7 +14,6 @@ mod overdue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -23,7 +22,7 @@ use self::agenda::{Agenda, Due};
 use self::hints::Hints;
 use self::job::ObserveJob;
 use super::crew::{Crew, Domain, Member, Sparing};
-use super::env::WorkerEnv;
+use super::env::{Kinds, Served, WorkerEnv};
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
 use super::status::LastObservation;
 use crate::core::State;
@@ -32,7 +31,7 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::unwind;
-use crate::worker::{ObserveSignals, Worker};
+use crate::worker::ObserveSignals;
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,7 @@ pub(super) struct ObserveConfig {
 pub(super) struct Observers {
     config: ObserveConfig,
     /// The kinds that have an observer.
-    kinds: BTreeMap<Kind, Arc<dyn Worker>>,
+    kinds: Kinds,
     crew: Crew<ObserveJob>,
     hints: Hints,
     entries: BTreeMap<CollectionId, Entry>,
@@ -82,7 +81,9 @@ struct Entry {
     last: Option<LastObservation>,
     /// The position of the log when the last accepted observation began.
     began: Option<Seq>,
+    /// Observations begun, and which of them was accepted last.
     count: u64,
+    observed: u64,
     watch: Option<ActiveWatch>,
     /// The next observation is to believe nothing.
     verify: bool,
@@ -93,8 +94,8 @@ struct Entry {
 impl Observers {
     /// Observes the sources of `kinds`.
     pub(super) fn start(env: &WorkerEnv, kinds: &BTreeSet<Kind>, config: ObserveConfig) -> io::Result<Observers> {
-        let observes = |(kind, _): &(&Kind, &Arc<dyn Worker>)| kinds.contains(*kind);
-        let kinds = env.kinds.iter().filter(observes).map(|(kind, worker)| (kind.clone(), Arc::clone(worker)));
+        let observes = |(kind, _): &(&Kind, &Served)| kinds.contains(*kind);
+        let kinds = env.kinds.iter().filter(observes).map(|(kind, worker)| (kind.clone(), worker.clone()));
         let (threads, hints) = (env.clone(), Hints::new(env.time.clone()));
         // What is not back after an interval is late anyway.
         let sparing = Sparing::Probing(config.interval.min(config.timeout / 8));
@@ -125,6 +126,8 @@ impl Observers {
             Event::SourceChanged { .. } => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.since = recorded.at;
+                    // What it finds says nothing of the new source.
+                    entry.signals.stop();
                 }
                 self.forget_elsewhere(id, state);
                 self.request(id, state, recorded.at);
@@ -149,6 +152,23 @@ impl Observers {
     pub(super) fn facts(&self, id: CollectionId, state: &State) -> ObserverFacts {
         let last_observation = self.entries.get(&id).and_then(|entry| entry.began);
         ObserverFacts { last_observation, has_observer: self.observes(id, state) }
+    }
+
+    /// A caller waits for an observation that begins from now on, if the source is observed: one with a higher number than
+    /// this. Time alone does not tell: it may stand still.
+    pub(super) fn observe_afresh(&mut self, id: CollectionId, state: &State, now: Timestamp) -> u64 {
+        self.request(id, state, now);
+        self.entries.get(&id).map_or(0, |entry| entry.count)
+    }
+
+    /// The number of the last accepted observation, if the engine observes the source.
+    pub(super) fn last_number(&self, id: CollectionId, state: &State) -> Option<u64> {
+        self.observes(id, state).then(|| self.entries.get(&id).map_or(0, |entry| entry.observed))
+    }
+
+    /// How long an observation may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.config.timeout
     }
 
     /// A hint for a collection that is observed.
@@ -275,8 +295,10 @@ impl Observers {
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
             let weak = result.as_ref().map_or(0, |observation| observation.weak);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak });
+            let skipped = result.as_ref().map(|observation| observation.skipped).unwrap_or_default();
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak, skipped });
             entry.began = Some(began);
+            entry.observed = entry.count;
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
@@ -301,7 +323,7 @@ impl Observers {
     }
 
     /// The source is to be observed now, or right after the observation that is under way.
-    fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
+    pub(super) fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
         if !self.observes(id, state) {
             return;
         }
@@ -339,7 +361,7 @@ impl Observers {
 }
 
 /// The domain of a source: what its observer says, within its kind.
-fn domain(kinds: &BTreeMap<Kind, Arc<dyn Worker>>, kind: &Kind, source: &Source) -> Domain {
+fn domain(kinds: &Kinds, kind: &Kind, source: &Source) -> Domain {
     let observer = kinds.get(kind);
     let named = unwind::catch(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
     match named {

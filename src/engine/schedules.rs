@@ -35,7 +35,7 @@ use super::feed::{CloseOnDrop, Feed, Watch, WatchItem};
 use super::message::Message;
 use super::queue::{Inbox, Queue, QueueCapacity, QueueEnd, Room};
 use super::reply::{Response, reply};
-use super::waits::{WaitOutcome, Waits};
+use super::waits::{Goal, WaitOutcome, Waits};
 use crate::clock::{EngineTime, SystemClock};
 use crate::core::State;
 use crate::core::vocabulary::{
@@ -133,8 +133,8 @@ fn reduce(story: &Story, side: EngineSide, commits_in: Option<u32>, over: &Atomi
     let (mut waits, mut round) = (Waits::default(), 0);
     while !over.load(Ordering::SeqCst) {
         while let Some(message) = inbox.take_report().or_else(|| inbox.take_command().ok()) {
-            if let Message::Wait { generation, reply, .. } = message {
-                waits.add(story.id, generation, reply);
+            if let Message::Wait { generation, goal, reply, .. } = message {
+                waits.add(story.id, generation, goal, reply);
             }
         }
         inbox.announce_room();
@@ -163,7 +163,7 @@ fn queue(capacity: usize) -> (Queue, EngineSide) {
 
 fn wait(queue: &Queue, story: &Story) -> Response<WaitOutcome> {
     let name = story.name.clone();
-    queue.ask(|reply| Message::Wait { name, generation: Generation(1), reply })
+    queue.ask(|reply| Message::Wait { name, generation: Generation(1), goal: Goal::Applied, reply })
 }
 
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {

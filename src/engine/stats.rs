@@ -67,7 +67,7 @@ pub struct Stats {
     pub queued: u64,
     /// Their bytes, as they are counted against [`Builder::queue_bytes`](super::Builder::queue_bytes).
     pub queued_bytes: u64,
-    /// Callers that wait for a generation to be applied.
+    /// Callers that wait: for a generation to be applied or published, or for a source to be in step.
     pub waiters: u64,
     /// The newest events, which are kept in memory for watches.
     pub feed_events: u64,

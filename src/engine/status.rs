@@ -2,12 +2,12 @@
 //!
 //! *Architecture invariant:* data alone. It is put together in `run/show.rs`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::core::CollectionView;
 use crate::core::vocabulary::{Seq, Timestamp};
+use crate::core::{CollectionView, Surroundings};
 use crate::describe::{plain_json, view_json};
-use crate::worker::{DeliveryError, Progress, VerifyOutcome};
+use crate::worker::{DeliveryError, Progress, Skipped, VerifyOutcome};
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,10 @@ use crate::worker::{DeliveryError, Progress, VerifyOutcome};
 pub struct CollectionStatus {
     /// The engine's time at which it was like this.
     pub at: Timestamp,
-    /// What the log says of it.
+    /// What the log says of it, within its surroundings.
     pub view: CollectionView,
+    /// What only the running engine knows, and the condition depends on.
+    pub surroundings: Surroundings,
     /// The last accepted observation of its source since the engine was opened.
     pub last_observation: Option<LastObservation>,
     /// When its source is observed next; nothing while it is being observed, or if nothing observes it.
@@ -37,9 +39,10 @@ impl CollectionStatus {
     ///
     /// | key of `live` | value |
     /// |---|---|
-    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak` |
+    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak`, `skipped` counts by reason |
     /// | `next_look` | when the source is observed next |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
+    /// | `surroundings` | what the condition depends on beside the log: `{"has_worker","has_observer","not_observed"}`, the last one `null` or `{"since","since_us","cause"}` |
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
     /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
     /// | `verification` | the last verification: `{"at","commit","intact","found"}`; `intact` is `null` if that could not be told |
@@ -61,17 +64,33 @@ impl CollectionStatus {
                 "racy": last.racy,
                 "weak": last.weak,
                 "evidence": if last.weak > 0 { "weak" } else { "strong" },
+                "skipped": skipped_json(&last.skipped),
             })
         });
         json!({
             "last_look": last_look,
             "next_look": self.next_observation.map(|at| at.to_string()),
             "progress": self.progress.map(|progress| json!({"done": progress.done, "total": progress.total})),
+            "surroundings": {
+                "has_worker": self.surroundings.has_worker,
+                "has_observer": self.surroundings.has_observer,
+                "not_observed": self.surroundings.not_observed.as_ref().map(|found| {
+                    json!({"since": found.since.to_string(), "since_us": found.since.0, "cause": found.cause})
+                }),
+            },
             "workers_exhausted": self.workers_exhausted,
             "undeliverable": self.undeliverable,
             "verification": self.verification.as_ref().map(LastVerification::json),
         })
     }
+}
+
+fn skipped_json(skipped: &Skipped) -> Value {
+    skipped
+        .reasons()
+        .map(|(reason, count)| (reason.name().to_owned(), Value::from(count)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 impl LastVerification {
@@ -98,6 +117,8 @@ pub struct LastObservation {
     /// How many parts were believed although nothing tells that they are what they were; see
     /// [`Observation::weak`](crate::Observation::weak).
     pub weak: u64,
+    /// What below the source it left out; see [`Observation::skipped`](crate::Observation::skipped).
+    pub skipped: Skipped,
 }
 
 /// The last verification of what a collection has applied.

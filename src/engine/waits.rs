@@ -1,17 +1,22 @@
-//! Callers that wait for a generation to be applied, and what the answer is.
+//! Callers that wait for a generation to be applied or published, and what the answer is. Those that wait for a source to be
+//! in step are in `waits/settling.rs`.
 //!
 //! *Architecture invariant:* it sees the state after a commit and nothing that is not durable.
 
+mod settling;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::settling::SettleOutcome;
+pub(super) use self::settling::{Seen, Settling};
 use super::reply::Reply;
-use crate::core::vocabulary::{CollectionId, Fingerprint, Generation, HoldCause, Recorded, Seq};
-use crate::core::{Collection, Parking, Pending, State, Status};
+use crate::core::vocabulary::{CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Recorded, Seq};
+use crate::core::{Collection, OutboxEntry, Parking, Pending, State, Status};
 
-/// How waiting for a generation to be applied ended.
+/// How waiting for a generation to be applied or published ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitOutcome {
-    /// It is applied, or something newer is.
+    /// It is applied, or something newer is; and published, if that was waited for.
     Applied {
         /// The event that committed it.
         seq: Seq,
@@ -52,17 +57,26 @@ pub(super) struct Waits {
 
 struct Waiter {
     generation: Generation,
+    goal: Goal,
     reply: Reply<WaitOutcome>,
 }
 
+/// How far a generation is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    Applied,
+    /// With the commit that has to be published, once it is known.
+    Published(Option<(Seq, Generation)>),
+}
+
 impl Waits {
-    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, reply: Reply<WaitOutcome>) {
+    pub(super) fn add(&mut self, id: CollectionId, generation: Generation, goal: Goal, reply: Reply<WaitOutcome>) {
         let waiting = self.waiting.entry(id).or_default();
         // A caller that gave up does not say so. Clearing at powers of two costs little and keeps few of them.
         if waiting.len().is_power_of_two() {
             waiting.retain(|waiter| waiter.reply.is_awaited());
         }
-        waiting.push(Waiter { generation, reply });
+        waiting.push(Waiter { generation, goal, reply });
         self.touch(id);
     }
 
@@ -94,8 +108,8 @@ impl Waits {
     fn settle_one(&mut self, state: &State, id: CollectionId) {
         let Some(waiting) = self.waiting.get_mut(&id) else { return };
         let collection = state.collection(id);
-        for waiter in std::mem::take(waiting) {
-            match answer(collection, waiter.generation) {
+        for mut waiter in std::mem::take(waiting) {
+            match answer(collection, waiter.generation, &mut waiter.goal) {
                 Some(waited) => waiter.reply.answer(Ok(waited)),
                 None => waiting.push(waiter),
             }
@@ -107,10 +121,16 @@ impl Waits {
 }
 
 /// The answer for `generation`, if there is one yet.
-fn answer(collection: Option<&Collection>, generation: Generation) -> Option<WaitOutcome> {
+fn answer(collection: Option<&Collection>, generation: Generation, goal: &mut Goal) -> Option<WaitOutcome> {
     let Some(collection) = collection else { return Some(WaitOutcome::Dropped) };
     if let Some(applied) = collection.applied.as_ref().filter(|applied| applied.generation >= generation) {
-        return Some(WaitOutcome::Applied { seq: applied.seq, generation: applied.generation });
+        let (seq, generation) = match goal {
+            Goal::Applied => (applied.seq, applied.generation),
+            // The first commit that will do: in a collection that never rests the newest may never be published.
+            Goal::Published(commit) => *commit.get_or_insert((applied.seq, applied.generation)),
+        };
+        let is_owed = *goal != Goal::Applied && owes(collection, seq);
+        return (!is_owed).then_some(WaitOutcome::Applied { seq, generation });
     }
     if collection.generation > generation {
         return Some(WaitOutcome::Superseded { generation: collection.generation });
@@ -125,4 +145,11 @@ fn answer(collection: Option<&Collection>, generation: Generation) -> Option<Wai
         (Status::Idle | Status::Waiting(_), _) if collection.paused => Some(WaitOutcome::Paused),
         (Status::Idle | Status::Waiting(_) | Status::Running(_), _) => None,
     }
+}
+
+/// Whether a commit is still to be published.
+fn owes(collection: &Collection, commit: Seq) -> bool {
+    let outbox = collection.outbox.as_deref();
+    let is_it = |entry: &OutboxEntry| entry.delivery() == DeliveryKind::Publish && entry.id <= commit;
+    outbox.is_some_and(|outbox| outbox.entries.iter().any(is_it))
 }

@@ -113,6 +113,11 @@ impl Workers {
         self.running.get(&token).is_some_and(|running| running.signals.is_stopping())
     }
 
+    /// Whether an attempt says that its source may have changed.
+    pub(super) fn is_hinted(&self, token: Token) -> bool {
+        self.running.get(&token).is_some_and(|running| running.signals.is_hinted())
+    }
+
     /// How far an attempt has come.
     pub(super) fn progress(&self, token: Token) -> Option<Progress> {
         self.running.get(&token).and_then(|running| running.signals.progress())

@@ -1,7 +1,8 @@
 //! The step that one attempt runs: observe, cut, plan, build, observe again, write the manifest.
 //!
-//! The result is handed out only if both observations were the wanted version. What happens to it then, and whether
-//! it is still wanted, is the reducer's to decide.
+//! What was observed is what is built: the result is handed out only if every file of the wanted set was there with its
+//! version at both observations. Files that came since are left to the next observation. What happens to the result then,
+//! and whether it is still wanted, is the reducer's to decide.
 
 use std::fmt;
 
@@ -10,8 +11,8 @@ use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
     BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout,
-    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey,
-    SourceLocation, SourcePath, Stat, StopCheck, Store, check, fragments_of, plan, scan,
+    Manifest, ManifestError, Mounts, PathSet, Plan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation,
+    SourcePath, Stat, StopCheck, Store, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
@@ -34,7 +35,8 @@ pub struct Build<'a> {
     pub spec: &'a ExternalSpec,
     /// The wanted version: the digest of the path set.
     pub wanted: [u8; 32],
-    /// The wanted set: a source that did not change has its version only in comparison with it.
+    /// The wanted set: a source that did not change has its version only in comparison with it. Without it all that the
+    /// source holds has to be what is wanted.
     pub known: Option<&'a PathSet>,
     /// The mounts that the wanted set was found on, if that is still known.
     pub mounts: Option<&'a Mounts>,
@@ -114,6 +116,8 @@ pub struct BuildOutcome {
     pub dropped: u64,
     /// Rows of all segments of the new manifest.
     pub rows: u64,
+    /// The source holds files by now that it did not when it was observed. They are left to the next observation.
+    pub is_behind: bool,
     /// What was built now, in ascending order of the ids.
     pub built: Vec<Segment>,
 }
@@ -149,13 +153,13 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let scan = attempt.observe(attempt.known, attempt.mounts)?;
-    let Plan { kept, new, dropped } = attempt.plan(&scan)?;
+    let Own { set: own, mounts, .. } = attempt.observe(attempt.known, attempt.mounts)?;
+    let Plan { kept, new, dropped } = attempt.plan(&own)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
-    let (finished, result) = build_all(attempt, &scan.set, new);
+    let (finished, result) = build_all(attempt, &own, new);
     *built = finished;
     result?;
-    attempt.observe(Some(&scan.set), Some(&scan.mounts))?;
+    let Own { is_behind, .. } = attempt.observe(Some(&own), Some(&mounts))?;
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
@@ -171,39 +175,58 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, Bu
         taken_over,
         dropped: went,
         rows: manifest.rows(),
+        is_behind,
         built: Vec::new(),
     })
 }
 
+/// What an observation found of the wanted set.
+struct Own {
+    /// Its files, as they are now.
+    set: PathSet,
+    /// The mounts that they were found on.
+    mounts: Mounts,
+    /// The source holds others as well.
+    is_behind: bool,
+}
+
 impl Build<'_> {
-    /// Scans the source; anything but the wanted version is an error.
-    fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Scan, BuildError> {
+    /// Scans the source. It is an error if a file of the wanted set is gone or another one.
+    fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Own, BuildError> {
         let scan = scan(&ScanRequest {
             store: self.store,
             source: self.source,
             known,
             mounts,
             applied: self.applied,
+            format: Some(self.format),
             now: (self.now)(),
             most_read: self.most_read,
             hash_budget: 0,
             stop_check: self.stop_check,
         })
         .map_err(|error| of_store(&error))?;
-        if scan.version == self.wanted { Ok(scan) } else { Err(BuildError::Moved { scan }) }
+        if scan.version == self.wanted {
+            return Ok(Own { set: scan.set, mounts: scan.mounts, is_behind: false });
+        }
+        let own = known.filter(|known| known.digest() == self.wanted).and_then(|known| scan.set.part_of(known));
+        match own {
+            Some(set) => Ok(Own { set, mounts: scan.mounts, is_behind: true }),
+            None => Err(BuildError::Moved { scan }),
+        }
     }
 
-    fn plan(&self, scan: &Scan) -> Result<Plan, BuildError> {
+    fn plan(&self, own: &PathSet) -> Result<Plan, BuildError> {
         let (layout, segments) =
             self.previous()?.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
         let columns = self.spec.columns.as_deref();
         // Files that were cut under other read keys were not checked for these.
         let same_spec = segments.iter().all(|segment| SegmentKey::of(self.spec, &segment.fragments) == segment.key);
         let cache = FragmentCache::new(if same_spec { &segments } else { &[] });
-        let of = scan.set.len();
+        let of = own.len();
         let done = |done| (self.progress)(BuildProgress::Files { done, of });
         let fragments =
-            fragments_of((self.store, self.source), (self.format, columns), &scan.set, &cache, self.stop_check, &done)
+            fragments_of((self.store, self.source), (self.format, columns), own, &cache, self.stop_check, &done)
                 .map_err(|error| self.of_fragments(&error))?;
         drop(cache);
         Ok(plan(layout, segments, self.spec, fragments))
@@ -226,7 +249,7 @@ impl Build<'_> {
         }
     }
 
-    /// A source that changed under an attempt explains its failure, and is not the attempt's fault.
+    /// A file of its own that changed under an attempt explains its failure, and is not the attempt's fault.
     fn explain(&self, error: BuildError) -> BuildError {
         match error {
             BuildError::Moved { .. } | BuildError::Undecided(_) | BuildError::Interrupted | BuildError::Panicked(_) => {

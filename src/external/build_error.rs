@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The source is not what is wanted; this is what it is.
+    /// A file of what is wanted is gone or another one; this is what the source is.
     Moved {
         /// What the scan found.
         scan: Scan,

@@ -140,6 +140,17 @@ impl PathSet {
         found
     }
 
+    /// The files of `own` as they are in this set, in which there may be more; nothing if one of them is gone from it or has
+    /// another version.
+    pub(super) fn part_of(&self, own: &PathSet) -> Option<PathSet> {
+        let mut found = self.0.files.iter();
+        let files = own.0.files.iter().map(|(path, before)| {
+            let (_, now) = found.find(|(listed, _)| listed >= path).filter(|(listed, _)| listed == path)?;
+            (now.version == before.version).then(|| (path.clone(), *now))
+        });
+        files.collect::<Option<Vec<_>>>().map(PathSet::new)
+    }
+
     /// The set as entries of a tree: path -> file.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         self.0.files.iter().map(|(path, file)| {

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use super::FieldError;
 use super::path::percent_decode;
+use super::skip::Rules;
+use super::{ExternalSpec, FieldError, Patterns};
 
 const FIELD: &str = "source";
 const ALLOWED: &str = "allowed are a path and file:///path";
@@ -57,10 +58,10 @@ impl SourceUri {
     pub fn resolve(&self, base: &Path) -> Result<SourceLocation, FieldError> {
         let path: PathBuf = base.join(&self.path).components().collect();
         if !path.is_absolute() {
-            return refuse("is relative, and so is the directory that it starts at".to_owned());
+            return refuse("must be absolute: a path that begins with /, or file:///".to_owned());
         }
         check_place(&path)?;
-        Ok(SourceLocation { path, follows_links: false, state: None })
+        Ok(SourceLocation { path, follows_links: false, state: None, rules: Rules::default() })
     }
 }
 
@@ -70,6 +71,7 @@ pub struct SourceLocation {
     path: PathBuf,
     follows_links: bool,
     state: Option<PathBuf>,
+    rules: Rules,
 }
 
 impl SourceLocation {
@@ -84,6 +86,19 @@ impl SourceLocation {
     #[must_use]
     pub fn state_directory(&self) -> Option<&Path> {
         self.state.as_deref()
+    }
+
+    /// The source as a spec reads it: with links followed or not, and without what its patterns leave out.
+    #[must_use]
+    pub fn read_by(self, spec: &ExternalSpec) -> SourceLocation {
+        let exclude = spec.exclude.clone().unwrap_or_else(Patterns::none);
+        let rules = Rules::new(spec.include.clone(), exclude);
+        SourceLocation { rules, ..self.following_links(spec.follow_symlinks) }
+    }
+
+    /// What below it is data.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The source with symbolic links below it followed, or not, as its spec says.
@@ -223,6 +238,12 @@ mod tests {
         check("/proc/self", Err("must not be a device"));
         check("/", Err("must not be the root directory"));
         check(&"x".repeat(4097), Err("is 4097 bytes long"));
+    }
+
+    #[test]
+    fn defect_37_a_source_without_a_directory_to_start_at_must_be_absolute() {
+        let wrong = SourceUri::parse("lake").and_then(|uri| uri.resolve(Path::new("here"))).unwrap_err();
+        assert!(wrong.to_string().starts_with("source: must be absolute"), "{wrong}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::cache::ObservationCache;
 use super::content::MOST_READ;
 use super::format::Formats;
 use super::memory::{Learned, Reach, SOON};
+use super::mount_table::MountTable;
 use super::scan::scan_remembering;
 use super::takeover::{note_of, noted};
 use super::{
@@ -41,6 +42,7 @@ pub struct External {
     reading: u64,
     parallel: usize,
     cache: ObservationCache,
+    mount_table: MountTable,
 }
 
 impl External {
@@ -53,9 +55,9 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let cache = ObservationCache::default();
+        let (cache, mount_table) = (ObservationCache::default(), MountTable::default());
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
-        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache }
+        External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache, mount_table }
     }
 
     /// Files that lie in another store than the local file system.
@@ -153,9 +155,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let Scan { set: found, racy, weak, observe_again, missing, skipped, .. } = scan;
         let observation =
-            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
+            |state, delta| Observation { racy, weak, observe_again, missing, skipped, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -198,10 +200,8 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats, learning, reading, parallel, cache: _ } = self;
-        let formats = &formats.names();
+        let External { store: _, builder: _, formats: _, learning, reading, parallel, cache: _, mount_table: _ } = self;
         f.debug_struct("External")
-            .field("format", formats)
             .field("learning", learning)
             .field("reading", reading)
             .field("parallel", parallel)
@@ -257,7 +257,10 @@ impl Worker for External {
         match result {
             Ok(outcome) => {
                 trace_built(context, &outcome);
-                let BuildOutcome { manifest, kept, new, dropped, rows, .. } = outcome;
+                let BuildOutcome { manifest, kept, new, dropped, rows, is_behind, .. } = outcome;
+                if is_behind {
+                    context.hint();
+                }
                 let segments = Some(SegmentCounts { kept, new, dropped });
                 Ok(Built { manifest: Some(manifest), segments, rows: Some(rows), output: None })
             }
@@ -315,6 +318,7 @@ impl External {
         let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
         let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
+        self.mount_table.learn(source.path());
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
         let scan_request = ScanRequest {
@@ -323,6 +327,7 @@ impl External {
             known: known.as_deref(),
             mounts: None,
             applied: applied.as_deref(),
+            format: self.formats.get(&spec.format),
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
@@ -344,7 +349,7 @@ impl External {
     }
 
     /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     pub(super) fn watch_by(
         &self,
         source: &Source,
@@ -353,11 +358,7 @@ impl External {
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
-        let unwatched = |error: &notify::Error| {
-            tracing::warn!(target: "lastword::external", source = source.url(), %error,
-                "the source is not watched: it is observed at intervals only");
-        };
-        super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
+        super::watch::watch(directory, &source, hint)
     }
 
     /// Where the files lie.
@@ -372,7 +373,13 @@ impl Observer for External {
         self.observe_by(request, &spec)
     }
 
-    #[cfg(feature = "notify")]
+    /// The mount that the source lies on: what lies on one mount hangs together.
+    fn domain(&self, source: &Source) -> Option<String> {
+        let location = super::SourceUri::parse(source.as_str()).ok()?.resolve("".as_ref()).ok()?;
+        Some(self.mount_table.of(location.path())?.display().to_string())
+    }
+
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     fn watch(
         &self,
         source: &Source,
@@ -386,7 +393,7 @@ impl Observer for External {
 pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
-    Ok(source.following_links(spec.follow_symlinks))
+    Ok(source.read_by(spec))
 }
 
 fn refused(error: FieldError) -> Failure {

@@ -11,6 +11,8 @@
 //! | [a worker does not respond](unresponsive_worker) | its collection does not wait for it, and its result never counts |
 //! | [a reply is lost](lost_reply) | the outcome is *unknown*, never wrong, and asking again is harmless |
 //! | [a backup is restored](restored_backup) | no token is given out twice, and the sources are followed from there |
+//! | [a file changes and its times do not](silent_change) | what is only believed is shown, and a check finds it |
+//! | [the state directory is replaced](replaced_directory) | nothing more is acknowledged, and nothing is written for the path |
 //! | [a source is emptied](emptied_source) | the old result stays until a person confirms the loss |
 //!
 //! The events that these pages name are those of `log-dump dump`; `log-dump why STATE NAME` tells them for one
@@ -43,5 +45,11 @@ pub mod lost_reply {}
 #[doc = include_str!("power_cut.md")]
 pub mod power_cut {}
 
+#[doc = include_str!("replaced_directory.md")]
+pub mod replaced_directory {}
+
 #[doc = include_str!("restored_backup.md")]
 pub mod restored_backup {}
+
+#[doc = include_str!("silent_change.md")]
+pub mod silent_change {}

@@ -98,6 +98,12 @@ impl Context {
         if self.leftovers().contains(&token) { self.notes.of(self.collection(), token) } else { Vec::new() }
     }
 
+    /// Says that the source may hold something else by now than this attempt builds. It is observed as soon as the attempt
+    /// has returned, if an observer observes it.
+    pub fn hint(&self) {
+        self.signals.hint();
+    }
+
     /// Where sets of files and manifests are kept.
     #[must_use]
     pub fn objects(&self) -> &dyn Objects {

@@ -14,6 +14,8 @@ use crate::core::vocabulary::{
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
+use super::Skipped;
+
 /// Observes the sources of one kind.
 ///
 /// ```
@@ -222,6 +224,8 @@ pub struct Observation {
     pub missing: Option<Missing>,
     /// The same, counted by an observer whose `state` names no set.
     pub counts: Option<FileCounts>,
+    /// What below the source was left out as no data, for people to see: nothing follows from it.
+    pub skipped: Skipped,
 }
 
 impl Observation {
@@ -248,7 +252,16 @@ impl Observation {
 
     /// What was found beyond doubt.
     pub(crate) fn of(state: SourceState, delta: Option<Delta>) -> Observation {
-        Observation { state, delta, racy: 0, weak: 0, observe_again: None, missing: None, counts: None }
+        Observation {
+            state,
+            delta,
+            racy: 0,
+            weak: 0,
+            observe_again: None,
+            missing: None,
+            counts: None,
+            skipped: Skipped::default(),
+        }
     }
 
     /// What was found beyond doubt, by whoever makes sets of files without `Observation::files`.
@@ -260,7 +273,7 @@ impl Observation {
 
     /// What it tells the core.
     pub(crate) fn outcome(&self) -> ObservationOutcome {
-        let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _ } = self;
+        let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _, skipped: _ } = self;
         let (state, delta) = (state.clone(), *delta);
         match counts.filter(|_| state.set.is_none()) {
             Some(counts) => ObservationOutcome::Counted { state, delta, counts },

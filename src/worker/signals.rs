@@ -1,4 +1,5 @@
-//! What an attempt and the engine tell each other while it runs: stop, and how far it has come.
+//! What an attempt and the engine tell each other while it runs: stop, how far it has come, and that its
+//! source may have changed.
 
 use std::fmt;
 use std::future::Future;
@@ -25,6 +26,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     stop: AtomicBool,
+    hinted: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
     /// Notified when the attempt is told to stop or time was moved by hand; the value is until when its threads sleep.
@@ -44,6 +46,15 @@ impl Signals {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// The source may have changed.
+    pub(crate) fn hint(&self) {
+        self.hinted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_hinted(&self) -> bool {
+        self.hinted.load(Ordering::Acquire)
     }
 
     pub(crate) fn report(&self, done: u64, total: u64) {

@@ -2,7 +2,7 @@
 
 use lastword::core::vocabulary::{
     Assign, AttemptTimeout, Coalesce, Command, Deadline, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event,
-    FailureClass, Kind, MaxLag, Policy, Rejection, Retry, Timestamp,
+    FailureClass, MaxLag, Policy, Rejection, Retry, Timestamp,
 };
 use lastword::core::{Condition, OutboxItem};
 
@@ -127,8 +127,6 @@ fn case_38_bad_input_is_refused_when_declared_and_when_changed() {
     world.say(Command::Declare(declaration(NAME, at_once()).into())).unwrap();
     let bad = Policy { retry: Retry { max_attempts: 0, ..Retry::default() }, ..Policy::default() };
     assert!(world.declare(|d| d.policy = Some(bad)).unwrap_err().to_string().starts_with("policy.retry: "));
-    let refused = world.declare(|d| d.kind = Some(Kind::new("other").unwrap())).unwrap_err();
-    assert!(refused.to_string().starts_with("kind: is \"k\" and cannot be changed"), "{refused}");
     let refused = world.declare(|d| d.versioned = Some(false)).unwrap_err();
     assert!(refused.to_string().starts_with("versioned: is true and cannot be changed"), "{refused}");
 }

@@ -129,6 +129,14 @@ fn defect_17_only_poison_parks() {
 }
 
 #[test]
+fn a_slow_retry_is_no_faster_than_the_backoff() {
+    let retry = Retry { max_attempts: 1, slow: Some(secs(1)), cap: secs(3600), ..Retry::default() };
+    let world = failing(Policy { retry, ..at_once() });
+    let Condition::Failing { until, .. } = world.view().condition else { panic!("{:?}", world.view()) };
+    assert!(until.since(world.now) >= secs(3240), "{until}");
+}
+
+#[test]
 fn defect_17_without_a_slow_retry_the_attempts_have_an_end() {
     let retry = Retry { slow: None, max_attempts: 3, ..Retry::default() };
     let mut world = World::observed(Policy { retry, ..at_once() });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{
     By, Command, Declaration, EngineCommand, FailureClass, Fingerprint, Input, Kind, MaxLag, Name, ObjectHash, Policy,
-    Priority, Resync, Retry, Source, Spec, TaskId,
+    PolicyChange, Priority, Resync, Retry, Source, Spec, TaskId,
 };
 use serde_json::json;
 
@@ -69,6 +69,7 @@ fn a_declaration_is_what_was_said_in_it() {
         .spec(spec.clone())
         .unversioned()
         .policy(policy.clone())
+        .change_policy(PolicyChange::default())
         .revision(7);
     let (kind, source, spec) = (Some(kind), Some(source), Some(spec));
     let meant = Declaration {
@@ -78,6 +79,7 @@ fn a_declaration_is_what_was_said_in_it() {
         spec,
         versioned: Some(false),
         policy: Some(policy),
+        policy_change: Some(PolicyChange::default()),
         revision: Some(7),
     };
     assert_eq!(said, meant);
@@ -108,9 +110,8 @@ fn a_policy_has_bounds_and_they_are_in_it() {
     assert_eq!([retry(0, 1, 1, 1), retry(1, 0, 1, 1)], [Err("policy.retry".into()), Err("policy.retry".into())]);
     let base = Err("policy.retry.base".to_owned());
     assert_eq!([retry(1, 1, 0, 1), retry(1, 1, 2, 1)], [base.clone(), base]);
-    assert_eq!(with(|policy| policy.retry.slow = Some(policy.retry.cap)), Ok(()));
-    let shorter = |policy: &mut Policy| policy.retry.slow = Some(policy.retry.cap - Duration::from_micros(1));
-    assert_eq!(with(shorter), Err("policy.retry.slow".into()));
+    let longer = |policy: &mut Policy| policy.retry.slow = Some(Policy::LONGEST + Duration::from_micros(1));
+    assert_eq!(with(longer), Err("policy.retry.slow".into()));
     assert_eq!(with(|policy| policy.max_lag.0 = Some(Policy::LONGEST)), Ok(()));
     let longer = Policy { max_lag: MaxLag(Some(Policy::LONGEST + tick)), ..Policy::default() };
     assert_eq!(longer.check().unwrap_err().field, "policy.max_lag");

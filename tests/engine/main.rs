@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests report like tests")]
 #![allow(unreachable_pub, missing_docs, reason = "a test crate has no public items")]
 
+mod bounds;
 mod by;
 mod clocks;
 mod delivery;
@@ -19,16 +20,19 @@ mod harness;
 mod hints;
 mod isolation;
 mod lent;
+mod lent_order;
 mod limits;
 mod looks;
 mod lost_replies;
 mod notes;
+mod own_thread;
 mod pages;
 mod planted_secrets;
 mod polling;
 mod press;
 mod restarts;
 mod secrets;
+mod settled;
 mod steering;
 mod superseding;
 mod support;

@@ -27,6 +27,7 @@ struct Lake {
     format: &'static dyn Format,
     /// What was seen last.
     known: RefCell<Option<PathSet>>,
+    applied: Option<PathSet>,
     previous: Option<ObjectHash>,
     attempts: u64,
     /// Wall time of the attempts, in seconds from now.
@@ -39,7 +40,18 @@ impl Lake {
         let source = SourceUri::parse(dir.path().to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
         let (objects, spec) = (Box::new(MemoryObjects::new()), ExternalSpec::parse(spec).unwrap());
         let known = RefCell::default();
-        Lake { dir, source, objects, spec, format: &Parquet, known, previous: None, attempts: 0, later: 0 }
+        Lake {
+            dir,
+            source,
+            objects,
+            spec,
+            format: &Parquet,
+            known,
+            applied: None,
+            previous: None,
+            attempts: 0,
+            later: 0,
+        }
     }
 
     fn write(&self, name: &str, row_groups: &[usize], salt: u8) {
@@ -49,11 +61,19 @@ impl Lake {
     /// What the source is now, as a look after the last one sees it.
     fn version(&self) -> [u8; 32] {
         let known = self.known.take();
-        let now = SystemClock::new().wall();
-        let looking = ScanRequest { known: known.as_ref(), ..ScanRequest::new(&LocalStore, &self.source, now) };
+        let looking = ScanRequest {
+            known: known.as_ref(),
+            applied: self.applied.as_ref(),
+            format: Some(self.format),
+            ..ScanRequest::new(&LocalStore, &self.source, self.now())
+        };
         let seen = scan(&looking).unwrap();
         self.known.replace(Some(seen.set));
         seen.version
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock::new().wall().0.checked_add_signed(self.later * 1_000_000).unwrap())
     }
 
     fn attempt(
@@ -63,8 +83,7 @@ impl Lake {
         stop_check: StopCheck<'_>,
     ) -> Result<BuildOutcome, BuildFailed> {
         self.attempts += 1;
-        let now = SystemClock::new().wall();
-        let now = Timestamp(now.0.checked_add_signed(self.later * 1_000_000).unwrap());
+        let now = self.now();
         let known = self.known.borrow();
         build(&Build {
             collection: &Name::new("lake").unwrap(),
@@ -75,7 +94,7 @@ impl Lake {
             spec: &self.spec,
             wanted,
             known: known.as_ref(),
-            applied: None,
+            applied: self.applied.as_ref(),
             previous: self.previous,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
             builder,
@@ -273,7 +292,7 @@ fn case_19_a_source_that_changes_during_the_work_is_moved_and_nothing_is_committ
     for change in [0, 1, 2] {
         let meddle = || match change {
             0 => write(&file, &[1_500, 1_500], 7),
-            1 => fs::write(file.with_file_name("new.parquet"), b"half a fi").unwrap(),
+            1 => fs::rename(&file, file.with_file_name("new.parquet")).unwrap(),
             _ => fs::remove_file(&file).unwrap(),
         };
         let wanted = if change == 0 { wanted } else { lake.version() };
@@ -285,8 +304,89 @@ fn case_19_a_source_that_changes_during_the_work_is_moved_and_nothing_is_committ
             failed.built.iter().map(|segment| (segment.id, segment.output.clone().unwrap())).collect();
         let given = builder.given.lock().unwrap().clone();
         assert_eq!(outputs, given.into_iter().map(|id| (id, format!("out-{id}").into_bytes())).collect::<Vec<_>>());
-        let _ = fs::remove_file(file.with_file_name("new.parquet"));
+        if change == 1 {
+            fs::rename(file.with_file_name("new.parquet"), &file).unwrap();
+        }
     }
+}
+
+#[test]
+fn defect_38_what_came_during_the_work_is_left_to_the_next_observation() {
+    let mut lake = Lake::new(SPEC);
+    lake.write("a.parquet", &[1_500], 0);
+    let wanted = lake.version();
+    // Before the work and during it: half of one file, and one that would be packed with the others.
+    fs::write(lake.dir.path().join("half.parquet"), b"half a fi").unwrap();
+    let new = lake.dir.path().join("b.parquet");
+    let outcome = lake.attempt(wanted, &Meddler::new(&|| write(&new, &[10], 1)), &never_interrupted).unwrap();
+    assert_eq!((counts(&outcome), outcome.is_behind), ((0, 1, 0, 1_500), true));
+    lake.previous = Some(outcome.manifest);
+    let of = |lake: &Lake| {
+        let segments = lake.manifest().segments;
+        let paths = segments.into_iter().flat_map(|segment| segment.fragments).map(|fragment| fragment.path.0);
+        paths.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(of(&lake), [b"a.parquet".to_vec()].into());
+    fs::remove_file(lake.dir.path().join("half.parquet")).unwrap();
+    let outcome = lake.commit();
+    assert_eq!((of(&lake).len(), outcome.is_behind), (2, false));
+    // Its own files are held to what was observed, whatever else there is.
+    let wanted = lake.version();
+    let a = lake.dir.path().join("a.parquet");
+    let meddle = || {
+        write(&lake.dir.path().join("c.parquet"), &[10], 1);
+        write(&a, &[1_500], 9);
+    };
+    lake.previous = None;
+    let known = lake.known.borrow().clone();
+    let failed = build_of(&lake, wanted, known.as_ref(), &Meddler::new(&meddle)).unwrap_err();
+    let BuildError::Moved { scan } = failed.error else { panic!("{failed:?}") };
+    assert_eq!(scan.set.len(), 3, "what is reported is all that there is");
+}
+
+#[test]
+fn defect_38_without_the_set_that_was_observed_all_of_the_source_counts() {
+    let mut lake = Lake::new(SPEC);
+    lake.write("a.parquet", &[10], 0);
+    lake.later = 10;
+    let wanted = lake.version();
+    lake.write("b.parquet", &[10], 0);
+    for known in [None, Some(PathSet::default())] {
+        let failed = build_of(&lake, wanted, known.as_ref(), &NoBuilder).unwrap_err();
+        assert!(matches!(failed.error, BuildError::Moved { .. }), "{failed:?}");
+    }
+}
+
+/// An attempt that is told `known` of what was observed.
+fn build_of(
+    lake: &Lake,
+    wanted: [u8; 32],
+    known: Option<&PathSet>,
+    builder: &dyn SegmentBuilder,
+) -> Result<BuildOutcome, BuildFailed> {
+    build(&Build {
+        collection: &Name::new("lake").unwrap(),
+        store: &LocalStore,
+        format: lake.format,
+        objects: lake.objects.as_ref(),
+        source: &lake.source,
+        spec: &lake.spec,
+        wanted,
+        known,
+        mounts: None,
+        most_read: u64::MAX,
+        applied: None,
+        previous: lake.previous,
+        token: Token { epoch: Epoch(2), seq: Seq(lake.attempts) },
+        builder,
+        parallel: 1,
+        leftovers: &[],
+        stop_check: &never_interrupted,
+        finished: &|_| (),
+        progress: &|_| (),
+        learned: &|_, _, _| (),
+        now: &|| SystemClock::new().wall(),
+    })
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
-use lastword::core::vocabulary::{Coalesce, Content, Declaration, HoldCause, Kind, Name, Policy, Seq, Source, Spec};
+use lastword::core::vocabulary::{
+    Coalesce, Content, Declaration, HoldCause, Kind, Name, OnChange, Policy, Seq, Source, Spec,
+};
 use lastword::engine::{CollectionStatus, Handle, LastObservation, Reconciler};
 use lastword::external::{BuildError, External, SegmentBuilder, SegmentJob};
 use test_support::parquet_files::write;
@@ -29,8 +31,13 @@ struct Lake {
 impl Lake {
     /// `ahead`: how far the clock stands before the files' times.
     fn new(external: External, ahead: Duration) -> Lake {
-        let (state, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let dir = tempfile::tempdir().unwrap();
         write(&dir.path().join("a.parquet"), &[10], 0);
+        Lake::of(external, ahead, dir, OnChange::Supersede)
+    }
+
+    fn of(external: External, ahead: Duration, dir: tempfile::TempDir, on_change: OnChange) -> Lake {
+        let state = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(SystemClock::new().wall().after(ahead));
         let reconciler = Reconciler::open(state.path().join("state"))
             .kind(Kind::new("external").unwrap(), external)
@@ -44,7 +51,7 @@ impl Lake {
         declaration.source = Some(Source::new(dir.path().to_str().unwrap()).unwrap());
         declaration.spec = Some(Spec::parse(r#"{"format":"parquet"}"#).unwrap());
         let coalesce = Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO };
-        declaration.policy = Some(Policy { coalesce, ..Policy::default() });
+        declaration.policy = Some(Policy { coalesce, on_change, ..Policy::default() });
         handle.declare(declaration).unwrap();
         let lake = Lake { reconciler, handle, name, clock, dir, _state: state };
         lake.status_that(|status| status.view.applied.is_some());
@@ -200,4 +207,35 @@ fn files(status: &CollectionStatus) -> u64 {
     let applied = status.view.applied.as_ref().unwrap();
     let Content::Observed(observed) = &applied.inputs.content else { panic!("unobserved") };
     observed.set.unwrap().files
+}
+
+/// A source that grows by a file during every attempt: what was observed is what is built, each time.
+#[test]
+fn defect_38_a_source_that_only_grows_is_committed_each_time() {
+    #[derive(Clone)]
+    struct Grows(PathBuf, Arc<Mutex<u8>>);
+
+    impl SegmentBuilder for Grows {
+        fn build(&self, _: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+            let mut built = self.1.lock().unwrap();
+            *built += 1;
+            if *built <= 8 {
+                write(&self.0.join(format!("new-{built}.parquet")), &[10], *built);
+            }
+            Ok(None)
+        }
+    }
+
+    for on_change in [OnChange::FinishThenLatest, OnChange::Supersede] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("a.parquet"), &[10], 0);
+        let builder = Grows(dir.path().to_owned(), Arc::default());
+        let lake = Lake::of(External::with_builder(builder), Duration::from_secs(10), dir, on_change);
+        // No observation is due by itself for an hour: each commit has the next one made.
+        let last = lake.status_that(|status| status.view.condition.name() == "fresh" && files(status) == 9);
+        assert_eq!(last.view.failures, 0);
+        let stats = lake.handle.stats().unwrap().counters;
+        assert_eq!((stats.committed, stats.failed), (9, 0), "{on_change:?}");
+        lake.end();
+    }
 }

@@ -85,10 +85,10 @@ fn text(path: &str) -> String {
 #[test]
 fn every_policy_has_its_default_and_its_reason() {
     // Without `..`: a new field does not compile before it is here, and then on the page.
-    let Policy { on_change, grace, coalesce, empty_source, retry, attempt_timeout, priority, resync } =
+    let Policy { on_change, grace, coalesce, empty_source, retry, attempt_timeout, priority, resync, max_lag } =
         Policy::default();
     let Coalesce { quiet, max_delay } = coalesce;
-    let Retry { max_attempts, base, cap, max_lost } = retry;
+    let Retry { max_attempts, base, cap, slow, max_lost } = retry;
     let real = [
         ("on_change", format!("{on_change:?}")),
         ("grace", span(grace.0)),
@@ -98,10 +98,12 @@ fn every_policy_has_its_default_and_its_reason() {
         ("retry.max_attempts", max_attempts.to_string()),
         ("retry.base", span(base)),
         ("retry.cap", span(cap)),
+        ("retry.slow", or_none(slow, span)),
         ("retry.max_lost", max_lost.to_string()),
         ("attempt_timeout", or_none(attempt_timeout.0, span)),
         ("priority", priority.0.to_string()),
         ("resync", or_none(resync.0, span)),
+        ("max_lag", or_none(max_lag.0, span)),
     ];
     hold("Of a collection", &real);
 }
@@ -112,8 +114,9 @@ fn a_declaration_that_says_little_is_what_the_page_says() {
     let declaration = Declaration::new(Name::new("orders").unwrap())
         .kind(Kind::new("words").unwrap())
         .source(Source::new("lake").unwrap());
-    let Declaration { name: _, kind: _, source: _, spec, versioned, policy, revision } = declaration.clone();
-    assert_eq!((spec, versioned, policy, revision), (None, None, None, None));
+    let Declaration { name: _, kind: _, source: _, spec, versioned, policy, policy_change, revision } =
+        declaration.clone();
+    assert_eq!((spec, versioned, policy, policy_change, revision), (None, None, None, None, None));
     decide(&State::new(), &Command::Declare(Box::new(declaration)), Timestamp(1), &mut events).unwrap();
     let Some(Event::CollectionDeclared { spec, versioned, policy, revision, .. }) = events.as_slice().first() else {
         panic!("{events:?}");
@@ -179,6 +182,18 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
 
     let rows = rows("Of external collections");
     let setters = setters(&text("src/external/worker.rs"), "External");
-    assert_eq!(setters, ["in_store", "learning", "parallel"].map(str::to_owned).into());
+    assert_eq!(setters, ["format", "in_store", "learning", "parallel", "reading"].map(str::to_owned).into());
+    assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
+}
+
+#[cfg(feature = "sources")]
+#[test]
+fn every_setting_of_directories_has_its_default_and_its_reason() {
+    let most = lastword::sources::Directory::MOST_READ.to_string();
+    let real = [("MOST_READ", most), ("follow_symlinks", "false".to_owned())];
+    hold("Of directories", &real);
+    let rows = rows("Of directories");
+    let setters = setters(&text("src/external/directory.rs"), "Directory");
+    assert_eq!(setters, ["follow_symlinks", "in_store", "learning"].map(str::to_owned).into());
     assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
 }

@@ -250,7 +250,7 @@ pub(super) fn charge(
     let is_last = running.task.charged.saturating_add(1) >= retry.max_attempts;
     let slow = retry.slow.filter(|_| is_last && panics < retry.max_attempts);
     let retry_at = match slow {
-        Some(slow) => slow_retry_at(slow, attempt.token.seq, at),
+        Some(slow) => slow_retry_at(slow.max(retry.cap), attempt.token.seq, at),
         None => retry_at(retry, attempt.task.0, failures, at),
     };
     events.push(failed(attempt, reason, message, retry_at, failures, grace_until));

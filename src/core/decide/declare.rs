@@ -6,8 +6,8 @@ use super::context::{DecisionContext, declared_generation};
 use crate::core::collection::{Collection, Pending};
 use crate::core::state::State;
 use crate::core::vocabulary::{
-    Admission, CollectionId, Content, Declaration, Event, FieldError, Generation, Inputs, OnChange, Policy, Rejection,
-    Spec, Timestamp,
+    AbortReason, Admission, CollectionId, Content, Declaration, Event, FieldError, Generation, Inputs, OnChange,
+    Policy, Rejection, Spec, Timestamp,
 };
 
 pub(super) fn declare(
@@ -16,18 +16,67 @@ pub(super) fn declare(
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
-    let policy = declaration.policy.as_ref().map(Policy::in_whole_micros);
+    let existing = state.id_of(&declaration.name).and_then(|id| Some((id, state.collection(id)?)));
+    let policy = declared_policy(declaration, existing.map(|(_, collection)| &*collection.policy));
     if let Some(policy) = &policy {
         policy.check()?;
     }
-    let existing = state.id_of(&declaration.name).and_then(|id| Some((id, state.collection(id)?)));
     match existing {
         None => declare_new(declaration, policy.unwrap_or_default(), at, events),
+        Some((id, collection)) if declaration.kind.as_ref().is_some_and(|kind| *kind != collection.kind) => {
+            change_kind((id, collection), declaration, policy, at, events)
+        }
         Some((id, collection)) => change(id, collection, declaration, policy, at, events),
     }
 }
 
+/// The policy from here on, if the declaration says something of it.
+fn declared_policy(declaration: &Declaration, existing: Option<&Policy>) -> Option<Policy> {
+    let policy = match (&declaration.policy_change, &declaration.policy) {
+        (Some(change), Some(declared)) => change.of(declared),
+        (Some(change), None) => change.of(existing.unwrap_or(&Policy::default())),
+        (None, Some(declared)) => declared.clone(),
+        (None, None) => return None,
+    };
+    Some(policy.in_whole_micros())
+}
+
+/// Another kind is another life: what the old one observed, made and still has to deliver means nothing to the new one. So
+/// the collection is dropped and declared anew, in one frame: nothing that the old kind's attempt completes can commit, its
+/// outputs are discarded by the kind that made them, and what is wanted is built anew.
+fn change_kind(
+    (id, collection): (CollectionId, &Collection),
+    declaration: &Declaration,
+    policy: Option<Policy>,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<(), Rejection> {
+    let policy = policy.unwrap_or_else(|| (*collection.policy).clone());
+    check_revision(collection, declaration, &policy)?;
+    let live = collection.status.live();
+    if policy.on_change == OnChange::Reject && live.is_some() {
+        return Err(Rejection::TaskIsLive { task: live.map(|task| task.id) });
+    }
+    let Inputs { source, spec, .. } = &*collection.latest;
+    let anew = Declaration {
+        source: Some(declaration.source.as_ref().unwrap_or(source).clone()),
+        spec: Some(declaration.spec.as_ref().unwrap_or(spec).clone()),
+        versioned: Some(declaration.versioned.unwrap_or(collection.versioned)),
+        revision: declaration.revision.max(collection.revision),
+        ..declaration.clone()
+    };
+    DecisionContext::of(id, collection, at).abort_task(AbortReason::Dropped, events);
+    events.push(Event::CollectionDropped { collection: id });
+    let collection_id = CollectionId(events.next());
+    declare_new(&anew, policy, at, events)?;
+    if collection.paused {
+        events.push(Event::CollectionPaused { collection: collection_id });
+    }
+    Ok(())
+}
+
 fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+    declaration.name.check_new()?;
     let required = |field| FieldError::new(field, "must be given for a new collection");
     let kind = declaration.kind.clone().ok_or_else(|| required("kind"))?;
     let source = declaration.source.clone().ok_or_else(|| required("source"))?;
@@ -61,11 +110,6 @@ fn change(
     at: Timestamp,
     events: &mut Events,
 ) -> Result<(), Rejection> {
-    if declaration.kind.as_ref().is_some_and(|kind| *kind != collection.kind) {
-        let problem =
-            format!("is {:?} and cannot be changed; drop the collection and declare it again", collection.kind);
-        return Err(FieldError::new("kind", problem).into());
-    }
     if declaration.versioned.is_some_and(|versioned| versioned != collection.versioned) {
         let problem =
             format!("is {} and cannot be changed; drop the collection and declare it again", collection.versioned);
@@ -117,7 +161,8 @@ fn change(
 fn check_revision(collection: &Collection, declaration: &Declaration, policy: &Policy) -> Result<(), Rejection> {
     let (Some(declared), Some(known)) = (declaration.revision, collection.revision) else { return Ok(()) };
     let Inputs { source, spec, .. } = &*collection.latest;
-    let identical = declaration.source.as_ref().is_none_or(|declared| declared == source)
+    let identical = declaration.kind.as_ref().is_none_or(|declared| *declared == collection.kind)
+        && declaration.source.as_ref().is_none_or(|declared| declared == source)
         && declaration.spec.as_ref().is_none_or(|declared| declared == spec)
         && *policy == *collection.policy;
     if declared < known || (declared == known && !identical) {

@@ -1,8 +1,8 @@
 //! What callers may ask for: people, programs and the tools. What the engine tells is in `engine_command.rs`.
 
 use super::{
-    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Missing, Name, Policy, Seq, Source, SourceState, Spec,
-    TaskId,
+    CollectionId, Delta, Fingerprint, Generation, Kind, Limits, Missing, Name, Policy, PolicyChange, Seq, Source,
+    SourceState, Spec, TaskId,
 };
 
 /// Something that a caller asks for. Nothing in it depends on when it is decided: the time comes in beside it.
@@ -82,7 +82,7 @@ impl Command {
 /// one kind and source are required.
 ///
 /// ```
-/// use lastword::policy::{OnChange, Policy};
+/// use lastword::policy::{OnChange, Policy, PolicyChange};
 /// use lastword::{Declaration, Kind, Name, Source, Spec};
 ///
 /// # fn main() -> Result<(), lastword::Error> {
@@ -91,6 +91,10 @@ impl Command {
 ///     .source(Source::new("s3://lake/lineitem/")?)
 ///     .spec(Spec::parse(r#"{ "model": "small", "recipe": 3 }"#)?)
 ///     .policy(Policy { on_change: OnChange::FinishThenLatest, ..Policy::default() });
+///
+/// // Later, one thing alone.
+/// let cap = Some(std::time::Duration::from_secs(60));
+/// let patient = Declaration::new(Name::new("lineitem")?).change_policy(PolicyChange { cap, ..PolicyChange::default() });
 ///
 /// // A spec is compared in its canonical form: neither order nor white space makes a change.
 /// assert_eq!(declaration.spec, Some(Spec::parse(r#"{"recipe":3,"model":"small"}"#)?));
@@ -103,16 +107,20 @@ impl Command {
 pub struct Declaration {
     /// The name.
     pub name: Name,
-    /// Which worker builds it. It cannot be changed: what one kind has applied means nothing to another.
+    /// Which worker builds it. What one kind has applied means nothing to another: a declaration of another kind drops the
+    /// collection and declares it anew, in one frame. What it does not say stays as it was, also whether it is paused.
     pub kind: Option<Kind>,
     /// Where the data comes from.
     pub source: Option<Source>,
     /// How it is built. A new collection has `{}` without it.
     pub spec: Option<Spec>,
-    /// Whether the content of the source counts. A new collection is versioned without it. It cannot be changed.
+    /// Whether the content of the source counts. A new collection is versioned without it. It cannot be
+    /// changed, but together with the kind.
     pub versioned: Option<bool>,
-    /// How it is treated. A new collection has the defaults without it.
+    /// How it is treated. A new collection has the defaults without it. A policy that is declared replaces all of it.
     pub policy: Option<Policy>,
+    /// What of the policy is changed: of the one that is declared with it, or else of the one that the collection has.
+    pub policy_change: Option<PolicyChange>,
     /// The caller's number of this declaration, so that one that arrives late does no harm: lower than the last is
     /// refused, equal and identical is no change, equal and different is an error.
     pub revision: Option<u64>,
@@ -122,7 +130,16 @@ impl Declaration {
     /// A declaration that says nothing yet.
     #[must_use]
     pub fn new(name: Name) -> Declaration {
-        Declaration { name, kind: None, source: None, spec: None, versioned: None, policy: None, revision: None }
+        Declaration {
+            name,
+            kind: None,
+            source: None,
+            spec: None,
+            versioned: None,
+            policy: None,
+            policy_change: None,
+            revision: None,
+        }
     }
 
     /// Which worker builds it.
@@ -149,7 +166,13 @@ impl Declaration {
         Declaration { versioned: Some(false), ..self }
     }
 
-    /// How it is treated.
+    /// What of the policy is changed; the rest of it stays as it is.
+    #[must_use]
+    pub fn change_policy(self, change: PolicyChange) -> Declaration {
+        Declaration { policy_change: Some(change), ..self }
+    }
+
+    /// How it is treated: all of it.
     #[must_use]
     pub fn policy(self, policy: Policy) -> Declaration {
         Declaration { policy: Some(policy), ..self }
@@ -211,7 +234,10 @@ pub struct Receipt {
     pub seq: Option<Seq>,
     /// The collection it was about.
     pub collection: Option<CollectionId>,
-    /// That collection's generation afterwards. After a declaration, a confirmation and a rebuild it is what to wait for;
-    /// after an observation and a refresh it may still be the one before.
+    /// That collection's generation when the command was decided. After a declaration, a confirmation and a rebuild it is
+    /// what to wait for. **After an observation and a refresh it may still be the one before**: what is observed settles
+    /// first, and what a refresh will find is not known yet. Then wait until the collection's
+    /// [`condition`](crate::CollectionView::condition) is fresh by an observation that began after the command
+    /// ([`last_observation`](crate::CollectionStatus::last_observation)), or follow the events from `seq` on.
     pub generation: Generation,
 }

@@ -4,14 +4,14 @@
 use serde_json::{Map, Value};
 
 use super::json::{kind, parse_strict, shortened};
-use super::{Declaration, FieldError, Kind, Name, Policy, Source, Spec};
+use super::{Declaration, FieldError, Kind, Name, Policy, PolicyChange, Source, Spec};
 
-const KEYS: [&str; 7] = ["name", "kind", "source", "spec", "versioned", "policy", "revision"];
+const KEYS: [&str; 8] = ["name", "kind", "source", "spec", "versioned", "policy", "policy_change", "revision"];
 
 impl Declaration {
     /// Reads a declaration from one JSON object, strictly: an unknown key or one that is there twice is an error. Only
     /// `name` has to be there. The keys of `policy` are those of [`Policy::from_json`]; a policy that is given replaces all
-    /// of the one before.
+    /// of the one before, and `policy_change` only what it names.
     ///
     /// ```
     /// use lastword::Declaration;
@@ -42,6 +42,7 @@ impl Declaration {
             spec: members.get("spec").map(|spec| Spec::parse(&spec.to_string())).transpose()?,
             versioned: members.get("versioned").map(versioned).transpose()?,
             policy: members.get("policy").map(Policy::from_value).transpose()?,
+            policy_change: members.get("policy_change").map(PolicyChange::from_value).transpose()?,
             revision: members.get("revision").map(revision).transpose()?,
         })
     }
@@ -51,7 +52,7 @@ impl Declaration {
     #[must_use]
     pub fn to_json(&self) -> String {
         // Without `..`, so that a new field does not compile before it is written.
-        let Declaration { name, kind, source, spec, versioned, policy, revision } = self;
+        let Declaration { name, kind, source, spec, versioned, policy, policy_change, revision } = self;
         let members = [
             ("name", Some(name.as_str().into())),
             ("kind", kind.as_ref().map(|kind| kind.as_str().into())),
@@ -59,6 +60,7 @@ impl Declaration {
             ("spec", spec.as_ref().map(Spec::to_value)),
             ("versioned", versioned.map(Value::Bool)),
             ("policy", policy.as_ref().map(|policy| Value::Object(policy.to_members()))),
+            ("policy_change", policy_change.as_ref().map(|change| Value::Object(change.to_members()))),
             ("revision", revision.map(Value::from)),
         ];
         let given = members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
@@ -87,6 +89,7 @@ fn revision(value: &Value) -> Result<u64, FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Priority;
     use super::*;
 
     #[test]
@@ -100,7 +103,9 @@ mod tests {
             .policy(Policy::default())
             .revision(u64::MAX)
             .unversioned();
-        for declaration in [bare, full] {
+        let change = PolicyChange { slow: Some(None), priority: Some(Priority(3)), ..PolicyChange::default() };
+        let partly = Declaration { policy_change: Some(change), ..bare.clone() };
+        for declaration in [bare, full, partly] {
             assert_eq!(Declaration::from_json(&declaration.to_json()), Ok(declaration));
         }
     }

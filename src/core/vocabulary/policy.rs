@@ -100,7 +100,7 @@ pub struct Retry {
     /// No delay is longer than this. Default 30 s.
     pub cap: Duration,
     /// Once `max_attempts` have failed, the task is tried again about this often, until one succeeds, a change comes,
-    /// or its source can be observed again after it could not. `None`: it is parked. Default 10 min: what is down for
+    /// or its source can be observed again after it could not; and no more often than every `cap`. `None`: it is parked. Default 10 min: what is down for
     /// longer than a restart is not hammered, and what is back is noticed within minutes by itself.
     pub slow: Option<Duration>,
     /// After this many lost attempts a task is parked: their process ended, or the worker that had leased them was
@@ -253,10 +253,6 @@ impl Policy {
         }
         if self.retry.base.is_zero() || self.retry.base > self.retry.cap {
             return Err(FieldError::new("policy.retry.base", "must be longer than zero and at most cap"));
-        }
-        if let Some(slow) = self.retry.slow.filter(|slow| *slow < self.retry.cap) {
-            let problem = format!("must be at least cap ({:?}), or none, found {slow:?}", self.retry.cap);
-            return Err(FieldError::new("policy.retry.slow", problem));
         }
         Ok(())
     }

@@ -27,9 +27,13 @@ pub(super) enum Payload {
 impl DeliveryJob {
     /// Delivers, and reports.
     pub(super) fn run(self, env: &WorkerEnv, member: Member) {
-        let span =
-            tracing::info_span!(target: "lastword::delivery", "delivery", collection = %self.name, kind = %self.kind);
-        let end = unwind::catch(|| span.in_scope(|| self.deliver(env)))
+        // Whoever listens to spans is foreign code as well.
+        let deliver = || {
+            let (collection, kind) = (&self.name, &self.kind);
+            let span = tracing::info_span!(target: "lastword::delivery", "delivery", %collection, %kind);
+            span.in_scope(|| self.deliver(env))
+        };
+        let end = unwind::catch(deliver)
             .unwrap_or_else(|panic| DeliveryEnd::Failed(DeliveryError(format!("it panicked: {panic}"))));
         env.report(Report::Delivered(DeliveryReport { member, delivery: self.delivery, end }));
     }

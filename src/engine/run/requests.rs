@@ -21,7 +21,7 @@ use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
 use crate::engine::reply::Reply;
 use crate::engine::report::AttemptEnd;
-use crate::engine::waits::WaitOutcome;
+use crate::engine::waits::{SettleOutcome, WaitOutcome};
 use crate::engine::workers;
 use crate::reducer::ReducerError;
 use crate::unwind;
@@ -93,8 +93,16 @@ impl EngineLoop {
                 let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
                 self.batch.answer(reply, Ok(verdicts));
             }
-            Message::Wait { name, generation, reply } => match state.id_of(&name) {
-                Some(id) => self.waits.add(id, generation, reply),
+            Message::Settle { name, reply } => match state.id_of(&name) {
+                Some(id) => {
+                    let now = self.time.now();
+                    let number = self.observers.observe_afresh(id, state, now);
+                    self.settling.add(id, (number, now), reply);
+                }
+                None => self.batch.answer(reply, Ok(SettleOutcome::Dropped)),
+            },
+            Message::Wait { name, generation, goal, reply } => match state.id_of(&name) {
+                Some(id) => self.waits.add(id, generation, goal, reply),
                 None => self.batch.answer(reply, Ok(WaitOutcome::Dropped)),
             },
             Message::Status { name, reply } => {

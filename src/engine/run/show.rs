@@ -10,12 +10,14 @@ use crate::core::{CollectionView, Surroundings};
 use crate::engine::handle::MOST_IN_PAGE;
 use crate::engine::stats::Stats;
 use crate::engine::status::CollectionStatus;
+use crate::engine::waits::Seen;
 
 impl EngineLoop {
     pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
         let state = self.reducer.state();
         let at = self.time.now();
-        let view = CollectionView::of(state, id, at)?.within(self.surroundings(id));
+        let surroundings = self.surroundings(id);
+        let view = CollectionView::of(state, id, at)?.within(surroundings.clone());
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
             at,
@@ -23,6 +25,7 @@ impl EngineLoop {
             undeliverable: self.deliveries.is_undeliverable(state, id),
             verification: self.deliveries.last_verification(id).cloned(),
             view,
+            surroundings,
             last_observation: self.observers.last(id),
             next_observation: self.observers.next(id),
             progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),
@@ -37,6 +40,16 @@ impl EngineLoop {
             has_worker: kind.is_some_and(|kind| self.workers.builds(kind) || self.leases.drives(kind)),
             has_observer: self.observers.observes(id, state),
             not_observed: self.observers.not_observed(id, state),
+        }
+    }
+
+    /// Answers those who wait for a source to be in step.
+    pub(super) fn settle(&mut self) {
+        let now = self.time.now();
+        for id in self.settling.take_touched() {
+            let observed = self.observers.last_number(id, self.reducer.state());
+            let seen = self.status(id).map(|status| Seen { status, observed });
+            self.settling.judge(id, seen.as_ref(), now);
         }
     }
 
@@ -67,7 +80,7 @@ impl EngineLoop {
             overdue_deliveries: self.deliveries.overdue() as u64,
             queued: self.wakes.inbox.len() as u64,
             queued_bytes: self.wakes.inbox.bytes() as u64,
-            waiters: self.waits.len() as u64,
+            waiters: (self.waits.len() + self.settling.len()) as u64,
             wakes: self.woken,
             counters: self.counters,
             ..Stats::default()

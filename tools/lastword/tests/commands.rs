@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Ended, Place, Running, lastword, rows, text};
+use support::{Ended, Place, Running, lastword, rows, text, until};
 
 /// Sources are looked at often, changes admitted soon, and a task that failed stays live for as long as a test takes.
 fn place() -> Place {
@@ -125,6 +125,26 @@ fn a_refused_command_leaves_a_resting_log_as_it_is() {
     assert_eq!(contents(&place.state()), before);
     place.command(&["pause"]).expect_code(0);
     assert_ne!(contents(&place.state()), before);
+}
+
+/// What is believed of a source only the run knows that observes it.
+#[test]
+fn defect_21_a_content_check_takes_a_run_and_says_so() {
+    let place = place();
+    place.write("a.parquet", 2, 0);
+    place.once().expect_code(0);
+    let before = contents(&place.state());
+    expect_said(place.command(&["refresh", "--verify"]), 3, "no run has the log open");
+    assert_eq!(contents(&place.state()), before);
+    expect_said(place.command(&["refresh", "--verify", "--force"]), 2, "cannot be used with");
+    let run = Running::start(&place);
+    until("the first look", || place.status()["live"]["last_look"]["evidence"] == "strong");
+    place.command(&["refresh", "--verify"]).expect_code(0);
+    until("everything was read", || {
+        place.status()["condition"] == "fresh" && place.status()["live"]["last_look"]["weak"] == 0
+    });
+    run.stop();
+    assert_eq!(place.last_of("refresh_requested")["collection"], "lineitem");
 }
 
 /// All files below a directory.

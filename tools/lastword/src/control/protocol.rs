@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use lastword::core::vocabulary::{By, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp};
+use lastword::core::vocabulary::{
+    By, CollectionId, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp,
+};
 use lastword::describe::plain_json;
 use serde_json::{Map, Value, json};
 
@@ -27,6 +29,12 @@ pub enum Request {
     Look {
         name: Option<Name>,
     },
+    /// Collections as they are, one or a page of all, with what only the running process knows.
+    Status {
+        name: Option<Name>,
+        /// Those declared after this one.
+        after: Option<CollectionId>,
+    },
 }
 
 impl Request {
@@ -43,6 +51,7 @@ impl Request {
                         put("force", json!(force));
                         seen.iter().for_each(|seen| put("seen", json!(seen.0)));
                     }
+                    Verb::Verify => put("verify", json!(true)),
                     Verb::Cancel { task: Some(task) } => put("task", json!(task.0.0)),
                     Verb::Confirm { fingerprint } => put("fingerprint", json!(fingerprint.to_string())),
                     Verb::Cancel { task: None } | Verb::Pause | Verb::Resume | Verb::Drop => {}
@@ -65,6 +74,12 @@ impl Request {
                 name.iter().for_each(|name| put("name", json!(name.as_str())));
                 None
             }
+            Request::Status { name, after } => {
+                put("do", json!("status"));
+                name.iter().for_each(|name| put("name", json!(name.as_str())));
+                after.iter().for_each(|after| put("after", json!(after.0.0)));
+                None
+            }
         };
         if let Some(by) = asked {
             by.actor().iter().for_each(|actor| put("actor", json!(actor)));
@@ -85,7 +100,11 @@ impl Request {
         let request = match verb.as_str() {
             "refresh" => {
                 let (force, seen) = (fields.flag("force")?, fields.number("seen")?.map(Seq));
-                fields.steer(Verb::Refresh { force, seen })?
+                let verify = fields.flag("verify")?;
+                if verify && (force || seen.is_some()) {
+                    return Err(wrong("verify: goes with neither force nor seen"));
+                }
+                fields.steer(if verify { Verb::Verify } else { Verb::Refresh { force, seen } })?
             }
             "cancel" => {
                 let task = fields.number("task")?.map(|task| TaskId(Seq(task)));
@@ -108,6 +127,11 @@ impl Request {
                 let named = fields.line.contains_key("name");
                 Request::Look { name: named.then(|| fields.name()).transpose()? }
             }
+            "status" => {
+                let named = fields.line.contains_key("name");
+                let name = named.then(|| fields.name()).transpose()?;
+                Request::Status { name, after: fields.number("after")?.map(|after| CollectionId(Seq(after))) }
+            }
             _ => return Err(wrong("do: is none of the commands of this program")),
         };
         fields.end()?;
@@ -118,7 +142,7 @@ impl Request {
 impl Verb {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Verb::Refresh { .. } => "refresh",
+            Verb::Refresh { .. } | Verb::Verify => "refresh",
             Verb::Cancel { .. } => "cancel",
             Verb::Pause => "pause",
             Verb::Resume => "resume",
@@ -272,6 +296,7 @@ mod tests {
         let verbs = [
             Verb::Refresh { force: false, seen: None },
             Verb::Refresh { force: true, seen: Some(Seq(7)) },
+            Verb::Verify,
             Verb::Cancel { task: None },
             Verb::Cancel { task: Some(TaskId(Seq(7))) },
             Verb::Pause,
@@ -285,7 +310,9 @@ mod tests {
             Request::Wait { name: name.clone(), generation: None, since: Some(Timestamp(9)) },
             Request::Reload(by("cli:ann", None).unwrap()),
             Request::Look { name: None },
-            Request::Look { name: Some(name) },
+            Request::Look { name: Some(name.clone()) },
+            Request::Status { name: Some(name), after: None },
+            Request::Status { name: None, after: Some(CollectionId(Seq(7))) },
         ];
         for request in steers.into_iter().chain(others) {
             assert_eq!(Request::parse(request.line().as_bytes()).unwrap(), request);

@@ -6,7 +6,7 @@ use lastword::core::{Events, State, decide};
 use lastword::engine::CommandError;
 
 use super::{Answer, Unmanaged};
-use crate::fail::Fail;
+use crate::fail::{CANNOT_OPEN, Fail};
 
 /// A command to one collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(crate) enum Verb {
         force: bool,
         seen: Option<Seq>,
     },
+    /// Observe again, believing nothing: what is known of it only the run knows.
+    Verify,
     /// Abort the live task and park; with a task only that one.
     Cancel {
         task: Option<TaskId>,
@@ -44,6 +46,9 @@ pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanage
     if steer.verb == Verb::Pause {
         unmanaged.stay_paused(&steer.name)?;
     }
+    if steer.verb == Verb::Verify {
+        handle.refresh_verify(steer.name.clone()).wait()?;
+    }
     let receipt = as_asked(handle, &steer.by).submit(steer.command())?.wait()?;
     let is_gone = unmanaged.has(&steer.name);
     if steer.verb == Verb::Drop {
@@ -62,6 +67,10 @@ pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
 impl Steer {
     /// Refuses what a log without a running writer would refuse, without opening it.
     pub(super) fn foresee(&self, state: &State, now: Timestamp) -> Result<(), Fail> {
+        if self.verb == Verb::Verify {
+            let problem = "refresh --verify: no run has the log open, and only a run reads the content of a source";
+            return Err(Fail::new(CANNOT_OPEN, problem));
+        }
         let verdict = decide(state, &self.command(), now, &mut Events::new());
         verdict.map_err(|rejection| CommandError::Refused(rejection).into())
     }
@@ -70,6 +79,7 @@ impl Steer {
         let name = self.name.clone();
         match self.verb {
             Verb::Refresh { force, seen } => Command::Refresh { name, force, seen },
+            Verb::Verify => Command::Refresh { name, force: false, seen: None },
             Verb::Cancel { task } => Command::Cancel { name, task },
             Verb::Pause => Command::Pause { name },
             Verb::Resume => Command::Resume { name },

@@ -63,6 +63,8 @@ impl Waiting<'_> {
         let outcome = match last {
             Some(last) => at_rest(&found.view, last.succeeded),
             None if self.is_given_up(&found.view)? => "unobservable",
+            None if nobody_will(&found.view.condition) => found.view.condition.name(),
+            None if found.view.not_observed.is_some() && self.is_late()? => "not_observed",
             None => PENDING,
         };
         if outcome == PENDING {
@@ -75,7 +77,12 @@ impl Waiting<'_> {
     /// hangs never does. It says so once; later nothing but the time tells.
     fn is_given_up(&self, view: &CollectionView) -> Result<bool, Fail> {
         let Some(unobservable) = &view.unobservable else { return Ok(false) };
-        Ok(unobservable.since >= self.since || self.handle.stats()?.at.since(self.since) >= self.timeout)
+        Ok(unobservable.since >= self.since || self.is_late()?)
+    }
+
+    /// Whether an observation would have come back by now.
+    fn is_late(&self) -> Result<bool, Fail> {
+        Ok(self.handle.stats()?.at.since(self.since) >= self.timeout)
     }
 
     fn status(&self) -> Result<CollectionStatus, Fail> {
@@ -104,6 +111,11 @@ fn of_waited(waited: WaitOutcome) -> &'static str {
     }
 }
 
+/// Whether nobody in this run builds the collection, or observes its source.
+fn nobody_will(condition: &Condition) -> bool {
+    matches!(condition, Condition::NoWorker | Condition::AwaitingCaller)
+}
+
 /// What a collection has come to whose source was just observed.
 fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
     if view.held().is_some() && view.task.is_none() {
@@ -115,6 +127,7 @@ fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
         Condition::Unobservable { .. } => "unobservable",
         Condition::Parked { .. } if !settles => "parked",
         Condition::Paused if !settles => "paused",
+        condition if nobody_will(condition) => condition.name(),
         _ => PENDING,
     }
 }

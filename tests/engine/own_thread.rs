@@ -1,0 +1,233 @@
+//! Code of users that runs on the engine's own thread, or is held by it: it cannot wait for the engine, and its panics end
+//! nothing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::task::{Context as TaskContext, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use lastword::core::vocabulary::*;
+use lastword::engine::{
+    CommandError, CompactError, Handle, Reconciler, Response, Retention, SettleOutcome, WaitOutcome,
+};
+use lastword::log::{CheckpointCheck, Frame, FrameBuf, Log, LogError, LogReader, MemoryLog, Position, Start};
+use lastword::objects::MemoryObjects;
+use lastword::worker::{Context, Failure, Worker};
+
+use crate::support::*;
+
+/// Everything that waits for the engine, and what came of it.
+fn everything_that_waits(handle: &Handle) -> Vec<String> {
+    let own = |result: Result<(), CommandError>| format!("{result:?}");
+    let mut said = vec![
+        own(handle.declare(declaration("b", "{}")).map(drop)),
+        own(handle.refresh(name("a")).map(drop)),
+        own(handle.batch(Vec::new()).map(drop)),
+        own(handle.status(name("a")).map(drop)),
+        own(handle.list().map(drop)),
+        own(handle.list_running().map(drop)),
+        own(handle.stats().map(drop)),
+        own(handle.digest().map(drop)),
+        own(handle.submit(Command::Pause { name: name("a") }).map(drop)),
+        own(handle.wait_applied(name("a"), Generation(1), LONG).map(drop)),
+        own(handle.wait_settled(name("a"), LONG).map(drop)),
+        own(handle.request().stats().wait().map(drop)),
+        own(handle.hint(name("a")).wait()),
+    ];
+    let compacted = handle.compact(Retention { events: Some(1), age: None });
+    assert!(matches!(compacted, Err(CompactError::Failed(_))), "{compacted:?}");
+    // What has a bound of its own just has nothing yet.
+    assert_eq!(handle.request().stats().wait_timeout(LONG), None);
+    let by = WorkerName::new("w").unwrap();
+    assert!(handle.next_assignment(&[kind("far")], &by, LONG, LONG).unwrap().is_none());
+    said.retain(|said| *said != "Err(OwnThread)");
+    said
+}
+
+/// Calls the engine that it serves while it checks.
+#[derive(Clone, Default)]
+struct Calls {
+    handle: Arc<OnceLock<Handle>>,
+    said: Arc<Mutex<Option<Vec<String>>>>,
+    later: Arc<Mutex<Option<Response<Receipt>>>>,
+}
+
+impl Worker for Calls {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn check(&self, _: &Source, _: &Spec) -> Result<(), FieldError> {
+        if let Some(handle) = self.handle.get() {
+            *self.said.lock().unwrap() = Some(everything_that_waits(handle));
+            // What does not wait is asked.
+            *self.later.lock().unwrap() = Some(handle.try_submit(Command::Pause { name: name("a") }).unwrap());
+        }
+        Ok(())
+    }
+}
+
+fn in_memory() -> lastword::engine::Builder {
+    Reconciler::on(Box::new(MemoryLog::new()), Arc::new(MemoryObjects::new()))
+}
+
+#[test]
+fn defect_09_a_check_that_calls_its_own_engine_is_refused_and_hangs_nobody() {
+    let calls = Calls::default();
+    let reconciler = in_memory().kind(kind("puppet"), calls.clone()).start().unwrap();
+    calls.handle.set(reconciler.handle()).ok().unwrap();
+    let (handle, (told, declared)) = (reconciler.handle(), mpsc::channel());
+    thread::spawn(move || told.send(handle.declare(declaration("a", "{}"))));
+    declared.recv_timeout(LONG).expect("a declaration whose check calls the engine was not answered").unwrap();
+    assert_eq!(calls.said.lock().unwrap().take().unwrap(), Vec::<String>::new());
+    let later = calls.later.lock().unwrap().take().unwrap();
+    assert!(later.wait().is_ok(), "what it asked without waiting is done");
+    reconciler.shutdown(LONG).unwrap();
+}
+
+/// A waker that calls the engine that wakes it.
+struct CallsBack {
+    handle: Handle,
+    said: Mutex<Option<Vec<String>>>,
+}
+
+impl Wake for CallsBack {
+    fn wake(self: Arc<Self>) {
+        *self.said.lock().unwrap() = Some(everything_that_waits(&self.handle));
+    }
+}
+
+#[test]
+fn defect_09_a_waker_that_calls_its_own_engine_is_refused() {
+    let lab = Lab::start();
+    let back = Arc::new(CallsBack { handle: lab.handle.clone(), said: Mutex::default() });
+    let waker = Waker::from(Arc::clone(&back));
+    let mut applied = lab.handle.applied(name("a"), Generation(2));
+    lab.declare("a", r#"{"do":"wait","gate":"g"}"#);
+    let mut first = lab.handle.applied(name("a"), Generation(1));
+    assert!(Pin::new(&mut first).poll(&mut TaskContext::from_waker(&waker)).is_pending());
+    lab.puppet.open("g");
+    until("the waker being called", || back.said.lock().unwrap().is_some());
+    assert_eq!(back.said.lock().unwrap().take().unwrap(), Vec::<String>::new());
+    assert!(matches!(first.wait_timeout(LONG), Some(Ok(WaitOutcome::Applied { .. }))));
+    assert!(applied.try_wait().is_some_and(|answer| answer == Ok(WaitOutcome::Dropped)));
+    assert_eq!(lab.handle.wait_settled(name("nobody"), LONG), Ok(SettleOutcome::Dropped));
+}
+
+/// Drops the engine that it serves, on that engine's thread.
+struct Ends(Arc<Mutex<Option<Reconciler>>>);
+
+impl Worker for Ends {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn check(&self, _: &Source, _: &Spec) -> Result<(), FieldError> {
+        let reconciler = self.0.lock().unwrap().take();
+        let ended = reconciler.map(|reconciler| reconciler.shutdown(LONG).unwrap_err().to_string());
+        assert!(ended.is_some_and(|ended| ended.contains("own thread")));
+        Ok(())
+    }
+}
+
+#[test]
+fn defect_09_an_engine_that_is_shut_down_by_its_own_thread_ends() {
+    let held = Arc::new(Mutex::new(None));
+    let reconciler = in_memory().kind(kind("puppet"), Ends(Arc::clone(&held))).start().unwrap();
+    let handle = reconciler.handle();
+    *held.lock().unwrap() = Some(reconciler);
+    let (told, answered) = mpsc::channel();
+    let asks = handle.clone();
+    thread::spawn(move || told.send(asks.declare(declaration("a", "{}"))));
+    answered.recv_timeout(LONG).expect("the declaration was not answered").unwrap();
+    until("the engine having ended", || matches!(handle.stats(), Err(CommandError::NotAccepted(_))));
+}
+
+struct PanicsWhenDropped;
+
+impl Worker for PanicsWhenDropped {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("a worker that panics when it is dropped");
+    }
+}
+
+#[test]
+fn defect_05_a_worker_that_panics_when_it_is_dropped_ends_nothing() {
+    let reconciler = in_memory().kind(kind("puppet"), PanicsWhenDropped).start().unwrap();
+    reconciler.handle().declare(declaration("a", "{}")).unwrap();
+    reconciler.shutdown(LONG).unwrap();
+}
+
+/// A log whose readers panic on the thread that makes snapshots.
+struct Panicking(MemoryLog);
+
+struct PanickingReader(Box<dyn LogReader>);
+
+impl LogReader for PanickingReader {
+    fn start(&self) -> Start {
+        self.0.start()
+    }
+
+    fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_> {
+        assert_ne!(thread::current().name(), Some("lastword-history"), "a reader that panics");
+        self.0.frames(from)
+    }
+
+    fn another(&self) -> Box<dyn LogReader> {
+        Box::new(PanickingReader(self.0.another()))
+    }
+}
+
+impl Log for Panicking {
+    fn append(&mut self, frame: &Frame<'_>) -> Result<(), LogError> {
+        self.0.append(frame)
+    }
+
+    fn barrier(&mut self) -> Result<(), LogError> {
+        self.0.barrier()
+    }
+
+    fn appended(&self) -> Position {
+        self.0.appended()
+    }
+
+    fn durable(&self) -> Position {
+        self.0.durable()
+    }
+
+    fn reader(&self) -> Box<dyn LogReader> {
+        Box::new(PanickingReader(self.0.reader()))
+    }
+
+    fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError> {
+        self.0.truncate_prefix(start, check)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), LogError> {
+        Box::new(self.0).close()
+    }
+}
+
+#[test]
+fn defect_05_a_panic_in_the_thread_that_takes_snapshots_is_an_answer() {
+    let log = Box::new(Panicking(MemoryLog::new()));
+    let reconciler = Reconciler::on(log, Arc::new(MemoryObjects::new())).start().unwrap();
+    let handle = reconciler.handle();
+    for round in 0..2 {
+        handle.declare(declaration(&format!("c{round}"), "{}")).unwrap();
+        let mut compacting = handle.request().compact(Retention { events: Some(1), age: None });
+        let compacted = compacting.wait_timeout(LONG).expect("the compaction was not answered").unwrap();
+        let Err(CompactError::Failed(why)) = compacted else { panic!("{compacted:?}") };
+        assert!(why.contains("a reader that panics"), "{why}");
+    }
+    assert_eq!(handle.stats().unwrap().counters.snapshots_failed, 2);
+    reconciler.shutdown(Duration::from_secs(1)).unwrap();
+}
