@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    BuildError, Discard, FileReader, Format, FormatError, Listing, Manifest, Mounts, RowRange, Segment, SegmentBuilder,
+    BuildError, Discard, FileReader, Format, FormatError, Listed, Listing, Manifest, RowRange, Segment, SegmentBuilder,
     SegmentJob, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
 };
 use crate::worker::CommitView;
@@ -19,12 +19,8 @@ macro_rules! pass_on {
                 (**self).list(source, stop_check)
             }
 
-            fn list_with_mounts(
-                &self,
-                source: &SourceLocation,
-                stop_check: StopCheck<'_>,
-            ) -> Result<(Listing, Mounts), StoreError> {
-                (**self).list_with_mounts(source, stop_check)
+            fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
+                (**self).list_and_tell(source, stop_check)
             }
 
             fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
