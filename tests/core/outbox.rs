@@ -1,12 +1,12 @@
 //! What is owed to destinations: commits to publish, outputs to discard.
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, FailureClass,
-    Grace, OnChange, Policy, Rejection, Seq, Token,
+    CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, FailureClass, Grace,
+    OnChange, Policy, Rejection, Seq, Token,
 };
 use lastword::core::{Lag, OutboxItem};
 
-use super::world::{BOTH, NAME, World, at_once, built, completion, declaration, name, secs};
+use super::world::{BOTH, NAME, World, at_once, built, declaration, name, secs};
 
 const DISCARDING: Duties = Duties { publish: false, discard: true };
 
