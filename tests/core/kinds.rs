@@ -65,7 +65,7 @@ fn defect_16_a_kind_that_was_never_there_is_put_right_with_everything_else() {
         d.policy_change = Some(PolicyChange { priority: Some(Priority(7)), ..PolicyChange::default() });
     });
     assert_eq!(events.unwrap(), ["collection_dropped", "collection_declared", "task_created"]);
-    assert_eq!(world.view().versioned, false);
+    assert!(!world.view().versioned);
     assert_eq!(*world.collection().policy, Policy { priority: Priority(7), ..at_once() });
     // Declared again it is no change.
     assert_eq!(world.declare(|d| d.kind = Some(other())), Ok(vec![]));
