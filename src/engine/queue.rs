@@ -24,6 +24,7 @@ use crossbeam_channel::{SendTimeoutError, TrySendError};
 
 pub use self::capacity::QueueCapacity;
 pub(super) use self::inbox::Inbox;
+pub(super) use self::lane::Room;
 use self::lane::{Lane, Queued, lane};
 use self::waiting::Waiting;
 use super::life::Life;
@@ -33,13 +34,6 @@ use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::interrupt;
 use crate::watch_cell::WatchCell;
-
-/// What may wait in each lane.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub(super) commands: usize,
-    pub(super) bytes: usize,
-}
 
 /// The callers' side.
 #[derive(Clone)]
