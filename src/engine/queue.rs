@@ -62,6 +62,7 @@ pub(super) enum Unqueued {
     Over,
 }
 
+#[expect(clippy::result_large_err, reason = "the message comes back, as from a channel")]
 impl Queue {
     /// A queue with so much room, and where the engine takes the messages out.
     pub(super) fn bounded(room: Room, time: EngineTime, life: Arc<Life>) -> (Queue, Inbox) {
