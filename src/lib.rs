@@ -112,7 +112,7 @@ pub use crate::core::vocabulary::{
     Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
     ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
-pub use crate::core::{Applied, CollectionView, Condition, NotObserved};
+pub use crate::core::{Applied, CollectionView, Condition, NotObserved, Surroundings};
 pub use engine::{
     Builder, CollectionStatus, Handle, Reconciler, Requests, Response, Retention, SettleOutcome, Stats, WaitOutcome,
     Watch, WatchItem,

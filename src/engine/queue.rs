@@ -24,6 +24,7 @@ use crossbeam_channel::{SendTimeoutError, TrySendError};
 
 pub use self::capacity::QueueCapacity;
 pub(super) use self::inbox::Inbox;
+pub(super) use self::lane::Room;
 use self::lane::{Lane, Queued, lane};
 use self::waiting::Waiting;
 use super::life::Life;
@@ -33,13 +34,6 @@ use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::interrupt;
 use crate::watch_cell::WatchCell;
-
-/// What may wait in each lane.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub(super) commands: usize,
-    pub(super) bytes: usize,
-}
 
 /// The callers' side.
 #[derive(Clone)]
@@ -68,6 +62,7 @@ pub(super) enum Unqueued {
     Over,
 }
 
+#[expect(clippy::result_large_err, reason = "the message comes back, as from a channel")]
 impl Queue {
     /// A queue with so much room, and where the engine takes the messages out.
     pub(super) fn bounded(room: Room, time: EngineTime, life: Arc<Life>) -> (Queue, Inbox) {

@@ -7,11 +7,17 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
-use super::Room;
 use crate::core::vocabulary::Timestamp;
 use crate::engine::error::MOST_BYTES_IN_BATCH;
 use crate::engine::message::Message;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// What may wait in each lane.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Room {
+    pub(in crate::engine) commands: usize,
+    pub(in crate::engine) bytes: usize,
+}
 
 /// A message that waits.
 pub(super) struct Queued {
