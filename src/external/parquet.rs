@@ -77,14 +77,16 @@ fn read_metadata(file: &dyn FileReader) -> Result<(ParquetMetaData, u64), Format
 /// The bytes of the footer, and where it begins: no column lies behind that.
 fn read_footer(file: &dyn FileReader) -> Result<(Vec<u8>, u64), FormatError> {
     let length = file.len();
+    let begin = file.read(0, index(length.min(4))?)?;
+    if begin == MAGIC_ENCRYPTED {
+        return Err(encrypted());
+    }
+    if !MAGIC.starts_with(&begin) {
+        return Err(FormatError::Foreign("is not Parquet (no PAR1 at its start)".to_owned()));
+    }
     let Some(before_trailer) = length.checked_sub(TRAILER_BYTES).filter(|rest| *rest >= 4) else {
         return Err(corrupt(format!("it has {length} bytes, a Parquet file has at least 12")));
     };
-    match &*file.read(0, 4)? {
-        MAGIC => {}
-        MAGIC_ENCRYPTED => return Err(encrypted()),
-        _ => return Err(FormatError::Foreign("is not Parquet (no PAR1 at its start)".to_owned())),
-    }
     let tail_start = length.saturating_sub(TAIL_BYTES);
     let tail = file.read(tail_start, index(length - tail_start)?)?;
     let Some((_, trailer)) = tail.split_last_chunk::<8>() else { return Err(corrupt("it is cut short")) };

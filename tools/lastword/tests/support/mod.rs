@@ -107,7 +107,7 @@ impl Place {
     /// A file that is no Parquet, last modified so long ago.
     pub fn spoil(&self, name: &str, age: Duration) {
         let path = self.lake().join(name);
-        fs::write(&path, "PAR1 no more").unwrap();
+        fs::write(&path, "no Parquet").unwrap();
         File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
     }
 
