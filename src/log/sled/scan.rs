@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_start_is_told_from_noise() {
         assert!(Start::decode(&[0; START_LENGTH]).is_err());
-        let start = Start { seq: Seq(7), ..Start::WHOLE };
+        let start = Start { seq: Seq(7), checkpoint: Seq(9), ..Start::WHOLE };
         assert_eq!((array::<4>(&start.encode(), 0), Start::decode(&start.encode()).ok()), (*START, Some(start)));
     }
 }
