@@ -22,6 +22,7 @@ mod open;
 mod place;
 mod reader;
 mod salvage;
+mod scan;
 mod store;
 mod writer;
 

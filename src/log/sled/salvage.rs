@@ -1,7 +1,7 @@
 //! What is left of a damaged log: its frames from the first one up to the last before the damage, in a private copy.
 //!
-//! sled refuses, or panics, where it cannot go on. Then the copy is opened without sled's own snapshots, and at last cut
-//! short at one of sled's segments after the other: what it then shows is held against hashes and chain like always, so
+//! sled refuses, or panics, where it cannot go on. Then the copy is opened without sled's own snapshots, then cut short at
+//! one of sled's segments after the other, and at last the bytes of the file are gone through without sled: what is found is held against hashes and chain like always, so
 //! that nothing counts that was not written so. It owns these tries; it changes nothing of the log.
 
 use std::fs::{self, File};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::copy::{PrivateCopy, attempt};
 use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
 use super::reader::Frames;
+use super::scan::{Scanned, scan};
 use super::store::{Held, SledFailure, SledStore};
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::Anchor;
@@ -113,6 +114,15 @@ fn salvage(directory: &Directory, damage: &OpenError) -> Result<PrivateCopy, Ope
             Err(error) => return Err(error),
         }
     }
+    if !best.as_ref().is_some_and(|(_, found)| reaches(found, anchor.as_ref())) {
+        let scanned = scan(&directory.db())?;
+        let last = scanned.frames.last().map_or(Seq::ZERO, |frame| frame.as_frame().last());
+        if best.as_ref().map_or(last > Seq::ZERO, |(_, found)| last > found.position().seq) {
+            let (store, chain) = store_of(&scanned)?;
+            let end = left(&chain, anchor.as_ref(), damage, &store);
+            best = Some((store, end));
+        }
+    }
     let Some((store, end)) = best else {
         return Err(last_error.unwrap_or_else(|| OpenError::Absent { path: directory.path().to_owned() }));
     };
@@ -183,6 +193,25 @@ fn try_one(directory: &Directory, attempt: Attempt) -> Result<(Arc<SledStore>, C
     // To the first that is not whole.
     while let Some(Ok(_)) = frames.next() {}
     let chain = frames.so_far();
+    Ok((Arc::new(store), chain))
+}
+
+/// A store of its own with what was found.
+fn store_of(scanned: &Scanned) -> Result<(Arc<SledStore>, Chain), OpenError> {
+    let temporary = TemporaryDirectory::create()?;
+    let made = temporary.path().join("sled");
+    make_directory(&made)?;
+    let store = SledStore::open(&made, Held::Copy { _directory: temporary })?;
+    store.set_start(scanned.start);
+    if !scanned.start.is_whole() {
+        store.put_start(scanned.start)?;
+    }
+    let mut chain = scanned.start.chain();
+    for frame in &scanned.frames {
+        let frame = frame.as_frame();
+        store.put(&frame)?;
+        chain.check(&frame).map_err(|found| OpenError::Damaged { at: frame.first(), found })?;
+    }
     Ok((Arc::new(store), chain))
 }
 

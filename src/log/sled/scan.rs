@@ -1,0 +1,109 @@
+//! The frames that can still be found in the bytes of `db` where sled itself finds nothing: sled stores values as they
+//! are, behind their length, the parts of a frame close to each other. What is found is held against its hash and the
+//! chain like everything that is read, so that nothing counts that was not written so.
+//!
+//! It knows how sled stores values; it changes nothing and must not know where a log has to end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::store::PART_LENGTH;
+use crate::core::vocabulary::Seq;
+use crate::log::{Chain, Frame, FrameBuf, OpenError, Start};
+
+/// A larger file is not read into memory.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Bytes between two parts of one frame: the head of sled's message and the key.
+const MOST_GAP: usize = 128;
+
+const FRAME: &[u8; 4] = b"LWFR";
+const START: &[u8; 4] = b"LWST";
+const START_LENGTH: usize = 60;
+
+/// The frames of a log from where it begins, as far as they were found without a gap.
+pub(super) struct Scanned {
+    pub(super) start: Start,
+    pub(super) frames: Vec<FrameBuf>,
+}
+
+/// Goes through the file `db`.
+pub(super) fn scan(db: &Path) -> Result<Scanned, OpenError> {
+    let length = fs::metadata(db).map_err(OpenError::io("looking at", db))?.len();
+    if length > MOST_BYTES {
+        return Ok(Scanned { start: Start::WHOLE, frames: Vec::new() });
+    }
+    let bytes = fs::read(db).map_err(OpenError::io("reading", db))?;
+    let (mut frames, mut start) = (BTreeMap::<Seq, Vec<FrameBuf>>::new(), Start::WHOLE);
+    for at in 0..bytes.len().saturating_sub(FRAME.len()) {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if rest.starts_with(FRAME) {
+            if let Some(found) = frame_at(rest) {
+                frames.entry(found.as_frame().first()).or_default().push(found);
+            }
+        } else if rest.starts_with(START)
+            && let Some(found) = rest.get(..START_LENGTH).and_then(|found| Start::decode(found).ok())
+            && found.seq > start.seq
+        {
+            start = found;
+        }
+    }
+    let mut chain: Chain = start.chain();
+    let mut found = Vec::new();
+    // A frame of the same number in another place is the same, an older one, or one that was never acknowledged.
+    while let Some(next) = frames
+        .remove(&chain.position().seq.next())
+        .and_then(|all| all.into_iter().find(|frame| chain.check(&frame.as_frame()).is_ok()))
+    {
+        found.push(next);
+    }
+    Ok(Scanned { start, frames: found })
+}
+
+/// The frame that begins here, if all of it is near.
+fn frame_at(bytes: &[u8]) -> Option<FrameBuf> {
+    let whole = Frame::length_from(bytes).ok()?;
+    let mut joined = bytes.get(..whole.min(PART_LENGTH))?.to_vec();
+    let mut rest = bytes.get(joined.len()..)?;
+    while joined.len() < whole {
+        let length = (whole - joined.len()).min(PART_LENGTH);
+        let begins = encoded_length(length);
+        let near = rest.get(..rest.len().min(MOST_GAP + begins.len()))?;
+        let at = near.windows(begins.len()).position(|window| window == begins.as_slice())? + begins.len();
+        joined.extend_from_slice(rest.get(at..at + length)?);
+        rest = rest.get(at + length..)?;
+    }
+    FrameBuf::parse(joined).ok()
+}
+
+/// The length of a value as sled writes it.
+fn encoded_length(length: usize) -> Vec<u8> {
+    let byte = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);
+    match length {
+        0..=240 => vec![byte(length)],
+        241..=2287 => vec![byte((length - 240) / 256 + 241), byte((length - 240) % 256)],
+        _ => vec![249, byte((length - 2288) / 256), byte((length - 2288) % 256)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::frame::array;
+
+    #[test]
+    fn lengths_are_written_as_sled_does() {
+        for (length, bytes) in [(0, vec![0]), (240, vec![240]), (241, vec![241, 1]), (2287, vec![248, 255])] {
+            assert_eq!(encoded_length(length), bytes);
+        }
+        assert_eq!((encoded_length(2288), encoded_length(3584)), (vec![249, 0, 0], vec![249, 5, 16]));
+    }
+
+    #[test]
+    fn a_start_is_told_from_noise() {
+        assert!(Start::decode(&[0; START_LENGTH]).is_err());
+        let start = Start { seq: Seq(7), checkpoint: Seq(9), ..Start::WHOLE };
+        assert_eq!((array::<4>(&start.encode(), 0), Start::decode(&start.encode()).ok()), (*START, Some(start)));
+    }
+}
