@@ -19,6 +19,8 @@ use std::path::{self, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
+use crate::error::ErrorKind;
+
 /// A path that leads to something else than what is held open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,6 +41,14 @@ pub enum Replacement {
     Another,
     /// To the same file, and its content is not the one that was written last.
     Rewritten,
+}
+
+impl Replaced {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::WrongPath
+    }
 }
 
 impl fmt::Display for Replaced {
@@ -223,11 +233,6 @@ impl HeldDirectory {
     /// Makes its names durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.directory.sync_all()
-    }
-
-    /// Makes the names in the directory `name` of it durable.
-    pub(crate) fn sync_below(&self, name: &str) -> io::Result<()> {
-        File::from(self.openat(name, DIRECTORY | OFlags::NOFOLLOW)?).sync_all()
     }
 
     fn openat(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {

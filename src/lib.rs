@@ -2,10 +2,11 @@
 //!
 //! # The map
 //!
-//! What a program needs is at the root and in four modules: [`policy`] (how a collection is treated), [`destination`]
-//! (publishing, discarding, verifying), [`remote`] (workers in other processes) and [`errors`] (one type for each
-//! operation). Two come with a feature: `external` (collections that are built from Parquet files in directories) and
-//! `testing` (a harness to test workers with).
+//! What a program needs is at the root and in six modules: [`policy`] (how a collection is treated), [`event`] and
+//! [`status`] (what happened, and what is), [`destination`] (publishing, discarding, verifying), [`remote`] (workers in
+//! other processes) and [`errors`] (one type for each operation). Three come with a feature: `sources` (directories of
+//! files, and what has changed in them), `external` (collections that are built from files in segments) and `testing` (a
+//! harness to test workers with).
 //!
 //! Four pages hold no code: [`design`] (how it is built and why, its words, a map of the modules inside, the cases),
 //! [`promises`], [`settings`] and [`mod@format`].
@@ -121,7 +122,7 @@ pub use log::Durability;
 pub use umbrella::Error;
 pub use worker::{
     Assignment, Context, Failure, Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer,
-    SourceWatch, Worker,
+    SkipReason, Skipped, SourceWatch, Worker,
 };
 
 /// How a collection is treated: what a change does to a running task, how often is tried again, what an emptied source

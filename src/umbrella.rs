@@ -98,6 +98,7 @@ from_each! {
     crate::engine::WatchError,
     crate::evlog::EvlogError,
     crate::evlog::ImportError,
+    crate::held::Replaced,
     crate::log::AnchorError,
     crate::log::FrameError,
     crate::log::LogError,
@@ -137,6 +138,10 @@ mod tests {
         let text = violation.to_string();
         let error = Error::from(violation);
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Diverged, text));
+        let replaced = crate::held::Replaced { path: "state".into(), found: crate::held::Replacement::Another };
+        let error = Error::from(crate::log::LogError::Replaced(replaced.clone()));
+        assert_eq!((error.kind(), Error::from(replaced).kind()), (ErrorKind::WrongPath, ErrorKind::WrongPath));
+        assert!(error.to_string().contains("state was replaced by another"), "{error}");
         #[cfg(feature = "sources")]
         {
             use crate::external::{BuildError, BuildFailed};

@@ -144,6 +144,7 @@ fn what_a_log_says() {
     check(OpenError::FileShorterThanAnchor { path: path(), expected: 9, found: 0 }, ErrorKind::TailLost, ALONE);
     check(OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) }, ErrorKind::TailLost, ALONE);
     check(OpenError::LongerThanAnchor { anchor: Seq(1), found: Seq(2) }, ErrorKind::Damaged, ALONE);
+    check(OpenError::ForeignOwner { path: path(), owner: 1000, user: 0 }, ErrorKind::WrongPath, ALONE);
     check(OpenError::Full { path: path(), text: text() }, ErrorKind::Io, ALONE);
     check(OpenError::Storage(text()), ErrorKind::Damaged, ALONE);
 }
@@ -180,6 +181,8 @@ fn what_a_replay_and_a_stream_say() {
     check(ReplayError::Snapshot { seq: Seq(1) }, ErrorKind::Diverged, ALONE);
     let unread = || TreeError::Object(ObjectError::Io(text(), disk()));
     check(ReplayError::Object { seq: Seq(1), error: unread() }, ErrorKind::Io, AROUND);
+    let first = vec![(Seq(1), unread()), (Seq(2), unread())];
+    check(ReplayError::Objects { first, all: 3 }, ErrorKind::Io, AROUND);
 
     check(EvlogError::Magic { found: *b"LWFR" }, ErrorKind::WrongPath, ALONE);
     check(EvlogError::Truncated { offset: 0 }, ErrorKind::WrongPath, ALONE);
@@ -209,12 +212,17 @@ fn what_workers_say() {
     check(Failure::Stopped, ErrorKind::Stopped, ALONE);
 }
 
-#[cfg(feature = "external")]
+#[cfg(feature = "sources")]
 #[test]
-fn what_external_collections_say() {
+fn what_sources_and_external_collections_say() {
     use lastword::external::{
-        BuildError, FormatError, FragmentError, Interrupted, ManifestError, StoreError, VerifyError,
+        BuildError, FormatError, FragmentError, Interrupted, ManifestError, SourceError, SourcePath, StoreError,
+        VerifyError,
     };
+    check(SourceError::NoFiles, ErrorKind::InvalidInput, ALONE);
+    check(SourceError::NotObserved { path: SourcePath(b"a".to_vec()) }, ErrorKind::InvalidInput, ALONE);
+    check(SourceError::Set(TreeError::Object(ObjectError::Missing(object_hash(b"")))), ErrorKind::Damaged, AROUND);
+    check(SourceError::Store(StoreError::Interrupted), ErrorKind::Stopped, AROUND);
     let absent = || StoreError::Missing { what: text() };
     check(Interrupted, ErrorKind::Stopped, ALONE);
     check(absent(), ErrorKind::WrongPath, ALONE);

@@ -295,7 +295,8 @@ impl Observers {
         if accepted {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
             let weak = result.as_ref().map_or(0, |observation| observation.weak);
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak });
+            let skipped = result.as_ref().map(|observation| observation.skipped).unwrap_or_default();
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak, skipped });
             entry.began = Some(began);
             entry.observed = entry.count;
         }

@@ -2,12 +2,12 @@
 //!
 //! *Architecture invariant:* data alone. It is put together in `run/show.rs`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::core::vocabulary::{Seq, Timestamp};
 use crate::core::{CollectionView, Surroundings};
 use crate::describe::{plain_json, view_json};
-use crate::worker::{DeliveryError, Progress, VerifyOutcome};
+use crate::worker::{DeliveryError, Progress, Skipped, VerifyOutcome};
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl CollectionStatus {
     ///
     /// | key of `live` | value |
     /// |---|---|
-    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak` |
+    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak`, `skipped` counts by reason |
     /// | `next_look` | when the source is observed next |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
     /// | `surroundings` | what the condition depends on beside the log: `{"has_worker","has_observer","not_observed"}`, the last one `null` or `{"since","since_us","cause"}` |
@@ -64,6 +64,7 @@ impl CollectionStatus {
                 "racy": last.racy,
                 "weak": last.weak,
                 "evidence": if last.weak > 0 { "weak" } else { "strong" },
+                "skipped": skipped_json(&last.skipped),
             })
         });
         json!({
@@ -82,6 +83,14 @@ impl CollectionStatus {
             "verification": self.verification.as_ref().map(LastVerification::json),
         })
     }
+}
+
+fn skipped_json(skipped: &Skipped) -> Value {
+    skipped
+        .reasons()
+        .map(|(reason, count)| (reason.name().to_owned(), Value::from(count)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 impl LastVerification {
@@ -108,6 +117,8 @@ pub struct LastObservation {
     /// How many parts were believed although nothing tells that they are what they were; see
     /// [`Observation::weak`](crate::Observation::weak).
     pub weak: u64,
+    /// What below the source it left out; see [`Observation::skipped`](crate::Observation::skipped).
+    pub skipped: Skipped,
 }
 
 /// The last verification of what a collection has applied.

@@ -199,6 +199,7 @@ impl Build<'_> {
             known,
             mounts,
             applied: self.applied,
+            format: Some(self.format),
             now: (self.now)(),
             most_read: self.most_read,
             hash_budget: 0,

@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::{PathSet, SourceError, SourceFile};
 use crate::core::Applied;
-use crate::core::vocabulary::PathSetRef;
-use crate::objects::object_hash;
+use crate::core::vocabulary::{ObjectHash, PathSetRef};
 use crate::objects::tree::{self, Diff, Entries, Entry, TreeError};
+use crate::objects::{Objects, object_hash};
 use crate::worker::{Context, observed_of};
 
 /// One file in which what is to be built differs from what the result is built on.
@@ -44,6 +44,15 @@ enum Steps<'a> {
     All(Entries<'a>),
     Since(Diff<'a>),
     Ended,
+}
+
+impl<'a> Steps<'a> {
+    fn new(objects: &'a dyn Objects, before: Option<ObjectHash>, wanted: ObjectHash) -> Steps<'a> {
+        match before {
+            Some(before) => Steps::Since(tree::diff(objects, before, wanted)),
+            None => Steps::All(tree::read(objects, wanted)),
+        }
+    }
 }
 
 impl Context {
@@ -85,10 +94,7 @@ impl Context {
         let wanted = self.observed().and_then(|observed| observed.set).ok_or(SourceError::NoFiles)?.root;
         // A rebuild is told of nothing that is applied.
         let base = self.applied().and_then(|applied| Some((applied, self.base_set(applied)?)));
-        let steps = match base {
-            Some((_, before)) => Steps::Since(tree::diff(self.objects(), before.root, wanted)),
-            None => Steps::All(tree::read(self.objects(), wanted)),
-        };
+        let steps = Steps::new(self.objects(), base.map(|(_, before)| before.root), wanted);
         Ok(Changes { base: base.map(|(applied, _)| applied), steps })
     }
 
@@ -158,4 +164,89 @@ fn read(entry: Entry) -> Result<SourceFile, SourceError> {
     let hash = object_hash(&entry.1);
     let (path, file) = PathSet::from_entry(entry).map_err(|problem| TreeError::Malformed { hash, problem })?;
     Ok(SourceFile::of(path, &file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::external::{FileVersion, Instant, ObservedFile, SourcePath, Stat, store_set};
+    use crate::objects::{MemoryObjects, ObjectError};
+
+    /// Counts what is read, and loses what it is told to.
+    #[derive(Default)]
+    struct Counting {
+        objects: MemoryObjects,
+        reads: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Objects for Counting {
+        fn put(&self, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
+            self.objects.put(objects)
+        }
+        fn get(&self, hash: ObjectHash) -> Result<Vec<u8>, ObjectError> {
+            if self.reads.fetch_add(1, Ordering::Relaxed) >= self.most.load(Ordering::Relaxed) {
+                return Err(ObjectError::Missing(hash));
+            }
+            self.objects.get(hash)
+        }
+        fn list(&self) -> Result<Vec<ObjectHash>, ObjectError> {
+            self.objects.list()
+        }
+        fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError> {
+            self.objects.remove(hash)
+        }
+    }
+
+    fn set(files: u32, seen: impl Fn(u32) -> Option<ObservedFile>) -> PathSet {
+        let path = |n: u32| SourcePath(format!("{n:06}").into_bytes());
+        PathSet::new((0..files).filter_map(|n| Some((path(n), seen(n)?))))
+    }
+
+    fn file(size: u64) -> ObservedFile {
+        ObservedFile::of(FileVersion::of(Stat { size, ..Stat::default() }))
+    }
+
+    fn told(steps: Steps<'_>) -> Vec<String> {
+        let changes = Changes { base: None, steps };
+        let told = changes.map(|change| match change {
+            Ok(Change::Added(file)) => format!("+{} {}", file.path, file.size),
+            Ok(Change::Changed(file)) => format!("~{} {}", file.path, file.size),
+            Ok(Change::Removed(file)) => format!("-{} {}", file.path, file.size),
+            Err(error) => error.to_string(),
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn defect_34_changes_read_what_differs_and_nothing_else() {
+        let objects = Counting { most: AtomicUsize::new(usize::MAX), ..Counting::default() };
+        let before = store_set(&objects, &set(20_000, |n| Some(file(n.into()))), None).unwrap().root;
+        // One changed, one gone, one that was only touched, and one that is new.
+        let touched = Stat { size: 300, ctime: Instant { seconds: 9, nanoseconds: 0 }, ..Stat::default() };
+        let after = set(20_001, |n| match n {
+            7_000 => Some(file(1)),
+            12_000 => None,
+            300 => Some(ObservedFile { last_stat: touched, ..file(300) }),
+            _ => Some(file(n.into())),
+        });
+        let after = store_set(&objects, &after, None).unwrap().root;
+        objects.reads.store(0, Ordering::Relaxed);
+        let changes = told(Steps::new(&objects, Some(before), after));
+        assert_eq!(changes, ["~007000 1", "-012000 12000", "+020000 20000"]);
+        let reads = objects.reads.load(Ordering::Relaxed);
+        assert!(reads < 40, "{reads} objects were read of {}", objects.list().unwrap().len());
+        assert_eq!(told(Steps::new(&objects, None, after)).len(), 20_000);
+        assert_eq!(told(Steps::new(&objects, Some(after), after)), [""; 0]);
+
+        // What cannot be read is an error, once, and never the end of the changes.
+        objects.reads.store(0, Ordering::Relaxed);
+        objects.most.store(3, Ordering::Relaxed);
+        let changes = told(Steps::new(&objects, None, after));
+        let last = changes.last().unwrap();
+        assert!(last.starts_with("the files that were observed cannot be read back: object "), "{last}");
+        assert!(changes.iter().rev().skip(1).all(|change| change.starts_with('+')));
+    }
 }

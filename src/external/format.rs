@@ -56,8 +56,9 @@ pub trait Format: Send + Sync {
         self.fragments(file, None).map(|ranges| ranges.iter().map(|range| range.start).collect())
     }
 
-    /// Whether a writer of this format is done with the file, as far as can be told from a few bytes of it. It is asked
-    /// of new files that changed a moment ago: one that is not finished is no data yet. By default every file is.
+    /// Whether the file is not one of this format that a writer is still writing, as far as can be told from a few bytes.
+    /// It is asked of new files that changed a moment ago: one that is not finished is no data yet. By default every file
+    /// is finished.
     ///
     /// # Errors
     /// When the file cannot be read.

@@ -39,6 +39,13 @@ impl SourceFile {
         Ok(SourceFile { path, size, version })
     }
 
+    /// As it lies in the tree of a set.
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_entry(self) -> crate::objects::tree::Entry {
+        let set = PathSet::new([(self.path, ObservedFile::of(self.version))]);
+        set.entries().next().unwrap_or_default()
+    }
+
     pub(super) fn of(path: SourcePath, file: &ObservedFile) -> SourceFile {
         SourceFile { path, size: file.last_stat.size, version: file.version }
     }

@@ -6,8 +6,10 @@
 //!
 //! If the source says that links are followed, a link is what it leads to, under the link's own name, also outside the
 //! source. A link to a directory that it lies in (by device and inode) is a loop and not walked; a directory that two
-//! links lead to is listed under both. A link that leads nowhere is an error: what it led to may be back in a moment,
-//! and leaving it out would pass for a file that was removed. So is one that leads to a device.
+//! links lead to is listed under both. Links that lead nowhere are told apart: what one led to may be back in a moment, and
+//! leaving it out could pass for a file that was removed. One that leads to a device is an error.
+//!
+//! What is left out by its name, and what makes a table of a directory, is for `skip.rs` to say.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
@@ -19,11 +21,14 @@ use std::path::{Path, PathBuf};
 
 use super::apart::Apart;
 use super::mount;
+use super::skip::Named;
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 use super::{
-    FileReader, Instant, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+    FileReader, Instant, LeftOut, Listed, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat, StopCheck, Store,
+    StoreError,
 };
+use crate::worker::SkipReason;
 
 /// How often a listing begins anew because a directory or file vanished under it. Each further try costs a whole
 /// walk; a source that loses files faster than that has to settle first.
@@ -42,20 +47,17 @@ pub struct LocalStore;
 
 impl Store for LocalStore {
     fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        self.list_with_mounts(source, stop_check).map(|(listing, _)| listing)
+        self.list_and_tell(source, stop_check).map(|listed| listed.files)
     }
 
-    fn list_with_mounts(
-        &self,
-        source: &SourceLocation,
-        stop_check: StopCheck<'_>,
-    ) -> Result<(Listing, Mounts), StoreError> {
+    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
         let mut last = String::new();
         for _ in 0..TRIES {
-            match list_once(source, stop_check)? {
+            let mut left_out = LeftOut::default();
+            match list_once(source, &mut left_out, stop_check)? {
                 Walk::Whole(mut files, mounts) => {
                     files.sort_unstable();
-                    return Ok((files, mounts));
+                    return Ok(Listed { files, mounts, left_out });
                 }
                 Walk::Vanished(what) => last = what,
             }
@@ -162,7 +164,7 @@ struct Directory {
     trail: Vec<(u64, u64)>,
 }
 
-fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
+fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
     let root = source.path();
     let apart = Apart::of(source);
     let found = check_root(root, apart.as_ref())?;
@@ -190,10 +192,12 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
         for entry in entries {
             let entry = entry.map_err(|error| StoreError::Unreadable { what: shown(&full), source: error })?;
             let name = entry.file_name();
-            if !is_data(&name) {
+            let relative = below(&directory.relative, &name);
+            let named = source.rules().named(&relative);
+            if let Named::Skipped(reason) = named {
+                left_out.skipped.add(reason);
                 continue;
             }
-            let relative = below(&directory.relative, &name);
             // What it is called. It is asked for through the directory that is open.
             let path = || join(root, &relative);
             if relative.len() > MAX_PATH_BYTES {
@@ -210,7 +214,20 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                 }
                 Err(EntryError::Device(what)) => return Err(StoreError::Device { what }),
                 Err(EntryError::State(state)) => return Err(StoreError::HoldsState { what: shown(&path()), state }),
+                Err(EntryError::DeadLink) => {
+                    left_out.dead_links.push(SourcePath(relative));
+                    continue;
+                }
             };
+            if let Named::Table(format, otherwise) = named {
+                if marks_table(&relative, &found) {
+                    return Err(table(root, format, relative));
+                }
+                if let Some(reason) = otherwise {
+                    left_out.skipped.add(reason);
+                    continue;
+                }
+            }
             if found.is_dir() {
                 if let Some(state) = apart.as_ref().and_then(|apart| apart.met(&found)) {
                     return Err(StoreError::HoldsState { what: shown(&path()), state: shown(state) });
@@ -219,7 +236,7 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                     return Err(limit(&path(), format!("directories lie at most {MAX_DEPTH} deep in a source")));
                 }
                 let Some(trail) = step(&directory.trail, &found) else {
-                    tracing::debug!(path = %shown(&path()), "a link back to a directory it lies in: not walked");
+                    left_out.skipped.add(SkipReason::Special);
                     continue;
                 };
                 if directories == MAX_FILES {
@@ -229,6 +246,8 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                 let identity = (found.dev(), found.ino());
                 let above = Some(directory.identity.0);
                 pending.push(Directory { relative, depth: directory.depth + 1, identity, above, trail });
+            } else if found.is_file() && !source.rules().includes(&relative) {
+                left_out.skipped.add(SkipReason::NotIncluded);
             } else if found.is_file() {
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
@@ -239,7 +258,7 @@ fn list_once(source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Walk,
                 }
                 files.push((SourcePath(relative), stat_of(&found)));
             } else {
-                tracing::debug!(path = %shown(&path()), "neither a regular file nor a directory: not data");
+                left_out.skipped.add(SkipReason::Special);
             }
         }
     }
@@ -290,6 +309,8 @@ enum EntryError {
     Device(String),
     /// It leads into the state directory.
     State(String),
+    /// It leads nowhere.
+    DeadLink,
 }
 
 /// What lies under a name that the directory which is open has.
@@ -306,7 +327,8 @@ fn metadata(
     if !(follows_links && found.is_symlink()) {
         return Ok(found);
     }
-    let real = fs::canonicalize(opened.path.join(entry.file_name())).map_err(EntryError::Unreadable)?;
+    let real = fs::canonicalize(opened.path.join(entry.file_name()))
+        .map_err(|error| if leads_nowhere(&error) { EntryError::DeadLink } else { EntryError::Unreadable(error) })?;
     if is_device(&real) {
         return Err(EntryError::Device(shown(&real)));
     }
@@ -347,10 +369,16 @@ fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError
     if found.is_dir() { Ok(found) } else { Err(StoreError::NotADirectory { what: shown(root) }) }
 }
 
-/// Writers mark what is not finished or not data: hidden files, `_SUCCESS`, `_temporary/`, `part-0.parquet.tmp`.
-pub(super) fn is_data(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    !(name.starts_with(b".") || name.starts_with(b"_") || name.ends_with(b".tmp"))
+/// Iceberg is known by a file, the others by a directory.
+fn marks_table(relative: &[u8], found: &Metadata) -> bool {
+    if relative.ends_with(b".json") { found.is_file() } else { found.is_dir() }
+}
+
+fn table(root: &Path, format: &'static str, mark: Vec<u8>) -> StoreError {
+    let levels = if mark.ends_with(b".json") { 2 } else { 1 };
+    let place = join(root, &mark);
+    let table = place.ancestors().nth(levels).unwrap_or(root);
+    StoreError::Table { what: shown(table), format, mark: SourcePath(mark) }
 }
 
 fn stat_of(found: &Metadata) -> Stat {
@@ -378,6 +406,11 @@ fn join(root: &Path, relative: &[u8]) -> PathBuf {
 
 fn full_path(source: &SourceLocation, path: &SourcePath) -> PathBuf {
     join(source.path(), &path.0)
+}
+
+/// Also a link that leads to itself.
+fn leads_nowhere(error: &io::Error) -> bool {
+    gone(error) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 fn gone(error: &io::Error) -> bool {

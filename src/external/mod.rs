@@ -26,6 +26,8 @@ mod evidence;
 mod format;
 mod fragment;
 mod fragments;
+#[cfg(all(feature = "notify", target_os = "linux"))]
+mod inotify;
 mod judge;
 mod listed;
 mod local;
@@ -38,9 +40,11 @@ mod parallel;
 mod parquet;
 mod path;
 mod path_set;
+mod patterns;
 mod scan;
 mod segments;
 mod shared;
+mod skip;
 mod source;
 mod source_error;
 mod spec;
@@ -49,7 +53,7 @@ mod takeover;
 #[cfg(feature = "external")]
 mod thrift;
 mod version;
-#[cfg(feature = "notify")]
+#[cfg(all(feature = "notify", target_os = "linux"))]
 mod watch;
 mod whole;
 mod wire;
@@ -78,12 +82,13 @@ pub use mount::{Mount, Mounts};
 pub use parquet::Parquet;
 pub use path::SourcePath;
 pub use path_set::{Difference, PathSet};
+pub use patterns::Patterns;
 pub use scan::{Scan, ScanRequest, StoredSet, load_set, scan, store_set};
 pub use segments::{Layout, NewSegment, Plan, Segment, SegmentId, SegmentKey, check, plan};
 pub use source::{SourceLocation, SourceUri};
 pub use source_error::SourceError;
 pub use spec::ExternalSpec;
-pub use store::{FileReader, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use store::{FileReader, LeftOut, Listed, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
 #[cfg(feature = "internals")]
 pub use takeover::{note_of, noted};
 pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};

@@ -49,10 +49,15 @@ impl Format for Parquet {
         Ok(rows.scan(0_u64, |next, rows| Some(std::mem::replace(next, next.saturating_add(rows)))).collect())
     }
 
-    /// The magic at the end is what a writer writes last.
+    /// It begins as one, and the magic at the end is what a writer writes last. What does not begin as one is none, and
+    /// is not waited for.
     fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
-        match file.len().checked_sub(4) {
-            Some(start) => Ok(matches!(&*file.read(start, 4)?, MAGIC | MAGIC_ENCRYPTED)),
+        let begin = file.read(0, index(file.len().min(4))?)?;
+        if !MAGIC.starts_with(&begin) {
+            return Ok(true);
+        }
+        match file.len().checked_sub(4).filter(|start| *start >= 4) {
+            Some(start) => Ok(file.read(start, 4)? == MAGIC),
             None => Ok(false),
         }
     }

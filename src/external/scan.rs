@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use super::content::{MOST_READ, Reading, Unread};
@@ -12,10 +13,14 @@ use super::judge::{Age, Earlier, compare, judge};
 use super::memory::{Doubt, Memory, Reach, SOON};
 use super::path_set::{Along, Difference, in_order};
 use super::version::wait_for;
-use super::{Listing, Mounts, ObservedFile, PathSet, SourceLocation, StopCheck, Store, StoreError, never_interrupted};
+use super::{
+    Format, FormatError, LeftOut, Listed, Listing, Mounts, ObservedFile, PathSet, SourceLocation, SourcePath, Stat,
+    StopCheck, Store, StoreError, never_interrupted,
+};
 use crate::core::vocabulary::{Missing, ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
+use crate::worker::{SkipReason, Skipped};
 
 /// What a scan is told.
 pub struct ScanRequest<'a> {
@@ -30,6 +35,8 @@ pub struct ScanRequest<'a> {
     pub mounts: Option<&'a Mounts>,
     /// What the last commit was built from: a content that returns has its version again.
     pub applied: Option<&'a PathSet>,
+    /// What says whether a file is finished; without it every file is.
+    pub format: Option<&'a dyn Format>,
     /// The wall clock when the scan begins.
     pub now: Timestamp,
     /// How many bytes may be read at most where the content of files decides.
@@ -44,9 +51,48 @@ impl<'a> ScanRequest<'a> {
     /// A scan that knows nothing of the past, hashes nothing ahead, reads half a gibibyte at most and is not interrupted.
     #[must_use]
     pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
-        let (known, mounts, applied) = (None, None, None);
+        let (known, mounts, applied, format) = (None, None, None, None);
         let (most_read, hash_budget, stop_check) = (MOST_READ, 0, &never_interrupted);
-        ScanRequest { store, source, known, mounts, applied, now, most_read, hash_budget, stop_check }
+        ScanRequest { store, source, known, mounts, applied, format, now, most_read, hash_budget, stop_check }
+    }
+}
+
+/// What a file is, and not what it is called, leaves it out only if the last commit was not built from it: otherwise it
+/// would pass for a file that was removed. One that had bytes when it was observed last is being rewritten.
+impl ScanRequest<'_> {
+    fn no_data_yet(&self, path: &SourcePath, listed: &Stat) -> Option<SkipReason> {
+        // Nearly all files are neither: their sets are not searched.
+        let may_be_unfinished = self.format.is_some() && listed.mtime.is_young(self.now);
+        let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.get(path).is_some());
+        if !(listed.size == 0 || may_be_unfinished) || is_in(self.applied) {
+            return None;
+        }
+        if listed.size == 0 {
+            return (!is_in(self.known)).then_some(SkipReason::Empty);
+        }
+        let format = self.format.filter(|_| listed.mtime.is_young(self.now))?;
+        let opened = self.store.open(self.source, path, listed).map_err(FormatError::Store);
+        match opened.and_then(|file| format.is_finished(file.as_ref())) {
+            Ok(false) | Err(FormatError::Store(StoreError::Moved { .. })) => Some(SkipReason::Unfinished),
+            // What cannot be read is for the attempt to name.
+            Ok(true) | Err(_) => None,
+        }
+    }
+
+    /// Whether the last commit was built from what a link led to that leads nowhere now: what is unknown is not removed.
+    fn check_dead_link(&self, link: &SourcePath) -> Result<(), StoreError> {
+        let below = [&link.0[..], b"/"].concat();
+        let is_behind = |path: &SourcePath| path == link || path.0.starts_with(&below);
+        match self.applied.is_some_and(|applied| applied.files().iter().any(|(path, _)| is_behind(path))) {
+            true => Err(StoreError::Unreadable {
+                what: link.to_string(),
+                source: io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "the link leads nowhere, and what it led to is applied",
+                ),
+            }),
+            false => Ok(()),
+        }
     }
 }
 
@@ -71,7 +117,7 @@ pub struct Scan {
     pub set: PathSet,
     /// The mounts that they lie on.
     pub mounts: Mounts,
-    /// How many files are not proven; see [`PathSet::racy`].
+    /// How many files are not proven, see [`PathSet::racy`], or not finished.
     pub racy: u64,
     /// How many files are believed by what `stat` says, though it tells nothing or somebody doubts it.
     pub weak: u64,
@@ -79,6 +125,8 @@ pub struct Scan {
     pub observe_again: Option<Duration>,
     /// What of the applied set is not there, and what came in its place; `None` without one.
     pub missing: Option<Missing>,
+    /// What was left out.
+    pub skipped: Skipped,
 }
 
 /// Scans a source. `judge.rs` says how each file is judged.
@@ -92,7 +140,9 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 
 /// A scan that goes on where the last one stopped.
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
-    let (mut listing, mounts) = request.store.list_with_mounts(request.source, request.stop_check)?;
+    let Listed { files: mut listing, mounts, left_out } =
+        request.store.list_and_tell(request.source, request.stop_check)?;
+    let OutOfIt { skipped, in_the_making, finished_in } = OutOfIt::of(request, left_out, &mut listing)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let evidence = Evidence::of(&listing, &mounts, memory.mounts.as_ref());
@@ -114,13 +164,45 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
     memory.finished(mounts.clone());
     Ok(Scan {
         version: set.digest(),
-        racy: set.racy(),
+        racy: set.racy() + in_the_making,
         weak,
-        observe_again: set.next_aged(request.now).map(wait_for).into_iter().chain(soon).min(),
+        observe_again: set.next_aged(request.now).into_iter().chain(finished_in).map(wait_for).chain(soon).min(),
         missing: request.applied.map(|applied| set.missing(applied)),
         mounts,
+        skipped,
         set,
     })
+}
+
+/// What of a listing is no data, or not yet.
+struct OutOfIt {
+    skipped: Skipped,
+    /// Files that may be data in a moment, and when the next of them is old enough to be judged.
+    in_the_making: u64,
+    finished_in: Option<Duration>,
+}
+
+impl OutOfIt {
+    /// Takes it out of the listing.
+    fn of(request: &ScanRequest<'_>, left_out: LeftOut, listing: &mut Listing) -> Result<OutOfIt, StoreError> {
+        let LeftOut { mut skipped, dead_links } = left_out;
+        for link in dead_links {
+            request.check_dead_link(&link)?;
+            skipped.add(SkipReason::DeadLink);
+        }
+        let (mut in_the_making, mut finished_in) = (0, None);
+        listing.retain(|(path, listed)| {
+            let Some(reason) = request.no_data_yet(path, listed) else { return true };
+            skipped.add(reason);
+            // Also one without bytes, a moment ago.
+            if let Some(span) = listed.mtime.young_for(request.now) {
+                in_the_making += 1;
+                finished_in = finished_in.into_iter().chain([span]).min();
+            }
+            false
+        });
+        Ok(OutOfIt { skipped, in_the_making, finished_in })
+    }
 }
 
 /// What became of the files of a listing.

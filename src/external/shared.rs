@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    BuildError, Discard, FileReader, Format, FormatError, Listing, Manifest, RowRange, Segment, SegmentBuilder,
+    BuildError, Discard, FileReader, Format, FormatError, Listed, Listing, Manifest, RowRange, Segment, SegmentBuilder,
     SegmentJob, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
 };
 use crate::worker::CommitView;
@@ -17,6 +17,10 @@ macro_rules! pass_on {
         impl<S: Store + ?Sized> Store for $pointer<S> {
             fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
                 (**self).list(source, stop_check)
+            }
+
+            fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
+                (**self).list_and_tell(source, stop_check)
             }
 
             fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
@@ -49,11 +53,19 @@ macro_rules! pass_on {
             fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
                 (**self).parts(file)
             }
+
+            fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
+                (**self).is_finished(file)
+            }
         }
 
         impl<B: SegmentBuilder + ?Sized> SegmentBuilder for $pointer<B> {
             fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
                 (**self).build(job)
+            }
+
+            fn reads(&self) -> bool {
+                (**self).reads()
             }
 
             fn discards(&self) -> bool {

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use super::FieldError;
 use super::path::percent_decode;
+use super::skip::Rules;
+use super::{ExternalSpec, FieldError, Patterns};
 
 const FIELD: &str = "source";
 const ALLOWED: &str = "allowed are a path and file:///path";
@@ -60,7 +61,7 @@ impl SourceUri {
             return refuse("must be absolute: a path that begins with /, or file:///".to_owned());
         }
         check_place(&path)?;
-        Ok(SourceLocation { path, follows_links: false, state: None })
+        Ok(SourceLocation { path, follows_links: false, state: None, rules: Rules::default() })
     }
 }
 
@@ -70,6 +71,7 @@ pub struct SourceLocation {
     path: PathBuf,
     follows_links: bool,
     state: Option<PathBuf>,
+    rules: Rules,
 }
 
 impl SourceLocation {
@@ -84,6 +86,19 @@ impl SourceLocation {
     #[must_use]
     pub fn state_directory(&self) -> Option<&Path> {
         self.state.as_deref()
+    }
+
+    /// The source as a spec reads it: with links followed or not, and without what its patterns leave out.
+    #[must_use]
+    pub fn read_by(self, spec: &ExternalSpec) -> SourceLocation {
+        let exclude = spec.exclude.clone().unwrap_or_else(Patterns::none);
+        let rules = Rules::new(spec.include.clone(), exclude);
+        SourceLocation { rules, ..self.following_links(spec.follow_symlinks) }
+    }
+
+    /// What below it is data.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The source with symbolic links below it followed, or not, as its spec says.

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::FieldError;
+use super::patterns::MAX_PATTERNS;
+use super::{FieldError, Patterns};
 
 const DEFAULT_TARGET_ROWS: u64 = 1_000_000;
 
@@ -12,7 +13,8 @@ const MAX_TARGET_ROWS: u64 = (1 << 53) - 1;
 
 const MAX_RECIPE_BYTES: usize = 256;
 
-const KEYS: [&str; 6] = ["format", "target_rows", "columns", "params", "recipe", "follow_symlinks"];
+const KEYS: [&str; 8] =
+    ["format", "target_rows", "columns", "params", "recipe", "follow_symlinks", "include", "exclude"];
 
 /// The spec of an external collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,12 @@ pub struct ExternalSpec {
     pub recipe: Option<String>,
     /// Whether symbolic links below the source are followed.
     pub follow_symlinks: bool,
+    /// Only files that one of these matches are data; `None` for all. Which segments are built anew when they change
+    /// follows from the files that they select, not from the patterns.
+    pub include: Option<Patterns>,
+    /// What one of these matches is no data: a file, or a directory with all that lies below it. It counts before
+    /// `include`, and before the rules for names and for tables.
+    pub exclude: Option<Patterns>,
 }
 
 impl ExternalSpec {
@@ -73,6 +81,8 @@ impl ExternalSpec {
             params: params(fields)?,
             recipe: recipe(fields)?,
             follow_symlinks: follow_symlinks(fields)?,
+            include: patterns(fields, "include")?,
+            exclude: patterns(fields, "exclude")?,
         })
     }
 }
@@ -122,6 +132,23 @@ fn columns(fields: &Map<String, Value>) -> Result<Option<Vec<String>>, FieldErro
         return refuse("must name at least one column; leave it out to read all".to_owned());
     }
     Ok(Some(columns))
+}
+
+fn patterns(fields: &Map<String, Value>, key: &str) -> Result<Option<Patterns>, FieldError> {
+    let refuse = |problem: String| FieldError::new(field(key), problem);
+    let Some(value) = fields.get(key) else { return Ok(None) };
+    let Value::Array(items) = value else {
+        return Err(refuse(format!("must be an array of patterns, found {}", kind(value))));
+    };
+    if !(1..=MAX_PATTERNS).contains(&items.len()) {
+        return Err(refuse(format!("must hold 1 to {MAX_PATTERNS} patterns, found {}", items.len())));
+    }
+    let text = |item: &Value| match item {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(refuse(format!("must be an array of patterns, found {} in it", kind(other)))),
+    };
+    let texts = items.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    Patterns::new(&texts).map(Some).map_err(refuse)
 }
 
 fn params(fields: &Map<String, Value>) -> Result<Option<Vec<u8>>, FieldError> {
@@ -193,6 +220,8 @@ mod tests {
             params: None,
             recipe: None,
             follow_symlinks: false,
+            include: None,
+            exclude: None,
         };
         assert_eq!(spec, expected);
         let text = r#"{"format":"parquet","target_rows":9007199254740991,"columns":["b","a"],"params":{"z":1.0,"a":[]},"recipe":"v2","follow_symlinks":true}"#;
@@ -202,6 +231,10 @@ mod tests {
         assert_eq!(spec.params.as_deref(), Some(&br#"{"a":[],"z":1}"#[..]));
         assert_eq!(spec.recipe.as_deref(), Some("v2"));
         assert!(spec.follow_symlinks);
+        let spec =
+            ExternalSpec::parse(r#"{"format":"parquet","include":["*.parquet"],"exclude":["tmp_*","a/b"]}"#).unwrap();
+        assert!(spec.include.unwrap().is_match(b"x/a.parquet"));
+        assert!(spec.exclude.unwrap().is_match(b"a/b"));
     }
 
     #[test]
@@ -242,6 +275,19 @@ mod tests {
             (
                 r#"{"format":"parquet","follow_symlinks":"yes"}"#,
                 "spec.follow_symlinks: must be true or false, found a string",
+            ),
+            (
+                r#"{"format":"parquet","include":"*.parquet"}"#,
+                "spec.include: must be an array of patterns, found a string",
+            ),
+            (r#"{"format":"parquet","include":[]}"#, "spec.include: must hold 1 to 64 patterns, found 0"),
+            (
+                r#"{"format":"parquet","exclude":["a",1]}"#,
+                "spec.exclude: must be an array of patterns, found a number in it",
+            ),
+            (
+                r#"{"format":"parquet","exclude":["a["]}"#,
+                "spec.exclude: holds the pattern a[, which is wrong: unclosed character class",
             ),
         ] {
             let error = ExternalSpec::parse(text).unwrap_err().to_string();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Mounts, SourceLocation, SourcePath, Stat, StopCheck};
 use crate::error::ErrorKind;
+use crate::worker::Skipped;
 
 /// Most files of one source, and most directories. A path set of a million files takes about 300 MB in memory; a source
 /// with more is more likely a mistake (`/home`) than a collection.
@@ -21,24 +22,22 @@ pub const MAX_PATH_BYTES: usize = 4096;
 /// A place where files lie: it lists, says what `stat` says of a file, and reads byte ranges. Synchronous: calls
 /// come from threads of the pool.
 pub trait Store: Send + Sync {
-    /// All data files of a source with what `stat` says of them, in ascending order of their paths. Dotfiles, `_*` and
-    /// `*.tmp` (files and directories) are not data; every other regular file is, whatever its extension.
+    /// All data files of a source with what `stat` says of them, in ascending order of their paths. Every regular file is
+    /// data, whatever its extension, but for what the source's rules leave out: see
+    /// [`settings`](crate::settings#what-is-data).
     ///
     /// # Errors
     /// When anything could not be listed: a listing is whole or it is an error, never a part and never empty
     /// because something was unreadable.
     fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError>;
 
-    /// The same, and the mounts that the files lie on. A store that cannot tell one mount from another names none.
+    /// The same, with what else is known of it: the mounts that the files lie on, and what was left out. A store that does
+    /// not say it tells no mount from another, and counts nothing.
     ///
     /// # Errors
     /// As [`list`](Store::list).
-    fn list_with_mounts(
-        &self,
-        source: &SourceLocation,
-        stop_check: StopCheck<'_>,
-    ) -> Result<(Listing, Mounts), StoreError> {
-        Ok((self.list(source, stop_check)?, Mounts::default()))
+    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
+        Ok(Listed { files: self.list(source, stop_check)?, ..Listed::default() })
     }
 
     /// What `stat` says of one file now.
@@ -67,6 +66,26 @@ pub trait Store: Send + Sync {
 
 /// What a store lists.
 pub type Listing = Vec<(SourcePath, Stat)>;
+
+/// A listing, and what else is known of it.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The files.
+    pub files: Listing,
+    /// The mounts that they lie on.
+    pub mounts: Mounts,
+    /// What is not among them.
+    pub left_out: LeftOut,
+}
+
+/// What a listing left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many files and directories, by the reason.
+    pub skipped: Skipped,
+    /// Links that lead nowhere, not counted above: whether one counts as left out depends on what was there.
+    pub dead_links: Vec<SourcePath>,
+}
 
 /// One opened file. It may be read from several threads at the same time, and given away.
 pub trait FileReader: Send + Sync {
@@ -110,6 +129,15 @@ pub enum StoreError {
         what: String,
         /// The state directory.
         state: String,
+    },
+    /// The source is, or holds, a table of a format that says by a log which of its files count.
+    Table {
+        /// The directory of the table.
+        what: String,
+        /// The format.
+        format: &'static str,
+        /// What it is recognised by, relative to the source.
+        mark: SourcePath,
     },
     /// Something cannot be listed or read.
     Unreadable {
@@ -159,7 +187,7 @@ impl StoreError {
             | StoreError::HoldsState { .. } => ErrorKind::WrongPath,
             StoreError::Unreadable { .. } => ErrorKind::Io,
             StoreError::Unsettled { .. } | StoreError::Moved { .. } | StoreError::Unfinished { .. } => ErrorKind::Busy,
-            StoreError::Limit { .. } => ErrorKind::InvalidInput,
+            StoreError::Limit { .. } | StoreError::Table { .. } => ErrorKind::InvalidInput,
             StoreError::Interrupted => ErrorKind::Stopped,
         }
     }
@@ -178,6 +206,7 @@ impl StoreError {
             StoreError::NotADirectory { .. }
             | StoreError::Device { .. }
             | StoreError::HoldsState { .. }
+            | StoreError::Table { .. }
             | StoreError::Limit { .. } => false,
         }
     }
@@ -194,6 +223,11 @@ impl fmt::Display for StoreError {
             StoreError::HoldsState { what, state } => {
                 write!(f, "{what} leads into the state directory {state}, which changes with every observation")
             }
+            StoreError::Table { what, format, mark } => write!(
+                f,
+                "{what} is a table of {format} (it has {mark}): files of it can be deleted or replaced and still be \
+                 there. Export it to plain files; or exclude {mark} to take every file for data"
+            ),
             StoreError::Unreadable { what, source } => write!(f, "{what} cannot be read: {source}"),
             StoreError::Unsettled { what, tries } => {
                 write!(f, "files vanished while they were listed, {tries} times in a row, last {what}")

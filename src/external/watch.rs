@@ -1,40 +1,51 @@
-//! Watching a directory, as a hint that it is worth an observation. The only file that names the crate `notify`.
+//! Watching a source, as a hint that it is worth an observation.
 //!
 //! Nothing here decides anything: an observation says whether something has changed, and without any hint observations
 //! come by themselves, only later. So a hint too many costs an observation, and a hint too few costs time.
 //!
-//! A watcher is dead when it may miss something from now on: its thread has ended, its queue has run over (then
-//! directories may have come unseen), the kernel gives it no more watches, or the directory is not the one any more
-//! that it was begun on. The engine asks, drops it, and begins another.
+//! Every directory of a source has a watch of its own. One that has come since is added right before the next
+//! observation, which its coming has asked for: what lies in it by then is listed, what comes later is heard of. A watch
+//! is dead when it may miss something from now on: notices were lost, a directory was moved with what lies below it, or
+//! the source is not the directory any more that the watch was begun on. The engine asks, drops it, and begins another.
 //!
 //! What is not hinted at: files that another machine writes to a network mount, and the targets of links to files.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{Config, Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-
-use super::local::is_data;
+use super::SourceLocation;
+use super::inotify::{Listener, Notice, Place, Watched};
+use super::skip::{Named, Rules};
+use super::source::is_device;
+use super::store::{MAX_DEPTH, MAX_FILES};
 use crate::worker::{Hint, SourceWatch};
 
-/// Watches a source and everything below it. A hint is given when anything that may be data moves.
-///
-/// # Errors
-/// When the source is not there, or the system refuses to watch it, for example because there are too many watches.
-pub(super) fn watch(source: &Path, follows_links: bool, hint: Hint) -> notify::Result<Box<dyn SourceWatch>> {
-    let watched = fs::canonicalize(source).map_err(notify::Error::io)?;
-    let identity = identity(&watched).ok_or_else(notify::Error::path_not_found)?;
-    let alive = Arc::new(AtomicBool::new(true));
-    let listener = Listener { root: watched.clone(), hint, alive: Alive(Arc::clone(&alive)) };
-    let config = Config::default().with_follow_symlinks(follows_links);
-    let mut watcher = RecommendedWatcher::new(listener, config)?;
-    watcher.watch(&watched, RecursiveMode::Recursive)?;
-    Ok(Box::new(DirectoryWatch { source: source.to_owned(), identity, alive, watcher: Some(watcher) }))
+/// Directories that have come and are not watched yet. Beyond that all are gone through again.
+const MOST_NEW: usize = 1_024;
+
+/// Watches the directory of a source and everything below it. A hint is given when anything that may be data moves.
+/// `None` if it cannot be watched: why is told once, and not at every observation.
+pub(super) fn watch(directory: &Path, source: &SourceLocation, hint: Hint) -> Option<Box<dyn SourceWatch>> {
+    if troubles().rests(directory) {
+        return None;
+    }
+    let begun = DirectoryWatch::begin(directory, source, hint);
+    let troubles = &mut *troubles();
+    match begun {
+        Ok(watch) => {
+            troubles.over(directory);
+            Some(Box::new(watch))
+        }
+        Err(error) => {
+            troubles.met(directory, &error);
+            None
+        }
+    }
 }
 
 /// Device and inode.
@@ -43,122 +54,327 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 struct DirectoryWatch {
-    source: PathBuf,
+    directory: PathBuf,
+    root: PathBuf,
     identity: (u64, u64),
-    alive: Arc<AtomicBool>,
-    /// Watches until it is dropped. There until then.
-    watcher: Option<RecommendedWatcher>,
+    follows_links: bool,
+    listening: Arc<Listening>,
+    watched: Watched,
 }
 
-/// The crate panics when a watcher is dropped whose thread has panicked.
-impl Drop for DirectoryWatch {
-    fn drop(&mut self) {
-        let watcher = self.watcher.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(watcher))).is_err() {
-            tracing::warn!(target: "lastword::external", source = %self.source.display(), "its watcher had panicked");
-        }
+impl DirectoryWatch {
+    fn begin(directory: &Path, source: &SourceLocation, hint: Hint) -> io::Result<DirectoryWatch> {
+        let root = fs::canonicalize(directory)?;
+        let identity = identity(&root).ok_or(io::ErrorKind::NotFound)?;
+        let (rules, heard) = (source.rules().clone(), Mutex::default());
+        let listening = Arc::new(Listening { hint, rules, follows_links: source.follows_links(), heard });
+        let watched = Watched::nothing(Arc::clone(&listening) as Arc<dyn Listener>)?;
+        let (directory, follows_links) = (directory.to_owned(), source.follows_links());
+        let watch = DirectoryWatch { directory, root, identity, follows_links, listening, watched };
+        watch.walk(Vec::new())?;
+        Ok(watch)
     }
+
+    /// Watches a directory and those below it. First it is watched, then listed: none is missed.
+    fn walk(&self, relative: Vec<u8>) -> io::Result<()> {
+        let real = match relative.is_empty() {
+            true => self.root.clone(),
+            false => self.root.join(std::ffi::OsStr::from_bytes(&relative)),
+        };
+        let depth = relative.iter().filter(|byte| **byte == b'/').count();
+        let mut pending = vec![Directory { is_top: relative.is_empty(), relative, real, depth, trail: Vec::new() }];
+        let mut count = 0;
+        while let Some(mut directory) = pending.pop() {
+            count += 1;
+            if directory.depth > MAX_DEPTH || count > MAX_FILES {
+                return Err(io::Error::other("it has more directories than a source may have"));
+            }
+            if !self.follow(&mut directory)? {
+                continue;
+            }
+            let place = Place { relative: directory.relative.clone(), is_top: directory.is_top };
+            let listed = self
+                .watched
+                .add(&directory.real, &place, directory.is_top)
+                .and_then(|()| fs::read_dir(&directory.real)?.collect::<io::Result<Vec<_>>>());
+            match listed {
+                Ok(entries) => entries.iter().for_each(|entry| pending.extend(self.below(&directory, entry))),
+                // What vanishes is told of by the directory that it was in.
+                Err(error) if is_gone(&error) && !directory.relative.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes where a link leads. Whether there is a directory to watch.
+    fn follow(&self, directory: &mut Directory) -> io::Result<bool> {
+        let found = match fs::symlink_metadata(&directory.real) {
+            Err(error) if is_gone(&error) && !directory.relative.is_empty() => return Ok(false),
+            found => found?,
+        };
+        let found = if found.is_symlink() && self.follows_links {
+            let Ok(real) = fs::canonicalize(&directory.real) else { return Ok(false) };
+            if is_device(&real) {
+                return Ok(false);
+            }
+            directory.is_top = true;
+            directory.real = real;
+            fs::symlink_metadata(&directory.real)?
+        } else {
+            found
+        };
+        let here = (found.dev(), found.ino());
+        let is_circle = directory.trail.contains(&here);
+        directory.trail.push(here);
+        Ok(found.is_dir() && !is_circle)
+    }
+
+    /// A directory in a directory, if it may hold data; or a link that is followed.
+    fn below(&self, directory: &Directory, entry: &fs::DirEntry) -> Option<Directory> {
+        let ty = entry.file_type().ok()?;
+        let relative = join(&directory.relative, entry.file_name().as_bytes());
+        let is_one = (ty.is_dir() || (ty.is_symlink() && self.follows_links))
+            && matches!(self.listening.rules.named(&relative), Named::Data);
+        // Without links there are no circles.
+        let trail = if self.follows_links { directory.trail.clone() } else { Vec::new() };
+        is_one.then(|| Directory { relative, real: entry.path(), depth: directory.depth + 1, is_top: false, trail })
+    }
+}
+
+/// A directory on the way through a source.
+struct Directory {
+    relative: Vec<u8>,
+    real: PathBuf,
+    depth: usize,
+    is_top: bool,
+    /// Device and inode of those that it lies in, as far as links are followed.
+    trail: Vec<(u64, u64)>,
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+    [directory, slash, name].concat()
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 impl SourceWatch for DirectoryWatch {
     fn is_alive(&self) -> bool {
-        // Also when a link was turned elsewhere, which no event tells of.
-        self.alive.load(Ordering::Acquire) && identity(&self.source) == Some(self.identity)
-    }
-}
-
-/// What the watcher's thread holds: when the thread ends, also by a panic, this is dropped.
-struct Listener {
-    root: PathBuf,
-    hint: Hint,
-    alive: Alive,
-}
-
-struct Alive(Arc<AtomicBool>);
-
-impl Alive {
-    fn end(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl EventHandler for Listener {
-    fn handle_event(&mut self, event: notify::Result<Event>) {
-        match event {
-            Ok(event) if event.need_rescan() => self.alive.end(),
-            Ok(event) if !self.is_worth_observing(&event) => return,
-            Ok(event) if event.paths.contains(&self.root) && is_end(event.kind) => self.alive.end(),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(target: "lastword::external", root = %self.root.display(), %error, "the watch has ended");
-                self.alive.end();
-            }
+        // Also when a link was turned elsewhere, which no notice tells of.
+        if self.listening.heard().is_dead || identity(&self.directory) != Some(self.identity) {
+            return false;
         }
+        let new = std::mem::take(&mut self.listening.heard().new);
+        let added = new.into_iter().try_for_each(|relative| self.walk(relative));
+        added.inspect_err(|error| troubles().met(&self.directory, error)).is_ok()
+    }
+}
+
+/// What is heard between two observations.
+struct Listening {
+    hint: Hint,
+    rules: Rules,
+    follows_links: bool,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Default)]
+struct Heard {
+    is_dead: bool,
+    /// Directories, and links that may lead to some, relative to the source.
+    new: Vec<Vec<u8>>,
+}
+
+impl Listening {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener for Listening {
+    fn notice(&self, place: &Place, notice: Notice<'_>) {
+        let name = match notice {
+            // Of a directory in another the other one tells.
+            Notice::Gone if !place.is_top => return,
+            Notice::Gone => None,
+            Notice::Itself => Some(place.relative.clone()),
+            Notice::Changed(name) | Notice::Came(name) | Notice::DirectoryCame(name) | Notice::DirectoryLeft(name) => {
+                Some(join(&place.relative, name))
+            }
+        };
+        if name.as_ref().is_some_and(|name| !self.rules.may_matter(name)) {
+            return;
+        }
+        let mut heard = self.heard();
+        match (notice, name) {
+            (Notice::Gone | Notice::DirectoryLeft(_), _) => heard.is_dead = true,
+            // A link may lead to a directory.
+            (Notice::Came(_), _) if !self.follows_links => {}
+            (Notice::DirectoryCame(_) | Notice::Came(_), Some(name)) if heard.new.len() < MOST_NEW => {
+                heard.new.push(name)
+            }
+            (Notice::DirectoryCame(_) | Notice::Came(_), _) => heard.is_dead = true,
+            (Notice::Changed(_) | Notice::Itself, _) => {}
+        }
+        drop(heard);
+        self.hint.give();
+    }
+
+    fn lost(&self) {
+        self.heard().is_dead = true;
         self.hint.give();
     }
 }
 
-/// Whether the path is gone or means something else from now on.
-fn is_end(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Remove(_) | EventKind::Modify(notify::event::ModifyKind::Name(_)))
+/// Why sources are not watched: told when it changes, and tried less and less often where a limit is in the way.
+static TROUBLES: Mutex<Troubles> = Mutex::new(Troubles { of: BTreeMap::new(), limit: None });
+
+struct Troubles {
+    of: BTreeMap<PathBuf, Trouble>,
+    /// The limit that was told of last, until a watch succeeds.
+    limit: Option<&'static str>,
 }
 
-impl Listener {
-    /// Reading is no change: an observation reads files itself, and must not ask for the next one.
-    fn is_worth_observing(&self, event: &Event) -> bool {
-        let is_change = match event.kind {
-            EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-            EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => {
-                true
-            }
-        };
-        is_change && (event.paths.is_empty() || event.paths.iter().any(|path| self.may_be_data(path)))
+struct Trouble {
+    text: String,
+    /// How often a limit was in the way, and how many observations go by before it is tried again.
+    met: u32,
+    rest: u32,
+}
+
+/// Most sources whose trouble is known; beyond that all are told of again.
+const MOST_TROUBLES: usize = 10_000;
+
+/// Most observations that go by before a source that met a limit is tried again: half an hour of them.
+const LONGEST_REST: u32 = 64;
+
+fn troubles() -> MutexGuard<'static, Troubles> {
+    TROUBLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Troubles {
+    fn rests(&mut self, source: &Path) -> bool {
+        let Some(trouble) = self.of.get_mut(source).filter(|trouble| trouble.rest > 0) else { return false };
+        trouble.rest -= 1;
+        true
     }
 
-    fn may_be_data(&self, path: &Path) -> bool {
-        let below = path.strip_prefix(&self.root).unwrap_or(path);
-        below.components().all(|component| is_data(component.as_os_str()))
+    fn over(&mut self, source: &Path) {
+        self.limit = None;
+        if self.of.remove(source).is_some() {
+            tracing::info!(target: "lastword::external", source = %source.display(), "the source is watched again");
+        }
     }
+
+    fn met(&mut self, source: &Path, error: &io::Error) {
+        let limit = limit_of(error);
+        let text = limit.map_or_else(|| error.to_string(), said);
+        if self.of.len() >= MOST_TROUBLES {
+            self.of.clear();
+        }
+        let trouble = self.of.entry(source.to_owned()).or_insert(Trouble { text: String::new(), met: 0, rest: 0 });
+        let is_new = trouble.text != text;
+        // A limit is one cause for all.
+        let is_told = limit.is_some() && self.limit == limit;
+        if is_new && !is_told {
+            tracing::warn!(target: "lastword::external", source = %source.display(), cause = text,
+                "not watched, so observed at intervals only");
+        }
+        if limit.is_some() {
+            trouble.met += 1;
+            trouble.rest = LONGEST_REST.min(1 << trouble.met.min(6));
+            self.limit = limit;
+        }
+        trouble.text = text;
+    }
+}
+
+/// The limit of the system that an error is about.
+fn limit_of(error: &io::Error) -> Option<&'static str> {
+    use rustix::io::Errno;
+    let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    if is(Errno::NOSPC) {
+        Some("max_user_watches")
+    } else if is(Errno::MFILE) {
+        Some("max_user_instances")
+    } else {
+        None
+    }
+}
+
+fn said(limit: &'static str) -> String {
+    let now = fs::read_to_string(format!("/proc/sys/fs/inotify/{limit}")).unwrap_or_default();
+    let now: u64 = now.trim().parse().unwrap_or(0);
+    let more = now.max(1_024).saturating_mul(4);
+    let or = if limit == "max_user_instances" { ", or that of open files (ulimit -n)," } else { "" };
+    format!(
+        "the limit fs.inotify.{limit} ({now} for all programs of this user){or} is reached; raise it with: \
+         sysctl fs.inotify.{limit}={more}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use notify::event::{CreateKind, Flag};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
-    /// How many hints a listener at `/lake` gives for an event, and whether the watch lives on.
-    fn check(event: notify::Result<Event>) -> (usize, bool) {
-        let (hints, alive) = (Arc::<AtomicUsize>::default(), Arc::new(AtomicBool::new(true)));
+    /// How many hints a notice in a source gives, whether its watch lives on, and what is to be watched as well.
+    fn check(relative: &str, is_top: bool, notice: Option<Notice<'_>>) -> (usize, bool, usize) {
+        let hints = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&hints);
         let hint = Hint::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
-        let mut listener = Listener { root: "/lake".into(), hint, alive: Alive(Arc::clone(&alive)) };
-        listener.handle_event(event);
-        let lives = alive.load(Ordering::Relaxed);
-        drop(listener);
-        assert!(!alive.load(Ordering::Relaxed), "its thread has ended");
-        (hints.load(Ordering::Relaxed), lives)
+        let (rules, heard) = (Rules::default(), Mutex::default());
+        let listening = Listening { hint, rules, follows_links: false, heard };
+        match notice {
+            Some(notice) => listening.notice(&Place { relative: relative.into(), is_top }, notice),
+            None => listening.lost(),
+        }
+        let heard = listening.heard();
+        (hints.load(Ordering::Relaxed), !heard.is_dead, heard.new.len())
     }
 
     #[test]
-    fn a_queue_that_ran_over_and_an_error_are_hints_and_the_end_of_the_watch() {
-        assert_eq!(check(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan))), (1, false));
-        assert_eq!(check(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch))), (1, false));
-        let created = |path: &str| Event::new(EventKind::Create(CreateKind::File)).add_path(path.into());
-        assert_eq!(check(Ok(created("/lake/a"))), (1, true));
-        assert_eq!(check(Ok(created("/lake/_temporary/a"))), (0, true));
-        let removed = Event::new(EventKind::Remove(notify::event::RemoveKind::Folder));
-        assert_eq!(check(Ok(removed.clone().add_path("/lake/d".into()))), (1, true));
-        assert_eq!(check(Ok(removed.add_path("/lake".into()))), (1, false));
+    fn what_may_be_missed_from_now_on_ends_the_watch_and_is_a_hint() {
+        assert_eq!(check("", true, None), (1, false, 0));
+        assert_eq!(check("", true, Some(Notice::Gone)), (1, false, 0));
+        assert_eq!(check("behind/a/link", true, Some(Notice::Gone)), (1, false, 0));
+        assert_eq!(check("d", false, Some(Notice::Gone)), (0, true, 0));
+        assert_eq!(check("", true, Some(Notice::DirectoryLeft(b"d"))), (1, false, 0));
+        assert_eq!(check("", true, Some(Notice::DirectoryLeft(b"_temporary"))), (0, true, 0));
+        assert_eq!(check("d", false, Some(Notice::DirectoryCame(b"e"))), (1, true, 1));
+        assert_eq!(check("d", false, Some(Notice::Came(b"e"))), (1, true, 0));
+        assert_eq!(check("d", false, Some(Notice::DirectoryCame(b"e.tmp"))), (0, true, 0));
+        assert_eq!(check("_temporary", false, Some(Notice::Changed(b"a"))), (0, true, 0));
+        assert_eq!(check("", true, Some(Notice::Changed(b"a"))), (1, true, 0));
+    }
+
+    #[test]
+    fn defect_24_a_limit_is_told_once_and_tried_less_and_less_often() {
+        let mut troubles = Troubles { of: BTreeMap::new(), limit: None };
+        let (a, full) = (Path::new("/a"), io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()));
+        let mut tries = 0;
+        for _ in 0..1_000 {
+            if !troubles.rests(a) {
+                tries += 1;
+                troubles.met(a, &full);
+            }
+        }
+        assert!((10..30).contains(&tries), "{tries}");
+        assert!(troubles.of[a].text.starts_with("the limit fs.inotify.max_user_watches ("), "{}", troubles.of[a].text);
+        assert_eq!(troubles.limit, Some("max_user_watches"));
+        // What is not there is tried at every observation.
+        let b = Path::new("/b");
+        for _ in 0..10 {
+            assert!(!troubles.rests(b));
+            troubles.met(b, &io::ErrorKind::NotFound.into());
+        }
+        troubles.over(a);
+        assert!(!troubles.rests(a) && troubles.limit.is_none() && troubles.of.len() == 1);
     }
 }

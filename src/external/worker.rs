@@ -155,9 +155,9 @@ impl External {
         known: Option<(&SourceState, Option<Arc<PathSet>>)>,
     ) -> Result<Observation, ObserveError> {
         let version = Version::new(&scan.version).map_err(|error| ObserveError(error.to_string()))?;
-        let Scan { set: found, racy, weak, observe_again, missing, .. } = scan;
+        let Scan { set: found, racy, weak, observe_again, missing, skipped, .. } = scan;
         let observation =
-            |state, delta| Observation { racy, weak, observe_again, missing, ..Observation::of(state, delta) };
+            |state, delta| Observation { racy, weak, observe_again, missing, skipped, ..Observation::of(state, delta) };
         if let Some((known, _)) = known.as_ref().filter(|(known, _)| known.version == version) {
             if let Some(set) = known.set {
                 self.cache.insert(name, set.root, Arc::new(found));
@@ -200,10 +200,8 @@ impl External {
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without `..`, so that a new setting does not compile before it is shown.
-        let External { store: _, builder: _, formats, learning, reading, parallel, cache: _, mount_table: _ } = self;
-        let formats = &formats.names();
+        let External { store: _, builder: _, formats: _, learning, reading, parallel, cache: _, mount_table: _ } = self;
         f.debug_struct("External")
-            .field("format", formats)
             .field("learning", learning)
             .field("reading", reading)
             .field("parallel", parallel)
@@ -329,6 +327,7 @@ impl External {
             known: known.as_deref(),
             mounts: None,
             applied: applied.as_deref(),
+            format: self.formats.get(&spec.format),
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
@@ -350,7 +349,7 @@ impl External {
     }
 
     /// Watches the directory of a source, by the rules of `spec`, in a store that has directories.
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     pub(super) fn watch_by(
         &self,
         source: &Source,
@@ -359,11 +358,7 @@ impl External {
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
-        let unwatched = |error: &notify::Error| {
-            tracing::warn!(target: "lastword::external", source = source.url(), %error,
-                "the source is not watched: it is observed at intervals only");
-        };
-        super::watch::watch(directory, source.follows_links(), hint).inspect_err(unwatched).ok()
+        super::watch::watch(directory, &source, hint)
     }
 
     /// Where the files lie.
@@ -384,7 +379,7 @@ impl Observer for External {
         Some(self.mount_table.of(location.path())?.display().to_string())
     }
 
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     fn watch(
         &self,
         source: &Source,
@@ -398,7 +393,7 @@ impl Observer for External {
 pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {
     // Relative paths belong to a configuration file, which knows where they start.
     let source = super::SourceUri::parse(source.as_str())?.resolve("".as_ref())?;
-    Ok(source.following_links(spec.follow_symlinks))
+    Ok(source.read_by(spec))
 }
 
 fn refused(error: FieldError) -> Failure {

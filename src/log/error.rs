@@ -53,7 +53,7 @@ impl LogError {
             LogError::Poisoned(_) => ErrorKind::Closed,
             LogError::Refused(found) | LogError::Damaged { found, .. } => found.kind(),
             LogError::PrefixGone { .. } => ErrorKind::PrefixGone,
-            LogError::Replaced(_) => ErrorKind::WrongPath,
+            LogError::Replaced(what) => what.kind(),
             // The storage engine tells damage by panicking, and in texts that no program can tell from others.
             LogError::Storage(_) => ErrorKind::Damaged,
             LogError::Io { .. } => ErrorKind::Io,
@@ -115,6 +115,15 @@ pub enum OpenError {
         path: PathBuf,
         /// What belongs there.
         expected: &'static str,
+    },
+    /// The log belongs to another user of this machine: what was written into it could not be opened by its owner.
+    ForeignOwner {
+        /// The directory of the log.
+        path: PathBuf,
+        /// The number of the user that it belongs to.
+        owner: u32,
+        /// The number of the user that this process runs as.
+        user: u32,
     },
     /// Another process, or another log of this one, has it open for writing.
     Busy {
@@ -221,7 +230,9 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         use OpenError::*;
         match self {
-            Absent { .. } | NotALog { .. } | WrongKind { .. } | Replaced(_) => ErrorKind::WrongPath,
+            Absent { .. } | NotALog { .. } | WrongKind { .. } | Replaced(_) | ForeignOwner { .. } => {
+                ErrorKind::WrongPath
+            }
             Busy { .. } | Moving { .. } => ErrorKind::Busy,
             Anchor { found, .. } => found.kind(),
             FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } => ErrorKind::TailLost,
@@ -279,6 +290,12 @@ impl fmt::Display for OpenError {
             Absent { path } => write!(f, "{}: there is no log", path.display()),
             NotALog { path, found } => write!(f, "{}: not a log, it holds {found}", path.display()),
             WrongKind { path, expected } => write!(f, "{} is not {expected}", path.display()),
+            ForeignOwner { path, owner, user } => write!(
+                f,
+                "{}: the log belongs to the user with the number {owner}, and this is {user}: what was written here \
+                 could not be opened by its owner; run this as that user",
+                path.display()
+            ),
             Busy { path, holder: Some(pid) } if *pid == std::process::id() => write!(
                 f,
                 "{}: this process has the log open already: another writer in it, or a watch of one that has ended and was \

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::core::vocabulary::Seq;
 pub use crate::held::{Replaced, Replacement};
 
-pub use self::sled::{Durability, IfAbsent, LossAccepted, PrivateCopy, Salvage, SledLog};
+pub use self::sled::{Durability, IfAbsent, LossAccepted, PrivateCopy, Salvage, SledLog, remove_private_copies};
 pub use anchor::{Anchor, AnchorError};
 pub use chain::Chain;
 pub use error::{LogError, OpenError};

@@ -232,14 +232,25 @@ fn observation(
     Ok(Observation::of(observed, delta))
 }
 
-/// The set of files as a tree, path -> hash of the content; its name is the version.
+/// The set of files as a tree, path -> version of the content; its name is the version.
 fn observe(files: &Files, objects: &dyn Objects) -> Result<SourceState, TreeError> {
-    let entries = files.iter().map(|(path, bytes)| (path.clone().into_bytes(), object_hash(bytes).0.to_vec()));
-    let root = tree::build(objects, entries)?;
+    let root = tree::build(objects, files.iter().map(|(path, bytes)| entry(path, bytes)))?;
     let bytes = files.values().map(|bytes| bytes.len() as u64).sum();
     let set = PathSetRef { root: root.hash, files: root.entries, bytes };
     let version = Version::new(&root.hash.0).unwrap_or_else(|error| panic!("a hash is a version: {error}"));
     Ok(SourceState { version, set: Some(set) })
+}
+
+/// As observers of files write it, so that `Context::changes` reads it.
+#[cfg(feature = "sources")]
+fn entry(path: &str, bytes: &[u8]) -> tree::Entry {
+    let file = crate::external::SourceFile::new(path, bytes.len() as u64, &object_hash(bytes).0);
+    file.unwrap_or_else(|error| panic!("{path:?} is no path: {error}")).into_entry()
+}
+
+#[cfg(not(feature = "sources"))]
+fn entry(path: &str, bytes: &[u8]) -> tree::Entry {
+    (path.as_bytes().to_vec(), object_hash(bytes).0.to_vec())
 }
 
 /// What differs from what was known. A set that was shown by hand is in no store, and cannot be compared.

@@ -14,6 +14,8 @@ use crate::core::vocabulary::{
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
+use super::Skipped;
+
 /// Observes the sources of one kind.
 ///
 /// ```
@@ -76,8 +78,9 @@ pub trait Observer: Send + Sync {
     }
 
     /// The *domain* of a source: sources that are likely to hang together, as those of one mount or one server are.
-    /// A domain that hangs holds its own share of the threads and no more; the others go on. By default all sources of
-    /// a kind are one domain.
+    /// A domain that hangs holds its own share of the threads and no more; the others go on. One source that hangs does not
+    /// hold up the rest of its domain, see [`unresponsive_source`](crate::promises::unresponsive_source). By default all
+    /// sources of a kind are one domain.
     ///
     /// Called on the reducer's own thread before each observation: it must not touch the source. A panic counts as the
     /// default.
@@ -222,6 +225,8 @@ pub struct Observation {
     pub missing: Option<Missing>,
     /// The same, counted by an observer whose `state` names no set.
     pub counts: Option<FileCounts>,
+    /// What below the source was left out as no data, for people to see: nothing follows from it.
+    pub skipped: Skipped,
 }
 
 impl Observation {
@@ -248,7 +253,16 @@ impl Observation {
 
     /// What was found beyond doubt.
     pub(crate) fn of(state: SourceState, delta: Option<Delta>) -> Observation {
-        Observation { state, delta, racy: 0, weak: 0, observe_again: None, missing: None, counts: None }
+        Observation {
+            state,
+            delta,
+            racy: 0,
+            weak: 0,
+            observe_again: None,
+            missing: None,
+            counts: None,
+            skipped: Skipped::default(),
+        }
     }
 
     /// What was found beyond doubt, by whoever makes sets of files without `Observation::files`.
@@ -260,7 +274,7 @@ impl Observation {
 
     /// What it tells the core.
     pub(crate) fn outcome(&self) -> ObservationOutcome {
-        let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _ } = self;
+        let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _, skipped: _ } = self;
         let (state, delta) = (state.clone(), *delta);
         match counts.filter(|_| state.set.is_none()) {
             Some(counts) => ObservationOutcome::Counted { state, delta, counts },

@@ -1,12 +1,12 @@
 //! What is owed to destinations: commits to publish, outputs to discard.
 
 use lastword::core::vocabulary::{
-    Built, CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, FailureClass,
-    Grace, OnChange, Policy, Rejection, Seq, Token,
+    CollectionId, Command, Completion, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, FailureClass, Grace,
+    OnChange, Policy, Rejection, Seq, Token,
 };
 use lastword::core::{Lag, OutboxItem};
 
-use super::world::{BOTH, NAME, World, at_once, built, completion, declaration, name, secs};
+use super::world::{BOTH, NAME, World, at_once, built, declaration, name, secs};
 
 const DISCARDING: Duties = Duties { publish: false, discard: true };
 
@@ -79,21 +79,6 @@ fn case_45_two_commits_are_published_in_order_and_what_they_replace_is_discarded
     assert_eq!((entries(&world), world.state.next_outbox_due(world.now)), (vec![], None));
     let owes = world.view().outbox.unwrap();
     assert_eq!((owes.published, owes.unpublished, owes.lag), (world.view().applied.map(|a| a.seq), 0, Lag::Zero));
-}
-
-#[test]
-fn a_result_that_names_nothing_is_discarded_when_its_collection_is_dropped() {
-    let mut world = with(DISCARDING);
-    world.observe(1);
-    let attempt = world.assign();
-    let fingerprint = world.fingerprint_of(attempt);
-    let nameless = Built { rows: Some(7), ..Built::default() };
-    let events = world.say(completion(attempt, fingerprint, nameless.clone()));
-    assert_eq!(events, Ok(vec!["task_completed", "attempt_ended"]));
-    world.drop_it();
-    let (_, _, first) = world.state.first_outbox_entry(attempt.collection).unwrap();
-    let OutboxItem::Discard(leaving) = &first.item else { panic!("{first:?}") };
-    assert_eq!((&leaving.before, &leaving.after), (&Some(nameless.into()), &None));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use lastword::objects::{MemoryObjects, Objects, tree};
 use lastword::testing::Harness;
 use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 
-use crate::support::{LONG, kind, name, observed};
+use crate::support::{Bounded, LONG, kind, name, observed};
 
 /// Names as its manifest, or as the files of its source, what its spec says.
 struct Claims;
@@ -56,13 +56,13 @@ fn declaration(of: &str, by: &str, root: ObjectHash) -> Declaration {
 /// Of two entries; one that was never stored; and an object that is no tree.
 fn roots(objects: &MemoryObjects) -> (ObjectHash, ObjectHash, ObjectHash) {
     let entries = |objects: &MemoryObjects, value: u8| {
-        tree::build(objects, [(vec![1], vec![value]), (vec![2], vec![value])].into_iter()).unwrap().hash
+        tree::build(objects, [(vec![1], vec![value]), (vec![2], vec![value])]).unwrap().hash
     };
     (entries(objects, 1), entries(&MemoryObjects::new(), 2), objects.put(&[b"no tree".to_vec()]).unwrap()[0])
 }
 
 fn harness() -> Harness {
-    Harness::with(|engine| engine.kind(kind("claims"), Claims).kind(kind("files"), ClaimsFiles))
+    Harness::with(|engine| engine.kind(kind("claims"), Claims).kind(kind("files"), ClaimsFiles).driven(kind("lent")))
 }
 
 #[test]
@@ -120,16 +120,16 @@ fn defect_12_a_caller_cannot_name_what_was_not_stored() {
     let job = handle.next_assignment(&[kind("lent")], &worker, LONG, LONG).unwrap().unwrap();
     for root in [absent, no_tree] {
         let built = Built { manifest: Some(root), ..Built::default() };
-        let refused = handle.complete(job.attempt(), job.fingerprint(), built).wait();
+        let refused = handle.complete(job.attempt(), job.fingerprint(), built).within("an answer");
         assert!(
             matches!(&refused, Err(CommandError::Refused(Rejection::Field(error))) if error.field == "manifest"),
             "{refused:?}"
         );
         let moved = Failure::SourceMoved(Some(Box::new(Observation::new(of_set(root, 2), None))));
-        assert!(handle.fail(job.attempt(), moved).wait().is_err());
+        assert!(handle.fail(job.attempt(), moved).within("an answer").is_err());
     }
     // It may still say what is there.
     let built = Built { manifest: Some(good), ..Built::default() };
-    handle.complete(job.attempt(), job.fingerprint(), built).wait().unwrap();
+    handle.complete(job.attempt(), job.fingerprint(), built).within("an answer").unwrap();
     assert!(harness.view("lent").applied.is_some());
 }

@@ -27,10 +27,28 @@ fn case_38_a_kind_refuses_what_it_cannot_build_when_it_is_declared_and_when_it_i
     assert_eq!(error.to_string(), "spec.check: must be anything else");
     assert_eq!(lab.view("a").spec.as_str(), "{}");
 
-    let other = Declaration { kind: Some(kind("nobody")), ..declaration("a", "{}") };
-    assert_eq!(refused(lab.handle.declare(other)).field, "kind");
     assert_eq!(refused(lab.handle.declare(Declaration::new(name("b")))).field, "kind");
     assert_eq!(lab.handle.stats().unwrap().collections, 1);
+}
+
+#[test]
+fn defect_16_another_kind_is_checked_and_builds_what_is_declared_anew() {
+    let lab = Lab::start();
+    lab.handle.declare(Declaration { kind: Some(kind("nobody")), ..declaration("a", "{}") }).unwrap();
+    let typo = lab.view("a");
+    let right = kind("puppet");
+    assert_eq!(
+        refused(
+            lab.handle.declare(Declaration::new(name("a")).kind(right.clone()).spec(spec(r#"{"check":"refuse"}"#)))
+        )
+        .field,
+        "spec.check"
+    );
+    let receipt = lab.handle.declare(Declaration::new(name("a")).kind(right)).unwrap();
+    assert_ne!(receipt.collection, Some(typo.id));
+    lab.applied("a", 1);
+    assert_eq!((lab.view("a").source, lab.count("collection_dropped")), (typo.source, 1));
+    lab.verify();
 }
 
 #[test]

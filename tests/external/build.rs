@@ -19,52 +19,71 @@ use lastword::objects::{FileObjects, MemoryObjects, ObjectError, Objects};
 use test_support::parquet_files::{rows_read, write};
 
 /// A source in a directory, and the collection that is built from it.
-struct Lake {
-    dir: tempfile::TempDir,
-    source: SourceLocation,
-    objects: Box<dyn Objects>,
-    spec: ExternalSpec,
-    format: &'static dyn Format,
+pub(crate) struct Lake {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) source: SourceLocation,
+    pub(crate) objects: Box<dyn Objects>,
+    pub(crate) spec: ExternalSpec,
+    pub(crate) format: &'static dyn Format,
     /// What was seen last.
-    known: RefCell<Option<PathSet>>,
-    previous: Option<ObjectHash>,
-    attempts: u64,
+    pub(crate) known: RefCell<Option<PathSet>>,
+    applied: Option<PathSet>,
+    pub(crate) previous: Option<ObjectHash>,
+    pub(crate) attempts: u64,
     /// Wall time of the attempts, in seconds from now.
-    later: i64,
+    pub(crate) later: i64,
 }
 
 impl Lake {
-    fn new(spec: &str) -> Lake {
+    pub(crate) fn new(spec: &str) -> Lake {
         let dir = tempfile::tempdir().unwrap();
         let source = SourceUri::parse(dir.path().to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
         let (objects, spec) = (Box::new(MemoryObjects::new()), ExternalSpec::parse(spec).unwrap());
         let known = RefCell::default();
-        Lake { dir, source, objects, spec, format: &Parquet, known, previous: None, attempts: 0, later: 0 }
+        Lake {
+            dir,
+            source,
+            objects,
+            spec,
+            format: &Parquet,
+            known,
+            applied: None,
+            previous: None,
+            attempts: 0,
+            later: 0,
+        }
     }
 
-    fn write(&self, name: &str, row_groups: &[usize], salt: u8) {
+    pub(crate) fn write(&self, name: &str, row_groups: &[usize], salt: u8) {
         write(&self.dir.path().join(name), row_groups, salt);
     }
 
     /// What the source is now, as a look after the last one sees it.
-    fn version(&self) -> [u8; 32] {
+    pub(crate) fn version(&self) -> [u8; 32] {
         let known = self.known.take();
-        let now = SystemClock::new().wall();
-        let looking = ScanRequest { known: known.as_ref(), ..ScanRequest::new(&LocalStore, &self.source, now) };
+        let looking = ScanRequest {
+            known: known.as_ref(),
+            applied: self.applied.as_ref(),
+            format: Some(self.format),
+            ..ScanRequest::new(&LocalStore, &self.source, self.now())
+        };
         let seen = scan(&looking).unwrap();
         self.known.replace(Some(seen.set));
         seen.version
     }
 
-    fn attempt(
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock::new().wall().0.checked_add_signed(self.later * 1_000_000).unwrap())
+    }
+
+    pub(crate) fn attempt(
         &mut self,
         wanted: [u8; 32],
         builder: &dyn SegmentBuilder,
         stop_check: StopCheck<'_>,
     ) -> Result<BuildOutcome, BuildFailed> {
         self.attempts += 1;
-        let now = SystemClock::new().wall();
-        let now = Timestamp(now.0.checked_add_signed(self.later * 1_000_000).unwrap());
+        let now = self.now();
         let known = self.known.borrow();
         build(&Build {
             collection: &Name::new("lake").unwrap(),
@@ -75,7 +94,7 @@ impl Lake {
             spec: &self.spec,
             wanted,
             known: known.as_ref(),
-            applied: None,
+            applied: self.applied.as_ref(),
             previous: self.previous,
             token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
             builder,
@@ -92,7 +111,7 @@ impl Lake {
     }
 
     /// An attempt for what the source is now, which has to commit.
-    fn commit(&mut self) -> BuildOutcome {
+    pub(crate) fn commit(&mut self) -> BuildOutcome {
         let outcome = self.attempt(self.version(), &NoBuilder, &never_interrupted).unwrap();
         self.previous = Some(outcome.manifest);
         self.check(&outcome);
@@ -103,7 +122,7 @@ impl Lake {
         self.attempt(self.version(), &NoBuilder, &never_interrupted).unwrap_err().error
     }
 
-    fn manifest(&self) -> Manifest {
+    pub(crate) fn manifest(&self) -> Manifest {
         Manifest::read(self.objects.as_ref(), self.previous.unwrap()).unwrap()
     }
 
@@ -127,11 +146,11 @@ impl Lake {
     }
 }
 
-fn counts(outcome: &BuildOutcome) -> (u64, u64, u64, u64) {
+pub(crate) fn counts(outcome: &BuildOutcome) -> (u64, u64, u64, u64) {
     (outcome.kept, outcome.new, outcome.dropped, outcome.rows)
 }
 
-const SPEC: &str = r#"{"format":"parquet","target_rows":1000}"#;
+pub(crate) const SPEC: &str = r#"{"format":"parquet","target_rows":1000}"#;
 
 #[test]
 fn a_source_is_built_changed_added_to_and_emptied() {
@@ -239,14 +258,14 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
 }
 
 /// A builder that does something at its first segment and writes down what it was given.
-struct Meddler<'a> {
+pub(crate) struct Meddler<'a> {
     meddle: &'a (dyn Fn() + Sync),
     given: Mutex<Vec<SegmentId>>,
     fail: Option<fn() -> BuildError>,
 }
 
 impl<'a> Meddler<'a> {
-    fn new(meddle: &'a (dyn Fn() + Sync)) -> Meddler<'a> {
+    pub(crate) fn new(meddle: &'a (dyn Fn() + Sync)) -> Meddler<'a> {
         Meddler { meddle, given: Mutex::default(), fail: None }
     }
 }
@@ -289,81 +308,6 @@ fn case_19_a_source_that_changes_during_the_work_is_moved_and_nothing_is_committ
             fs::rename(file.with_file_name("new.parquet"), &file).unwrap();
         }
     }
-}
-
-#[test]
-fn defect_38_what_came_during_the_work_is_left_to_the_next_observation() {
-    let mut lake = Lake::new(SPEC);
-    lake.write("a.parquet", &[1_500], 0);
-    let wanted = lake.version();
-    // Before the work and during it: half of one file, and one that would be packed with the others.
-    fs::write(lake.dir.path().join("half.parquet"), b"half a fi").unwrap();
-    let new = lake.dir.path().join("b.parquet");
-    let outcome = lake.attempt(wanted, &Meddler::new(&|| write(&new, &[10], 1)), &never_interrupted).unwrap();
-    assert_eq!((counts(&outcome), outcome.is_behind), ((0, 1, 0, 1_500), true));
-    lake.previous = Some(outcome.manifest);
-    let of = |lake: &Lake| {
-        let segments = lake.manifest().segments;
-        let paths = segments.into_iter().flat_map(|segment| segment.fragments).map(|fragment| fragment.path.0);
-        paths.collect::<std::collections::BTreeSet<_>>()
-    };
-    assert_eq!(of(&lake), [b"a.parquet".to_vec()].into());
-    fs::remove_file(lake.dir.path().join("half.parquet")).unwrap();
-    let outcome = lake.commit();
-    assert_eq!((of(&lake).len(), outcome.is_behind), (2, false));
-    // Its own files are held to what was observed, whatever else there is.
-    let wanted = lake.version();
-    let a = lake.dir.path().join("a.parquet");
-    let meddle = || {
-        write(&lake.dir.path().join("c.parquet"), &[10], 1);
-        write(&a, &[1_500], 9);
-    };
-    lake.previous = None;
-    let known = lake.known.borrow().clone();
-    let failed = build_of(&lake, wanted, known.as_ref(), &Meddler::new(&meddle)).unwrap_err();
-    let BuildError::Moved { scan } = failed.error else { panic!("{failed:?}") };
-    assert_eq!(scan.set.len(), 3, "what is reported is all that there is");
-}
-
-#[test]
-fn defect_38_without_the_set_that_was_observed_all_of_the_source_counts() {
-    let mut lake = Lake::new(SPEC);
-    lake.write("a.parquet", &[10], 0);
-    lake.later = 10;
-    let wanted = lake.version();
-    lake.write("b.parquet", &[10], 0);
-    for known in [None, Some(PathSet::default())] {
-        let failed = build_of(&lake, wanted, known.as_ref(), &NoBuilder).unwrap_err();
-        assert!(matches!(failed.error, BuildError::Moved { .. }), "{failed:?}");
-    }
-}
-
-/// An attempt that is told `known` of what was observed.
-fn build_of(
-    lake: &Lake,
-    wanted: [u8; 32],
-    known: Option<&PathSet>,
-    builder: &dyn SegmentBuilder,
-) -> Result<BuildOutcome, BuildFailed> {
-    build(&Build {
-        collection: &Name::new("lake").unwrap(),
-        store: &LocalStore,
-        format: lake.format,
-        objects: lake.objects.as_ref(),
-        source: &lake.source,
-        spec: &lake.spec,
-        wanted,
-        known,
-        applied: None,
-        previous: lake.previous,
-        token: Token { epoch: Epoch(2), seq: Seq(lake.attempts) },
-        builder,
-        parallel: 1,
-        leftovers: &[],
-        stop_check: &never_interrupted,
-        progress: &|_| (),
-        now: &|| SystemClock::new().wall(),
-    })
 }
 
 #[test]

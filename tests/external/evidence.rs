@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lastword::external::{
-    External, FileReader, Instant, Listing, LocalStore, Mount, Mounts, SourceLocation, SourcePath, Stat, StopCheck,
+    External, FileReader, Instant, Listed, Listing, LocalStore, Mount, SourceLocation, SourcePath, Stat, StopCheck,
     Store, StoreError,
 };
 
@@ -39,12 +39,8 @@ impl Store for Metered {
         LocalStore.list(source, stop_check)
     }
 
-    fn list_with_mounts(
-        &self,
-        source: &SourceLocation,
-        stop_check: StopCheck<'_>,
-    ) -> Result<(Listing, Mounts), StoreError> {
-        LocalStore.list_with_mounts(source, stop_check)
+    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
+        LocalStore.list_and_tell(source, stop_check)
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

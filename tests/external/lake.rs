@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Name, Source, SourceState, Spec, Timestamp};
 use lastword::external::{
-    self, External, FileReader, Instant, Listing, Mount, Mounts, PathSet, SourcePath, Stat, StopCheck, Store,
+    self, External, FileReader, Instant, Listed, Listing, Mount, Mounts, PathSet, SourcePath, Stat, StopCheck, Store,
     StoreError, load_set,
 };
 use lastword::objects::MemoryObjects;
@@ -152,14 +152,14 @@ impl Store for Shelf {
         Ok(self.files.lock().unwrap().iter().map(|(path, (stat, _))| (path.clone(), *stat)).collect())
     }
 
-    fn list_with_mounts(
+    fn list_and_tell(
         &self,
         source: &external::SourceLocation,
         stop_check: StopCheck<'_>,
-    ) -> Result<(Listing, Mounts), StoreError> {
+    ) -> Result<Listed, StoreError> {
         let mut mounts = Mounts::default();
         self.mount.lock().unwrap().iter().for_each(|mount| mounts.insert(SourcePath(Vec::new()), *mount));
-        Ok((self.list(source, stop_check)?, mounts))
+        Ok(Listed { files: self.list(source, stop_check)?, mounts, ..Listed::default() })
     }
 
     fn stat(&self, _: &external::SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

@@ -8,10 +8,13 @@
 #[cfg(feature = "external")]
 mod crash;
 mod damage;
+mod descriptors;
 mod fencing;
 mod full_disk;
 mod io_faults;
+mod killer;
 mod loop_device;
 mod power;
+mod replaced;
 #[cfg(feature = "external")]
 mod takeover;

@@ -78,7 +78,8 @@ fn each_dependency_has_one_home() {
     only_in(&["use sled::", " ::sled::", "sled::Db", "sled::Tree", "sled::IVec", "sled::Config"], &["src/log/sled"]);
     only_in(&["crossbeam_channel"], &["src/engine"]);
     only_in(&["parquet::file", "use parquet", "parquet::basic", "parquet::schema"], &["src/external"]);
-    only_in(&["use notify", " notify::"], &["src/external"]);
+    only_in(&["fs::inotify"], &["src/external/inotify.rs"]);
+    only_in(&["globset::"], &["src/external/patterns.rs"]);
     only_in(&["crc32c::"], &["src/log", "src/evlog", "src/snapshot"]);
 }
 

@@ -88,7 +88,7 @@ fn every_policy_has_its_default_and_its_reason() {
     let Policy { on_change, grace, coalesce, empty_source, retry, attempt_timeout, priority, resync, max_lag } =
         Policy::default();
     let Coalesce { quiet, max_delay } = coalesce;
-    let Retry { max_attempts, base, cap, slow, max_lost } = retry;
+    let Retry { max_attempts, base, cap, slow, max_lost, max_lost_alone } = retry;
     let real = [
         ("on_change", format!("{on_change:?}")),
         ("grace", span(grace.0)),
@@ -100,6 +100,7 @@ fn every_policy_has_its_default_and_its_reason() {
         ("retry.cap", span(cap)),
         ("retry.slow", or_none(slow, span)),
         ("retry.max_lost", max_lost.to_string()),
+        ("retry.max_lost_alone", or_none(max_lost_alone, |most| most.to_string())),
         ("attempt_timeout", or_none(attempt_timeout.0, span)),
         ("priority", priority.0.to_string()),
         ("resync", or_none(resync.0, span)),
@@ -167,7 +168,7 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
     use lastword::external::{External, ExternalSpec};
 
     let mut real = fields(&External::local());
-    let ExternalSpec { format: _, target_rows, columns, params, recipe, follow_symlinks } =
+    let ExternalSpec { format: _, target_rows, columns, params, recipe, follow_symlinks, include, exclude } =
         ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
     real.extend([
         ("target_rows".to_owned(), target_rows.to_string()),
@@ -175,6 +176,8 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
         ("params".to_owned(), or_none(params, |params| format!("{params:?}"))),
         ("recipe".to_owned(), or_none(recipe, |recipe| recipe)),
         ("follow_symlinks".to_owned(), follow_symlinks.to_string()),
+        ("include".to_owned(), or_none(include, |patterns| format!("{patterns:?}"))),
+        ("exclude".to_owned(), or_none(exclude, |patterns| format!("{patterns:?}"))),
     ]);
     let real: Vec<(&str, String)> = real.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     hold("Of external collections", &real);
@@ -182,6 +185,18 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
 
     let rows = rows("Of external collections");
     let setters = setters(&text("src/external/worker.rs"), "External");
-    assert_eq!(setters, ["in_store", "learning", "parallel"].map(str::to_owned).into());
+    assert_eq!(setters, ["format", "in_store", "learning", "parallel", "reading"].map(str::to_owned).into());
+    assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
+}
+
+#[cfg(feature = "sources")]
+#[test]
+fn every_setting_of_directories_has_its_default_and_its_reason() {
+    let most = lastword::sources::Directory::MOST_READ.to_string();
+    let real = [("MOST_READ", most), ("follow_symlinks", "false".to_owned())];
+    hold("Of directories", &real);
+    let rows = rows("Of directories");
+    let setters = setters(&text("src/external/directory.rs"), "Directory");
+    assert_eq!(setters, ["follow_symlinks", "in_store", "learning"].map(str::to_owned).into());
     assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
 }

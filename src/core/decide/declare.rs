@@ -76,6 +76,7 @@ fn change_kind(
 }
 
 fn declare_new(declaration: &Declaration, policy: Policy, at: Timestamp, events: &mut Events) -> Result<(), Rejection> {
+    declaration.name.check_new()?;
     let required = |field| FieldError::new(field, "must be given for a new collection");
     let kind = declaration.kind.clone().ok_or_else(|| required("kind"))?;
     let source = declaration.source.clone().ok_or_else(|| required("source"))?;

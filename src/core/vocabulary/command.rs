@@ -234,7 +234,10 @@ pub struct Receipt {
     pub seq: Option<Seq>,
     /// The collection it was about.
     pub collection: Option<CollectionId>,
-    /// That collection's generation afterwards. After a declaration, a confirmation and a rebuild it is what to wait for;
-    /// after an observation and a refresh it may still be the one before.
+    /// That collection's generation when the command was decided. After a declaration, a confirmation and a rebuild it is
+    /// what to wait for. **After an observation and a refresh it may still be the one before**: what is observed settles
+    /// first, and what a refresh will find is not known yet. Then wait until the collection's
+    /// [`condition`](crate::CollectionView::condition) is fresh by an observation that began after the command
+    /// ([`last_observation`](crate::CollectionStatus::last_observation)), or follow the events from `seq` on.
     pub generation: Generation,
 }

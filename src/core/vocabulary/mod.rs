@@ -10,6 +10,7 @@ mod ids;
 mod inputs;
 mod json;
 mod limits;
+mod name_rules;
 mod names;
 mod policy;
 mod policy_change;

@@ -124,7 +124,9 @@ macro_rules! text_type {
 }
 
 text_type! {
-    /// The name of a collection: what people call it. 1 to 200 bytes, so that it fits a line and a file name.
+    /// The name of a collection: what people call it. 1 to 200 bytes without control characters, so that it fits a line.
+    /// What a new collection may be called is narrower ([`Name::check_new`](Name::check_new)). It is **no file name**:
+    /// [`Name::as_file_name`](Name::as_file_name) makes one of it.
     Name, "name", 200
 }
 

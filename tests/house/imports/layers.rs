@@ -5,9 +5,10 @@ use super::arrows::Arrows;
 /// The modules of `src`, from the bottom up. Each may need itself and whatever lies below its layer, never a neighbour.
 /// `promises` holds no code and stands nowhere.
 const LAYERS: &[&[&str]] = &[
-    // What knows nothing of the library: kinds of errors, directories that are held open, panics as values, what threads
-    // wait with.
-    &["error", "held", "sync", "unwind"],
+    // What knows nothing of the library: kinds of errors, panics as values, what threads wait with.
+    &["error", "sync", "unwind"],
+    // Directories that are held open.
+    &["held"],
     // What may happen. It cannot see the world.
     &["core"],
     // The world's time, in the words of the core.

@@ -53,10 +53,12 @@ pub(crate) enum Suite {
     Plan,
     /// The slowest acknowledgements of millions.
     Tail,
+    /// Sources that hang, lists that somebody asks for, directories that nothing happens in.
+    Surroundings,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Suite; 9] = [
+    pub(crate) const ALL: [Suite; 10] = [
         Suite::Declare,
         Suite::Cycle,
         Suite::Replay,
@@ -66,6 +68,7 @@ impl Suite {
         Suite::Disk,
         Suite::Plan,
         Suite::Tail,
+        Suite::Surroundings,
     ];
 }
 

@@ -14,6 +14,8 @@ use crate::failure::Result;
 pub(crate) enum Question {
     /// How long opening takes, in seconds.
     Open(PathBuf),
+    /// What it costs to watch directories in which nothing happens: each below `lake` is the source of a collection.
+    Idle { lake: PathBuf, state: PathBuf },
     /// Resident bytes.
     Resident(Holding),
 }

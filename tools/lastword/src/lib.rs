@@ -29,10 +29,14 @@ mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use tracing_subscriber::filter::LevelFilter;
 
 use control::Verb;
@@ -134,7 +138,24 @@ pub fn run() -> ExitCode {
     code
 }
 
+/// Has the private copies of this process removed before a signal ends it. A run ends in order instead.
+fn remove_copies_on_signals() {
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
+    let wait = move || {
+        for signal in signals.forever() {
+            lastword::log::remove_private_copies();
+            // Ends the process as the signal would have.
+            let _ = emulate_default_handler(signal);
+        }
+    };
+    // Without a thread for that they stay behind.
+    let _ = thread::Builder::new().name("signals".to_owned()).spawn(wait);
+}
+
 fn dispatch(command: Command) -> Result<ExitCode, Fail> {
+    if !matches!(command, Command::Run(_) | Command::Demo { .. } | Command::DemoWorker { .. }) {
+        remove_copies_on_signals();
+    }
     match command {
         Command::Init { file } => init::init(&file),
         Command::Run(arguments) => run::run(&arguments),

@@ -87,12 +87,13 @@ fn known(entry: &Entry, inspected: Option<&Inspected>) -> Result<Known, String> 
 
 fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), life: &Life) -> Result<Planned, String> {
     let Known { is_declared, manifest, before, applied } = known;
-    let source = entry.source.clone().following_links(entry.layout.follow_symlinks).apart_from(Some(directory));
+    let source = entry.source.clone().read_by(&entry.layout).apart_from(Some(directory));
     let now = SystemClock::new().wall();
     let request = ScanRequest {
         known: before.as_ref(),
         applied: applied.as_ref(),
         stop_check: &|| life.sign(),
+        format: format_of(&entry.layout.format),
         ..ScanRequest::new(&LocalStore, &source, now)
     };
     let found = scan(&request).map_err(|error| error.to_string())?;
@@ -123,6 +124,9 @@ fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), li
         (None, true) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build".to_owned(),
         (None, true) => String::new(),
     };
+    let left_out = (found.skipped.total() > 0).then(|| format!("left out: {}", found.skipped));
+    let note =
+        [Some(note).filter(|note| !note.is_empty()), left_out].into_iter().flatten().collect::<Vec<_>>().join("; ");
     Ok(Planned { files, plan, note })
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         log: LogArgs,
         #[command(flatten)]
+        damage: DamageArgs,
+        #[command(flatten)]
         selection: SelectionArgs,
     },
     /// Checks everything: frames, chain, anchor, legality of every event, invariants, objects.
@@ -44,11 +46,16 @@ pub(crate) enum Command {
     Head {
         #[command(flatten)]
         log: LogArgs,
+        /// Only what HEAD says, which may be a second behind: nothing else is read, and nothing is copied.
+        #[arg(long)]
+        anchor: bool,
     },
     /// Prints every collection as the log knows it. Lag and waiting times are as of the last event that counts.
     State {
         #[command(flatten)]
         log: LogArgs,
+        #[command(flatten)]
+        damage: DamageArgs,
         /// As of this event, or of the last event not later than this time: a number of an event, a time in RFC 3339, or
         /// how long ago, such as 2h.
         #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
@@ -93,6 +100,8 @@ pub(crate) enum Command {
     Export {
         #[command(flatten)]
         log: LogArgs,
+        #[command(flatten)]
+        damage: DamageArgs,
         /// Where to; it must not exist. `-`, or nothing, is stdout.
         #[arg(value_name = "FILE", default_value = "-")]
         file: PathBuf,
@@ -116,6 +125,14 @@ pub(crate) struct LogArgs {
     /// JSON Lines with stable keys; the last line is a summary.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with a log that is damaged.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DamageArgs {
+    /// Of a damaged log, what lies before the damage. The exit code is still that of the damage.
+    #[arg(long)]
+    pub(crate) up_to_damage: bool,
 }
 
 /// Between what.

@@ -8,6 +8,7 @@ pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod replay;
 pub(crate) mod scale;
+pub(crate) mod surroundings;
 pub(crate) mod tail;
 
 use crate::args::Suite;
@@ -26,6 +27,7 @@ pub(crate) fn run(suite: Suite, bench: &mut Bench) -> Result<()> {
         Suite::Disk => disk::run(bench),
         Suite::Plan => plan::run(bench),
         Suite::Tail => tail::run(bench),
+        Suite::Surroundings => surroundings::run(bench),
     }
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn run(suite: Suite, bench: &mut Bench) -> Result<()> {
 pub(crate) fn answer(asked: &str) -> Result<()> {
     let answer = match serde_json::from_str(asked)? {
         Question::Open(path) => serde_json::to_value(open::seconds(&path)?)?,
+        Question::Idle { lake, state } => serde_json::to_value(surroundings::idle::measure(&lake, &state)?)?,
         Question::Resident(holding) => serde_json::to_value(memory::resident(&holding)?)?,
     };
     println!("{answer}");

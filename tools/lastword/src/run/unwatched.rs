@@ -1,7 +1,7 @@
 //! The local file system with nothing in it that could be watched: `watch = false`.
 
 use lastword::external::{
-    FileReader, Listing, LocalStore, Mounts, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+    FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
 };
 
 /// Lists and reads as [`LocalStore`] does, and names no directory.
@@ -12,12 +12,8 @@ impl Store for Unwatched {
         self.0.list(source, check_stop)
     }
 
-    fn list_with_mounts(
-        &self,
-        source: &SourceLocation,
-        check_stop: StopCheck<'_>,
-    ) -> Result<(Listing, Mounts), StoreError> {
-        self.0.list_with_mounts(source, check_stop)
+    fn list_and_tell(&self, source: &SourceLocation, check_stop: StopCheck<'_>) -> Result<Listed, StoreError> {
+        self.0.list_and_tell(source, check_stop)
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

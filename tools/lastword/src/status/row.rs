@@ -103,7 +103,8 @@ impl Row {
         let unproven = if unproven > 0 { format!(", {} too young", grouped(unproven)) } else { String::new() };
         let weak = self.live.as_ref()?.pointer("/last_look/weak").and_then(Value::as_u64).unwrap_or(0);
         let weak = if weak > 0 { format!(", {} weak", grouped(weak)) } else { String::new() };
-        Some(format!("{}{unproven}{weak}", ago(self.looked_ago()?)))
+        let skipped = self.live.as_ref()?.pointer("/last_look/skipped").and_then(skipped).unwrap_or_default();
+        Some(format!("{}{unproven}{weak}{skipped}", ago(self.looked_ago()?)))
     }
 
     fn cause(&self, place: &Path) -> String {
@@ -128,4 +129,13 @@ impl Row {
         let cause = if cause.is_empty() { doubt.to_owned() } else { cause };
         cause + &progress.unwrap_or_default() + &confirm.or(verb).unwrap_or_default()
     }
+}
+
+/// What an observation left out, by the reason; nothing if it left out nothing.
+fn skipped(reasons: &Value) -> Option<String> {
+    let reasons = reasons.as_object().filter(|reasons| !reasons.is_empty())?;
+    let count = |(reason, count): (&String, &Value)| {
+        format!("{} {}", grouped(count.as_u64().unwrap_or(0)), reason.replace('_', " "))
+    };
+    Some(format!(", left out: {}", reasons.iter().map(count).collect::<Vec<_>>().join(", ")))
 }
