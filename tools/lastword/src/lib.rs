@@ -14,6 +14,7 @@ mod console;
 #[doc(hidden)]
 pub mod control;
 mod demo;
+mod facts;
 mod fail;
 mod foresee;
 mod init;
@@ -24,6 +25,7 @@ mod patience;
 mod plan;
 mod run;
 mod status;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -12,8 +12,8 @@ use lastword::engine::{CollectionStatus, WaitOutcome};
 use serde_json::json;
 
 use super::{Answer, Gone, MOST_WAIT};
+use crate::facts::cause;
 use crate::fail::{Fail, USAGE};
-use crate::status::cause;
 
 /// Nothing to tell yet: ask again.
 pub(crate) const PENDING: &str = "pending";

@@ -24,7 +24,7 @@ use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::patience::within;
-use crate::status::how_to_confirm;
+use crate::words::how_to_confirm;
 pub(crate) use events::{Format, Next};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use session::Session;

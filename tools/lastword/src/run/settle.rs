@@ -13,7 +13,7 @@ use lastword::core::{CollectionView, Condition, Pending};
 use lastword::engine::{CollectionStatus, LastObservation};
 
 use crate::config::Config;
-use crate::status::cause;
+use crate::facts::cause;
 
 /// Observations that may have missed something for so long will not be better for another: a file that is left alone is
 /// proven after two seconds, but one that is touched all the time, or whose content cannot be read, never is.

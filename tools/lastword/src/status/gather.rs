@@ -10,10 +10,11 @@ use lastword::describe;
 use lastword::log::lock_holder;
 use serde_json::Value;
 
-use super::facts::{Facts, Row};
+use super::row::Row;
 use super::select::Selection;
 use super::writer::Writer;
 use crate::control::{Answer, Connection, Found, Request, Unmanaged};
+use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 

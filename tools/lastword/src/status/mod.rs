@@ -3,24 +3,21 @@
 //! A run that answers is asked; nothing is copied then, and what it says is of now. Otherwise the log is read, and what is
 //! shown is what it said last: nobody looks at the sources, so that nothing is known to be fresh.
 
-mod facts;
 mod gather;
+mod row;
 mod select;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lastword::core::CollectionView;
-use lastword::core::vocabulary::{Fingerprint, Name, Timestamp};
 use lastword::describe;
 
 use crate::command::state_of;
-use crate::console::{Table, line, note, quoted};
-use crate::control::Gone;
+use crate::console::{Table, line, note};
 use crate::fail::{DEFECT, Fail};
-use facts::{Facts, Row};
 use gather::gather;
+use row::Row;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
 use writer::Writer;
@@ -90,21 +87,4 @@ fn table(rows: &[Row], writer: &Writer, place: &Path, all: usize) -> Vec<String>
     lines.extend(table.lines());
     lines.push(summary(rows, all));
     lines
-}
-
-/// What follows the sentence of a collection that is held. `place`: the directory of the log, or the configuration.
-pub(crate) fn how_to_confirm(place: &Path, name: &Name, fingerprint: Fingerprint) -> String {
-    format!("; confirm it with: {} {fingerprint}", command("confirm", place, name.as_str()))
-}
-
-/// A command as a person types it.
-fn command(verb: &str, place: &Path, name: &str) -> String {
-    format!("lastword {verb} {} {}", quoted(place), quoted(Path::new(name)))
-}
-
-/// Why a collection is not fresh, or may not be; empty for one that is. `gone`: from the file.
-pub(crate) fn cause(view: &CollectionView, gone: Option<&Gone>) -> String {
-    // The time has no part in it.
-    let facts = Facts::parse(&describe::view_json(view, Timestamp(0)));
-    facts.map(|facts| facts.cause(gone)).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use glob::Pattern;
 use lastword::core::vocabulary::Name;
 
-use super::facts::Row;
+use super::row::Row;
 use crate::console::grouped;
 use crate::fail::{Fail, USAGE};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use lastword::core::vocabulary::Timestamp;
 use serde_json::{Value, json};
 
-use super::facts::seconds;
 use crate::console::quoted;
 use crate::control::silent;
+use crate::words::{ago, seconds};
 
 /// Who has it open.
 #[derive(Clone, Debug)]
@@ -68,20 +68,5 @@ impl Writer {
             Writer::Nobody { last, in_order, .. } => ("none", None, Some(*last), Some(*in_order)),
         };
         json!({"state": state, "pid": pid, "last_event": since.map(|since| since.to_string()), "closed_in_order": in_order})
-    }
-}
-
-pub(super) fn ago(span: Duration) -> String {
-    format!("{} ago", short(span))
-}
-
-/// A person reads no more than tenths below a minute, minutes below a day, and hours above.
-pub(super) fn short(span: Duration) -> String {
-    let rounded = |to: u64| humantime::format_duration(Duration::from_secs(span.as_secs() / to * to)).to_string();
-    match span.as_secs() {
-        0..60 => format!("{:.1}s", span.as_secs_f64()),
-        60..3600 => rounded(1),
-        3600..86_400 => rounded(60),
-        _ => rounded(3600),
     }
 }

@@ -1,110 +1,15 @@
-//! One collection of the table: what its row says, as the log or the run has written it.
+//! One line of the table, and one of JSON.
 
 use std::path::Path;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{CollectionId, Seq, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::command;
-use super::writer::{Writer, ago, short};
+use super::writer::Writer;
 use crate::console::grouped;
 use crate::control::Gone;
-
-/// What the table needs of a row of `describe::view_json`.
-#[derive(Clone, Debug)]
-pub(super) struct Facts {
-    pub(super) name: String,
-    pub(super) id: CollectionId,
-    pub(super) condition: String,
-    because: String,
-    generation: u64,
-    rows: Option<u64>,
-    segments: Option<u64>,
-    /// Unknown while the source cannot be observed.
-    pub(super) lag: Option<Duration>,
-    pub(super) paused: bool,
-    pub(super) has_task: bool,
-    versioned: bool,
-    held: Option<String>,
-    unobservable: Option<(String, String)>,
-    is_overdue: bool,
-    delivery: Option<String>,
-    /// How the last attempt failed.
-    failure: Option<String>,
-    applied_at: Option<String>,
-    /// Since when it is in its condition, or behind.
-    pub(super) since: Option<String>,
-}
-
-impl Facts {
-    /// `None` if it is no such row.
-    pub(super) fn parse(text: &str) -> Option<Facts> {
-        let row: Map<String, Value> = serde_json::from_str(text).ok()?;
-        let text = |key: &str| Some(row.get(key)?.as_str()?.to_owned());
-        let number = |key: &str| row.get(key)?.as_u64();
-        let inner = |key: &str, inner: &str| Some(row.get(key)?.get(inner)?.as_str()?.to_owned());
-        let condition = text("condition")?;
-        let lag = row.get("lag_seconds").and_then(Value::as_f64).and_then(|lag| Duration::try_from_secs_f64(lag).ok());
-        let behind = || before(&text("time")?, lag?);
-        let since = match condition.as_str() {
-            "fresh" => text("applied_at"),
-            "unobservable" => inner("unobservable", "since"),
-            "not_observed" => inner("not_observed", "since"),
-            "parked" | "backing_off" => inner("last_failure", "time"),
-            _ => None,
-        };
-        let delivery = || Some((inner("delivery_failure", "delivery")?, inner("delivery_failure", "cause")?));
-        Some(Facts {
-            name: text("name")?,
-            id: CollectionId(Seq(number("incarnation")?)),
-            because: text("because")?,
-            generation: number("generation")?,
-            rows: number("rows"),
-            segments: number("segments_kept").zip(number("segments_new")).map(|(kept, new)| kept + new),
-            paused: row.get("paused")?.as_bool()?,
-            has_task: number("task").is_some(),
-            versioned: row.get("versioned")?.as_bool()?,
-            held: text("held"),
-            unobservable: inner("unobservable", "since").zip(inner("unobservable", "cause")),
-            is_overdue: row.get("not_observed").is_some_and(Value::is_object),
-            failure: inner("last_failure", "message"),
-            applied_at: text("applied_at"),
-            delivery: delivery().map(|(delivery, cause)| format!("its last {delivery} failed: {cause}")),
-            since: since.or_else(behind),
-            lag,
-            condition,
-        })
-    }
-
-    /// Why it is not fresh, or may not be; empty if it is. `gone`: from the file.
-    pub(super) fn cause(&self, gone: Option<&Gone>) -> String {
-        let mut causes = Vec::new();
-        let by_file = gone.is_some_and(|gone| gone.resumes);
-        let is = |condition: &str| self.condition == condition;
-        if let Some(Gone { file, .. }) = gone {
-            let until = if by_file && self.paused { ", and paused until it comes back" } else { "" };
-            causes.push(format!("unmanaged: gone from {file}{until}"));
-        }
-        if !is("fresh") && !(by_file && is("paused")) {
-            causes.push(self.because.clone());
-        }
-        if is("moving") {
-            let moved = self.failure.clone().map(|failure| format!("the last time: {failure}"));
-            causes.extend(moved);
-            let committed = self.applied_at.as_ref().map(|at| format!("last commit {}", seconds(at)));
-            causes.push(committed.unwrap_or_else(|| "nothing was committed yet".to_owned()));
-        }
-        if let Some((since, cause)) = self.unobservable.as_ref().filter(|_| !is("unobservable")) {
-            causes.push(format!("its source cannot be observed since {since}: {cause}"));
-        }
-        if self.paused && !by_file && !is("paused") {
-            causes.push("paused by a person: no further attempt starts".to_owned());
-        }
-        causes.extend(self.delivery.clone());
-        causes.join("; ")
-    }
-}
+use crate::facts::Facts;
+use crate::words::{ago, command, seconds, short};
 
 /// One collection: what the log or the run says of it, and what is known besides.
 pub(super) struct Row {
@@ -233,19 +138,4 @@ fn skipped(reasons: &Value) -> Option<String> {
         format!("{} {}", grouped(count.as_u64().unwrap_or(0)), reason.replace('_', " "))
     };
     Some(format!(", left out: {}", reasons.iter().map(count).collect::<Vec<_>>().join(", ")))
-}
-
-/// A time without its fraction of a second.
-pub(super) fn seconds(time: &str) -> String {
-    match time.split_once('.') {
-        Some((whole, _)) => format!("{whole}Z"),
-        None => time.to_owned(),
-    }
-}
-
-/// A time in RFC 3339, so long before another.
-fn before(time: &str, span: Duration) -> Option<String> {
-    let at = humantime::parse_rfc3339(time).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let micros = u64::try_from(at.checked_sub(span)?.as_micros()).ok()?;
-    Some(Timestamp(micros).to_string())
 }

@@ -1,0 +1,41 @@
+//! Times and commands as people read and type them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lastword::core::vocabulary::{Fingerprint, Name};
+
+use crate::console::quoted;
+
+/// What follows the sentence of a collection that is held. `place`: the directory of the log, or the configuration.
+pub(crate) fn how_to_confirm(place: &Path, name: &Name, fingerprint: Fingerprint) -> String {
+    format!("; confirm it with: {} {fingerprint}", command("confirm", place, name.as_str()))
+}
+
+/// A command as a person types it.
+pub(crate) fn command(verb: &str, place: &Path, name: &str) -> String {
+    format!("lastword {verb} {} {}", quoted(place), quoted(Path::new(name)))
+}
+
+pub(crate) fn ago(span: Duration) -> String {
+    format!("{} ago", short(span))
+}
+
+/// A person reads no more than tenths below a minute, minutes below a day, and hours above.
+pub(crate) fn short(span: Duration) -> String {
+    let rounded = |to: u64| humantime::format_duration(Duration::from_secs(span.as_secs() / to * to)).to_string();
+    match span.as_secs() {
+        0..60 => format!("{:.1}s", span.as_secs_f64()),
+        60..3600 => rounded(1),
+        3600..86_400 => rounded(60),
+        _ => rounded(3600),
+    }
+}
+
+/// A time without its fraction of a second.
+pub(crate) fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((whole, _)) => format!("{whole}Z"),
+        None => time.to_owned(),
+    }
+}
