@@ -225,11 +225,6 @@ impl HeldDirectory {
         self.directory.sync_all()
     }
 
-    /// Makes the names in the directory `name` of it durable.
-    pub(crate) fn sync_below(&self, name: &str) -> io::Result<()> {
-        File::from(self.openat(name, DIRECTORY | OFlags::NOFOLLOW)?).sync_all()
-    }
-
     fn openat(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
     }

@@ -199,3 +199,150 @@ impl Notes {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::core::vocabulary::{Epoch, Seq};
+
+    fn of(n: u64) -> (CollectionId, Token) {
+        (CollectionId(Seq(1)), Token { epoch: Epoch(7), seq: Seq(n) })
+    }
+
+    fn begin(notes: &Notes, n: u64) -> Token {
+        let (collection, token) = of(n);
+        notes.begin(collection, token);
+        token
+    }
+
+    fn kept(notes: &Notes, n: u64) -> Vec<Vec<u8>> {
+        let (collection, token) = of(n);
+        notes.of(collection, token)
+    }
+
+    fn files(state: &Path) -> Vec<String> {
+        let names = fs::read_dir(state.join("notes")).unwrap();
+        let mut names: Vec<String> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn defect_33_notes_are_found_again_in_their_order_and_by_their_attempt_alone() {
+        let state = tempfile::tempdir().unwrap();
+        for notes in [Notes::beside_log(state.path(), 1 << 20), Notes::in_memory(1 << 20)] {
+            let token = begin(&notes, 1);
+            assert!([&b"a"[..], b"", b"c"].into_iter().all(|note| notes.keep(token, note)));
+            assert!(notes.keep(begin(&notes, 2), b"of another"));
+            assert_eq!(kept(&notes, 1), [&b"a"[..], b"", b"c"]);
+            assert_eq!(notes.of(CollectionId(Seq(9)), token), Vec::<Vec<u8>>::new(), "another incarnation");
+            assert!(!notes.keep(of(3).1, b"of one that has not begun"));
+        }
+        let next = Notes::beside_log(state.path(), 1 << 20);
+        assert_eq!(kept(&next, 1), [&b"a"[..], b"", b"c"]);
+        assert_eq!(next.collections(), [CollectionId(Seq(1))]);
+        next.retain(CollectionId(Seq(1)), |token| token == of(2).1);
+        assert_eq!(files(state.path()), ["1.7.2"]);
+    }
+
+    #[test]
+    fn defect_33_of_a_damaged_notebook_what_lies_before_the_damage_is_whole() {
+        let state = tempfile::tempdir().unwrap();
+        let notes = Notes::beside_log(state.path(), 1 << 20);
+        let token = begin(&notes, 1);
+        let all = [&b"first"[..], b"second", b"third"];
+        assert!(all.into_iter().all(|note| notes.keep(token, note)));
+        let path = state.path().join("notes/1.7.1");
+        let whole = fs::read(&path).unwrap();
+        let first = usize::try_from(record::length(all[0])).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            fs::write(&path, &bytes).unwrap();
+            let found = kept(&notes, 1);
+            assert!(
+                found.len() < 3 && all.iter().zip(&found).all(|(note, found)| note == found),
+                "byte {at}: {found:?}"
+            );
+            assert_eq!(found.is_empty(), at < first);
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(kept(&notes, 1).len() < 3, "cut at {at}");
+        }
+        // The notes of another attempt under this name.
+        fs::write(&path, record::write(of(2), 0, b"first")).unwrap();
+        assert_eq!(kept(&notes, 1), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn defect_33_notes_are_bounded_in_bytes_and_the_oldest_go_first() {
+        let state = tempfile::tempdir().unwrap();
+        let notes = Notes::beside_log(state.path(), 64 << 10);
+        // A quarter for one.
+        let token = begin(&notes, 1);
+        let written = (0..100).take_while(|_| notes.keep(token, &[7; 1000])).count();
+        assert_eq!(written, 15);
+        // A short one counts a block.
+        for n in 2..=20 {
+            assert!(notes.keep(begin(&notes, n), b"short"));
+        }
+        assert_eq!(kept(&notes, 1), Vec::<Vec<u8>>::new(), "the oldest is gone");
+        assert!(!notes.keep(token, b"more"), "and stays gone");
+        assert_eq!(files(state.path()).len(), 16, "64 KiB in blocks of 4");
+        assert_eq!(kept(&notes, 20), [b"short"]);
+        let none = Notes::beside_log(state.path(), 0);
+        assert!(!none.keep(begin(&none, 30), b""));
+        assert!(!notes.keep(begin(&notes, 31), &vec![0; MOST_BYTES_OF_NOTE + 1]));
+    }
+
+    #[test]
+    fn defect_33_what_takes_the_place_of_the_directory_is_left_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let notes = Notes::beside_log(state.path(), 1 << 20);
+        assert!(notes.keep(begin(&notes, 1), b"ours"));
+        fs::rename(state.path().join("notes"), state.path().join("moved")).unwrap();
+        fs::create_dir(state.path().join("notes")).unwrap();
+        fs::write(state.path().join("notes/1.7.1"), "another's").unwrap();
+        assert!(notes.keep(of(1).1, b"more") && notes.keep(begin(&notes, 2), b"second"));
+        assert_eq!(kept(&notes, 1), [&b"ours"[..], b"more"]);
+        notes.retain(CollectionId(Seq(1)), |_| false);
+        assert_eq!(fs::read(state.path().join("notes/1.7.1")).unwrap(), b"another's");
+        assert_eq!(fs::read_dir(state.path().join("moved")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn defect_33_links_and_pipes_and_foreign_names_are_no_notebooks() {
+        let state = tempfile::tempdir().unwrap();
+        drop(Notes::beside_log(state.path(), 1 << 20));
+        let at = |name: &str| state.path().join("notes").join(name);
+        fs::write(state.path().join("secret"), record::write(of(1), 0, b"secret")).unwrap();
+        std::os::unix::fs::symlink("../secret", at("1.7.1")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(at("1.7.2")).status().unwrap();
+        assert!(made.success());
+        ["01.7.3", "1.7", "1.7.3.4", "1.7.x", "README"].into_iter().for_each(|name| fs::write(at(name), "").unwrap());
+        let before = files(state.path());
+        let notes = Notes::beside_log(state.path(), 1 << 20);
+        assert_eq!(notes.collections(), [], "nothing is found");
+        // Nor opened, by a token that should have that very name.
+        for n in [1, 2] {
+            assert!(!notes.keep(begin(&notes, n), b"note"));
+            assert_eq!(kept(&notes, n), Vec::<Vec<u8>>::new());
+        }
+        assert_eq!(files(state.path()), before);
+    }
+
+    #[test]
+    fn a_zombie_keeps_nothing_and_neither_does_anyone_after_the_end() {
+        let state = tempfile::tempdir().unwrap();
+        let notes = Notes::beside_log(state.path(), 1 << 20);
+        let (zombie, running) = (begin(&notes, 1), begin(&notes, 2));
+        assert!(notes.keep(zombie, b"a") && notes.keep(running, b"b"));
+        notes.retain(CollectionId(Seq(1)), |token| token == running);
+        assert!(!notes.keep(zombie, b"late"));
+        assert_eq!(files(state.path()), ["1.7.2"]);
+        notes.close();
+        assert!(!notes.keep(running, b"too late"));
+        assert_eq!(kept(&Notes::beside_log(state.path(), 1 << 20), 2), [b"b"]);
+    }
+}

@@ -17,8 +17,8 @@ use crate::core::vocabulary::{
 };
 use crate::core::{Events, Illegal, RunsAt, State, Violation, decide};
 use crate::error::ErrorKind;
-use crate::log::{FrameBuilder, FrameError, Log, LogError, Position, Start};
-use crate::replay::check_checkpoint;
+use crate::log::{CheckpointCheck, FrameBuilder, FrameError, Log, LogError, Position, Start};
+use crate::replay::{check_checkpoint, check_checkpoint_begins};
 
 /// Deadlines decided in one batch. Each adds at most four events, and a frame has room for 65,536 beside what the
 /// commands need; after a long sleep more of them may have come than that.
@@ -290,7 +290,19 @@ impl Reducer {
     /// # Errors
     /// The outer error is the reducer's end. The inner one says why the log still begins where it did.
     pub fn truncate_prefix(&mut self, start: Start) -> Result<Result<(), LogError>, ReducerError> {
-        match self.log.truncate_prefix(start, check_checkpoint) {
+        self.truncate(start, check_checkpoint)
+    }
+
+    /// The same with a checkpoint that was read through before, by somebody else: only its beginning is read.
+    ///
+    /// # Errors
+    /// As [`truncate_prefix`](Reducer::truncate_prefix).
+    pub fn truncate_checked_prefix(&mut self, start: Start) -> Result<Result<(), LogError>, ReducerError> {
+        self.truncate(start, check_checkpoint_begins)
+    }
+
+    fn truncate(&mut self, start: Start, check: CheckpointCheck) -> Result<Result<(), LogError>, ReducerError> {
+        match self.log.truncate_prefix(start, check) {
             Ok(()) => Ok(Ok(())),
             Err(error @ (LogError::Refused(_) | LogError::Damaged { .. } | LogError::PrefixGone { .. })) => {
                 Ok(Err(error))

@@ -76,8 +76,9 @@ pub trait Worker: Send + Sync + 'static {
     fn run(&self, context: &Context) -> Result<Built, Failure>;
 
     /// Checks source and spec when they are declared or changed, so that bad input is refused where it is made.
-    /// Called on the reducer's own thread: whatever takes time belongs into `run`, and a call of a handle from here
-    /// would wait for ever. A panic refuses the declaration.
+    /// Called on the engine's own thread: whatever takes time belongs into `run`, and what waits for the engine is refused
+    /// here ([`CommandError::OwnThread`](crate::errors::CommandError::OwnThread)). A declaration that names neither kind nor
+    /// source nor spec is not checked. A panic refuses the declaration.
     ///
     /// # Errors
     /// Names the field and what is allowed in it.

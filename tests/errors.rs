@@ -88,7 +88,7 @@ fn what_is_given_and_refused() {
 #[test]
 fn how_a_reconciler_does_not_start_and_ends() {
     check(StartError::Setting(FieldError::new("workers", "0")), ErrorKind::InvalidInput, AROUND);
-    check(StartError::Log(OpenError::Busy { path: path() }), ErrorKind::Busy, AROUND);
+    check(StartError::Log(OpenError::Busy { path: path(), holder: None }), ErrorKind::Busy, AROUND);
     check(StartError::Replay(ReplayError::Illegal(out_of_order())), ErrorKind::Diverged, AROUND);
     check(StartError::Objects(ObjectError::Io(text(), disk())), ErrorKind::Io, AROUND);
     check(StartError::Reducer(ReducerError::Illegal(out_of_order())), ErrorKind::Bug, AROUND);
@@ -195,7 +195,7 @@ fn what_a_replay_and_a_stream_say() {
     // In a log that is new nothing can be damaged yet.
     check(ImportError::Log(LogError::Storage(text())), ErrorKind::Io, AROUND);
     check(ImportError::Open(OpenError::Storage(text())), ErrorKind::Io, AROUND);
-    check(ImportError::Open(OpenError::Busy { path: path() }), ErrorKind::Busy, AROUND);
+    check(ImportError::Open(OpenError::Busy { path: path(), holder: None }), ErrorKind::Busy, AROUND);
     check(ImportError::Objects(ObjectError::Io(text(), disk())), ErrorKind::Io, AROUND);
 }
 

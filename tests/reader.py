@@ -108,7 +108,9 @@ class Payload:
 
 def policy(p, version):
     fields = policy_of_version_1(p)
-    return fields if version == 1 else fields | {"max_lag_us": p.option(p.u64), "slow_retry_us": p.option(p.u64)}
+    if version == 1:
+        return fields
+    return fields | {"max_lag_us": p.option(p.u64), "slow_retry_us": p.option(p.u64), "max_lost_alone": p.option(p.u32)}
 
 
 def policy_of_version_1(p):

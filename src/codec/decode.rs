@@ -379,12 +379,12 @@ impl<'a> From<CollectionDeclaredV1<'a>> for CollectionDeclaredV2<'a> {
 /// What a policy of the first version did: nothing bounds the lag, and who has no attempts left is parked.
 impl From<PolicyV1> for PolicyV2 {
     fn from(before: PolicyV1) -> PolicyV2 {
-        PolicyV2 { before, max_lag: None, slow_retry: None }
+        PolicyV2 { before, max_lag: None, slow_retry: None, max_lost_alone: None }
     }
 }
 
 impl From<PolicyV2> for Policy {
-    fn from(PolicyV2 { before: record, max_lag, slow_retry }: PolicyV2) -> Policy {
+    fn from(PolicyV2 { before: record, max_lag, slow_retry, max_lost_alone }: PolicyV2) -> Policy {
         let span = Duration::from_micros;
         Policy {
             on_change: match record.on_change {
@@ -400,6 +400,7 @@ impl From<PolicyV2> for Policy {
                 cap: span(record.backoff_cap),
                 slow: slow_retry.map(span),
                 max_lost: record.max_lost,
+                max_lost_alone,
             },
             attempt_timeout: AttemptTimeout(record.attempt_timeout.map(span)),
             empty_source: match record.empty_source {

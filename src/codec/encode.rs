@@ -274,7 +274,8 @@ impl From<Admission> for AdmissionV1 {
 impl From<&Policy> for PolicyV2 {
     fn from(policy: &Policy) -> PolicyV2 {
         let (max_lag, slow_retry) = (policy.max_lag.0.map(micros), policy.retry.slow.map(micros));
-        PolicyV2 { before: policy.into(), max_lag, slow_retry }
+        let max_lost_alone = policy.retry.max_lost_alone;
+        PolicyV2 { before: policy.into(), max_lag, slow_retry, max_lost_alone }
     }
 }
 

@@ -84,6 +84,7 @@ pub(super) struct PolicyV2 {
     pub(super) before: PolicyV1,
     pub(super) max_lag: Option<u64>,
     pub(super) slow_retry: Option<u64>,
+    pub(super) max_lost_alone: Option<u32>,
 }
 
 /// Part of types 16 and 19, version 1. All durations in microseconds.

@@ -285,16 +285,18 @@ impl fmt::Display for Condition {
                 scope.write_most(*most, f)
             }
             Condition::Parked { cause, failure } => {
-                f.write_str(match cause {
-                    Parking::Failed(ParkCause::Permanent) => "given up because trying again would not help",
-                    Parking::Failed(ParkCause::OutOfAttempts) => "given up because every attempt failed",
-                    Parking::Failed(ParkCause::LostTooOften) => {
-                        "given up because too many attempts took their process down"
-                    }
+                let why = match cause {
+                    Parking::Failed(ParkCause::Permanent) => "trying again would not help",
+                    Parking::Failed(ParkCause::OutOfAttempts) => "every attempt failed",
+                    Parking::Failed(ParkCause::LostTooOften) => "too many attempts took their process down",
                     Parking::Cancelled => "cancelled by a person",
-                })?;
-                because(failure.as_ref(), f)?;
-                f.write_str("; a change or a refresh starts it again")
+                };
+                // What is wrong comes first: it is what somebody has to see.
+                let wrong = failure.as_ref().and_then(|failure| failure.message.lines().next());
+                if let Some(wrong) = wrong.filter(|_| *cause != Parking::Cancelled) {
+                    write!(f, "{}; ", wrong.trim_end_matches('.'))?;
+                }
+                write!(f, "{why}; a change or a refresh starts it again")
             }
             Condition::Paused => f.write_str("paused by a person"),
         }

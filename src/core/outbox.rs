@@ -65,6 +65,18 @@ pub struct DiscardSet {
     pub after: Option<Arc<Built>>,
 }
 
+impl DiscardSet {
+    /// The attempts whose outputs go: the `tokens`, and the one that built `before` if its result says no more of what it
+    /// made than its token. What a result names otherwise is found by that name: under its token there may be parts of
+    /// what is live.
+    #[must_use]
+    pub fn all_tokens(&self) -> Vec<Token> {
+        let nameless = self.before.as_deref().filter(|before| before.manifest.is_none());
+        let named_by = nameless.and_then(|before| before.output.as_deref()?.parse().ok());
+        self.tokens.iter().copied().chain(named_by).collect()
+    }
+}
+
 /// Leftovers that are kept to be taken over. A collection that fails or changes more often than this without a commit
 /// gives the older half up: what was built that long ago is rarely what is wanted now.
 const MOST_LEFTOVERS: usize = 64;

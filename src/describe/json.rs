@@ -390,6 +390,8 @@ struct PolicyLine {
     max_lag_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow_retry_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_lost_alone: Option<u32>,
 }
 
 impl From<&Policy> for PolicyLine {
@@ -416,6 +418,7 @@ impl From<&Policy> for PolicyLine {
             resync_us: policy.resync.0.map(micros),
             max_lag_us: policy.max_lag.0.map(micros),
             slow_retry_us: policy.retry.slow.map(micros),
+            max_lost_alone: policy.retry.max_lost_alone,
         }
     }
 }

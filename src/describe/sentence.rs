@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::{Described, counted};
 use crate::core::vocabulary::{
-    Admission, By, Delta, Epoch, Event, Fingerprint, HoldCause, Limits, Recorded, RefreshReason, Seq, SourceState,
-    Timestamp,
+    Admission, By, Delta, EndReason, Epoch, Event, Fingerprint, HoldCause, Limits, ParkCause, Recorded, RefreshReason,
+    Seq, SourceState, Timestamp,
 };
 
 /// One line: time, number, collection, and a sentence.
@@ -104,13 +104,15 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
             if *retry_at > at { write!(f, "; next in {}", span(at, *retry_at)) } else { Ok(()) }
         }
         Event::AttemptEnded { task, attempt, reason, .. } => {
-            write!(f, "task {task} attempt {attempt} ended: {}", reason.as_str())
+            write!(f, "task {task} attempt {attempt} ended: {} ({})", reason.as_str(), ended(*reason))
         }
         Event::TaskWoken { task, not_before, .. } => {
             write!(f, "task {task} woken: its source can be observed again")?;
             if *not_before > at { write!(f, "; next in {}", span(at, *not_before)) } else { Ok(()) }
         }
-        Event::TaskParked { task, cause, .. } => write!(f, "task {task} parked: {}", cause.as_str()),
+        Event::TaskParked { task, cause, .. } => {
+            write!(f, "task {task} parked: {} ({})", cause.as_str(), parked(*cause))
+        }
         Event::CompletionRejected { task, attempt, reason, fingerprint, wanted, .. } => {
             let reason = reason.as_str();
             write!(f, "task {task} attempt {attempt}: result of {} rejected, {reason}", short(*fingerprint))?;
@@ -125,6 +127,23 @@ fn write_event(f: &mut fmt::Formatter<'_>, (seq, at, epoch): (Seq, Timestamp, Ep
             if *retry_at > at { write!(f, "; next in {}", span(at, *retry_at)) } else { Ok(()) }
         }
         Event::Discarded { obligation, .. } => write!(f, "outputs that event {obligation} made obsolete discarded"),
+    }
+}
+
+/// What the word means, for who does not have the dictionary at hand.
+fn ended(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Acknowledged => "its worker has returned",
+        EndReason::Abandoned => "it did not stop in time, and may still run; its result can never commit",
+        EndReason::Lost => "its process ended, or was silent for longer than its lease",
+    }
+}
+
+fn parked(cause: ParkCause) -> &'static str {
+    match cause {
+        ParkCause::Permanent => "trying again would not help",
+        ParkCause::OutOfAttempts => "every attempt failed",
+        ParkCause::LostTooOften => "too many attempts took their process down",
     }
 }
 

@@ -27,7 +27,7 @@ use super::reconciler::Reconciler;
 use super::retention::Retention;
 use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
 use super::storage::{Opened, Storage};
-use super::sweep::{Sweep, Sweepable};
+use super::sweep::{Sweepable, Sweeps};
 use super::workers::Workers;
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::core::State;
@@ -283,20 +283,15 @@ impl Builder {
         self.check().map_err(StartError::Setting)?;
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
         let opened = self.storage.open(self.durability, self.accept_loss, self.note_bytes)?;
-        let Opened { log, objects, state, snapshots, notes, may_sweep, lost } = opened;
+        let Opened { log, objects, state, snapshots, notes, may_sweep, marker, was_clean, lost } = opened;
         if let Some(show) = self.replayed {
             show(&state);
         }
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
-        let (objects, sweep) = if may_sweep {
-            // Before anything can be stored: what is stored from here on is safe from the sweep.
-            let objects = Arc::new(Sweepable::new(objects));
-            let sweep = Sweep::start(Arc::clone(&objects), log.reader(), durable).map_err(StartError::Thread)?;
-            (objects as Arc<dyn Objects>, Some(sweep))
-        } else {
-            (objects, None)
-        };
+        let sweepable = may_sweep.then(|| Arc::new(Sweepable::new(Arc::clone(&objects))));
+        let sweeps =
+            sweepable.clone().map(|objects| Sweeps::new(objects, log.reader(), marker, (was_clean, log.durable())));
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         if let Some(found) = lost {
@@ -310,7 +305,8 @@ impl Builder {
         let room = Room { commands: self.queue, bytes: self.queue_bytes };
         let (queue, inbox) = Queue::bounded(room, time.clone(), Arc::clone(&life));
         let (reports, returned) = unbounded();
-        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes: Arc::new(notes), time, reports };
+        let notes = Arc::new(notes);
+        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes, sweepable, time, reports };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let takes_any_kind = self.any_kind || (env.kinds.is_empty() && self.driven.is_empty());
@@ -321,6 +317,7 @@ impl Builder {
             history,
             leases: Leases::new(self.driven),
             takes_any_kind,
+            sweeps,
             feed: Arc::clone(&feed),
         };
         let wakes = Wakes { inbox, reports: returned, clock_moved: wake_on_moved(&*self.clock) };
@@ -333,7 +330,7 @@ impl Builder {
             engine.run(&life)
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
-        Ok(Reconciler::new(Handle::new(queue, feed), thread, sweep))
+        Ok(Reconciler::new(Handle::new(queue, feed), thread))
     }
 
     fn check(&self) -> Result<(), FieldError> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::report::Report;
+use super::sweep::Sweepable;
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{Built, Duties, FieldError, Kind};
 use crate::notes::Notes;
@@ -58,8 +59,10 @@ impl Worker for Nobody {
 #[derive(Clone)]
 pub(super) struct WorkerEnv {
     pub(super) kinds: Arc<Kinds>,
+    /// What is stored through it is not safe from a sweep: see [`objects_of_a_job`](WorkerEnv::objects_of_a_job).
     pub(super) objects: Arc<dyn Objects>,
     pub(super) notes: Arc<Notes>,
+    pub(super) sweepable: Option<Arc<Sweepable>>,
     pub(super) time: EngineTime,
     pub(super) reports: Sender<Report>,
 }
@@ -94,6 +97,14 @@ impl Abilities {
 }
 
 impl WorkerEnv {
+    /// The store for one job, which keeps it until it has reported: until then what it has stored is not swept.
+    pub(super) fn objects_of_a_job(&self) -> Arc<dyn Objects> {
+        match &self.sweepable {
+            Some(sweepable) => Arc::new(sweepable.pinning()),
+            None => Arc::clone(&self.objects),
+        }
+    }
+
     /// Reports. The engine is gone if nothing takes it: what is not reported counts as lost at the next opening.
     pub(super) fn report(&self, report: Report) {
         let _ = self.reports.send(report);

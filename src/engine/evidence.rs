@@ -43,36 +43,22 @@ impl fmt::Display for Unfounded {
 
 /// The files that an observation names.
 pub(super) fn check_set(objects: &dyn Objects, state: &SourceState, most: usize) -> Result<(), Unfounded> {
+    const FIELD: &str = "set.root";
     let Some(set) = state.set else { return Ok(()) };
-    check_tree(objects, "set.root", set.root, (set.files, "files"), most)
+    let found = tree::entry_count(objects, set.root).map_err(|error| unfounded(FIELD, &error))?;
+    if found != set.files {
+        let problem = format!("must name a tree of {} files, found one of {found} entries", set.files);
+        return Err(Unfounded::Wrong(FieldError::new(FIELD, problem)));
+    }
+    check_tree(objects, FIELD, set.root, most)
 }
 
 /// The manifest that a result names.
 pub(super) fn check_built(objects: &dyn Objects, built: &Built, most: usize) -> Result<(), Unfounded> {
-    let Some(root) = built.manifest else { return Ok(()) };
-    let segments = match built.segments {
-        Some(counts) => counts.kept.saturating_add(counts.new),
-        None => entries(objects, "manifest", root)?,
-    };
-    check_tree(objects, "manifest", root, (segments, "segments"), most)
+    built.manifest.map_or(Ok(()), |root| check_tree(objects, "manifest", root, most))
 }
 
-fn entries(objects: &dyn Objects, field: &'static str, root: ObjectHash) -> Result<u64, Unfounded> {
-    tree::entry_count(objects, root).map_err(|error| unfounded(field, &error))
-}
-
-fn check_tree(
-    objects: &dyn Objects,
-    field: &'static str,
-    root: ObjectHash,
-    (expected, what): (u64, &str),
-    most: usize,
-) -> Result<(), Unfounded> {
-    let found = entries(objects, field, root)?;
-    if found != expected {
-        let problem = format!("must name a tree of {expected} {what}, found one of {found} entries");
-        return Err(Unfounded::Wrong(FieldError::new(field, problem)));
-    }
+fn check_tree(objects: &dyn Objects, field: &'static str, root: ObjectHash, most: usize) -> Result<(), Unfounded> {
     let mut read = 0;
     let mut enter = |_| {
         read += 1;

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::WatchError;
+use super::life::Life;
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
 use crate::replay;
@@ -186,10 +187,11 @@ pub struct Watch {
     seen: usize,
     behind: bool,
     waiter: WaiterId,
+    life: Arc<Life>,
 }
 
 impl Watch {
-    pub(super) fn new(feed: Arc<Feed>, from: Seq) -> Watch {
+    pub(super) fn new(feed: Arc<Feed>, from: Seq, life: Arc<Life>) -> Watch {
         let reader = feed.reader();
         Watch {
             feed,
@@ -199,10 +201,11 @@ impl Watch {
             seen: 0,
             behind: false,
             waiter: WaiterId::default(),
+            life,
         }
     }
 
-    /// The next event, as soon as it is durable; waits for at most `timeout`.
+    /// The next event, as soon as it is durable; waits for at most `timeout`, and on the engine's own thread not at all.
     ///
     /// # Errors
     /// When nothing came in time, nothing will come any more, or the log could not be read.
@@ -210,6 +213,7 @@ impl Watch {
         if let Some(shown) = self.show() {
             return Ok(shown);
         }
+        let timeout = if self.life.is_this_thread() { Duration::ZERO } else { timeout };
         match self.feed.recent.wait_timeout(timeout, |recent| recent.next(self.next)) {
             Some(next) => self.take(next),
             None => Err(WatchError::TimedOut),

@@ -362,7 +362,7 @@ impl Handle {
     /// The events from `from` on, past and future, each once and in order. Only durable ones are shown.
     #[must_use]
     pub fn watch(&self, from: Seq) -> Watch {
-        Watch::new(Arc::clone(&self.feed), from)
+        Watch::new(Arc::clone(&self.feed), from, Arc::clone(self.queue.life()))
     }
 
     /// The questions and commands of this handle, with a [`Response`] for each in place of a call that blocks.

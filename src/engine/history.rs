@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 
 use crossbeam_channel::Sender;
 
-use self::checkpoint::Checkpoint;
 use self::snapshotter::Snapshotter;
 use super::error::CompactError;
 use super::message::CompactReply;
@@ -24,6 +23,8 @@ use crate::core::State;
 use crate::core::vocabulary::{Event, Seq, Timestamp};
 use crate::log::{LogReader, Position, Start};
 use crate::snapshot::{Limit, Snapshots, TakeError};
+
+pub(super) use self::checkpoint::Checkpoint;
 
 /// Events between two snapshots, unless it is set otherwise: about a tenth of a second of replay.
 pub(super) const EVENTS_PER_SNAPSHOT: u64 = 100_000;
@@ -59,8 +60,11 @@ pub(super) struct History {
     last_checkpoint: Seq,
     /// When the first event that is there happened, once there is one.
     oldest: Option<Timestamp>,
-    snapshotter: Option<Snapshotter>,
+    /// Dropped before the snapshotter, which may be waiting for one of its parts to be taken.
     checkpoint: Option<Checkpoint>,
+    snapshotter: Option<Snapshotter>,
+    /// Where the log may begin: the checkpoint is in it, and was read through.
+    checked: Option<Start>,
     asked: VecDeque<(Retention, CompactReply)>,
     waiting: Vec<CompactReply>,
 }
@@ -92,14 +96,15 @@ impl History {
             oldest: None,
             snapshotter: None,
             checkpoint: None,
+            checked: None,
             asked: VecDeque::new(),
             waiting: Vec::new(),
         }
     }
 
     /// The next part of a checkpoint, for the batch.
-    pub(super) fn next_part(&self) -> Option<Event> {
-        self.checkpoint.as_ref()?.next_part()
+    pub(super) fn next_part(&mut self) -> Option<Event> {
+        self.checkpoint.as_mut()?.next_part()
     }
 
     /// That part has this number in the log.
@@ -109,16 +114,14 @@ impl History {
         }
     }
 
-    /// Where the log may begin, once all parts of a checkpoint are durable.
+    /// Where the log may begin, once all parts of a checkpoint are durable and were read through.
     pub(super) fn take_start(&mut self) -> Option<Start> {
-        let start = self.checkpoint.as_ref()?.start()?;
-        self.checkpoint = None;
-        Some(start)
+        self.checked.take()
     }
 
     /// Whether it has something for the next batch.
     pub(super) fn is_writing(&self) -> bool {
-        self.checkpoint.is_some()
+        self.checkpoint.as_ref().is_some_and(Checkpoint::is_ready)
     }
 
     /// The first event of the log.
@@ -141,7 +144,13 @@ impl History {
 
     /// Begins what is due, one thing at a time.
     pub(super) fn begin_due(&mut self, durable: Seq, now: Timestamp, collections: usize) {
-        if self.snapshotter.is_some() || self.checkpoint.is_some() {
+        if self.snapshotter.is_none()
+            && let Some(start) = self.checkpoint.as_ref().and_then(Checkpoint::start)
+        {
+            self.checkpoint = None;
+            self.started(Snapshotter::check_checkpoint(self.reader.another(), start, self.reports.clone()));
+        }
+        if self.snapshotter.is_some() || self.checkpoint.is_some() || self.checked.is_some() {
             return;
         }
         if let Some((keep, reply)) = self.asked.pop_front() {
@@ -180,7 +189,10 @@ impl History {
 
     /// The snapshotter has ended.
     pub(super) fn returned(&mut self, report: HistoryReport, counters: &mut Counters) {
-        self.snapshotter = None;
+        let goes_on = matches!(report, HistoryReport::CheckpointBegun(Ok(Some(_))) | HistoryReport::PartMade);
+        if !goes_on {
+            self.snapshotter = None;
+        }
         match report {
             HistoryReport::Snapshot(Ok(Some(seq))) => {
                 counters.snapshots += 1;
@@ -188,11 +200,18 @@ impl History {
             }
             HistoryReport::Snapshot(Ok(None)) => {}
             HistoryReport::Snapshot(Err(error)) => no_snapshot(&error, counters),
-            HistoryReport::Checkpoint(Ok(Some((at, body)))) => self.checkpoint = Some(Checkpoint::new(at, body)),
-            HistoryReport::Checkpoint(Ok(None)) => self.answer(&Ok(self.begins())),
-            HistoryReport::Checkpoint(Err(error)) => self.truncated(Err(error.to_string()), counters),
+            HistoryReport::CheckpointBegun(Ok(Some(checkpoint))) => self.checkpoint = Some(checkpoint),
+            HistoryReport::CheckpointBegun(Ok(None)) => self.answer(&Ok(self.begins())),
+            HistoryReport::PartMade | HistoryReport::CheckpointMade(Ok(())) => {}
+            HistoryReport::CheckpointBegun(Err(error)) | HistoryReport::CheckpointMade(Err(error)) => {
+                self.checkpoint = None;
+                self.truncated(Err(error.to_string()), counters);
+            }
+            HistoryReport::CheckpointChecked(Ok(start)) => self.checked = Some(start),
+            HistoryReport::CheckpointChecked(Err(error)) => self.truncated(Err(error.to_string()), counters),
             HistoryReport::Panicked(text) => {
                 counters.snapshots_failed += 1;
+                self.checkpoint = None;
                 tracing::error!(target: "lastword::snapshot", panic = text, "the background snapshotter panicked");
                 self.answer(&Err(CompactError::Failed(format!("it panicked: {text}"))));
             }
@@ -216,8 +235,9 @@ impl History {
 
     /// Ends the snapshotter: it keeps the log open.
     fn stop(&mut self) {
-        self.snapshotter = None;
+        // First the receiver of its parts: it may be waiting for one to be taken.
         self.checkpoint = None;
+        self.snapshotter = None;
         self.waiting.extend(self.asked.drain(..).map(|(_, reply)| reply));
         self.answer(&Err(CompactError::Closed));
     }

@@ -18,6 +18,7 @@
 //!
 //! *Architecture invariant:* nothing is decided here. The engine hands over, waits, wakes and releases.
 
+mod background;
 mod batch;
 mod builder;
 mod crew;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::builder::Builder;
 use super::error::EngineError;
 use super::handle::Handle;
-use super::sweep::Sweep;
 use crate::log::Log;
 use crate::objects::Objects;
 use crate::reducer::ReducerError;
@@ -46,7 +45,6 @@ use crate::unwind;
 pub struct Reconciler {
     handle: Handle,
     thread: Option<JoinHandle<Result<(), ReducerError>>>,
-    sweep: Option<Sweep>,
 }
 
 impl Reconciler {
@@ -63,12 +61,8 @@ impl Reconciler {
         Builder::on(log, objects)
     }
 
-    pub(super) fn new(
-        handle: Handle,
-        thread: JoinHandle<Result<(), ReducerError>>,
-        sweep: Option<Sweep>,
-    ) -> Reconciler {
-        Reconciler { handle, thread: Some(thread), sweep }
+    pub(super) fn new(handle: Handle, thread: JoinHandle<Result<(), ReducerError>>) -> Reconciler {
+        Reconciler { handle, thread: Some(thread) }
     }
 
     /// A handle to it.
@@ -95,12 +89,8 @@ impl Reconciler {
             self.handle.begin_shutdown(timeout);
             return Err(EngineError::OwnThread);
         }
-        if let Some(sweep) = &self.sweep {
-            sweep.stop();
-        }
         self.handle.shutdown(timeout);
         let result = thread.join();
-        self.sweep = None;
         match result {
             Ok(result) => result.map_err(EngineError::Reducer),
             Err(panic) => Err(EngineError::Panicked(unwind::text_of(panic))),

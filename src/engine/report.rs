@@ -9,10 +9,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::crew::Member;
+use super::history::Checkpoint;
 use crate::core::vocabulary::{
     AttemptRef, Built, CollectionId, DeliveryRef, Fingerprint, Seq, Source, Spec, Timestamp,
 };
-use crate::log::Position;
+use crate::log::{LogError, Start};
 use crate::snapshot::TakeError;
 use crate::unwind;
 use crate::worker::{DeliveryError, Failure, Observation, ObserveError, SourceWatch, VerifyOutcome};
@@ -142,8 +143,14 @@ pub(super) enum DeliveryEnd {
 pub(super) enum HistoryReport {
     /// A snapshot at this event, or none if there was one.
     Snapshot(Result<Option<Seq>, TakeError>),
-    /// The state at the end of a frame, encoded; nothing if nothing is to go.
-    Checkpoint(Result<Option<(Position, Vec<u8>)>, TakeError>),
-    /// Neither: it panicked, and said this.
+    /// A checkpoint is being made; nothing if nothing is to go. Then that was all.
+    CheckpointBegun(Result<Option<Checkpoint>, TakeError>),
+    /// A part of it is there.
+    PartMade,
+    /// All parts are there.
+    CheckpointMade(Result<(), TakeError>),
+    /// A checkpoint that is in the log was read through.
+    CheckpointChecked(Result<Start, LogError>),
+    /// None of these: it panicked, and said this.
     Panicked(String),
 }

@@ -35,6 +35,7 @@ use super::observers::Observers;
 use super::queue::Inbox;
 use super::report::Report;
 use super::stats::Counters;
+use super::sweep::{self, Sweeps};
 use super::tally::Tally;
 use super::waits::{Settling, Waits};
 use super::workers::Workers;
@@ -61,6 +62,7 @@ pub(super) struct Parts {
     pub(super) history: History,
     /// Whether a declaration may name a kind that nobody is known to build.
     pub(super) takes_any_kind: bool,
+    pub(super) sweeps: Option<Sweeps>,
     pub(super) feed: Arc<Feed>,
 }
 
@@ -91,6 +93,7 @@ pub(super) struct EngineLoop {
     leases: Leases,
     deliveries: Deliveries,
     history: History,
+    sweeps: Option<Sweeps>,
     waits: Waits,
     settling: Settling,
     tally: Tally,
@@ -112,7 +115,7 @@ struct Shutdown {
 
 impl EngineLoop {
     pub(super) fn new(reducer: Reducer, env: &WorkerEnv, wakes: Wakes, parts: Parts) -> EngineLoop {
-        let Parts { workers, observers, leases, deliveries, history, takes_any_kind, feed } = parts;
+        let Parts { workers, observers, leases, deliveries, history, takes_any_kind, sweeps, feed } = parts;
         EngineLoop {
             tally: Tally::of(reducer.state()),
             settling: Settling::new(observers.timeout()),
@@ -128,6 +131,7 @@ impl EngineLoop {
             leases,
             deliveries,
             history,
+            sweeps,
             waits: Waits::default(),
             feed,
             notes: Arc::clone(&env.notes),
@@ -146,13 +150,18 @@ impl EngineLoop {
         // First of all the feed gives up its reader: the log can close in order only if nothing else holds it.
         self.feed.close();
         self.notes.close();
-        let EngineLoop { reducer, history, batch, mut counters, .. } = self;
+        let EngineLoop { reducer, history, sweeps, batch, mut counters, .. } = self;
+        let marker = sweeps.and_then(Sweeps::stop);
         match &result {
             Ok(()) => history.finish(reducer.state(), reducer.durable_position(), &mut counters),
             // It reads the log as well.
             Err(_) => drop(history),
         }
+        let end = reducer.durable_position();
         let result = result.and_then(|()| reducer.close());
+        if let (Ok(()), Some(marker)) = (&result, &marker) {
+            sweep::leave(marker, end);
+        }
         if let Err(error) = &result {
             tracing::error!(target: "lastword::engine", %error, "the reconciler died");
             life.die(error.to_string());
@@ -349,6 +358,7 @@ impl EngineLoop {
         self.waits.on_event(recorded);
         self.settling.on_event(recorded);
         self.tally.on_event(recorded, state);
+        self.sweeps.iter_mut().for_each(|sweeps| sweeps.on_event(&recorded.event));
         self.workers.on_event(&recorded.event);
         self.observers.on_event(recorded, state);
         self.deliveries.on_event(recorded, state);
@@ -389,12 +399,18 @@ impl EngineLoop {
     /// After a commit: deletes the prefix whose checkpoint is in the log now, and begins what is due.
     fn keep_history(&mut self) -> Result<(), ReducerError> {
         if let Some(start) = self.history.take_start() {
-            let truncated = self.reducer.truncate_prefix(start)?.map(|()| start).map_err(|error| error.to_string());
+            let truncated =
+                self.reducer.truncate_checked_prefix(start)?.map(|()| start).map_err(|error| error.to_string());
+            if truncated.is_ok() {
+                self.sweeps.iter_mut().for_each(Sweeps::truncated);
+            }
             self.history.truncated(truncated, &mut self.counters);
         }
         if self.shutdown.is_none() {
             let collections = self.reducer.state().len();
             self.history.begin_due(self.reducer.durable(), self.time.now(), collections);
+            let durable = self.reducer.durable();
+            self.sweeps.iter_mut().for_each(|sweeps| sweeps.begin_due(durable));
         }
         Ok(())
     }

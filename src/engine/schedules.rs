@@ -129,7 +129,7 @@ impl Story {
 /// The reducer's thread, as far as callers wait for it: takes what is queued, commits in the given round, and ends when
 /// it is told to. Queue and waits are those of the engine.
 fn reduce(story: &Story, side: EngineSide, commits_in: Option<u32>, over: &AtomicBool) {
-    let EngineSide { inbox, end: _end } = side;
+    let EngineSide { mut inbox, end: _end } = side;
     let (mut waits, mut round) = (Waits::default(), 0);
     while !over.load(Ordering::SeqCst) {
         while let Some(message) = inbox.take_report().or_else(|| inbox.take_command().ok()) {
@@ -307,7 +307,7 @@ fn watchers_see_everything_in_order_and_then_the_end() {
     let story = Story::tell();
     explore(move || {
         let feed = story.feed();
-        let watches = [false, true].map(|polls| (Watch::new(Arc::clone(&feed), Seq(1)), polls));
+        let watches = [false, true].map(|polls| (Watch::new(Arc::clone(&feed), Seq(1), Arc::default()), polls));
         let readers = watches.map(|(watch, polls)| thread::spawn(move || read(watch, polls)));
         let teller = Arc::clone(&story);
         let engine = thread::spawn(move || teller.show(feed));
@@ -326,7 +326,7 @@ fn a_watch_that_begins_late_has_no_gap_and_ends() {
         let (teller, shown) = (Arc::clone(&story), Arc::clone(&feed));
         let engine = thread::spawn(move || teller.show(shown));
         let from = thread_rng().gen_range(1..=story.last() + 1);
-        let late = Watch::new(feed, Seq(from));
+        let late = Watch::new(feed, Seq(from), Arc::default());
         let seen = read(late, thread_rng().gen_bool(0.5));
         // Begun after the end, it may see nothing of what is only in the log.
         assert!(seen.is_empty() || seen.iter().copied().eq(from..=story.last()), "{from}: {seen:?}");

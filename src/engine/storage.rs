@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StartError;
+use super::sweep::Marker;
 use crate::core::State;
 use crate::core::vocabulary::{FieldError, Seq};
 use crate::log::{Durability, IfAbsent, Log, LossAccepted, OpenError, SledLog};
@@ -30,6 +31,10 @@ pub(super) struct Opened {
     pub(super) notes: Notes,
     /// What nothing names in the store of objects may be removed.
     pub(super) may_sweep: bool,
+    /// The note that nothing is to be swept.
+    pub(super) marker: Option<Marker>,
+    /// The log was closed in order.
+    pub(super) was_clean: bool,
     /// What was found instead of the events whose loss was accepted just now.
     pub(super) lost: Option<String>,
 }
@@ -49,7 +54,17 @@ impl Storage {
                 let state = replay::state_at(&*log.reader(), Until::End).map_err(StartError::Replay)?;
                 // A store that was handed in may hold objects of others, and ones that are to be named later.
                 let notes = Notes::in_memory(note_bytes);
-                Ok(Opened { log, objects, state, snapshots: None, notes, may_sweep: false, lost: None })
+                Ok(Opened {
+                    log,
+                    objects,
+                    state,
+                    snapshots: None,
+                    notes,
+                    may_sweep: false,
+                    marker: None,
+                    was_clean: false,
+                    lost: None,
+                })
             }
             Storage::Directory(path) => {
                 let lost = accept_loss.map(|last| accept(&path, last)).transpose()?;
@@ -68,8 +83,19 @@ impl Storage {
                 // What is kept of a damaged log may name what nothing else does.
                 let may_sweep = !log.keeps_damaged();
                 let notes = Notes::beside_log(&path, note_bytes);
+                let (marker, was_clean) = (Marker::at(&log.objects()).ok(), log.was_clean());
                 let (log, objects) = (Box::new(log), Arc::new(objects));
-                Ok(Opened { log, objects, state, snapshots: Some(snapshots), notes, may_sweep, lost })
+                Ok(Opened {
+                    log,
+                    objects,
+                    state,
+                    snapshots: Some(snapshots),
+                    notes,
+                    may_sweep,
+                    marker,
+                    was_clean,
+                    lost,
+                })
             }
         }
     }

@@ -33,6 +33,11 @@ pub enum WaitOutcome {
         /// Why.
         cause: Parking,
     },
+    /// Its task has used up its attempts and is retried slowly, without an end.
+    Failing {
+        /// How many attempts of it have failed.
+        attempts: u32,
+    },
     /// What was observed is held for a person.
     Held {
         /// Why.
@@ -143,6 +148,9 @@ fn answer(collection: Option<&Collection>, generation: Generation, goal: &mut Go
             Some(WaitOutcome::Held { cause, fingerprint })
         }
         (Status::Idle | Status::Waiting(_), _) if collection.paused => Some(WaitOutcome::Paused),
+        (Status::Waiting(waiting), _) if collection.is_failing() => {
+            Some(WaitOutcome::Failing { attempts: waiting.task.charged })
+        }
         (Status::Idle | Status::Waiting(_) | Status::Running(_), _) => None,
     }
 }

@@ -29,7 +29,7 @@ pub use error::{EvlogError, ImportError};
 pub use file::EvlogFile;
 pub use import::import;
 pub use read::{Item, Reader};
-pub use write::write;
+pub use write::{write, write_up_to_damage};
 
 /// The version of the stream that this code writes, and the newest it reads.
 pub const EVLOG_VERSION: u16 = 1;

@@ -17,17 +17,45 @@ use crate::replay::{CheckpointSearch, ReplayError, decode, state_of_checkpoint};
 /// When log or objects are damaged or cannot be read, an event cannot be decoded (then it is not known which objects it
 /// names), or `out` fails.
 pub fn write(reader: &dyn LogReader, objects: &dyn Objects, out: &mut dyn Write) -> Result<Totals, EvlogError> {
-    let start = reader.start();
-    let checkpoint = (!start.is_whole()).then(|| CheckpointSearch::new(start.seq, start.hash));
-    let mut stream = Stream { out, totals: Totals { start, ..Totals::NONE }, checkpoint, written: BTreeSet::new() };
-    stream.raw(&header())?;
-    for frame in reader.frames(start.first()) {
+    let mut stream = Stream::begin(reader, out)?;
+    for frame in reader.frames(reader.start().first()) {
         let frame = frame.map_err(EvlogError::Log)?;
         stream.frame(&frame.as_frame(), objects)?;
     }
-    let end = stream.totals.encode();
-    stream.block(END, &[&end])?;
-    Ok(stream.totals)
+    stream.end()
+}
+
+/// The same up to the first frame that cannot be written because something of it, or an object that it names, is damaged
+/// or missing. What is written is a whole stream of a shorter log. Beside it comes why it ends there, if it does so before
+/// the log.
+///
+/// # Errors
+/// When `out` fails, or nothing can be written: the checkpoint of a log that begins later is not whole.
+pub fn write_up_to_damage(
+    reader: &dyn LogReader,
+    objects: &dyn Objects,
+    out: &mut dyn Write,
+) -> Result<(Totals, Option<EvlogError>), EvlogError> {
+    let mut stream = Stream::begin(reader, out)?;
+    let mut damage = None;
+    for frame in reader.frames(reader.start().first()) {
+        // Found out before anything of the frame is written.
+        let readable = frame.map_err(EvlogError::Log).and_then(|frame| {
+            stream.check(&frame.as_frame(), objects)?;
+            Ok(frame)
+        });
+        match readable {
+            Ok(frame) => stream.frame(&frame.as_frame(), objects)?,
+            Err(error) => {
+                damage = Some(error);
+                break;
+            }
+        }
+    }
+    match damage {
+        Some(error) if stream.checkpoint.is_some() => Err(error),
+        damage => Ok((stream.end()?, damage)),
+    }
 }
 
 fn header() -> Vec<u8> {
@@ -48,7 +76,34 @@ struct Stream<'o> {
     written: BTreeSet<ObjectHash>,
 }
 
-impl Stream<'_> {
+impl<'o> Stream<'o> {
+    fn begin(reader: &dyn LogReader, out: &'o mut dyn Write) -> Result<Stream<'o>, EvlogError> {
+        let start = reader.start();
+        let checkpoint = (!start.is_whole()).then(|| CheckpointSearch::new(start.seq, start.hash));
+        let totals = Totals { start, ..Totals::NONE };
+        let mut stream = Stream { out, totals, checkpoint, written: BTreeSet::new() };
+        stream.raw(&header())?;
+        Ok(stream)
+    }
+
+    fn end(mut self) -> Result<Totals, EvlogError> {
+        let end = self.totals.encode();
+        self.block(END, &[&end])?;
+        Ok(self.totals)
+    }
+
+    /// Whether everything that the events of a frame name can be read.
+    fn check(&self, frame: &Frame<'_>, objects: &dyn Objects) -> Result<(), EvlogError> {
+        let mut seen = BTreeSet::new();
+        for event in decode(frame).map_err(of_replay)? {
+            let Some(root) = event.event.object() else { continue };
+            let mut enter = |hash| !self.written.contains(&hash) && seen.insert(hash);
+            let walked: Result<(), EvlogError> = tree::walk(objects, root, &mut enter, &mut |_, _| Ok(()));
+            walked.map_err(|error| of_tree(event.seq, error))?;
+        }
+        Ok(())
+    }
+
     fn frame(&mut self, frame: &Frame<'_>, objects: &dyn Objects) -> Result<(), EvlogError> {
         let checkpoint = match &mut self.checkpoint {
             Some(search) => search.frame(frame).map_err(|found| EvlogError::Frame { at: frame.first(), found })?,
@@ -80,10 +135,7 @@ impl Stream<'_> {
             self.block(OBJECT, &[&hash.0, bytes])
         });
         self.written = entered;
-        walked.map_err(|error| match error {
-            EvlogError::Tree(error) => EvlogError::Object { seq, error },
-            error => error,
-        })
+        walked.map_err(|error| of_tree(seq, error))
     }
 
     fn block(&mut self, tag: [u8; 4], parts: &[&[u8]]) -> Result<(), EvlogError> {
@@ -97,6 +149,13 @@ impl Stream<'_> {
 
     fn raw(&mut self, bytes: &[u8]) -> Result<(), EvlogError> {
         self.out.write_all(bytes).map_err(EvlogError::Output)
+    }
+}
+
+fn of_tree(seq: Seq, error: EvlogError) -> EvlogError {
+    match error {
+        EvlogError::Tree(error) => EvlogError::Object { seq, error },
+        error => error,
     }
 }
 

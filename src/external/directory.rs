@@ -164,7 +164,7 @@ impl Observer for Directory {
         self.external.observe_by(request, &self.rules()?)
     }
 
-    #[cfg(feature = "notify")]
+    #[cfg(all(feature = "notify", target_os = "linux"))]
     fn watch(
         &self,
         source: &Source,

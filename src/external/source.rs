@@ -58,7 +58,7 @@ impl SourceUri {
     pub fn resolve(&self, base: &Path) -> Result<SourceLocation, FieldError> {
         let path: PathBuf = base.join(&self.path).components().collect();
         if !path.is_absolute() {
-            return refuse("is relative, and so is the directory that it starts at".to_owned());
+            return refuse("must be absolute: a path that begins with /, or file:///".to_owned());
         }
         check_place(&path)?;
         Ok(SourceLocation { path, follows_links: false, state: None, rules: Rules::default() })
@@ -238,6 +238,12 @@ mod tests {
         check("/proc/self", Err("must not be a device"));
         check("/", Err("must not be the root directory"));
         check(&"x".repeat(4097), Err("is 4097 bytes long"));
+    }
+
+    #[test]
+    fn defect_37_a_source_without_a_directory_to_start_at_must_be_absolute() {
+        let wrong = SourceUri::parse("lake").and_then(|uri| uri.resolve(Path::new("here"))).unwrap_err();
+        assert!(wrong.to_string().starts_with("source: must be absolute"), "{wrong}");
     }
 
     #[test]

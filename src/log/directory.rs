@@ -16,13 +16,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorError, FILE_LENGTH, decode_file, first_file};
 use super::error::OpenError;
+use super::holder::lock_holder;
 use crate::held::HeldDirectory;
 
 /// 1 MiB. When it opens, sled fills up the segment it stopped in, up to 512 KiB, and writes a snapshot of some bytes
@@ -147,6 +148,26 @@ impl Directory {
         Ok(())
     }
 
+    /// Refuses the log of another user, which root could write. Where every file belongs to one user, whoever makes it,
+    /// nothing is refused.
+    pub(super) fn check_owner(&self, held: &HeldDirectory) -> Result<(), OpenError> {
+        let path = self.path();
+        let user = rustix::process::geteuid().as_raw();
+        let owner = fs::metadata(self.head()).or_else(|_| fs::metadata(path));
+        let owner = owner.map_err(OpenError::io("looking at", path))?.uid();
+        if owner == user {
+            return Ok(());
+        }
+        let probe = format!("owner-{}", std::process::id());
+        let made = held.create_new(&probe).map_err(OpenError::io("creating a file in", path))?;
+        let made_by = made.metadata().map(|metadata| metadata.uid());
+        held.remove_file(&probe).map_err(OpenError::io("removing a file in", path))?;
+        if made_by.map_err(OpenError::io("looking at", path))? == owner {
+            return Ok(());
+        }
+        Err(OpenError::ForeignOwner { path: path.to_owned(), owner, user })
+    }
+
     /// Takes the lock of the writer, and keeps it as long as the file lives.
     ///
     /// An inspecting tool may hold it shared for an instant to see whether a writer is there; a writer that starts
@@ -161,7 +182,7 @@ impl Directory {
                 Err(TryLockError::Error(error)) => return Err(OpenError::io("locking", &path)(error)),
             }
         }
-        Err(OpenError::Busy { path })
+        Err(OpenError::Busy { holder: lock_holder(&path), path })
     }
 
     /// Whether a writer holds the lock at this moment.

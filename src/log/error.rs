@@ -116,10 +116,21 @@ pub enum OpenError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// The log belongs to another user of this machine: what was written into it could not be opened by its owner.
+    ForeignOwner {
+        /// The directory of the log.
+        path: PathBuf,
+        /// The number of the user that it belongs to.
+        owner: u32,
+        /// The number of the user that this process runs as.
+        user: u32,
+    },
     /// Another process, or another log of this one, has it open for writing.
     Busy {
         /// The lock that is held.
         path: PathBuf,
+        /// The process that holds it, if that can be seen; it may be this one.
+        holder: Option<u32>,
     },
     /// The log changed under every attempt to copy it.
     Moving {
@@ -219,7 +230,9 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         use OpenError::*;
         match self {
-            Absent { .. } | NotALog { .. } | WrongKind { .. } | Replaced(_) => ErrorKind::WrongPath,
+            Absent { .. } | NotALog { .. } | WrongKind { .. } | Replaced(_) | ForeignOwner { .. } => {
+                ErrorKind::WrongPath
+            }
             Busy { .. } | Moving { .. } => ErrorKind::Busy,
             Anchor { found, .. } => found.kind(),
             FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } => ErrorKind::TailLost,
@@ -277,7 +290,22 @@ impl fmt::Display for OpenError {
             Absent { path } => write!(f, "{}: there is no log", path.display()),
             NotALog { path, found } => write!(f, "{}: not a log, it holds {found}", path.display()),
             WrongKind { path, expected } => write!(f, "{} is not {expected}", path.display()),
-            Busy { path } => write!(f, "{}: another writer has the log open", path.display()),
+            ForeignOwner { path, owner, user } => write!(
+                f,
+                "{}: the log belongs to the user with the number {owner}, and this is {user}: what was written here \
+                 could not be opened by its owner; run this as that user",
+                path.display()
+            ),
+            Busy { path, holder: Some(pid) } if *pid == std::process::id() => write!(
+                f,
+                "{}: this process has the log open already: another writer in it, or a watch of one that has ended and was \
+                 not dropped",
+                path.display()
+            ),
+            Busy { path, holder: Some(pid) } => {
+                write!(f, "{}: another writer has the log open: process {pid}", path.display())
+            }
+            Busy { path, holder: None } => write!(f, "{}: another writer has the log open", path.display()),
             Moving { tries, last } => write!(f, "the log changed under {tries} attempts to copy it; last: {last}"),
             Anchor { path, found } => write!(f, "{}: {found}", path.display()),
             FileShorterThanAnchor { path, expected, found } => {

@@ -9,6 +9,7 @@ mod chain;
 mod directory;
 mod error;
 mod frame;
+mod holder;
 mod memory;
 mod position;
 mod sled;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use crate::core::vocabulary::Seq;
 pub use crate::held::{Replaced, Replacement};
 
-pub use self::sled::{Durability, IfAbsent, LossAccepted, PrivateCopy, Salvage, SledLog};
+pub use self::sled::{Durability, IfAbsent, LossAccepted, PrivateCopy, Salvage, SledLog, remove_private_copies};
 pub use anchor::{Anchor, AnchorError};
 pub use chain::Chain;
 pub use error::{LogError, OpenError};
@@ -29,6 +30,7 @@ pub use frame::{
     CODEC_BINCODE, FORMAT_VERSION, Frame, FrameBuf, FrameBuilder, FrameError, FrameHash, FrameHeader, HEADER_LENGTH,
     MAX_FRAME_LENGTH, MAX_PAYLOAD_LENGTH, MAX_RECORDS, RECORD_HEADER_LENGTH, Record, TRAILER_LENGTH,
 };
+pub use holder::lock_holder;
 pub use memory::{Keep, MemoryDisk, MemoryLog};
 pub use position::Position;
 pub use start::Start;

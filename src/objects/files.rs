@@ -140,9 +140,12 @@ impl FileObjects {
         }
         for (slot, _) in touched.iter().enumerate().filter(|(_, touched)| **touched) {
             let name = format!("{slot:02x}");
-            let synced = self.root.sync_below(&name);
+            let path = self.root.path().join(&name);
+            // Without descriptors it cannot be opened. That is no sync that has failed: the next batch does it.
+            let directory = self.root.below(&name).map_err(failed("open the directory", &path))?;
+            let synced = directory.sync();
             writer.poisoned |= synced.is_err();
-            synced.map_err(failed("sync the directory", &self.root.path().join(name)))?;
+            synced.map_err(failed("sync the directory", &path))?;
         }
         if writer.durable.len() > MOST_KNOWN {
             writer.durable.clear();

@@ -9,9 +9,11 @@
 //! | [the disk is full](full_disk) | the log stops in good order and goes on once there is space |
 //! | [a clock jumps](clock_jump) | nothing fails, nothing is due too early, no due time is lost |
 //! | [a worker does not respond](unresponsive_worker) | its collection does not wait for it, and its result never counts |
+//! | [a source does not respond](unresponsive_source) | the others go on, and whoever is not looked at says so |
 //! | [a reply is lost](lost_reply) | the outcome is *unknown*, never wrong, and asking again is harmless |
 //! | [a backup is restored](restored_backup) | no token is given out twice, and the sources are followed from there |
 //! | [a file changes and its times do not](silent_change) | what is only believed is shown, and a check finds it |
+//! | [the state directory is replaced](replaced_directory) | nothing more is acknowledged, and nothing is written for the path |
 //! | [a source is emptied](emptied_source) | the old result stays until a person confirms the loss |
 //!
 //! The events that these pages name are those of `log-dump dump`; `log-dump why STATE NAME` tells them for one
@@ -32,6 +34,9 @@ pub mod crash {}
 #[doc = include_str!("unresponsive_worker.md")]
 pub mod unresponsive_worker {}
 
+#[doc = include_str!("unresponsive_source.md")]
+pub mod unresponsive_source {}
+
 #[doc = include_str!("emptied_source.md")]
 pub mod emptied_source {}
 
@@ -43,6 +48,9 @@ pub mod lost_reply {}
 
 #[doc = include_str!("power_cut.md")]
 pub mod power_cut {}
+
+#[doc = include_str!("replaced_directory.md")]
+pub mod replaced_directory {}
 
 #[doc = include_str!("restored_backup.md")]
 pub mod restored_backup {}

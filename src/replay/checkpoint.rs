@@ -38,6 +38,8 @@ impl std::fmt::Debug for Checkpoint {
 pub struct CheckpointSearch {
     seq: Seq,
     hash: FrameHash,
+    /// Without, it only looks whether all parts are there.
+    keeps: bool,
     found: Option<Collected>,
 }
 
@@ -54,7 +56,7 @@ impl CheckpointSearch {
     /// Searches for the checkpoint that stands for the events up to `seq`, at which the frame `hash` ended.
     #[must_use]
     pub fn new(seq: Seq, hash: FrameHash) -> CheckpointSearch {
-        CheckpointSearch { seq, hash, found: None }
+        CheckpointSearch { seq, hash, keeps: true, found: None }
     }
 
     /// Takes the parts in `frame`. The checkpoint, once its last part has come.
@@ -93,7 +95,9 @@ impl CheckpointSearch {
             self.found = None;
             return None;
         }
-        found.body.extend_from_slice(bytes);
+        if self.keeps {
+            found.body.extend_from_slice(bytes);
+        }
         found.next += 1;
         if found.next < found.parts {
             return None;
@@ -121,7 +125,10 @@ pub fn checkpoint_of(reader: &dyn LogReader) -> Result<Option<Checkpoint>, LogEr
 /// # Errors
 /// When the frames cannot be read, or the checkpoint is not whole.
 pub fn find_checkpoint(start: Start, frames: &mut FrameIter<'_>) -> Result<Checkpoint, LogError> {
-    let mut search = CheckpointSearch::new(start.seq, start.hash);
+    search(CheckpointSearch::new(start.seq, start.hash), start, frames)
+}
+
+fn search(mut search: CheckpointSearch, start: Start, frames: &mut FrameIter<'_>) -> Result<Checkpoint, LogError> {
     for frame in frames {
         let damaged = |found| LogError::Damaged { at: start.checkpoint, found };
         match search.frame(&frame?.as_frame()).map_err(damaged)? {
@@ -137,7 +144,28 @@ pub fn find_checkpoint(start: Start, frames: &mut FrameIter<'_>) -> Result<Check
 /// # Errors
 /// Like [`find_checkpoint`].
 pub fn check_checkpoint(start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
-    find_checkpoint(start, frames).map(drop)
+    // One part after the other: the whole may be as large as the state.
+    let looking = CheckpointSearch { keeps: false, ..CheckpointSearch::new(start.seq, start.hash) };
+    search(looking, start, frames).map(drop)
+}
+
+/// Whether the checkpoint of `start` begins where it says, for one that [`check_checkpoint`] has gone through before.
+///
+/// # Errors
+/// Like [`find_checkpoint`].
+pub fn check_checkpoint_begins(start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
+    let missing = FrameError::NoCheckpoint { seq: start.seq, hash: start.hash };
+    let Some(frame) = frames.next().transpose()? else {
+        return Err(LogError::Damaged { at: start.first(), found: missing });
+    };
+    let frame = frame.as_frame();
+    let begins = frame.records().filter(|record| record.seq == start.checkpoint).any(|record| {
+        let tag = Tag { event_type: record.event_type, version: record.version };
+        tag.is_checkpoint_part()
+            && matches!(codec::decode(tag, record.payload), Ok((Event::CheckpointPart { at, hash, part: 0, .. }, _))
+                if at == start.seq && hash == start.hash.0)
+    });
+    if begins { Ok(()) } else { Err(LogError::Damaged { at: start.first(), found: missing }) }
 }
 
 /// The state that a checkpoint holds.

@@ -52,9 +52,19 @@ pub enum ReplayError {
         /// Why not.
         error: TreeError,
     },
+    /// Several objects that events name cannot be read.
+    Objects {
+        /// The first of them: which event, and why not. At most [`ReplayError::MOST_OBJECTS`].
+        first: Vec<(Seq, TreeError)>,
+        /// How many there are.
+        all: u64,
+    },
 }
 
 impl ReplayError {
+    /// The most objects that are named one by one.
+    pub const MOST_OBJECTS: usize = 10;
+
     /// What a caller does about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -66,6 +76,7 @@ impl ReplayError {
             ReplayError::Violation { violation, .. } => violation.kind(),
             ReplayError::Snapshot { .. } => ErrorKind::Diverged,
             ReplayError::Object { error, .. } => error.kind(),
+            ReplayError::Objects { first, .. } => first.first().map_or(ErrorKind::Damaged, |(_, error)| error.kind()),
         }
     }
 }
@@ -84,6 +95,15 @@ impl fmt::Display for ReplayError {
                 write!(f, "the snapshot at event {seq} is not the state that the events up to there lead to")
             }
             ReplayError::Object { seq, error } => write!(f, "event {seq} names an object that cannot be read: {error}"),
+            ReplayError::Objects { first, all } => {
+                write!(f, "{all} objects that events name cannot be read: ")?;
+                for (index, (seq, error)) in first.iter().enumerate() {
+                    let comma = if index > 0 { "; " } else { "" };
+                    write!(f, "{comma}event {seq}: {error}")?;
+                }
+                let more = all.saturating_sub(first.len() as u64);
+                if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+            }
         }
     }
 }
@@ -98,6 +118,9 @@ impl std::error::Error for ReplayError {
             ReplayError::Violation { violation, .. } => Some(violation),
             ReplayError::Snapshot { .. } => None,
             ReplayError::Object { error, .. } => Some(error),
+            ReplayError::Objects { first, .. } => {
+                first.first().map(|(_, error)| error as &(dyn std::error::Error + 'static))
+            }
         }
     }
 }

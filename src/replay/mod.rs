@@ -19,7 +19,9 @@ use crate::core::vocabulary::{CollectionId, Recorded, Seq, Timestamp};
 use crate::log::{Frame, LogError, LogReader};
 
 pub(crate) use checkpoint::state_of_checkpoint;
-pub use checkpoint::{Checkpoint, CheckpointSearch, check_checkpoint, checkpoint_of, find_checkpoint};
+pub use checkpoint::{
+    Checkpoint, CheckpointSearch, check_checkpoint, check_checkpoint_begins, checkpoint_of, find_checkpoint,
+};
 pub use error::ReplayError;
 pub(crate) use verify::verify_watching;
 pub use verify::{Verified, verify};

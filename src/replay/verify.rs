@@ -7,7 +7,7 @@ use crate::core::State;
 use crate::core::vocabulary::{ObjectHash, Seq};
 use crate::log::{FrameHash, LogReader, Position, Start};
 use crate::objects::Objects;
-use crate::objects::tree;
+use crate::objects::tree::{self, TreeError};
 
 /// What a verification has gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Verified {
 /// prefix was deleted, and, with `objects`, that everything that events and checkpoint name is there.
 ///
 /// # Errors
-/// The first defect found.
+/// The first defect found. Objects come last: all of them are looked at, and the first ten that are wrong are named.
 pub fn verify(reader: &dyn LogReader, objects: Option<&dyn Objects>) -> Result<Verified, ReplayError> {
     verify_watching(reader, objects, &mut |_, _| Ok(()))
 }
@@ -46,7 +46,14 @@ pub(crate) fn verify_watching(
     objects: Option<&dyn Objects>,
     watch: &mut Watch<'_>,
 ) -> Result<Verified, ReplayError> {
-    let mut verification = Verification { state: begin(reader)?, objects, seen: BTreeSet::new(), watch };
+    let mut verification = Verification {
+        state: begin(reader)?,
+        objects,
+        seen: BTreeSet::new(),
+        unreadable: Vec::new(),
+        all_unreadable: 0,
+        watch,
+    };
     verification.begin(reader.start())?;
     verification.run(reader)
 }
@@ -58,13 +65,16 @@ struct Verification<'v, 'w> {
     state: State,
     objects: Option<&'v dyn Objects>,
     seen: BTreeSet<ObjectHash>,
+    /// The first objects that cannot be read, and how many there are. Everything else is checked all the same.
+    unreadable: Vec<(Seq, TreeError)>,
+    all_unreadable: u64,
     watch: &'v mut Watch<'w>,
 }
 
 impl Verification<'_, '_> {
     fn begin(&mut self, start: Start) -> Result<(), ReplayError> {
         let (seq, roots) = (self.state.last(), self.state.objects());
-        roots.into_iter().try_for_each(|root| self.object(seq, root))?;
+        roots.into_iter().for_each(|root| self.object(seq, root));
         (self.watch)(Position { seq: start.seq, hash: start.hash, epoch: self.state.epoch() }, &self.state)
     }
 
@@ -79,7 +89,7 @@ impl Verification<'_, '_> {
             for event in decoded(&frame) {
                 let event = event?;
                 self.state.fold(&event).map_err(ReplayError::Illegal)?;
-                event.event.object().map_or(Ok(()), |root| self.object(event.seq, root))?;
+                event.event.object().into_iter().for_each(|root| self.object(event.seq, root));
                 touched.extend(event.event.collection(event.seq));
             }
             for id in touched {
@@ -94,6 +104,7 @@ impl Verification<'_, '_> {
         }
         let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
         self.state.check().map_err(violation)?;
+        self.check_objects()?;
         found.objects = self.seen.len() as u64;
         found.last = self.state.last();
         found.digest = self.state.digest();
@@ -101,9 +112,27 @@ impl Verification<'_, '_> {
     }
 
     /// Read, not only named: a leaf that is missing or damaged is found here or when it is needed.
-    fn object(&mut self, seq: Seq, root: ObjectHash) -> Result<(), ReplayError> {
-        let (Some(objects), seen) = (self.objects, &mut self.seen) else { return Ok(()) };
-        tree::walk(objects, root, &mut |hash| seen.insert(hash), &mut |_, _| Ok(()))
-            .map_err(|error| ReplayError::Object { seq, error })
+    fn object(&mut self, seq: Seq, root: ObjectHash) {
+        let (Some(objects), seen) = (self.objects, &mut self.seen) else { return };
+        let walked: Result<(), TreeError> =
+            tree::walk(objects, root, &mut |hash| seen.insert(hash), &mut |_, _| Ok(()));
+        if let Err(error) = walked {
+            self.all_unreadable += 1;
+            if self.unreadable.len() < ReplayError::MOST_OBJECTS {
+                self.unreadable.push((seq, error));
+            }
+        }
+    }
+
+    fn check_objects(&mut self) -> Result<(), ReplayError> {
+        let (mut first, all) = (std::mem::take(&mut self.unreadable), self.all_unreadable);
+        match (first.pop(), all) {
+            (None, _) => Ok(()),
+            (Some((seq, error)), 1) => Err(ReplayError::Object { seq, error }),
+            (Some(last), _) => {
+                first.push(last);
+                Err(ReplayError::Objects { first, all })
+            }
+        }
     }
 }

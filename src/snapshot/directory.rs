@@ -52,7 +52,8 @@ impl Snapshots {
     /// # Errors
     /// When the directory cannot be listed. One that is not there is empty.
     pub fn list(&self) -> Result<Vec<Seq>, SnapshotError> {
-        Ok(self.open()?.map_or_else(|| Ok(Vec::new()), |directory| listed(&directory))?)
+        let listed = self.open().and_then(|open| open.map_or_else(|| Ok(Vec::new()), |directory| listed(&directory)));
+        listed.map_err(|error| self.failed(error))
     }
 
     /// The header of the snapshot at `seq`.
@@ -77,8 +78,8 @@ impl Snapshots {
     /// # Errors
     /// When the disk refuses. What was written by then is removed.
     pub fn write(&self, header: &SnapshotHeader, body: &[u8]) -> Result<(), SnapshotError> {
-        let directory = self.make()?;
-        remove_unfinished(&directory)?;
+        let directory = self.make().map_err(|error| self.failed(error))?;
+        remove_unfinished(&directory).map_err(|error| self.failed(error))?;
         let name = name_of(header.position.seq);
         let unfinished = format!("{name}.new");
         let written =
@@ -86,7 +87,7 @@ impl Snapshots {
         if written.is_err() {
             let _ = directory.remove_file(&unfinished);
         }
-        written.and_then(|()| directory.sync()).map_err(SnapshotError::Io)
+        written.and_then(|()| directory.sync()).map_err(|error| self.failed(error))
     }
 
     /// Removes all but the last `keep`, and those before `begins`: the log cannot confirm them any more.
@@ -113,6 +114,11 @@ impl Snapshots {
             directory.remove_file(&name_of(seq))?;
         }
         Ok(())
+    }
+
+    /// What was refused, and where.
+    fn failed(&self, error: io::Error) -> SnapshotError {
+        SnapshotError::Io(io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
     }
 
     /// The directory, if it is there.

@@ -46,10 +46,12 @@ pub struct DiscardRequest<'a> {
     pub name: &'a Name,
     /// Its kind.
     pub kind: &'a Kind,
-    /// Attempts that ended without a commit: everything that they made goes, unless `after` names it. An attempt that
-    /// was abandoned may still be making more, and is named again when that is over.
+    /// Attempts that ended without a commit, and the one that was replaced if its result named nothing: everything that
+    /// they made goes, unless `after` names it. An attempt that was abandoned may still be making more, and is named again
+    /// when that is over.
     pub tokens: &'a [Token],
-    /// The result that was replaced: everything of it goes, unless `after` names it.
+    /// The result that was replaced: everything of it goes, unless `after` names it. Its output is the token of its
+    /// attempt, which is then among `tokens`, if it named nothing.
     pub before: Option<&'a Built>,
     /// The result that is live, and that stays; nothing if nothing was committed yet, or nothing stays.
     pub after: Option<&'a Built>,

@@ -78,8 +78,9 @@ pub trait Observer: Send + Sync {
     }
 
     /// The *domain* of a source: sources that are likely to hang together, as those of one mount or one server are.
-    /// A domain that hangs holds its own share of the threads and no more; the others go on. By default all sources of
-    /// a kind are one domain.
+    /// A domain that hangs holds its own share of the threads and no more; the others go on. One source that hangs does not
+    /// hold up the rest of its domain, see [`unresponsive_source`](crate::promises::unresponsive_source). By default all
+    /// sources of a kind are one domain.
     ///
     /// Called on the reducer's own thread before each observation: it must not touch the source. A panic counts as the
     /// default.

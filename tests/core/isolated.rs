@@ -136,5 +136,5 @@ fn defect_13_leases_that_run_out_isolate_nothing() {
     }
     assert_eq!((world.condition(), world.collection().crashes), ("waiting_for_worker", 0));
     assert_eq!(Policy::default().retry.max_lost, 50);
-    assert_eq!((Retry::ISOLATED_AFTER, Retry::MOST_LOST_ALONE), (2, 3));
+    assert_eq!((Retry::ISOLATED_AFTER, Retry::default().max_lost_alone), (2, Some(3)));
 }

@@ -129,6 +129,7 @@ fn every_part_of_a_policy_can_be_changed_alone() {
         cap: Some(secs(6)),
         slow: Some(Some(secs(7))),
         max_lost: Some(8),
+        max_lost_alone: Some(Some(12)),
         attempt_timeout: Some(AttemptTimeout(None)),
         priority: Some(Priority(9)),
         resync: Some(Resync(Some(secs(10)))),
@@ -141,6 +142,7 @@ fn every_part_of_a_policy_can_be_changed_alone() {
     for n in [1, 2, 3, 5, 6, 7, 10, 11] {
         assert!(shown.contains(&format!("{n}s")), "{n}: {shown}");
     }
+    assert_eq!(made.retry.max_lost_alone, Some(12));
     assert_eq!((made.retry.max_attempts, made.retry.max_lost, made.priority), (4, 8, Priority(9)));
     assert_eq!(
         (made.on_change, made.empty_source, made.attempt_timeout.0),

@@ -11,6 +11,7 @@ mod leases;
 mod lifecycle;
 mod losses;
 mod moves;
+mod nameless;
 mod names;
 mod outbox;
 mod policies;

@@ -82,21 +82,6 @@ fn case_45_two_commits_are_published_in_order_and_what_they_replace_is_discarded
 }
 
 #[test]
-fn a_result_that_names_nothing_is_discarded_when_its_collection_is_dropped() {
-    let mut world = with(DISCARDING);
-    world.observe(1);
-    let attempt = world.assign();
-    let fingerprint = world.fingerprint_of(attempt);
-    let nameless = Built { rows: Some(7), ..Built::default() };
-    let events = world.say(completion(attempt, fingerprint, nameless.clone()));
-    assert_eq!(events, Ok(vec!["task_completed", "attempt_ended"]));
-    world.drop_it();
-    let (_, _, first) = world.state.first_outbox_entry(attempt.collection).unwrap();
-    let OutboxItem::Discard(leaving) = &first.item else { panic!("{first:?}") };
-    assert_eq!((&leaving.before, &leaving.after), (&Some(nameless.into()), &None));
-}
-
-#[test]
 fn case_45_a_commit_that_was_not_published_is_published_after_a_crash() {
     let mut world = with(BOTH);
     let attempt = world.commit(1);

@@ -103,13 +103,15 @@ fn a_policy_has_bounds_and_they_are_in_it() {
     assert_eq!(with(|policy| policy.priority = Priority(-Priority::HIGHEST)), Ok(()));
     assert_eq!(with(|policy| policy.priority = Priority(Priority::HIGHEST + 1)), Err("policy.priority".into()));
     let retry = |max_attempts, max_lost, base, cap| {
-        let retry = Retry { max_attempts, max_lost, base: secs(base), cap: secs(cap), slow: None };
+        let retry =
+            Retry { max_attempts, max_lost, base: secs(base), cap: secs(cap), slow: None, max_lost_alone: None };
         Policy { retry, ..Policy::default() }.check().map_err(|error| error.field.to_string())
     };
     assert_eq!(retry(1, 1, 1, 1), Ok(()));
     assert_eq!([retry(0, 1, 1, 1), retry(1, 0, 1, 1)], [Err("policy.retry".into()), Err("policy.retry".into())]);
     let base = Err("policy.retry.base".to_owned());
     assert_eq!([retry(1, 1, 0, 1), retry(1, 1, 2, 1)], [base.clone(), base]);
+    assert_eq!(with(|policy| policy.retry.max_lost_alone = Some(0)), Err("policy.retry.max_lost_alone".into()));
     let longer = |policy: &mut Policy| policy.retry.slow = Some(Policy::LONGEST + Duration::from_micros(1));
     assert_eq!(with(longer), Err("policy.retry.slow".into()));
     assert_eq!(with(|policy| policy.max_lag.0 = Some(Policy::LONGEST)), Ok(()));

@@ -98,7 +98,7 @@ fn moving() {
 fn parked() {
     let (mut world, attempt) = World::started(at_once());
     world.fail(attempt, FailureClass::Permanent);
-    let sentence = "given up because trying again would not help (no luck); a change or a refresh starts it again";
+    let sentence = "no luck; trying again would not help; a change or a refresh starts it again";
     assert_shown(&world, "parked", sentence);
     world.refresh();
     world.cancel();

@@ -163,6 +163,7 @@ impl Walk {
             max_attempts: self.dice.pick(&[1, 2, 10]),
             max_lost: self.dice.pick(&[1, 3, 50]),
             slow: self.dice.pick(&[None, Some(secs(600))]),
+            max_lost_alone: self.dice.pick(&[None, Some(1), Some(3)]),
             ..Retry::default()
         };
         let attempt_timeout = AttemptTimeout(self.dice.pick(&[None, Some(secs(1)), Some(secs(3600))]));

@@ -62,17 +62,17 @@ fn defect_25_the_queue_is_full_when_its_bytes_are() {
     let heard = lab.handle.query(unknown);
     // Who may wait waits for room, and gets it.
     let handle = lab.handle.clone();
-    let waits = thread::spawn(move || handle.submit(long("b", 50 * KIB)).unwrap().wait().unwrap());
+    let waits = thread::spawn(move || handle.submit(long("b", 50 * KIB)).unwrap().within("an answer").unwrap());
     let mut polled = Box::pin(lab.handle.request().command(long("c", 50 * KIB)));
     poll_pending(&mut polled, &Unpark::this());
     lab.puppet.open("reducer");
-    held.join().unwrap();
+    held.within("the end of a thread").unwrap();
     for mut response in queued {
         response.wait_timeout(LONG).expect("what was queued was not answered").unwrap();
     }
-    waits.join().unwrap();
+    waits.within("the end of a thread").unwrap();
     crate::executor::block_on(polled).unwrap();
-    assert_eq!(heard.wait(), Ok(AttemptState::Gone));
+    assert_eq!(heard.within("an answer"), Ok(AttemptState::Gone));
     let all = lab.handle.batch((0..10).map(|n| long(&format!("d{n}"), 50 * KIB)).collect()).unwrap();
     assert!(all.iter().all(Result::is_ok), "one that is longer than the whole queue is taken alone");
     until("an empty queue", || lab.stats().queued_bytes == 0);
@@ -85,7 +85,11 @@ fn defect_25_the_feed_keeps_so_many_bytes_and_no_event_is_missed() {
     let mut watch = lab.handle.watch(Seq(1));
     // More than 32 MiB in the specs of 600 events.
     for round in 0..600 {
-        lab.handle.try_submit(long(&format!("c{:02}", round % 64), 60 * KIB + round)).unwrap().wait().unwrap();
+        lab.handle
+            .try_submit(long(&format!("c{:02}", round % 64), 60 * KIB + round))
+            .unwrap()
+            .within("an answer")
+            .unwrap();
     }
     let stats = lab.stats();
     assert!(stats.feed_bytes <= MOST && stats.feed_bytes > MOST / 2, "{} bytes", stats.feed_bytes);
@@ -116,14 +120,16 @@ fn defect_26_a_heartbeat_that_came_in_time_is_not_late_behind_a_flood() {
     assert!(matches!(heard, HeartbeatReply::Go { .. }), "{heard:?}");
     let committed = completed.wait_timeout(LONG).expect("the completion was not answered").unwrap();
     assert!(matches!(committed, CompletionOutcome::Committed { .. }), "{committed:?}");
-    held.join().unwrap();
+    held.within("the end of a thread").unwrap();
     for mut response in flood {
         response.wait_timeout(LONG).expect("the flood was not answered").unwrap();
     }
     assert_eq!(lab.count("attempt_failed"), 0);
     // Silence is late nevertheless.
     lab.clock.advance(LEASE + Duration::from_secs(1));
-    until("the lease running out", || lab.handle.query(beating.attempt()).wait() == Ok(AttemptState::Gone));
+    until("the lease running out", || {
+        lab.handle.query(beating.attempt()).within("an answer") == Ok(AttemptState::Gone)
+    });
 }
 
 /// Two frames of completions come in one go, just in time. The second of them is judged by when it came.
@@ -144,7 +150,7 @@ fn defect_26_reports_that_do_not_fit_into_one_frame_are_judged_by_when_they_came
     let completed: Vec<_> = taken.iter().map(complete).collect();
     lab.clock.advance(Duration::from_secs(5));
     lab.puppet.open("reducer");
-    held.join().unwrap();
+    held.within("the end of a thread").unwrap();
     for mut completed in completed {
         let outcome = completed.wait_timeout(LONG).expect("a completion was not answered").unwrap();
         assert!(matches!(outcome, CompletionOutcome::Committed { .. }), "{outcome:?}");
@@ -215,5 +221,8 @@ fn defect_50_waiting_callers_are_served_first_come_first_served_also_across_kind
 fn defect_25_a_batch_that_is_too_long_is_refused_as_a_future_too() {
     let lab = Lab::start();
     let many = vec![Command::Pause { name: name("a") }; 4097];
-    assert_eq!(lab.handle.request().batch(many).wait(), Err(CommandError::BatchTooLong { commands: 4097 }));
+    assert_eq!(
+        lab.handle.request().batch(many).within("an answer"),
+        Err(CommandError::BatchTooLong { commands: 4097 })
+    );
 }

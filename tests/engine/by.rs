@@ -54,8 +54,8 @@ fn every_way_to_give_a_command_says_who_gave_it() {
     ])
     .unwrap();
     lab.until_condition("a", "parked");
-    ann.submit(Command::Pause { name: name("a") }).unwrap().wait().unwrap();
-    ann.try_submit(Command::Resume { name: name("a") }).unwrap().wait().unwrap();
+    ann.submit(Command::Pause { name: name("a") }).unwrap().within("an answer").unwrap();
+    ann.try_submit(Command::Resume { name: name("a") }).unwrap().within("an answer").unwrap();
     ann.refresh(name("b")).unwrap();
     ann.limit(Limits { total: Some(1), ..Limits::default() }).unwrap();
     ann.drop_collection(name("b")).unwrap();

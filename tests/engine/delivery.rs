@@ -296,7 +296,7 @@ fn a_shutdown_waits_for_couriers_and_not_for_ever() {
     let ending = std::thread::spawn(move || reconciler.shutdown(LONG));
     until("the shutdown", || lab.handle.status(name("b")).is_err());
     gate.open();
-    ending.join().unwrap().unwrap();
+    ending.within("the end of a thread").unwrap().unwrap();
     assert_eq!(lab.published("a"), lab.commits("a"));
 
     lab.harness.reopen();

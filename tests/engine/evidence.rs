@@ -6,7 +6,7 @@ use lastword::objects::{MemoryObjects, Objects, tree};
 use lastword::testing::Harness;
 use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 
-use crate::support::{LONG, kind, name, observed};
+use crate::support::{Bounded, LONG, kind, name, observed};
 
 /// Names as its manifest, or as the files of its source, what its spec says.
 struct Claims;
@@ -62,7 +62,7 @@ fn roots(objects: &MemoryObjects) -> (ObjectHash, ObjectHash, ObjectHash) {
 }
 
 fn harness() -> Harness {
-    Harness::with(|engine| engine.kind(kind("claims"), Claims).kind(kind("files"), ClaimsFiles))
+    Harness::with(|engine| engine.kind(kind("claims"), Claims).kind(kind("files"), ClaimsFiles).driven(kind("lent")))
 }
 
 #[test]
@@ -120,16 +120,16 @@ fn defect_12_a_caller_cannot_name_what_was_not_stored() {
     let job = handle.next_assignment(&[kind("lent")], &worker, LONG, LONG).unwrap().unwrap();
     for root in [absent, no_tree] {
         let built = Built { manifest: Some(root), ..Built::default() };
-        let refused = handle.complete(job.attempt(), job.fingerprint(), built).wait();
+        let refused = handle.complete(job.attempt(), job.fingerprint(), built).within("an answer");
         assert!(
             matches!(&refused, Err(CommandError::Refused(Rejection::Field(error))) if error.field == "manifest"),
             "{refused:?}"
         );
         let moved = Failure::SourceMoved(Some(Box::new(Observation::new(of_set(root, 2), None))));
-        assert!(handle.fail(job.attempt(), moved).wait().is_err());
+        assert!(handle.fail(job.attempt(), moved).within("an answer").is_err());
     }
     // It may still say what is there.
     let built = Built { manifest: Some(good), ..Built::default() };
-    handle.complete(job.attempt(), job.fingerprint(), built).wait().unwrap();
+    handle.complete(job.attempt(), job.fingerprint(), built).within("an answer").unwrap();
     assert!(harness.view("lent").applied.is_some());
 }

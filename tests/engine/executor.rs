@@ -5,6 +5,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Instant;
+
+use crate::support::LONG;
 
 /// Wakes a thread; also counts, by its references, who could still do so.
 pub struct Unpark(Thread);
@@ -21,20 +24,30 @@ impl Wake for Unpark {
     }
 }
 
+/// Sleeps until it is woken. What is not ready in a time in which nothing takes as long fails the test.
+#[track_caller]
+fn park(since: Instant) {
+    let left = LONG.saturating_sub(since.elapsed());
+    assert!(!left.is_zero(), "a future was not ready");
+    thread::park_timeout(left);
+}
+
 /// Drives a future on this thread.
+#[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let (mut future, waker) = (pin!(future), Waker::from(Unpark::this()));
+    let (mut future, waker, since) = (pin!(future), Waker::from(Unpark::this()), Instant::now());
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+            Poll::Pending => park(since),
         }
     }
 }
 
 /// Drives many futures on this thread.
+#[track_caller]
 pub fn all<F: Future + Unpin>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let waker = Waker::from(Unpark::this());
+    let (waker, since) = (Waker::from(Unpark::this()), Instant::now());
     let mut futures: Vec<Result<F::Output, F>> = futures.into_iter().map(Err).collect();
     while futures.iter().any(Result::is_err) {
         for entry in &mut futures {
@@ -45,7 +58,7 @@ pub fn all<F: Future + Unpin>(futures: impl IntoIterator<Item = F>) -> Vec<F::Ou
             }
         }
         if futures.iter().any(Result::is_err) {
-            thread::park();
+            park(since);
         }
     }
     futures.into_iter().filter_map(Result::ok).collect()

@@ -37,7 +37,7 @@ fn case_48_completions_are_heard_through_a_flood_of_declarations() {
                         Err(error) => panic!("{error}"),
                     }
                 }
-                last.map(|ticket| ticket.wait().unwrap())
+                last.map(|ticket| ticket.within("an answer").unwrap())
             })
         })
         .collect();
@@ -50,7 +50,7 @@ fn case_48_completions_are_heard_through_a_flood_of_declarations() {
     stop.store(true, Ordering::Relaxed);
     for flooder in flooders {
         // One of them may never have found room: the queue is fair to nobody.
-        flooder.join().unwrap();
+        flooder.within("the end of a thread").unwrap();
     }
     let declared = lab.count("spec_changed") + lab.handle.list().unwrap().len() - 10;
     assert_eq!(declared as u64, taken.load(Ordering::Relaxed), "every ticket that was given out is in the log");
@@ -76,12 +76,12 @@ fn case_48_a_full_queue_answers_full_and_takes_more_later() {
     let waited = lab.handle.wait_applied(name("held"), Generation(1), std::time::Duration::from_millis(1));
     assert_eq!(waited, Ok(lastword::engine::WaitOutcome::TimedOut));
     lab.puppet.open("reducer");
-    held.join().unwrap();
+    held.within("the end of a thread").unwrap();
     for ticket in tickets {
-        let answer = ticket.wait();
+        let answer = ticket.within("an answer");
         assert!(matches!(answer, Ok(_) | Err(CommandError::Refused(Rejection::UnknownCollection(_)))), "{answer:?}");
     }
-    assert!(refresh().unwrap().wait().is_ok());
+    assert!(refresh().unwrap().within("an answer").is_ok());
 }
 
 #[test]

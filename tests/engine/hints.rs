@@ -166,17 +166,17 @@ fn callers_may_hint_too() {
     let before = lab.stats().durable;
     lab.puppet.show("s3", Ok(observed("2")));
     for _ in 0..10 {
-        lab.handle.hint(name("a")).wait().unwrap();
+        lab.handle.hint(name("a")).within("an answer").unwrap();
     }
     assert_eq!(lab.stats().durable, before, "a hint is no event");
     assert_eq!(lab.stats().due, Some(lab.stats().at.after(QUIET)));
     lab.advance(QUIET);
     until_looks(&lab, 2);
 
-    let refused = lab.handle.hint(name("nobody")).wait();
+    let refused = lab.handle.hint(name("nobody")).within("an answer");
     assert_eq!(refused, Err(CommandError::Refused(Rejection::UnknownCollection(name("nobody")))));
     lab.declare("blind", "{}");
-    let refused = lab.handle.hint(name("blind")).wait();
+    let refused = lab.handle.hint(name("blind")).within("an answer");
     assert!(matches!(refused, Err(CommandError::Refused(Rejection::Field(ref error))) if error.field == "name"));
 }
 

@@ -36,7 +36,7 @@ fn built(output: &str) -> Built {
 }
 
 fn complete(handle: &Handle, job: &LeasedAssignment, output: &str) -> CompletionOutcome {
-    handle.complete(job.attempt(), job.fingerprint(), built(output)).wait().unwrap()
+    handle.complete(job.attempt(), job.fingerprint(), built(output)).within("an answer").unwrap()
 }
 
 fn output(lab: &Lab, of: &str) -> Option<String> {
@@ -81,12 +81,12 @@ fn case_14_repeating_a_completion_is_answered_as_the_first_one_was() {
         lab.harness.declare(lent("a", "{}"));
         let job = next(&lab.handle, "w");
         lab.disk.fail_next_barrier(keep);
-        let lost = lab.handle.complete(job.attempt(), job.fingerprint(), built("done")).wait();
+        let lost = lab.handle.complete(job.attempt(), job.fingerprint(), built("done")).within("an answer");
         assert!(matches!(lost, Err(CommandError::Unknown(_))), "{lost:?}");
         // Whatever became of it: asking again under the next process commits it, or says that it is committed.
         lab = lab.restart();
         let CompletionOutcome::Committed { seq } = complete(&lab.handle, &job, "done") else { panic!("rejected") };
-        assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(AttemptState::Committed { seq }));
+        assert_eq!(lab.handle.query(job.attempt()).within("an answer"), Ok(AttemptState::Committed { seq }));
         assert_eq!(complete(&lab.handle, &job, "done"), CompletionOutcome::Committed { seq });
         assert_eq!(lab.count("task_completed"), 1);
         lab.verify();
@@ -98,13 +98,13 @@ fn case_04_an_earlier_attempt_of_the_same_task_commits_nothing() {
     let lab = Lab::start();
     lab.harness.declare(lent("a", "{}"));
     let first = next(&lab.handle, "w1");
-    lab.handle.fail(first.attempt(), Failure::Transient("no route to host".into())).wait().unwrap();
+    lab.handle.fail(first.attempt(), Failure::Transient("no route to host".into())).within("an answer").unwrap();
     assert_eq!(&*lab.view("a").last_failure.unwrap().message, "no route to host");
     lab.advance(Duration::from_secs(31));
     let second = next(&lab.handle, "w2");
     assert!(second.token() > first.token());
     assert_eq!(complete(&lab.handle, &first, "late"), CompletionOutcome::Rejected { reason: RejectReason::NotLive });
-    assert_eq!(lab.handle.query(first.attempt()).wait(), Ok(AttemptState::Gone));
+    assert_eq!(lab.handle.query(first.attempt()).within("an answer"), Ok(AttemptState::Gone));
     assert!(matches!(complete(&lab.handle, &second, "good"), CompletionOutcome::Committed { .. }));
     assert_eq!(output(&lab, "a").unwrap(), "good");
     lab.verify();
@@ -119,7 +119,7 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
     for _ in 0..10 {
         lab.advance(LEASE - Duration::from_secs(1));
         let until = lab.stats().at.after(LEASE);
-        assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(HeartbeatReply::Go { until }));
+        assert_eq!(lab.handle.heartbeat(zombie.attempt()).within("an answer"), Ok(HeartbeatReply::Go { until }));
     }
     let before = lab.events().len();
     lab.advance(LEASE - Duration::from_micros(1));
@@ -133,10 +133,10 @@ fn case_44_who_is_silent_for_longer_than_the_lease_is_taken_over_and_its_late_re
 
     let heir = next(&lab.handle, "w2");
     assert!(heir.token() > zombie.token());
-    assert_eq!(lab.handle.heartbeat(zombie.attempt()).wait(), Ok(HeartbeatReply::Gone));
+    assert_eq!(lab.handle.heartbeat(zombie.attempt()).within("an answer"), Ok(HeartbeatReply::Gone));
     assert_eq!(complete(&lab.handle, &zombie, "late"), CompletionOutcome::Rejected { reason: RejectReason::NotLive });
     assert_eq!(
-        lab.handle.heartbeat(heir.attempt()).wait().map(|beat| matches!(beat, HeartbeatReply::Go { .. })),
+        lab.handle.heartbeat(heir.attempt()).within("an answer").map(|beat| matches!(beat, HeartbeatReply::Go { .. })),
         Ok(true)
     );
     assert!(matches!(complete(&lab.handle, &heir, "good"), CompletionOutcome::Committed { .. }));
@@ -165,10 +165,10 @@ fn case_30_a_lent_attempt_survives_the_end_of_the_engine_and_completes_afterward
         assert_eq!((lab.view("a").condition.name(), lab.view("a").attempts, lab.stats().leased), ("running", 1, 2));
         // A lease begins anew with the engine: nobody could have reported while there was none.
         lab.advance(LEASE - Duration::from_millis(10));
-        let beat = lab.handle.heartbeat(job.attempt()).wait().unwrap();
+        let beat = lab.handle.heartbeat(job.attempt()).within("an answer").unwrap();
         assert_eq!(beat, HeartbeatReply::Go { until: lab.stats().at.after(LEASE) });
         lab.advance(Duration::from_millis(10));
-        assert_eq!(lab.handle.heartbeat(silent.attempt()).wait(), Ok(HeartbeatReply::Gone));
+        assert_eq!(lab.handle.heartbeat(silent.attempt()).within("an answer"), Ok(HeartbeatReply::Gone));
         assert!(matches!(complete(&lab.handle, &job, "done"), CompletionOutcome::Committed { .. }));
         assert_eq!(lab.count("task_started"), 2, "nothing was started twice");
         lab.verify();
@@ -184,12 +184,12 @@ fn case_01_a_change_during_a_lent_attempt_reaches_its_worker_by_heartbeat_and_in
     poll_pending(&mut stopped, &Unpark::this());
     lab.harness.declare(lent("a", r#"{"n":2}"#));
     let grace_until = Some(lab.stats().at.after(Duration::from_secs(5)));
-    assert_eq!(lab.handle.heartbeat(old.attempt()).wait(), Ok(HeartbeatReply::Stop { grace_until }));
-    assert_eq!(lab.handle.query(old.attempt()).wait(), Ok(AttemptState::Stopping { grace_until }));
+    assert_eq!(lab.handle.heartbeat(old.attempt()).within("an answer"), Ok(HeartbeatReply::Stop { grace_until }));
+    assert_eq!(lab.handle.query(old.attempt()).within("an answer"), Ok(AttemptState::Stopping { grace_until }));
     block_on(stopped);
     assert_eq!(lab.view("a").condition.name(), "draining");
     // It lets go, and the next one starts without waiting for the grace.
-    lab.handle.release(old.attempt()).wait().unwrap();
+    lab.handle.release(old.attempt()).within("an answer").unwrap();
     let new = next(&lab.handle, "w1");
     assert_eq!(new.generation(), Generation(2));
     assert_eq!(complete(&lab.handle, &old, "old"), CompletionOutcome::Rejected { reason: RejectReason::Stale });
@@ -211,7 +211,7 @@ fn case_05_a_deaf_worker_outside_is_abandoned_after_its_grace() {
     );
     lab.advance(Duration::from_secs(5));
     let new = next(&lab.handle, "w2");
-    assert_eq!(lab.handle.heartbeat(deaf.attempt()).wait(), Ok(HeartbeatReply::Gone));
+    assert_eq!(lab.handle.heartbeat(deaf.attempt()).within("an answer"), Ok(HeartbeatReply::Gone));
     assert_eq!(complete(&lab.handle, &deaf, "deaf"), CompletionOutcome::Rejected { reason: RejectReason::Stale });
     assert!(matches!(complete(&lab.handle, &new, "new"), CompletionOutcome::Committed { .. }));
     assert_eq!(lab.stats().leased, 0);
@@ -224,12 +224,12 @@ fn case_34_a_lent_attempt_of_a_dropped_collection_is_told_to_stop() {
     lab.harness.declare(lent("a", "{}"));
     let job = next(&lab.handle, "w");
     lab.handle.drop_collection(name("a")).unwrap();
-    assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(HeartbeatReply::Stop { .. })));
+    assert!(matches!(lab.handle.heartbeat(job.attempt()).within("an answer"), Ok(HeartbeatReply::Stop { .. })));
     assert_eq!(
         complete(&lab.handle, &job, "late"),
         CompletionOutcome::Rejected { reason: RejectReason::UnknownCollection }
     );
-    assert_eq!(lab.handle.query(job.attempt()).wait(), Ok(AttemptState::Gone));
+    assert_eq!(lab.handle.query(job.attempt()).within("an answer"), Ok(AttemptState::Gone));
     assert_eq!((lab.state().all_draining().count(), lab.stats().leased), (0, 0));
     lab.verify();
 }
@@ -241,8 +241,8 @@ fn a_timeout_ends_a_lent_attempt_however_often_it_reports() {
     let job = next(&lab.handle, "w");
     while lab.advance_and_beat(&job) {}
     assert_eq!(lab.view("a").last_failure.unwrap().reason, FailReason::TimedOut);
-    assert!(matches!(lab.handle.heartbeat(job.attempt()).wait(), Ok(HeartbeatReply::Stop { .. })));
-    lab.handle.fail(job.attempt(), Failure::Stopped).wait().unwrap();
+    assert!(matches!(lab.handle.heartbeat(job.attempt()).within("an answer"), Ok(HeartbeatReply::Stop { .. })));
+    lab.handle.fail(job.attempt(), Failure::Stopped).within("an answer").unwrap();
     assert_eq!((lab.stats().leased, lab.view("a").failures), (0, 1));
     lab.verify();
 }
@@ -251,7 +251,7 @@ impl Lab {
     /// Whether the job may go on after a while.
     fn advance_and_beat(&self, job: &LeasedAssignment) -> bool {
         self.advance(LEASE - Duration::from_secs(1));
-        matches!(self.handle.heartbeat(job.attempt()).wait().unwrap(), HeartbeatReply::Go { .. })
+        matches!(self.handle.heartbeat(job.attempt()).within("an answer").unwrap(), HeartbeatReply::Go { .. })
     }
 }
 
@@ -262,20 +262,23 @@ fn failures_of_every_kind_are_heard() {
     lab.handle.observe(name("a"), observed("1")).unwrap();
     let job = next(&lab.handle, "w");
     let observation = Box::new(Observation::new(observed("2"), None));
-    lab.handle.fail(job.attempt(), Failure::SourceMoved(Some(observation))).wait().unwrap();
+    lab.handle.fail(job.attempt(), Failure::SourceMoved(Some(observation))).within("an answer").unwrap();
     lab.advance(Duration::from_secs(31));
     let job = next(&lab.handle, "w");
     assert_eq!(job.version().map(Version::as_bytes), Some(&b"2"[..]));
-    lab.handle.fail(job.attempt(), Failure::Stopped).wait().unwrap();
+    lab.handle.fail(job.attempt(), Failure::Stopped).within("an answer").unwrap();
     assert!(lab.view("a").last_failure.unwrap().message.contains("without being told"));
     lab.advance(Duration::from_secs(31));
     let job = next(&lab.handle, "w");
-    lab.handle.fail(job.attempt(), Failure::Permanent("no such column".into())).wait().unwrap();
+    lab.handle.fail(job.attempt(), Failure::Permanent("no such column".into())).within("an answer").unwrap();
     lab.assert_condition("a", "parked");
     // It is over: nothing that is said again changes that.
-    let again = lab.handle.fail(job.attempt(), Failure::Transient("?".into())).wait().unwrap();
-    assert_eq!((again.seq, lab.handle.heartbeat(job.attempt()).wait()), (None, Ok(HeartbeatReply::Gone)));
-    let long = lab.handle.complete(job.attempt(), job.fingerprint(), built(&"x".repeat(Built::MOST_OUTPUT + 1))).wait();
+    let again = lab.handle.fail(job.attempt(), Failure::Transient("?".into())).within("an answer").unwrap();
+    assert_eq!((again.seq, lab.handle.heartbeat(job.attempt()).within("an answer")), (None, Ok(HeartbeatReply::Gone)));
+    let long = lab
+        .handle
+        .complete(job.attempt(), job.fingerprint(), built(&"x".repeat(Built::MOST_OUTPUT + 1)))
+        .within("an answer");
     assert!(matches!(long, Err(CommandError::Refused(Rejection::Field(ref error))) if error.field == "result.output"));
     lab.verify();
 }
@@ -320,7 +323,7 @@ fn two_workers_share_the_work_and_nothing_is_done_twice() {
     lab.verify();
     let mut lab = lab;
     lab.shutdown(LONG).unwrap();
-    assert_eq!(workers.into_iter().map(|worker| worker.join().unwrap()).sum::<usize>(), MANY);
+    assert_eq!(workers.into_iter().map(|worker| worker.within("the end of a thread").unwrap()).sum::<usize>(), MANY);
 }
 
 #[test]
@@ -378,7 +381,7 @@ fn who_leaves_before_the_attempt_is_durable_has_it_handed_back() {
     until("the frame being appended", || reader.frames(Seq::ZERO).count() == 2);
     drop(left);
     gate.open();
-    ticket.wait().unwrap();
+    ticket.within("an answer").unwrap();
     let job = next(&handle, "w");
     assert_eq!(job.attempt().attempt, 2);
     assert!(matches!(complete(&handle, &job, "x"), CompletionOutcome::Committed { .. }));
@@ -412,11 +415,11 @@ fn what_cannot_be_lent_is_refused() {
             "{answer:?}"
         )
     };
-    refused(lab.handle.heartbeat(own).wait().map(drop));
-    refused(lab.handle.complete(own, lab.view("own").wanted.unwrap(), built("x")).wait().map(drop));
-    refused(lab.handle.fail(own, Failure::Permanent("x".into())).wait().map(drop));
-    refused(lab.handle.release(own).wait().map(drop));
-    assert_eq!(lab.handle.query(own).wait(), Ok(AttemptState::Running { until: None }));
+    refused(lab.handle.heartbeat(own).within("an answer").map(drop));
+    refused(lab.handle.complete(own, lab.view("own").wanted.unwrap(), built("x")).within("an answer").map(drop));
+    refused(lab.handle.fail(own, Failure::Permanent("x".into())).within("an answer").map(drop));
+    refused(lab.handle.release(own).within("an answer").map(drop));
+    assert_eq!(lab.handle.query(own).within("an answer"), Ok(AttemptState::Running { until: None }));
     lab.puppet.open("g");
     lab.applied("own", 1);
     lab.verify();
@@ -436,4 +439,30 @@ fn case_47_waiting_for_a_lent_word_ends_when_it_is_committed_or_its_worker_was_l
     let parked = lab.handle.wait_applied(name("a"), Generation(1), LONG).unwrap();
     assert!(matches!(parked, WaitOutcome::Parked { .. }), "{parked:?}");
     lab.verify();
+}
+
+/// With the signal left out this fails, and does not hang.
+#[test]
+fn defect_51_a_stop_reaches_a_worker_of_the_same_process_in_every_way_in_which_it_is_told() {
+    let lab = Lab::start();
+    let ways: [(&str, fn(&Lab)); 3] = [
+        ("superseded", |lab| assert!(lab.harness.declare(lent("superseded", r#"{"n":2}"#)).seq.is_some())),
+        ("cancelled", |lab| assert!(lab.handle.cancel(name("cancelled"), None).is_ok())),
+        ("dropped", |lab| assert!(lab.handle.drop_collection(name("dropped")).is_ok())),
+    ];
+    for (of, tell) in ways {
+        lab.harness.declare(lent(of, "{}"));
+        let job = next(&lab.handle, "w");
+        let mut stopped = job.stopped();
+        poll_pending(&mut stopped, &Unpark::this());
+        assert!(!job.is_stopping(), "{of}");
+        tell(&lab);
+        block_on(stopped);
+        assert!(job.is_stopping(), "{of}");
+        lab.handle.release(job.attempt()).within("an answer").unwrap();
+        // What is built in its place is another attempt's.
+        if of == "superseded" {
+            complete(&lab.handle, &next(&lab.handle, "w"), "new");
+        }
+    }
 }

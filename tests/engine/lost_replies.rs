@@ -49,7 +49,7 @@ fn a_poisoned_log_releases_nothing_and_ends_the_engine() {
         lab.disk.fail_next_append(keep);
         assert!(matches!(lab.handle.declare(declaration("a", "{}")), Err(CommandError::Unknown(_))));
         // Whatever is asked from here on is answered, and nothing that was asked before waits for ever.
-        assert!(matches!(waiter.join().unwrap(), Err(CommandError::NotAccepted(_))));
+        assert!(matches!(waiter.within("the end of a thread").unwrap(), Err(CommandError::NotAccepted(_))));
         assert!(matches!(lab.handle.status(name("slow")), Err(CommandError::NotAccepted(_))));
         assert!(matches!(lab.handle.list(), Err(CommandError::NotAccepted(_))));
         assert!(matches!(lab.handle.batch(Vec::new()), Err(CommandError::NotAccepted(_))));
@@ -113,7 +113,7 @@ fn case_49_a_ticket_ends_as_done_refused_not_accepted_or_unknown() {
     let done = lab.handle.submit(declare("a")).unwrap().wait_timeout(LONG).unwrap().unwrap();
     assert_eq!(done.generation, Generation(1));
 
-    let refused = lab.handle.submit(Command::Drop { name: name("nobody") }).unwrap().wait();
+    let refused = lab.handle.submit(Command::Drop { name: name("nobody") }).unwrap().within("an answer");
     assert_eq!(refused, Err(CommandError::Refused(Rejection::UnknownCollection(name("nobody")))));
 
     lab.disk.fail_next_barrier(Keep::None);
@@ -148,12 +148,12 @@ fn case_49_what_is_still_queued_at_the_end_was_not_accepted() {
     until("the shutdown being queued", || queued().contains("queued: 1"));
     let tickets: Vec<_> = (0..50).map(|_| lab.handle.submit(Command::Pause { name: name("held") }).unwrap()).collect();
     lab.puppet.open("reducer");
-    held.join().unwrap().unwrap();
+    held.within("the end of a thread").unwrap().unwrap();
     for ticket in tickets {
-        let answer = ticket.wait();
+        let answer = ticket.within("an answer");
         assert!(matches!(answer, Err(CommandError::NotAccepted(_))), "{answer:?}");
     }
-    shutdown.join().unwrap().unwrap();
+    shutdown.within("the end of a thread").unwrap().unwrap();
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn case_49_who_asks_while_the_engine_comes_to_its_end_is_answered() {
         let asking: Vec<_> = (0..8).map(|_| lab.handle.clone()).map(|h| std::thread::spawn(move || ask(h))).collect();
         lab.shutdown(LONG).unwrap();
         until("an answer for everybody", || asking.iter().all(|thread| thread.is_finished()));
-        asking.into_iter().for_each(|thread| thread.join().unwrap());
+        asking.into_iter().for_each(|thread| thread.within("the end of a thread").unwrap());
     }
 }
 
@@ -208,8 +208,8 @@ fn case_49_what_is_still_queued_when_the_engine_ends_is_answered() {
             }
             drop(handle);
         });
-        flowing.recv().unwrap();
+        flowing.within("a message");
         lab.shutdown(LONG).unwrap();
-        flood.join().unwrap();
+        flood.within("the end of a thread").unwrap();
     }
 }

@@ -24,6 +24,7 @@ mod lent_order;
 mod limits;
 mod looks;
 mod lost_replies;
+mod notes;
 mod own_thread;
 mod pages;
 mod planted_secrets;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 use lastword::engine::{
-    CommandError, CompactError, Handle, Reconciler, Response, Retention, SettleOutcome, WaitOutcome,
+    CommandError, CompactError, Handle, Reconciler, Response, Retention, SettleOutcome, WaitOutcome, WatchError,
 };
 use lastword::log::{CheckpointCheck, Frame, FrameBuf, Log, LogError, LogReader, MemoryLog, Position, Start};
 use lastword::objects::MemoryObjects;
@@ -40,6 +40,7 @@ fn everything_that_waits(handle: &Handle) -> Vec<String> {
     assert!(matches!(compacted, Err(CompactError::Failed(_))), "{compacted:?}");
     // What has a bound of its own just has nothing yet.
     assert_eq!(handle.request().stats().wait_timeout(LONG), None);
+    assert!(matches!(handle.watch(Seq(1 << 40)).next_within(LONG), Err(WatchError::TimedOut)));
     let by = WorkerName::new("w").unwrap();
     assert!(handle.next_assignment(&[kind("far")], &by, LONG, LONG).unwrap().is_none());
     said.retain(|said| *said != "Err(OwnThread)");

@@ -30,9 +30,10 @@ fn defect_07_a_list_is_made_of_pages_and_other_requests_come_between_them() {
     let declared = thread::spawn(move || declaring.declare(declaration("zz-last", "{}")).unwrap());
     until("the declaration being queued", || format!("{:?}", lab.handle).contains("queued: 2"));
     lab.puppet.open("gate");
-    held.join().unwrap();
-    declared.join().unwrap();
-    let names: Vec<Name> = listed.join().unwrap().into_iter().map(|status| status.view.name).collect();
+    held.within("the end of a thread").unwrap();
+    declared.within("the end of a thread").unwrap();
+    let names: Vec<Name> =
+        listed.within("the end of a thread").unwrap().into_iter().map(|status| status.view.name).collect();
     assert!(names.is_sorted() && names.len() == many + 2, "{}", names.len());
     assert_eq!(names.last().unwrap().as_str(), "zz-last", "it was declared while the list was made");
 }

@@ -57,7 +57,7 @@ fn case_48_who_awaits_room_in_a_full_queue_is_woken_when_there_is_some() {
     let wait = std::thread::spawn(move || block_on(wait));
     lab.puppet.open("reducer");
     until("room and an answer", || room.is_finished() && wait.is_finished());
-    assert!(matches!(wait.join().unwrap(), Ok(WaitOutcome::Applied { .. })));
+    assert!(matches!(wait.within("the end of a thread").unwrap(), Ok(WaitOutcome::Applied { .. })));
     all([held, queued]).into_iter().for_each(|answer| assert!(answer.is_ok()));
 }
 
@@ -91,7 +91,7 @@ fn a_ticket_may_be_polled_put_down_and_waited_for() {
     poll_pending(&mut ticket, &Unpark::this());
     assert_eq!(ticket.wait_timeout(Duration::from_millis(1)), None);
     lab.puppet.open("reducer");
-    assert!(ticket.wait().is_ok());
+    assert!(ticket.within("an answer").is_ok());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn what_is_dropped_while_it_is_pending_leaves_nothing_behind() {
     drop((held, wait, room));
     assert_eq!(Arc::strong_count(&wake), 1);
     lab.puppet.open("reducer");
-    assert!(queued.wait().is_ok());
+    assert!(queued.within("an answer").is_ok());
     assert!(lab.handle.status(name("held")).unwrap().is_some(), "dropping a ticket takes nothing back");
 }
 
@@ -186,7 +186,7 @@ fn a_watch_is_followed_without_a_thread() {
         })
     };
     let (seen, lagged) = block_on(follow);
-    shutdown.join().unwrap();
+    shutdown.within("the end of a thread").unwrap();
     assert!(seen.iter().copied().eq(1..=lab.events().last().unwrap().seq.0), "{seen:?}");
     assert_eq!(lagged, 1, "what the first process wrote comes from the log");
 }
@@ -230,11 +230,11 @@ fn case_01_a_worker_that_is_a_future_stops_when_something_newer_is_wanted() {
     let (told, stopped): (_, Receiver<Stopped>) = channel();
     let lab = Lab::with(move |builder| builder.kind(kind("async"), Asynchronous(Mutex::new(told.clone()))));
     lab.handle.declare(Declaration { kind: Some(kind("async")), ..declaration("a", "{}") }).unwrap();
-    let first = stopped.recv().unwrap();
+    let first = stopped.within("a message");
     assert!(format!("{first:?}").contains("false"));
     lab.handle.declare(Declaration { spec: Some(spec(r#"{"n":2}"#)), ..Declaration::new(name("a")) }).unwrap();
     block_on(first);
-    let mut second = stopped.recv().unwrap();
+    let mut second = stopped.within("a message");
     poll_pending(&mut second, &Unpark::this());
     lab.handle.drop_collection(name("a")).unwrap();
     block_on(second);
@@ -265,7 +265,7 @@ fn a_worker_sleeps_by_the_engines_clock_and_hears_when_it_is_told_to_stop() {
     let polling = |of| Declaration { kind: Some(kind("polling")), ..declaration(of, "{}") };
     lab.handle.declare(polling("a")).unwrap();
     for round in 1..=3 {
-        assert_eq!(rounds.recv().unwrap(), round);
+        assert_eq!(rounds.within("a message"), round);
         lab.until_asleep(1);
         assert!(rounds.try_recv().is_err());
         lab.clock.advance(Duration::from_secs(10));
@@ -273,7 +273,7 @@ fn a_worker_sleeps_by_the_engines_clock_and_hears_when_it_is_told_to_stop() {
     lab.applied("a", 1);
 
     lab.handle.declare(polling("b")).unwrap();
-    assert_eq!(rounds.recv().unwrap(), 1);
+    assert_eq!(rounds.within("a message"), 1);
     lab.until_asleep(1);
     lab.handle.cancel(name("b"), None).unwrap();
     lab.until_count("attempt_ended", 2);

@@ -31,7 +31,7 @@ fn defect_20_what_the_source_holds_now_is_observed_and_applied_before_it_counts_
     until("the change settling", || lab.view("a").condition.name() == "settling");
     assert!(lab.puppet.looks() > looks && !waiter.is_finished());
     lab.clock.advance(Duration::from_secs(1));
-    let outcome = waiter.join().unwrap().unwrap();
+    let outcome = waiter.within("the end of a thread").unwrap().unwrap();
     let applied = lab.view("a").applied.unwrap();
     assert_eq!(outcome, SettleOutcome::Settled { seq: applied.seq, generation: Generation(2) });
     assert_eq!(applied.result.output.as_deref(), Some("2"));
@@ -42,7 +42,7 @@ fn defect_20_what_the_source_holds_now_is_observed_and_applied_before_it_counts_
     until("a look that began before", || lab.puppet.looks() > looks);
     let waiter = settling(&lab, "a");
     lab.puppet.release_looks();
-    assert!(matches!(waiter.join().unwrap(), Ok(SettleOutcome::Settled { .. })));
+    assert!(matches!(waiter.within("the end of a thread").unwrap(), Ok(SettleOutcome::Settled { .. })));
     assert!(lab.puppet.looks() >= looks + 2);
 }
 
@@ -72,7 +72,7 @@ fn defect_20_a_cause_that_stands_ends_the_wait() {
     assert_eq!(lab.handle.wait_settled(name("running"), Duration::from_millis(1)), Ok(SettleOutcome::TimedOut));
     let waiter = settling(&lab, "running");
     lab.handle.drop_collection(name("running")).unwrap();
-    assert_eq!(waiter.join().unwrap(), Ok(SettleOutcome::Dropped));
+    assert_eq!(waiter.within("the end of a thread").unwrap(), Ok(SettleOutcome::Dropped));
     until("no waiter left", || lab.stats().waiters == 0);
 }
 
@@ -85,7 +85,9 @@ fn defect_20_a_source_that_does_not_answer_ends_the_wait_with_its_cause() {
     lab.puppet.hold_looks();
     let waiter = settling(&lab, "a");
     lab.clock.advance(Duration::from_secs(21));
-    let Ok(SettleOutcome::Stands { condition }) = waiter.join().unwrap() else { panic!("it does not stand") };
+    let Ok(SettleOutcome::Stands { condition }) = waiter.within("the end of a thread").unwrap() else {
+        panic!("it does not stand")
+    };
     assert!(condition.to_string().contains("has not returned"), "{condition}");
     lab.puppet.release_looks();
     lab.until_condition("a", "fresh");
@@ -129,7 +131,10 @@ fn defect_20_settled_and_published_wait_for_the_publication_and_applied_does_not
     let seq = lab.view("a").applied.unwrap().seq;
     let applied = WaitOutcome::Applied { seq, generation: Generation(1) };
     assert_eq!(published.wait_timeout(LONG), Some(Ok(applied)), "until it was published");
-    assert_eq!(waiter.join().unwrap(), Ok(SettleOutcome::Settled { seq, generation: Generation(1) }));
+    assert_eq!(
+        waiter.within("the end of a thread").unwrap(),
+        Ok(SettleOutcome::Settled { seq, generation: Generation(1) })
+    );
     assert!(publishes.lists.read("a").is_some());
     assert!(lab.events().iter().any(|recorded| recorded.event.type_name() == "published"));
 }

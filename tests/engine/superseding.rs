@@ -130,7 +130,7 @@ fn case_13_a_completion_in_the_batch_of_its_own_timeout_commits() {
     // From its return to its report a thread needs a moment that nobody else can see.
     std::thread::sleep(Duration::from_millis(300));
     lab.puppet.open("reducer");
-    held.join().unwrap();
+    held.within("the end of a thread").unwrap();
     lab.applied("a", 1);
     assert_eq!(lab.count("attempt_failed"), 0);
     lab.verify();

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
-use lastword::engine::{Builder, Handle, WaitOutcome};
+use lastword::engine::{Builder, CommandError, Handle, Response, WaitOutcome};
 use lastword::log::{Keep, LogReader, MemoryDisk};
 use lastword::objects::{MemoryObjects, tree};
 use lastword::testing::{Harness, Sources};
@@ -25,6 +27,44 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < LONG, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a test waits for, and what comes of it. No test waits for ever: what does not come in a time in which nothing takes
+/// as long fails it, and is named.
+pub trait Bounded {
+    type Ended;
+
+    /// Waits for `what`.
+    #[track_caller]
+    fn within(self, what: &str) -> Self::Ended;
+}
+
+impl<T> Bounded for Response<T> {
+    type Ended = Result<T, CommandError>;
+
+    #[track_caller]
+    fn within(mut self, what: &str) -> Result<T, CommandError> {
+        self.wait_timeout(LONG).unwrap_or_else(|| panic!("{what} did not come"))
+    }
+}
+
+impl<T> Bounded for JoinHandle<T> {
+    type Ended = std::thread::Result<T>;
+
+    #[track_caller]
+    fn within(self, what: &str) -> std::thread::Result<T> {
+        until(what, || self.is_finished());
+        self.join()
+    }
+}
+
+impl<T> Bounded for &Receiver<T> {
+    type Ended = T;
+
+    #[track_caller]
+    fn within(self, what: &str) -> T {
+        self.recv_timeout(LONG).unwrap_or_else(|error| panic!("{what} did not come: {error}"))
     }
 }
 

@@ -190,7 +190,7 @@ fn defect_16_what_nobody_builds_or_observes_says_so() {
     lab.until_condition("owed", "fresh");
     // Once a caller asks for assignments of the kind it only waits.
     let asked = lab.handle.next_assignment(&[kind("nobody")], &WorkerName::new("w").unwrap(), LONG, Duration::ZERO);
-    drop(asked.unwrap().map(|lent| lab.handle.release(lent.attempt()).wait()));
+    drop(asked.unwrap().map(|lent| lab.handle.release(lent.attempt()).within("an answer")));
     until("it only waiting", || lab.view("plain").condition == Condition::WaitingForWorker);
 }
 

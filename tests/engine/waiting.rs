@@ -27,10 +27,12 @@ fn case_47_a_word_is_applied_or_superseded() {
     lab.declare("a", r#"{"do":"wait","gate":"g"}"#);
     let first = waiter(&lab, "a", 1);
     lab.declare("a", r#"{"do":"wait","gate":"h"}"#);
-    assert_eq!(first.join().unwrap(), Ok(WaitOutcome::Superseded { generation: Generation(2) }));
+    assert_eq!(first.within("the end of a thread").unwrap(), Ok(WaitOutcome::Superseded { generation: Generation(2) }));
     let second = waiter(&lab, "a", 2);
     lab.puppet.open("h");
-    let WaitOutcome::Applied { seq, generation } = second.join().unwrap().unwrap() else { panic!("not applied") };
+    let WaitOutcome::Applied { seq, generation } = second.within("the end of a thread").unwrap().unwrap() else {
+        panic!("not applied")
+    };
     let completed = &lab.events()[seq.0 as usize - 1];
     assert_eq!((completed.event.type_name(), generation), ("task_completed", Generation(2)));
     // What is over is answered at once, and an older word counts as applied with a newer one.
@@ -45,7 +47,10 @@ fn case_47_a_word_is_not_applied_by_the_one_before_it() {
     lab.applied("a", 1);
     let second = waiter(&lab, "a", 2);
     lab.declare("a", r#"{"n":2}"#);
-    assert!(matches!(second.join().unwrap(), Ok(WaitOutcome::Applied { generation: Generation(2), .. })));
+    assert!(matches!(
+        second.within("the end of a thread").unwrap(),
+        Ok(WaitOutcome::Applied { generation: Generation(2), .. })
+    ));
     let waited = lab.handle.wait_applied(name("a"), Generation(3), Duration::from_millis(20)).unwrap();
     assert_eq!(waited, WaitOutcome::TimedOut);
 }
@@ -69,11 +74,22 @@ fn case_47_a_word_is_parked() {
     let waiting = waiter(&lab, "a", 1);
     lab.handle.cancel(name("a"), None).unwrap();
     let parked = WaitOutcome::Parked { cause: Parking::Cancelled };
-    assert_eq!(waiting.join().unwrap(), Ok(parked));
+    assert_eq!(waiting.within("the end of a thread").unwrap(), Ok(parked));
     assert_eq!(now(&lab, "a", 1), parked);
 
     lab.declare("b", r#"{"do":"permanent"}"#);
     assert_eq!(now(&lab, "b", 1), WaitOutcome::Parked { cause: Parking::Failed(ParkCause::Permanent) });
+}
+
+#[test]
+fn case_47_a_word_is_retried_without_an_end() {
+    let lab = Lab::start();
+    let retry = Retry { max_attempts: 1, ..Retry::default() };
+    let failing = declaration("a", r#"{"do":"fail"}"#).policy(Policy { retry, ..Policy::default() });
+    lab.handle.declare(failing).unwrap();
+    lab.until_condition("a", "failing");
+    assert_eq!(now(&lab, "a", 1), WaitOutcome::Failing { attempts: 1 });
+    lab.verify();
 }
 
 #[test]
@@ -82,7 +98,9 @@ fn case_47_a_word_is_held() {
     lab.handle.declare(versioned("a", "puppet", "there")).unwrap();
     let waiting = waiter(&lab, "a", 1);
     lab.handle.observe(name("a"), empty("0")).unwrap();
-    let WaitOutcome::Held { cause: HoldCause::Empty, fingerprint } = waiting.join().unwrap().unwrap() else {
+    let WaitOutcome::Held { cause: HoldCause::Empty, fingerprint } =
+        waiting.within("the end of a thread").unwrap().unwrap()
+    else {
         panic!("not held")
     };
     lab.handle.confirm(name("a"), fingerprint).unwrap();
@@ -97,7 +115,10 @@ fn case_47_a_word_is_paused_and_goes_on_while_an_attempt_runs() {
     let waiting = waiter(&lab, "a", 1);
     lab.handle.pause(name("a")).unwrap();
     lab.puppet.open("g");
-    assert!(matches!(waiting.join().unwrap(), Ok(WaitOutcome::Applied { .. })), "a running attempt may finish");
+    assert!(
+        matches!(waiting.within("the end of a thread").unwrap(), Ok(WaitOutcome::Applied { .. })),
+        "a running attempt may finish"
+    );
     lab.declare("a", "{}");
     assert_eq!(now(&lab, "a", 2), WaitOutcome::Paused);
     lab.handle.resume(name("a")).unwrap();
@@ -112,7 +133,7 @@ fn case_47_a_word_is_dropped() {
     // Dropped and declared again in one frame: the word of the one that is gone is gone with it.
     let declare = Command::Declare(Box::new(declaration("a", r#"{"n":1}"#)));
     lab.handle.batch(vec![Command::Drop { name: name("a") }, declare]).unwrap();
-    assert_eq!(waiting.join().unwrap(), Ok(WaitOutcome::Dropped));
+    assert_eq!(waiting.within("the end of a thread").unwrap(), Ok(WaitOutcome::Dropped));
     assert_eq!(now(&lab, "nobody", 1), WaitOutcome::Dropped);
 }
 
@@ -122,7 +143,7 @@ fn case_47_waiting_ends_with_the_reconciler() {
     lab.declare("a", r#"{"do":"wait","gate":"never"}"#);
     let waiting = waiter(&lab, "a", 1);
     lab.shutdown(LONG).unwrap();
-    assert!(matches!(waiting.join().unwrap(), Err(CommandError::NotAccepted(_))));
+    assert!(matches!(waiting.within("the end of a thread").unwrap(), Err(CommandError::NotAccepted(_))));
 }
 
 #[test]

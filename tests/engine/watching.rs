@@ -57,7 +57,7 @@ fn a_watch_waits_for_what_comes() {
     let mut watch = lab.handle.watch(lab.handle.stats().unwrap().durable.next());
     let waiting = std::thread::spawn(move || watch.next_within(LONG).map_err(|error| error.to_string()));
     lab.declare("a", "{}");
-    let Ok(WatchItem::Event(event)) = waiting.join().unwrap() else { panic!("no event") };
+    let Ok(WatchItem::Event(event)) = waiting.within("the end of a thread").unwrap() else { panic!("no event") };
     assert_eq!(event.event.type_name(), "collection_declared");
 }
 
@@ -120,8 +120,8 @@ fn nothing_is_shown_answered_or_run_before_it_is_durable() {
     assert!(puppet.begun().is_empty());
 
     gate.open();
-    assert!(ticket.wait().is_ok());
-    assert!(query.join().unwrap());
+    assert!(ticket.within("an answer").is_ok());
+    assert!(query.within("the end of a thread").unwrap());
     assert!(matches!(watch.next_within(LONG), Ok(WatchItem::Event(_))));
     puppet.until_begun(1);
 }

@@ -119,7 +119,7 @@ fn case_44_a_crowd_of_zombies_never_takes_a_destination_back() {
     until("the last publication", || handle.status(name("a")).unwrap().unwrap().view.outbox.unwrap().unpublished == 0);
     let applied = handle.status(name("a")).unwrap().unwrap().view.applied.unwrap();
     ends.store(true, Ordering::SeqCst);
-    let seen = watcher.join().unwrap();
+    let seen = watcher.within("the end of a thread").unwrap();
     assert!(seen.is_sorted(), "{seen:?}");
     let live = destination.live("a").unwrap();
     assert_eq!((live.token, live.output.as_deref()), (applied.token, applied.result.output.as_deref()));

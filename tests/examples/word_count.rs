@@ -1,13 +1,15 @@
 //! Counts the words of a file: `cargo run --example word_count`. The file changes, and its count follows.
 //!
 //! The kind has no observer: the program that changes the file says what it holds (`Handle::observe`). The counts are
-//! files that are named by the token of their attempt, so no attempt can touch what another has made.
+//! files that are named by the token of their attempt, so no attempt can touch what another has made. The kind discards:
+//! what can never be live again is removed by its token.
 
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use lastword::destination::{DeliveryError, DiscardRequest, Duties};
 use lastword::errors::FieldError;
 use lastword::policy::{Coalesce, Policy};
 use lastword::{
@@ -33,6 +35,20 @@ impl Worker for WordCount {
         }
         fs::write(self.0.join(context.token().to_string()), words.to_string())?;
         Ok(Built { rows: Some(words), ..Built::default() })
+    }
+
+    fn duties(&self) -> Duties {
+        Duties { discard: true, ..Duties::default() }
+    }
+
+    fn discard(&self, request: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
+        for token in request.tokens {
+            match fs::remove_file(self.0.join(token.to_string())) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -63,6 +79,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(fs::read_to_string(counts.join(applied.token.to_string()))?, words);
         println!("{words} words: generation {}, committed by event {}", applied.generation, applied.seq);
     }
+    let begun = Instant::now();
+    while handle.stats()?.counters.discarded < 1 {
+        assert!(begun.elapsed() < LONG, "what was replaced is not discarded");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(fs::read_dir(&counts)?.count(), 1, "only what is live is left");
     reconciler.shutdown(LONG)?;
     Ok(())
 }

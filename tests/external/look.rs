@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Name, Spec, Timestamp};
 use lastword::external::{
     Difference, External, FileVersion, Interrupted, Listing, LocalStore, ObservedFile, PathSet, ScanRequest,
@@ -274,6 +275,38 @@ fn a_look_can_be_told_to_stop() {
         ScanRequest { stop_check: &|| Err(Interrupted), ..ScanRequest::new(&LocalStore, &source, Timestamp(0)) };
     let error = scan(&looking).unwrap_err();
     assert!(matches!(error, StoreError::Interrupted));
+}
+
+/// An aged look at the files of a directory, compared with what is known.
+fn aged(path: &Path, known: Option<&PathSet>) -> PathSet {
+    let now = SystemClock::new().wall().after(std::time::Duration::from_secs(3));
+    let source = source(path);
+    scan(&ScanRequest { known, applied: known, ..ScanRequest::new(&LocalStore, &source, now) }).unwrap().set
+}
+
+#[test]
+fn defect_44_a_look_that_finds_no_change_copies_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |names: &[&str], content: &str| {
+        names.iter().for_each(|name| fs::write(dir.path().join(name), content).unwrap());
+    };
+    write(&["b", "d", "f", "h"], "one");
+    let first = aged(dir.path(), None);
+    let second = aged(dir.path(), Some(&first));
+    assert_eq!(first.files().as_ptr(), second.files().as_ptr(), "it is the same set, not one like it");
+    // Before, between and behind what is known; changed; and gone.
+    write(&["a", "e", "i"], "one");
+    write(&["d"], "other");
+    fs::remove_file(dir.path().join("f")).unwrap();
+    let third = aged(dir.path(), Some(&second));
+    let names: Vec<_> = third.files().iter().map(|(path, _)| path.to_string()).collect();
+    assert_eq!(names, ["a", "b", "d", "e", "h", "i"]);
+    assert_eq!(third.difference(&first), Difference { added: 3, removed: 1, changed: 1 });
+    assert_eq!(third.digest(), aged(dir.path(), None).digest());
+    fs::remove_file(dir.path().join("i")).unwrap();
+    let fourth = aged(dir.path(), Some(&third));
+    assert_eq!(fourth.difference(&third), Difference { removed: 1, ..Difference::default() });
+    assert_ne!(fourth.digest(), third.digest());
 }
 
 #[test]

@@ -90,8 +90,9 @@ fn lake_declaration(lake: &Path) -> Declaration {
         max_attempts: 1000,
         base: Duration::from_millis(10),
         cap: Duration::from_millis(50),
-        max_lost: u32::MAX,
         slow: None,
+        max_lost: u32::MAX,
+        max_lost_alone: None,
     };
     let coalesce = Coalesce { quiet: Duration::from_millis(20), max_delay: Duration::from_millis(200) };
     let mut declaration = Declaration::new(Name::new("lake").unwrap());

@@ -158,7 +158,7 @@ impl Faulty {
 }
 
 /// At which of its calls a thread can be hit: the numbers of those that concern the directory.
-fn targets(calls: &[Call], root: &Path) -> BTreeMap<String, BTreeSet<u64>> {
+pub(crate) fn targets(calls: &[Call], root: &Path) -> BTreeMap<String, BTreeSet<u64>> {
     let (mut counts, mut found) = (BTreeMap::<(u32, &str), u64>::new(), BTreeMap::<String, BTreeSet<u64>>::new());
     let mut in_order: Vec<&Call> = calls.iter().collect();
     in_order.sort_by_key(|call| call.begin);

@@ -8,10 +8,12 @@
 #[cfg(feature = "external")]
 mod crash;
 mod damage;
+mod descriptors;
 mod fencing;
 mod full_disk;
 mod io_faults;
 mod loop_device;
 mod power;
+mod replaced;
 #[cfg(feature = "external")]
 mod takeover;

@@ -88,7 +88,7 @@ fn every_policy_has_its_default_and_its_reason() {
     let Policy { on_change, grace, coalesce, empty_source, retry, attempt_timeout, priority, resync, max_lag } =
         Policy::default();
     let Coalesce { quiet, max_delay } = coalesce;
-    let Retry { max_attempts, base, cap, slow, max_lost } = retry;
+    let Retry { max_attempts, base, cap, slow, max_lost, max_lost_alone } = retry;
     let real = [
         ("on_change", format!("{on_change:?}")),
         ("grace", span(grace.0)),
@@ -100,6 +100,7 @@ fn every_policy_has_its_default_and_its_reason() {
         ("retry.cap", span(cap)),
         ("retry.slow", or_none(slow, span)),
         ("retry.max_lost", max_lost.to_string()),
+        ("retry.max_lost_alone", or_none(max_lost_alone, |most| most.to_string())),
         ("attempt_timeout", or_none(attempt_timeout.0, span)),
         ("priority", priority.0.to_string()),
         ("resync", or_none(resync.0, span)),

@@ -21,3 +21,4 @@ mod retention;
 mod salvage;
 mod sled;
 mod snapshots;
+mod swept;

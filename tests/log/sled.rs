@@ -59,6 +59,26 @@ fn a_second_writer_is_told_that_the_log_is_busy() {
 }
 
 #[test]
+fn defect_37_a_log_that_this_process_has_open_itself_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path());
+    writer.commit(&[1]);
+    // What a watch holds: the writer has ended, and the log is still open.
+    let reader = writer.log.reader();
+    writer.close();
+    let error = SledLog::open(dir.path(), IfAbsent::Refuse, Durability::Power).unwrap_err();
+    let OpenError::Busy { holder, .. } = &error else { panic!("{error}") };
+    match holder {
+        Some(pid) => {
+            assert_eq!(*pid, std::process::id());
+            assert!(error.to_string().contains("this process has the log open already"), "{error}");
+        }
+        None => eprintln!("who holds a lock cannot be seen here"),
+    }
+    drop(reader);
+}
+
+#[test]
 fn what_is_appended_without_a_barrier_is_read_at_once_and_not_yet_durable() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::open(dir.path());

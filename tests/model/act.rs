@@ -135,7 +135,9 @@ impl Point {
                 acts.push(Act::Look(collection));
             }
             if self.can_start(collection) {
+                let here = self.can_start_here(collection);
                 let idle = WORKERS.into_iter().filter(|worker| self.is_idle(*worker));
+                let idle = idle.filter(|worker| here || lease(*worker).is_some());
                 acts.extend(idle.map(|worker| Act::Assign(worker, collection)));
             }
             if self.publication(collection).is_some_and(|owed| self.has_passed(owed.failures > 0, owed.due)) {
@@ -221,6 +223,11 @@ impl Point {
             && !self.waits_for_a_person(index)
             && self.has_passed(backs_off(collection), waiting.not_before)
             && self.has_room()
+    }
+
+    /// Whether it may start beside what runs in the process of the reducer.
+    pub(crate) fn can_start_here(&self, index: usize) -> bool {
+        self.known(index).is_some_and(|known| self.oracle.may_run_here(known.is_isolated()))
     }
 
     /// It is paused, or what its task was to build is gone, and what is there instead is held.

@@ -16,8 +16,9 @@
 //! ```
 //!
 //! The large one, last run on 2026-11-23 on 2 cores that others shared: 10,685,427 points in 9 parts, 560 s, 0.5 GB; nothing
-//! was found, and all that is to be met was met. Since then an attempt's failure carries what observers know: the next large
-//! run has to pin its counts anew, and to meet [`MOVED_UNMEASURED`].
+//! was found, and all that is to be met was met. Since then an attempt's failure carries what observers know, one of the
+//! sources never rests, and some tasks are retried without an end: the sizes of its parts are *unmeasured*. A large run
+//! holds everything but those, prints them, and says what to write here.
 //!
 //! What fails is told act by act with the events of each. There is no seed: the same command finds the same again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a test's way to report")]
@@ -40,11 +41,11 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use met::Met;
 use model::{Small, counterexample};
 use point::Part;
-use properties::{MOVED_UNMEASURED, encounters, invariants};
+use properties::{MOVED_UNMEASURED, WOKEN, encounters, invariants};
 
 /// A part, and how many points it has. If a change of the core or of the model is meant, the failed test tells what to
 /// write here; if it is not, a count that changed tells that histories were lost or came to be.
-type Pinned = (Part, usize);
+type Pinned = (Part, Option<usize>);
 
 const fn one(world: usize, only: usize, interferences: u8) -> Part {
     Part { world, only: Some(only), interferences }
@@ -55,26 +56,27 @@ const fn both(world: usize, interferences: u8) -> Part {
 }
 
 const FAST: [Pinned; 8] = [
-    (one(0, 0, 2), 7_501),
-    (one(0, 1, 2), 8_485),
-    (one(1, 0, 2), 12_199),
-    (one(1, 1, 2), 6_112),
-    (one(2, 0, 2), 8_451),
-    (one(2, 1, 2), 4_106),
-    (both(1, 1), 19_207),
-    (both(2, 1), 28_261),
+    (one(0, 0, 2), Some(7_568)),
+    (one(0, 1, 2), Some(8_572)),
+    (one(1, 0, 2), Some(12_267)),
+    (one(1, 1, 2), Some(6_138)),
+    (one(2, 0, 2), Some(8_483)),
+    (one(2, 1, 2), Some(4_261)),
+    (both(1, 1), Some(19_207)),
+    (both(2, 1), Some(28_779)),
 ];
 
+/// Not measured since the world was changed.
 const LARGE: [Pinned; 9] = [
-    (one(0, 0, 3), 154_747),
-    (one(0, 1, 3), 200_229),
-    (one(1, 0, 3), 301_945),
-    (one(1, 1, 3), 122_163),
-    (one(2, 0, 3), 194_102),
-    (one(2, 1, 3), 67_599),
-    (both(0, 2), 5_066_243),
-    (both(1, 2), 1_967_366),
-    (both(2, 2), 2_611_033),
+    (one(0, 0, 3), None),
+    (one(0, 1, 3), None),
+    (one(1, 0, 3), None),
+    (one(1, 1, 3), None),
+    (one(2, 0, 3), None),
+    (one(2, 1, 3), None),
+    (both(0, 2), None),
+    (both(1, 2), None),
+    (both(2, 2), None),
 ];
 
 #[test]
@@ -88,6 +90,8 @@ fn every_history_of_a_small_world() {
     if !is_large {
         // It takes a rebuild, a change and an attempt that notices: three interferences.
         unmet.remove(MOVED_UNMEASURED);
+        // Two failures and an observation that fails.
+        unmet.remove(WOKEN);
     }
     let mut surprises = String::new();
     for &(part, points) in if is_large { &LARGE[..] } else { &FAST[..] } {
@@ -95,8 +99,10 @@ fn every_history_of_a_small_world() {
         let (found, met) = if is_large { deep(part, points) } else { wide(part, points) };
         println!("{part:?}: {found} points, {:.1} s", start.elapsed().as_secs_f64());
         unmet.retain(|name| !met.contains(name));
-        if found != points {
-            surprises += &format!("{part:?} has {found} points, and not {points}\n");
+        match points {
+            Some(points) if found == points => {}
+            Some(points) => surprises += &format!("{part:?} has {found} points, and not {points}\n"),
+            None => println!("{part:?} was unmeasured: write Some({found})"),
         }
     }
     assert!(unmet.is_empty(), "it did not happen that {unmet:#?}");
@@ -104,20 +110,21 @@ fn every_history_of_a_small_world() {
 }
 
 /// Breadth first: the way to what fails is about the shortest.
-fn wide(part: Part, points: usize) -> (usize, Vec<&'static str>) {
+fn wide(part: Part, points: Option<usize>) -> (usize, Vec<&'static str>) {
     explored(&bounded(part, points).spawn_bfs().join())
 }
 
 /// Depth first: in little memory.
-fn deep(part: Part, points: usize) -> (usize, Vec<&'static str>) {
+fn deep(part: Part, points: Option<usize>) -> (usize, Vec<&'static str>) {
     explored(&bounded(part, points).spawn_dfs().join())
 }
 
 /// A bug ends the run with what it breaks, or because there is too much: each point is reached a few times.
-fn bounded(part: Part, points: usize) -> stateright::CheckerBuilder<Small> {
+fn bounded(part: Part, points: Option<usize>) -> stateright::CheckerBuilder<Small> {
     const MOST_WAYS_TO_A_POINT: usize = 20;
     let model = Small::new(part, || invariants().into_iter().chain(encounters()).collect());
-    let most = points.max(1_000_000) * MOST_WAYS_TO_A_POINT;
+    // A part that is not measured may be of any size.
+    let most = points.map_or(usize::MAX, |points| points.max(1_000_000) * MOST_WAYS_TO_A_POINT);
     model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).target_state_count(most)
 }
 

@@ -2,7 +2,7 @@
 
 use lastword::core::State;
 use lastword::core::vocabulary::{
-    AbortReason, Admission, EndReason, Event, FailReason, ParkCause, Recorded, RejectReason,
+    AbortReason, Admission, EndReason, Event, FailReason, OnChange, ParkCause, Recorded, RejectReason,
 };
 
 use super::canon::{EPOCHS, SEQS};
@@ -45,6 +45,9 @@ pub(crate) enum Met {
     ObservationTooOld,
     Limited,
     MovedUnmeasured,
+    Starved,
+    Failing,
+    Woken,
 }
 
 /// What was met on one step.
@@ -100,6 +103,12 @@ impl MetSet {
             Event::CollectionHeld { .. } => self.meet(Met::Held),
             Event::HoldConfirmed { .. } => self.meet(Met::Confirmed),
             Event::SourceObserved { admission: Admission::Settling { .. }, .. } => self.meet(Met::Settling),
+            Event::SourceObserved { admission: Admission::Waiting, .. }
+                if collection.is_some_and(|collection| collection.policy.on_change == OnChange::Supersede) =>
+            {
+                self.meet(Met::Starved);
+            }
+            Event::TaskWoken { .. } => self.meet(Met::Woken),
             Event::SourceObserved { admission: Admission::Waiting, .. }
             | Event::SourceChanged { admission: Admission::Waiting, .. }
             | Event::SpecChanged { admission: Admission::Waiting, .. } => self.meet(Met::Waited),

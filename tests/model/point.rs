@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
-    AttemptRef, CollectionId, Command, EngineCommand, Epoch, Event, Fingerprint, Input, Recorded, Rejection, Seq,
-    Timestamp,
+    AbortReason, AttemptRef, CollectionId, Command, EngineCommand, Epoch, Event, Fingerprint, Input, Recorded,
+    Rejection, Seq, Timestamp,
 };
 use lastword::core::{Collection, Events, State, decide};
 
@@ -148,10 +148,13 @@ impl Point {
         };
         let mut events = Events::new();
         decide(&self.state, input, self.now, &mut events)?;
-        let mut said = Vec::with_capacity(events.as_slice().len());
+        let mut said: Vec<Arc<Recorded>> = Vec::with_capacity(events.as_slice().len());
         for (seq, event) in events.drain() {
             let recorded = Arc::new(Recorded { seq, at: self.now, epoch, by: None, event });
             self.just.see(&recorded, &self.state);
+            if starves(said.last().map(Arc::as_ref), &recorded, &self.state) {
+                self.fail("NobodyStarves", "an attempt of a collection that was superseded for too long is superseded");
+            }
             if let Err(illegal) = self.state.fold(&recorded) {
                 self.fail("Legal", illegal);
                 return Ok(said);
@@ -231,6 +234,17 @@ impl PartialEq for Point {
     fn eq(&self, other: &Point) -> bool {
         self.canonical() == other.canonical()
     }
+}
+
+/// Whether an observation aborts an attempt of a collection whose source never rests.
+fn starves(before: Option<&Recorded>, recorded: &Recorded, state: &State) -> bool {
+    let Event::TaskAborted { collection, reason: AbortReason::Superseded, stopping: Some(_), .. } = recorded.event
+    else {
+        return false;
+    };
+    let is_observed = before.is_some_and(|before| matches!(before.event, Event::SourceObserved { .. }));
+    let behind = state.collection(collection).and_then(|found| found.policy.max_lag.0.zip(found.unapplied_since));
+    is_observed && behind.is_some_and(|(most, since)| state.at().since(since) > most)
 }
 
 /// The log: points that have a beginning in common share it.

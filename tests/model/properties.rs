@@ -15,6 +15,9 @@ use super::world::{EMPTY, Heard, WORLDS, duties, kind, lease, version, worker};
 pub(crate) const MOVED_UNMEASURED: &str =
     "an attempt that builds anew cannot measure what is gone, and is not believed";
 
+/// Another one.
+pub(crate) const WOKEN: &str = "what is retried without an end is woken";
+
 /// The invariants of design.md that the core decides, by their names there, and those of this model.
 pub(crate) fn invariants() -> Vec<Property<Small>> {
     vec![
@@ -26,6 +29,8 @@ pub(crate) fn invariants() -> Vec<Property<Small>> {
         Property::always("LatestNotLost", |model, point| model.holds("LatestNotLost", point)),
         Property::always("EpochFenced", |model, point| model.holds("EpochFenced", point)),
         Property::always("PublishedInOrder", |model, point| model.holds("PublishedInOrder", point)),
+        // Where changes are to let an attempt finish, none that is observed aborts it.
+        Property::always("NobodyStarves", |model, point| model.holds("NobodyStarves", point)),
         // Whatever is decided can be folded.
         Property::always("Legal", |model, point| model.holds("Legal", point)),
         // Neither deciding nor folding panics, nor does the model.
@@ -61,6 +66,11 @@ pub(crate) fn encounters() -> Vec<Property<Small>> {
         Property::sometimes("an attempt is abandoned", |m, _| m.meets(Met::Abandoned)),
         Property::sometimes("an attempt times out", |m, _| m.meets(Met::TimedOut)),
         Property::sometimes("a source moves under an attempt", |m, _| m.meets(Met::Moved)),
+        Property::sometimes("a change waits for a starved attempt", |m, _| m.meets(Met::Starved)),
+        Property::sometimes("a task that has used up its attempts is retried", |m, p: &Point| {
+            m.meets_if(Met::Failing, p.is_failing())
+        }),
+        Property::sometimes(WOKEN, |m, _| m.meets(Met::Woken)),
         Property::sometimes(MOVED_UNMEASURED, |m, _| m.meets(Met::MovedUnmeasured)),
         Property::sometimes("a worker is lost", |m, _| m.meets(Met::Lost)),
         Property::sometimes("parked because it failed for good", |m, _| m.meets(Met::ParkedForGood)),
@@ -99,6 +109,11 @@ impl Point {
         self.collections().any(|index| self.view(index).is_some_and(limited))
     }
 
+    fn is_failing(&self) -> bool {
+        let failing = |view: CollectionView| matches!(view.condition, Condition::Failing { .. });
+        self.collections().any(|index| self.view(index).is_some_and(failing))
+    }
+
     fn view(&self, index: usize) -> Option<CollectionView> {
         CollectionView::of(&self.state, self.id(index)?, self.now)
     }
@@ -106,7 +121,7 @@ impl Point {
     /// Whoever can start is in the queue, and whoever is first in the queue can start.
     fn check_queue(&self) -> Result<(), Broken> {
         let first: Option<CollectionId> = self.state.first_ready([kind()], self.now);
-        if first.is_none() && self.collections().any(|index| self.can_start(index)) {
+        if first.is_none() && self.collections().any(|index| self.can_start(index) && self.can_start_here(index)) {
             return broken("NothingWaitsSilently", "a task that can start is not in the queue");
         }
         let Some(collection) = first else { return Ok(()) };
@@ -130,10 +145,11 @@ impl Point {
             Condition::Settling { until } | Condition::Draining { until } => due_by(until),
             Condition::Held { .. } => known.held && WORLDS[self.world].holds(index) && !is_applied,
             Condition::Running { .. } => self.oracle.open_attempts().any(|open| Some(open.task) == live),
-            Condition::BackingOff { until, .. } | Condition::Moving { until } => {
+            Condition::BackingOff { until, .. } | Condition::Failing { until, .. } | Condition::Moving { until } => {
                 until > self.now && known.live.is_some()
             }
             Condition::WaitingForWorker => known.live.is_some() && !known.paused && self.has_room(),
+            Condition::Isolated { .. } => known.live.is_some() && known.is_isolated(),
             Condition::Limit { .. } => known.live.is_some() && !self.has_room(),
             Condition::Parked { .. } => known.live.is_none(),
             Condition::Paused => known.paused,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{
     AttemptTimeout, Coalesce, Command, Content, Declaration, Duties, EmptySource, EngineCommand, Epoch, Fingerprint,
-    Grace, Input, Inputs, Kind, Limits, Name, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy, Recorded,
-    Resync, Retry, Source, SourceState, Spec, Timestamp, Version, WorkerName,
+    Grace, Input, Inputs, Kind, Limits, MaxLag, Name, ObjectHash, ObservationOutcome, OnChange, PathSetRef, Policy,
+    Recorded, Resync, Retry, Source, SourceState, Spec, Timestamp, Version, WorkerName,
 };
 use lastword::core::{Events, State, decide};
 
@@ -29,6 +29,10 @@ pub(crate) struct World {
     on_change: [OnChange; 2],
     coalesce: [Coalesce; 2],
     empty_source: [EmptySource; 2],
+    /// Whether changes that are observed let a running attempt finish, because the source never rests.
+    restless: [bool; 2],
+    /// Whether a task that has used up its attempts is retried all the same.
+    slow: [bool; 2],
     /// How many attempts may hold a worker at the same time.
     total: Option<u32>,
 }
@@ -41,6 +45,8 @@ pub(crate) const WORLDS: [World; 3] = [
         on_change: [OnChange::Supersede; 2],
         coalesce: [Coalesce::NONE, SETTLE],
         empty_source: [EmptySource::Hold, EmptySource::Apply],
+        restless: [false, false],
+        slow: [false, true],
         total: None,
     },
     World {
@@ -48,13 +54,17 @@ pub(crate) const WORLDS: [World; 3] = [
         on_change: [OnChange::FinishThenLatest; 2],
         coalesce: [Coalesce::NONE, SETTLE],
         empty_source: [EmptySource::Hold, EmptySource::Hold],
+        restless: [false, false],
+        slow: [true, false],
         total: Some(1),
     },
     World {
-        title: "declarations are refused while a task is live",
+        title: "declarations are refused while a task is live, or a source never rests",
         on_change: [OnChange::Reject, OnChange::Supersede],
         coalesce: [SETTLE, Coalesce::NONE],
         empty_source: [EmptySource::Hold, EmptySource::Hold],
+        restless: [false, true],
+        slow: [false, true],
         total: None,
     },
 ];
@@ -76,9 +86,18 @@ impl World {
             grace: Grace(Duration::from_secs(2)),
             coalesce: self.coalesce[collection],
             empty_source: self.empty_source[collection],
-            retry: Retry { max_attempts: 2, base: micro, cap: micro, slow: None, max_lost: 2 },
+            retry: Retry {
+                max_attempts: 2,
+                base: micro,
+                cap: micro,
+                slow: self.slow[collection].then_some(MILLI),
+                max_lost: 2,
+                max_lost_alone: None,
+            },
             attempt_timeout: AttemptTimeout((collection == 0).then_some(Duration::from_secs(10))),
             resync: Resync(None),
+            // Without a span: nothing is measured from a time that is long gone.
+            max_lag: MaxLag(self.restless[collection].then_some(Duration::ZERO)),
             ..Policy::default()
         }
     }

@@ -30,6 +30,10 @@ impl Sim {
                 let result =
                     Built { manifest: Some(outcome.manifest), segments, rows: Some(outcome.rows), output: None };
                 self.assert_taken_over(&result, job);
+                if outcome.is_behind {
+                    self.counts.add("a commit that its source is ahead of");
+                    self.ask_for_look(job.attempt.collection);
+                }
                 let (attempt, fingerprint) = (job.attempt, job.fingerprint);
                 EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }))
             }

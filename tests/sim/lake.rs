@@ -61,6 +61,12 @@ impl Lake {
         }
     }
 
+    /// A file comes to it.
+    pub(crate) fn grow(&self, directory: &str, n: u32, now: Timestamp, stretch: u64, dice: &mut Dice) {
+        let path = SourcePath(format!("grown-{n}.parquet").into_bytes());
+        self.held().write(directory, &path, rows(dice), now, stretch);
+    }
+
     /// Something happens to it in the middle of the next look or build.
     pub(crate) fn ambush(&self, directory: &str, now: Timestamp, stretch: u64, dice: &mut Dice) {
         let after = u32::try_from(dice.below(12)).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{
     AttemptTimeout, Coalesce, CollectionId, Command, Declaration, EmptySource, EngineCommand, Fingerprint, Grace, Kind,
-    Limits, Name, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec,
+    Limits, MaxLag, Name, OnChange, Policy, Priority, Resync, Retry, Seq, Source, Spec,
 };
 use lastword::core::{CollectionView, Pending};
 
@@ -119,10 +119,17 @@ impl Sim {
             grace: Grace(dice.pick(&[secs(0), secs(1), secs(5)])),
             coalesce: dice.pick(&[Coalesce::NONE, Coalesce::default()]),
             empty_source: dice.pick(&[EmptySource::Hold, EmptySource::Apply]),
-            retry: Retry { max_attempts: dice.pick(&[1, 3, 10]), max_lost: dice.pick(&[1, 3, 50]), ..Retry::default() },
+            retry: Retry {
+                max_attempts: dice.pick(&[1, 3, 10]),
+                max_lost: dice.pick(&[1, 3, 50]),
+                slow: dice.pick(&[None, Some(secs(30)), Some(secs(600))]),
+                max_lost_alone: dice.pick(&[None, Some(1), Some(3)]),
+                ..Retry::default()
+            },
             attempt_timeout: AttemptTimeout(dice.pick(&[None, Some(secs(2)), Some(secs(30))])),
             priority: Priority(dice.pick(&[-1000, 0, 0, 1, 1000])),
             resync: Resync(dice.pick(&[None, None, Some(secs(10)), Some(secs(45))])),
+            max_lag: MaxLag(dice.pick(&[None, Some(secs(0)), Some(secs(5)), Some(secs(600))])),
         }
     }
 
@@ -220,7 +227,7 @@ impl Sim {
         }
     }
 
-    fn hint(&mut self, source: &str) {
+    pub(crate) fn hint(&mut self, source: &str) {
         let of_source = self.state().collections().filter(|(_, c)| c.latest.source.as_str() == source);
         let ids: Vec<CollectionId> = of_source.map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.ask_for_look(id));

@@ -16,6 +16,8 @@ pub(crate) enum Happening {
     World,
     /// The file that was written last in this directory is written again, perhaps within the clock's granularity.
     Rewrite(String),
+    /// A file comes to this directory, and another one a second later, so many times more.
+    Grows(String, u32),
     /// The wall clock jumps.
     Jump,
     /// A look at the source of a collection is due.

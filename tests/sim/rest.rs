@@ -1,12 +1,16 @@
 //! The end of a simulation: nothing goes wrong any more, everything comes to rest, and then it is held against what the
 //! sources hold.
 
+use std::time::Duration;
+
 use lastword::core::vocabulary::{
-    AttemptTimeout, CollectionId, Command, Content, Declaration, Limits, Name, ParkCause, Policy, Resync,
+    AttemptTimeout, Coalesce, CollectionId, Command, Content, Declaration, Limits, MaxLag, Name, OnChange, ParkCause,
+    Policy, Resync,
 };
 use lastword::core::{Condition, Parking};
 use lastword::log::Keep;
 use lastword::replay;
+use test_support::oracle::Known;
 
 use super::queue::{Happening, Told};
 use super::sim::Sim;
@@ -22,6 +26,7 @@ impl Sim {
         self.assert_rest();
         self.wake_everything();
         self.assert_fresh();
+        self.restless();
         let before = self.state().digest();
         self.crash(Keep::None, Some(before));
         while self.step() {}
@@ -94,6 +99,63 @@ impl Sim {
             assert_eq!(observed.version.as_bytes(), now, "LatestNotLost: {} was not looked at", seen.name);
         }
         assert_ne!(*seen.latest.content(), Content::Unknown, "LatestNotLost: {} was never looked at", seen.name);
+    }
+
+    /// A directory that gets a file every second for two minutes: under whichever policy, what is built from it is committed
+    /// again and again. Attempts take up to three seconds, and a collection may be behind for five.
+    fn restless(&mut self) {
+        const SECONDS: u32 = 120;
+        // It makes many events, and one world in four is enough.
+        if !self.seed.is_multiple_of(4) {
+            return;
+        }
+        let files = |seen: &Known| Sim::is_files(&seen.kind);
+        let Some((id, source, name)) = self
+            .witness
+            .known
+            .iter()
+            .find(|(_, seen)| files(seen))
+            .map(|(id, seen)| (*id, seen.latest.source().to_owned(), seen.name.clone()))
+        else {
+            return;
+        };
+        // The others have the workers for themselves at another time.
+        let others: Vec<Name> =
+            self.witness.known.values().filter(|seen| seen.name != name).map(|seen| seen.name.clone()).collect();
+        for other in &others {
+            assert!(self.say(Command::Pause { name: other.clone() }));
+        }
+        let on_change = self.dice.pick(&[OnChange::Supersede, OnChange::Supersede, OnChange::FinishThenLatest]);
+        let policy = Policy {
+            on_change,
+            coalesce: Coalesce::NONE,
+            max_lag: MaxLag(Some(Duration::from_secs(5))),
+            attempt_timeout: AttemptTimeout(None),
+            ..Policy::default()
+        };
+        assert!(self.say(Command::Declare(Box::new(Declaration::new(name.clone()).policy(policy)))));
+        self.after(Duration::ZERO, Happening::Grows(source, SECONDS));
+        self.commit_alone();
+        let before = self.witness.met.get("task_completed").copied().unwrap_or(0);
+        while self.step() {}
+        let commits = self.witness.met.get("task_completed").copied().unwrap_or(0) - before;
+        assert!(commits > 8, "{name} ({id}) under {on_change:?} was committed {commits} times in {SECONDS} s");
+        self.counts.add("a source that never rests");
+        for other in others {
+            assert!(self.say(Command::Resume { name: other }));
+        }
+        self.commit_alone();
+        while self.step() {}
+        self.assert_fresh();
+    }
+
+    /// A file comes, and the next one in a second.
+    pub(crate) fn grow(&mut self, directory: &str, more: u32) {
+        self.lake.grow(directory, more, self.clock.wall, self.clock.stretch, &mut self.dice);
+        self.hint(directory);
+        if let Some(more) = more.checked_sub(1) {
+            self.after(Duration::from_secs(1), Happening::Grows(directory.to_owned(), more));
+        }
     }
 
     /// Whatever waits for a person has one.

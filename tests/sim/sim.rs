@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{CollectionId, Command, Kind, Limits, Name, PathSetRef, Recorded, Timestamp};
-use lastword::core::{Collection, State};
+use lastword::core::{Collection, RunsAt, State};
 use lastword::external::External;
 use lastword::log::{Keep, Position};
 use lastword::objects::MemoryObjects;
@@ -159,7 +159,8 @@ impl Sim {
     fn next(&self) -> Option<Duration> {
         let (state, now) = (self.state(), self.clock.now());
         let local = self.workers.has_idle(false).then(|| state.next_ready(self.workers.kinds(false))).flatten();
-        let far = self.workers.has_idle(true).then(|| state.next_ready(self.workers.kinds(true))).flatten();
+        let kinds = self.workers.kinds(true);
+        let far = self.workers.has_idle(true).then(|| state.next_ready_at(RunsAt::Elsewhere, kinds)).flatten();
         let owed = state.next_outbox_due(now);
         let due = [state.next_deadline(), local, far, owed].into_iter().flatten().min();
         let copying = self.copies.is_writing().then_some(self.clock.monotonic);
@@ -215,6 +216,7 @@ impl Sim {
             Happening::Person => self.person(),
             Happening::World => self.world(),
             Happening::Rewrite(directory) => self.rewrite(&directory),
+            Happening::Grows(directory, more) => self.grow(&directory, more),
             Happening::Jump => self.clock.jump(&mut self.dice),
             Happening::LookDue(id) => self.look_due(id),
             Happening::Looked { id, began, seen } => self.looked(id, began, seen),
@@ -460,6 +462,7 @@ fn survives(happening: &Happening) -> bool {
         Happening::Person
         | Happening::World
         | Happening::Rewrite(_)
+        | Happening::Grows(..)
         | Happening::Jump
         | Happening::Says(_)
         | Happening::LeaseOut(_)

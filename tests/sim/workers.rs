@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lastword::core::Applied;
 use lastword::core::vocabulary::{
     AttemptObservation, AttemptRef, Built, CollectionId, Completion, Content, Duties, EndReason, EngineCommand, Event,
     FailureClass, FailureReport, Fingerprint, Inputs, Kind, Name, ObservationOutcome, Recorded, Stopping, Token,
     WorkerName,
 };
+use lastword::core::{Applied, RunsAt};
 
 use super::queue::Happening;
 use super::sim::Sim;
@@ -83,7 +83,7 @@ impl Workers {
         }
     }
 
-    pub(crate) fn kinds(&self, far: bool) -> impl Iterator<Item = &Kind> {
+    pub(crate) fn kinds(&self, far: bool) -> impl Iterator<Item = &Kind> + Clone {
         if far { self.far.keys() } else { self.local.keys() }
     }
 
@@ -115,7 +115,9 @@ impl Sim {
                 let given = self.writer().assign(&worker, &kinds, lease).unwrap_or_else(|error| panic!("{error}"));
                 if given.is_none() {
                     let now = self.now();
-                    assert_eq!(self.state().first_ready(kinds.keys(), now), None, "what is ready cannot start");
+                    let place = if far { RunsAt::Elsewhere } else { RunsAt::Here };
+                    let ready = self.state().first_ready_at(place, kinds.keys(), now);
+                    assert_eq!(ready, None, "what is ready cannot start");
                     break;
                 }
                 self.workers.taken.insert(worker);

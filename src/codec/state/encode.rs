@@ -25,20 +25,56 @@ use crate::core::{
 /// # Errors
 /// When an item is longer than the format allows, which no checked value leads to.
 pub fn encode_state(state: &State, out: &mut Vec<u8>) -> Result<(), StateError> {
+    encode_items(state, out, &mut |_| Ok(()))
+}
+
+/// The same bytes in parts of `length` bytes, of which the last may be shorter; at least one. `take` gets one after the
+/// other, so that no more than one of them and an item is in memory.
+///
+/// # Errors
+/// As [`encode_state`], and what `take` returns.
+pub fn encode_state_in_parts<E: From<StateError>>(
+    state: &State,
+    length: usize,
+    take: &mut dyn FnMut(Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut out = Vec::with_capacity(length);
+    let mut taken = false;
+    encode_items::<E>(state, &mut out, &mut |out| {
+        while out.len() > length {
+            let rest = out.split_off(length);
+            take(std::mem::replace(out, rest))?;
+            taken = true;
+        }
+        Ok(())
+    })?;
+    if !taken || !out.is_empty() { take(out) } else { Ok(()) }
+}
+
+/// Appends the items to `out`, and shows it after each.
+fn encode_items<E: From<StateError>>(
+    state: &State,
+    out: &mut Vec<u8>,
+    after_each: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
     let Parts { last, epoch, at, limits, collections, orphans, draining } = state.parts();
     let mut items = Items { out, words: Vec::new() };
     items.put(Item::Head, &HeadV1 { last: last.0, epoch: epoch.0, at: at.0, limits: limits_v1(limits) })?;
     for (id, collection) in collections {
         items.collection(*id, collection)?;
+        after_each(items.out)?;
     }
     for (id, orphan) in orphans {
         items.orphan(*id, orphan)?;
+        after_each(items.out)?;
     }
     for (token, draining) in draining {
         items.draining(*token, draining)?;
+        after_each(items.out)?;
     }
     let (collections, orphans, draining) = (collections.len() as u64, orphans.len() as u64, draining.len() as u64);
-    items.put(Item::End, &EndV1 { collections, orphans, draining })
+    items.put(Item::End, &EndV1 { collections, orphans, draining })?;
+    after_each(items.out)
 }
 
 /// Bytes of an item's length.

@@ -20,7 +20,7 @@ use std::fmt;
 use crate::error::ErrorKind;
 
 pub use decode::{decode_state, decode_state_of};
-pub use encode::encode_state;
+pub use encode::{encode_state, encode_state_in_parts};
 
 /// The version that is written, which is that of the payload of `base_frame`. Older ones are read.
 pub const STATE_VERSION: u16 = 2;

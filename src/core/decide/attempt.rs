@@ -50,7 +50,7 @@ pub(super) fn complete(
     let wanted = collection.and_then(Collection::wanted_fingerprint);
     let live = collection.and_then(|found| running(found, completion.attempt).map(|running| (found, running)));
     if let Some((collection, _)) = live.filter(|_| wanted == Some(fingerprint)) {
-        let result = completion.result.clone().shared();
+        let result = to_commit(collection, completion).shared();
         let resync_at = resync_at(&collection.policy, events.next(), at);
         events.push(Event::TaskCompleted { collection: id, task, attempt, token, fingerprint, result, resync_at });
         events.push(ended(completion.attempt, EndReason::Acknowledged));
@@ -73,6 +73,14 @@ pub(super) fn complete(
         return Ok(());
     }
     stopped(state, completion.attempt, at, events)
+}
+
+/// The result as it is committed. What a kind that discards has made has to be found again: if the result names nothing, it
+/// is named by the token of its attempt.
+fn to_commit(collection: &Collection, completion: &Completion) -> Built {
+    let result = completion.result.clone();
+    let discards = collection.status.attempt().is_some_and(|attempt| attempt.duties.discard);
+    if discards { result.named_by(completion.attempt.token) } else { result }
 }
 
 fn check_output(result: &Built) -> Result<(), FieldError> {
@@ -221,8 +229,8 @@ pub(super) fn lost(state: &State, attempt: AttemptRef, message: &str, at: Timest
 fn is_lost_too_often(collection: &Collection, running: &Running) -> bool {
     let is_alone = running.attempt.lease.is_none() && collection.is_isolated();
     let alone = collection.crashes.saturating_sub(Retry::ISOLATED_AFTER).saturating_add(1);
-    running.task.lost.saturating_add(1) >= collection.policy.retry.max_lost
-        || (is_alone && alone >= Retry::MOST_LOST_ALONE)
+    let Retry { max_lost, max_lost_alone, .. } = collection.policy.retry;
+    running.task.lost.saturating_add(1) >= max_lost || (is_alone && max_lost_alone.is_some_and(|most| alone >= most))
 }
 
 /// Fails the running attempt and charges it to its task. If that was its last, the task is retried slowly; it is parked if

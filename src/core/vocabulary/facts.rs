@@ -294,13 +294,20 @@ pub struct Built {
     /// How many rows the result holds, if that is known.
     pub rows: Option<u64>,
     /// What the worker wants to remember of its result: a path, an address, a checksum. At most
-    /// [`Built::MOST_OUTPUT`] bytes.
+    /// [`Built::MOST_OUTPUT`] bytes. If a kind that discards names neither this nor a manifest, the commit has the token
+    /// of its attempt here: what was made under that token is then discarded once it is replaced.
     pub output: Option<Box<str>>,
 }
 
 impl Built {
     /// The most bytes an output may have: a reference, not the result.
     pub const MOST_OUTPUT: usize = 4096;
+
+    /// The same, with the token of its attempt for an output if it names nothing.
+    pub(crate) fn named_by(self, token: Token) -> Built {
+        let is_named = self.manifest.is_some() || self.output.is_some();
+        if is_named { self } else { Built { output: Some(token.to_string().into()), ..self } }
+    }
 
     /// The same, to be kept. All results of kinds that say nothing of what they build share one allocation.
     pub(crate) fn shared(self) -> Arc<Built> {

@@ -105,9 +105,12 @@ pub struct Retry {
     pub slow: Option<Duration>,
     /// After this many lost attempts a task is parked: their process ended, or the worker that had leased them was
     /// silent. Default 50: a task that kills its workers should not do so for ever, and one that is innocent should
-    /// survive a bad day of restarts. An attempt that ends with the reconciler's own process while it runs alone counts
-    /// more: see [`Retry::MOST_LOST_ALONE`].
+    /// survive a bad day of restarts.
     pub max_lost: u32,
+    /// After so many attempts that ended with the reconciler's own process while they ran alone, since the last commit of
+    /// the collection, the task is parked as well; `None`: `max_lost` is the only bound. Default 3: nothing else was there
+    /// that could have ended the process, but somebody who kills it again and again.
+    pub max_lost_alone: Option<u32>,
 }
 
 impl Default for Retry {
@@ -118,6 +121,7 @@ impl Default for Retry {
             cap: Duration::from_secs(30),
             slow: Some(Duration::from_secs(600)),
             max_lost: 50,
+            max_lost_alone: Some(3),
         }
     }
 }
@@ -127,9 +131,6 @@ impl Retry {
     /// *isolated*: its attempts run alone. Once may be chance; those that happened to run beside a killer are found
     /// innocent by running alone.
     pub const ISOLATED_AFTER: u32 = 2;
-    /// After so many attempts that ended with their process while they ran alone, the task is parked: nothing else was
-    /// there that could have ended it, but somebody who kills the process again and again.
-    pub const MOST_LOST_ALONE: u32 = 3;
 }
 
 /// The longest an attempt may run; `None` means for ever. Default one hour: a hung worker is noticed the same
@@ -248,8 +249,12 @@ impl Policy {
                 format!("must be at most max_delay ({:?}), found {:?}", self.coalesce.max_delay, self.coalesce.quiet),
             ));
         }
-        if self.retry.max_attempts == 0 || self.retry.max_lost == 0 {
+        let Retry { max_attempts, max_lost, max_lost_alone, .. } = self.retry;
+        if max_attempts == 0 || max_lost == 0 {
             return Err(FieldError::new("policy.retry", "max_attempts and max_lost must be at least 1"));
+        }
+        if max_lost_alone == Some(0) {
+            return Err(FieldError::new("policy.retry.max_lost_alone", "must be at least 1, or none"));
         }
         if self.retry.base.is_zero() || self.retry.base > self.retry.cap {
             return Err(FieldError::new("policy.retry.base", "must be longer than zero and at most cap"));

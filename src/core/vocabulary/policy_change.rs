@@ -32,6 +32,8 @@ pub struct PolicyChange {
     pub slow: Option<Option<Duration>>,
     /// [`Retry::max_lost`].
     pub max_lost: Option<u32>,
+    /// [`Retry::max_lost_alone`].
+    pub max_lost_alone: Option<Option<u32>>,
     /// [`Policy::attempt_timeout`].
     pub attempt_timeout: Option<AttemptTimeout>,
     /// [`Policy::priority`].
@@ -50,7 +52,7 @@ impl PolicyChange {
         let Policy { on_change, grace, coalesce, empty_source, retry, attempt_timeout, priority, resync, max_lag } =
             policy;
         let Coalesce { quiet, max_delay } = *coalesce;
-        let Retry { max_attempts, base, cap, slow, max_lost } = *retry;
+        let Retry { max_attempts, base, cap, slow, max_lost, max_lost_alone } = *retry;
         Policy {
             on_change: self.on_change.unwrap_or(*on_change),
             grace: self.grace.unwrap_or(*grace),
@@ -62,6 +64,7 @@ impl PolicyChange {
                 cap: self.cap.unwrap_or(cap),
                 slow: self.slow.unwrap_or(slow),
                 max_lost: self.max_lost.unwrap_or(max_lost),
+                max_lost_alone: self.max_lost_alone.unwrap_or(max_lost_alone),
             },
             attempt_timeout: self.attempt_timeout.unwrap_or(*attempt_timeout),
             priority: self.priority.unwrap_or(*priority),
@@ -116,6 +119,7 @@ impl PolicyChange {
             "backoff_cap" => self.cap = Some(retry.cap),
             "slow_retry" => self.slow = Some(retry.slow),
             "max_lost" => self.max_lost = Some(retry.max_lost),
+            "max_lost_alone" => self.max_lost_alone = Some(retry.max_lost_alone),
             "attempt_timeout" => self.attempt_timeout = Some(*attempt_timeout),
             "priority" => self.priority = Some(*priority),
             "resync" => self.resync = Some(*resync),
@@ -137,6 +141,7 @@ impl PolicyChange {
             "backoff_cap" => self.cap.is_some(),
             "slow_retry" => self.slow.is_some(),
             "max_lost" => self.max_lost.is_some(),
+            "max_lost_alone" => self.max_lost_alone.is_some(),
             "attempt_timeout" => self.attempt_timeout.is_some(),
             "priority" => self.priority.is_some(),
             "resync" => self.resync.is_some(),

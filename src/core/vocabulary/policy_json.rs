@@ -50,6 +50,11 @@ const KEYS: &[Key] = &[
         write: |policy| policy.retry.max_lost.into(),
     },
     Key {
+        name: "max_lost_alone",
+        read: |value, policy| count_or_none(value).map(|count| policy.retry.max_lost_alone = count),
+        write: |policy| policy.retry.max_lost_alone.map_or_else(|| "none".into(), Value::from),
+    },
+    Key {
         name: "backoff_base",
         read: |value, policy| span(value).map(|span| policy.retry.base = span),
         write: |policy| text(policy.retry.base),
@@ -223,6 +228,13 @@ fn count(value: &Value) -> Result<u32, String> {
     Err(format!("must be a whole number of {limit}, found {}", found(value)))
 }
 
+fn count_or_none(value: &Value) -> Result<Option<u32>, String> {
+    match value {
+        Value::String(text) if text == "none" => Ok(None),
+        _ => count(value).map(Some).map_err(|problem| format!("{problem}; or \"none\"")),
+    }
+}
+
 fn priority(value: &Value) -> Result<i16, String> {
     let most = Priority::HIGHEST;
     let priority = value.as_i64().and_then(|priority| i16::try_from(priority).ok());
@@ -260,6 +272,7 @@ mod tests {
                 base: Duration::from_millis(1),
                 cap: Duration::from_secs(90),
                 slow: None,
+                max_lost_alone: None,
             },
             attempt_timeout: AttemptTimeout(None),
             priority: Priority(-1000),

@@ -67,7 +67,7 @@ impl DeliveryJob {
             collection: self.delivery.collection(),
             name: &self.name,
             kind: &self.kind,
-            tokens: &outputs.tokens,
+            tokens: &outputs.all_tokens(),
             before: outputs.before.as_deref(),
             after: outputs.after.as_deref(),
             dropped,

@@ -9,16 +9,15 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::Sender;
 
-use crate::codec::state::encode_state;
+use super::checkpoint::{Checkpoint, PART_BYTES};
+use crate::codec::state::{StateError, encode_state_in_parts};
+use crate::core::State;
+use crate::engine::background::step_back;
 use crate::engine::report::{HistoryReport, Report};
-use crate::log::{LogReader, Position};
+use crate::log::{LogReader, Start};
+use crate::replay::check_checkpoint;
 use crate::snapshot::{Folded, Limit, SnapshotError, Snapshots, TakeError, fold_until, take};
 use crate::unwind;
-
-/// The nice value of the thread: beside a thread of the usual 0 it has about a tenth of a core, so that it comes to its
-/// end however busy the machine is.
-#[cfg(target_os = "linux")]
-const STEPPED_BACK: i32 = 10;
 
 /// One run of it. Dropped, it is stopped, and waited for: it keeps the log open.
 pub(super) struct Snapshotter {
@@ -40,15 +39,46 @@ impl Snapshotter {
         })
     }
 
-    /// Encodes the state up to `limit`, as a checkpoint for the prefix before it.
+    /// Encodes the state up to `limit`, as a checkpoint for the prefix before it, part by part.
     pub(super) fn encode_checkpoint(
         reader: Box<dyn LogReader>,
         snapshots: Option<Snapshots>,
         limit: Limit,
         reports: Sender<Report>,
     ) -> std::io::Result<Snapshotter> {
+        let told = reports.clone();
         Snapshotter::spawn(reader, reports, move |reader, stop| {
-            HistoryReport::Checkpoint(checkpoint(reader, snapshots.as_ref(), limit, stop))
+            let tell = |report| drop(told.send(Report::History(report)));
+            let folded = match folded(reader, snapshots.as_ref(), limit, stop) {
+                Ok(Some(folded)) => folded,
+                Ok(None) => return HistoryReport::CheckpointBegun(Ok(None)),
+                Err(error) => return HistoryReport::CheckpointBegun(Err(error)),
+            };
+            let parts = match count_parts(&folded.state) {
+                Ok(parts) => parts,
+                Err(error) => return HistoryReport::CheckpointBegun(Err(error.0)),
+            };
+            let (sender, checkpoint) = Checkpoint::new(folded.position, parts);
+            tell(HistoryReport::CheckpointBegun(Ok(Some(checkpoint))));
+            let made = encode_state_in_parts::<Failed>(&folded.state, PART_BYTES, &mut |part| {
+                // Nobody wants it any more.
+                sender.send(part).map_err(|_| Failed(TakeError::Stopped))?;
+                tell(HistoryReport::PartMade);
+                Ok(())
+            });
+            HistoryReport::CheckpointMade(made.map_err(|error| error.0))
+        })
+    }
+
+    /// Reads the checkpoint of `start` through, before what it stands for is deleted.
+    pub(super) fn check_checkpoint(
+        reader: Box<dyn LogReader>,
+        start: Start,
+        reports: Sender<Report>,
+    ) -> std::io::Result<Snapshotter> {
+        Snapshotter::spawn(reader, reports, move |reader, _| {
+            let checked = check_checkpoint(start, &mut reader.frames(start.checkpoint));
+            HistoryReport::CheckpointChecked(checked.map(|()| start))
         })
     }
 
@@ -84,30 +114,36 @@ impl Drop for Snapshotter {
     }
 }
 
-/// Lets every other thread go first: no caller waits for what this one makes. On Linux a priority is a thread's own;
-/// elsewhere it is the whole process's, and left alone.
-fn step_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), STEPPED_BACK) {
-        tracing::debug!(target: "lastword::snapshot", %error, "the snapshotter runs at the priority of the others");
+/// Why a checkpoint was not made.
+struct Failed(TakeError);
+
+impl From<StateError> for Failed {
+    fn from(error: StateError) -> Failed {
+        Failed(TakeError::Write(SnapshotError::State(error)))
     }
 }
 
-fn checkpoint(
+/// How many parts it will be. The same state gives the same bytes each time, and this costs no memory.
+fn count_parts(state: &State) -> Result<u32, Failed> {
+    let mut parts = 0;
+    encode_state_in_parts::<Failed>(state, PART_BYTES, &mut |_| {
+        parts += 1;
+        Ok(())
+    })?;
+    Ok(parts)
+}
+
+/// The state for which a checkpoint is made; nothing if nothing is to go.
+fn folded(
     reader: &dyn LogReader,
     snapshots: Option<&Snapshots>,
     limit: Limit,
     stop: &dyn Fn() -> bool,
-) -> Result<Option<(Position, Vec<u8>)>, TakeError> {
+) -> Result<Option<Folded>, TakeError> {
     let start = reader.start();
     if limit.seq <= start.seq {
         return Ok(None);
     }
-    let Folded { state, position, .. } = fold_until(reader, snapshots, limit, stop)?;
-    if position.seq <= start.seq {
-        return Ok(None);
-    }
-    let mut body = Vec::new();
-    encode_state(&state, &mut body).map_err(|error| TakeError::Write(SnapshotError::State(error)))?;
-    Ok(Some((position, body)))
+    let folded = fold_until(reader, snapshots, limit, stop)?;
+    Ok(Some(folded).filter(|folded| folded.position.seq > start.seq))
 }

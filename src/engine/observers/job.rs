@@ -8,6 +8,7 @@ use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::evidence::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
+use crate::objects::Objects;
 use crate::unwind;
 use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, observed_of};
 
@@ -63,15 +64,22 @@ impl ObserveJob {
     pub(super) fn run(mut self, env: &WorkerEnv, member: Member) {
         let mut watch = self.watch.take();
         // Everything that may be foreign code is inside.
-        let result = unwind::catch(|| self.observe(env, &mut watch))
+        let objects = env.objects_of_a_job();
+        let result = unwind::catch(|| self.observe(env, &*objects, &mut watch))
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
         let ObserveJob { id: collection, began, started, signals, .. } = self;
         let (again, was_stopped) = (signals.again(), signals.is_stopping());
         let report = ObserveReport { member, collection, began, started, result, again, was_stopped, watch };
         env.report(Report::Observed(Box::new(report)));
+        drop(objects);
     }
 
-    fn observe(&self, env: &WorkerEnv, watch: &mut Option<ActiveWatch>) -> Result<Observation, ObserveError> {
+    fn observe(
+        &self,
+        env: &WorkerEnv,
+        objects: &dyn Objects,
+        watch: &mut Option<ActiveWatch>,
+    ) -> Result<Observation, ObserveError> {
         let worker = env.kinds.get(&self.kind);
         let observer = worker.and_then(|worker| worker.observer());
         let missing = || ObserveError(format!("no observer for the kind {:?}", self.kind));
@@ -84,7 +92,7 @@ impl ObserveJob {
             spec: &self.spec,
             known: self.known.as_ref(),
             applied: self.applied.as_ref(),
-            objects: &*env.objects,
+            objects,
             wall: env.time.wall(),
             verify: self.verify,
             signals: &self.signals,
@@ -92,7 +100,7 @@ impl ObserveJob {
         // What was known was checked when it was new: a source that rests costs nothing.
         if self.known.as_ref().map(|known| known.set) != Some(observation.state.set) {
             let unfounded = |unfounded| ObserveError(format!("what was observed cannot be checked: {unfounded}"));
-            check_set(&*env.objects, &observation.state, ON_A_THREAD).map_err(unfounded)?;
+            check_set(objects, &observation.state, ON_A_THREAD).map_err(unfounded)?;
         }
         Ok(observation)
     }

@@ -11,6 +11,7 @@ use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::evidence::{ON_A_THREAD, Unfounded, check_built, check_set};
 use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
+use crate::objects::Objects;
 use crate::unwind;
 use crate::worker::{Assignment, Context, Failure, Observation, Signals};
 
@@ -24,19 +25,20 @@ impl BuildJob {
     /// Builds, and reports.
     pub(super) fn run(self, env: &WorkerEnv, member: Member) {
         let (attempt, fingerprint) = (self.assignment.attempt(), self.assignment.fingerprint());
-        let end = self.build(env);
+        let objects = env.objects_of_a_job();
+        let end = self.build(env, &objects);
         env.report(Report::Built(BuildReport { member, attempt, fingerprint, end }));
+        drop(objects);
     }
 
-    fn build(self, env: &WorkerEnv) -> AttemptEnd {
+    fn build(self, env: &WorkerEnv, objects: &Arc<dyn Objects>) -> AttemptEnd {
         let BuildJob { assignment, signals } = self;
         let Some(worker) = env.kinds.get(assignment.kind()) else {
             let problem = format!("no worker builds the kind {:?}", assignment.kind());
             return AttemptEnd::Failed(Failure::Permanent(problem));
         };
         let attempt = assignment.attempt();
-        let context =
-            Context::new(assignment, signals, Arc::clone(&env.objects), Arc::clone(&env.notes), env.time.clone());
+        let context = Context::new(assignment, signals, Arc::clone(objects), Arc::clone(&env.notes), env.time.clone());
         // Whoever listens to spans is foreign code as well.
         let run = || {
             let span = tracing::info_span!(target: "lastword::attempt", "attempt", collection = %context.name(),
@@ -44,12 +46,12 @@ impl BuildJob {
             span.in_scope(|| worker.run(&context))
         };
         match unwind::catch(run) {
-            Ok(Ok(built)) => match check_built(&*env.objects, &built, ON_A_THREAD) {
+            Ok(Ok(built)) => match check_built(&**objects, &built, ON_A_THREAD) {
                 Ok(()) => AttemptEnd::Built(built),
                 Err(unfounded) => AttemptEnd::Failed(failure_of("what was built", unfounded)),
             },
             Ok(Err(Failure::SourceMoved(Some(observation)))) => {
-                match check_set(&*env.objects, &observation.state, ON_A_THREAD) {
+                match check_set(&**objects, &observation.state, ON_A_THREAD) {
                     Ok(()) => AttemptEnd::Failed(Failure::SourceMoved(Some(observation))),
                     Err(unfounded) => AttemptEnd::Failed(failure_of("what was observed", unfounded)),
                 }

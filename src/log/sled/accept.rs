@@ -47,6 +47,7 @@ impl SledLog {
         }
         directory.check_kinds()?;
         let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
+        directory.check_owner(&held)?;
         let lock = Arc::new(directory.take_lock(&held)?);
         let kept = kept(&directory)?;
         finish_interrupted(&directory, &kept)?;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::check::{Checked, check, check_files};
-use super::files::{TemporaryDirectory, copy_sled, make_directory};
+use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
 use super::reader::SledReader;
 use super::store::{Held, SledStore};
 use crate::core::vocabulary::Timestamp;
@@ -150,7 +150,7 @@ pub(super) fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Resul
     let temporary = TemporaryDirectory::create()?;
     let copied = temporary.path().join("sled");
     make_directory(&copied)?;
-    copy_sled(&directory.sled(), &copied)?;
+    copy_sled_if_it_fits(&directory.sled(), &copied)?;
     let store = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
         match failure.disk_is_full {
             // It is our disk that is full, which says nothing about the log.

@@ -1,18 +1,30 @@
 //! Copying what sled has stored, making and removing directories that only their owner may read. It knows names of
 //! files and nothing of frames.
 
+use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::log::OpenError;
 
 /// Copies what sled has in `from` to the existing directory `to`. `db` goes last: an old snapshot beside a newer
 /// `db` is what sled finds after any crash, the opposite it could not open. Half-written snapshots stay behind.
 pub(super) fn copy_sled(from: &Path, to: &Path) -> Result<(), OpenError> {
+    for name in names(from)? {
+        let (source, target) = (from.join(&name), to.join(&name));
+        copy_file(&source, &target).map_err(OpenError::io("copying", &source))?;
+    }
+    Ok(())
+}
+
+/// What is copied, in this order.
+fn names(from: &Path) -> Result<Vec<OsString>, OpenError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(from).map_err(OpenError::io("listing", from))? {
         let entry = entry.map_err(OpenError::io("listing", from))?;
@@ -23,22 +35,86 @@ pub(super) fn copy_sled(from: &Path, to: &Path) -> Result<(), OpenError> {
         }
     }
     names.push("db".into());
-    for name in names {
-        let (source, target) = (from.join(&name), to.join(&name));
-        copy_file(&source, &target).map_err(OpenError::io("copying", &source))?;
+    Ok(names)
+}
+
+/// Copies what sled has in `from` to the existing directory `to` of another place, if there is room for it. Where the file
+/// system can, blocks are shared and no room is needed.
+pub(super) fn copy_sled_if_it_fits(from: &Path, to: &Path) -> Result<(), OpenError> {
+    let names = names(from)?;
+    let mut checked = false;
+    for (index, name) in names.iter().enumerate() {
+        let (source, target) = (from.join(name), to.join(name));
+        let io = || OpenError::io("copying", &source);
+        let (read, written) = open_both(&source, &target).map_err(io())?;
+        if is_cloned(&read, &written) {
+            continue;
+        }
+        if !checked {
+            check_room(from, names.get(index..).unwrap_or_default(), to)?;
+            checked = true;
+        }
+        io::copy(&mut &read, &mut &written).map_err(io())?;
     }
     Ok(())
 }
 
+/// What sled writes when it opens.
+const ROOM_TO_OPEN: u64 = 1 << 20;
+
+fn check_room(from: &Path, names: &[OsString], to: &Path) -> Result<(), OpenError> {
+    let mut needed = ROOM_TO_OPEN;
+    for name in names {
+        // A file that is gone is not copied either.
+        needed += fs::metadata(from.join(name)).map_or(0, |metadata| metadata.len());
+    }
+    let there = rustix::fs::statvfs(to).map_err(|error| OpenError::io("looking at", to)(error.into()))?;
+    let free = there.f_bavail.saturating_mul(there.f_frsize);
+    if needed <= free {
+        return Ok(());
+    }
+    let place = to.parent().and_then(Path::parent).unwrap_or(to).display();
+    let problem =
+        format!("a private copy takes {needed} bytes, and {place} has {free} bytes free; TMPDIR names another place");
+    Err(OpenError::io("copying", from)(io::Error::new(io::ErrorKind::StorageFull, problem)))
+}
+
+/// Whether the two share their blocks now.
+fn is_cloned(source: &File, target: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::fs::ioctl_ficlone(target, source).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    return false;
+}
+
+fn open_both(from: &Path, to: &Path) -> io::Result<(File, File)> {
+    Ok((File::open(from)?, OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?))
+}
+
 /// Like `fs::copy`, but private from the start. On file systems that can, the blocks are shared.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let (mut source, mut target) = open_both(from, to)?;
     io::copy(&mut source, &mut target).map(drop)
 }
 
-/// A directory that only this process uses, and that is removed with this value.
+/// A directory that only this process uses, and that is removed with this value, or by [`remove_private_copies`].
 pub(super) struct TemporaryDirectory(PathBuf);
+
+/// Those of this process; nothing once they were all removed because it ends.
+static COPIES: Mutex<Option<BTreeSet<PathBuf>>> = Mutex::new(Some(BTreeSet::new()));
+
+fn copies() -> MutexGuard<'static, Option<BTreeSet<PathBuf>>> {
+    COPIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every private copy of this process, for one that is about to end by a signal. None can be made afterwards.
+pub fn remove_private_copies() {
+    let Some(paths) = copies().take() else { return };
+    for path in paths {
+        // Who is just copying may add a file while the directory is removed, and hears of it with the next one.
+        let _ = (0..3).any(|_| fs::remove_dir_all(&path).is_ok());
+    }
+}
 
 impl TemporaryDirectory {
     /// Making a directory either succeeds for one or says that the name is taken, and it follows no link, so a
@@ -46,10 +122,17 @@ impl TemporaryDirectory {
     pub(super) fn create() -> Result<Self, OpenError> {
         let parent = env::temp_dir();
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        let mut copies = copies();
+        let Some(copies) = &mut *copies else {
+            return Err(OpenError::io("creating a directory in", &parent)(io::ErrorKind::Interrupted.into()));
+        };
         for number in 0..10_000 {
             let path = parent.join(format!("lastword-{}-{number}", process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(TemporaryDirectory(path)),
+                Ok(()) => {
+                    copies.insert(path.clone());
+                    return Ok(TemporaryDirectory(path));
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
                 Err(error) => return Err(OpenError::io("creating", &path)(error)),
             }
@@ -65,6 +148,9 @@ impl TemporaryDirectory {
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+        if let Some(copies) = &mut *copies() {
+            copies.remove(&self.0);
+        }
     }
 }
 

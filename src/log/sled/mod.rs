@@ -27,6 +27,7 @@ mod writer;
 
 pub use accept::LossAccepted;
 pub use copy::PrivateCopy;
+pub use files::remove_private_copies;
 pub use open::IfAbsent;
 pub use salvage::Salvage;
 pub use writer::{Durability, SledLog};

@@ -9,6 +9,7 @@
 //! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,10 +61,13 @@ fn open(
     durability: Durability,
     visitor: &mut dyn Visitor,
 ) -> Result<SledLog, OpenError> {
-    make_or_refuse(&directory, if_absent)?;
+    let found = make_or_refuse(&directory, if_absent)?;
     directory.check_kinds()?;
     // From here on the writer's own files are those of this directory, whatever the path leads to.
     let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
+    if found == Found::Log {
+        directory.check_owner(&held)?;
+    }
     let lock = Arc::new(directory.take_lock(&held)?);
     finish_interrupted_restore(&directory)?;
     let before = match directory.read_head() {
@@ -105,14 +109,14 @@ fn open(
     }
 }
 
-fn make_or_refuse(directory: &Directory, if_absent: IfAbsent) -> Result<(), OpenError> {
-    if directory.inspect()? == Found::Log {
-        return Ok(());
-    }
+fn make_or_refuse(directory: &Directory, if_absent: IfAbsent) -> Result<Found, OpenError> {
+    let found = directory.inspect()?;
     match if_absent {
-        IfAbsent::Refuse => Err(OpenError::Absent { path: directory.path().to_owned() }),
-        IfAbsent::Create => directory.create(),
+        _ if found == Found::Log => {}
+        IfAbsent::Refuse => return Err(OpenError::Absent { path: directory.path().to_owned() }),
+        IfAbsent::Create => directory.create()?,
     }
+    Ok(found)
 }
 
 fn begin_creation(directory: &Directory, if_absent: IfAbsent) -> Result<Anchor, OpenError> {
@@ -186,17 +190,25 @@ fn or_without_ballast(
 ) -> Result<SledStore, OpenError> {
     let full = match open() {
         Ok(store) => return Ok(store),
-        Err(failure) if !failure.disk_is_full => return Err(OpenError::Storage(failure.text)),
+        Err(failure) if !failure.disk_is_full => return Err(failed(sled, failure)),
         Err(failure) => failure,
     };
     if directory.give_up_ballast() {
         sweep_snapshots(sled)?;
         return open().map_err(|failure| match failure.disk_is_full {
             true => OpenError::Full { path: directory.path().to_owned(), text: failure.text },
-            false => OpenError::Storage(failure.text),
+            false => failed(sled, failure),
         });
     }
     Err(OpenError::Full { path: directory.path().to_owned(), text: full.text })
+}
+
+/// What is forbidden says where; sled does not.
+fn failed(sled: &Path, failure: SledFailure) -> OpenError {
+    match failure.forbidden {
+        true => OpenError::io("opening", sled)(io::ErrorKind::PermissionDenied.into()),
+        false => OpenError::Storage(failure.text),
+    }
 }
 
 /// Copies `sled/` to `before/`. sled, when it opens, overwrites what it cannot read and everything behind it, and

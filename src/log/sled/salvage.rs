@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::copy::{PrivateCopy, attempt};
-use super::files::{TemporaryDirectory, copy_sled, make_directory};
+use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
 use super::reader::Frames;
 use super::store::{Held, SledFailure, SledStore};
 use crate::core::vocabulary::Seq;
@@ -164,7 +164,7 @@ fn try_one(directory: &Directory, attempt: Attempt) -> Result<(Arc<SledStore>, C
     let temporary = TemporaryDirectory::create()?;
     let copied = temporary.path().join("sled");
     make_directory(&copied)?;
-    copy_sled(&directory.sled(), &copied)?;
+    copy_sled_if_it_fits(&directory.sled(), &copied)?;
     if !matches!(attempt, Attempt::AsItIs) {
         remove_snapshots(&copied)?;
     }

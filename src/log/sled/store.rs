@@ -51,6 +51,8 @@ pub(super) enum Held {
 pub(super) struct SledFailure {
     pub(super) text: String,
     pub(super) disk_is_full: bool,
+    /// The operating system does not let this user.
+    pub(super) forbidden: bool,
 }
 
 impl SledStore {
@@ -82,7 +84,7 @@ impl SledStore {
                 }
             }
         }
-        Err(SledFailure { text: format!("{} stays locked", path.join("db").display()), disk_is_full: false })
+        Err(SledFailure::of(&format!("{} stays locked", path.join("db").display())))
     }
 
     /// Stores a frame: as one entry if it fits, which is atomic by itself and a quarter faster, else as a batch.
@@ -180,7 +182,7 @@ const PANICKED: &str = "it panicked: ";
 
 impl SledFailure {
     pub(super) fn of(text: &str) -> Self {
-        SledFailure { text: text.to_owned(), disk_is_full: false }
+        SledFailure { text: text.to_owned(), disk_is_full: false, forbidden: false }
     }
 
     fn is_panic(&self) -> bool {
@@ -226,8 +228,9 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
-            let disk_is_full = matches!(&error, ::sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
-            Err(SledFailure { text: error.to_string(), disk_is_full })
+            let is = |kind| matches!(&error, ::sled::Error::Io(error) if error.kind() == kind);
+            let (disk_is_full, forbidden) = (is(io::ErrorKind::StorageFull), is(io::ErrorKind::PermissionDenied));
+            Err(SledFailure { text: error.to_string(), disk_is_full, forbidden })
         }
         Err(panic) => {
             let text = panic
@@ -235,7 +238,8 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full: text.contains("StorageFull") })
+            let (disk_is_full, forbidden) = (text.contains("StorageFull"), text.contains("PermissionDenied"));
+            Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full, forbidden })
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn samples() -> Vec<Event> {
     let empty_source = EmptySource::Apply;
     let resync = Resync(Some(Duration::from_secs(86_400)));
     let (priority, most) = (Priority(-1000), HoldCause::MostGone { gone: 11, of: 21 });
-    let (max_lag, retry) = (MaxLag(None), Retry { slow: None, ..Retry::default() });
+    let (max_lag, retry) = (MaxLag(None), Retry { slow: None, max_lost_alone: None, ..Retry::default() });
     let rejecting =
         Policy { on_change: OnChange::Reject, empty_source, priority, resync, max_lag, retry, ..unlimited.clone() };
     let built = Built {

@@ -9,18 +9,22 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, Timestamp};
+use serde_json::json;
 
 use crate::config::Config;
 use crate::console::{line, note, printable};
 use crate::control::{
-    APPLIED, Answer, Connection, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb, by, carry_out,
-    fingerprint, known, reach, taken, user,
+    APPLIED, Answer, Connection, Found, MOST_WAIT, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged,
+    Verb, by, carry_out, fingerprint, known, reach, silent, taken, user,
 };
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 
 /// How long closing a log may take in which nothing runs.
 const CLOSING: Duration = Duration::from_secs(10);
+
+/// What an answer may be on its way, beyond what it may take.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -150,13 +154,13 @@ pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<Exit
 fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
     let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
     let state = state_of(&target.state)?;
-    let answer = match reach(&state, &steer)? {
-        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone()))?,
+    let answer = match reach(&state, &steer).map_err(|fail| refused(&steer, fail))? {
+        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone())).map_err(|fail| refused(&steer, fail))?,
         Reached::Opened(reconciler) => {
             let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
-            let answer = answer?;
+            let answer = answer.map_err(|fail| refused(&steer, fail))?;
             closed?;
             answer
         }
@@ -168,6 +172,15 @@ fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail>
         answer.text("note").into_iter().for_each(note);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A command that was refused, with what it was about.
+fn refused(steer: &Steer, fail: Fail) -> Fail {
+    let name = steer.name.as_str();
+    if fail.code != USAGE || fail.message.contains(name) {
+        return fail;
+    }
+    Fail::new(USAGE, format!("{name}: cannot {}: {}", steer.verb.name(), fail.message))
 }
 
 fn described(steer: &Steer, answer: &Answer) -> String {
@@ -229,13 +242,20 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
 /// log itself if there is none.
 fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: Duration) -> Result<Answer, Fail> {
     let (begun, mut since) = (Instant::now(), None);
+    // A run that is well takes up to `MOST_WAIT` for an answer, however little time is left.
+    let left = || timeout.saturating_sub(begun.elapsed()).max(MOST_WAIT + SLACK);
     loop {
-        let mut run = match reach_to_wait(state)? {
+        let mut run = match reach_to_wait(state, left())? {
             Waitable::Running(run) => run,
             Waitable::NoRun(inspected) => return at_rest(state, &inspected, name, generation),
+            Waitable::Silent => return Ok(no_answer(None)),
         };
         loop {
+            run.be_patient_for(left());
             let answer = run.ask(&Request::Wait { name: name.clone(), generation, since });
+            if run.is_silent {
+                return Ok(no_answer(run.pid));
+            }
             let is_late = begun.elapsed() >= timeout;
             if run.is_lost && !is_late {
                 thread::sleep(RETRY);
@@ -250,17 +270,32 @@ fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: 
     }
 }
 
+/// The answer that a run did not give.
+fn no_answer(pid: Option<u32>) -> Answer {
+    Answer::new(json!({
+        "waited": "no_answer",
+        "collection": null,
+        "condition": null,
+        "generation": null,
+        "seq": null,
+        "because": silent(pid),
+    }))
+}
+
 /// Who can say how a collection is.
 enum Waitable {
     Running(Connection),
     NoRun(Box<Inspected>),
+    Silent,
 }
 
-fn reach_to_wait(state: &Path) -> Result<Waitable, Fail> {
+fn reach_to_wait(state: &Path, timeout: Duration) -> Result<Waitable, Fail> {
     let begun = Instant::now();
     loop {
-        if let Some(run) = Connection::open(state)? {
-            return Ok(Waitable::Running(run));
+        match Connection::find(state, timeout)? {
+            Found::Run(run) => return Ok(Waitable::Running(run)),
+            Found::Silent => return Ok(Waitable::Silent),
+            Found::Nobody => {}
         }
         let inspected = Inspected::open(state)?;
         match inspected.copy.writer_active() {

@@ -70,7 +70,7 @@ mod tests {
             (2, FieldError::new("name", "none").into()),
             (2, CommandError::Refused(Rejection::NotDue).into()),
             (3, OpenError::Absent { path: path() }.into()),
-            (3, OpenError::Busy { path: path() }.into()),
+            (3, OpenError::Busy { path: path(), holder: None }.into()),
             (
                 3,
                 ReplayError::Object { seq: Seq(1), error: ObjectError::Io("x".into(), io::Error::other("y")).into() }

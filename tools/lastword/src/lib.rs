@@ -27,10 +27,14 @@ mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use tracing_subscriber::filter::LevelFilter;
 
 use control::Verb;
@@ -38,7 +42,7 @@ use fail::Fail;
 
 /// Keeps collections in step with the files they are built from.
 #[derive(Debug, Parser)]
-#[command(name = "lastword", version, propagate_version = true, styles = Styles::plain())]
+#[command(name = "lastword", version, propagate_version = true, styles = Styles::plain(), after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +50,14 @@ struct Arguments {
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
+
+/// What scripts and supervisors rely on.
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok; 1 something is not as it should be (a collection is not fresh, a source does not answer, status --check,
+something stored is damaged); 2 usage, a wrong file, or no such collection; 3 cannot open (absent, forbidden, busy, I/O),
+or an output cannot be written; 4 format too new; 5 log shorter than its anchor; 6 replay diverged.
+A run ends with 0 only if it was asked to (SIGINT, SIGTERM), or with --once if all are fresh; whatever else ends it ends it
+with another code, so that a supervisor starts it again. Nobody who reads what it prints, or stops to, ends it.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -62,16 +74,8 @@ enum Command {
         /// The configuration
         config: PathBuf,
     },
-    /// Show the collections of a log, also while it is written
-    Status {
-        /// The directory of the log, or the configuration that names it
-        state: PathBuf,
-        /// Only this collection
-        name: Option<String>,
-        /// One JSON object per collection and line
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show who has a log open and how its collections are, also while it is written
+    Status(status::Arguments),
     /// Show the segments of a collection, also while the log is written
     Manifest {
         /// The directory of the log, or the configuration that names it
@@ -132,12 +136,29 @@ pub fn run() -> ExitCode {
     code
 }
 
+/// Has the private copies of this process removed before a signal ends it. A run ends in order instead.
+fn remove_copies_on_signals() {
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
+    let wait = move || {
+        for signal in signals.forever() {
+            lastword::log::remove_private_copies();
+            // Ends the process as the signal would have.
+            let _ = emulate_default_handler(signal);
+        }
+    };
+    // Without a thread for that they stay behind.
+    let _ = thread::Builder::new().name("signals".to_owned()).spawn(wait);
+}
+
 fn dispatch(command: Command) -> Result<ExitCode, Fail> {
+    if !matches!(command, Command::Run(_) | Command::Demo { .. } | Command::DemoWorker { .. }) {
+        remove_copies_on_signals();
+    }
     match command {
         Command::Init { file } => init::init(&file),
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan { config } => plan::plan(&config),
-        Command::Status { state, name, json } => status::status(&command::state_of(&state)?, name.as_deref(), json),
+        Command::Status(arguments) => status::status(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),

@@ -268,7 +268,13 @@ mod tests {
     fn defect_06_saying_never_waits_and_what_is_lost_is_counted() {
         let (outlet, go, lines) = gated();
         let long = || "x".repeat(MOST_WAITING / 4 - 1) + "\n";
-        for _ in 0..9 {
+        outlet.say(long());
+        let begun = Instant::now();
+        while !outlet.0.lock().is_writing {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the first is not taken");
+            thread::sleep(Duration::from_millis(5));
+        }
+        for _ in 1..9 {
             outlet.say(long());
         }
         assert!(!outlet.settle(Duration::ZERO), "it is not read");

@@ -1,7 +1,7 @@
 //! Arguments, and what is allowed in them.
 
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand};
@@ -16,8 +16,9 @@ use lastword::replay::Until;
 /// STATE is the directory of a log, or a file that `export` wrote. Data goes to stdout, diagnostics to stderr.
 ///
 /// Exit codes: 0 ok; 1 a defect was found, or two logs part; 2 usage, or no such collection or task; 3 cannot open
-/// (absent, no log, forbidden, busy, I/O); 4 the format is too new; 5 the log is shorter than its anchor; 6 replay
-/// diverged.
+/// (absent, no log, forbidden, busy, I/O), or the output cannot be written (a full disk); 4 the format is too new; 5 the
+/// log is shorter than its anchor; 6 replay diverged. A reader that goes away (`| head`) is no failure. A selection that
+/// finds nothing is none either, and said on stderr.
 #[derive(Debug, Parser)]
 #[command(name = "log-dump", version, styles = Styles::plain())]
 pub(crate) struct Cli {
@@ -32,6 +33,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         log: LogArgs,
         #[command(flatten)]
+        damage: DamageArgs,
+        #[command(flatten)]
         selection: SelectionArgs,
     },
     /// Checks everything: frames, chain, anchor, legality of every event, invariants, objects.
@@ -43,13 +46,18 @@ pub(crate) enum Command {
     Head {
         #[command(flatten)]
         log: LogArgs,
+        /// Only what HEAD says, which may be a second behind: nothing else is read, and nothing is copied.
+        #[arg(long)]
+        anchor: bool,
     },
     /// Prints every collection as the log knows it. Lag and waiting times are as of the last event that counts.
     State {
         #[command(flatten)]
         log: LogArgs,
-        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC
-        /// 3339.
+        #[command(flatten)]
+        damage: DamageArgs,
+        /// As of this event, or of the last event not later than this time: a number of an event, a time in RFC 3339, or
+        /// how long ago, such as 2h.
         #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
         at: Option<Until>,
     },
@@ -70,8 +78,8 @@ pub(crate) enum Command {
         /// The collection. One that was dropped has an answer too; a name that was never declared is exit 2.
         #[arg(value_parser = parse_name)]
         name: Name,
-        /// As of this event, or of the last event not later than this time: a number of an event, or a time in RFC
-        /// 3339.
+        /// As of this event, or of the last event not later than this time: a number of an event, a time in RFC 3339, or
+        /// how long ago, such as 2h.
         #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
         at: Option<Until>,
         /// Why this task was aborted, given up or committed, and its completions refused.
@@ -92,6 +100,8 @@ pub(crate) enum Command {
     Export {
         #[command(flatten)]
         log: LogArgs,
+        #[command(flatten)]
+        damage: DamageArgs,
         /// Where to; it must not exist. `-`, or nothing, is stdout.
         #[arg(value_name = "FILE", default_value = "-")]
         file: PathBuf,
@@ -115,6 +125,14 @@ pub(crate) struct LogArgs {
     /// JSON Lines with stable keys; the last line is a summary.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with a log that is damaged.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DamageArgs {
+    /// Of a damaged log, what lies before the damage. The exit code is still that of the damage.
+    #[arg(long)]
+    pub(crate) up_to_damage: bool,
 }
 
 /// Between what.
@@ -146,10 +164,10 @@ pub struct SelectionArgs {
     /// Up to but without this event.
     #[arg(long, value_name = "SEQ")]
     to: Option<u64>,
-    /// From this time on: RFC 3339, or seconds since the Unix epoch.
+    /// From this time on: RFC 3339, seconds since the Unix epoch, or how long ago, such as 2h or 30m.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// Up to but without this time (half-open, like --to): RFC 3339, or seconds since the Unix epoch.
+    /// Up to but without this time (half-open, like --to): RFC 3339, seconds since the Unix epoch, or how long ago.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// The last N of what the other conditions leave.
@@ -167,6 +185,15 @@ impl SelectionArgs {
     /// All events behind this one.
     pub(crate) fn behind(seq: Seq) -> SelectionArgs {
         SelectionArgs { from: Some(seq.next().0), ..SelectionArgs::default() }
+    }
+
+    /// What is said if nothing was selected of a log that holds these events.
+    pub(crate) fn nothing(&self, first: Seq, last: Seq) -> String {
+        if last < first {
+            return "there are no events in this log".to_owned();
+        }
+        let collection = self.collection.as_ref().map(|glob| format!(" of collections {:?}", glob.as_str()));
+        format!("no event{} is selected; the log holds events {first} to {last}", collection.unwrap_or_default())
     }
 
     /// The first event that may be selected.
@@ -206,8 +233,9 @@ pub fn selected<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<Sele
 
 /// RFC 3339 with any offset, or seconds since the Unix epoch with up to six decimals.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    parse_seconds(text).or_else(|| parse_rfc3339(text)).ok_or_else(|| {
-        "expected a time in RFC 3339, such as 2026-11-23T10:00:00Z, or seconds since 1970-01-01".to_owned()
+    parse_seconds(text).or_else(|| parse_rfc3339(text)).or_else(|| parse_ago(text)).ok_or_else(|| {
+        "expected a time in RFC 3339, such as 2026-11-23T10:00:00Z, seconds since 1970-01-01, or how long ago, such as 2h"
+            .to_owned()
     })
 }
 
@@ -219,6 +247,14 @@ fn parse_seconds(text: &str) -> Option<Timestamp> {
     }
     let micros = format!("{fraction:0<6}").parse::<u64>().ok()?;
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros).map(Timestamp)
+}
+
+/// So long before now.
+fn parse_ago(text: &str) -> Option<Timestamp> {
+    let ago = humantime::parse_duration(text).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    // The log cannot be older than that.
+    Some(Timestamp(0).after(now.saturating_sub(ago)))
 }
 
 fn parse_rfc3339(text: &str) -> Option<Timestamp> {
@@ -244,9 +280,9 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
 fn parse_until(text: &str) -> Result<Until, String> {
     match text.parse() {
         Ok(seq) => Ok(Until::Seq(Seq(seq))),
-        Err(_) => parse_rfc3339(text)
-            .map(Until::Time)
-            .ok_or_else(|| "expected the number of an event, or a time in RFC 3339".to_owned()),
+        Err(_) => parse_rfc3339(text).or_else(|| parse_ago(text)).map(Until::Time).ok_or_else(|| {
+            "expected the number of an event, a time in RFC 3339, or how long ago, such as 2h".to_owned()
+        }),
     }
 }
 
@@ -288,6 +324,18 @@ mod tests {
         for text in ["", "yesterday", "-5", "1.", ".5", "1.0000001", "2023-11-14", "2023-11-14T22:13:20"] {
             assert!(parse_time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn defect_48_a_time_may_be_how_long_ago_it_was() {
+        let now = || Timestamp(0).after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+        let (before, found, after) = (now(), parse_time("2h").unwrap(), now());
+        let hours = std::time::Duration::from_secs(7200);
+        assert!(found.after(hours) >= before && found.after(hours) <= after);
+        let Ok(Until::Time(at)) = parse_until("1d 30m") else { panic!("a time") };
+        assert!(at < found);
+        assert_eq!(parse_time("999999y").unwrap_or(Timestamp(0)), Timestamp(0), "before everything");
+        assert!(parse_time("2 parsecs").is_err());
     }
 
     #[test]

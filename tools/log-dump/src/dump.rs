@@ -9,13 +9,13 @@ use lastword::log::{Frame, Record};
 use lastword::replay::{self, ReplayError};
 use serde::Serialize;
 
-use crate::args::{LogArgs, SelectionArgs};
+use crate::args::{DamageArgs, LogArgs, SelectionArgs};
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, complain};
 
-pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failure> {
-    let input = Input::open(&log.state)?;
+pub(crate) fn run(log: &LogArgs, damage: DamageArgs, selection: &SelectionArgs) -> Result<(), Failure> {
+    let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
     let mut output = Output::new();
     // The log is read twice rather than kept: `--last` may name any number.
     let skipped = match selection.last {
@@ -41,10 +41,13 @@ pub(crate) fn run(log: &LogArgs, selection: &SelectionArgs) -> Result<(), Failur
     if selection.from.is_some_and(|from| from < begins.0) {
         complain(&format!("history begins with event {begins}: what came before was let go"));
     }
+    if printed == 0 {
+        complain(&selection.nothing(begins, input.last()));
+    }
     if unknown > 0 {
         complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
     }
-    Ok(())
+    end
 }
 
 /// How many events are selected, `--last` aside.

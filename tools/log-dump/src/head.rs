@@ -1,6 +1,10 @@
 //! `head`: where the log ends, and who may be adding to it.
 
+use std::fs::File;
+use std::io::{self, Read};
+
 use lastword::core::vocabulary::Seq;
+use lastword::log::{Anchor, OpenError};
 use serde::Serialize;
 
 use crate::args::LogArgs;
@@ -23,6 +27,46 @@ struct HeadLine {
     db_length: Option<u64>,
     writer_active: bool,
 }
+
+/// What `HEAD` alone says.
+#[derive(Serialize)]
+struct AnchorLine {
+    kind: &'static str,
+    anchor_seq: u64,
+    hash: String,
+    epoch: u64,
+    clean: bool,
+    db_length: u64,
+}
+
+/// What `HEAD` says. Nothing else is read.
+pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
+    let path = log.state.join("HEAD");
+    // Two slots are all that is read of it, however long the file is.
+    let mut bytes = Vec::new();
+    let read = File::open(&path).and_then(|file| file.take(MOST_HEAD).read_to_end(&mut bytes));
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => OpenError::Absent { path: log.state.clone() }.into(),
+        _ => Failure::io("reading", &path, &error),
+    })?;
+    let anchor = Anchor::parse(&bytes).map_err(|found| OpenError::Anchor { path, found })?;
+    let Anchor { clean, position, db_length, .. } = anchor;
+    let (seq, hash, epoch) = (position.seq.0, position.hash.to_string(), position.epoch.0);
+    let mut output = Output::new();
+    if log.json {
+        output.object(&AnchorLine { kind: "anchor", anchor_seq: seq, hash, epoch, clean, db_length })?;
+        return output.finish();
+    }
+    output.line(&format!("anchor at      {seq}"))?;
+    output.line(&format!("hash           {hash}"))?;
+    output.line(&format!("epoch          {epoch}"))?;
+    output.line(&format!("clean          {}", if clean { "yes" } else { "no" }))?;
+    output.line(&format!("db length      {db_length}"))?;
+    output.finish()
+}
+
+/// More than `HEAD` ever has.
+const MOST_HEAD: u64 = 64 << 10;
 
 pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;

@@ -5,12 +5,17 @@ use std::io;
 use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
+use lastword::describe::counted;
 use lastword::evlog::EvlogFile;
-use lastword::log::{Anchor, FrameHash, LogReader, OpenError, Position, PrivateCopy, Start};
+use lastword::log::{Anchor, FrameHash, LogReader, OpenError, Position, PrivateCopy, Salvage, Start};
 use lastword::objects::{FileObjects, Objects};
 use lastword::snapshot::Snapshots;
 
+use crate::args::DamageArgs;
 use crate::fail::{Exit, Failure};
+
+/// Where a log is damaged.
+const WAY_ON: &str = "restore a backup, or see what is left with `dump`, `state` or `export --up-to-damage`";
 
 /// An open log.
 pub(crate) enum Input {
@@ -30,9 +35,36 @@ impl Input {
             let (end, time) = (file.totals().end, file.totals().time);
             return Ok(Input::Stream { file, end, time });
         }
-        let copy = PrivateCopy::of(path)?;
+        let copy = PrivateCopy::of(path).map_err(|error| match error.is_defect() && !error.is_too_new() {
+            true => Failure::new(Exit::of(error.kind()), format_args!("{error}; {WAY_ON}")),
+            false => error.into(),
+        })?;
+        Ok(Input::of(copy))
+    }
+
+    /// The same, of a damaged log only what lies before the damage. Beside it is how the command ends then.
+    pub(crate) fn open_up_to_damage(path: &Path, args: DamageArgs) -> Result<(Input, Result<(), Failure>), Failure> {
+        if !args.up_to_damage || !path.is_dir() {
+            return Ok((Input::open(path)?, Ok(())));
+        }
+        let Salvage { copy, damage, .. } = Salvage::of(path)?;
+        let end = damage.map_or(Ok(()), |damage| {
+            let (last, anchor) = (copy.end().seq, copy.anchor().position.seq);
+            let lost = match anchor.0.saturating_sub(last.0) {
+                0 => String::new(),
+                lost => format!(", at least {} is not", counted(lost, "event")),
+            };
+            Err(Failure::new(
+                Exit::of(damage.kind()),
+                format_args!("{damage}; what is left up to event {last} was shown{lost}"),
+            ))
+        });
+        Ok((Input::of(copy), end))
+    }
+
+    fn of(copy: PrivateCopy) -> Input {
         let reader = copy.reader();
-        Ok(Input::Directory { copy, reader })
+        Input::Directory { copy, reader }
     }
 
     /// Its frames.

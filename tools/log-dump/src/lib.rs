@@ -12,6 +12,7 @@ mod head;
 mod input;
 mod output;
 mod point;
+mod signals;
 mod stat;
 mod state;
 mod transfer;
@@ -33,6 +34,7 @@ use output::complain;
 pub fn run() -> ExitCode {
     panic::set_hook(Box::new(report_panic));
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
+    signals::remove_copies_on_signals();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
     match ended {
         Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
@@ -47,16 +49,17 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Dump { log, selection } => dump::run(&log, &selection),
+        Command::Dump { log, damage, selection } => dump::run(&log, damage, &selection),
         Command::Verify { log } => verify::run(&log),
-        Command::Head { log } => head::run(&log),
-        Command::State { log, at } => state::run(&log, at),
+        Command::Head { log, anchor: true } => head::anchor(&log),
+        Command::Head { log, anchor: false } => head::run(&log),
+        Command::State { log, damage, at } => state::run(&log, damage, at),
         Command::Stat { log, selection } => stat::run(&log, &selection),
         Command::Why { log, name, at, task } => {
             why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId))
         }
         Command::Diff { log, between } => diff::run(&log, &between),
-        Command::Export { log, file } => transfer::export(&log, &file),
+        Command::Export { log, damage, file } => transfer::export(&log, damage, &file),
         Command::Import { state, file, json } => transfer::import(&state, &file, json),
     }
 }

@@ -4,14 +4,14 @@ use lastword::core::CollectionView;
 use lastword::describe::view_json;
 use lastword::replay::{Until, state_at};
 
-use crate::args::LogArgs;
+use crate::args::{DamageArgs, LogArgs};
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
 use crate::point::{now_at, time_of};
 
-pub(crate) fn run(log: &LogArgs, at: Option<Until>) -> Result<(), Failure> {
-    let input = Input::open(&log.state)?;
+pub(crate) fn run(log: &LogArgs, damage: DamageArgs, at: Option<Until>) -> Result<(), Failure> {
+    let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
     let until = at.unwrap_or(Until::End);
     let state = state_at(input.reader(), until)?;
     let now = now_at(&state, until);
@@ -21,13 +21,15 @@ pub(crate) fn run(log: &LogArgs, at: Option<Until>) -> Result<(), Failure> {
         views.iter().try_for_each(|view| output.line(&view_json(view, now)))?;
         let start = input.start();
         output.summary(state.last().0 - start.seq.0, start.first(), state.last().next(), input.head())?;
-        return output.finish();
+        output.finish()?;
+        return end;
     }
     output.line(&format!("at event {}, {}", state.last(), time_of(state.last(), now)))?;
     let rows: Vec<[String; 9]> = views.iter().map(row).collect();
     let headings = ["collection", "kind", "generation", "wanted", "applied", "task", "rows", "lag", "condition"];
     table(&mut output, headings.map(str::to_owned), &rows)?;
-    output.finish()
+    output.finish()?;
+    end
 }
 
 fn row(view: &CollectionView) -> [String; 9] {

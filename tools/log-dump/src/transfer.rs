@@ -7,9 +7,10 @@ use std::path::Path;
 
 use lastword::describe::counted;
 use lastword::evlog::{self, Totals};
+use lastword::objects::Objects;
 use serde::Serialize;
 
-use crate::args::LogArgs;
+use crate::args::{DamageArgs, LogArgs};
 use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::Output;
@@ -24,42 +25,69 @@ struct TransferLine {
     frame_bytes: u64,
 }
 
-pub(crate) fn export(log: &LogArgs, file: &Path) -> Result<(), Failure> {
-    let input = Input::open(&log.state)?;
+pub(crate) fn export(log: &LogArgs, damage: DamageArgs, file: &Path) -> Result<(), Failure> {
+    let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
     let Some(objects) = input.objects()? else {
         return Err(Failure::new(Exit::CANNOT_OPEN, "this is an exported stream already"));
     };
     if file == Path::new("-") {
         let mut out = BufWriter::new(io::stdout().lock());
-        evlog::write(input.reader(), objects.as_ref(), &mut out)?;
-        return out.flush().map_err(|error| Failure::output(&error));
+        let (_, cut) = write(&input, objects.as_ref(), damage, &mut out)?;
+        out.flush().map_err(|error| Failure::output(&error))?;
+        return cut.and(end);
     }
     // What a source holds may be private, and so may this.
     let mut options = OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(file);
     let target = created.map_err(|error| Failure::io("creating", file, &error))?;
-    let written = write_to(&input, objects.as_ref(), &target, file);
+    let written = write_to(&input, objects.as_ref(), damage, (&target, file));
     if written.is_err() {
         // Half a stream is of no use, and its reader would refuse it.
         let _ = fs::remove_file(file);
     }
-    report("export", &written?, log.json)
+    let (totals, cut) = written?;
+    report("export", &totals, log.json)?;
+    cut.and(end)
+}
+
+/// How a stream was written: up to the end of the log, or up to what is damaged or missing, which is then the failure.
+type Written = (Totals, Result<(), Failure>);
+
+fn write(
+    input: &Input,
+    objects: &dyn Objects,
+    damage: DamageArgs,
+    out: &mut dyn Write,
+) -> Result<Written, evlog::EvlogError> {
+    if !damage.up_to_damage {
+        return Ok((evlog::write(input.reader(), objects, out)?, Ok(())));
+    }
+    let (totals, cut) = evlog::write_up_to_damage(input.reader(), objects, out)?;
+    let cut = cut.map_or(Ok(()), |error| {
+        let exit = Exit::of(error.kind());
+        Err(Failure::new(exit, format_args!("{error}; the stream ends before that, at event {}", totals.end.seq)))
+    });
+    Ok((totals, cut))
 }
 
 fn write_to(
     input: &Input,
-    objects: &dyn lastword::objects::Objects,
-    target: &File,
-    path: &Path,
-) -> Result<Totals, Failure> {
+    objects: &dyn Objects,
+    damage: DamageArgs,
+    (target, path): (&File, &Path),
+) -> Result<Written, Failure> {
     let mut out = BufWriter::new(target);
-    let totals = evlog::write(input.reader(), objects, &mut out).map_err(|error| match error {
+    let written = write(input, objects, damage, &mut out).map_err(|error| match error {
         evlog::EvlogError::Output(error) => Failure::io("writing", path, &error),
+        error @ evlog::EvlogError::Object { .. } => Failure::new(
+            Exit::of(error.kind()),
+            format_args!("{error}; `export --up-to-damage` writes what comes before that event"),
+        ),
         error => error.into(),
     })?;
     let flushed = out.flush().and_then(|()| target.sync_all());
     flushed.map_err(|error| Failure::io("writing", path, &error))?;
-    Ok(totals)
+    Ok(written)
 }
 
 pub(crate) fn import(state: &Path, file: &Path, json: bool) -> Result<(), Failure> {

@@ -37,6 +37,43 @@ fn code_0_a_whole_log() {
 }
 
 #[test]
+fn defect_48_a_selection_that_finds_nothing_says_so() {
+    let (_dir, path) = story_log();
+    for more in [&["--collection", "nobody*"][..], &["--from", "999999"], &["--since", "1s", "--until", "2h"]] {
+        let output = on(&path, "dump", more);
+        assert_eq!((code(&output), out(&output)), (0, String::new()), "{more:?}");
+        assert!(err(&output).contains("is selected; the log holds events 1 to "), "{}", err(&output));
+    }
+    // What the story tells has happened long ago.
+    let output = on(&path, "dump", &["--since", "9000days"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+}
+
+#[test]
+fn defect_06_a_reader_that_goes_is_no_failure_and_a_full_disk_is_one() {
+    use std::process::Stdio;
+    let (_dir, path) = story_log();
+    for command in READING {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let demanded: &[&str] = match command {
+            "why" => &["plain"],
+            "diff" => &["--from", "0"],
+            _ => &[],
+        };
+        let mut to = program();
+        to.arg(command).arg(&path).args(demanded).stderr(Stdio::piped());
+        let output = to.stdout(full).output().unwrap();
+        assert_eq!(code(&output), 3, "{command}: {}", err(&output));
+        let mut child = to.stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), err(&output)), (0, String::new()), "{command}");
+    }
+    let help = out(&program().arg("--help").output().unwrap());
+    assert!(help.contains("Exit codes: 0 ok") && help.contains("| head"), "{help}");
+}
+
+#[test]
 fn code_1_a_damaged_head() {
     let (_dir, path) = story_log();
     let head = path.join("HEAD");

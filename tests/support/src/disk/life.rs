@@ -220,7 +220,7 @@ fn large(life: &Life) -> Declaration {
     declaration.source = Some(Source::new("lake").unwrap());
     declaration.spec = Some(Spec::parse(&format!(r#"{{"segments":{}}}"#, life.segments)).unwrap());
     let coalesce = Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO };
-    let retry = Retry { max_attempts: 1_000, ..Retry::default() };
+    let retry = Retry { max_attempts: 1_000, max_lost_alone: None, ..Retry::default() };
     declaration.policy = Some(Policy { coalesce, retry, ..Policy::default() });
     declaration
 }

@@ -14,7 +14,7 @@ impl Oracle {
     }
 
     /// Whether an attempt may start beside those that hold a worker in the process of the reducer.
-    pub(super) fn may_run_here(&self, isolated: bool) -> bool {
+    pub fn may_run_here(&self, isolated: bool) -> bool {
         let mut here = self.open.values().filter(|open| !open.leased);
         let is_isolated = |open: &Open| self.known.get(&open.attempt.collection).is_some_and(Known::is_isolated);
         if isolated { here.next().is_none() } else { !here.any(is_isolated) }

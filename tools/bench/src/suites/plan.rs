@@ -69,10 +69,18 @@ fn scanning(bench: &mut Bench) -> Result<()> {
     std::thread::sleep(UNTIL_OLD);
     let source = source(&directory)?;
     let (mut scanned, mut walked) = (Series::new("lastword"), Series::new("walk with stat"));
+    let mut unchanged = Series::new("lastword");
     for _ in 0..bench.rounds() {
         let began = Instant::now();
         let found = scan(&ScanRequest::new(&LocalStore, &source, now()?))?;
         scanned.values.push(millis(began));
+        let known = Some(&found.set);
+        let began = Instant::now();
+        let again = scan(&ScanRequest { known, applied: known, ..ScanRequest::new(&LocalStore, &source, now()?) })?;
+        unchanged.values.push(millis(began));
+        if again.version != found.version {
+            return Err("a scan of what has not changed found a change".into());
+        }
         let began = Instant::now();
         let bytes = walk(&directory)?;
         walked.values.push(millis(began));
@@ -84,6 +92,10 @@ fn scanning(bench: &mut Bench) -> Result<()> {
     let measure = Measure { suite: Suite::Plan, case: &case, unit: "ms", better: Better::Less };
     let target = Target { ratio: 1.0 / 2.0, text: "<= 2 x a walk with stat" };
     bench.report.row(measure, &scanned, &walked, Some(target));
+    let case = format!("look at {} unchanged files", grouped(count));
+    let measure = Measure { suite: Suite::Plan, case: &case, unit: "ms", better: Better::Less };
+    let target = Target { ratio: 1.0 / 1.5, text: "<= 1.5 x a walk with stat" };
+    bench.report.row(measure, &unchanged, &walked, Some(target));
     Ok(())
 }
 

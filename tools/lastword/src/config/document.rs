@@ -27,6 +27,9 @@ impl fmt::Display for Wrong {
     }
 }
 
+/// What the parser says of a key that is there twice.
+const DUPLICATE_KEY: &str = "duplicate key";
+
 /// The text of a file.
 pub(crate) struct Document<'i> {
     file: String,
@@ -47,9 +50,12 @@ impl<'i> Document<'i> {
 
     pub(crate) fn parse(&self) -> Result<Spanned<DeTable<'i>>, Wrong> {
         DeTable::parse(self.text).map_err(|error| {
-            // The message names what was expected; the text of the line stays out of it.
+            // The message names what was expected; the text of the line stays out of it, but for the name of a key.
             let at = error.span().map_or(0, |span| span.start);
-            self.wrong(at, "", error.message().trim().replace('\n', ", "))
+            let message = error.message().trim().replace('\n', ", ");
+            let key = error.span().filter(|_| message == DUPLICATE_KEY).and_then(|span| self.text.get(span));
+            let key = key.filter(|key| !key.contains(['=', '\n']));
+            self.wrong(at, "", key.map_or_else(|| message.clone(), |key| format!("{message} {key}")))
         })
     }
 
@@ -62,6 +68,19 @@ impl<'i> Document<'i> {
         let line = line_of(self.text.as_bytes(), at);
         Wrong { file: self.file.clone(), line, key: key.to_owned(), problem: problem.into() }
     }
+}
+
+/// Whether one letter too many, too few, another or two in the wrong order make the difference.
+fn is_near(found: &str, meant: &str) -> bool {
+    let (found, meant): (Vec<char>, Vec<char>) = (found.chars().collect(), meant.chars().collect());
+    let same = found.iter().zip(&meant).take_while(|(a, b)| a == b).count();
+    let (rest, of) = (found.get(same..).unwrap_or_default(), meant.get(same..).unwrap_or_default());
+    let behind = |rest: &[char], skip: usize| rest.get(skip..).map(<[char]>::to_vec);
+    let swapped = rest.len() > 1 && of.len() > 1 && rest[0] == of[1] && rest[1] == of[0];
+    behind(rest, 1).is_some_and(|rest| rest == of)
+        || behind(of, 1).is_some_and(|of| rest == of)
+        || behind(rest, 1).is_some_and(|rest| behind(of, 1) == Some(rest))
+        || swapped && behind(rest, 2) == behind(of, 2)
 }
 
 fn line_of(text: &[u8], at: usize) -> usize {
@@ -80,8 +99,10 @@ impl<'d, 'i> Section<'d, 'i> {
     /// Refuses every key but these.
     pub(crate) fn only(&self, allowed: &[&str]) -> Result<(), Wrong> {
         let unknown = self.fields().find(|(key, _)| !allowed.contains(key));
-        let Some((_, field)) = unknown else { return Ok(()) };
-        Err(field.wrong(&format!("is unknown; allowed are {}", allowed.join(", "))))
+        let Some((key, field)) = unknown else { return Ok(()) };
+        let meant = allowed.iter().find(|allowed| is_near(key, allowed));
+        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        Err(field.wrong(&format!("is unknown; allowed are {}{meant}", allowed.join(", "))))
     }
 
     /// All keys, in their order in the file.

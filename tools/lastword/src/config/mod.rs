@@ -197,7 +197,7 @@ mod tests {
             ("state = \"s\"\nstat = 1\n", "lake.toml:2: stat: is unknown; allowed are state, workers,"),
             ("state = \"s\"\n", "lake.toml:1: collections: at least one is needed"),
             ("state = \"s\"\ncollections = 1\n", "lake.toml:2: collections: must be a table, found a whole number"),
-            ("state = \"s\"\nstate = \"t\"\n", "lake.toml:2: duplicate key"),
+            ("state = \"s\"\nstate = \"t\"\n", "lake.toml:2: duplicate key state"),
             ("state = \"s\n", "lake.toml:1: "),
             (
                 "state = \"s\"\nworkers = 0\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
@@ -386,6 +386,28 @@ mod tests {
             let wrong = read(&format!("{line}\n")).unwrap_err().to_string();
             assert!(wrong.contains(expected), "{wrong}");
         }
+    }
+
+    #[test]
+    fn defect_16_a_typo_is_refused_with_what_is_allowed_and_what_was_meant() {
+        for (text, expected) in [
+            (
+                "[limits]\nkinds = { externl = 3 }\n",
+                "limits.kinds.externl: is unknown; allowed are external; did you mean external?",
+            ),
+            ("lokk_interval = \"5s\"\n", "did you mean look_interval?"),
+            ("wacth = true\n", "did you mean watch?"),
+            ("worker = 3\n", "did you mean workers?"),
+            ("durabillity = \"power\"\n", "did you mean durability?"),
+        ] {
+            check(&format!("{START}{text}{LINEITEM}"), expected);
+        }
+        let far = Config::parse(
+            Path::new("lake.toml"),
+            format!("{START}kind = 1\n{LINEITEM}").as_bytes(),
+            Path::new("/conf"),
+        );
+        assert!(!far.unwrap_err().to_string().contains("did you mean"));
     }
 
     #[test]

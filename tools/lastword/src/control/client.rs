@@ -1,6 +1,6 @@
 //! The asking side: it reaches a run, or opens the log itself. It must not know what a command does.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use lastword::Reconciler;
 use lastword::engine::StartError;
-use lastword::log::OpenError;
+use lastword::log::{OpenError, lock_holder};
+use rustix::net::sockopt::socket_peercred;
 
 use super::protocol::{Answer, Request};
 use super::{Steer, socket};
+use crate::console::note;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
 use crate::inspect::Inspected;
+use crate::patience::within;
 
 /// How long a log may be taken by a writer that has no socket: a run that starts has to replay its log first, half a
 /// million events in half a second, and one that ends has taken its socket away and writes its last events.
@@ -24,6 +27,12 @@ pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
 /// A command is durable within milliseconds; a disk that takes longer than this has other problems.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// A run that is well takes a connection at once.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A person who waits for longer than this is told what for.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// The longest answer: a line about each of many collections.
 const MOST_ANSWER: u64 = 64 << 20;
@@ -63,8 +72,9 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
 
 /// The log is taken by a writer without a socket.
 pub(crate) fn taken(state: &Path) -> Fail {
+    let who = lock_holder(&state.join("LOCK")).map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let state = state.display();
-    Fail::new(CANNOT_OPEN, format!("{state}: another program has the log open, and takes no commands from here"))
+    Fail::new(CANNOT_OPEN, format!("{state}: another program has the log open{who}, and takes no commands from here"))
 }
 
 fn open_log(state: &Path) -> Result<Reconciler, StartError> {
@@ -79,28 +89,54 @@ fn open_log(state: &Path) -> Result<Reconciler, StartError> {
         .start()
 }
 
+/// What there is at the place of a socket.
+pub(crate) enum Found {
+    /// Nobody who answers there.
+    Nobody,
+    /// A run that takes no connection in time.
+    Silent,
+    /// A run, as far as can be seen before it has answered.
+    Run(Connection),
+}
+
 /// A conversation with a run.
 pub(crate) struct Connection {
     stream: BufReader<UnixStream>,
-    /// A request was not answered: the run is gone.
+    /// The process on the other side.
+    pub(crate) pid: Option<u32>,
+    /// A request was not answered: the run is gone, or silent.
     pub(crate) is_lost: bool,
+    /// A request was not answered in time.
+    pub(crate) is_silent: bool,
+    patience: Duration,
 }
 
 impl Connection {
-    /// `None` if no run answers.
+    /// `None` if there is no run.
     pub(crate) fn open(state: &Path) -> Result<Option<Connection>, Fail> {
-        let Some(stream) = socket::connect(state)? else { return Ok(None) };
-        let timeouts =
-            stream.set_read_timeout(Some(ANSWER_WITHIN)).and_then(|()| stream.set_write_timeout(Some(ANSWER_WITHIN)));
-        timeouts.map_err(|error| Fail::new(CANNOT_OPEN, format!("the socket of the run: {error}")))?;
-        Ok(Some(Connection { stream: BufReader::new(stream), is_lost: false }))
+        match Connection::find(state, CONNECTED_WITHIN)? {
+            Found::Run(run) => Ok(Some(run)),
+            Found::Nobody => Ok(None),
+            Found::Silent => Err(Fail::new(CANNOT_OPEN, silent(None))),
+        }
     }
 
-    /// With a shorter timeout than usual for each answer.
-    pub(crate) fn within(self, timeout: Duration) -> Connection {
-        // It has been set before; if it cannot be set again, the longer one stays.
-        let _ = self.stream.get_ref().set_read_timeout(Some(timeout));
-        self
+    /// Looks for a run, for so long at most: a process that is stopped takes no connections once some wait.
+    pub(crate) fn find(state: &Path, timeout: Duration) -> Result<Found, Fail> {
+        let place = state.to_owned();
+        let Some(stream) = within(timeout, move || socket::connect(&place)) else { return Ok(Found::Silent) };
+        let Some(stream) = stream? else { return Ok(Found::Nobody) };
+        stream
+            .set_write_timeout(Some(ANSWER_WITHIN))
+            .map_err(|error| Fail::new(CANNOT_OPEN, format!("the socket of the run: {error}")))?;
+        let pid = socket_peercred(&stream).ok().and_then(|found| u32::try_from(found.pid.as_raw_nonzero().get()).ok());
+        let stream = BufReader::new(stream);
+        Ok(Found::Run(Connection { stream, pid, is_lost: false, is_silent: false, patience: ANSWER_WITHIN }))
+    }
+
+    /// Waits so long for each answer.
+    pub(crate) fn be_patient_for(&mut self, timeout: Duration) {
+        self.patience = timeout;
     }
 
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Fail> {
@@ -109,16 +145,55 @@ impl Connection {
         // If the run hung up before it had read everything, what it said instead is the better answer.
         let sent = self.stream.get_mut().write_all(format!("{}\n", request.line()).as_bytes());
         let mut line = Vec::new();
-        let read = (&mut self.stream).take(MOST_ANSWER).read_until(b'\n', &mut line);
+        let read = self.read_line(&mut line);
         match (sent, read) {
-            (_, Ok(_)) if line.ends_with(b"\n") => {
+            (_, Ok(())) if line.ends_with(b"\n") => {
                 self.is_lost = false;
                 let garbage = || Err(Fail::new(DEFECT, "the run answered what this program does not understand"));
                 Answer::parse(&line).unwrap_or_else(garbage)
             }
+            (_, Err(_)) if self.is_silent => Err(unanswered(&silent(self.pid))),
             (Err(error), _) | (Ok(()), Err(error)) => Err(unanswered(&error.to_string())),
-            (Ok(()), Ok(_)) => Err(unanswered("it ended")),
+            (Ok(()), Ok(())) => Err(unanswered("it ended")),
         }
+    }
+
+    /// Reads a line, and says so if that takes long.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
+        let (begun, mut is_told) = (Instant::now(), self.patience <= TOLD_AFTER);
+        loop {
+            let until = if is_told { self.patience } else { TOLD_AFTER };
+            // A timeout of zero would be none.
+            let left = until.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+            self.stream.get_ref().set_read_timeout(Some(left))?;
+            let most = MOST_ANSWER.saturating_sub(line.len() as u64);
+            match (&mut self.stream).take(most).read_until(b'\n', line) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) if begun.elapsed() >= self.patience => {
+                    self.is_silent = true;
+                    return Err(error);
+                }
+                Err(_) if !is_told && begun.elapsed() >= TOLD_AFTER => {
+                    is_told = true;
+                    let left = humantime::format_duration(self.patience.saturating_sub(TOLD_AFTER));
+                    note(&format!("{}; waiting for {left} more", silent(self.pid)));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What is said of a run that does not answer, and what to do.
+pub(crate) fn silent(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!(
+            "the run (pid {pid}) does not answer: it is stopped or stuck; ps -o stat,wchan -p {pid} shows which (T: kill \
+             -CONT {pid} lets it go on)"
+        ),
+        None => "the run does not answer: it is stopped or stuck".to_owned(),
     }
 }
 

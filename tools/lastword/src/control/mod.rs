@@ -36,6 +36,7 @@
 //! | `wait` | `name`, `generation`?, `since`? | `waited`, `generation`, `because`, `seq`, `since` |
 //! | `reload` | | `changed`, `paused`, `resumed`, `unmanaged` |
 //! | `look` | `name`? | `looks`: what only the running process knows |
+//! | `status` | `name`?, `after`? | `rows`, `looks`, `next` |
 //!
 //! Commands also take `actor` and `cause`, each of 1 to 256 bytes. A receipt has `seq` (the last event that the command
 //! added, null if it changed nothing), `collection` (the incarnation), `generation`, and sometimes a `note` for people.
@@ -43,9 +44,14 @@
 //! to tell (`"waited":"pending"`), so that no thread is held for a client that has gone; the client asks again, with
 //! the `since` that it was given.
 //!
+//! `status` answers with [`MOST_ROWS`] collections at most: in `rows` each as a text, the row of `describe::view_json`, and
+//! in `looks` the same of each as `look` does; `next` is what to give as `after` for those that follow, null behind the
+//! last.
+//!
 //! **Bounds.** A request has at most [`MOST_REQUEST`] bytes and [`REQUEST_WITHIN`] to arrive, [`MOST_CONNECTIONS`] are
-//! served at a time; a client that sends anything else gets an error and is disconnected. Nothing that is said on a
-//! socket can end a run or keep it from its work.
+//! served at a time; a client that sends anything else gets an error and is disconnected. Who has asked to `wait` takes
+//! none of these places but one of [`MOST_WAITING`] others, so that commands are taken however many wait. Nothing that is
+//! said on a socket can end a run or keep it from its work.
 //!
 //! *Invariant:* nothing here decides anything. A request becomes a call of a [`Handle`](lastword::Handle), whose
 //! verdict is the answer.
@@ -62,7 +68,7 @@ mod waiting;
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, RETRY, Reached, TAKEN_WITHIN, reach, taken};
+pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, reach, silent, taken};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};
@@ -78,6 +84,13 @@ pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Connections that are served at the same time: each has a thread, and more than a few people rarely wait at once.
 pub(crate) const MOST_CONNECTIONS: usize = 64;
+
+/// Connections that wait, beside those: each holds a thread too, and asks its collection twenty times a second.
+pub(crate) const MOST_WAITING: usize = 64;
+
+/// Collections in an answer to `status`: some milliseconds of the reducer's time, and, with the longest specs, half of what
+/// an answer may have.
+pub(crate) const MOST_ROWS: usize = 500;
 
 /// A `wait` is answered after this at the latest.
 pub(crate) const MOST_WAIT: Duration = Duration::from_secs(2);

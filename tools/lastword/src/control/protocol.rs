@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use lastword::core::vocabulary::{By, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp};
+use lastword::core::vocabulary::{
+    By, CollectionId, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp,
+};
 use lastword::describe::plain_json;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +28,12 @@ pub enum Request {
     /// What only the running process knows, of one collection or of all.
     Look {
         name: Option<Name>,
+    },
+    /// Collections as they are, one or a page of all, with what only the running process knows.
+    Status {
+        name: Option<Name>,
+        /// Those declared after this one.
+        after: Option<CollectionId>,
     },
 }
 
@@ -64,6 +72,12 @@ impl Request {
             Request::Look { name } => {
                 put("do", json!("look"));
                 name.iter().for_each(|name| put("name", json!(name.as_str())));
+                None
+            }
+            Request::Status { name, after } => {
+                put("do", json!("status"));
+                name.iter().for_each(|name| put("name", json!(name.as_str())));
+                after.iter().for_each(|after| put("after", json!(after.0.0)));
                 None
             }
         };
@@ -112,6 +126,11 @@ impl Request {
             "look" => {
                 let named = fields.line.contains_key("name");
                 Request::Look { name: named.then(|| fields.name()).transpose()? }
+            }
+            "status" => {
+                let named = fields.line.contains_key("name");
+                let name = named.then(|| fields.name()).transpose()?;
+                Request::Status { name, after: fields.number("after")?.map(|after| CollectionId(Seq(after))) }
             }
             _ => return Err(wrong("do: is none of the commands of this program")),
         };
@@ -291,7 +310,9 @@ mod tests {
             Request::Wait { name: name.clone(), generation: None, since: Some(Timestamp(9)) },
             Request::Reload(by("cli:ann", None).unwrap()),
             Request::Look { name: None },
-            Request::Look { name: Some(name) },
+            Request::Look { name: Some(name.clone()) },
+            Request::Status { name: Some(name), after: None },
+            Request::Status { name: None, after: Some(CollectionId(Seq(7))) },
         ];
         for request in steers.into_iter().chain(others) {
             assert_eq!(Request::parse(request.line().as_bytes()).unwrap(), request);

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use lastword::Handle;
 use lastword::core::CollectionView;
-use lastword::core::vocabulary::{By, Name, Rejection, Timestamp};
+use lastword::core::vocabulary::{By, CollectionId, Name, Rejection, Timestamp};
+use lastword::describe;
 use lastword::engine::{CollectionStatus, CommandError};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use super::protocol::{Answer, Request};
 use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
-use super::{MOST_CONNECTIONS, MOST_REQUEST, REQUEST_WITHIN, Unmanaged};
+use super::{MOST_CONNECTIONS, MOST_REQUEST, MOST_ROWS, MOST_WAITING, REQUEST_WITHIN, Unmanaged};
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
@@ -83,6 +84,21 @@ impl Desk {
         live
     }
 
+    /// Some collections, in the order of their declaration.
+    fn page(&self, after: Option<CollectionId>) -> Result<Vec<CollectionStatus>, Fail> {
+        let mut list = self.handle.list()?;
+        list.sort_by_key(|status| status.view.id);
+        list.retain(|status| after.is_none_or(|after| status.view.id > after));
+        list.truncate(MOST_ROWS);
+        Ok(list)
+    }
+
+    fn rows(page: &[CollectionStatus], next: Option<CollectionId>) -> Answer {
+        let rows: Vec<String> = page.iter().map(|status| describe::view_json(&status.view, status.at)).collect();
+        let looks: Vec<Value> = page.iter().map(Desk::volatile).collect();
+        Answer::new(json!({"rows": rows, "looks": looks, "next": next.map(|next| next.0.0)}))
+    }
+
     /// The engine's time, and an observation soon that begins after it.
     fn look_after_now(&self, name: &Name) -> Result<Timestamp, Fail> {
         let now = self.handle.stats()?.at;
@@ -126,6 +142,16 @@ impl Desk {
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
                 Ok(Answer::new(json!({"looks": [Desk::volatile(&found)]})))
             }
+            Request::Status { name: Some(name), .. } => {
+                let found = self.handle.status(name.clone())?;
+                let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
+                Ok(Desk::rows(&[found], None))
+            }
+            Request::Status { name: None, after } => {
+                let page = self.page(after)?;
+                let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
+                Ok(Desk::rows(&page, next))
+            }
             Request::Look { name: None } => {
                 let all: Vec<Value> = self.handle.list()?.iter().map(Desk::volatile).collect();
                 Ok(Answer::new(json!({"looks": all})))
@@ -144,7 +170,7 @@ pub(crate) struct Server {
     /// Wakes the thread that accepts.
     waker: UnixStream,
     place: SocketPlace,
-    open: Arc<Mutex<BTreeMap<u64, UnixStream>>>,
+    open: Arc<Open>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -153,7 +179,7 @@ impl Server {
     pub(crate) fn start(state: &Path, desk: Arc<Desk>) -> io::Result<Server> {
         let socket = Socket::bind(state)?;
         let (waker, place) = socket.end()?;
-        let open = Arc::new(Mutex::default());
+        let open = Arc::new(Open::default());
         let (served, streams) = (Arc::clone(&desk), Arc::clone(&open));
         let accept = move || accept(&socket, &served, &streams);
         let thread = thread::Builder::new().name("lastword-control".to_owned()).spawn(accept)?;
@@ -168,7 +194,7 @@ impl Drop for Server {
         let woken = self.waker.shutdown(Shutdown::Both).is_ok();
         self.place.remove();
         // A thread that waits for a request sees the end; one that is answering still can.
-        lock(&self.open).values().for_each(|stream| drop(stream.shutdown(Shutdown::Read)));
+        lock(&self.open).values().for_each(|served| drop(served.stream.shutdown(Shutdown::Read)));
         if let (true, Some(thread)) = (woken, self.thread.take()) {
             // A panic in it has harmed nothing else.
             let _ = thread.join();
@@ -176,10 +202,34 @@ impl Drop for Server {
     }
 }
 
-type Open = Mutex<BTreeMap<u64, UnixStream>>;
+type Open = Mutex<BTreeMap<u64, Served>>;
 
-fn lock(open: &Open) -> MutexGuard<'_, BTreeMap<u64, UnixStream>> {
+/// A connection.
+struct Served {
+    stream: UnixStream,
+    /// It has asked to wait, and takes no place of who gives commands.
+    waits: bool,
+}
+
+fn lock(open: &Open) -> MutexGuard<'_, BTreeMap<u64, Served>> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn count(open: &BTreeMap<u64, Served>, waits: bool) -> usize {
+    open.values().filter(|served| served.waits == waits).count()
+}
+
+/// Gives a connection a place among those that wait.
+fn let_wait(open: &Open, number: u64) -> Result<(), Fail> {
+    let mut open = lock(open);
+    let is_new = open.get(&number).is_some_and(|served| !served.waits);
+    if is_new && count(&open, true) >= MOST_WAITING {
+        return Err(Fail::new(CANNOT_OPEN, format!("{MOST_WAITING} clients wait already, try again")));
+    }
+    if let Some(served) = open.get_mut(&number) {
+        served.waits = true;
+    }
+    Ok(())
 }
 
 fn accept(socket: &Socket, desk: &Desk, open: &Open) {
@@ -209,18 +259,18 @@ fn serve<'scope, 'env>(
     open: &'env Open,
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-    if lock(open).len() >= MOST_CONNECTIONS {
+    if count(&lock(open), false) >= MOST_CONNECTIONS {
         let busy = Fail::new(CANNOT_OPEN, format!("{MOST_CONNECTIONS} connections are open, try again"));
         return say(&mut stream, &Answer::failed(&busy));
     }
-    lock(open).insert(number, stream.try_clone()?);
+    lock(open).insert(number, Served { stream: stream.try_clone()?, waits: false });
     // A stop that came in between has not seen this stream.
     if desk.is_stopping() {
         stream.shutdown(Shutdown::Read)?;
     }
     let converse = move || {
         // A client that hangs up in the middle of a line gets no answer.
-        let _ = converse(&mut stream, desk);
+        let _ = converse(&mut stream, desk, || let_wait(open, number));
         lock(open).remove(&number);
     };
     let spawned = thread::Builder::new().name("lastword-control".to_owned()).spawn_scoped(scope, converse);
@@ -230,8 +280,8 @@ fn serve<'scope, 'env>(
     spawned.map(drop)
 }
 
-/// Answers requests until there are none, or one that is none.
-fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
+/// Answers requests until there are none, or one that is none. `let_wait` finds a place for who wants to wait.
+fn converse(stream: &mut UnixStream, desk: &Desk, let_wait: impl Fn() -> Result<(), Fail>) -> io::Result<()> {
     let mut read = Vec::new();
     loop {
         let line = match next_line(stream, &mut read) {
@@ -244,6 +294,11 @@ fn converse(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
             // A client that does not speak the protocol is not served a second time.
             Err(fail) => return say(stream, &Answer::failed(&fail)),
         };
+        if matches!(request, Request::Wait { .. })
+            && let Err(fail) = let_wait()
+        {
+            return say(stream, &Answer::failed(&fail));
+        }
         say(stream, &desk.answer(request).unwrap_or_else(|fail| Answer::failed(&fail)))?;
     }
 }

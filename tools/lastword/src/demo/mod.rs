@@ -135,7 +135,7 @@ pub(crate) fn worker_process(directory: &Path) -> Result<ExitCode, Fail> {
     let gate = Gate::new();
     gate.close();
     let mut session =
-        Session::start(&config, SlowWorker::new(gate.clone()), config.settings.observe_interval, Format::Text)?;
+        Session::start(&config, SlowWorker::new(gate.clone()), (config.settings.observe_interval, None), Format::Text)?;
     session.adopt(&config, &mut Unmanaged::read(&config.state))?;
     let mut said = false;
     while begun.elapsed() < LIFE {

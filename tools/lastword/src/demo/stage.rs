@@ -46,7 +46,8 @@ impl Stage {
     /// Opens the log and declares the collection.
     pub(crate) fn open(&mut self) -> Result<(), Fail> {
         let worker = SlowWorker::new(self.gate.clone());
-        let session = Session::start(&self.config, worker, self.config.settings.observe_interval, Format::Text)?;
+        let session =
+            Session::start(&self.config, worker, (self.config.settings.observe_interval, None), Format::Text)?;
         session.adopt(&self.config, &mut Unmanaged::read(&self.config.state))?;
         self.session = Some(session);
         Ok(())

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use lastword::core::vocabulary::{By, Name};
+use lastword::core::vocabulary::{By, Name, Seq};
 use lastword::external::{External, LocalStore};
 
 use crate::config::{Config, Entry};
@@ -26,6 +26,7 @@ use crate::inspect::Inspected;
 use crate::patience::within;
 use crate::status::how_to_confirm;
 pub(crate) use events::{Format, Next};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use session::Session;
 
 use adopt::adopt;
@@ -77,6 +78,10 @@ pub(crate) struct Arguments {
     /// Accept what is held under this fingerprint, such as an emptied source
     #[arg(long, value_name = "FINGERPRINT")]
     confirm: Vec<String>,
+    /// Of a damaged log, go on behind this event and give up what came after it. It has to be the last one that is left;
+    /// what was there is kept in damaged-N in the state directory
+    #[arg(long, value_name = "SEQ")]
+    accept_loss: Option<u64>,
 }
 
 /// Why following the events came to its end.
@@ -98,7 +103,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
     let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
-    let session = Session::start(&config, worker, interval, arguments.log)?;
+    raise_descriptors();
+    let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
     let (desk, reloads) =
         Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let progress = Progress::new(arguments.quiet);
@@ -238,6 +244,15 @@ impl Run<'_> {
             return Err(Fail::new(USAGE, format!("{file}: {keys}: can only be changed by a new start")));
         }
         Ok(config)
+    }
+}
+
+/// The soft limit of descriptors is made for programs that use `select`: watches, sources and sockets want more.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // With those that there are it works too.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
-use lastword::describe::Describer;
-use lastword::engine::{Handle, Reconciler};
+use lastword::describe::{Describer, counted};
+use lastword::engine::{Handle, Reconciler, StartError};
+use lastword::log::Salvage;
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
 use super::events::{Events, Format, Next};
 use crate::config::{Config, KIND};
+use crate::console::quoted;
 use crate::control::{Unmanaged, as_asked, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 
@@ -26,14 +28,16 @@ impl Session {
     pub(crate) fn start(
         config: &Config,
         worker: impl Worker,
-        observe_interval: Duration,
+        (observe_interval, accept_loss): (Duration, Option<Seq>),
         format: Format,
     ) -> Result<Session, Fail> {
         check_parent(&config.state)?;
         let kind = Kind::new(KIND).map_err(|error| Fail::new(DEFECT, error.to_string()))?;
         // Names and tasks come from what the log had led to: following it from its first event would cost all of it.
         let (sender, replayed) = mpsc::channel();
-        let reconciler = Reconciler::open(&config.state)
+        let builder = Reconciler::open(&config.state);
+        let builder = accept_loss.into_iter().fold(builder, lastword::Builder::accept_loss);
+        let reconciler = builder
             .kind(kind, worker)
             .workers(config.settings.workers)
             .observe_interval(observe_interval)
@@ -44,7 +48,8 @@ impl Session {
             .retain(config.settings.retain)
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
-            .start()?;
+            .start()
+            .map_err(|error| way_on(error, config))?;
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.
@@ -111,4 +116,30 @@ fn check_parent(state: &Path) -> Result<(), Fail> {
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Says of a damaged log what can be done, and what it costs.
+fn way_on(error: StartError, config: &Config) -> Fail {
+    let is_damage = matches!(&error, StartError::Log(error) if error.is_defect() && !error.is_too_new());
+    let fail = Fail::from(error);
+    if !is_damage {
+        return fail;
+    }
+    let (state, file) = (quoted(&config.state), quoted(&config.file));
+    let left = Salvage::of(&config.state).map(|salvage| (salvage.last(), salvage.copy.anchor().position.seq));
+    let ways = match left {
+        Ok((last, anchor)) => {
+            let lost = match anchor.0.saturating_sub(last.0) {
+                0 => "whatever came after it".to_owned(),
+                lost => format!("at least {} after it", counted(lost, "event")),
+            };
+            format!(
+                "restore a backup; or see what is left, up to event {last}, with log-dump state {state} \
+                 --up-to-damage; or go on from there with lastword run {file} --accept-loss {last}, which gives up \
+                 {lost} and keeps the damaged files beside the log"
+            )
+        }
+        Err(error) => format!("restore a backup: nothing of it can be read ({error})"),
+    };
+    Fail::new(fail.code, format!("{}; {ways}", fail.message))
 }

@@ -19,7 +19,8 @@ use crate::status::cause;
 /// proven after two seconds, but one that is touched all the time, or whose content cannot be read, never is.
 const UNPROVEN: Duration = Duration::from_secs(10);
 
-/// A source that changed so often without anything being committed keeps changing: about a minute of observations.
+/// A source that changed so often since the start keeps changing, whether it is committed now and then or not: about a
+/// minute of observations.
 const MOST_CHANGES: u32 = 120;
 
 /// What is said of a collection that nobody has observed.
@@ -45,7 +46,7 @@ pub(crate) enum Verdict {
 /// Judges the collections of one configuration.
 pub(crate) struct Settling {
     watched: BTreeMap<Name, Watched>,
-    /// Changes since the last commit.
+    /// Changes since the start.
     changes: BTreeMap<CollectionId, u32>,
     /// Of these the engine has said since the start that they cannot be observed.
     unobservable: BTreeSet<CollectionId>,
@@ -86,9 +87,6 @@ impl Settling {
             Event::SourceObserved { delta: Some(_), .. }
             | Event::AttemptFailed { reason: FailReason::SourceMoved, .. } => {
                 *self.changes.entry(id).or_default() += 1;
-            }
-            Event::TaskCompleted { .. } => {
-                self.changes.remove(&id);
             }
             Event::ObservationFailed { .. } => {
                 self.unobservable.insert(id);
@@ -165,13 +163,13 @@ impl Watched {
         self.failed = None;
         match &view.condition {
             Condition::Fresh => self.is_proven(view, last).then_some(Verdict::Fresh),
-            Condition::Held { .. } | Condition::Parked { .. } | Condition::Paused
+            Condition::Held { .. } | Condition::Parked { .. } | Condition::Failing { .. } | Condition::Paused
                 if !matches!(view.pending, Some(Pending::Settling { .. })) =>
             {
                 Some(stuck(view))
             }
             condition if changes >= MOST_CHANGES => {
-                let cause = format!("its source keeps changing, {changes} times since the last commit");
+                let cause = format!("its source keeps changing, {changes} times since the start");
                 Some(Verdict::Stuck { condition: condition.name(), cause, held: held(view) })
             }
             _ => None,

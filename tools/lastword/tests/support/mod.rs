@@ -152,6 +152,10 @@ impl Running {
         running
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub fn signal(&self, name: &str) {
         signal(self.child.as_ref().unwrap(), name);
     }

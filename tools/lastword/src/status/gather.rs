@@ -1,0 +1,128 @@
+//! Where the rows come from: the run, if one answers, and else the log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use lastword::core::CollectionView;
+use lastword::core::vocabulary::{CollectionId, Name, Seq};
+use lastword::describe;
+use lastword::log::lock_holder;
+use serde_json::Value;
+
+use super::facts::{Facts, Row};
+use super::select::Selection;
+use super::writer::Writer;
+use crate::control::{Answer, Connection, Found, Request, Unmanaged};
+use crate::fail::{DEFECT, Fail, USAGE};
+use crate::inspect::Inspected;
+
+/// A run that is well answers at once; one that does not is not waited for by who wants to see how things are.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What there is to show.
+pub(super) struct Gathered {
+    pub(super) writer: Writer,
+    pub(super) rows: Vec<Row>,
+}
+
+pub(super) fn gather(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
+    let silent = match Connection::find(state, ANSWERED_WITHIN)? {
+        Found::Nobody => None,
+        Found::Silent => Some(None),
+        Found::Run(mut run) => {
+            run.be_patient_for(ANSWERED_WITHIN);
+            match ask(&mut run, state, selection) {
+                Ok(rows) => return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows }),
+                Err(_) if run.is_silent => Some(run.pid),
+                // It ended meanwhile.
+                Err(_) if run.is_lost => None,
+                Err(fail) => return Err(fail),
+            }
+        }
+    };
+    read(state, selection, silent)
+}
+
+/// Asks a run for all that is selected by name, page by page.
+fn ask(run: &mut Connection, state: &Path, selection: &Selection) -> Result<Vec<Row>, Fail> {
+    let unmanaged = Unmanaged::read(state);
+    let mut rows = Vec::new();
+    if let Some(names) = selection.exact() {
+        for name in names {
+            take(&run.ask(&Request::Status { name: Some(name), after: None })?, &unmanaged, selection, &mut rows)?;
+        }
+        return Ok(rows);
+    }
+    let mut after = None;
+    loop {
+        let answer = run.ask(&Request::Status { name: None, after })?;
+        take(&answer, &unmanaged, selection, &mut rows)?;
+        after = answer.number("next").map(|next| CollectionId(Seq(next)));
+        if after.is_none() {
+            break;
+        }
+    }
+    // A name that was dropped and declared again between two pages is the later one's.
+    let by_name: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.facts.name.clone(), row)).collect();
+    check(selection, by_name.keys().map(String::as_str))?;
+    Ok(by_name.into_values().collect())
+}
+
+fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mut Vec<Row>) -> Result<(), Fail> {
+    for (text, live) in answer.list("rows").iter().zip(answer.list("looks")) {
+        let garbage = || Fail::new(DEFECT, "the run answered what this program does not understand");
+        let text = text.as_str().ok_or_else(garbage)?;
+        let facts = Facts::parse(text).ok_or_else(garbage)?;
+        if selection.holds_name(&facts.name) {
+            rows.push(row(text.to_owned(), facts, unmanaged, Some(live.clone())));
+        }
+    }
+    Ok(())
+}
+
+fn row(text: String, facts: Facts, unmanaged: &Unmanaged, live: Option<Value>) -> Row {
+    let name = Name::new(&facts.name).ok();
+    let gone = name.and_then(|name| unmanaged.get(&name, facts.id).cloned());
+    Row { text, facts, gone, is_run: live.is_some(), live }
+}
+
+/// Reads the log. `silent`: the run that does not answer.
+fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Result<Gathered, Fail> {
+    let inspected = Inspected::open(state)?;
+    let (unmanaged, now) = (Unmanaged::read(state), inspected.now);
+    let view = |id| CollectionView::of(&inspected.state, id, now);
+    let all = inspected.state.by_name();
+    let views: Vec<CollectionView> = match selection.exact() {
+        Some(names) => {
+            let ids = names.iter().map(|name| Ok(inspected.find(name.as_str())?.0));
+            ids.collect::<Result<Vec<_>, Fail>>()?.into_iter().filter_map(view).collect()
+        }
+        None => {
+            all.map(|(id, _)| id).filter_map(view).filter(|view| selection.holds_name(view.name.as_str())).collect()
+        }
+    };
+    check(selection, views.iter().map(|view| view.name.as_str()))?;
+    let as_row = |view: &CollectionView| {
+        let text = describe::view_json(view, now);
+        Some(row(text.clone(), Facts::parse(&text)?, &unmanaged, None))
+    };
+    let rows = views.iter().filter_map(as_row).collect();
+    let last = inspected.copy.time();
+    let writer = match silent {
+        Some(pid) => Writer::Silent { pid: pid.or_else(|| lock_holder(&state.join("LOCK"))), last, now },
+        None if inspected.copy.writer_active() => Writer::WithoutSocket { pid: lock_holder(&state.join("LOCK")) },
+        None => Writer::Nobody { last, now, in_order: inspected.copy.anchor().clean },
+    };
+    Ok(Gathered { writer, rows })
+}
+
+fn check<'n>(selection: &Selection, names: impl Iterator<Item = &'n str> + Clone) -> Result<(), Fail> {
+    match selection.unknown(names) {
+        Some(asked) if asked.contains(['*', '?', '[']) => {
+            Err(Fail::new(USAGE, format!("there is no collection whose name matches {asked:?}")))
+        }
+        Some(asked) => Err(Fail::new(USAGE, format!("there is no collection {asked:?} in the log"))),
+        None => Ok(()),
+    }
+}

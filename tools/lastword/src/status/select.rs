@@ -1,0 +1,140 @@
+//! Which collections are shown, in which order, and what they add up to.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use glob::Pattern;
+use lastword::core::vocabulary::Name;
+
+use super::facts::Row;
+use crate::console::grouped;
+use crate::fail::{Fail, USAGE};
+
+/// The words of `--condition`: all that a collection may be, and `unmanaged`.
+pub(crate) const CONDITIONS: [&str; 17] = [
+    "fresh",
+    "awaiting_observation",
+    "awaiting_caller",
+    "not_observed",
+    "no_worker",
+    "unobservable",
+    "settling",
+    "held",
+    "running",
+    "draining",
+    "backing_off",
+    "moving",
+    "waiting_for_worker",
+    "limit",
+    "parked",
+    "paused",
+    "unmanaged",
+];
+
+/// The order of what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// Those first that need somebody
+    Problems,
+    /// By name
+    Name,
+    /// Those first that are furthest behind, or of which that is not known
+    Lag,
+    /// Those first that are as they are for longest
+    Since,
+}
+
+impl Order {
+    pub(super) fn sort(self, rows: &mut [Row]) {
+        let name = |row: &Row| row.facts.name.clone();
+        match self {
+            Order::Problems => rows.sort_by_cached_key(|row| (row.rank(), name(row))),
+            Order::Name => rows.sort_by_cached_key(name),
+            Order::Lag => rows.sort_by_cached_key(|row| {
+                let lag = row.facts.lag.filter(|_| !row.is_doubtful());
+                (lag.is_some(), Reverse(lag), name(row))
+            }),
+            Order::Since => {
+                rows.sort_by_cached_key(|row| (row.facts.since.is_none(), row.facts.since.clone(), name(row)))
+            }
+        }
+    }
+}
+
+/// What a person asked for. All conditions have to hold.
+pub(super) struct Selection {
+    names: Vec<(String, Pattern)>,
+    conditions: Vec<String>,
+    unhealthy: bool,
+}
+
+impl Selection {
+    pub(super) fn new(names: &[String], conditions: &[String], unhealthy: bool) -> Result<Selection, Fail> {
+        let pattern = |name: &String| {
+            let wrong = |error: glob::PatternError| Fail::new(USAGE, format!("{name:?}: {}", error.msg));
+            Ok((name.clone(), Pattern::new(name).map_err(wrong)?))
+        };
+        let names = names.iter().map(pattern).collect::<Result<_, Fail>>()?;
+        Ok(Selection { names, conditions: conditions.to_vec(), unhealthy })
+    }
+
+    /// The names that stand for themselves; nothing if there is a pattern, or no name at all.
+    pub(super) fn exact(&self) -> Option<Vec<Name>> {
+        let names = self.names.iter().filter(|(name, _)| !name.contains(['*', '?', '[']));
+        let exact: Vec<Name> = names.filter_map(|(name, _)| Name::new(name).ok()).collect();
+        (!self.names.is_empty() && exact.len() == self.names.len()).then_some(exact)
+    }
+
+    pub(super) fn holds_name(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|(exact, glob)| exact == name || glob.matches(name))
+    }
+
+    /// The first name or pattern that none of these has.
+    pub(super) fn unknown<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Option<&str> {
+        let is_there =
+            |(exact, glob): &&(String, Pattern)| names.clone().any(|name| exact == name || glob.matches(name));
+        self.names.iter().find(|asked| !is_there(asked)).map(|(asked, _)| asked.as_str())
+    }
+
+    pub(super) fn holds(&self, row: &Row) -> bool {
+        let facts = &row.facts;
+        let is = |word: &String| {
+            *word == facts.condition || word == "paused" && facts.paused || word == "unmanaged" && row.gone.is_some()
+        };
+        (self.conditions.is_empty() || self.conditions.iter().any(is)) && (!self.unhealthy || row.needs_somebody())
+    }
+
+    /// What is said if nothing is left of `all`.
+    pub(super) fn nothing(&self, all: usize) -> String {
+        let mut asked = Vec::new();
+        if !self.conditions.is_empty() {
+            asked.push(format!("is {}", self.conditions.join(" or ")));
+        }
+        if self.unhealthy {
+            asked.push("needs somebody".to_owned());
+        }
+        match all {
+            0 => "there are no collections".to_owned(),
+            1 => format!("the one collection is not shown: not one {}", asked.join(" and ")),
+            all => format!("none of {} collections {}", grouped(all as u64), asked.join(" and ")),
+        }
+    }
+}
+
+/// How many there are of each condition; `all`: before some were left out.
+pub(super) fn summary(rows: &[Row], all: usize) -> String {
+    let mut counts: BTreeMap<(u8, String), u64> = BTreeMap::new();
+    for row in rows {
+        let rank = match row.facts.condition.as_str() {
+            // What is wrong besides does not make two of one word.
+            "fresh" if !row.is_doubtful() => 5,
+            _ => row.rank(),
+        };
+        *counts.entry((rank, row.condition())).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|((_, word), count)| format!("{} {word}", grouped(*count))).collect();
+    let shown = grouped(rows.len() as u64);
+    let shown = if rows.len() == all { shown } else { format!("{shown} of {}", grouped(all as u64)) };
+    let collections = if all == 1 { "collection" } else { "collections" };
+    format!("{shown} {collections}: {}", counts.join(", "))
+}

@@ -1,0 +1,154 @@
+//! What can still be done with a damaged log, and what a private copy leaves behind.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use lastword::core::vocabulary::*;
+use support::*;
+
+/// Larger than one segment of sled, so that there is something behind the damage.
+fn large_log() -> (tempfile::TempDir, std::path::PathBuf) {
+    let (dir, path) = story_log();
+    let noise = |n: u64| {
+        let mut bytes = vec![0; 4_000];
+        blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let large = (0..200).map(|n| encoded(&Event::DataLossAccepted { last: Seq(n), found: noise(n).into() }));
+    append_each(&path, large.collect());
+    (dir, path)
+}
+
+fn damage(path: &Path) {
+    let db = fs::File::options().write(true).open(path.join("sled/db")).unwrap();
+    db.set_len(db.metadata().unwrap().len() / 2).unwrap();
+}
+
+#[test]
+fn defect_43_a_damaged_log_is_shown_up_to_the_damage() {
+    let (dir, path) = large_log();
+    let whole = ok(&path, "dump", &[]);
+    damage(&path);
+    let plain = on(&path, "dump", &[]);
+    assert!(matches!(code(&plain), 1 | 5), "{}", err(&plain));
+    assert!(err(&plain).contains("--up-to-damage"), "{}", err(&plain));
+
+    let shown = on(&path, "dump", &["--up-to-damage"]);
+    assert_eq!(code(&shown), code(&plain), "{}", err(&shown));
+    assert!(err(&shown).contains("what is left up to event"), "{}", err(&shown));
+    assert!(whole.starts_with(&out(&shown)) && out(&shown).lines().count() > 20, "not the beginning of the log");
+
+    let state = on(&path, "state", &["--up-to-damage"]);
+    assert_eq!(code(&state), code(&plain));
+    assert!(out(&state).contains("plain"), "{}", out(&state));
+
+    let file = dir.path().join("left.evlog");
+    let export = on(&path, "export", &["--up-to-damage", file.to_str().unwrap()]);
+    assert_eq!(code(&export), code(&plain), "{}", err(&export));
+    ok(&file, "verify", &[]);
+    assert_eq!(ok(&file, "dump", &[]), out(&shown));
+    // A whole log is whole, whatever was asked for.
+    let (_dir, path) = story_log();
+    assert_eq!(ok(&path, "dump", &["--up-to-damage"]), ok(&path, "dump", &[]));
+}
+
+#[test]
+fn defect_12_every_object_that_is_missing_is_named_and_the_rest_exported() {
+    let (dir, path) = story_log();
+    let mut objects: Vec<_> = look(&path.join("objects")).into_iter().map(|(path, ..)| path).collect();
+    objects.retain(|path| path.is_file());
+    // Those that the last events name are the last that were stored.
+    objects.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    for object in &objects[objects.len() - 3..] {
+        fs::remove_file(object).unwrap();
+    }
+    let verified = on(&path, "verify", &[]);
+    assert_eq!(code(&verified), 1);
+    assert!(err(&verified).matches("is missing").count() >= 2, "{}", err(&verified));
+
+    let file = dir.path().join("left.evlog");
+    let refused = on(&path, "export", &[file.to_str().unwrap()]);
+    assert_eq!(code(&refused), 1);
+    assert!(err(&refused).contains("export --up-to-damage") && !file.exists(), "{}", err(&refused));
+    let export = on(&path, "export", &["--up-to-damage", file.to_str().unwrap()]);
+    assert_eq!(code(&export), 1);
+    assert!(err(&export).contains("is missing") && err(&export).contains("the stream ends before"), "{}", err(&export));
+    ok(&file, "verify", &[]);
+    assert!(ok(&path, "dump", &[]).starts_with(&ok(&file, "dump", &[])));
+}
+
+#[test]
+fn defect_07_the_anchor_is_read_alone() {
+    let (_dir, path) = story_log();
+    let head = json(&path, "head", &[]).0.remove(0);
+    fs::remove_dir_all(path.join("sled")).unwrap();
+    // Not even room for a copy.
+    let output = program()
+        .args(["head", "--anchor", "--json", path.to_str().unwrap()])
+        .env("TMPDIR", "/nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let anchor: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    for key in ["anchor_seq", "hash", "epoch", "clean", "db_length"] {
+        assert_eq!(anchor[key], head[key], "{key}");
+    }
+    assert_eq!(code(&on(&path.join("absent"), "head", &["--anchor"])), 3);
+}
+
+#[test]
+fn defect_07_a_signal_leaves_no_copy_behind() {
+    let (dir, path) = large_log();
+    for signal in ["TERM", "INT", "HUP"] {
+        let copies = dir.path().join(signal);
+        fs::create_dir(&copies).unwrap();
+        let mut child = program()
+            .args(["dump", path.to_str().unwrap()])
+            .env("TMPDIR", &copies)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It prints more than a pipe holds, and nobody reads on.
+        let mut output = child.stdout.take().unwrap();
+        output.read_exact(&mut [0; 1]).unwrap();
+        assert_eq!(fs::read_dir(&copies).unwrap().count(), 1);
+        Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{signal} does not end it");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert!(std::os::unix::process::ExitStatusExt::signal(&status).is_some(), "{status}");
+        assert_eq!(fs::read_dir(&copies).unwrap().count(), 0, "{signal} leaves a copy behind");
+    }
+}
+
+/// A temporary directory on a file system of its own, which takes root.
+#[test]
+fn defect_07_a_copy_that_does_not_fit_is_refused_before_it_is_made() {
+    let (dir, path) = large_log();
+    let small = dir.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let script = "mount -t tmpfs -o size=300k none \"$1\" || exit 77; TMPDIR=\"$1\" \"$2\" dump \"$3\"; code=$?; \
+                  find \"$1\" -mindepth 1 | head -1; exit $code";
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, "sh"]).arg(&small).arg(program().get_program()).arg(&path);
+    let Ok(output) = command.output() else {
+        return println!("SKIPPED: there is no unshare");
+    };
+    if !err(&output).contains("private copy") && code(&output) != 3 {
+        return println!("SKIPPED: nothing can be mounted: {}", err(&output));
+    }
+    assert_eq!(code(&output), 3, "{}", err(&output));
+    assert!(err(&output).contains("a private copy takes") && err(&output).contains("bytes free"), "{}", err(&output));
+    assert_eq!(out(&output), "", "a part of a copy was left");
+}
