@@ -163,7 +163,7 @@ pub mod status {
 
 /// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's
 /// own, [`Observation::files`] takes the listing of an observer of one's own, and [`Context::changes`] says to a worker
-/// which files have changed since its last commit. The feature `sources` brings it, without any package;
+/// which files have changed since its last commit. The feature `sources` brings it;
 /// [`external`] goes on from here to collections that are built in segments.
 #[cfg(feature = "sources")]
 pub mod sources {

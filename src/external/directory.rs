@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::worker::source_of;
 use super::{ContentHash, load_set};
 use super::{External, ExternalSpec, FileReader, ObservedFile, PathSet, SourceError, SourcePath, Store, StoreError};
-use crate::core::vocabulary::{FieldError, Source, Spec};
+use crate::core::vocabulary::{FieldError, Source};
 use crate::worker::{Context, Observation, ObserveError, ObserveRequest, Observer};
 
 /// The spec by which a source is listed: what is said of formats and segments in it does not matter here.
@@ -168,7 +168,7 @@ impl Observer for Directory {
     fn watch(
         &self,
         source: &Source,
-        _: &Spec,
+        _: &crate::core::vocabulary::Spec,
         hint: crate::worker::Hint,
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         self.external.watch_by(source, &self.rules().ok()?, hint)

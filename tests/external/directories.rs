@@ -12,7 +12,10 @@ use lastword::errors::FieldError;
 use lastword::external::{SourceLocation, Stat, StopCheck};
 use lastword::policy::{Coalesce, Policy};
 use lastword::sources::{Change, Directory, FileReader, SourcePath, Store, StoreError};
-use lastword::{Built, Context, Declaration, Failure, Handle, Kind, Name, Observer, Reconciler, Source, Spec, Worker};
+use lastword::{
+    Built, Context, Declaration, Event, Failure, Handle, Kind, Name, Observer, Reconciler, Seq, Source, Spec,
+    WatchItem, Worker,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -281,8 +284,18 @@ fn defect_34_what_is_read_is_what_was_observed_where_the_times_do_not_tell() {
             *text.lock().unwrap() = b"later".to_vec();
         }
     });
+    // The first attempt ends because what it read is not what was observed, and not with a result.
+    let mut watch = shelf.handle.watch(Seq(1));
+    let first = loop {
+        if let WatchItem::Event(recorded) = watch.next_within(LONG).unwrap()
+            && matches!(recorded.event, Event::AttemptFailed { .. } | Event::TaskCompleted { .. })
+        {
+            break recorded.to_json();
+        }
+    };
+    assert!(first.contains(r#""reason":"source_moved""#), "{first}");
     shelf.wait("what was written later", |status| status.view.condition.name() == "fresh");
-    assert_eq!(*shelf.told.lock().unwrap(), [told(None, &["+a later"])]);
+    assert_eq!(shelf.last().1, ["+a later"]);
     shelf.reconciler.shutdown(LONG).unwrap();
 }
 

@@ -52,8 +52,9 @@ fn built(external: impl FnOnce(Noting) -> External, spec: &str, files: &[(&str, 
     let declaration = Declaration::new(name.clone()).kind(kind).source(source).spec(Spec::parse(spec).unwrap());
     handle.declare(declaration).unwrap();
     let waited = handle.wait_applied(name.clone(), Generation(1), LONG).unwrap();
-    assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
-    let result = handle.status(name).unwrap().unwrap().view.applied.unwrap().result;
+    let view = handle.status(name).unwrap().unwrap().view;
+    assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}: {view:?}");
+    let result = view.applied.unwrap().result;
     reconciler.shutdown(LONG).unwrap();
     (pieces, result.rows.unwrap(), result.segments.unwrap().new)
 }
