@@ -21,6 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST_KNOWN: usize = 65_536;
 
 /// The mounts of this process's machine, as it sees them.
+#[derive(Default)]
 pub(super) struct MountTable {
     clock: SystemClock,
     inner: Mutex<Inner>,
@@ -32,12 +33,6 @@ struct Inner {
     table: Option<(Duration, Arc<[PathBuf]>)>,
     /// Where a directory really lies, if that is elsewhere than its name says.
     real: BTreeMap<PathBuf, PathBuf>,
-}
-
-impl Default for MountTable {
-    fn default() -> MountTable {
-        MountTable { clock: SystemClock::new(), inner: Mutex::default() }
-    }
 }
 
 impl MountTable {
