@@ -181,7 +181,7 @@ impl Build<'_> {
             stop_check: self.stop_check,
         })
         .map_err(|error| of_store(&error))?;
-        if scan.version == self.wanted { Ok(scan) } else { Err(BuildError::Moved { scan }) }
+        if scan.version == self.wanted { Ok(scan) } else { Err(BuildError::Moved { scan: Box::new(scan) }) }
     }
 
     fn plan(&self, scan: &Scan) -> Result<Plan, BuildError> {

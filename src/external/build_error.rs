@@ -12,7 +12,7 @@ pub enum BuildError {
     /// The source is not what is wanted; this is what it is.
     Moved {
         /// What the scan found.
-        scan: Scan,
+        scan: Box<Scan>,
     },
     /// The work was told to stop.
     Interrupted,

@@ -162,7 +162,7 @@ impl External {
             BuildError::Moved { scan } => {
                 let known = context.observed().map(|observed| (observed, known));
                 Failure::SourceMoved(
-                    self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
+                    self.observation((context.name(), context.objects()), *scan, known).ok().map(Box::new),
                 )
             }
             BuildError::Interrupted => Failure::Stopped,
