@@ -212,7 +212,7 @@ impl Build<'_> {
         let own = known.filter(|known| known.digest() == self.wanted).and_then(|known| scan.set.part_of(known));
         match own {
             Some(set) => Ok(Own { set, mounts: scan.mounts, is_behind: true }),
-            None => Err(BuildError::Moved { scan }),
+            None => Err(BuildError::Moved { scan: Box::new(scan) }),
         }
     }
 

@@ -12,7 +12,7 @@ pub enum BuildError {
     /// A file of what is wanted is gone or another one; this is what the source is.
     Moved {
         /// What the scan found.
-        scan: Scan,
+        scan: Box<Scan>,
     },
     /// Whether the source is still what is wanted is in the content of files, and too much of it to be read in one look.
     Undecided(String),

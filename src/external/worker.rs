@@ -182,7 +182,7 @@ impl External {
             BuildError::Moved { scan } => {
                 let known = context.observed().map(|observed| (observed, known));
                 Failure::SourceMoved(
-                    self.observation((context.name(), context.objects()), scan, known).ok().map(Box::new),
+                    self.observation((context.name(), context.objects()), *scan, known).ok().map(Box::new),
                 )
             }
             // The next observation goes on where this one stopped.
