@@ -129,7 +129,8 @@ impl Work<'_> {
             return Err(BuildError::Permanent(problem));
         }
         job.tally.reached(segment.rows);
-        self.learn(segment)?;
+        // What is finished is finished, also if the attempt is told to stop meanwhile.
+        let _ = self.learn(segment);
         let NewSegment { key, rows, fragments } = segment.clone();
         Ok(Segment { id, key, rows, output, fragments })
     }

@@ -445,7 +445,8 @@ fn case_47_waiting_for_a_lent_word_ends_when_it_is_committed_or_its_worker_was_l
 #[test]
 fn defect_51_a_stop_reaches_a_worker_of_the_same_process_in_every_way_in_which_it_is_told() {
     let lab = Lab::start();
-    let ways: [(&str, fn(&Lab)); 3] = [
+    type Way = (&'static str, fn(&Lab));
+    let ways: [Way; 3] = [
         ("superseded", |lab| assert!(lab.harness.declare(lent("superseded", r#"{"n":2}"#)).seq.is_some())),
         ("cancelled", |lab| assert!(lab.handle.cancel(name("cancelled"), None).is_ok())),
         ("dropped", |lab| assert!(lab.handle.drop_collection(name("dropped")).is_ok())),

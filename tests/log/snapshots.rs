@@ -452,7 +452,7 @@ fn a_shutdown_without_time_closes_the_log_all_the_same() {
 #[test]
 fn a_shutdown_that_stops_a_snapshot_takes_one_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let reconciler = builder(dir.path()).snapshot_every(5_000).start().unwrap();
+    let reconciler = builder(dir.path()).any_kind().snapshot_every(5_000).start().unwrap();
     let declared = |n| declaration(&format!("c{}", n % 500), n).kind(Kind::new("nobody").unwrap());
     for frame in 0..4 {
         let commands = (frame * 500..(frame + 1) * 500).map(|n| Command::Declare(Box::new(declared(n)))).collect();

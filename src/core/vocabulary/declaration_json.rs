@@ -60,7 +60,7 @@ impl Declaration {
             ("spec", spec.as_ref().map(Spec::to_value)),
             ("versioned", versioned.map(Value::Bool)),
             ("policy", policy.as_ref().map(|policy| Value::Object(policy.to_members()))),
-            ("policy_change", policy_change.as_ref().map(|change| Value::Object(change.to_members()))),
+            ("policy_change", policy_change.as_ref().map(|change| Value::Object(change.members()))),
             ("revision", revision.map(Value::from)),
         ];
         let given = members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));

@@ -96,10 +96,10 @@ impl PolicyChange {
     /// The change as one JSON object, with the keys that it changes, as [`from_json`](PolicyChange::from_json) reads it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        Value::Object(self.to_members()).to_string()
+        Value::Object(self.members()).to_string()
     }
 
-    pub(super) fn to_members(&self) -> Map<String, Value> {
+    pub(super) fn members(&self) -> Map<String, Value> {
         let members = self.of(&Policy::default()).to_members();
         members.into_iter().filter(|(key, _)| self.changes(key)).collect()
     }

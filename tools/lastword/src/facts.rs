@@ -85,7 +85,7 @@ impl Facts {
             let until = if by_file && self.paused { ", and paused until it comes back" } else { "" };
             causes.push(format!("unmanaged: gone from {file}{until}"));
         }
-        if !is("fresh") && !(by_file && is("paused")) {
+        if !(is("fresh") || by_file && is("paused")) {
             causes.push(self.because.clone());
         }
         if is("moving") {

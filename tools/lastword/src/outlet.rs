@@ -38,9 +38,12 @@ pub(crate) enum Trouble {
     Back(u64),
 }
 
+/// Writes some of what it is given, and says how much.
+pub(crate) type Writing = Box<dyn FnMut(&[u8]) -> io::Result<usize> + Send>;
+
 /// Where it goes, and what is said beside it.
 pub(crate) struct Target {
-    pub(crate) write: Box<dyn FnMut(&[u8]) -> io::Result<usize> + Send>,
+    pub(crate) write: Writing,
     /// The line that stands for so many that were not printed.
     pub(crate) instead: fn(u64) -> String,
     /// Tells somebody else; it must not wait.
@@ -159,7 +162,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, mut write: Box<dyn FnMut(&[u8]) -> io::Result<usize> + Send>) {
+    fn work(&self, mut write: Writing) {
         // Half a line was printed: what follows begins a new one.
         let mut torn = false;
         loop {
@@ -235,7 +238,7 @@ fn write_all(write: &mut dyn FnMut(&[u8]) -> io::Result<usize>, bytes: &[u8]) ->
 }
 
 /// An output itself, past the buffer and the lock of the standard library: when the thread hangs, it holds neither.
-pub(crate) fn to(output: impl AsFd) -> io::Result<Box<dyn FnMut(&[u8]) -> io::Result<usize> + Send>> {
+pub(crate) fn to(output: impl AsFd) -> io::Result<Writing> {
     let mut file = File::from(output.as_fd().try_clone_to_owned()?);
     Ok(Box::new(move |bytes| file.write(bytes)))
 }
