@@ -89,6 +89,7 @@ impl Rules {
 
     /// Whether something that moved at this path can matter to an observation: what is left out by its name cannot, unless
     /// it makes a table of the source.
+    #[cfg(any(test, all(feature = "notify", target_os = "linux")))]
     pub(super) fn may_matter(&self, path: &[u8]) -> bool {
         let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()]);
         ends.all(|end| path.get(..end).is_none_or(|part| !matches!(self.named(part), Named::Skipped(_))))
