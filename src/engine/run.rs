@@ -150,7 +150,9 @@ impl EngineLoop {
         // First of all the feed gives up its reader: the log can close in order only if nothing else holds it.
         self.feed.close();
         self.notes.close();
-        let EngineLoop { reducer, history, sweeps, batch, mut counters, .. } = self;
+        let EngineLoop { reducer, history, sweeps, batch, mut counters, wakes, .. } = self;
+        // The snapshotter may be waiting for a part to be taken that a report on its way would have brought.
+        drop(wakes.reports);
         let marker = sweeps.and_then(Sweeps::stop);
         match &result {
             Ok(()) => history.finish(reducer.state(), reducer.durable_position(), &mut counters),

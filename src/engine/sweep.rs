@@ -78,18 +78,23 @@ impl Sweeps {
     /// Begins one that is due, behind the commit of a batch: whatever ended before the last one is in the log.
     pub(super) fn begin_due(&mut self, durable: Seq) {
         if let Some(sweep) = self.running.take_if(|sweep| sweep.has_ended()) {
-            // What was orphaned meanwhile may not have been seen.
-            let has_swept = sweep.finish();
-            self.may_have_orphans = !has_swept || self.is_due;
+            self.may_have_orphans |= !sweep.finish();
         }
-        if !self.is_due || self.running.is_some() {
+        if self.running.is_some() {
             return;
         }
-        self.is_due = false;
-        self.objects.begin_sweep();
+        self.objects.release_ended();
+        if !self.is_due {
+            return;
+        }
+        // What is orphaned from here on may not be seen.
+        (self.is_due, self.may_have_orphans) = (false, false);
         match Sweep::start(Arc::clone(&self.objects), self.reader.another(), durable) {
             Ok(sweep) => self.running = Some(sweep),
-            Err(error) => tracing::warn!(target: "lastword::sweep", %error, "no thread to collect orphaned objects"),
+            Err(error) => {
+                self.may_have_orphans = true;
+                tracing::warn!(target: "lastword::sweep", %error, "no thread to collect orphaned objects");
+            }
         }
     }
 
@@ -97,8 +102,7 @@ impl Sweeps {
     /// nothing is to be swept.
     pub(super) fn stop(mut self) -> Option<Marker> {
         if let Some(sweep) = self.running.take() {
-            let has_swept = sweep.finish();
-            self.may_have_orphans = !has_swept;
+            self.may_have_orphans |= !sweep.finish();
         }
         self.marker.filter(|_| !self.may_have_orphans && !self.is_due)
     }

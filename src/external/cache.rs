@@ -48,6 +48,8 @@ struct Collection {
     sets: Vec<(ObjectHash, Arc<PathSet>)>,
     /// What looks remember. Nothing while one is under way, and before the first one.
     memory: Option<Memory>,
+    /// The mounts that the last look found, also while the next one is under way.
+    mounts: Option<Mounts>,
     /// What was learned since the look that is under way began.
     learned: Learned,
     used: u64,
@@ -102,7 +104,10 @@ impl ObservationCache {
     pub(super) fn put_memory(&self, name: &Name, memory: Memory) {
         let mut entries = self.entries();
         entries.collections.entry(name.clone()).or_default();
-        entries.change(name, |collection| collection.memory = Some(memory));
+        entries.change(name, |collection| {
+            collection.mounts.clone_from(&memory.mounts);
+            collection.memory = Some(memory);
+        });
         let evicted = entries.evict(name);
         drop(entries);
         drop(evicted);
@@ -110,7 +115,7 @@ impl ObservationCache {
 
     /// The mounts that the last look found.
     pub(super) fn mounts(&self, name: &Name) -> Option<Mounts> {
-        self.entries().collections.get(name)?.memory.as_ref()?.mounts.clone()
+        self.entries().collections.get(name)?.mounts.clone()
     }
 
     /// Contents that were read while something was built from them: the next look knows them.

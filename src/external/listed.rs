@@ -4,7 +4,8 @@
 use super::wire::hash;
 use super::{FileVersion, MAX_FILES, MAX_PATH_BYTES, ObservedFile, PathSet, SourcePath, Stat, load_set, store_set};
 use crate::core::vocabulary::{Delta, FieldError, PathSetRef, SourceState, Version};
-use crate::objects::Objects;
+use crate::objects::tree::TreeError;
+use crate::objects::{ObjectError, Objects};
 use crate::worker::{Observation, ObserveError, ObserveRequest};
 
 /// Keeps versions of a user's own apart from contents that were hashed.
@@ -96,7 +97,7 @@ impl Observation {
         if let Some(known) = request.known.filter(|known| known.version == version && known.set.is_some()) {
             return Ok(Observation { missing, ..Observation::unchanged(known) });
         }
-        let known = set_of(request.objects, request.known)?;
+        let known = known_of(request.objects, request.known)?;
         let stored = store_set(request.objects, &found, known.as_ref())
             .map_err(|error| ObserveError(format!("what was seen could not be kept: {error}")))?;
         let set = PathSetRef { root: stored.root, files: stored.files, bytes: stored.bytes };
@@ -106,6 +107,16 @@ impl Observation {
         let is_compared = known.is_some() || request.known.is_none();
         let state = SourceState { version, set: Some(set) };
         Ok(Observation { missing, ..Observation::of(state, is_compared.then_some(delta)) })
+    }
+}
+
+/// The set that was observed last, for what differs from it. Without it that is not known; nothing else hangs on it, and
+/// an observation that is accepted takes its place.
+fn known_of(objects: &dyn Objects, state: Option<&SourceState>) -> Result<Option<PathSet>, ObserveError> {
+    let root = state.and_then(|state| state.set).map(|set| set.root);
+    match root.map(|root| load_set(objects, root)).transpose() {
+        Err(error @ TreeError::Object(ObjectError::Io(..))) => Err(ObserveError(error.to_string())),
+        found => Ok(found.unwrap_or_default()),
     }
 }
 

@@ -71,13 +71,13 @@ pub(super) fn of_open(open: impl AsFd, device: u64) -> Mount {
     if let Ok(found) = fstatvfs(&open) {
         mount.is_read_only = found.f_flag.contains(StatVfsMountFlags::RDONLY);
         identity.push(found.f_fsid);
-        // What is written to has other numbers at each observation.
-        if mount.is_read_only {
+        // The kind of a file system is a magic number of 32 bits, whatever the type of the field is.
+        mount.is_image = fstatfs(&open).is_ok_and(|found| IMAGES.contains(&(found.f_type as u64 & 0xFFFF_FFFF)));
+        // What is written to has other numbers at each observation, also where it is read through a mount that only reads.
+        if mount.is_image {
             identity.extend([found.f_blocks, found.f_files]);
         }
     }
-    // The kind of a file system is a magic number of 32 bits, whatever the type of the field is.
-    mount.is_image = fstatfs(&open).is_ok_and(|found| IMAGES.contains(&(found.f_type as u64 & 0xFFFF_FFFF)));
     mount.file_system = name(&identity);
     mount
 }

@@ -85,7 +85,7 @@ fn missing(leftover: &Segment, problem: &str) {
         "a segment that could be taken over is not what it was: it is built again");
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "external"))]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;

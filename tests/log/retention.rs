@@ -52,6 +52,28 @@ fn settle_but(handle: &Handle, paused: &str) {
     }
 }
 
+/// The snapshotter waits for its parts to be taken, and what would take them may be in a report that is heard no more.
+#[test]
+fn defect_25_a_shutdown_while_a_checkpoint_is_begun_comes_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "x".repeat(4_000);
+    for round in 0..12_u64 {
+        let reconciler = builder(dir.path()).any_kind().start().unwrap();
+        let declared = |n: u64| {
+            let spec = Spec::parse(&format!(r#"{{"round":{round},"text":"{long}"}}"#)).unwrap();
+            Command::Declare(Box::new(declaration(&format!("c{n}"), 0).kind(Kind::new("nobody").unwrap()).spec(spec)))
+        };
+        reconciler.handle().batch((0..600).map(declared).collect()).unwrap();
+        // Two megabytes are more parts than wait to be taken.
+        let asked = reconciler.handle().request().compact(NOTHING);
+        std::thread::sleep(Duration::from_millis(round * 7));
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(reconciler.shutdown(LONG)));
+        end.recv_timeout(LONG).expect("the shutdown ends").unwrap();
+        drop(asked);
+    }
+}
+
 #[test]
 fn a_compacted_log_adds_up_to_the_same() {
     let dir = tempfile::tempdir().unwrap();

@@ -54,7 +54,8 @@ fn change_kind(
     let policy = policy.unwrap_or_else(|| (*collection.policy).clone());
     check_revision(collection, declaration, &policy)?;
     let live = collection.status.live();
-    if policy.on_change == OnChange::Reject && live.is_some() {
+    // As no other change does, this one does not wait for a task that is retried without an end.
+    if policy.on_change == OnChange::Reject && live.is_some() && !collection.is_failing() {
         return Err(Rejection::TaskIsLive { task: live.map(|task| task.id) });
     }
     let Inputs { source, spec, .. } = &*collection.latest;

@@ -58,6 +58,9 @@ impl Snapshotter {
                 Ok(parts) => parts,
                 Err(error) => return HistoryReport::CheckpointBegun(Err(error.0)),
             };
+            if stop() {
+                return HistoryReport::CheckpointBegun(Err(TakeError::Stopped));
+            }
             let (sender, checkpoint) = Checkpoint::new(folded.position, parts);
             tell(HistoryReport::CheckpointBegun(Ok(Some(checkpoint))));
             let made = encode_state_in_parts::<Failed>(&folded.state, PART_BYTES, &mut |part| {

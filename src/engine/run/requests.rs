@@ -137,7 +137,8 @@ impl EngineLoop {
         {
             return Ok(Err(refused));
         }
-        if let Command::Observe { outcome: ObservationOutcome::Content { state, .. }, .. } = command
+        use ObservationOutcome::{Content, Counted};
+        if let Command::Observe { outcome: Content { state, .. } | Counted { state, .. }, .. } = command
             && let Err(unfounded) = check_set(&*self.objects, state, IN_THE_LOOP)
         {
             return Ok(Err(Rejection::Field(unfounded.into())));

@@ -27,8 +27,8 @@ pub(in crate::engine) struct Sweepable {
 struct Pins {
     /// How often each is pinned.
     held: BTreeMap<ObjectHash, usize>,
-    /// Of jobs that have ended since the last sweep began, and since the one before. Their reports are heard before the
-    /// next one begins, so the latter can go.
+    /// Of jobs that have ended since the last batch, and since the one before. Their reports are heard in the next one, so
+    /// the latter can go.
     ended: Vec<BTreeSet<ObjectHash>>,
     ended_before: Vec<BTreeSet<ObjectHash>>,
 }
@@ -65,8 +65,9 @@ impl Sweepable {
         self.mark(reader, durable, stop).and_then(|orphans| self.remove_all(&orphans, stop))
     }
 
-    /// A sweep is about to begin, from a moment at which everything that had ended before the last one is in the log.
-    pub(super) fn begin_sweep(&self) {
+    /// Behind the commit of a batch, and while no sweep runs: everything that had ended when this was called last is in the
+    /// log, or named by nothing, and is not pinned any more.
+    pub(super) fn release_ended(&self) {
         let mut pins = self.pins();
         let ended = std::mem::take(&mut pins.ended);
         let before = std::mem::replace(&mut pins.ended_before, ended);
@@ -258,7 +259,7 @@ mod tests {
         let sweepable = Arc::new(Sweepable::new(Arc::clone(&objects) as Arc<dyn Objects>));
         let job = sweepable.pinning();
         job.put(&[pinned_bytes]).unwrap();
-        sweepable.begin_sweep();
+        sweepable.release_ended();
         let removed = sweepable.sweep(&*log.reader(), Seq(3), &AtomicBool::new(false)).unwrap();
         assert!(removed > 0);
         assert_eq!(before as u64 - removed, objects.len() as u64);
@@ -269,7 +270,7 @@ mod tests {
         // one after that.
         drop(job);
         for left in [1, 0] {
-            sweepable.begin_sweep();
+            sweepable.release_ended();
             sweepable.sweep(&*log.reader(), Seq(3), &AtomicBool::new(false)).unwrap();
             assert_eq!(objects.len(), kept + left);
         }
@@ -282,7 +283,7 @@ mod tests {
         let kept = objects.len();
         let sweepable = Arc::new(Sweepable::new(Arc::clone(&objects) as Arc<dyn Objects>));
         let sweep = || {
-            sweepable.begin_sweep();
+            sweepable.release_ended();
             sweepable.sweep(&*log.reader(), Seq(3), &AtomicBool::new(false)).unwrap();
         };
         let (one, other) = (sweepable.pinning(), sweepable.pinning());

@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{copy_synced, make_directory, remove};
+use super::files::{KEPT, copy_synced, kept, make_directory, remove};
+use super::open::finish_interrupted_restore;
 use super::salvage::Salvage;
 use super::store::{Held, SledStore, wait_until_unlocked};
 use super::writer::SledLog;
@@ -49,7 +50,9 @@ impl SledLog {
         let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
         directory.check_owner(&held)?;
         let lock = Arc::new(directory.take_lock(&held)?);
-        let kept = kept(&directory)?;
+        // First what an opening has left half done: without `sled/` only one of the two was interrupted.
+        finish_interrupted_restore(&directory)?;
+        let kept = kept(directory.path())?;
         finish_interrupted(&directory, &kept)?;
         let salvage = Salvage::of_held(&directory)?;
         let Some(damage) = &salvage.damage else { return Ok(LossAccepted::NoLoss) };
@@ -58,32 +61,19 @@ impl SledLog {
         }
         let found = damage.to_string();
         let new = make(&directory, &salvage, &lock)?;
-        let aside = directory.path().join(format!("{KEPT}{}", kept.len() + 1));
+        let numbers =
+            kept.iter().filter_map(|kept| kept.file_name()?.to_str()?.strip_prefix(KEPT)?.parse::<u64>().ok());
+        let aside = directory.path().join(format!("{KEPT}{}", numbers.max().unwrap_or(0) + 1));
         put_in_place(&directory, &salvage, &new, &aside)?;
         Ok(LossAccepted::Done(found))
     }
 }
 
-const KEPT: &str = "damaged-";
-
-/// What was kept of damaged logs.
-pub(super) fn kept(directory: &Directory) -> Result<Vec<PathBuf>, OpenError> {
-    let path = directory.path();
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path).map_err(OpenError::io("listing", path))? {
-        let entry = entry.map_err(OpenError::io("listing", path))?;
-        if entry.file_name().to_string_lossy().starts_with(KEPT) {
-            found.push(entry.path());
-        }
-    }
-    found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
-    Ok(found)
-}
-
-/// Between the two renames there is no `sled/`.
+/// Between the two renames there is no `sled/`, and what is to take its place is there.
 fn finish_interrupted(directory: &Directory, kept: &[PathBuf]) -> Result<(), OpenError> {
     let sled = directory.sled();
-    let Some(last) = kept.last().filter(|_| !sled.exists()).map(|kept| kept.join("sled")) else { return Ok(()) };
+    let is_between = !sled.exists() && directory.new_sled().exists();
+    let Some(last) = kept.last().filter(|_| is_between).map(|kept| kept.join("sled")) else { return Ok(()) };
     if last.exists() {
         fs::rename(&last, &sled).map_err(OpenError::io("renaming", &last))?;
         sync_directory(directory.path())?;

@@ -176,6 +176,22 @@ pub(super) fn sweep_snapshots(sled: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// How the directories begin that keep what a loss was accepted of.
+pub(super) const KEPT: &str = "damaged-";
+
+/// What was kept of damaged logs.
+pub(super) fn kept(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(OpenError::io("listing", path))? {
+        let entry = entry.map_err(OpenError::io("listing", path))?;
+        if entry.file_name().to_string_lossy().starts_with(KEPT) {
+            found.push(entry.path());
+        }
+    }
+    found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    Ok(found)
+}
+
 pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(OpenError::io("creating", path)(error)),

@@ -240,7 +240,7 @@ fn restore(directory: &Directory) -> Result<(), OpenError> {
 
 /// A crash between the two renames of [`restore`] leaves no `sled/`, and `before/` synced. A `before/` beside a
 /// `sled/` is of an opening that was interrupted; it may be half a copy, and `sled/` is all there is.
-fn finish_interrupted_restore(directory: &Directory) -> Result<(), OpenError> {
+pub(super) fn finish_interrupted_restore(directory: &Directory) -> Result<(), OpenError> {
     let (sled, before, rejected) = (directory.sled(), directory.before(), directory.rejected());
     if rejected.exists() && before.exists() && !sled.exists() {
         fs::rename(&before, &sled).map_err(OpenError::io("renaming", &before))?;

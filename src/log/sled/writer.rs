@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::kept;
+use super::files::kept;
 use super::place::Place;
 use super::reader::{Frames, SledReader};
 use super::store::{SledStore, wait_until_unlocked};
@@ -141,7 +141,7 @@ impl SledLog {
     /// events that were lost may name objects that nothing else names.
     #[must_use]
     pub fn keeps_damaged(&self) -> bool {
-        kept(&self.directory).is_ok_and(|kept| !kept.is_empty())
+        kept(self.directory.path()).is_ok_and(|kept| !kept.is_empty())
     }
 
     /// Lets an empty log begin behind event `seq`, at which a frame with `hash` ended: what is appended has to go on

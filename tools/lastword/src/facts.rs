@@ -50,7 +50,7 @@ impl Facts {
             "fresh" => text("applied_at"),
             "unobservable" => inner("unobservable", "since"),
             "not_observed" => inner("not_observed", "since"),
-            "parked" | "backing_off" => inner("last_failure", "time"),
+            "parked" | "backing_off" | "failing" => inner("last_failure", "time"),
             _ => None,
         };
         let delivery = || Some((inner("delivery_failure", "delivery")?, inner("delivery_failure", "cause")?));

@@ -76,10 +76,10 @@ impl Row {
         let is_exhausted = self.live.as_ref().is_some_and(|live| live.get("workers_exhausted") == Some(&json!(true)));
         match self.facts.condition.as_str() {
             "parked" | "held" | "no_worker" | "awaiting_caller" | "unobservable" | "not_observed" => 0,
-            "backing_off" | "moving" => 1,
+            "backing_off" | "failing" | "isolated" | "moving" => 1,
             _ if self.facts.unobservable.is_some() || self.facts.is_overdue => 0,
             _ if self.facts.delivery.is_some() || is_exhausted => 1,
-            "paused" => 2,
+            _ if self.facts.paused => 2,
             "fresh" if self.is_doubtful() => 3,
             "fresh" => 5,
             _ => 4,

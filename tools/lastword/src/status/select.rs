@@ -11,7 +11,7 @@ use crate::console::grouped;
 use crate::fail::{Fail, USAGE};
 
 /// The words of `--condition`: all that a collection may be, and `unmanaged`.
-pub(crate) const CONDITIONS: [&str; 17] = [
+pub(crate) const CONDITIONS: [&str; 19] = [
     "fresh",
     "awaiting_observation",
     "awaiting_caller",
@@ -23,8 +23,10 @@ pub(crate) const CONDITIONS: [&str; 17] = [
     "running",
     "draining",
     "backing_off",
+    "failing",
     "moving",
     "waiting_for_worker",
+    "isolated",
     "limit",
     "parked",
     "paused",
