@@ -167,27 +167,45 @@ fn defect_05_a_worker_that_panics_when_it_is_dropped_ends_nothing() {
     reconciler.shutdown(LONG).unwrap();
 }
 
-/// A log whose readers panic on the thread that makes snapshots.
-struct Panicking(MemoryLog);
+/// What a reader does on the thread that makes snapshots: as it begins to read, and when it has read everything.
+#[derive(Clone)]
+struct Doing {
+    begin: fn(),
+    end: Arc<dyn Fn() + Send + Sync>,
+}
 
-struct PanickingReader(Box<dyn LogReader>);
+fn is_snapshotter() -> bool {
+    thread::current().name() == Some("lastword-history")
+}
 
-impl LogReader for PanickingReader {
+/// A log whose readers do something on that thread.
+struct Watched(MemoryLog, Doing);
+
+struct WatchedReader(Box<dyn LogReader>, Doing);
+
+impl LogReader for WatchedReader {
     fn start(&self) -> Start {
         self.0.start()
     }
 
     fn frames(&self, from: Seq) -> Box<dyn Iterator<Item = Result<FrameBuf, LogError>> + Send + '_> {
-        assert_ne!(thread::current().name(), Some("lastword-history"), "a reader that panics");
-        self.0.frames(from)
+        if !is_snapshotter() {
+            return self.0.frames(from);
+        }
+        (self.1.begin)();
+        let end = std::iter::from_fn(|| {
+            (self.1.end)();
+            None
+        });
+        Box::new(self.0.frames(from).chain(end))
     }
 
     fn another(&self) -> Box<dyn LogReader> {
-        Box::new(PanickingReader(self.0.another()))
+        Box::new(WatchedReader(self.0.another(), self.1.clone()))
     }
 }
 
-impl Log for Panicking {
+impl Log for Watched {
     fn append(&mut self, frame: &Frame<'_>) -> Result<(), LogError> {
         self.0.append(frame)
     }
@@ -205,7 +223,7 @@ impl Log for Panicking {
     }
 
     fn reader(&self) -> Box<dyn LogReader> {
-        Box::new(PanickingReader(self.0.reader()))
+        Box::new(WatchedReader(self.0.reader(), self.1.clone()))
     }
 
     fn truncate_prefix(&mut self, start: Start, check: CheckpointCheck) -> Result<(), LogError> {
@@ -219,7 +237,8 @@ impl Log for Panicking {
 
 #[test]
 fn defect_05_a_panic_in_the_thread_that_takes_snapshots_is_an_answer() {
-    let log = Box::new(Panicking(MemoryLog::new()));
+    let doing = Doing { begin: || panic!("a reader that panics"), end: Arc::new(|| ()) };
+    let log = Box::new(Watched(MemoryLog::new(), doing));
     let reconciler = Reconciler::on(log, Arc::new(MemoryObjects::new())).start().unwrap();
     let handle = reconciler.handle();
     for round in 0..2 {
@@ -231,4 +250,34 @@ fn defect_05_a_panic_in_the_thread_that_takes_snapshots_is_an_answer() {
     }
     assert_eq!(handle.stats().unwrap().counters.snapshots_failed, 2);
     reconciler.shutdown(Duration::from_secs(1)).unwrap();
+}
+
+/// The snapshotter waits for the parts of a checkpoint to be taken, and what takes them lies in a report that is heard no
+/// more.
+#[test]
+fn defect_25_a_shutdown_while_a_checkpoint_is_begun_comes_to_its_end() {
+    let (reached, at_the_end) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let end = move || {
+        let _ = reached.send(());
+        // Until the test is over, if it comes to that.
+        let _ = gate.lock().unwrap().recv_timeout(LONG);
+    };
+    let log = Box::new(Watched(MemoryLog::new(), Doing { begin: || (), end: Arc::new(end) }));
+    let reconciler = Reconciler::on(log, Arc::new(MemoryObjects::new())).start().unwrap();
+    let handle = reconciler.handle();
+    // Two megabytes are more parts than wait to be taken.
+    let long = |n: u64| declaration(&format!("c{n}"), &format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000)));
+    handle.batch((0..200).map(|n| Command::Declare(Box::new(long(n)))).collect()).unwrap();
+    let mut watch = handle.watch(Seq(u64::MAX));
+    let compacting = handle.request().compact(Retention { events: Some(0), age: None });
+    at_the_end.recv_timeout(LONG).expect("the log is read to its end");
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(reconciler.shutdown(Duration::from_secs(1))));
+    // The engine's loop is over: it hears no report any more.
+    while !matches!(watch.next_within(LONG), Err(WatchError::Closed)) {}
+    go_on.send(()).unwrap();
+    end.recv_timeout(LONG).expect("the shutdown has come to its end").unwrap();
+    drop(compacting);
 }
