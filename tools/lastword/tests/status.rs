@@ -178,7 +178,10 @@ fn defect_48_what_is_asked_for_is_shown_and_problems_come_first() {
     assert!(shown.contains("to try it again: lastword refresh"), "{shown}");
     assert!(shown.trim_end().ends_with("3 collections: 1 parked, 2 fresh"), "{shown}");
     assert_eq!(names(&status(&place, &["--condition", "parked"]).expect_code(0).stdout)[..1], ["zzz"]);
-    assert_eq!(names(&status(&place, &["--unhealthy"]).expect_code(0).stdout)[..1], ["zzz"]);
+    // Who has paused something wants to be reminded of it, also while its source rests.
+    assert_eq!(names(&status(&place, &["--unhealthy"]).expect_code(0).stdout), ["zzz", "lineitem"]);
+    let none = status(&place, &["--condition", "held"]).expect_code(0).stdout;
+    assert!(none.contains(", looked "), "the run has looked, whatever is selected: {none}");
     status(&place, &["--unhealthy", "--check"]).expect_code(1);
     status(&place, &["aaa", "--check"]).expect_code(0);
     let json = status(&place, &["[al]*", "--json"]).expect_code(0).stdout;

@@ -51,6 +51,8 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let selection = Selection::new(&arguments.names, &arguments.condition, arguments.unhealthy)?;
     let mut found = gather(&state, &selection)?;
     let all = found.rows.len();
+    // Of all of them: a selection may be empty.
+    let looked = found.rows.iter().filter_map(Row::looked_ago).min();
     found.rows.retain(|row| selection.holds(row));
     let order = arguments.sort.unwrap_or(if arguments.json { Order::Name } else { Order::Problems });
     order.sort(&mut found.rows);
@@ -58,7 +60,7 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let lines = if arguments.json {
         found.rows.iter().map(|row| describe::plain_json(row.json(writer))).collect()
     } else {
-        table(&found.rows, writer, &arguments.state, all)
+        table(&found.rows, writer.line(looked, &arguments.state), &arguments.state, all)
     };
     for text in lines {
         if !line(&text)? {
@@ -75,9 +77,8 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
 }
 
-fn table(rows: &[Row], writer: &Writer, place: &Path, all: usize) -> Vec<String> {
-    let looked = rows.iter().filter_map(Row::looked_ago).min();
-    let mut lines = vec![writer.line(looked, place)];
+fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> {
+    let mut lines = vec![header];
     if rows.is_empty() {
         return lines;
     }

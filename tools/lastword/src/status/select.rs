@@ -140,3 +140,17 @@ pub(super) fn summary(rows: &[Row], all: usize) -> String {
     let collections = if all == 1 { "collection" } else { "collections" };
     format!("{shown} {collections}: {}", counts.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defect_48_every_condition_can_be_asked_for() {
+        let design = include_str!("../../../../src/design.md");
+        let words = design.split("* **condition**:").nth(1).unwrap().split("\n* **").next().unwrap();
+        let words: Vec<&str> = words.split('`').skip(1).step_by(2).collect();
+        assert!(words.len() > 10, "{words:?}");
+        assert_eq!(words[..], CONDITIONS[..CONDITIONS.len() - 1], "and `unmanaged`");
+    }
+}
