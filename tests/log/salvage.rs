@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{Event, Seq};
 use lastword::engine::{Reconciler, StartError};
-use lastword::log::{OpenError, PrivateCopy, Salvage};
+use lastword::log::{LossAccepted, OpenError, PrivateCopy, Salvage, SledLog};
 use lastword::replay;
 use test_support::history::{LONG, builder, copy_tree, declare, settle};
 use test_support::log_writer::read_all;
@@ -135,6 +135,23 @@ fn defect_43_a_loss_is_accepted_only_where_it_is_and_is_logged() {
         assert!(matches!(builder(&state).accept_loss(copy.end().seq).start(), Err(StartError::Setting(_))), "{what}");
         Reconciler::open(&state).start().unwrap().shutdown(LONG).unwrap();
     }
+}
+
+#[test]
+fn defect_43_a_loss_that_was_accepted_before_a_crash_is_logged_when_it_is_asked_for_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (state, _) = written(home.path(), 300);
+    flip(&state.join("sled/db"), 0.5);
+    let last = Salvage::of(&state).unwrap().last();
+    for _ in 0..2 {
+        let accepted = SledLog::accept_loss(&state, last).unwrap();
+        assert!(matches!(accepted, LossAccepted::Done(_)), "the process ends here: {accepted:?}");
+    }
+    builder(&state).accept_loss(last).start().unwrap().shutdown(LONG).unwrap();
+    let copy = PrivateCopy::of(&state).unwrap();
+    let events = replay::events(&*copy.reader(), Seq::ZERO).map(|recorded| recorded.unwrap().event).collect::<Vec<_>>();
+    let logged = events.iter().filter(|event| matches!(event, Event::DataLossAccepted { .. })).count();
+    assert_eq!((logged, state.join("damaged-2").exists()), (1, false));
 }
 
 /// Every file below a directory, with its path in it, but for what every opening makes anew.

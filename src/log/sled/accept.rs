@@ -55,7 +55,14 @@ impl SledLog {
         let kept = kept(directory.path())?;
         finish_interrupted(&directory, &kept)?;
         let salvage = Salvage::of_held(&directory)?;
-        let Some(damage) = &salvage.damage else { return Ok(LossAccepted::NoLoss) };
+        let Some(damage) = &salvage.damage else {
+            // Only an anchor that was put in place with what is left knows no length: no writer has opened the log since,
+            // to say that events were lost.
+            let anchor = salvage.copy.anchor();
+            let is_unlogged = !kept.is_empty() && !anchor.clean && anchor.db_length == 0 && salvage.last() == last;
+            let found = "the loss was accepted before, and the process ended before that was logged";
+            return Ok(if is_unlogged { LossAccepted::Done(found.to_owned()) } else { LossAccepted::NoLoss });
+        };
         if salvage.last() != last {
             return Ok(LossAccepted::OtherEnd(salvage.last()));
         }
