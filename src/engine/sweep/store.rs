@@ -277,6 +277,28 @@ mod tests {
     }
 
     #[test]
+    fn defect_28_what_jobs_had_pinned_is_released_though_nothing_is_swept() {
+        let objects = Arc::new(MemoryObjects::new());
+        let log = log_naming(a_tree(&*objects, 5));
+        let sweepable = Arc::new(Sweepable::new(objects as Arc<dyn Objects>));
+        let mut sweeps = super::super::Sweeps::new(Arc::clone(&sweepable), log.reader(), None, (false, log.durable()));
+        // The sweep of the start.
+        for _ in 0..60_000 {
+            sweeps.begin_due(Seq(3));
+            if sweeps.running.is_none() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(sweeps.running.is_none(), "a sweep of a few objects takes longer than a minute");
+        for job in 0..10_u8 {
+            sweepable.pinning().put(&[vec![job; 100]]).unwrap();
+            sweeps.begin_due(Seq(3));
+        }
+        assert!(sweepable.pins().held.len() <= 2, "of each batch until the one after the next");
+    }
+
+    #[test]
     fn defect_28_what_two_jobs_have_stored_stays_until_both_have_ended() {
         let objects = Arc::new(MemoryObjects::new());
         let log = log_naming(a_tree(&*objects, 5));
