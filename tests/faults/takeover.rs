@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::*;
-use lastword::engine::Reconciler;
+use lastword::engine::{Reconciler, SettleOutcome};
 use lastword::external::{
     BuildError, Discard, External, ExternalSpec, Manifest, Segment, SegmentBuilder, SegmentJob, SegmentKey,
 };
@@ -171,8 +171,10 @@ impl Home {
         handle.declare(declaration(self.path(), spec)).unwrap();
         let begun = Instant::now();
         let status = loop {
-            // Also what was changed while nobody ran is seen.
+            // Also what was changed while nobody ran is seen: by an observation that begins now.
             handle.refresh(name.clone()).unwrap();
+            let settled = handle.wait_settled(name.clone(), LONG).unwrap();
+            assert!(!matches!(settled, SettleOutcome::TimedOut), "{settled:?}");
             thread::sleep(Duration::from_millis(100));
             let status = handle.status(name.clone()).unwrap().unwrap();
             let owes = status.view.outbox.as_ref().is_some_and(|outbox| outbox.undiscarded > 0);
