@@ -9,10 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{KEPT, copy_synced, kept, make_directory, remove};
-use super::open::finish_interrupted_restore;
+use super::files::{KEPT, kept, make_directory, remove};
+use super::open::{finish_interrupted_restore, take_over_made};
 use super::salvage::Salvage;
-use super::store::{Held, SledStore, wait_until_unlocked};
+use super::store::{Held, SledStore};
 use super::writer::SledLog;
 use crate::core::vocabulary::Seq;
 use crate::held::HeldDirectory;
@@ -117,17 +117,7 @@ fn make(directory: &Directory, salvage: &Salvage, lock: &Arc<File>) -> Result<Pa
     }
     store.flush().map_err(failed)?;
     drop(store);
-    // As when a log is created: of a copy every write and sync is ours.
-    for name in ["db", "conf"] {
-        let (from, to) = (made.join(name), new.join(name));
-        let file = File::open(&from).map_err(OpenError::io("opening", &from))?;
-        wait_until_unlocked(&file);
-        copy_synced(file, &to).map_err(OpenError::io("copying", &from))?;
-    }
-    remove(&made)?;
-    make_directory(&new.join("blobs"))?;
-    sync_directory(&new.join("blobs"))?;
-    sync_directory(&new)?;
+    take_over_made(&made, &new)?;
     Ok(new)
 }
 

@@ -144,19 +144,24 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
         or_without_ballast(directory, &made, || SledStore::open(&made, Held::Lock { _file: Arc::clone(lock) }))?;
     store.flush().map_err(|failure| OpenError::Storage(failure.text))?;
     drop(store);
+    take_over_made(&made, &new)?;
+    fs::rename(&new, directory.sled()).map_err(OpenError::io("renaming", &new))?;
+    sync_directory(directory.path())?;
+    sync_parent(directory.path())
+}
+
+/// Takes over into `new` what sled made in `made`, durable: of a copy every write and sync is ours. sled has been closed.
+pub(super) fn take_over_made(made: &Path, new: &Path) -> Result<(), OpenError> {
     for name in ["db", "conf"] {
         let (from, to) = (made.join(name), new.join(name));
         let file = File::open(&from).map_err(OpenError::io("opening", &from))?;
         wait_until_unlocked(&file);
         copy_synced(file, &to).map_err(OpenError::io("copying", &from))?;
     }
-    remove(&made)?;
+    remove(made)?;
     make_directory(&new.join("blobs"))?;
     sync_directory(&new.join("blobs"))?;
-    sync_directory(&new)?;
-    fs::rename(&new, directory.sled()).map_err(OpenError::io("renaming", &new))?;
-    sync_directory(directory.path())?;
-    sync_parent(directory.path())
+    sync_directory(new)
 }
 
 fn open_and_check(
