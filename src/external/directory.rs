@@ -92,7 +92,7 @@ impl Directory {
     /// # Errors
     /// What is wrong, and what is allowed.
     pub fn check(&self, source: &Source) -> Result<(), FieldError> {
-        source_of(source, &self.rules()?).map(drop)
+        self.external.store().serves(&source_of(source, &self.rules()?)?)
     }
 
     /// The content of a file, of at most [`MOST_READ`](Directory::MOST_READ) bytes, which is the one that was observed: a

@@ -7,6 +7,8 @@
 //! * a file system that is an image as a whole,
 //! * one ctime for all files of a mount that nobody can write through, or of a store that knows nothing of mounts.
 //!
+//! An object is strong or weak as its entity tag is, whatever the others are.
+//!
 //! Weak files are named by their content. Once read they can be believed for as long as the mount is the same: what is
 //! mounted there cannot change. Across another mount they cannot.
 //!
@@ -51,7 +53,7 @@ impl<'a> Evidence<'a> {
     /// Of this listing, where the last observation found the mounts `before`.
     pub(super) fn of(listing: &Listing, mounts: &'a Mounts, before: Option<&Mounts>) -> Evidence<'a> {
         let mut areas: BTreeMap<Option<u64>, Area> = BTreeMap::new();
-        for (path, stat) in listing {
+        for (path, stat) in listing.iter().filter(|(_, stat)| !stat.tag.is_some()) {
             let mount = mounts.of(path);
             let area = areas.entry(mount.map(|mount| mount.id)).or_insert_with(|| {
                 let was = before.map(|before| before.of(path));
@@ -72,6 +74,9 @@ impl<'a> Evidence<'a> {
 
     /// What one file of the listing tells.
     pub(super) fn told(&self, path: &SourcePath, stat: &Stat) -> Told {
+        if stat.tag.is_some() {
+            return Told { is_weak: stat.tag.is_weak(), ..Told::default() };
+        }
         let mount = self.mounts.of(path).map(|mount| mount.id);
         let Some(area) = self.areas.get(&mount) else { return Told::default() };
         let is_weak = stat.ctime.seconds <= 0 || area.is_weak();

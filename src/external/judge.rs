@@ -138,7 +138,7 @@ mod tests {
 
     fn stat(ctime: i64) -> Stat {
         let at = |seconds| Instant { seconds, nanoseconds: 0 };
-        Stat { size: 8, mtime: at(10), ctime: at(ctime), inode: 1 }
+        Stat { size: 8, mtime: at(10), ctime: at(ctime), inode: 1, ..Stat::default() }
     }
 
     /// Judges, with the content that a read would find.

@@ -25,8 +25,8 @@ use super::skip::Named;
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 use super::{
-    FileReader, Instant, LeftOut, Listed, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat, StopCheck, Store,
-    StoreError,
+    FieldError, FileReader, Instant, LeftOut, Listed, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat,
+    StopCheck, Store, StoreError,
 };
 use crate::worker::SkipReason;
 
@@ -70,7 +70,7 @@ impl Store for LocalStore {
         if !path.is_below() {
             return Err(StoreError::Moved { path: path.clone() });
         }
-        let full = full_path(source, path);
+        let full = full_path(source, path)?;
         match if source.follows_links() { fs::metadata(full) } else { fs::symlink_metadata(full) } {
             Ok(found) if found.is_file() => Ok(stat_of(&found)),
             Ok(_) => Err(StoreError::Moved { path: path.clone() }),
@@ -91,15 +91,24 @@ impl Store for LocalStore {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(DO_NOT_WAIT)
-            .open(full_path(source, path))
+            .open(full_path(source, path)?)
             .map_err(|error| vanished_or_unreadable(path, error))?;
         let opened = OpenFile { file, path: path.clone(), listed: *listed };
         opened.check()?;
         Ok(Box::new(opened))
     }
 
+    fn serves(&self, source: &SourceLocation) -> Result<(), FieldError> {
+        match source.bucket() {
+            Some(_) => {
+                Err(FieldError::new("source", "lies in an object store, and this program reads local directories only"))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {
-        Some(source.path())
+        source.directory()
     }
 }
 
@@ -165,7 +174,7 @@ struct Directory {
 }
 
 fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
-    let root = source.path();
+    let root = root_of(source)?;
     let apart = Apart::of(source);
     let found = check_root(root, apart.as_ref())?;
     let (mut files, mut mounts, mut directories) = (Vec::new(), Mounts::default(), 1);
@@ -388,6 +397,7 @@ fn stat_of(found: &Metadata) -> Stat {
         mtime: instant(found.mtime(), found.mtime_nsec()),
         ctime: instant(found.ctime(), found.ctime_nsec()),
         inode: found.ino(),
+        ..Stat::default()
     }
 }
 
@@ -404,8 +414,12 @@ fn join(root: &Path, relative: &[u8]) -> PathBuf {
     if relative.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(relative)) }
 }
 
-fn full_path(source: &SourceLocation, path: &SourcePath) -> PathBuf {
-    join(source.path(), &path.0)
+fn full_path(source: &SourceLocation, path: &SourcePath) -> Result<PathBuf, StoreError> {
+    Ok(join(root_of(source)?, &path.0))
+}
+
+fn root_of(source: &SourceLocation) -> Result<&Path, StoreError> {
+    source.directory().ok_or_else(|| StoreError::NotServed { what: source.url(), by: "local directories" })
 }
 
 /// Also a link that leads to itself.

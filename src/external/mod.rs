@@ -14,6 +14,9 @@
 
 mod apart;
 mod balance;
+mod bucket;
+#[cfg(feature = "_buckets")]
+mod buckets;
 mod build;
 mod build_error;
 mod builder;
@@ -49,6 +52,7 @@ mod source;
 mod source_error;
 mod spec;
 mod store;
+mod tag;
 mod takeover;
 #[cfg(feature = "external")]
 mod thrift;
@@ -65,6 +69,9 @@ use crate::error::ErrorKind;
 
 pub(crate) use crate::core::vocabulary::FieldError;
 pub use balance::balance;
+pub use bucket::{Bucket, BucketPrefix, Scheme};
+#[cfg(feature = "_buckets")]
+pub use buckets::{Access, Buckets, SecretName};
 pub use build::{Build, BuildFailed, BuildOutcome, BuildProgress, build};
 pub use build_error::BuildError;
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};
@@ -89,6 +96,7 @@ pub use source::{SourceLocation, SourceUri};
 pub use source_error::SourceError;
 pub use spec::ExternalSpec;
 pub use store::{FileReader, LeftOut, Listed, Listing, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, Store, StoreError};
+pub use tag::EntityTag;
 #[cfg(feature = "internals")]
 pub use takeover::{note_of, noted};
 pub use version::{ContentHash, FileVersion, Instant, ObservedFile, Stat};

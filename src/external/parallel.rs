@@ -14,7 +14,8 @@ use super::builder::Tally;
 use super::content::hash_file;
 use super::segments::MAX_OUTPUT_BYTES;
 use super::{
-    Build, BuildError, BuildProgress, Interrupted, NewSegment, PathSet, Segment, SegmentId, SegmentJob, SourcePath,
+    Build, BuildError, BuildProgress, Interrupted, NewSegment, ObservedFile, PathSet, Segment, SegmentId, SegmentJob,
+    SourcePath,
 };
 
 /// What one attempt reads at most to know the content of what it builds from, in bytes: some seconds of one core. Whoever
@@ -141,7 +142,8 @@ impl Work<'_> {
             return Ok(());
         }
         for path in segment.fragments.iter().map(|fragment| &fragment.path).collect::<BTreeSet<_>>() {
-            let Some(file) = self.files.get(path).filter(|file| file.content.is_none()) else { continue };
+            let is_known = |file: &ObservedFile| file.content.is_some() || file.last_stat.tag.is_strong();
+            let Some(file) = self.files.get(path).filter(|file| !is_known(file)) else { continue };
             let size = file.last_stat.size;
             let is_new = self.learned.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
             let may_read = |left: u64| left.checked_sub(size);

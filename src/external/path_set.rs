@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_digest_tells_every_part_of_a_version_apart_and_nothing_else() {
-        let stat = Stat { size: 1, mtime: Instant::default(), ctime: Instant::default(), inode: 4 };
+        let stat = Stat { size: 1, mtime: Instant::default(), ctime: Instant::default(), inode: 4, ..Stat::default() };
         let version = FileVersion::of(stat);
         let later = Instant { seconds: 0, nanoseconds: 1 };
         let versions = [

@@ -288,7 +288,8 @@ fn read_doubted<'a>(
         let is_doubted = match reach {
             Reach::Weak => evidence.told(path, &file.last_stat).is_weak,
             Reach::Known => file.content.is_some(),
-            Reach::All => true,
+            // The store says of a strong tag that it stands for the bytes, and every read is fenced by it.
+            Reach::All => !file.last_stat.tag.is_strong(),
         };
         if *path < from || !is_doubted || file.racy_since.is_some() {
             continue;
@@ -326,7 +327,8 @@ fn learn(
     }
     let files = set.files();
     let begun = memory.carried.begun_ahead().and_then(|path| files.binary_search_by(|(held, _)| held.cmp(path)).ok());
-    let unknown = |file: &ObservedFile| file.content.is_none() && file.racy_since.is_none();
+    let is_decided = |file: &ObservedFile| file.last_stat.tag.is_strong() || file.racy_since.is_some();
+    let unknown = |file: &ObservedFile| file.content.is_none() && !is_decided(file);
     let places = || files.iter().enumerate().filter(|(_, (_, file))| unknown(file));
     let mut known = Along::new(request.known);
     let mut is_changed = |path, file: &ObservedFile| known.at(path).is_some_and(|known| known.version != file.version);

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    BuildError, Discard, FileReader, Format, FormatError, Listed, Listing, Manifest, RowRange, Segment, SegmentBuilder,
-    SegmentJob, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+    BuildError, Discard, FieldError, FileReader, Format, FormatError, Listed, Listing, Manifest, RowRange, Segment,
+    SegmentBuilder, SegmentJob, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
 };
 use crate::worker::CommitView;
 
@@ -34,6 +34,10 @@ macro_rules! pass_on {
                 listed: &Stat,
             ) -> Result<Box<dyn FileReader>, StoreError> {
                 (**self).open(source, path, listed)
+            }
+
+            fn serves(&self, source: &SourceLocation) -> Result<(), FieldError> {
+                (**self).serves(source)
             }
 
             fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {

@@ -1,4 +1,4 @@
-//! What a user may write as a source, and the directory it means. It must not ask whether that directory exists.
+//! What a user may write as a source, and the directory or bucket it means. It must not ask whether that exists.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -6,10 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::path::percent_decode;
 use super::skip::Rules;
-use super::{ExternalSpec, FieldError, Patterns};
+use super::{BucketPrefix, ExternalSpec, FieldError, Patterns, Scheme};
 
 const FIELD: &str = "source";
-const ALLOWED: &str = "allowed are a path and file:///path";
+const ALLOWED: &str =
+    "allowed are a path, file:///path, s3://bucket/prefix/, gs://bucket/prefix/ and az://container/prefix/";
 
 /// Longest source, in bytes: the longest path that Linux accepts.
 const MAX_BYTES: usize = 4096;
@@ -17,12 +18,19 @@ const MAX_BYTES: usize = 4096;
 /// A source as it was declared: checked, not yet resolved against a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceUri {
-    path: PathBuf,
+    place: Place,
+}
+
+/// Where a source lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Directory(PathBuf),
+    Bucket(BucketPrefix),
 }
 
 impl SourceUri {
-    /// Checks a source: a path, or a `file://` URL with an empty host or `localhost`. No error repeats more of the
-    /// text than a scheme or a host, because what was mistaken for a source may hold a password.
+    /// Checks a source: a path, a `file://` URL with an empty host or `localhost`, or a prefix of a bucket. No error repeats
+    /// more of the text than a scheme or a host, because what was mistaken for a source may hold a password.
     ///
     /// # Errors
     /// What is wrong and what is allowed.
@@ -35,9 +43,10 @@ impl SourceUri {
         }
         let bytes = match scheme_of(text) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => path_of_url(rest)?,
-            Some((scheme, _)) => {
-                return refuse(format!("has the unknown scheme {scheme}; {ALLOWED} (other stores come by feature)"));
-            }
+            Some((scheme, rest)) => match Scheme::of(scheme) {
+                Some(scheme) => return Ok(SourceUri { place: Place::Bucket(BucketPrefix::parse(scheme, rest)?) }),
+                None => return refuse(format!("has the unknown scheme {scheme}; {ALLOWED}")),
+            },
             None => text.as_bytes().to_vec(),
         };
         if bytes.iter().any(u8::is_ascii_control) {
@@ -48,7 +57,7 @@ impl SourceUri {
             return refuse("must not contain `..`; name the directory itself".to_owned());
         }
         check_place(&path)?;
-        Ok(SourceUri { path })
+        Ok(SourceUri { place: Place::Directory(path) })
     }
 
     /// The source with a relative path taken from the directory `base`, which is absolute.
@@ -56,19 +65,22 @@ impl SourceUri {
     /// # Errors
     /// When `base` is not absolute, or the directory that is meant is refused.
     pub fn resolve(&self, base: &Path) -> Result<SourceLocation, FieldError> {
-        let path: PathBuf = base.join(&self.path).components().collect();
-        if !path.is_absolute() {
-            return refuse("must be absolute: a path that begins with /, or file:///".to_owned());
+        let mut place = self.place.clone();
+        if let Place::Directory(path) = &mut place {
+            *path = base.join(&path).components().collect();
+            if !path.is_absolute() {
+                return refuse("must be absolute: a path that begins with /, or file:///".to_owned());
+            }
+            check_place(path)?;
         }
-        check_place(&path)?;
-        Ok(SourceLocation { path, follows_links: false, state: None, rules: Rules::default() })
+        Ok(SourceLocation { place, follows_links: false, state: None, rules: Rules::default() })
     }
 }
 
-/// A source of the local file system: an absolute directory.
+/// A source: an absolute directory of the local file system, or a prefix of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SourceLocation {
-    path: PathBuf,
+    place: Place,
     follows_links: bool,
     state: Option<PathBuf>,
     rules: Rules,
@@ -113,18 +125,34 @@ impl SourceLocation {
         self.follows_links
     }
 
-    /// The directory.
+    /// The directory, if it lies in the local file system.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Directory(path) => Some(path),
+            Place::Bucket(_) => None,
+        }
     }
 
-    /// The source as a `file://` URL, the same for every spelling of the same path. What is not a letter, a digit
+    /// The prefix, if it lies in an object store.
+    #[must_use]
+    pub fn bucket(&self) -> Option<&BucketPrefix> {
+        match &self.place {
+            Place::Directory(_) => None,
+            Place::Bucket(prefix) => Some(prefix),
+        }
+    }
+
+    /// The source as a URL, the same for every spelling of the same place. In a `file://` URL what is not a letter, a digit
     /// or one of `/-._~` is percent-encoded.
     #[must_use]
     pub fn url(&self) -> String {
+        let path = match &self.place {
+            Place::Directory(path) => path,
+            Place::Bucket(prefix) => return prefix.to_string(),
+        };
         let mut url = String::from("file://");
-        for byte in self.path.as_os_str().as_bytes() {
+        for byte in path.as_os_str().as_bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
                     url.push(char::from(*byte))
@@ -195,7 +223,11 @@ mod tests {
 
     fn check(text: &str, expected: Result<&str, &str>) {
         let found = SourceUri::parse(text).and_then(|source| source.resolve(Path::new("/conf/dir")));
-        let found = found.map(|source| source.path().display().to_string()).map_err(|error| error.to_string());
+        let shown = |source: SourceLocation| match source.directory() {
+            Some(path) => path.display().to_string(),
+            None => source.url(),
+        };
+        let found = found.map(shown).map_err(|error| error.to_string());
         let found = found.as_deref().map_err(String::as_str);
         match (found, expected) {
             (Err(found), Err(expected)) => assert!(found.contains(expected), "{text:?}: {found}"),
@@ -213,14 +245,28 @@ mod tests {
         check("a:b/c", Ok("/conf/dir/a:b/c"));
         check("100%", Ok("/conf/dir/100%"));
         check("...", Ok("/conf/dir/..."));
+        check("s3://lake/orders/2026", Ok("s3://lake/orders/2026/"));
+        check("S3://lake", Ok("s3://lake/"));
+        check("gs://lake.example.com/a%20b/?x#y/", Ok("gs://lake.example.com/a%20b/?x#y/"));
+        check("az://container/a b/ü/", Ok("az://container/a b/ü/"));
     }
 
     #[test]
     fn case_38_sources_that_are_refused() {
         check("", Err("source: must not be empty; allowed are a path and file:///path"));
         check(" \t", Err("must not be empty"));
-        check("s3://bucket/lake", Err("source: has the unknown scheme s3; allowed are"));
-        check("s3:/bucket", Err("unknown scheme s3"));
+        check("ftp://bucket/lake", Err("source: has the unknown scheme ftp; allowed are"));
+        check("s3:/bucket", Err("has one slash where s3: is followed by two; allowed is s3://bucket/prefix/"));
+        check("s3://", Err("names no bucket"));
+        check("s3://ab/x", Err("names no bucket"));
+        check("az://-ab/x", Err("names no container"));
+        check("s3://a b c/x", Err("names no bucket"));
+        check("s3://bucket:9000/x", Err("names no bucket"));
+        check("s3://bucket/a//b", Err("must not contain an empty part"));
+        check("s3://bucket//b", Err("must not contain an empty part"));
+        check("s3://bucket/a/../b", Err("must not contain `.` or `..`"));
+        check("s3://bucket/a\nb", Err("control"));
+        check("s3://key:secret@bucket/a", Err("must not hold a user, a password or an account"));
         check("file://", Err("has no path"));
         check("file:/lake", Err("one slash"));
         check("file://other/lake", Err("names the host other"));

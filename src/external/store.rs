@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{Mounts, SourceLocation, SourcePath, Stat, StopCheck};
+use super::{FieldError, Mounts, SourceLocation, SourcePath, Stat, StopCheck};
 use crate::error::ErrorKind;
 use crate::worker::Skipped;
 
@@ -56,6 +56,15 @@ pub trait Store: Send + Sync {
         path: &SourcePath,
         listed: &Stat,
     ) -> Result<Box<dyn FileReader>, StoreError>;
+
+    /// Whether sources of this kind lie where the store reads. Asked when a collection is declared; nothing is reached for it.
+    ///
+    /// # Errors
+    /// What is wrong with the field `source`, and what is allowed.
+    fn serves(&self, source: &SourceLocation) -> Result<(), FieldError> {
+        let _ = source;
+        Ok(())
+    }
 
     /// The directory of the local file system where the source lies, to be watched; `None` if it lies elsewhere.
     fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {
@@ -117,6 +126,13 @@ pub enum StoreError {
     NotADirectory {
         /// The source.
         what: String,
+    },
+    /// The source does not lie where this store reads.
+    NotServed {
+        /// The source.
+        what: String,
+        /// What the store reads.
+        by: &'static str,
     },
     /// The source leads to a device or to what the kernel shows as files.
     Device {
@@ -183,6 +199,7 @@ impl StoreError {
         match self {
             StoreError::Missing { .. }
             | StoreError::NotADirectory { .. }
+            | StoreError::NotServed { .. }
             | StoreError::Device { .. }
             | StoreError::HoldsState { .. } => ErrorKind::WrongPath,
             StoreError::Unreadable { .. } => ErrorKind::Io,
@@ -204,6 +221,7 @@ impl StoreError {
             | StoreError::Unfinished { .. }
             | StoreError::Interrupted => true,
             StoreError::NotADirectory { .. }
+            | StoreError::NotServed { .. }
             | StoreError::Device { .. }
             | StoreError::HoldsState { .. }
             | StoreError::Table { .. }
@@ -217,6 +235,7 @@ impl fmt::Display for StoreError {
         match self {
             StoreError::Missing { what } => write!(f, "{what} does not exist"),
             StoreError::NotADirectory { what } => write!(f, "{what} is not a directory"),
+            StoreError::NotServed { what, by } => write!(f, "{what} cannot be reached: this program reads {by} only"),
             StoreError::Device { what } => {
                 write!(f, "{what} is not a place for data: /dev, /proc and /sys are refused")
             }

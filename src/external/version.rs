@@ -1,8 +1,9 @@
-//! What identifies the content of a file, what is known of a file beside that, and when its times can be trusted. It
-//! must not read anything: `judge.rs` says which version a file has.
+//! What identifies the content of a file or an object, what is known of it beside that, and when its times can be trusted.
+//! It must not read anything: `judge.rs` says which version a file has.
 
 use std::time::Duration;
 
+use super::EntityTag;
 use super::wire::{Reader, Writer, hash};
 use crate::core::vocabulary::{Timestamp, micros};
 
@@ -13,6 +14,10 @@ const STAT: u8 = 1;
 
 /// Kind of a version that is made of what `stat` says and of the content's hash.
 const STAT_AND_CONTENT: u8 = 2;
+
+/// Kinds of the same for an object: its size and its tag; for a weak tag, when it was modified.
+const OBJECT: u8 = 3;
+const OBJECT_AND_CONTENT: u8 = 4;
 
 /// How long after a change of a file a second change may leave no trace in its times: two seconds is the
 /// coarsest clock among common file systems (FAT, some network mounts).
@@ -53,24 +58,36 @@ impl Instant {
         let age = i64::try_from(now.0).unwrap_or(i64::MAX).saturating_sub(self.micros());
         Some(age).filter(|age| *age > -YOUNG_MICROS)
     }
+
+    fn write(self, bytes: &mut Writer) {
+        bytes.raw(&self.seconds.to_le_bytes());
+        bytes.raw(&self.nanoseconds.to_le_bytes());
+    }
+
+    fn read(bytes: &mut Reader<'_>) -> Result<Instant, &'static str> {
+        Ok(Instant { seconds: bytes.i64()?, nanoseconds: bytes.u32()? })
+    }
 }
 
 /// A file that does not grow for so many microseconds is done, whatever it looks like. Eight seconds are longer than
 /// most writers pause between two pieces of a file, and short enough that what stays broken is reported soon.
 const YOUNG_MICROS: i64 = 8_000_000;
 
-/// What `stat` says of a file: `mtime` can be set back, `ctime` cannot, and a file that was replaced by a rename has
-/// another inode.
+/// What a store says of a file without reading it. Of a file of a file system what `stat` says: `mtime` can be set back,
+/// `ctime` cannot, and a file that was replaced by a rename has another inode. Of an object its size and its tag; when it
+/// was modified only if the tag is weak, for a copy of an object onto itself changes no more than that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stat {
     /// The length in bytes.
     pub size: u64,
     /// When the content was last modified, as the file says.
     pub mtime: Instant,
-    /// When content or metadata were last changed, as the kernel says.
+    /// When content or metadata were last changed, as the kernel says. Zero for an object.
     pub ctime: Instant,
-    /// The inode.
+    /// The inode. Zero for an object.
     pub inode: u64,
+    /// The tag of an object.
+    pub tag: EntityTag,
 }
 
 impl Stat {
@@ -86,20 +103,34 @@ impl Stat {
         Timestamp(changed).after(GRANULARITY).since(now)
     }
 
+    /// An object's size and tag are all that is told of it, and when it was modified where the tag is weak.
+    pub(super) fn of_object(size: u64, tag: EntityTag, modified: Instant) -> Stat {
+        Stat { size, mtime: if tag.is_weak() { modified } else { Instant::default() }, tag, ..Stat::default() }
+    }
+
     fn write(&self, bytes: &mut Writer) {
         bytes.u64(self.size);
-        for time in [self.mtime, self.ctime] {
-            bytes.raw(&time.seconds.to_le_bytes());
-            bytes.raw(&time.nanoseconds.to_le_bytes());
+        if self.tag.is_some() {
+            self.tag.write(bytes);
+            if self.tag.is_weak() {
+                self.mtime.write(bytes);
+            }
+            return;
         }
+        self.mtime.write(bytes);
+        self.ctime.write(bytes);
         bytes.u64(self.inode);
     }
 
-    fn read(bytes: &mut Reader<'_>) -> Result<Stat, &'static str> {
+    fn read(bytes: &mut Reader<'_>, is_object: bool) -> Result<Stat, &'static str> {
         let size = bytes.u64()?;
-        let mtime = Instant { seconds: bytes.i64()?, nanoseconds: bytes.u32()? };
-        let ctime = Instant { seconds: bytes.i64()?, nanoseconds: bytes.u32()? };
-        Ok(Stat { size, mtime, ctime, inode: bytes.u64()? })
+        if is_object {
+            let tag = EntityTag::read(bytes)?;
+            let modified = if tag.is_weak() { Instant::read(bytes)? } else { Instant::default() };
+            return Ok(Stat::of_object(size, tag, modified));
+        }
+        let (mtime, ctime) = (Instant::read(bytes)?, Instant::read(bytes)?);
+        Ok(Stat { size, mtime, ctime, inode: bytes.u64()?, tag: EntityTag::NONE })
     }
 }
 
@@ -129,18 +160,25 @@ impl FileVersion {
     }
 
     pub(super) fn write(&self, bytes: &mut Writer) {
-        bytes.u8(if self.content.is_some() { STAT_AND_CONTENT } else { STAT });
+        bytes.u8(match (self.stat.tag.is_some(), self.content.is_some()) {
+            (false, false) => STAT,
+            (false, true) => STAT_AND_CONTENT,
+            (true, false) => OBJECT,
+            (true, true) => OBJECT_AND_CONTENT,
+        });
         self.stat.write(bytes);
         self.content.iter().for_each(|content| bytes.raw(content));
     }
 
     pub(super) fn read(bytes: &mut Reader<'_>) -> Result<FileVersion, &'static str> {
-        let is_hashed = match bytes.u8()? {
-            STAT => false,
-            STAT_AND_CONTENT => true,
+        let (is_object, is_hashed) = match bytes.u8()? {
+            STAT => (false, false),
+            STAT_AND_CONTENT => (false, true),
+            OBJECT => (true, false),
+            OBJECT_AND_CONTENT => (true, true),
             _ => return Err("it has a file version of an unknown kind"),
         };
-        let stat = Stat::read(bytes)?;
+        let stat = Stat::read(bytes, is_object)?;
         Ok(FileVersion { stat, content: if is_hashed { Some(bytes.array()?) } else { None } })
     }
 }
@@ -163,6 +201,7 @@ pub struct ObservedFile {
 const HAS_LAST_STAT: u8 = 1;
 const HAS_CONTENT: u8 = 2;
 const HAS_RACY: u8 = 4;
+const HAS_LAST_OBJECT: u8 = 8;
 
 impl ObservedFile {
     /// A file of which no more than this is known.
@@ -187,7 +226,8 @@ impl ObservedFile {
         let last_stat = Some(self.last_stat).filter(|stat| *stat != self.version.stat);
         let content = self.content.filter(|_| self.content != self.version.content);
         let flags = [
-            (last_stat.is_some(), HAS_LAST_STAT),
+            (last_stat.is_some_and(|stat| !stat.tag.is_some()), HAS_LAST_STAT),
+            (last_stat.is_some_and(|stat| stat.tag.is_some()), HAS_LAST_OBJECT),
             (content.is_some(), HAS_CONTENT),
             (self.racy_since.is_some(), HAS_RACY),
         ]
@@ -207,11 +247,12 @@ impl ObservedFile {
             return Ok(file);
         }
         let flags = bytes.u8()?;
-        if flags == 0 || flags > HAS_LAST_STAT | HAS_CONTENT | HAS_RACY {
+        let last = (flags & HAS_LAST_STAT != 0, flags & HAS_LAST_OBJECT != 0);
+        if flags == 0 || flags > HAS_LAST_STAT | HAS_CONTENT | HAS_RACY | HAS_LAST_OBJECT || last == (true, true) {
             return Err("it has a file with unknown flags");
         }
-        if flags & HAS_LAST_STAT != 0 {
-            file.last_stat = Stat::read(bytes)?;
+        if last.0 || last.1 {
+            file.last_stat = Stat::read(bytes, last.1)?;
         }
         if flags & HAS_CONTENT != 0 {
             file.content = Some(bytes.array()?);
@@ -240,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_version_is_racy_until_the_clock_has_moved_on() {
-        let stat = Stat { size: 1, mtime: at(10), ctime: at(20), inode: 1 };
+        let stat = Stat { size: 1, mtime: at(10), ctime: at(20), inode: 1, ..Stat::default() };
         assert!(stat.is_racy(Timestamp(21_999_999)));
         assert!(!stat.is_racy(Timestamp(22_000_000)));
         // From the future, as far as its own times go.
@@ -249,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_file_has_aged_when_its_times_or_the_looks_at_it_are_old_enough() {
-        let stat = Stat { size: 1, mtime: at(10), ctime: at(20), inode: 1 };
+        let stat = Stat { size: 1, mtime: at(10), ctime: at(20), inode: 1, ..Stat::default() };
         let file = |stat, since| ObservedFile {
             racy_since: Some(Timestamp(since)),
             ..ObservedFile::of(FileVersion::of(stat))
@@ -263,14 +304,46 @@ mod tests {
         assert_eq!(ObservedFile::of(FileVersion::of(stat)).ages_in(Timestamp(0)), None);
     }
 
+    impl FileVersion {
+        fn written(&self) -> usize {
+            let mut bytes = Writer::default();
+            self.write(&mut bytes);
+            bytes.0.len()
+        }
+    }
+
+    #[test]
+    fn a_copy_of_an_object_onto_itself_is_no_change_where_its_tag_is_strong() {
+        let listed = |tag, modified| Stat::of_object(1, EntityTag::new(tag).unwrap(), at(modified));
+        assert_eq!(listed(Some("\"a\""), 10), listed(Some("\"a\""), 20));
+        assert_ne!(listed(Some("\"a\""), 10), listed(Some("\"b\""), 10));
+        assert_ne!(listed(None, 10), listed(None, 20));
+        // Nothing of a strong one is waited for; a weak one that was modified a moment ago may be again.
+        let now = Timestamp(20_500_000);
+        assert!(!listed(Some("\"a\""), 20).is_racy(now) && listed(None, 20).is_racy(now));
+    }
+
     #[test]
     fn what_is_stored_is_read_back_and_nothing_else_is() {
-        let stat = Stat { size: 1, mtime: at(-10), ctime: at(20), inode: 1 };
+        let stat = Stat { size: 1, mtime: at(-10), ctime: at(20), inode: 1, ..Stat::default() };
         let plain = ObservedFile::of(FileVersion::of(stat));
         let hashed = ObservedFile::of(FileVersion { stat, content: Some([7; 32]) });
         let moved = ObservedFile { last_stat: Stat { ctime: at(21), ..stat }, ..plain };
         let all = ObservedFile { content: Some([8; 32]), racy_since: Some(Timestamp(5)), ..moved };
-        let lengths = [(plain, 41), (hashed, 73), (moved, 82), (all, 41 + 1 + 40 + 32 + 8)];
+        let tag = |tag| Stat::of_object(9, EntityTag::new(tag).unwrap(), at(30));
+        let (object, weak) = (ObservedFile::of(FileVersion::of(tag(Some("\"x\"")))), FileVersion::of(tag(None)));
+        let weak = ObservedFile::of(FileVersion { content: Some([9; 32]), ..weak });
+        // A content that was in a file before it was in an object.
+        let copied = ObservedFile { last_stat: object.last_stat, ..hashed };
+        let lengths = [
+            (plain, 41),
+            (hashed, 73),
+            (moved, 82),
+            (all, 41 + 1 + 40 + 32 + 8),
+            (object, 1 + 8 + 2),
+            (weak, 1 + 8 + 3 + 12 + 32),
+            (copied, 73 + 1 + 10),
+        ];
         for (file, length) in lengths {
             let mut bytes = Writer::default();
             file.write(&mut bytes);
@@ -278,12 +351,13 @@ mod tests {
             assert_eq!(ObservedFile::read(&mut Reader(&bytes.0)), Ok(file));
             for cut in 1..length {
                 let read = ObservedFile::read(&mut Reader(&bytes.0[..cut]));
-                assert!(read.is_err() || cut == 41, "{cut} of {length}");
+                let is_whole = cut == file.version.written();
+                assert!(read.is_err() || is_whole, "{cut} of {length}");
             }
         }
         let mut bytes = Writer::default();
         plain.write(&mut bytes);
-        for flags in [0, 8, 255] {
+        for flags in [0, 9, 16, 255] {
             let with = [&bytes.0[..], &[flags]].concat();
             assert_eq!(ObservedFile::read(&mut Reader(&with)), Err("it has a file with unknown flags"));
         }

@@ -66,6 +66,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(self.u32()?).map_err(|_| "it is cut short")?;
+        self.raw(length)
+    }
+
+    pub(super) fn raw(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or("it is cut short")?;
         self.0 = rest;
         Ok(taken)

@@ -270,7 +270,7 @@ impl Worker for External {
 
     fn check(&self, source: &Source, spec: &Spec) -> Result<(), FieldError> {
         let spec = self.spec(spec)?;
-        source_of(source, &spec).map(drop)
+        self.store.serves(&source_of(source, &spec)?)
     }
 
     fn observer(&self) -> Option<&dyn Observer> {
@@ -318,7 +318,9 @@ impl External {
         let source = source_of(request.source, spec).map_err(|error| ObserveError(error.to_string()))?;
         let source = source.apart_from(request.objects.state_directory());
         let unread = |error: TreeError| ObserveError(error.to_string());
-        self.mount_table.learn(source.path());
+        if let Some(directory) = source.directory() {
+            self.mount_table.learn(directory);
+        }
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
         let scan_request = ScanRequest {
@@ -373,10 +375,13 @@ impl Observer for External {
         self.observe_by(request, &spec)
     }
 
-    /// The mount that the source lies on: what lies on one mount hangs together.
+    /// The mount that the source lies on, or its bucket: what lies on one mount hangs together.
     fn domain(&self, source: &Source) -> Option<String> {
         let location = super::SourceUri::parse(source.as_str()).ok()?.resolve("".as_ref()).ok()?;
-        Some(self.mount_table.of(location.path())?.display().to_string())
+        match location.bucket() {
+            Some(prefix) => Some(prefix.bucket().to_string()),
+            None => Some(self.mount_table.of(location.directory()?)?.display().to_string()),
+        }
     }
 
     #[cfg(all(feature = "notify", target_os = "linux"))]

@@ -277,7 +277,8 @@ fn defect_34_what_is_read_is_what_was_observed_where_the_times_do_not_tell() {
     let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let now = lastword::external::Instant { seconds: i64::try_from(seconds).unwrap() + 3_600, nanoseconds: 0 };
     let text = Arc::new(Mutex::new(b"early".to_vec()));
-    let store = Coarse { text: Arc::clone(&text), stat: Stat { size: 5, mtime: now, ctime: now, inode: 1 } };
+    let store =
+        Coarse { text: Arc::clone(&text), stat: Stat { size: 5, mtime: now, ctime: now, inode: 1, ..Stat::default() } };
     let once = AtomicBool::new(true);
     let shelf = Shelf::new(Directory::local().in_store(store), &[], move || {
         if once.swap(false, Ordering::Relaxed) {

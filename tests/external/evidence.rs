@@ -174,7 +174,7 @@ fn image(shelf: &Shelf, id: u64, files: &[(&str, &str)]) {
     let mut on_it = shelf.files.lock().unwrap();
     on_it.clear();
     for (inode, (name, content)) in (1..).zip(files) {
-        let stat = Stat { size: content.len() as u64, mtime: ZERO, ctime: ZERO, inode };
+        let stat = Stat { size: content.len() as u64, mtime: ZERO, ctime: ZERO, inode, ..Stat::default() };
         on_it.insert(SourcePath((*name).into()), (stat, (*content).into()));
     }
 }

@@ -2,8 +2,8 @@
 
 use lastword::core::vocabulary::{Epoch, Seq, Timestamp, Token};
 use lastword::external::{
-    ExternalSpec, FileVersion, Fragment, Instant, Layout, Manifest, ObservedFile, PathSet, Segment, SegmentId,
-    SegmentKey, SourcePath, Stat,
+    EntityTag, ExternalSpec, FileVersion, Fragment, Instant, Layout, Manifest, ObservedFile, PathSet, Segment,
+    SegmentId, SegmentKey, SourcePath, Stat,
 };
 use lastword::objects::{MemoryObjects, Objects, object_hash};
 
@@ -12,6 +12,7 @@ const STAT: Stat = Stat {
     mtime: Instant { seconds: -1, nanoseconds: 5 },
     ctime: Instant { seconds: 0x0a0b, nanoseconds: 6 },
     inode: 7,
+    tag: EntityTag::NONE,
 };
 
 const VERSION: FileVersion = FileVersion { stat: STAT, content: None };

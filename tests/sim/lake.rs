@@ -159,7 +159,7 @@ impl Directories {
         let coarse = Instant { seconds, nanoseconds: 0 };
         let before = self.files.get(directory).and_then(|files| files.get(path));
         let inode = before.map_or(0, |file| file.stat.inode);
-        let stat = Stat { size: bytes.len() as u64, mtime: coarse, ctime: coarse, inode };
+        let stat = Stat { size: bytes.len() as u64, mtime: coarse, ctime: coarse, inode, ..Stat::default() };
         let file = self.told_apart(directory, path, File { stat, bytes }, |then| then == stretch, stretch);
         self.files.entry(directory.to_owned()).or_default().insert(path.clone(), file);
     }

@@ -1,0 +1,163 @@
+//! What goes wrong with a request, in words that are the same each time and hold no secret. It must not repeat what the
+//! `object_store` crate says: its texts have URLs, bodies and times in them.
+
+use std::error::Error as _;
+use std::io;
+
+use object_store::Error;
+
+use crate::external::{SourcePath, StoreError};
+
+/// Why a request has no answer that can be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// What the store said, or why it could not be asked.
+    Store(Error),
+    /// Nothing has arrived for a minute; the status with which the store asks to try again later, if it does.
+    Silence(Option<u16>),
+    /// The runtime could not be started.
+    NoThreads(io::Error),
+    /// The runtime ended, or what ran on it panicked.
+    Ended,
+    /// The work was told to stop.
+    Interrupted,
+    /// What was listed cannot be used.
+    Listed(StoreError),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::Store(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::Listed(error)
+    }
+}
+
+impl Fault {
+    /// Whether other credentials may help.
+    pub(super) fn is_refusal(&self) -> bool {
+        let Fault::Store(error) = self else { return false };
+        matches!(error, Error::Unauthenticated { .. } | Error::PermissionDenied { .. })
+            || matches!(status_of(error), Some(400 | 401 | 403))
+    }
+
+    /// As a listing of this source fails. A bucket that is not there is missing, and not empty.
+    pub(super) fn of_listing(self, source: &str) -> StoreError {
+        match self {
+            Fault::Store(error) if matches!(error, Error::NotFound { .. }) || status_of(&error) == Some(404) => {
+                StoreError::Missing { what: source.to_owned() }
+            }
+            other => other.of(source),
+        }
+    }
+
+    /// As a read of this object fails. One that is gone, or that is another one by now, has moved.
+    pub(super) fn of_object(self, path: &SourcePath) -> StoreError {
+        match self {
+            Fault::Store(Error::NotFound { .. } | Error::Precondition { .. } | Error::NotModified { .. }) => {
+                StoreError::Moved { path: path.clone() }
+            }
+            other => other.of(&path.to_string()),
+        }
+    }
+
+    fn of(self, what: &str) -> StoreError {
+        match self {
+            Fault::Interrupted => StoreError::Interrupted,
+            Fault::Listed(error) => error,
+            Fault::Store(error) => unreadable(what, said(&error)),
+            Fault::Silence(None) => unreadable(what, "nothing has arrived for a minute".to_owned()),
+            Fault::Silence(Some(status)) => unreadable(
+                what,
+                format!(
+                    "nothing has arrived for a minute: the store asks to wait (status {status}, {})",
+                    means(status)
+                ),
+            ),
+            Fault::NoThreads(error) => StoreError::Unreadable { what: what.to_owned(), source: error },
+            Fault::Ended => unreadable(what, "the request was given up, a bug".to_owned()),
+        }
+    }
+}
+
+/// Something that cannot be read, and why.
+pub(super) fn unreadable(what: &str, why: String) -> StoreError {
+    StoreError::Unreadable { what: what.to_owned(), source: io::Error::other(why) }
+}
+
+/// What the store said, or why it could not be asked.
+fn said(error: &Error) -> String {
+    if let Error::InvalidPath { .. } = error {
+        return "it has a key with an empty part (//), or with a part `.` or `..`, which cannot be named here; move \
+                such objects, or name a prefix beside them"
+            .to_owned();
+    }
+    let text = error.to_string();
+    if let Some(status) = status_of(error) {
+        // The code that S3 and its kin give, as NoSuchBucket: words of the protocol, and nothing of the request.
+        let code = between(&text, "<Code>", "</Code>").filter(|code| is_word(code));
+        let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+        return format!("the store answers with status {status}{code} ({})", means(status));
+    }
+    match error {
+        Error::NotFound { .. } => "the store does not find it (status 404)".to_owned(),
+        Error::PermissionDenied { .. } => format!("the store answers with status 403 ({})", means(403)),
+        Error::Unauthenticated { .. } => format!("the store answers with status 401 ({})", means(401)),
+        _ => deepest(error),
+    }
+}
+
+/// The innermost cause: what the system or the protocol said, and not of whom it was asked.
+fn deepest(error: &Error) -> String {
+    let mut cause = error.source();
+    let mut system = None;
+    let mut last = None;
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some()) {
+            system = Some(found.to_string());
+        }
+        last = Some(inner.to_string());
+        cause = inner.source();
+    }
+    let cause = system.or(last).unwrap_or_default();
+    let is_timeout = cause.contains("timed out") || cause.contains("deadline");
+    // What holds a place or a request is left out.
+    match cause {
+        _ if is_timeout => "the store does not answer in time".to_owned(),
+        cause if cause.contains("://") || cause.is_empty() || cause.len() > 120 => {
+            "the store cannot be asked".to_owned()
+        }
+        cause => format!("the store cannot be asked: {cause}"),
+    }
+}
+
+/// The status of the answer, if there was one.
+fn status_of(error: &Error) -> Option<u16> {
+    between(&error.to_string(), "status code: ", " ").and_then(|status| status.trim_end_matches(':').parse().ok())
+}
+
+fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(before)?;
+    Some(rest.split_once(after).map_or(rest, |(found, _)| found))
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// What a person does about a status.
+fn means(status: u16) -> &'static str {
+    match status {
+        301 | 307 | 308 => "the bucket is in another region, or behind another endpoint",
+        400 => "it does not accept the request: check region, endpoint and credentials",
+        401 | 403 => "the credentials may not do this, or there are none",
+        404 => "it is not there",
+        429 | 503 => "too many requests: it is asked more slowly",
+        500..=599 => "it has trouble of its own",
+        _ => "it does not do this",
+    }
+}

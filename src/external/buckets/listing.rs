@@ -1,0 +1,222 @@
+//! Listing a prefix of a bucket: pages, in several lanes at once, in order. It is whole or an error.
+//!
+//! Lanes are cut at keys of the last listing: each lists what lies between two of them. A store that lists in another order
+//! than that of the keys' bytes (directory buckets), or does not begin where it is told to, is noticed by its first page
+//! and listed in one lane from then on; order is made here in any case.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::try_join_all;
+use object_store::list::PaginatedListOptions;
+
+use super::client::Client;
+use super::fault::Fault;
+use super::network::Network;
+use super::stat_of;
+use crate::external::skip::{Named, Rules};
+use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
+use crate::external::{BucketPrefix, LeftOut, Listed, Listing, SourcePath, Stat, StopCheck, StoreError};
+use crate::worker::SkipReason;
+
+/// Lanes of one listing. A page takes a store about as long as hundreds of small requests, and several at once are what it
+/// is made for; more of them only wait for this machine to parse.
+const LANES: usize = 8;
+
+/// Keys that one lane lists alone without being slow: some pages.
+const ENOUGH: usize = 4_000;
+
+/// Where the next listing of a prefix is cut.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lanes {
+    /// Keys of the last listing, in ascending order.
+    cuts: Arc<Vec<String>>,
+    /// The store does not list in the order of the bytes.
+    is_unordered: bool,
+}
+
+impl Lanes {
+    /// Lanes of about equal numbers of keys.
+    fn of(prefix: &str, files: &[(SourcePath, Stat)]) -> Lanes {
+        let lanes = (files.len() / ENOUGH).min(LANES);
+        let cut = |lane: usize| files.get(lane * files.len() / lanes).map(|(path, _)| path);
+        let key = |path: &SourcePath| std::str::from_utf8(&path.0).ok().map(|path| format!("{prefix}{path}"));
+        let cuts = (1..lanes).filter_map(cut).filter_map(key).collect();
+        Lanes { cuts: Arc::new(cuts), is_unordered: false }
+    }
+
+    /// Behind which key each begins, and up to which, itself included, it goes.
+    fn ranges(&self) -> Vec<(Option<String>, Bound<String>)> {
+        let begin = std::iter::once(None).chain(self.cuts.iter().cloned().map(Some));
+        let end = self.cuts.iter().cloned().map(Bound::Included).chain([Bound::Unbounded]);
+        begin.zip(end).collect()
+    }
+}
+
+/// How a lane ended.
+enum Lane {
+    Listed(Vec<(String, Stat)>),
+    Unordered,
+}
+
+/// Lists what lies below a prefix, and says where the next listing is cut.
+pub(super) fn list(
+    network: &Network,
+    client: &Arc<Client>,
+    (prefix, rules): (&BucketPrefix, &Rules),
+    lanes: Lanes,
+    stop_check: StopCheck<'_>,
+) -> Result<(Listed, Lanes), Fault> {
+    let mut is_unordered = lanes.is_unordered;
+    let run = |ranges| network.wait(&client.meter, stop_check, in_lanes(Arc::clone(client), prefix.clone(), ranges))?;
+    let mut found = None;
+    if !is_unordered {
+        found = run(lanes.ranges())?;
+        is_unordered = found.is_none();
+    }
+    let keys = match found {
+        Some(keys) => keys,
+        None => run(Vec::new())?.unwrap_or_default(),
+    };
+    let mut below = Below::new(prefix, rules);
+    for (key, stat) in keys {
+        below.add(&key, stat)?;
+    }
+    let Below { mut files, left_out, .. } = below;
+    // Of a key with and without a slash at its end, which is one here, the one without bytes marks a directory.
+    files.sort_unstable_by(|(a, left), (b, right)| (a, right.size).cmp(&(b, left.size)));
+    files.dedup_by(|later, earlier| later.0 == earlier.0);
+    let next = Lanes { is_unordered, ..Lanes::of(prefix.prefix(), &files) };
+    Ok((Listed { files, left_out, ..Listed::default() }, next))
+}
+
+/// Keys of all lanes with what is said of them. Without ranges there is one lane, and its order is not looked at.
+async fn in_lanes(
+    client: Arc<Client>,
+    prefix: BucketPrefix,
+    ranges: Vec<(Option<String>, Bound<String>)>,
+) -> Result<Option<Vec<(String, Stat)>>, Fault> {
+    let count = AtomicUsize::new(0);
+    let in_order = !ranges.is_empty();
+    let ranges = if in_order { ranges } else { vec![(None, Bound::Unbounded)] };
+    let lanes = ranges.into_iter().map(|range| lane(&client, &prefix, range, in_order, &count));
+    let mut keys = Vec::new();
+    for lane in try_join_all(lanes).await? {
+        match lane {
+            Lane::Listed(listed) if keys.is_empty() => keys = listed,
+            Lane::Listed(listed) => keys.extend(listed),
+            Lane::Unordered => return Ok(None),
+        }
+    }
+    Ok(Some(keys))
+}
+
+async fn lane(
+    client: &Client,
+    prefix: &BucketPrefix,
+    (after, until): (Option<String>, Bound<String>),
+    in_order: bool,
+    count: &AtomicUsize,
+) -> Result<Lane, Fault> {
+    let mut keys: Vec<(String, Stat)> = Vec::new();
+    let mut page_token = None;
+    let asked = Some(prefix.prefix()).filter(|prefix| !prefix.is_empty());
+    loop {
+        let offset = if page_token.is_none() { after.clone() } else { None };
+        let options = PaginatedListOptions { offset, page_token, ..PaginatedListOptions::default() };
+        let page = client.remote.list_paginated(asked, options).await?;
+        client.meter.arrived();
+        for found in page.result.objects {
+            let stat = stat_of(&found)?;
+            let key = String::from(found.location);
+            if in_order {
+                let last = keys.last().map(|(key, _)| key).or(after.as_ref());
+                // A key that ends with a slash is here the same as without one.
+                if last.is_some_and(|last| key < *last) {
+                    return Ok(Lane::Unordered);
+                }
+                if let Bound::Included(until) = &until
+                    && key > *until
+                {
+                    return Ok(Lane::Listed(keys));
+                }
+            }
+            if count.fetch_add(1, Ordering::Relaxed) >= MAX_FILES {
+                let limit = format!("a source has at most {MAX_FILES} objects");
+                return Err(StoreError::Limit { what: prefix.to_string(), limit }.into());
+            }
+            keys.push((key, stat));
+        }
+        page_token = page.page_token;
+        if page_token.is_none() {
+            return Ok(Lane::Listed(keys));
+        }
+    }
+}
+
+/// What lies below a prefix, by the rules of its source.
+struct Below<'a> {
+    prefix: &'a BucketPrefix,
+    rules: &'a Rules,
+    files: Listing,
+    left_out: LeftOut,
+    /// The directory that was skipped last: what lies in it is counted as one, as it is in a file system.
+    skipped: Option<Vec<u8>>,
+}
+
+impl<'a> Below<'a> {
+    fn new(prefix: &'a BucketPrefix, rules: &'a Rules) -> Below<'a> {
+        Below { prefix, rules, files: Vec::new(), left_out: LeftOut::default(), skipped: None }
+    }
+
+    fn add(&mut self, key: &str, stat: Stat) -> Result<(), StoreError> {
+        let Some(path) = key.strip_prefix(self.prefix.prefix()).filter(|path| !path.is_empty()) else {
+            // The object that stands for the prefix itself.
+            self.left_out.skipped.add(SkipReason::Marker);
+            return Ok(());
+        };
+        let path = path.as_bytes();
+        if path.len() > MAX_PATH_BYTES {
+            let limit = format!("a key relative to the source has at most {MAX_PATH_BYTES} bytes");
+            return Err(StoreError::Limit { what: self.prefix.to_string(), limit });
+        }
+        if self.skipped.as_ref().is_some_and(|skipped| path.starts_with(skipped)) {
+            return Ok(());
+        }
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in slashes.chain([path.len()]) {
+            let part = path.get(..end).unwrap_or_default();
+            let is_whole = end == path.len();
+            let reason = match self.rules.named(part) {
+                Named::Data => continue,
+                Named::Skipped(reason) => reason,
+                // Iceberg is known by an object, the others by a directory.
+                Named::Table(format, _) if part.ends_with(b".json") == is_whole => {
+                    return Err(self.table(format, part));
+                }
+                Named::Table(_, Some(reason)) => reason,
+                Named::Table(_, None) => continue,
+            };
+            self.left_out.skipped.add(reason);
+            if !is_whole {
+                self.skipped = path.get(..=end).map(<[u8]>::to_vec);
+            }
+            return Ok(());
+        }
+        if self.rules.includes(path) {
+            self.files.push((SourcePath(path.to_vec()), stat));
+        } else {
+            self.left_out.skipped.add(SkipReason::NotIncluded);
+        }
+        Ok(())
+    }
+
+    fn table(&self, format: &'static str, mark: &[u8]) -> StoreError {
+        let levels = if mark.ends_with(b".json") { 2 } else { 1 };
+        let mut ends = mark.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let place = ends.nth(levels - 1).and_then(|at| mark.get(..at)).unwrap_or_default();
+        let what = format!("{}{}", self.prefix, SourcePath(place.to_vec()));
+        StoreError::Table { what, format, mark: SourcePath(mark.to_vec()) }
+    }
+}

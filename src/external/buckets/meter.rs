@@ -1,0 +1,80 @@
+//! What goes over the wire, counted: requests that were sent, and what came back. It must not know what they were for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
+use object_store::{ClientOptions, Result};
+
+/// Counters of one client.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    requests: AtomicU64,
+    /// Answers that were no trouble, and pages.
+    arrivals: AtomicU64,
+    /// The status of the last answer that asks to try again later; 0 if none has since something arrived.
+    trouble: AtomicU16,
+}
+
+impl Meter {
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
+    }
+
+    /// The status with which the store asks to try again, if that is the last that it said.
+    pub(super) fn last_trouble(&self) -> Option<u16> {
+        Some(self.trouble.load(Ordering::Relaxed)).filter(|status| *status != 0)
+    }
+
+    /// Something has arrived.
+    pub(super) fn arrived(&self) {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Connects as `reqwest` does, and counts.
+#[derive(Debug)]
+pub(super) struct Metered(pub(super) Arc<Meter>);
+
+impl HttpConnector for Metered {
+    fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Counting { client, meter: Arc::clone(&self.0) }))
+    }
+}
+
+struct Counting {
+    client: HttpClient,
+    meter: Arc<Meter>,
+}
+
+/// What it holds may show credentials.
+impl fmt::Debug for Counting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counting").field("meter", &self.meter).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl HttpService for Counting {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = self.client.execute(request).await?;
+        let status = answer.status();
+        if status.is_server_error() || status.as_u16() == 429 {
+            self.meter.trouble.store(status.as_u16(), Ordering::Relaxed);
+        } else {
+            self.meter.trouble.store(0, Ordering::Relaxed);
+            self.meter.arrived();
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,150 @@
+//! One bucket of a server, as the one who writes into it sees it, and as the library does.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use lastword::external::{Access, Bucket as BucketName, Buckets, SecretName, SourceLocation, SourceUri};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::runtime::Runtime;
+
+use crate::servers::{self, AZURITE_ACCOUNT, AZURITE_KEY};
+use crate::stage::Stage;
+
+/// A bucket that only one test has.
+pub struct Bucket {
+    runtime: Runtime,
+    store: Box<dyn ObjectStore>,
+    /// As `s3://test-1`.
+    pub name: String,
+    pub access: Access,
+}
+
+/// Every kind of server that can be had, each with a new bucket.
+pub fn all() -> Vec<Bucket> {
+    [s3(), az(), Some(gs(&Stage::start())), Some(staged(&Stage::start()))].into_iter().flatten().collect()
+}
+
+/// What no other test has named.
+fn unused() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// At moto.
+pub fn s3() -> Option<Bucket> {
+    let server = servers::moto()?;
+    let name = unused();
+    assert_eq!(server.request("PUT", &format!("/{name}"), &[], b""), 200);
+    Some(s3_at(&server.endpoint, &name))
+}
+
+/// At the server in this process.
+pub fn staged(stage: &Stage) -> Bucket {
+    s3_at(&stage.endpoint, &stage.new_bucket(&unused()))
+}
+
+/// A bucket of this name at whatever speaks S3 there.
+pub fn s3_at(endpoint: &str, name: &str) -> Bucket {
+    // Keys that nothing checks. They are looked up in files, for tests must not change their environment.
+    let secrets = std::env::temp_dir().join(format!("lastword-test-secret-{}", std::process::id()));
+    std::fs::write(&secrets, "testing\n").unwrap();
+    let secret = || SecretName::parse(&format!("file:{}", secrets.display())).ok();
+    let store = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_bucket_name(name)
+        .with_access_key_id("testing")
+        .with_secret_access_key("testing")
+        .with_disable_bulk_delete(true)
+        .build()
+        .unwrap();
+    let access = Access {
+        endpoint: Some(endpoint.to_owned()),
+        region: Some("us-east-1".to_owned()),
+        access_key_id: secret(),
+        secret_access_key: secret(),
+        allow_http: true,
+        ..Access::default()
+    };
+    Bucket { runtime: runtime(), store: Box::new(store), name: format!("s3://{name}"), access }
+}
+
+/// What is read as Google's, from the server in this process: its XML interface is S3's but for how requests are signed.
+pub fn gs(stage: &Stage) -> Bucket {
+    let name = stage.new_bucket(&unused());
+    let store = GoogleCloudStorageBuilder::new()
+        .with_base_url(&stage.endpoint)
+        .with_client_options(object_store::ClientOptions::new().with_allow_http(true))
+        .with_bearer_token("nothing checks it")
+        .with_bucket_name(&name)
+        .build()
+        .unwrap();
+    let endpoint = Some(stage.endpoint.clone());
+    let access = Access { endpoint, allow_http: true, anonymous: true, ..Access::default() };
+    Bucket { runtime: runtime(), store: Box::new(store), name: format!("gs://{name}"), access }
+}
+
+/// At Azurite.
+pub fn az() -> Option<Bucket> {
+    let server = servers::azurite()?;
+    let name = unused();
+    let endpoint = format!("{}/{AZURITE_ACCOUNT}", server.endpoint);
+    servers::make_container(server, &name);
+    let store = MicrosoftAzureBuilder::new()
+        .with_endpoint(endpoint.clone())
+        .with_allow_http(true)
+        .with_account(AZURITE_ACCOUNT)
+        .with_access_key(AZURITE_KEY)
+        .with_container_name(&name)
+        .build()
+        .unwrap();
+    let secrets = std::env::temp_dir().join(format!("lastword-test-az-{}", std::process::id()));
+    std::fs::write(&secrets, AZURITE_KEY).unwrap();
+    let access = Access {
+        endpoint: Some(endpoint),
+        account: Some(AZURITE_ACCOUNT.to_owned()),
+        access_key: SecretName::parse(&format!("file:{}", secrets.display())).ok(),
+        allow_http: true,
+        ..Access::default()
+    };
+    Some(Bucket { runtime: runtime(), store: Box::new(store), name: format!("az://{name}"), access })
+}
+
+impl Bucket {
+    pub fn put(&self, key: &str, content: &[u8]) {
+        let key = Key::parse(key).unwrap();
+        self.runtime.block_on(self.store.put(&key, content.to_vec().into())).unwrap();
+    }
+
+    pub fn delete(&self, key: &str) {
+        self.runtime.block_on(self.store.delete(&Key::parse(key).unwrap())).unwrap();
+    }
+
+    /// Copies an object onto itself, as who changes its metadata does.
+    pub fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (Key::parse(from).unwrap(), Key::parse(to).unwrap());
+        self.runtime.block_on(self.store.copy(&from, &to)).unwrap();
+    }
+
+    /// What reads it.
+    pub fn buckets(&self) -> Buckets {
+        Buckets::new().access(self.named(), self.access.clone())
+    }
+
+    pub fn named(&self) -> BucketName {
+        BucketName::parse(&self.name).unwrap()
+    }
+
+    /// A prefix of it as a source.
+    pub fn source(&self, prefix: &str) -> SourceLocation {
+        SourceUri::parse(&format!("{}/{prefix}", self.name)).unwrap().resolve("".as_ref()).unwrap()
+    }
+}
