@@ -20,6 +20,8 @@ pub struct Bucket {
     /// As `s3://test-1`.
     pub name: String,
     pub access: Access,
+    /// The server, if it is in this process: it ends with the last bucket.
+    stage: Option<Stage>,
 }
 
 /// Every kind of server that can be had, each with a new bucket.
@@ -47,7 +49,8 @@ pub fn s3() -> Option<Bucket> {
 
 /// At the server in this process.
 pub fn staged(stage: &Stage) -> Bucket {
-    s3_at(&stage.endpoint, &stage.new_bucket(&unused()))
+    let bucket = s3_at(&stage.endpoint, &stage.new_bucket(&unused()));
+    Bucket { stage: Some(stage.clone()), ..bucket }
 }
 
 /// A bucket of this name at whatever speaks S3 there.
@@ -74,7 +77,7 @@ pub fn s3_at(endpoint: &str, name: &str) -> Bucket {
         allow_http: true,
         ..Access::default()
     };
-    Bucket { runtime: runtime(), store: Box::new(store), name: format!("s3://{name}"), access }
+    Bucket { runtime: runtime(), store: Box::new(store), name: format!("s3://{name}"), access, stage: None }
 }
 
 /// What is read as Google's, from the server in this process: its XML interface is S3's but for how requests are signed.
@@ -89,7 +92,13 @@ pub fn gs(stage: &Stage) -> Bucket {
         .unwrap();
     let endpoint = Some(stage.endpoint.clone());
     let access = Access { endpoint, allow_http: true, anonymous: true, ..Access::default() };
-    Bucket { runtime: runtime(), store: Box::new(store), name: format!("gs://{name}"), access }
+    Bucket {
+        runtime: runtime(),
+        store: Box::new(store),
+        name: format!("gs://{name}"),
+        access,
+        stage: Some(stage.clone()),
+    }
 }
 
 /// At Azurite.
@@ -115,7 +124,7 @@ pub fn az() -> Option<Bucket> {
         allow_http: true,
         ..Access::default()
     };
-    Some(Bucket { runtime: runtime(), store: Box::new(store), name: format!("az://{name}"), access })
+    Some(Bucket { runtime: runtime(), store: Box::new(store), name: format!("az://{name}"), access, stage: None })
 }
 
 impl Bucket {
@@ -132,6 +141,11 @@ impl Bucket {
     pub fn copy(&self, from: &str, to: &str) {
         let (from, to) = (Key::parse(from).unwrap(), Key::parse(to).unwrap());
         self.runtime.block_on(self.store.copy(&from, &to)).unwrap();
+    }
+
+    /// The server in this process that it lies at.
+    pub fn stage(&self) -> Option<&Stage> {
+        self.stage.as_ref()
     }
 
     /// What reads it.

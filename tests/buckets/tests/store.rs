@@ -12,7 +12,11 @@ fn list(buckets: &Buckets, source: &SourceLocation) -> Result<Listed, StoreError
 }
 
 fn names(listed: &Listed) -> Vec<String> {
-    listed.files.iter().map(|(path, _)| path.to_string()).collect()
+    listed.files.iter().map(|(path, _)| text(path)).collect()
+}
+
+fn text(path: &SourcePath) -> String {
+    String::from_utf8(path.0.clone()).unwrap()
 }
 
 fn path(text: &str) -> SourcePath {
@@ -30,17 +34,23 @@ fn staged() -> (Stage, Bucket, String) {
 #[test]
 fn what_lies_below_the_prefix_is_listed_in_order_and_nothing_else_is() {
     for bucket in bucket::all() {
-        for key in
-            ["lake/b.parquet", "lake/a b.parquet", "lake/x/ü+&.parquet", "lake/_tmp/0", "lake/.hidden", "lakes/c", "d"]
-        {
+        for key in [
+            "lake/b.parquet",
+            "lake/a b.parquet",
+            "lake/x/ü%20+&.parquet",
+            "lake/_tmp/0",
+            "lake/.hidden",
+            "lakes/c",
+            "d",
+        ] {
             bucket.put(key, key.as_bytes());
         }
         let buckets = bucket.buckets();
         let listed = list(&buckets, &bucket.source("lake/")).unwrap();
-        assert_eq!(names(&listed), ["a b.parquet", "b.parquet", "x/ü+&.parquet"], "{}", bucket.name);
+        assert_eq!(names(&listed), ["a b.parquet", "b.parquet", "x/ü%20+&.parquet"], "{}", bucket.name);
         assert_eq!(listed.left_out.skipped.total(), 2, "{}", bucket.name);
         for (name, stat) in &listed.files {
-            let content = format!("lake/{name}");
+            let content = format!("lake/{}", text(name));
             assert!(stat.tag.is_strong() && stat.size == content.len() as u64, "{} {name}", bucket.name);
             assert_eq!(buckets.stat(&bucket.source("lake"), name).unwrap(), *stat, "{} {name}", bucket.name);
             let reader = buckets.open(&bucket.source("lake"), name, stat).unwrap();
@@ -49,19 +59,6 @@ fn what_lies_below_the_prefix_is_listed_in_order_and_nothing_else_is() {
         }
         assert_eq!(list(&buckets, &bucket.source("")).unwrap().files.len(), 5, "{}", bucket.name);
         assert!(list(&buckets, &bucket.source("nothing/")).unwrap().files.is_empty(), "{}", bucket.name);
-    }
-}
-
-/// moto decodes such a key once too often.
-#[test]
-fn a_key_that_looks_encoded_is_not_decoded() {
-    for bucket in [bucket::az(), Some(bucket::staged(&Stage::start()))].into_iter().flatten() {
-        bucket.put("100%/a%20b", b"x");
-        let (buckets, source) = (bucket.buckets(), bucket.source("100%/"));
-        let listed = list(&buckets, &source).unwrap();
-        assert_eq!(names(&listed), ["a%20b"], "{}", bucket.name);
-        let (name, stat) = &listed.files[0];
-        assert_eq!(buckets.open(&source, name, stat).unwrap().read(0, 1).unwrap(), b"x", "{}", bucket.name);
     }
 }
 
