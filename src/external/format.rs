@@ -5,7 +5,7 @@ use std::fmt;
 
 #[cfg(feature = "external")]
 use super::Parquet;
-use super::{FileReader, StoreError};
+use super::{FileReader, StoreError, WholeFiles};
 use crate::error::ErrorKind;
 
 /// A range of rows of one file: from `start`, up to and without `end`. Never empty.
@@ -56,6 +56,13 @@ pub trait Format: Send + Sync {
         self.fragments(file, None).map(|ranges| ranges.iter().map(|range| range.start).collect())
     }
 
+    /// What the names of files of this format end in, behind a dot. A file whose name has another ending is left out, unless
+    /// the spec has an `include`, or the last commit was built from it; one whose name has none may be of any format. By
+    /// default every name will do.
+    fn endings(&self) -> &[&'static str] {
+        &[]
+    }
+
     /// Whether the file is not one of this format that a writer is still writing, as far as can be told from a few bytes.
     /// It is asked of new files that changed a moment ago: one that is not finished is no data yet. By default every file
     /// is finished.
@@ -68,22 +75,28 @@ pub trait Format: Send + Sync {
     }
 }
 
-/// The format that the library brings under that name, as a spec has it: `parquet`, with the feature `external`.
+/// The format that the library brings under that name, as a spec has it: `files`, and `parquet` with the feature
+/// `external`.
 #[must_use]
 pub fn format_of(name: &str) -> Option<&'static dyn Format> {
     match name {
+        FILES => Some(&WholeFiles),
         #[cfg(feature = "external")]
         "parquet" => Some(&Parquet),
         _ => None,
     }
 }
 
+/// Files of any kind, as [`WholeFiles`] are.
+pub(super) const FILES: &str = "files";
+
 /// The formats that specs may name: those that the library brings, and a program's own, which come first.
 #[derive(Default)]
 pub(super) struct Formats(BTreeMap<String, Box<dyn Format>>);
 
 /// What [`format_of`] knows.
-const BROUGHT: &[&str] = &[
+pub(super) const BROUGHT: &[&str] = &[
+    FILES,
     #[cfg(feature = "external")]
     "parquet",
 ];

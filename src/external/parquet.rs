@@ -49,6 +49,10 @@ impl Format for Parquet {
         Ok(rows.scan(0_u64, |next, rows| Some(std::mem::replace(next, next.saturating_add(rows)))).collect())
     }
 
+    fn endings(&self) -> &[&'static str] {
+        &["parquet", "parq"]
+    }
+
     /// It begins as one, and the magic at the end is what a writer writes last. What does not begin as one is none, and
     /// is not waited for.
     fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {

@@ -12,6 +12,7 @@ use super::evidence::{Evidence, Told};
 use super::judge::{Age, Earlier, compare, judge};
 use super::memory::{Doubt, Memory, Reach, SOON};
 use super::path_set::{Along, Difference, in_order};
+use super::skip::has_other_ending;
 use super::version::wait_for;
 use super::{
     Format, FormatError, LeftOut, Listed, Listing, Mounts, ObservedFile, PathSet, SourceLocation, SourcePath, Stat,
@@ -58,14 +59,21 @@ impl<'a> ScanRequest<'a> {
 }
 
 /// What a file is, and not what it is called, leaves it out only if the last commit was not built from it: otherwise it
-/// would pass for a file that was removed. One that had bytes when it was observed last is being rewritten.
+/// would pass for a file that was removed. One that had bytes when it was observed last is being rewritten. The ending of a
+/// name is no rule of the user's, so it is not in the way of what was built before there was such a rule.
 impl ScanRequest<'_> {
     fn no_data_yet(&self, path: &SourcePath, listed: &Stat) -> Option<SkipReason> {
         // Nearly all files are neither: their sets are not searched.
         let may_be_unfinished = self.format.is_some() && listed.mtime.is_young(self.now);
+        let endings =
+            self.format.filter(|_| !self.source.rules().has_include()).map(Format::endings).unwrap_or_default();
+        let is_other = has_other_ending(&path.0, endings);
         let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.get(path).is_some());
-        if !(listed.size == 0 || may_be_unfinished) || is_in(self.applied) {
+        if !(listed.size == 0 || may_be_unfinished || is_other) || is_in(self.applied) {
             return None;
+        }
+        if is_other {
+            return Some(SkipReason::OtherEnding);
         }
         if listed.size == 0 {
             return (!is_in(self.known)).then_some(SkipReason::Empty);
@@ -195,7 +203,8 @@ impl OutOfIt {
             let Some(reason) = request.no_data_yet(path, listed) else { return true };
             skipped.add(reason);
             // Also one without bytes, a moment ago.
-            if let Some(span) = listed.mtime.young_for(request.now) {
+            let may_become_data = reason != SkipReason::OtherEnding;
+            if let Some(span) = listed.mtime.young_for(request.now).filter(|_| may_become_data) {
                 in_the_making += 1;
                 finished_in = finished_in.into_iter().chain([span]).min();
             }

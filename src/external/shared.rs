@@ -58,6 +58,10 @@ macro_rules! pass_on {
                 (**self).parts(file)
             }
 
+            fn endings(&self) -> &[&'static str] {
+                (**self).endings()
+            }
+
             fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
                 (**self).is_finished(file)
             }

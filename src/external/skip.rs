@@ -17,6 +17,8 @@
 //! a file in the making                         young, and its format says that it is not finished
 //! what `exclude` matches                       the user said so; of a directory all that lies in it
 //! a file that no `include` matches             the user said so
+//! a file with another ending than its          a README, a script, a checksum beside the data; one without an ending may be
+//! format's, where there is no `include`        data, as Hive writes it
 //! ```
 //!
 //! The last commit's own files are never left out by what they *are* (no bytes, in the making, a dead link): a file that
@@ -82,6 +84,11 @@ impl Rules {
         by_name(name).map_or(Named::Data, Named::Skipped)
     }
 
+    /// Whether the user says which files are data.
+    pub(super) fn has_include(&self) -> bool {
+        self.include.is_some()
+    }
+
     /// Whether a regular file is included.
     pub(super) fn includes(&self, path: &[u8]) -> bool {
         self.include.as_ref().is_none_or(|include| include.is_match(path))
@@ -94,6 +101,14 @@ impl Rules {
         let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()]);
         ends.all(|end| path.get(..end).is_none_or(|part| !matches!(self.named(part), Named::Skipped(_))))
     }
+}
+
+/// Whether the name of a file has an ending, and none of these.
+pub(super) fn has_other_ending(path: &[u8], endings: &[&str]) -> bool {
+    let (_, name) = split(path);
+    let ending = name.iter().rposition(|byte| *byte == b'.').and_then(|at| name.get(at + 1..));
+    let is_one_of = |ending: &[u8]| endings.iter().any(|known| ending.eq_ignore_ascii_case(known.as_bytes()));
+    !endings.is_empty() && ending.is_some_and(|ending| !is_one_of(ending))
 }
 
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
@@ -147,6 +162,23 @@ mod tests {
             ("found", None),
         ] {
             assert_eq!(by_name(name.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_an_ending_may_be_of_any_format() {
+        let endings = ["parquet", "parq"];
+        for (name, expected) in [
+            ("a.parquet", false),
+            ("x.d/a.PARQ", false),
+            ("a.snappy.parquet", false),
+            ("x.d/000000_0", false),
+            ("README.md", true),
+            ("a.parquet.md5", true),
+            ("a.parquet.", true),
+        ] {
+            assert_eq!(has_other_ending(name.as_bytes(), &endings), expected, "{name}");
+            assert!(!has_other_ending(name.as_bytes(), &[]));
         }
     }
 

@@ -3,10 +3,14 @@
 
 use serde_json::{Map, Value};
 
+use super::format::{BROUGHT, FILES};
 use super::patterns::MAX_PATTERNS;
 use super::{FieldError, Patterns};
 
-const DEFAULT_TARGET_ROWS: u64 = 1_000_000;
+/// A changed document rebuilds itself and nothing else; rows are many to a segment.
+fn default_target_rows(format: &str) -> u64 {
+    if format == FILES { 1 } else { 1_000_000 }
+}
 
 /// The greatest whole number that every JSON implementation reads exactly: 2^53 - 1.
 const MAX_TARGET_ROWS: u64 = (1 << 53) - 1;
@@ -19,9 +23,10 @@ const KEYS: [&str; 8] =
 /// The spec of an external collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalSpec {
-    /// The format of the files: `parquet`, or one that [`External::format`](super::External::format) was given.
+    /// The format of the files: `parquet`, `files` for documents of any kind, or one that [`External::format`](super::External::format) was given.
     pub format: String,
-    /// About how many rows a segment has.
+    /// About how many rows a segment has: a million if nothing else is said. Of `files`, how many files: one if nothing else
+    /// is said.
     pub target_rows: u64,
     /// The *read keys*: the columns the result is built from, in the order given; `None` for all. A column is named
     /// by its field at the top of the schema, or by the dotted path of a leaf.
@@ -47,7 +52,7 @@ impl ExternalSpec {
     /// # Errors
     /// The first field that is wrong, and what is allowed there.
     pub fn parse(text: &str) -> Result<ExternalSpec, FieldError> {
-        ExternalSpec::parse_with(text, &["parquet"])
+        ExternalSpec::parse_with(text, BROUGHT)
     }
 
     /// The same, where other formats are known.
@@ -57,12 +62,12 @@ impl ExternalSpec {
         ExternalSpec::read(&value, formats)
     }
 
-    /// Reads and checks a spec of Parquet files.
+    /// Reads and checks a spec of files in a format that the library brings.
     ///
     /// # Errors
     /// The first field that is wrong, and what is allowed there.
     pub fn from_json(value: &Value) -> Result<ExternalSpec, FieldError> {
-        ExternalSpec::read(value, &["parquet"])
+        ExternalSpec::read(value, BROUGHT)
     }
 
     fn read(value: &Value, formats: &[&str]) -> Result<ExternalSpec, FieldError> {
@@ -74,10 +79,15 @@ impl ExternalSpec {
                 return Err(FieldError::new(field(key), format!("is unknown; allowed are {}", KEYS.join(", "))));
             }
         }
+        let format = format(fields, formats)?;
+        let columns = columns(fields)?;
+        if format == FILES && columns.is_some() {
+            return Err(FieldError::new(field("columns"), "must not be given: files that are not cut have no columns"));
+        }
         Ok(ExternalSpec {
-            format: format(fields, formats)?,
-            target_rows: target_rows(fields)?,
-            columns: columns(fields)?,
+            target_rows: target_rows(fields, default_target_rows(&format))?,
+            format,
+            columns,
             params: params(fields)?,
             recipe: recipe(fields)?,
             follow_symlinks: follow_symlinks(fields)?,
@@ -99,8 +109,8 @@ fn format(fields: &Map<String, Value>, formats: &[&str]) -> Result<String, Field
     Err(FieldError::new(field("format"), format!("must be {allowed}, {problem}")))
 }
 
-fn target_rows(fields: &Map<String, Value>) -> Result<u64, FieldError> {
-    let Some(value) = fields.get("target_rows") else { return Ok(DEFAULT_TARGET_ROWS) };
+fn target_rows(fields: &Map<String, Value>, default: u64) -> Result<u64, FieldError> {
+    let Some(value) = fields.get("target_rows") else { return Ok(default) };
     if let Some(rows) = value.as_u64().filter(|rows| (1..=MAX_TARGET_ROWS).contains(rows)) {
         return Ok(rows);
     }
@@ -242,9 +252,9 @@ mod tests {
         for (text, expected) in [
             ("{", "spec: must be JSON: EOF while parsing"),
             ("[]", "spec: must be a JSON object, found an array"),
-            ("{}", "spec.format: must be \"parquet\", it is missing"),
-            (r#"{"format":"csv"}"#, "spec.format: must be \"parquet\", found csv"),
-            (r#"{"format":1}"#, "spec.format: must be \"parquet\", found a number"),
+            ("{}", "spec.format: must be \"files\" or \"parquet\", it is missing"),
+            (r#"{"format":"csv"}"#, "spec.format: must be \"files\" or \"parquet\", found csv"),
+            (r#"{"format":1}"#, "spec.format: must be \"files\" or \"parquet\", found a number"),
             (r#"{"format":"parquet","rows":1}"#, "spec.rows: is unknown; allowed are format, target_rows, columns"),
             (
                 r#"{"format":"parquet","target_rows":0}"#,

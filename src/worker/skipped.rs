@@ -28,11 +28,13 @@ pub enum SkipReason {
     Excluded,
     /// There is an `include`, and no pattern of it matches the file.
     NotIncluded,
+    /// Its name has another ending than those of its format, and there is no `include`.
+    OtherEnding,
 }
 
 impl SkipReason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [SkipReason; 11] = [
+    pub const ALL: [SkipReason; 12] = [
         SkipReason::Hidden,
         SkipReason::Underscore,
         SkipReason::Temporary,
@@ -44,6 +46,7 @@ impl SkipReason {
         SkipReason::Unfinished,
         SkipReason::Excluded,
         SkipReason::NotIncluded,
+        SkipReason::OtherEnding,
     ];
 
     /// Its name in JSON.
@@ -61,6 +64,7 @@ impl SkipReason {
             SkipReason::Unfinished => "unfinished",
             SkipReason::Excluded => "excluded",
             SkipReason::NotIncluded => "not_included",
+            SkipReason::OtherEnding => "other_ending",
         }
     }
 }
@@ -119,10 +123,14 @@ mod tests {
             (0..=at).for_each(|_| skipped.add(reason));
             assert_eq!(skipped.of(reason), at as u64 + 1);
         }
-        assert_eq!(skipped.total(), 66);
+        assert_eq!(skipped.total(), 78);
         let names: std::collections::BTreeSet<_> = SkipReason::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), SkipReason::ALL.len());
         assert!(skipped.to_string().starts_with("1 hidden, 2 underscore, "));
-        assert!(skipped.to_string().ends_with(", 7 dead link, 8 empty, 9 unfinished, 10 excluded, 11 not included"));
+        assert!(
+            skipped
+                .to_string()
+                .ends_with(", 7 dead link, 8 empty, 9 unfinished, 10 excluded, 11 not included, 12 other ending")
+        );
     }
 }

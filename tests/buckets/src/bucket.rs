@@ -13,6 +13,9 @@ use tokio::runtime::Runtime;
 use crate::servers::{self, AZURITE_ACCOUNT, AZURITE_KEY};
 use crate::stage::Stage;
 
+/// Who asks, and the key of it: nothing checks either, and nothing may show them.
+pub const SECRET: &str = "s3cr3t-0f-the-tests";
+
 /// A bucket that only one test has.
 pub struct Bucket {
     runtime: Runtime,
@@ -57,15 +60,15 @@ pub fn staged(stage: &Stage) -> Bucket {
 pub fn s3_at(endpoint: &str, name: &str) -> Bucket {
     // Keys that nothing checks. They are looked up in files, for tests must not change their environment.
     let secrets = std::env::temp_dir().join(format!("lastword-test-secret-{}", std::process::id()));
-    std::fs::write(&secrets, "testing\n").unwrap();
+    std::fs::write(&secrets, SECRET).unwrap();
     let secret = || SecretName::parse(&format!("file:{}", secrets.display())).ok();
     let store = AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_allow_http(true)
         .with_region("us-east-1")
         .with_bucket_name(name)
-        .with_access_key_id("testing")
-        .with_secret_access_key("testing")
+        .with_access_key_id(SECRET)
+        .with_secret_access_key(SECRET)
         .with_disable_bulk_delete(true)
         .build()
         .unwrap();
@@ -146,6 +149,22 @@ impl Bucket {
     /// The server in this process that it lies at.
     pub fn stage(&self) -> Option<&Stage> {
         self.stage.as_ref()
+    }
+
+    /// How a configuration says where it is and who asks.
+    pub fn toml(&self) -> String {
+        let Access { endpoint, account, access_key_id, secret_access_key, access_key, .. } = &self.access;
+        let secret = |name: &Option<SecretName>| name.as_ref().map(ToString::to_string);
+        let texts = [
+            ("endpoint", endpoint.clone()),
+            ("account", account.clone()),
+            ("access_key_id", secret(access_key_id)),
+            ("secret_access_key", secret(secret_access_key)),
+            ("access_key", secret(access_key)),
+        ];
+        let lines = texts.into_iter().filter_map(|(key, value)| Some(format!("{key} = \"{}\"\n", value?)));
+        let anonymous = self.access.anonymous;
+        format!("[stores.\"{}\"]\n{}allow_http = true\nanonymous = {anonymous}\n", self.name, lines.collect::<String>())
     }
 
     /// What reads it.

@@ -10,8 +10,8 @@ use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{HoldCause, Name};
 use lastword::core::{Collection, State};
 use lastword::external::{
-    FragmentCache, Layout, LocalStore, Manifest, PathSet, Plan, ScanRequest, SegmentKey, format_of, fragments_of,
-    plan as plan_segments, scan,
+    Buckets, FragmentCache, Layout, LocalStore, Manifest, PathSet, Plan, ScanRequest, SegmentKey, format_of,
+    fragments_of, plan as plan_segments, scan,
 };
 
 use crate::config::{Config, Entry};
@@ -28,12 +28,13 @@ pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
     let config = Arc::new(Config::read(file)?);
     let inspected = Inspected::open_if_there(&config.state)?;
     let state = Arc::new(inspected.as_ref().map_or_else(State::new, |inspected| inspected.state.clone()));
+    let buckets = Arc::new(config.buckets(LocalStore));
     let work = |number: usize| -> Work<Result<Planned, String>> {
         let known = config.collections.get(number).map(|entry| known(entry, inspected.as_ref()));
-        let (config, state) = (Arc::clone(&config), Arc::clone(&state));
+        let (config, state, buckets) = (Arc::clone(&config), Arc::clone(&state), Arc::clone(&buckets));
         Box::new(move |life| {
             let (entry, known) = config.collections.get(number).zip(known).ok_or("it is not in the file")?;
-            plan_one(entry, known?, (&state, &config.state), life)
+            plan_one(entry, known?, &buckets, (&state, &config.state), life)
         })
     };
     let patience = config.settings.observe_timeout;
@@ -85,7 +86,13 @@ fn known(entry: &Entry, inspected: Option<&Inspected>) -> Result<Known, String> 
     })
 }
 
-fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), life: &Life) -> Result<Planned, String> {
+fn plan_one(
+    entry: &Entry,
+    known: Known,
+    store: &Buckets,
+    (state, directory): (&State, &Path),
+    life: &Life,
+) -> Result<Planned, String> {
     let Known { is_declared, manifest, before, applied } = known;
     let source = entry.source.clone().read_by(&entry.layout).apart_from(Some(directory));
     let now = SystemClock::new().wall();
@@ -94,7 +101,7 @@ fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), li
         applied: applied.as_ref(),
         stop_check: &|| life.sign(),
         format: format_of(&entry.layout.format),
-        ..ScanRequest::new(&LocalStore, &source, now)
+        ..ScanRequest::new(store, &source, now)
     };
     let found = scan(&request).map_err(|error| error.to_string())?;
     let files = found.set.len() as u64;
@@ -106,8 +113,8 @@ fn plan_one(entry: &Entry, known: Known, (state, directory): (&State, &Path), li
     let same = segments.iter().all(|segment| SegmentKey::of(&entry.layout, &segment.fragments) == segment.key);
     let cache = FragmentCache::new(if same { &segments } else { &[] });
     let columns = entry.layout.columns.as_deref();
-    let (store, cutting) = ((&LocalStore as _, &source), (format, columns));
-    let fragments = fragments_of(store, cutting, &found.set, &cache, &|| life.sign(), &|_| ())
+    let (place, cutting) = ((store as _, &source), (format, columns));
+    let fragments = fragments_of(place, cutting, &found.set, &cache, &|| life.sign(), &|_| ())
         .map_err(|error| error.to_string())?;
     drop(cache);
     let changes_layout = layout.is_some_and(|layout| layout != Layout::of(&entry.layout));

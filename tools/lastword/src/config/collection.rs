@@ -58,10 +58,10 @@ pub(super) fn read(
     let section = field.section()?;
     section.only(&keys().collect::<Vec<_>>())?;
 
-    let at = section.require("source", "a path or file:// URL of a directory")?;
+    let at = section.require("source", "a path of a directory, or a prefix of a bucket: s3://bucket/prefix/")?;
     let source = SourceUri::parse(at.text()?).and_then(|uri| uri.resolve(base));
     let source = source.map_err(|error| at.wrong(&error.problem))?;
-    if lexical(state).starts_with(source.path()) {
+    if source.directory().is_some_and(|directory| lexical(state).starts_with(directory)) {
         return Err(at.wrong("must not hold the log (state), which changes with every observation"));
     }
     let (layout, spec) = spec(&section)?;
@@ -83,7 +83,7 @@ fn lexical(path: &Path) -> PathBuf {
 
 /// The spec, with `target_rows` as a part of it.
 fn spec(section: &Section<'_, '_>) -> Result<(ExternalSpec, Spec), Wrong> {
-    let at = section.require("spec", "write spec = { format = \"parquet\" }")?;
+    let at = section.require("spec", "write spec = { format = \"parquet\" } or { format = \"files\" }")?;
     let inner = at.section()?;
     let mut members = table(&inner)?;
     if let Some(rows) = section.get("target_rows") {

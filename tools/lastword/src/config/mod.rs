@@ -8,11 +8,14 @@ mod document;
 mod limits;
 mod policy;
 mod settings;
+mod stores;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{Limits, Name};
+use lastword::external::{Access, Bucket, Buckets, Store};
 
 use crate::fail::{Fail, USAGE};
 pub use collection::Entry;
@@ -29,6 +32,8 @@ pub struct Config {
     pub state: PathBuf,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
+    /// Where buckets are and who asks, of those of which the environment does not say it.
+    stores: BTreeMap<Bucket, Access>,
     /// In order of their names.
     pub collections: Vec<Entry>,
 }
@@ -71,14 +76,21 @@ impl Config {
         if collections.is_empty() {
             return Err(top.wrong("collections", "at least one is needed: [collections.NAME]"));
         }
-        let (settings, limits) = (Settings::read(&top)?, limits::read(&top)?);
-        Ok(Config { file: file.to_owned(), state: directory, settings, limits, collections })
+        let (settings, limits, stores) = (Settings::read(&top)?, limits::read(&top)?, stores::read(&top, base)?);
+        Ok(Config { file: file.to_owned(), state: directory, settings, limits, stores, collections })
     }
 
     /// The keys that differ from those of a run that began with `self`, and that only a new start can change.
     pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
         let state = (self.state != new.state).then_some("state");
-        state.into_iter().chain(self.settings.differences(&new.settings)).collect()
+        let stores = (self.stores != new.stores).then_some("stores");
+        state.into_iter().chain(stores).chain(self.settings.differences(&new.settings)).collect()
+    }
+
+    /// What its sources are read through: buckets, as the file says, beside the directories of `directories`.
+    pub(crate) fn buckets(&self, directories: impl Store + 'static) -> Buckets {
+        let begin = Buckets::beside(directories);
+        self.stores.iter().fold(begin, |buckets, (bucket, access)| buckets.access(bucket.clone(), access.clone()))
     }
 
     /// The names of its collections.
@@ -94,13 +106,13 @@ impl Config {
 
 /// All keys at the top.
 fn keys() -> impl Iterator<Item = &'static str> {
-    ["state"].into_iter().chain(settings::keys()).chain(["limits", "defaults", "collections"])
+    ["state"].into_iter().chain(settings::keys()).chain(["limits", "defaults", "stores", "collections"])
 }
 
 /// Every key that a file may have, wherever.
 #[cfg(test)]
 pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
-    keys().chain(limits::KEYS).chain(collection::keys())
+    keys().chain(limits::KEYS).chain(collection::keys()).chain(stores::KEYS)
 }
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
@@ -234,8 +246,8 @@ mod tests {
             ("[collections]\na = 1\n", "lake.toml:3: collections.a: must be a table, found a whole number"),
             ("[collections.a]\nsource = 1\n", "lake.toml:3: collections.a.source: must be a string"),
             (
-                "[collections.a]\nsource = \"s3://bucket/x\"\n",
-                "lake.toml:3: collections.a.source: has the unknown scheme s3",
+                "[collections.a]\nsource = \"ftp://bucket/x\"\n",
+                "lake.toml:3: collections.a.source: has the unknown scheme ftp",
             ),
             ("[collections.a]\nsource = \"../x\"\n", "lake.toml:3: collections.a.source: must not contain `..`"),
             (
@@ -248,11 +260,11 @@ mod tests {
             ),
             (
                 "[collections.a]\nsource = \"x\"\nspec = {}\n",
-                "lake.toml:4: collections.a.spec.format: must be \"parquet\", it is missing",
+                "lake.toml:4: collections.a.spec.format: must be \"files\" or \"parquet\", it is missing",
             ),
             (
                 "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"csv\"\n",
-                "lake.toml:5: collections.a.spec.format: must be \"parquet\", found csv",
+                "lake.toml:5: collections.a.spec.format: must be \"files\" or \"parquet\", found csv",
             ),
             (
                 "[collections.a]\nsource = \"x\"\n[collections.a.spec]\nformat = \"parquet\"\nrows = 1\n",

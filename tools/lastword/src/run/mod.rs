@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{By, Name, Seq};
-use lastword::external::{External, LocalStore};
+use lastword::external::{External, LocalStore, Store};
 
 use crate::config::{Config, Entry};
 use crate::console::{never_wait_for_notes, note, quoted};
@@ -101,8 +101,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let printer = Printer::start(arguments.log, arguments.quiet)?;
     let interval = config.settings.observe_interval;
     let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
-    let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
-    let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
+    let directories: Box<dyn Store> =
+        if config.settings.watch { Box::new(LocalStore) } else { Box::new(Unwatched(LocalStore)) };
+    let worker = External::local()
+        .in_store(config.buckets(directories))
+        .parallel(config.settings.parallel)
+        .learning(config.settings.learning);
     raise_descriptors();
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
     let (desk, reloads) =

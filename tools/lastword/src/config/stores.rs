@@ -1,0 +1,70 @@
+//! `[stores."s3://bucket"]`: where a bucket is and who asks. Secrets are named, never written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lastword::external::{Access, Bucket, SecretName};
+
+use super::document::{Field, Section, Wrong};
+
+/// All keys of a store.
+pub(super) const KEYS: [&str; 11] = [
+    "endpoint",
+    "region",
+    "account",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "access_key",
+    "service_account",
+    "allow_http",
+    "path_style",
+    "anonymous",
+];
+
+/// Reads all of them; relative paths of secrets start at `base`.
+pub(super) fn read(top: &Section<'_, '_>, base: &Path) -> Result<BTreeMap<Bucket, Access>, Wrong> {
+    let mut stores = BTreeMap::new();
+    let section = top.section("stores")?;
+    for (name, field) in section.iter().flat_map(Section::fields) {
+        // What is no name of a bucket may be anything, and is not repeated.
+        let bucket = Bucket::parse(name).map_err(|problem| top.wrong("stores", &format!("a key of it {problem}")))?;
+        let access = access(&field.section()?, base)?;
+        access.check(&bucket).map_err(|error| {
+            let section = field.section();
+            let at = section.as_ref().ok().and_then(|section| section.get(&error.field));
+            at.map_or_else(|| field.wrong(&error.problem), |at| at.wrong(&error.problem))
+        })?;
+        if stores.insert(bucket, access).is_some() {
+            return Err(field.wrong("is there twice, in two spellings"));
+        }
+    }
+    Ok(stores)
+}
+
+fn access(section: &Section<'_, '_>, base: &Path) -> Result<Access, Wrong> {
+    section.only(&KEYS)?;
+    let text = |key: &str| section.get(key).map(|field| field.text().map(str::to_owned)).transpose();
+    let secret = |key: &str| section.get(key).map(|field| secret(&field, base)).transpose();
+    let boolean = |key: &str| section.get(key).map(|field| field.boolean()).transpose();
+    Ok(Access {
+        endpoint: text("endpoint")?,
+        region: text("region")?,
+        account: text("account")?,
+        access_key_id: secret("access_key_id")?,
+        secret_access_key: secret("secret_access_key")?,
+        session_token: secret("session_token")?,
+        access_key: secret("access_key")?,
+        service_account: secret("service_account")?,
+        allow_http: boolean("allow_http")?.unwrap_or(false),
+        path_style: boolean("path_style")?,
+        anonymous: boolean("anonymous")?.unwrap_or(false),
+    })
+}
+
+fn secret(field: &Field<'_, '_>, base: &Path) -> Result<SecretName, Wrong> {
+    match SecretName::parse(field.text()?).map_err(|problem| field.wrong(&problem))? {
+        SecretName::File(path) => Ok(SecretName::File(base.join(path))),
+        name @ SecretName::Env(_) => Ok(name),
+    }
+}

@@ -1,0 +1,160 @@
+//! Sources in buckets, at real servers, and a directory of documents beside them.
+#![allow(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Place, lastword, rows, text, write_parquet};
+use test_buckets::bucket::{self, Bucket, SECRET};
+use test_buckets::servers::AZURITE_KEY;
+use test_buckets::stage::{Fault, Stage};
+
+/// Parquet below `lake/` of a bucket, and documents in a directory.
+fn place(bucket: &Bucket) -> Place {
+    let place = Place::new("");
+    fs::create_dir(place.dir.path().join("documents")).unwrap();
+    place.configure(&format!(
+        "state = \"state\"\n{}\n\
+         [collections.lineitem]\nsource = \"{}/lake\"\nspec = {{ format = \"parquet\" }}\ntarget_rows = 500\nquiet = \"0s\"\n\
+         [collections.documents]\nsource = \"documents/\"\nspec = {{ format = \"files\", include = [\"*.md\"] }}\nquiet = \"0s\"\n",
+        bucket.toml(),
+        bucket.name
+    ));
+    place
+}
+
+fn put(place: &Place, bucket: &Bucket, key: &str, groups: i64, salt: i64) {
+    let path = place.dir.path().join("upload");
+    write_parquet(&path, groups, salt);
+    bucket.put(key, &fs::read(path).unwrap());
+}
+
+fn manifest(place: &Place, name: &str) -> Value {
+    let shown = lastword(&["manifest", text(&place.state()), name, "--json"]).expect_code(0);
+    serde_json::from_str(&shown.stdout).unwrap()
+}
+
+fn segments(manifest: &Value) -> Vec<String> {
+    manifest["segments"].as_array().unwrap().iter().map(|segment| segment["id"].to_string()).collect()
+}
+
+#[test]
+fn a_bucket_and_a_directory_of_documents_are_kept_in_step() {
+    for bucket in bucket::all() {
+        let place = place(&bucket);
+        put(&place, &bucket, "lake/a.parquet", 1, 0);
+        put(&place, &bucket, "lake/year=2026/b.parquet", 1, 1);
+        bucket.put("lake/README.md", b"no data");
+        for (name, content) in [("one.md", "1"), ("two.md", "2"), ("three.txt", "3")] {
+            fs::write(place.dir.path().join("documents").join(name), content).unwrap();
+        }
+        let planned = lastword(&["plan", text(&place.config())]).expect_code(0);
+        assert!(planned.stdout.contains("left out: 1 other ending"), "{}", planned.stdout);
+        place.once().expect_code(0);
+        let first = place.manifest();
+        assert_eq!(rows(&first), 1000, "{}", bucket.name);
+        let documents = manifest(&place, "documents");
+        assert_eq!((rows(&documents), segments(&documents).len()), (2, 2), "each document is a segment of its own");
+
+        // The same size, other bytes: that object is built anew, and nothing else.
+        put(&place, &bucket, "lake/a.parquet", 1, 7);
+        fs::write(place.dir.path().join("documents/one.md"), "one").unwrap();
+        place.once().expect_code(0);
+        let (before, after) = (segments(&first), segments(&place.manifest()));
+        assert_eq!(after.iter().filter(|id| before.contains(id)).count(), 1, "{}", bucket.name);
+        let kept = segments(&documents);
+        let now = segments(&manifest(&place, "documents"));
+        assert_eq!(now.iter().filter(|id| kept.contains(id)).count(), 1, "the other document stays");
+
+        // Nothing has changed.
+        let seq = place.last_event();
+        place.once().expect_code(0);
+        assert_eq!(place.last_event(), seq + 1, "{}: the log was opened, and that is all", bucket.name);
+        check_no_secret(&place);
+
+        // All gone is held, and not committed.
+        for key in ["lake/a.parquet", "lake/year=2026/b.parquet"] {
+            bucket.delete(key);
+        }
+        place.once().expect_code(1);
+        assert_eq!(place.condition().as_deref(), Some("held"), "{}", bucket.name);
+        assert_eq!(rows(&place.manifest()), 1000);
+    }
+}
+
+/// What was looked up is in nothing that anybody sees.
+fn check_no_secret(place: &Place) {
+    let log = text(&place.state()).to_owned();
+    let status = lastword(&["status", &log, "--json"]).expect_code(0);
+    let traced = lastword(&["run", text(&place.config()), "--once", "--log", "trace"]);
+    for said in [&status.stdout, &status.stderr, &traced.stdout, &traced.stderr] {
+        assert!(!said.contains(SECRET) && !said.contains(AZURITE_KEY), "{said}");
+    }
+    for secret in [SECRET, AZURITE_KEY] {
+        let found = Command::new("grep").args(["-rlF", secret, &log]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "in the state directory");
+    }
+}
+
+#[test]
+fn a_bucket_that_cannot_be_reached_is_a_cause_and_no_empty_source() {
+    let stage = Stage::start();
+    let bucket = bucket::staged(&stage);
+    let place = place(&bucket);
+    put(&place, &bucket, "lake/a.parquet", 1, 0);
+    fs::write(place.dir.path().join("documents/one.md"), "1").unwrap();
+    place.once().expect_code(0);
+    let name = bucket.named().name().to_owned();
+    for (fault, expected) in [
+        (Fault::Status(403), "status 403"),
+        (Fault::Status(400), "check region, endpoint and credentials"),
+        (Fault::Status(404), "does not exist"),
+    ] {
+        stage.before_each(move |_| Some(fault));
+        let ended = place.once().expect_code(1);
+        assert!(ended.stderr.contains(expected), "{fault:?}: {}", ended.stderr);
+        assert_eq!(rows(&place.manifest()), 500);
+    }
+    stage.before_each(|_| None);
+    stage.remove_bucket(&name);
+    let ended = place.once().expect_code(1);
+    assert!(ended.stderr.contains("does not exist"), "{}", ended.stderr);
+    assert_eq!(rows(&place.manifest()), 500);
+    // It is back.
+    stage.new_bucket(&name);
+    put(&place, &bucket, "lake/a.parquet", 1, 0);
+    place.once().expect_code(0);
+}
+
+#[test]
+fn what_is_wrong_with_a_store_is_named_with_line_and_key() {
+    for (lines, expected) in [
+        ("[stores.lake]\n", "lake.toml:2: stores: a key of it must name a bucket, as s3://bucket"),
+        ("[stores.\"ftp://lake\"]\n", "must name a bucket"),
+        ("[stores.\"s3://me:secret@lake\"]\n", "must not hold a user, a password or an account"),
+        ("[stores.\"s3://lake\"]\nregio = \"eu\"\n", "lake.toml:3: stores.\"s3://lake\".regio: is unknown"),
+        ("[stores.\"s3://lake\"]\nregion = 1\n", "region: must be a string"),
+        ("[stores.\"s3://lake\"]\nregion = \"eu west\"\n", "lake.toml:3: stores.\"s3://lake\".region: must be 1 to 64"),
+        ("[stores.\"s3://lake\"]\nendpoint = \"http://minio\"\n", "endpoint: is http://"),
+        (
+            "[stores.\"s3://lake\"]\naccess_key_id = \"env:A\"\nsecret_access_key = \"wJalrXUtnFEMI\"\n",
+            "lake.toml:4: stores.\"s3://lake\".secret_access_key: must name where the secret is, as env:NAME or file:PATH",
+        ),
+        ("[stores.\"s3://lake\"]\naccess_key_id = \"env:A\"\n", "access_key_id: needs secret_access_key beside it"),
+        ("[stores.\"gs://lake\"]\nregion = \"eu\"\n", "region: is nothing that gs:// has"),
+        ("[stores.\"s3://lake\"]\n[stores.\"S3://lake/\"]\n", "is there twice"),
+    ] {
+        let place = Place::new("");
+        let collection = "[collections.lineitem]\nsource = \"s3://lake/x\"\nspec = { format = \"parquet\" }\n";
+        place.configure(&format!("state = \"state\"\n{lines}{collection}"));
+        for command in ["plan", "run"] {
+            let ended = lastword(&[command, text(&place.config())]).expect_code(2);
+            assert!(ended.stderr.contains(expected), "{lines}\n{}", ended.stderr);
+            assert!(!ended.stderr.contains("wJalr") && !ended.stderr.contains("secret@"), "{}", ended.stderr);
+            assert!(!place.state().exists());
+        }
+    }
+}
