@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::memory::{Learned, Memory};
+use super::memory::{Found, Learned, Memory};
 use super::{MAX_FILES, Mounts, PathSet, load_set};
 use crate::core::vocabulary::{Name, ObjectHash};
 use crate::objects::tree::TreeError;
@@ -48,8 +48,8 @@ struct Collection {
     sets: Vec<(ObjectHash, Arc<PathSet>)>,
     /// What looks remember. Nothing while one is under way, and before the first one.
     memory: Option<Memory>,
-    /// The mounts that the last look found, also while the next one is under way.
-    mounts: Option<Mounts>,
+    /// What the last look found, if all of it is proven, also while the next one is under way.
+    proven: Option<Arc<Found>>,
     /// What was learned since the look that is under way began.
     learned: Learned,
     used: u64,
@@ -105,7 +105,7 @@ impl ObservationCache {
         let mut entries = self.entries();
         entries.collections.entry(name.clone()).or_default();
         entries.change(name, |collection| {
-            collection.mounts.clone_from(&memory.mounts);
+            collection.proven = memory.proven();
             collection.memory = Some(memory);
         });
         let evicted = entries.evict(name);
@@ -113,9 +113,11 @@ impl ObservationCache {
         drop(evicted);
     }
 
-    /// The mounts that the last look found.
-    pub(super) fn mounts(&self, name: &Name) -> Option<Mounts> {
-        self.entries().collections.get(name)?.mounts.clone()
+    /// The mounts that this version was found on, if the last look found it, and all of it was read there where content
+    /// decides.
+    pub(super) fn mounts(&self, name: &Name, version: [u8; 32]) -> Option<Mounts> {
+        let found = self.entries().collections.get(name)?.proven.clone()?;
+        (found.version == version).then(|| found.mounts.clone())
     }
 
     /// Contents that were read while something was built from them: the next look knows them.

@@ -10,6 +10,9 @@ use super::{ObservedFile, SourcePath};
 use crate::core::vocabulary::{Missing, Timestamp};
 use crate::objects::tree::Entry;
 
+/// Longest path that is named whole, in characters.
+const MOST_OF_A_PATH: usize = 256;
+
 const DIGEST_CONTEXT: &str = "lastword 2026 path set v1";
 
 /// A set of files, in ascending order of their paths. A clone is the same set, not a copy of it.
@@ -140,15 +143,26 @@ impl PathSet {
         found
     }
 
-    /// The files of `own` as they are in this set, in which there may be more; nothing if one of them is gone from it or has
-    /// another version.
-    pub(super) fn part_of(&self, own: &PathSet) -> Option<PathSet> {
-        let mut found = self.0.files.iter();
-        let files = own.0.files.iter().map(|(path, before)| {
-            let (_, now) = found.find(|(listed, _)| listed >= path).filter(|(listed, _)| listed == path)?;
-            (now.version == before.version).then(|| (path.clone(), *now))
+    /// What has become of an earlier set, for people: which of its files is gone or another one, and how many are. Nothing
+    /// if all of them are there as they were.
+    pub(super) fn moved_since(&self, earlier: &PathSet) -> Option<String> {
+        let mut now = Along::new(Some(self));
+        let moved = earlier.0.files.iter().filter_map(|(path, before)| match now.at(path) {
+            Some(now) if now.version == before.version => None,
+            now => Some((path, now.is_some())),
         });
-        files.collect::<Option<Vec<_>>>().map(PathSet::new)
+        let mut moved = moved.fuse();
+        let (path, is_there) = moved.next()?;
+        let mut path = path.to_string();
+        if path.chars().count() > MOST_OF_A_PATH {
+            path = path.chars().take(MOST_OF_A_PATH).chain("...".chars()).collect();
+        }
+        let what = if is_there { "has another content" } else { "is gone" };
+        Some(match moved.count() {
+            0 => format!("{path} {what}"),
+            1 => format!("{path} {what}, and one more file has moved"),
+            others => format!("{path} {what}, and {others} more files have moved"),
+        })
     }
 
     /// The set as entries of a tree: path -> file.

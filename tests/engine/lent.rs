@@ -261,9 +261,12 @@ fn failures_of_every_kind_are_heard() {
     lab.handle.declare(versioned("a", "lent", "s3")).unwrap();
     lab.handle.observe(name("a"), observed("1")).unwrap();
     let job = next(&lab.handle, "w");
-    let observation = Box::new(Observation::new(observed("2"), None));
-    lab.handle.fail(job.attempt(), Failure::SourceMoved(Some(observation))).within("an answer").unwrap();
+    let observation = Some(Box::new(Observation::new(observed("2"), None)));
+    let moved = Failure::SourceMoved { what: Some("b.csv is gone".to_owned()), observation };
+    lab.handle.fail(job.attempt(), moved).within("an answer").unwrap();
     lab.advance(Duration::from_secs(31));
+    let message = lab.view("a").last_failure.unwrap().message;
+    assert_eq!(&*message, "the source changed while it was read: b.csv is gone");
     let job = next(&lab.handle, "w");
     assert_eq!(job.version().map(Version::as_bytes), Some(&b"2"[..]));
     lab.handle.fail(job.attempt(), Failure::Stopped).within("an answer").unwrap();

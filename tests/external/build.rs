@@ -252,7 +252,10 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
     let old = lake.version();
     lake.write("a.parquet", &[10], 1);
     match lake.attempt(old, &NoBuilder, &never_interrupted).unwrap_err().error {
-        BuildError::Moved { scan } => assert_eq!(scan.version, lake.version()),
+        BuildError::Moved { what, scan } => {
+            assert_eq!(scan.unwrap().version, lake.version());
+            assert_eq!(what, "a.parquet has another content");
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -20,6 +20,7 @@ mod lake;
 mod layout;
 mod listed;
 mod look;
+mod metered;
 mod parquet;
 mod segments;
 mod skip;

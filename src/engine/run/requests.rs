@@ -291,7 +291,7 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
-        if let Failure::SourceMoved(Some(observation)) = &failure
+        if let Failure::SourceMoved { observation: Some(observation), .. } = &failure
             && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
         {
             return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));
