@@ -42,7 +42,7 @@ pub struct External {
     reading: u64,
     parallel: usize,
     cache: ObservationCache,
-    mount_table: MountTable,
+    mount_table: Arc<MountTable>,
 }
 
 impl External {
@@ -55,7 +55,7 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (cache, mount_table) = (ObservationCache::default(), MountTable::default());
+        let (cache, mount_table) = (ObservationCache::default(), Arc::default());
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
         External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache, mount_table }
     }
@@ -364,7 +364,7 @@ impl External {
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
-        super::watch::watch(directory, &source, hint)
+        super::watch::watch(directory, &source, &self.mount_table, hint)
     }
 
     /// Where the files lie.

@@ -21,6 +21,7 @@ mod layout;
 mod listed;
 mod look;
 mod metered;
+mod mounts;
 mod parquet;
 mod segments;
 mod skip;
