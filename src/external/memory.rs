@@ -32,6 +32,10 @@ pub(super) struct Memory {
     resting: BTreeMap<SourcePath, (Stat, Timestamp)>,
     /// What is said of a look that could not be finished. It stays the same until one is: each new text is an event.
     said: Option<(SourcePath, u64)>,
+    /// How much the last look that could not be finished had read, with those before it, in bytes.
+    reached: u64,
+    /// It has come further than the one before.
+    pub(super) has_advanced: bool,
 }
 
 /// What a look found, and where.
@@ -108,6 +112,14 @@ impl Memory {
             let rested = before.get(path).filter(|(before, _)| before == stat);
             rested.map_or(now, |(_, since)| (*since).min(now))
         };
+        // What is too large to be read while it is racy has to rest, which takes time and no reading.
+        let rests = |(path, stat): &(SourcePath, Stat)| {
+            let since = since(path, stat);
+            stat.is_racy(now) && since < now && since.after(super::version::GRANULARITY) > now
+        };
+        let reached = self.carried.reached();
+        self.has_advanced = self.said.is_none() || reached > self.reached || files.iter().any(rests);
+        self.reached = reached;
         let first = files.first().map_or_else(|| SourcePath(Vec::new()), |(path, _)| path.clone());
         let (path, others) = self.said.get_or_insert((first, (files.len() as u64).saturating_sub(1))).clone();
         self.resting = files
@@ -127,5 +139,6 @@ impl Memory {
         self.learned.clear();
         self.resting.clear();
         self.said = None;
+        self.reached = 0;
     }
 }

@@ -341,10 +341,14 @@ impl External {
             memory.doubt(Reach::All);
         }
         let scan = scan_remembering(&scan_request, &mut memory);
+        let has_advanced = memory.has_advanced;
         self.cache.put_memory(request.name, memory);
         let mut scan = scan.map_err(|error| {
             if let StoreError::Unfinished { .. } = error {
                 request.signals.observe_again_after(SOON);
+                if has_advanced {
+                    request.signals.note_progress();
+                }
             }
             ObserveError(error.to_string())
         })?;

@@ -2,7 +2,7 @@
 //! ends when nobody waits for it any more.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::{Coalesce, Declaration, Kind, Name, Policy, Source, Spec};
-use lastword::engine::{Builder, CollectionStatus, Handle, Reconciler};
+use lastword::engine::{Builder, CollectionStatus, Handle, Reconciler, SettleOutcome};
 use lastword::external::{
     BuildError, External, FileReader, Listing, LocalStore, SegmentBuilder, SegmentJob, SourceLocation, SourcePath,
     Stat, StopCheck, Store, StoreError,
@@ -147,6 +147,23 @@ fn defect_21_a_content_check_finds_what_left_no_trace() {
     assert_eq!(builder.0.load(Ordering::Relaxed), 2);
     let nobody = scene.handle.refresh_verify(Name::new("nobody").unwrap()).wait().unwrap_err();
     assert!(nobody.to_string().contains("nobody"), "{nobody}");
+    scene.reconciler.shutdown(LONG).unwrap();
+}
+
+/// A file of four mebibytes, of which a look may read one, and which is so young that it has to rest first.
+#[test]
+fn defect_02_who_waits_for_a_source_waits_until_it_is_read() {
+    let scene = Scene::new(1, External::local().reading(1 << 20), |builder| builder);
+    scene.status_that("a commit", |status| status.view.condition.name() == "fresh");
+    let whole = fs::read(scene.path("0.parquet")).unwrap();
+    let draft = fs::File::create(scene.path("_draft")).unwrap();
+    draft.write_all_at(&whole[..4], 0).unwrap();
+    draft.write_all_at(&whole, 4 << 20).unwrap();
+    fs::rename(scene.path("_draft"), scene.path("1.parquet")).unwrap();
+    let outcome = scene.handle.wait_settled(scene.name.clone(), LONG).unwrap();
+    assert!(matches!(outcome, SettleOutcome::Settled { .. }), "{outcome:?}");
+    let status = scene.handle.status(scene.name.clone()).unwrap().unwrap();
+    assert_eq!(status.view.applied.unwrap().result.rows, Some(20));
     scene.reconciler.shutdown(LONG).unwrap();
 }
 
