@@ -3,7 +3,6 @@
 
 use serde_json::{Map, Value};
 
-use super::patterns::MAX_PATTERNS;
 use super::{FieldError, Patterns};
 
 const DEFAULT_TARGET_ROWS: u64 = 1_000_000;
@@ -140,9 +139,6 @@ fn patterns(fields: &Map<String, Value>, key: &str) -> Result<Option<Patterns>, 
     let Value::Array(items) = value else {
         return Err(refuse(format!("must be an array of patterns, found {}", kind(value))));
     };
-    if !(1..=MAX_PATTERNS).contains(&items.len()) {
-        return Err(refuse(format!("must hold 1 to {MAX_PATTERNS} patterns, found {}", items.len())));
-    }
     let text = |item: &Value| match item {
         Value::String(text) => Ok(text.clone()),
         other => Err(refuse(format!("must be an array of patterns, found {} in it", kind(other)))),
