@@ -6,7 +6,7 @@ use crate::core::Collection;
 use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
-use crate::engine::evidence::{ON_A_THREAD, check_set};
+use crate::engine::named_objects::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::objects::Objects;
 use crate::unwind;

@@ -9,7 +9,7 @@ use crate::core::vocabulary::{
 };
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
-use crate::engine::evidence::{ON_A_THREAD, Unfounded, check_built, check_set};
+use crate::engine::named_objects::{ON_A_THREAD, Unfounded, check_built, check_set};
 use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
 use crate::objects::Objects;
 use crate::unwind;
