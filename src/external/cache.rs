@@ -211,6 +211,7 @@ impl Collection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::{Doubt, Reach};
     use super::*;
     use crate::external::{FileVersion, ObservedFile, SourcePath};
     use crate::objects::MemoryObjects;
@@ -263,5 +264,41 @@ mod tests {
         assert_eq!(first_four(&cache), names[11..15]);
         let entries = cache.entries();
         assert_eq!(entries.files, entries.collections.values().map(Collection::files).sum::<usize>());
+    }
+
+    /// An attempt is told the mounts that what it builds was found on, and believes what is weak there.
+    #[test]
+    fn defect_21_mounts_are_told_of_the_version_that_was_found_on_them_and_read_there() {
+        let (cache, name) = (ObservationCache::default(), Name::new("lake").unwrap());
+        let mut mounts = Mounts::default();
+        mounts.insert(SourcePath(Vec::new()), crate::external::Mount { id: 7, ..Default::default() });
+        let look = |doubt: Option<Reach>, version: Option<u8>| {
+            let mut memory = cache.take_memory(&name);
+            memory.doubt = doubt.map(|reach| Doubt { from: SourcePath(b"x".to_vec()), reach });
+            version.iter().for_each(|version| memory.finished([*version; 32], mounts.clone()));
+            cache.put_memory(&name, memory);
+        };
+        let told = |version| cache.mounts(&name, [version; 32]);
+        assert_eq!(told(1), None, "nobody has looked");
+        look(Some(Reach::Weak), None);
+        assert_eq!(told(1), None, "that look found nothing");
+        look(Some(Reach::Weak), Some(1));
+        assert_eq!(told(1), None, "some of it was only believed");
+        for believed in [None, Some(Reach::Known)] {
+            look(believed, Some(1));
+            assert_eq!(told(1), Some(mounts.clone()), "what is strong need not be read");
+            assert_eq!(told(2), None, "that was found elsewhere, or before");
+        }
+        let taken = cache.take_memory(&name);
+        assert_eq!(told(1), Some(mounts.clone()), "the next look is under way");
+        cache.put_memory(&name, taken);
+        look(None, None);
+        assert_eq!(told(1), Some(mounts.clone()), "a look that failed changes nothing");
+        look(None, Some(2));
+        assert_eq!((told(1), told(2)), (None, Some(mounts.clone())));
+        look(Some(Reach::All), None);
+        assert_eq!(told(2), None, "somebody doubts it");
+        cache.insert(&Name::new("other").unwrap(), root(1), set(MOST_FILES + 1));
+        assert_eq!(told(2), None, "it was evicted");
     }
 }

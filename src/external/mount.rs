@@ -67,19 +67,24 @@ pub(super) fn of_open(open: impl AsFd, device: u64) -> Mount {
         (found.stx_mask & flags.bits() != 0).then_some(found.stx_mnt_id)
     };
     let mut mount = Mount { id: id(UNIQUE).or_else(|| id(StatxFlags::MNT_ID)).unwrap_or(0), ..Mount::default() };
-    let mut identity = vec![device];
-    if let Ok(found) = fstatvfs(&open) {
-        mount.is_read_only = found.f_flag.contains(StatVfsMountFlags::RDONLY);
-        identity.push(found.f_fsid);
-        // The kind of a file system is a magic number of 32 bits, whatever the type of the field is.
-        mount.is_image = fstatfs(&open).is_ok_and(|found| IMAGES.contains(&(found.f_type as u64 & 0xFFFF_FFFF)));
-        // What is written to has other numbers at each observation, also where it is read through a mount that only reads.
-        if mount.is_image {
-            identity.extend([found.f_blocks, found.f_files]);
+    mount.file_system = match fstatvfs(&open) {
+        Ok(found) => {
+            mount.is_read_only = found.f_flag.contains(StatVfsMountFlags::RDONLY);
+            // The kind of a file system is a magic number of 32 bits, whatever the type of the field is.
+            mount.is_image = fstatfs(&open).is_ok_and(|found| IMAGES.contains(&(found.f_type as u64 & 0xFFFF_FFFF)));
+            name_of([device, found.f_fsid], mount.is_image.then_some([found.f_blocks, found.f_files]))
         }
-    }
-    mount.file_system = name(&identity);
+        Err(_) => name(&[device]),
+    };
     mount
+}
+
+/// Of device and number of a file system; of an image also how many blocks and files it has. What is written to has other
+/// counts at each observation, also where it is read through a mount that only reads.
+#[cfg(target_os = "linux")]
+fn name_of(numbers: [u64; 2], counts_of_image: Option<[u64; 2]>) -> u64 {
+    let identity: Vec<u64> = numbers.into_iter().chain(counts_of_image.into_iter().flatten()).collect();
+    name(&identity)
 }
 
 /// The mount of what is open: elsewhere no more is known than its device.
@@ -113,5 +118,21 @@ mod tests {
         {
             assert_eq!(mounts.of(&path(file)), Some(&mount(id)), "{file}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn defect_21_images_are_told_apart_by_what_they_hold() {
+        let names = [
+            name(&[1]),
+            name_of([1, 0], None),
+            name_of([2, 0], None),
+            name_of([1, 1], None),
+            name_of([1, 0], Some([8, 2])),
+            name_of([1, 0], Some([8, 3])),
+            name_of([1, 0], Some([9, 2])),
+        ];
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
     }
 }

@@ -1,7 +1,10 @@
 //! Sources with mounts below them: real ones, where this user may mount.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use lastword::external::{LocalStore, Mount, SourcePath, SourceUri, Store, never_interrupted};
 
 /// A file system that is mounted, until it is dropped.
 pub struct Mounted(PathBuf);
@@ -26,4 +29,47 @@ impl Drop for Mounted {
 fn run(command: &mut Command) -> bool {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+/// The mount of a file below a directory, as a look finds it.
+fn mount_of(directory: &Path, file: &str) -> Mount {
+    let source = SourceUri::parse(directory.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
+    let listed = LocalStore.list_and_tell(&source, &never_interrupted).unwrap();
+    let path = SourcePath(file.into());
+    assert!(listed.files.iter().any(|(listed, _)| *listed == path), "{:?}", listed.files);
+    *listed.mounts.of(&path).unwrap()
+}
+
+#[test]
+fn defect_21_a_file_system_that_is_written_to_stays_the_same_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().join("d");
+    fs::create_dir(&below).unwrap();
+    fs::write(dir.path().join("a"), "x").unwrap();
+    let Some(mounted) = Mounted::tmpfs(&below) else { return println!("skipped: this user cannot mount") };
+    fs::write(below.join("b"), "x").unwrap();
+    let before = mount_of(dir.path(), "d/b");
+    assert_ne!((before.id, before.file_system), {
+        let above = mount_of(dir.path(), "a");
+        (above.id, above.file_system)
+    });
+    // It has grown, and holds more files.
+    assert!(run(Command::new("mount").args(["-o", "remount,size=3m,nr_inodes=77"]).arg(&below)));
+    (0..9).for_each(|n| fs::write(below.join(format!("{n}")), "x").unwrap());
+    assert_eq!(mount_of(dir.path(), "d/b"), before);
+    // Read through another mount, it is the same file system on that one.
+    let bound = dir.path().join("e");
+    fs::create_dir(&bound).unwrap();
+    let other = Mounted::new(&["--bind", below.to_str().unwrap()], &bound).unwrap();
+    let through = mount_of(dir.path(), "e/b");
+    assert_eq!(through.file_system, before.file_system);
+    assert_ne!(through.id, before.id);
+    assert!(!through.is_read_only && !through.is_image);
+    assert!(run(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&bound)));
+    assert!(mount_of(dir.path(), "e/b").is_read_only && !mount_of(dir.path(), "d/b").is_read_only);
+    drop((other, mounted));
+    // Another one in its place.
+    let _mounted = Mounted::tmpfs(&below).unwrap();
+    fs::write(below.join("b"), "x").unwrap();
+    assert_ne!(mount_of(dir.path(), "d/b").id, before.id);
 }
