@@ -18,6 +18,7 @@ use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
+use crate::worker::SkipReason;
 
 /// What one attempt is to build, and with what.
 pub struct Build<'a> {
@@ -202,7 +203,8 @@ impl Build<'_> {
             let what = "it holds something else than was observed".to_owned();
             return Err(BuildError::Moved { what, scan: Some(Box::new(scan)) });
         };
-        let what = scan.set.moved_since(own).unwrap_or_default();
+        let in_the_making = scan.skipped.of(SkipReason::Empty) + scan.skipped.of(SkipReason::Unfinished);
+        let what = scan.set.moved_since(own, in_the_making > 0).unwrap_or_default();
         // What all of it holds by now is worth an observation, and no more than that.
         match self.scan((known, mounts), None) {
             Err(StoreError::Interrupted) => Err(BuildError::Interrupted),

@@ -2,7 +2,8 @@
 //!
 //! The rules of a listing: the source itself may be a symbolic link (the declaration names it); below it links are not
 //! followed and are not data, so a loop or a link out of the source cannot be walked. FIFOs, sockets and devices
-//! are not data and are never opened. Mounts below the source are walked like directories.
+//! are not data and are never opened. Mounts below the source are walked like directories; one of what the kernel shows as
+//! files is an error.
 //!
 //! If the source says that links are followed, a link is what it leads to, under the link's own name, also outside the
 //! source. A link to a directory that it lies in (by device and inode) is a loop and not walked; a directory that two
@@ -34,7 +35,7 @@ use crate::worker::SkipReason;
 /// walk; a source that loses files faster than that has to settle first.
 const TRIES: u32 = 5;
 
-/// OpenDirectory a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
+/// Opening a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
 /// value is the one of Linux on these machines; elsewhere that window stays open, as narrow as it is.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 const DO_NOT_WAIT: i32 = 0o4000;
@@ -187,6 +188,9 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
         if directory.above != Some(directory.identity.0) {
+            if mount::is_of_kernel(&opened.held) {
+                return Err(StoreError::Device { what: shown(&full) });
+            }
             mounts.insert(SourcePath(directory.relative.clone()), opened.mount(directory.identity.0));
         }
         for entry in entries {
@@ -252,7 +256,8 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
                 }
-                if found.dev() != directory.identity.0 {
+                if found.dev() != directory.identity.0 && !mount::is_shared(&opened.held, &name, source.follows_links())
+                {
                     let mount = linked_mount(&opened.path.join(&name), found.dev());
                     mounts.insert(SourcePath(relative.clone()), mount);
                 }

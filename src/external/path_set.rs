@@ -144,8 +144,8 @@ impl PathSet {
     }
 
     /// What has become of an earlier set, for people: which of its files is gone or another one, and how many are. Nothing
-    /// if all of them are there as they were.
-    pub(super) fn moved_since(&self, earlier: &PathSet) -> Option<String> {
+    /// if all of them are there as they were. `may_be_written`: some files are no data at this moment, and not in this set.
+    pub(super) fn moved_since(&self, earlier: &PathSet, may_be_written: bool) -> Option<String> {
         let mut now = Along::new(Some(self));
         let moved = earlier.0.files.iter().filter_map(|(path, before)| match now.at(path) {
             Some(now) if now.version == before.version => None,
@@ -157,7 +157,11 @@ impl PathSet {
         if path.chars().count() > MOST_OF_A_PATH {
             path = path.chars().take(MOST_OF_A_PATH).chain("...".chars()).collect();
         }
-        let what = if is_there { "has another content" } else { "is gone" };
+        let what = match (is_there, may_be_written) {
+            (true, _) => "has another content",
+            (false, true) => "is gone or being written",
+            (false, false) => "is gone",
+        };
         Some(match moved.count() {
             0 => format!("{path} {what}"),
             1 => format!("{path} {what}, and one more file has moved"),
@@ -300,5 +304,29 @@ mod tests {
         let last_stat = Stat { ctime: later, ..stat };
         let more = ObservedFile { version, last_stat, content: Some([3; 32]), racy_since: Some(Timestamp(1)) };
         assert_eq!(digest(b"a", more), digest(b"a", ObservedFile::of(version)));
+    }
+
+    #[test]
+    fn defect_47_what_has_moved_is_named_and_counted() {
+        let file = |name: &str, size| {
+            (SourcePath(name.into()), ObservedFile::of(FileVersion::of(Stat { size, ..Stat::default() })))
+        };
+        let earlier = PathSet::new([file("b", 1), file("c", 1), file("d", 1)]);
+        let check = |now: &[(SourcePath, ObservedFile)], expected: Option<&str>| {
+            let now = PathSet::new(now.iter().cloned());
+            assert_eq!(now.moved_since(&earlier, false).as_deref(), expected);
+        };
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| file(name, 1));
+        check(&[a.clone(), b.clone(), c.clone(), d.clone()], None);
+        check(&[b.clone(), d.clone()], Some("c is gone"));
+        check(&[file("b", 2), c, d.clone()], Some("b has another content"));
+        check(&[a.clone(), b, file("c", 2)], Some("c has another content, and one more file has moved"));
+        check(&[a], Some("b is gone, and 2 more files have moved"));
+        assert_eq!(
+            PathSet::new([d]).moved_since(&earlier, true).unwrap(),
+            "b is gone or being written, and one more file has moved"
+        );
+        let long = PathSet::new([file(&"x".repeat(4_000), 1)]);
+        assert!(PathSet::default().moved_since(&long, false).unwrap().len() < 300);
     }
 }

@@ -258,6 +258,18 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
         }
         other => panic!("{other:?}"),
     }
+    fs::write(lake.dir.path().join("a.parquet"), b"PAR1, and half a file").unwrap();
+    match lake.attempt(old, &NoBuilder, &never_interrupted).unwrap_err().error {
+        BuildError::Moved { what, .. } => assert_eq!(what, "it holds something else than was observed"),
+        other => panic!("{other:?}"),
+    }
+    lake.write("a.parquet", &[10], 2);
+    let new = lake.version();
+    fs::write(lake.dir.path().join("a.parquet"), b"PAR1, and half a file").unwrap();
+    match lake.attempt(new, &NoBuilder, &never_interrupted).unwrap_err().error {
+        BuildError::Moved { what, .. } => assert_eq!(what, "a.parquet is gone or being written"),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A builder that does something at its first segment and writes down what it was given.

@@ -15,6 +15,7 @@ use lastword::objects::Objects;
 
 use super::lake::{Lake, Shelf, changed};
 use super::metered::Metered;
+use super::mounts::Mounted;
 
 const MIB: u64 = 1 << 20;
 
@@ -277,7 +278,7 @@ fn defect_21_a_mounted_image_that_is_swapped_is_noticed() {
     };
     let mount = |name: &str| {
         let image = home.path().join(format!("{name}.img"));
-        run(Command::new("mount").args(["-o", "loop,ro"]).arg(image).arg(&target), "").then(|| Mounted(&target))
+        Mounted::new(&["-o", "loop,ro", image.to_str().unwrap()], &target)
     };
     if !(make("one", "one") && make("two", "two")) {
         return println!("skipped: no mkfs.ext4 or debugfs here; the tests above cover what stat says");
@@ -293,14 +294,6 @@ fn defect_21_a_mounted_image_that_is_swapped_is_noticed() {
     assert_eq!(stat(&lake).last_stat, before.last_stat, "stat says the same of the other image");
     assert_eq!(second.delta.unwrap().changed, 1);
     assert_ne!(second.state.version, first.state.version);
-}
-
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
 }
 
 /// Whether a program is there and has done what it was to do.

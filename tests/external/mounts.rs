@@ -1,10 +1,11 @@
 //! Sources with mounts below them: real ones, where this user may mount.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lastword::external::{LocalStore, Mount, SourcePath, SourceUri, Store, never_interrupted};
+use lastword::external::{LocalStore, Mount, SourcePath, SourceUri, Store, StoreError, never_interrupted};
 
 /// A file system that is mounted, until it is dropped.
 pub struct Mounted(PathBuf);
@@ -72,4 +73,50 @@ fn defect_21_a_file_system_that_is_written_to_stays_the_same_one() {
     let _mounted = Mounted::tmpfs(&below).unwrap();
     fs::write(below.join("b"), "x").unwrap();
     assert_ne!(mount_of(dir.path(), "d/b").id, before.id);
+}
+
+/// Files of an overlay have the devices of its layers, and still lie on its mount.
+#[test]
+fn defect_21_files_of_an_overlay_lie_on_its_mount() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    ["lower", "upper", "lake"].iter().for_each(|name| fs::create_dir(path(name)).unwrap());
+    let (lower, upper) = (Mounted::tmpfs(&path("lower")), Mounted::tmpfs(&path("upper")));
+    let (Some(_lower), Some(_upper)) = (lower, upper) else { return println!("skipped: this user cannot mount") };
+    ["upper/u", "upper/w"].iter().for_each(|name| fs::create_dir(path(name)).unwrap());
+    fs::write(path("lower/a"), "x").unwrap();
+    let shown = dir.path().to_str().unwrap();
+    let options = format!("lowerdir={shown}/lower,upperdir={shown}/upper/u,workdir={shown}/upper/w");
+    let overlay = Mounted::new(&["-t", "overlay", "overlay", "-o", &options], &path("lake"));
+    let Some(_overlay) = overlay else { return println!("skipped: there are no overlays here") };
+    fs::write(path("lake/b"), "x").unwrap();
+    let device = |name: &str| fs::metadata(path(name)).unwrap().dev();
+    println!("devices: {:?}", ["lake", "lake/a", "lake/b"].map(device));
+    let mounts = |file: &str| mount_of(&path("lake"), file);
+    assert_eq!(mounts("a"), mounts("b"));
+    // One that is mounted for itself is on a mount of its own.
+    fs::write(path("upper/other"), "x").unwrap();
+    let _single = Mounted::new(&["--bind", path("upper/other").to_str().unwrap()], &path("lake/b")).unwrap();
+    assert_ne!(mounts("a").id, mounts("b").id);
+}
+
+/// Whatever path they are mounted under.
+#[test]
+fn case_38_what_the_kernel_shows_as_files_is_no_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().join("d/e");
+    fs::create_dir_all(&below).unwrap();
+    for arguments in [&["-t", "proc", "proc"][..], &["--bind", "/sys"]] {
+        let Some(_mounted) = Mounted::new(arguments, &below) else {
+            return println!("skipped: this user cannot mount");
+        };
+        for directory in [dir.path(), &below] {
+            let source = SourceUri::parse(directory.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
+            // What it would list has no end.
+            let patience = std::time::Instant::now();
+            let stop = || if patience.elapsed().as_secs() < 20 { Ok(()) } else { Err(lastword::external::Interrupted) };
+            let error = LocalStore.list(&source, &stop).unwrap_err();
+            assert!(matches!(&error, StoreError::Device { what } if what.ends_with("/d/e")), "{error}");
+        }
+    }
 }
