@@ -265,12 +265,15 @@ fn failures_of_every_kind_are_heard() {
     let moved = Failure::SourceMoved { what: Some("b.csv is gone".to_owned()), observation };
     lab.handle.fail(job.attempt(), moved).within("an answer").unwrap();
     lab.advance(Duration::from_secs(31));
-    let message = lab.view("a").last_failure.unwrap().message;
-    assert_eq!(&*message, "the source changed while it was read: b.csv is gone");
     let job = next(&lab.handle, "w");
     assert_eq!(job.version().map(Version::as_bytes), Some(&b"2"[..]));
     lab.handle.fail(job.attempt(), Failure::Stopped).within("an answer").unwrap();
     assert!(lab.view("a").last_failure.unwrap().message.contains("without being told"));
+    lab.advance(Duration::from_secs(31));
+    let job = next(&lab.handle, "w");
+    lab.handle.fail(job.attempt(), Failure::moved("b.csv is gone")).within("an answer").unwrap();
+    let message = lab.view("a").last_failure.unwrap().message;
+    assert_eq!(&*message, "the source changed while it was read: b.csv is gone");
     lab.advance(Duration::from_secs(31));
     let job = next(&lab.handle, "w");
     lab.handle.fail(job.attempt(), Failure::Permanent("no such column".into())).within("an answer").unwrap();
