@@ -21,6 +21,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::apart::Apart;
+use super::enclosing::Enclosing;
 use super::mount;
 use super::skip::Named;
 use super::source::is_device;
@@ -168,7 +169,7 @@ struct Directory {
 fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
     let root = source.path();
     let apart = Apart::of(source);
-    let found = check_root(root, apart.as_ref())?;
+    let found = check_root(source, apart.as_ref())?;
     let (mut files, mut mounts, mut directories) = (Vec::new(), Mounts::default(), 1);
     let identity = (found.dev(), found.ino());
     let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
@@ -357,8 +358,10 @@ fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
     Some(trail)
 }
 
-/// The source itself: it exists, is a directory, and does not lead (by a link) to a device or into the state directory.
-fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
+/// The source itself: it exists, is a directory, does not lead (by a link) to a device or into the state directory, and is
+/// no part of a table.
+fn check_root(source: &SourceLocation, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
+    let root = source.path();
     let error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
         _ => StoreError::Unreadable { what: shown(root), source: error },
@@ -369,6 +372,9 @@ fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError
     }
     if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
         return Err(StoreError::HoldsState { what: shown(root), state: shown(state) });
+    }
+    if let Some(Enclosing { table, format, mark }) = Enclosing::of(&real, source.rules()) {
+        return Err(StoreError::Table { what: shown(&table), format, mark: SourcePath(mark) });
     }
     let found = fs::metadata(&real).map_err(error)?;
     if found.is_dir() { Ok(found) } else { Err(StoreError::NotADirectory { what: shown(root) }) }

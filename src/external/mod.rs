@@ -22,6 +22,7 @@ mod changes;
 mod content;
 mod destination;
 mod directory;
+mod enclosing;
 mod evidence;
 mod format;
 mod fragment;
