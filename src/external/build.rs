@@ -222,6 +222,7 @@ impl Build<'_> {
             source: self.source,
             known,
             mounts,
+            believes_unknown_mounts: false,
             own,
             applied: self.applied,
             format: Some(self.format),

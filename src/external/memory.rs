@@ -75,7 +75,7 @@ impl Memory {
     /// Of a look that is alone: it is told the mounts, and nothing is doubted.
     pub(super) fn of_one(mounts: Option<&Mounts>) -> Memory {
         let found = mounts.map(|mounts| Arc::new(Found { mounts: mounts.clone(), ..Found::default() }));
-        Memory { found, is_alone: true, ..Memory::default() }
+        Memory { found, ..Memory::default() }
     }
 
     /// Doubts from the beginning, as far as this reaches or what is doubted already.

@@ -31,8 +31,10 @@ pub struct ScanRequest<'a> {
     /// The set that is compared with: what the last accepted observation found. An attempt compares with what is
     /// wanted, so that it comes to the same version if nothing has changed.
     pub known: Option<&'a PathSet>,
-    /// The mounts that it was found on, if that is still known. If not, nothing that is weak is believed.
+    /// The mounts that it was found on, if that is still known.
     pub mounts: Option<&'a Mounts>,
+    /// If that is not known, whether what is weak is believed all the same, and not read.
+    pub believes_unknown_mounts: bool,
     /// The only files that are judged, if not all of them are. Others are not read, and it is told that there are some.
     pub own: Option<&'a PathSet>,
     /// What the last commit was built from: a content that returns has its version again.
@@ -55,7 +57,20 @@ impl<'a> ScanRequest<'a> {
     pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
         let (known, mounts, own, applied, format) = (None, None, None, None, None);
         let (most_read, hash_budget, stop_check) = (MOST_READ, 0, &never_interrupted);
-        ScanRequest { store, source, known, mounts, own, applied, format, now, most_read, hash_budget, stop_check }
+        ScanRequest {
+            store,
+            source,
+            known,
+            mounts,
+            believes_unknown_mounts: false,
+            own,
+            applied,
+            format,
+            now,
+            most_read,
+            hash_budget,
+            stop_check,
+        }
     }
 }
 
@@ -153,7 +168,9 @@ pub struct Scan {
 /// When it could not be listed as a whole, or what decides could not be read. What is unknown is never reported as
 /// unchanged or empty.
 pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
-    scan_remembering(request, &mut Memory::of_one(request.mounts))
+    let mut memory = Memory::of_one(request.mounts);
+    memory.is_alone = !request.believes_unknown_mounts;
+    scan_remembering(request, &mut memory)
 }
 
 /// A scan that goes on where the last one stopped.

@@ -328,6 +328,7 @@ impl External {
             source: &source,
             known: known.as_deref(),
             mounts: None,
+            believes_unknown_mounts: true,
             own: None,
             applied: applied.as_deref(),
             format: self.formats.get(&spec.format),

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use lastword::core::vocabulary::{Epoch, Missing, Name, Seq, Token};
 use lastword::external::{
-    Build, BuildError, External, ExternalSpec, Instant, Mount, Mounts, NoBuilder, SourcePath, Stat, WholeFiles, build,
-    never_interrupted,
+    Build, BuildError, External, ExternalSpec, Instant, Mount, Mounts, NoBuilder, ScanRequest, SourcePath, Stat,
+    WholeFiles, build, never_interrupted, scan,
 };
 use lastword::objects::Objects;
 
@@ -165,7 +165,13 @@ fn defect_21_an_attempt_that_knows_no_mounts_believes_no_weak_file() {
         let wanted = lake.set();
         // Another image, with the same times, was mounted while nobody looked.
         image(&shelf, 1, &[("a", "one"), ("b", "six")]);
-        let (source, spec) = (lake.location(), ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap());
+        let source = lake.location();
+        let read = shelf.read.swap(0, Ordering::Relaxed);
+        let plan = ScanRequest { known: Some(&wanted), ..ScanRequest::new(&shelf, &source, lake.now()) };
+        let plan = ScanRequest { believes_unknown_mounts: true, ..plan };
+        assert_eq!(scan(&plan).unwrap().version, wanted.digest(), "who only plans reads nothing");
+        assert_eq!((read, shelf.read.load(Ordering::Relaxed)), (6, 0));
+        let spec = ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
         let mut mounts = Mounts::default();
         shelf.mount.lock().unwrap().iter().for_each(|mount| mounts.insert(SourcePath(Vec::new()), *mount));
         let failed = build(&Build {
