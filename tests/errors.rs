@@ -208,7 +208,7 @@ fn what_workers_say() {
     check(ObserveError(text()), ErrorKind::Io, ALONE);
     check(Failure::Transient(text()), ErrorKind::Io, ALONE);
     check(Failure::Permanent(text()), ErrorKind::InvalidInput, ALONE);
-    check(Failure::SourceMoved(None), ErrorKind::Busy, ALONE);
+    check(Failure::moved("a.csv is gone"), ErrorKind::Busy, ALONE);
     check(Failure::Stopped, ErrorKind::Stopped, ALONE);
 }
 

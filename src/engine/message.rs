@@ -58,7 +58,8 @@ impl Message {
             }
             Message::Remote(RemoteRequest::Fail { failure, .. }) => match failure {
                 Failure::Transient(message) | Failure::Permanent(message) => message.len(),
-                Failure::SourceMoved(_) | Failure::Stopped => 0,
+                Failure::SourceMoved { what, .. } => what.as_ref().map_or(0, String::len),
+                Failure::Stopped => 0,
             },
             _ => 0,
         };

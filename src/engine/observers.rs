@@ -285,7 +285,7 @@ impl Observers {
 
     /// An observation has ended; `accepted` says whether it counts.
     pub(super) fn returned(&mut self, report: ObserveReport, accepted: bool, state: &State, now: Timestamp) {
-        let ObserveReport { member, collection: id, began, started, result, again: asked, watch, .. } = report;
+        let ObserveReport { member, collection: id, began, started, result, again: asked, goes_on, watch, .. } = report;
         self.crew.returned(member);
         self.under_way.remove(&member);
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.under_way == Some(member)) else { return };
@@ -296,7 +296,7 @@ impl Observers {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
             let weak = result.as_ref().map_or(0, |observation| observation.weak);
             let skipped = result.as_ref().map(|observation| observation.skipped).unwrap_or_default();
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), racy, weak, skipped });
+            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), goes_on, racy, weak, skipped });
             entry.began = Some(began);
             entry.observed = entry.count;
         }

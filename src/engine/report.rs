@@ -62,6 +62,8 @@ pub(super) struct ObserveReport {
     pub(super) result: Result<Observation, ObserveError>,
     /// When it asks to be followed by another, whatever it found.
     pub(super) again: Option<Duration>,
+    /// It could not be finished, and has come further than the one before.
+    pub(super) goes_on: bool,
     /// It was told to stop.
     pub(super) was_stopped: bool,
     pub(super) watch: Option<ActiveWatch>,

@@ -39,7 +39,7 @@ impl CollectionStatus {
     ///
     /// | key of `live` | value |
     /// |---|---|
-    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","racy","weak","evidence"}`; `evidence` is `strong` or `weak`, `skipped` counts by reason |
+    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","goes_on","racy","weak","evidence"}`; `goes_on`: it failed and the next one goes on from where it came to; `evidence` is `strong` or `weak`, `skipped` counts by reason |
     /// | `next_look` | when the source is observed next |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
     /// | `surroundings` | what the condition depends on beside the log: `{"has_worker","has_observer","not_observed"}`, the last one `null` or `{"since","since_us","cause"}` |
@@ -61,6 +61,7 @@ impl CollectionStatus {
                 "began": last.started.to_string(),
                 "seconds_ago": self.at.since(last.started).as_secs_f64(),
                 "succeeded": last.succeeded,
+                "goes_on": last.goes_on,
                 "racy": last.racy,
                 "weak": last.weak,
                 "evidence": if last.weak > 0 { "weak" } else { "strong" },
@@ -112,6 +113,9 @@ pub struct LastObservation {
     pub started: Timestamp,
     /// Whether the source could be observed.
     pub succeeded: bool,
+    /// It could not, because one observation may not read so much, and has come further than the one before: the next one
+    /// goes on.
+    pub goes_on: bool,
     /// In how many parts a change could have gone unnoticed; see [`Observation::racy`](crate::Observation::racy).
     pub racy: u64,
     /// How many parts were believed although nothing tells that they are what they were; see

@@ -4,10 +4,12 @@
 use std::fmt;
 
 use super::FieldError;
-use super::store::MAX_PATH_BYTES;
 
 /// The longest name of a bucket, in bytes: names with dots in them may be so long at Google, others have 63 at most.
 const MAX_BUCKET_BYTES: usize = 222;
+
+/// The longest key that any of the stores takes, in bytes.
+const MAX_KEY_BYTES: usize = 1_024;
 
 /// Kinds of object stores, each by the scheme of its URIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,9 +134,9 @@ impl BucketPrefix {
         if prefix.chars().any(char::is_control) {
             return Err(wrong("must not contain control characters".to_owned()));
         }
-        if prefix.len() > MAX_PATH_BYTES {
+        if prefix.len() > MAX_KEY_BYTES {
             let length = prefix.len();
-            return Err(wrong(format!("has a prefix of {length} bytes; at most {MAX_PATH_BYTES} are allowed")));
+            return Err(wrong(format!("has a prefix of {length} bytes; at most {MAX_KEY_BYTES} are allowed")));
         }
         if prefix.split('/').any(|part| matches!(part, "." | "..")) {
             return Err(wrong("must not contain `.` or `..`; name the prefix itself".to_owned()));

@@ -11,13 +11,14 @@ use super::parallel::build_all;
 use super::takeover::take_over;
 use super::{
     BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout,
-    Manifest, ManifestError, Mounts, PathSet, Plan, ScanRequest, Segment, SegmentBuilder, SegmentKey, SourceLocation,
-    SourcePath, Stat, StopCheck, Store, check, fragments_of, plan, scan,
+    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey,
+    SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError, check, fragments_of, plan, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
+use crate::worker::SkipReason;
 
 /// What one attempt is to build, and with what.
 pub struct Build<'a> {
@@ -38,7 +39,7 @@ pub struct Build<'a> {
     /// The wanted set: a source that did not change has its version only in comparison with it. Without it all that the
     /// source holds has to be what is wanted.
     pub known: Option<&'a PathSet>,
-    /// The mounts that the wanted set was found on, if that is still known.
+    /// The mounts that the wanted set was found on, if that is still known. If not, nothing that is weak is believed.
     pub mounts: Option<&'a Mounts>,
     /// How many bytes each of the two observations may read where the content of files decides.
     pub most_read: u64,
@@ -191,13 +192,38 @@ struct Own {
 }
 
 impl Build<'_> {
-    /// Scans the source. It is an error if a file of the wanted set is gone or another one.
+    /// Scans the source for the files of the wanted set. It is an error if one of them is gone or another one.
     fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Own, BuildError> {
-        let scan = scan(&ScanRequest {
+        let own = known.filter(|known| known.digest() == self.wanted);
+        let scan = self.scan((known, mounts), own).map_err(|error| of_store(&error))?;
+        if scan.version == self.wanted {
+            return Ok(Own { set: scan.set, mounts: scan.mounts, is_behind: scan.has_others });
+        }
+        let Some(own) = own else {
+            let what = "it holds something else than was observed".to_owned();
+            return Err(BuildError::Moved { what, scan: Some(Box::new(scan)) });
+        };
+        let in_the_making = scan.skipped.of(SkipReason::Empty) + scan.skipped.of(SkipReason::Unfinished);
+        let what = scan.set.moved_since(own, in_the_making > 0).unwrap_or_default();
+        // What all of it holds by now is worth an observation, and no more than that.
+        match self.scan((known, mounts), None) {
+            Err(StoreError::Interrupted) => Err(BuildError::Interrupted),
+            found => Err(BuildError::Moved { what, scan: found.ok().map(Box::new) }),
+        }
+    }
+
+    fn scan(
+        &self,
+        (known, mounts): (Option<&PathSet>, Option<&Mounts>),
+        own: Option<&PathSet>,
+    ) -> Result<Scan, StoreError> {
+        scan(&ScanRequest {
             store: self.store,
             source: self.source,
             known,
             mounts,
+            believes_unknown_mounts: false,
+            own,
             applied: self.applied,
             format: Some(self.format),
             now: (self.now)(),
@@ -205,15 +231,6 @@ impl Build<'_> {
             hash_budget: 0,
             stop_check: self.stop_check,
         })
-        .map_err(|error| of_store(&error))?;
-        if scan.version == self.wanted {
-            return Ok(Own { set: scan.set, mounts: scan.mounts, is_behind: false });
-        }
-        let own = known.filter(|known| known.digest() == self.wanted).and_then(|known| scan.set.part_of(known));
-        match own {
-            Some(set) => Ok(Own { set, mounts: scan.mounts, is_behind: true }),
-            None => Err(BuildError::Moved { scan: Box::new(scan) }),
-        }
     }
 
     fn plan(&self, own: &PathSet) -> Result<Plan, BuildError> {

@@ -9,10 +9,12 @@ use crate::error::ErrorKind;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A file of what is wanted is gone or another one; this is what the source is.
+    /// A file of what is wanted is gone or another one.
     Moved {
-        /// What the scan found.
-        scan: Box<Scan>,
+        /// Which one, for people.
+        what: String,
+        /// What the source is by now, if that could be found out.
+        scan: Option<Box<Scan>>,
     },
     /// Whether the source is still what is wanted is in the content of files, and too much of it to be read in one look.
     Undecided(String),
@@ -79,7 +81,7 @@ impl BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BuildError::Moved { .. } => write!(f, "the source is not what is wanted any more"),
+            BuildError::Moved { what, .. } => write!(f, "the source is not what is wanted any more: {what}"),
             BuildError::Interrupted => Interrupted.fmt(f),
             BuildError::Undecided(text) | BuildError::Transient(text) | BuildError::Permanent(text) => {
                 f.write_str(text)

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::memory::{Learned, Memory};
+use super::memory::{Found, Learned, Memory};
 use super::{MAX_FILES, Mounts, PathSet, load_set};
 use crate::core::vocabulary::{Name, ObjectHash};
 use crate::objects::tree::TreeError;
@@ -48,8 +48,8 @@ struct Collection {
     sets: Vec<(ObjectHash, Arc<PathSet>)>,
     /// What looks remember. Nothing while one is under way, and before the first one.
     memory: Option<Memory>,
-    /// The mounts that the last look found, also while the next one is under way.
-    mounts: Option<Mounts>,
+    /// What the last look found, if all of it is proven, also while the next one is under way.
+    proven: Option<Arc<Found>>,
     /// What was learned since the look that is under way began.
     learned: Learned,
     used: u64,
@@ -105,7 +105,7 @@ impl ObservationCache {
         let mut entries = self.entries();
         entries.collections.entry(name.clone()).or_default();
         entries.change(name, |collection| {
-            collection.mounts.clone_from(&memory.mounts);
+            collection.proven = memory.proven();
             collection.memory = Some(memory);
         });
         let evicted = entries.evict(name);
@@ -113,9 +113,11 @@ impl ObservationCache {
         drop(evicted);
     }
 
-    /// The mounts that the last look found.
-    pub(super) fn mounts(&self, name: &Name) -> Option<Mounts> {
-        self.entries().collections.get(name)?.mounts.clone()
+    /// The mounts that this version was found on, if the last look found it, and all of it was read there where content
+    /// decides.
+    pub(super) fn mounts(&self, name: &Name, version: [u8; 32]) -> Option<Mounts> {
+        let found = self.entries().collections.get(name)?.proven.clone()?;
+        (found.version == version).then(|| found.mounts.clone())
     }
 
     /// Contents that were read while something was built from them: the next look knows them.
@@ -209,6 +211,7 @@ impl Collection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::{Doubt, Reach};
     use super::*;
     use crate::external::{FileVersion, ObservedFile, SourcePath};
     use crate::objects::MemoryObjects;
@@ -261,5 +264,41 @@ mod tests {
         assert_eq!(first_four(&cache), names[11..15]);
         let entries = cache.entries();
         assert_eq!(entries.files, entries.collections.values().map(Collection::files).sum::<usize>());
+    }
+
+    /// An attempt is told the mounts that what it builds was found on, and believes what is weak there.
+    #[test]
+    fn defect_21_mounts_are_told_of_the_version_that_was_found_on_them_and_read_there() {
+        let (cache, name) = (ObservationCache::default(), Name::new("lake").unwrap());
+        let mut mounts = Mounts::default();
+        mounts.insert(SourcePath(Vec::new()), crate::external::Mount { id: 7, ..Default::default() });
+        let look = |doubt: Option<Reach>, version: Option<u8>| {
+            let mut memory = cache.take_memory(&name);
+            memory.doubt = doubt.map(|reach| Doubt { from: SourcePath(b"x".to_vec()), reach });
+            version.iter().for_each(|version| memory.finished([*version; 32], mounts.clone()));
+            cache.put_memory(&name, memory);
+        };
+        let told = |version| cache.mounts(&name, [version; 32]);
+        assert_eq!(told(1), None, "nobody has looked");
+        look(Some(Reach::Weak), None);
+        assert_eq!(told(1), None, "that look found nothing");
+        look(Some(Reach::Weak), Some(1));
+        assert_eq!(told(1), None, "some of it was only believed");
+        for believed in [None, Some(Reach::Known)] {
+            look(believed, Some(1));
+            assert_eq!(told(1), Some(mounts.clone()), "what is strong need not be read");
+            assert_eq!(told(2), None, "that was found elsewhere, or before");
+        }
+        let taken = cache.take_memory(&name);
+        assert_eq!(told(1), Some(mounts.clone()), "the next look is under way");
+        cache.put_memory(&name, taken);
+        look(None, None);
+        assert_eq!(told(1), Some(mounts.clone()), "a look that failed changes nothing");
+        look(None, Some(2));
+        assert_eq!((told(1), told(2)), (None, Some(mounts.clone())));
+        look(Some(Reach::All), None);
+        assert_eq!(told(2), None, "somebody doubts it");
+        cache.insert(&Name::new("other").unwrap(), root(1), set(MOST_FILES + 1));
+        assert_eq!(told(2), None, "it was evicted");
     }
 }

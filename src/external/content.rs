@@ -61,6 +61,12 @@ impl Carried {
         self.finished.len()
     }
 
+    /// How many bytes were read of what was asked for.
+    pub(super) fn reached(&self) -> u64 {
+        let finished = self.finished.values().map(|(stat, _)| stat.size);
+        finished.chain(self.asked.as_ref().map(|partial| partial.offset)).fold(0, u64::saturating_add)
+    }
+
     /// The file whose content nobody has asked for and that was not read to its end.
     pub(super) fn begun_ahead(&self) -> Option<&SourcePath> {
         self.ahead.as_ref().map(|partial| &partial.path)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::worker::source_of;
 use super::{ContentHash, load_set};
-use super::{External, ExternalSpec, FileReader, ObservedFile, PathSet, SourceError, SourcePath, Store, StoreError};
+use super::{
+    External, ExternalSpec, FileReader, ObservedFile, PathSet, Patterns, SourceError, SourcePath, Store, StoreError,
+};
 use crate::core::vocabulary::{FieldError, Source};
 use crate::worker::{Context, Observation, ObserveError, ObserveRequest, Observer};
 
@@ -54,6 +56,8 @@ const RULES: &str = r#"{"format":"any"}"#;
 pub struct Directory {
     external: External,
     follow_symlinks: bool,
+    include: Option<Patterns>,
+    exclude: Option<Patterns>,
 }
 
 impl Directory {
@@ -64,7 +68,7 @@ impl Directory {
     /// Directories of the local file system. A source is an absolute path or a `file://` URL.
     #[must_use]
     pub fn local() -> Directory {
-        Directory { external: External::local(), follow_symlinks: false }
+        Directory { external: External::local(), follow_symlinks: false, include: None, exclude: None }
     }
 
     /// Files that lie in another store than the local file system.
@@ -77,6 +81,44 @@ impl Directory {
     #[must_use]
     pub fn follow_symlinks(self, follow: bool) -> Directory {
         Directory { follow_symlinks: follow, ..self }
+    }
+
+    /// Only files that match one of these patterns are data. One without a slash matches the last part of a path below the
+    /// source, at any depth; one with a slash matches the whole path. `*` and `?` stop at slashes, `**` does not; `[ab]` is
+    /// one of these bytes, `{x,y}` one of these patterns. Other patterns are no change of a declaration: what they leave out
+    /// counts as gone at the next observation.
+    ///
+    /// ```
+    /// use lastword::sources::Directory;
+    ///
+    /// # fn main() -> Result<(), lastword::errors::FieldError> {
+    /// let notes = Directory::local().include(&["*.md", "docs/**/*.txt"])?.exclude(&["drafts"])?;
+    /// # drop(notes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong with which pattern, or that there are none or more than 64.
+    pub fn include(self, patterns: &[&str]) -> Result<Directory, FieldError> {
+        let include = Patterns::new(patterns).map_err(|problem| FieldError::new("include", problem))?;
+        Ok(Directory { include: Some(include), ..self })
+    }
+
+    /// Files that match one of these patterns are no data, nor is anything below a directory that does. They count before
+    /// [`include`](Directory::include), whose patterns are written alike, and before every rule.
+    ///
+    /// # Errors
+    /// What is wrong with which pattern, or that there are none or more than 64.
+    pub fn exclude(self, patterns: &[&str]) -> Result<Directory, FieldError> {
+        let exclude = Patterns::new(patterns).map_err(|problem| FieldError::new("exclude", problem))?;
+        Ok(Directory { exclude: Some(exclude), ..self })
+    }
+
+    /// How many bytes one observation may read where the content of files decides; see [`External::reading`].
+    #[must_use]
+    pub fn reading(self, bytes: u64) -> Directory {
+        Directory { external: self.external.reading(bytes), ..self }
     }
 
     /// How many bytes an observation may read to hash contents before anything asks for it; see
@@ -149,13 +191,21 @@ impl Directory {
 
     fn rules(&self) -> Result<ExternalSpec, FieldError> {
         let rules = ExternalSpec::parse_with(RULES, &["any"])?;
-        Ok(ExternalSpec { follow_symlinks: self.follow_symlinks, ..rules })
+        let (include, exclude) = (self.include.clone(), self.exclude.clone());
+        Ok(ExternalSpec { follow_symlinks: self.follow_symlinks, include, exclude, ..rules })
     }
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("follow_symlinks", &self.follow_symlinks).finish_non_exhaustive()
+        // Without `..`, so that a new setting does not compile before it is shown.
+        let Directory { external, follow_symlinks, include, exclude } = self;
+        f.debug_struct("Directory")
+            .field("external", external)
+            .field("follow_symlinks", follow_symlinks)
+            .field("include", include)
+            .field("exclude", exclude)
+            .finish()
     }
 }
 

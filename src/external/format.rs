@@ -1,11 +1,8 @@
 //! How a file is cut into ranges of rows. A format reads the file that it is given and must not know others.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-#[cfg(feature = "external")]
-use super::Parquet;
-use super::{FileReader, StoreError, WholeFiles};
+use super::{FileReader, StoreError};
 use crate::error::ErrorKind;
 
 /// A range of rows of one file: from `start`, up to and without `end`. Never empty.
@@ -72,51 +69,6 @@ pub trait Format: Send + Sync {
     fn is_finished(&self, file: &dyn FileReader) -> Result<bool, FormatError> {
         let _ = file;
         Ok(true)
-    }
-}
-
-/// The format that the library brings under that name, as a spec has it: `files`, and `parquet` with the feature
-/// `external`.
-#[must_use]
-pub fn format_of(name: &str) -> Option<&'static dyn Format> {
-    match name {
-        FILES => Some(&WholeFiles),
-        #[cfg(feature = "external")]
-        "parquet" => Some(&Parquet),
-        _ => None,
-    }
-}
-
-/// Files of any kind, as [`WholeFiles`] are.
-pub(super) const FILES: &str = "files";
-
-/// The formats that specs may name: those that the library brings, and a program's own, which come first.
-#[derive(Default)]
-pub(super) struct Formats(BTreeMap<String, Box<dyn Format>>);
-
-/// What [`format_of`] knows.
-pub(super) const BROUGHT: &[&str] = &[
-    FILES,
-    #[cfg(feature = "external")]
-    "parquet",
-];
-
-impl Formats {
-    pub(super) fn add(&mut self, name: String, format: Box<dyn Format>) {
-        self.0.insert(name, format);
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&dyn Format> {
-        match self.0.get(name) {
-            Some(format) => Some(&**format),
-            None => format_of(name),
-        }
-    }
-
-    /// In ascending order.
-    pub(super) fn names(&self) -> Vec<&str> {
-        let names: BTreeSet<&str> = self.0.keys().map(String::as_str).chain(BROUGHT.iter().copied()).collect();
-        names.into_iter().collect()
     }
 }
 

@@ -38,8 +38,11 @@ pub(super) enum Notice<'a> {
     DirectoryLeft(&'a [u8]),
     /// It has changed itself: its permissions.
     Itself,
-    /// It is gone from where it was, or is not watched any more.
+    /// It is gone from where it was.
     Gone,
+    /// It is there, for all that is known, and not watched any more: its file system was unmounted, or somebody else's
+    /// watch of it ended and took this one along.
+    Unwatched,
 }
 
 /// Who hears of it. Called on the thread that reads, and must not block.
@@ -73,6 +76,8 @@ struct Table {
     last: u64,
     /// Who watches what, by the kernel's number of the watch. Directories of several sources have several places.
     directories: HashMap<i32, Vec<(u64, Place)>>,
+    /// Watches of directories that were deleted: the kernel ends them.
+    deleted: HashSet<i32>,
     /// How many are adding a directory just now, and what was removed since the first of them began.
     adding: usize,
     removed: HashSet<i32>,
@@ -200,13 +205,14 @@ impl Table {
         places.iter().filter_map(|(id, place)| Some((listener(id)?, place.clone()))).collect()
     }
 
-    /// The kernel has ended a watch.
-    fn forget(&mut self, watch: i32) {
+    /// The kernel has ended a watch. Whether that was to be expected: its directory was deleted.
+    fn forget(&mut self, watch: i32) -> bool {
         for (id, _) in self.directories.remove(&watch).unwrap_or_default() {
             if let Some(watcher) = self.watchers.get_mut(&id) {
                 watcher.watches.remove(&watch);
             }
         }
+        self.deleted.remove(&watch)
     }
 }
 
@@ -249,9 +255,18 @@ impl Inotify {
             return self.lose();
         }
         let listeners = self.table().listeners(watch);
-        let ends = ReadFlags::IGNORED | ReadFlags::UNMOUNT | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
         let notice = match name {
-            None if events.intersects(ends) => Notice::Gone,
+            None if events.contains(ReadFlags::IGNORED) => match self.table().forget(watch) {
+                true => Notice::Gone,
+                false => Notice::Unwatched,
+            },
+            None if events.contains(ReadFlags::UNMOUNT) => Notice::Unwatched,
+            None if events.contains(ReadFlags::DELETE_SELF) => {
+                // Nobody may watch it any more.
+                self.table().deleted.extend((!listeners.is_empty()).then_some(watch));
+                Notice::Gone
+            }
+            None if events.contains(ReadFlags::MOVE_SELF) => Notice::Gone,
             None => Notice::Itself,
             Some(name) if events.contains(ReadFlags::ISDIR | ReadFlags::MOVED_FROM) => Notice::DirectoryLeft(name),
             Some(name) if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) => {
@@ -260,9 +275,6 @@ impl Inotify {
             Some(name) => Notice::Changed(name),
         };
         listeners.iter().for_each(|(listener, place)| listener.notice(place, notice));
-        if events.contains(ReadFlags::IGNORED) {
-            self.table().forget(watch);
-        }
     }
 
     fn lose(&self) {
@@ -277,5 +289,50 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.table().ended = true;
         self.0.lose();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Telling(Mutex<Sender<String>>);
+
+    impl Listener for Telling {
+        fn notice(&self, place: &Place, notice: Notice<'_>) {
+            let path = String::from_utf8_lossy(&place.relative);
+            let _ = self.0.lock().unwrap().send(format!("{path}: {notice:?}"));
+        }
+
+        fn lost(&self) {
+            let _ = self.0.lock().unwrap().send("lost".to_owned());
+        }
+    }
+
+    /// One source lets go of a directory while another begins to watch it: the kernel has one watch for both, which the
+    /// first one ends.
+    #[test]
+    fn defect_24_who_loses_a_watch_to_another_source_hears_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { relative: b"d".to_vec(), is_top: false };
+        let source = || {
+            let (sender, heard) = channel();
+            (Watched::nothing(Arc::new(Telling(Mutex::new(sender)))).unwrap(), heard)
+        };
+        let ((first, _), (second, heard)) = (source(), source());
+        first.add(dir.path(), &place, false).unwrap();
+        // In the middle of `first` being dropped.
+        let unused = first.inotify.table().unregister(first.id);
+        second.add(dir.path(), &place, false).unwrap();
+        unused.iter().for_each(|watch| inotify::remove_watch(&first.inotify.object, *watch).unwrap());
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)).unwrap(), "d: Unwatched");
+        // What was removed from the disk is told of by the directory that it was in.
+        second.add(dir.path(), &place, false).unwrap();
+        std::fs::remove_dir(dir.path()).unwrap();
+        let told = [(); 2].map(|()| heard.recv_timeout(Duration::from_secs(30)).unwrap());
+        assert_eq!(told, ["d: Gone", "d: Gone"], "it was deleted, and its watch ended with it");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The rules of a listing: the source itself may be a symbolic link (the declaration names it); below it links are not
 //! followed and are not data, so a loop or a link out of the source cannot be walked. FIFOs, sockets and devices
-//! are not data and are never opened. Mounts below the source are walked like directories.
+//! are not data and are never opened. Mounts below the source are walked like directories; one of what the kernel shows as
+//! files is an error.
 //!
 //! If the source says that links are followed, a link is what it leads to, under the link's own name, also outside the
 //! source. A link to a directory that it lies in (by device and inode) is a loop and not walked; a directory that two
@@ -20,6 +21,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::apart::Apart;
+use super::enclosing::Enclosing;
 use super::mount;
 use super::skip::Named;
 use super::source::is_device;
@@ -34,7 +36,7 @@ use crate::worker::SkipReason;
 /// walk; a source that loses files faster than that has to settle first.
 const TRIES: u32 = 5;
 
-/// OpenDirectory a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
+/// Opening a FIFO that took a file's place after it was listed would wait for a writer that may never come. The
 /// value is the one of Linux on these machines; elsewhere that window stays open, as narrow as it is.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 const DO_NOT_WAIT: i32 = 0o4000;
@@ -176,7 +178,7 @@ struct Directory {
 fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCheck<'_>) -> Result<Walk, StoreError> {
     let root = root_of(source)?;
     let apart = Apart::of(source);
-    let found = check_root(root, apart.as_ref())?;
+    let found = check_root(source, apart.as_ref())?;
     let (mut files, mut mounts, mut directories) = (Vec::new(), Mounts::default(), 1);
     let identity = (found.dev(), found.ino());
     let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
@@ -196,6 +198,9 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
             Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
         };
         if directory.above != Some(directory.identity.0) {
+            if mount::is_of_kernel(&opened.held) {
+                return Err(StoreError::Device { what: shown(&full) });
+            }
             mounts.insert(SourcePath(directory.relative.clone()), opened.mount(directory.identity.0));
         }
         for entry in entries {
@@ -261,7 +266,8 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
                 }
-                if found.dev() != directory.identity.0 {
+                if found.dev() != directory.identity.0 && !mount::is_shared(&opened.held, &name, source.follows_links())
+                {
                     let mount = linked_mount(&opened.path.join(&name), found.dev());
                     mounts.insert(SourcePath(relative.clone()), mount);
                 }
@@ -361,8 +367,10 @@ fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
     Some(trail)
 }
 
-/// The source itself: it exists, is a directory, and does not lead (by a link) to a device or into the state directory.
-fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
+/// The source itself: it exists, is a directory, does not lead (by a link) to a device or into the state directory, and is
+/// no part of a table.
+fn check_root(source: &SourceLocation, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
+    let root = source.path();
     let error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
         _ => StoreError::Unreadable { what: shown(root), source: error },
@@ -373,6 +381,9 @@ fn check_root(root: &Path, apart: Option<&Apart>) -> Result<Metadata, StoreError
     }
     if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
         return Err(StoreError::HoldsState { what: shown(root), state: shown(state) });
+    }
+    if let Some(Enclosing { table, format, mark }) = Enclosing::of(&real, source.rules()) {
+        return Err(StoreError::Table { what: shown(&table), format, mark: SourcePath(mark) });
     }
     let found = fs::metadata(&real).map_err(error)?;
     if found.is_dir() { Ok(found) } else { Err(StoreError::NotADirectory { what: shown(root) }) }

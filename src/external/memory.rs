@@ -5,6 +5,7 @@
 //! know how a file is judged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::Carried;
@@ -19,8 +20,10 @@ pub(super) type Learned = BTreeMap<SourcePath, (Stat, ContentHash)>;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    /// The mounts that the last look found.
-    pub(super) mounts: Option<Mounts>,
+    /// What the last look found.
+    pub(super) found: Option<Arc<Found>>,
+    /// There is no look before and none after: nothing makes up for what is not known.
+    pub(super) is_alone: bool,
     pub(super) carried: Carried,
     pub(super) doubt: Option<Doubt>,
     /// Contents that were read while something was built from them, under these stats.
@@ -29,6 +32,17 @@ pub(super) struct Memory {
     resting: BTreeMap<SourcePath, (Stat, Timestamp)>,
     /// What is said of a look that could not be finished. It stays the same until one is: each new text is an event.
     said: Option<(SourcePath, u64)>,
+    /// How much the last look that could not be finished had read, with those before it, in bytes.
+    reached: u64,
+    /// It has come further than the one before.
+    pub(super) has_advanced: bool,
+}
+
+/// What a look found, and where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) version: [u8; 32],
+    pub(super) mounts: Mounts,
 }
 
 /// Files that are believed by what `stat` says of them, and are to be read. They are read in the order of their paths.
@@ -60,7 +74,8 @@ impl Memory {
 
     /// Of a look that is alone: it is told the mounts, and nothing is doubted.
     pub(super) fn of_one(mounts: Option<&Mounts>) -> Memory {
-        Memory { mounts: mounts.cloned(), ..Memory::default() }
+        let found = mounts.map(|mounts| Arc::new(Found { mounts: mounts.clone(), ..Found::default() }));
+        Memory { found, ..Memory::default() }
     }
 
     /// Doubts from the beginning, as far as this reaches or what is doubted already.
@@ -71,6 +86,12 @@ impl Memory {
         }
         let reach = self.doubt.as_ref().map_or(reach, |doubt| doubt.reach.max(reach));
         self.doubt = Some(Doubt { from: SourcePath(Vec::new()), reach });
+    }
+
+    /// What the last look found, if nothing of it is only believed because nobody knows better.
+    pub(super) fn proven(&self) -> Option<Arc<Found>> {
+        let is_doubted = self.doubt.as_ref().is_some_and(|doubt| doubt.reach != Reach::Known);
+        self.found.clone().filter(|_| !is_doubted)
     }
 
     /// How much it holds, in files.
@@ -91,6 +112,14 @@ impl Memory {
             let rested = before.get(path).filter(|(before, _)| before == stat);
             rested.map_or(now, |(_, since)| (*since).min(now))
         };
+        // What is too large to be read while it is racy has to rest, which takes time and no reading.
+        let rests = |(path, stat): &(SourcePath, Stat)| {
+            let since = since(path, stat);
+            stat.is_racy(now) && since < now && since.after(super::version::GRANULARITY) > now
+        };
+        let reached = self.carried.reached();
+        self.has_advanced = self.said.is_none() || reached > self.reached || files.iter().any(rests);
+        self.reached = reached;
         let first = files.first().map_or_else(|| SourcePath(Vec::new()), |(path, _)| path.clone());
         let (path, others) = self.said.get_or_insert((first, (files.len() as u64).saturating_sub(1))).clone();
         self.resting = files
@@ -103,12 +132,13 @@ impl Memory {
         StoreError::Unfinished { path, others }
     }
 
-    /// A look was finished, which found these mounts.
-    pub(super) fn finished(&mut self, mounts: Mounts) {
-        self.mounts = Some(mounts);
+    /// A look was finished, which found this version on these mounts.
+    pub(super) fn finished(&mut self, version: [u8; 32], mounts: Mounts) {
+        self.found = Some(Arc::new(Found { version, mounts }));
         self.carried.use_up();
         self.learned.clear();
         self.resting.clear();
         self.said = None;
+        self.reached = 0;
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,10 +27,18 @@ pub(super) struct MountTable {
     inner: Mutex<Inner>,
 }
 
+/// One mount, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MountPoint {
+    /// No other mount that is there has it.
+    id: u64,
+    path: PathBuf,
+}
+
 #[derive(Default)]
 struct Inner {
     /// The mount points, and when they were read.
-    table: Option<(Duration, Arc<[PathBuf]>)>,
+    table: Option<(Duration, Arc<[MountPoint]>)>,
     /// Where a directory really lies, if that is elsewhere than its name says.
     real: BTreeMap<PathBuf, PathBuf>,
 }
@@ -41,6 +49,18 @@ impl MountTable {
         let points = self.points()?;
         let inner = self.inner();
         nearest(&points, inner.real.get(directory).map_or(directory, PathBuf::as_path))
+    }
+
+    /// What is mounted on a directory and below it, whose name has no links in it. Touches none of it.
+    #[cfg(all(feature = "notify", target_os = "linux"))]
+    pub(super) fn below(&self, directory: &Path) -> Vec<MountPoint> {
+        let points = self.points();
+        points
+            .iter()
+            .flat_map(|points| points.iter())
+            .filter(|point| point.path.starts_with(directory))
+            .cloned()
+            .collect()
     }
 
     /// Finds out where a directory really lies. Does not return if it lies on a mount that does not answer.
@@ -57,14 +77,14 @@ impl MountTable {
         inner.real.insert(directory.to_owned(), real);
     }
 
-    fn points(&self) -> Option<Arc<[PathBuf]>> {
+    fn points(&self) -> Option<Arc<[MountPoint]>> {
         let now = self.clock.monotonic();
         if let Some((read, points)) = &self.inner().table
             && now.saturating_sub(*read) < FRESH
         {
             return Some(Arc::clone(points));
         }
-        let points: Arc<[PathBuf]> = parse(&std::fs::read("/proc/self/mountinfo").ok()?).into();
+        let points: Arc<[MountPoint]> = parse(&std::fs::read("/proc/self/mountinfo").ok()?).into();
         self.inner().table = Some((now, Arc::clone(&points)));
         Some(points)
     }
@@ -76,23 +96,21 @@ impl MountTable {
 }
 
 /// The deepest of the mount points that a directory lies below.
-fn nearest(points: &[PathBuf], directory: &Path) -> Option<PathBuf> {
-    let above = points.iter().filter(|point| directory.starts_with(point));
-    above.max_by_key(|point| point.components().count()).cloned()
+fn nearest(points: &[MountPoint], directory: &Path) -> Option<PathBuf> {
+    let above = points.iter().map(|point| &point.path).filter(|path| directory.starts_with(path));
+    above.max_by_key(|path| path.components().count()).cloned()
 }
 
-/// The mount points of `/proc/self/mountinfo`: the fifth field of each line, in which white space and backslashes are
-/// octal numbers.
-fn parse(table: &[u8]) -> Vec<PathBuf> {
+/// The mounts of `/proc/self/mountinfo`: the first field of each line is a number, the fifth one a path, in which white
+/// space and backslashes are octal numbers.
+fn parse(table: &[u8]) -> Vec<MountPoint> {
     let point = |line: &[u8]| {
-        let field = line.split(|byte| *byte == b' ').nth(4)?;
-        (!field.is_empty()).then(|| PathBuf::from(OsString::from_vec(unescape(field))))
+        let mut fields = line.split(|byte| *byte == b' ');
+        let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+        let path = fields.nth(3).filter(|path| path.starts_with(b"/"))?;
+        Some(MountPoint { id, path: PathBuf::from(OsString::from_vec(unescape(path))) })
     };
-    table
-        .split(|byte| *byte == b'\n')
-        .filter_map(point)
-        .filter(|point| point.as_os_str().as_bytes()[..1] == *b"/")
-        .collect()
+    table.split(|byte| *byte == b'\n').filter_map(point).collect()
 }
 
 fn unescape(field: &[u8]) -> Vec<u8> {

@@ -10,6 +10,9 @@ use super::{ObservedFile, SourcePath};
 use crate::core::vocabulary::{Missing, Timestamp};
 use crate::objects::tree::Entry;
 
+/// Longest path that is named whole, in characters.
+const MOST_OF_A_PATH: usize = 256;
+
 const DIGEST_CONTEXT: &str = "lastword 2026 path set v1";
 
 /// A set of files, in ascending order of their paths. A clone is the same set, not a copy of it.
@@ -140,15 +143,30 @@ impl PathSet {
         found
     }
 
-    /// The files of `own` as they are in this set, in which there may be more; nothing if one of them is gone from it or has
-    /// another version.
-    pub(super) fn part_of(&self, own: &PathSet) -> Option<PathSet> {
-        let mut found = self.0.files.iter();
-        let files = own.0.files.iter().map(|(path, before)| {
-            let (_, now) = found.find(|(listed, _)| listed >= path).filter(|(listed, _)| listed == path)?;
-            (now.version == before.version).then(|| (path.clone(), *now))
+    /// What has become of an earlier set, for people: which of its files is gone or another one, and how many are. Nothing
+    /// if all of them are there as they were. `may_be_written`: some files are no data at this moment, and not in this set.
+    pub(super) fn moved_since(&self, earlier: &PathSet, may_be_written: bool) -> Option<String> {
+        let mut now = Along::new(Some(self));
+        let moved = earlier.0.files.iter().filter_map(|(path, before)| match now.at(path) {
+            Some(now) if now.version == before.version => None,
+            now => Some((path, now.is_some())),
         });
-        files.collect::<Option<Vec<_>>>().map(PathSet::new)
+        let mut moved = moved.fuse();
+        let (path, is_there) = moved.next()?;
+        let mut path = path.to_string();
+        if path.chars().count() > MOST_OF_A_PATH {
+            path = path.chars().take(MOST_OF_A_PATH).chain("...".chars()).collect();
+        }
+        let what = match (is_there, may_be_written) {
+            (true, _) => "has another content",
+            (false, true) => "is gone or being written",
+            (false, false) => "is gone",
+        };
+        Some(match moved.count() {
+            0 => format!("{path} {what}"),
+            1 => format!("{path} {what}, and one more file has moved"),
+            others => format!("{path} {what}, and {others} more files have moved"),
+        })
     }
 
     /// The set as entries of a tree: path -> file.
@@ -286,5 +304,29 @@ mod tests {
         let last_stat = Stat { ctime: later, ..stat };
         let more = ObservedFile { version, last_stat, content: Some([3; 32]), racy_since: Some(Timestamp(1)) };
         assert_eq!(digest(b"a", more), digest(b"a", ObservedFile::of(version)));
+    }
+
+    #[test]
+    fn defect_47_what_has_moved_is_named_and_counted() {
+        let file = |name: &str, size| {
+            (SourcePath(name.into()), ObservedFile::of(FileVersion::of(Stat { size, ..Stat::default() })))
+        };
+        let earlier = PathSet::new([file("b", 1), file("c", 1), file("d", 1)]);
+        let check = |now: &[(SourcePath, ObservedFile)], expected: Option<&str>| {
+            let now = PathSet::new(now.iter().cloned());
+            assert_eq!(now.moved_since(&earlier, false).as_deref(), expected);
+        };
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| file(name, 1));
+        check(&[a.clone(), b.clone(), c.clone(), d.clone()], None);
+        check(&[b.clone(), d.clone()], Some("c is gone"));
+        check(&[file("b", 2), c, d.clone()], Some("b has another content"));
+        check(&[a.clone(), b, file("c", 2)], Some("c has another content, and one more file has moved"));
+        check(&[a], Some("b is gone, and 2 more files have moved"));
+        assert_eq!(
+            PathSet::new([d]).moved_since(&earlier, true).unwrap(),
+            "b is gone or being written, and one more file has moved"
+        );
+        let long = PathSet::new([file(&"x".repeat(4_000), 1)]);
+        assert!(PathSet::default().moved_since(&long, false).unwrap().len() < 300);
     }
 }

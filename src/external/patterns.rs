@@ -10,7 +10,7 @@ use std::path::Path;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Most patterns of a list: beyond that a directory of its own is the better answer.
-pub(super) const MAX_PATTERNS: usize = 64;
+const MAX_PATTERNS: usize = 64;
 
 /// Longest pattern, in bytes.
 pub(super) const MAX_PATTERN_BYTES: usize = 256;
@@ -32,10 +32,14 @@ impl Patterns {
     }
 
     /// # Errors
-    /// What is wrong with which pattern.
-    pub fn new(texts: &[String]) -> Result<Patterns, String> {
+    /// What is wrong with which pattern, or that there are none or more than 64.
+    pub fn new(texts: &[impl AsRef<str>]) -> Result<Patterns, String> {
+        if !(1..=MAX_PATTERNS).contains(&texts.len()) {
+            return Err(format!("must hold 1 to {MAX_PATTERNS} patterns, found {}", texts.len()));
+        }
+        let texts: Vec<String> = texts.iter().map(|text| text.as_ref().to_owned()).collect();
         let mut set = GlobSetBuilder::new();
-        for text in texts {
+        for text in &texts {
             check_pattern(text)?;
             // Two asterisks and a slash match no directory as well.
             let pattern = if text.contains('/') { text.clone() } else { format!("**/{text}") };
@@ -43,7 +47,7 @@ impl Patterns {
             set.add(glob.map_err(|error| wrong(text, &error.kind().to_string()))?);
         }
         let set = set.build().map_err(|error| format!("are too large together: {}", error.kind()))?;
-        Ok(Patterns { texts: texts.to_vec(), set })
+        Ok(Patterns { texts, set })
     }
 
     /// Whether there are none.
@@ -132,7 +136,7 @@ mod tests {
         check("\\*", "a", false);
         check("*", ".hidden", true);
         assert!(Patterns::new(&["*.md".to_owned()]).unwrap().is_match(b"\xff\xfe.md"), "paths are bytes");
-        assert!(!Patterns::none().is_match(b"a") && !Patterns::new(&[]).unwrap().is_match(b""));
+        assert!(!Patterns::none().is_match(b"a") && !Patterns::none().is_match(b""));
     }
 
     #[test]

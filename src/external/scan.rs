@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::content::{MOST_READ, Reading, Unread};
-use super::evidence::{Evidence, Told};
+use super::evidence::{Before, Evidence, Told};
 use super::judge::{Age, Earlier, compare, judge};
 use super::memory::{Doubt, Memory, Reach, SOON};
 use super::path_set::{Along, Difference, in_order};
@@ -34,6 +34,10 @@ pub struct ScanRequest<'a> {
     pub known: Option<&'a PathSet>,
     /// The mounts that it was found on, if that is still known.
     pub mounts: Option<&'a Mounts>,
+    /// If that is not known, whether what is weak is believed all the same, and not read.
+    pub believes_unknown_mounts: bool,
+    /// The only files that are judged, if not all of them are. Others are not read, and it is told that there are some.
+    pub own: Option<&'a PathSet>,
     /// What the last commit was built from: a content that returns has its version again.
     pub applied: Option<&'a PathSet>,
     /// What says whether a file is finished; without it every file is.
@@ -52,9 +56,22 @@ impl<'a> ScanRequest<'a> {
     /// A scan that knows nothing of the past, hashes nothing ahead, reads half a gibibyte at most and is not interrupted.
     #[must_use]
     pub fn new(store: &'a dyn Store, source: &'a SourceLocation, now: Timestamp) -> ScanRequest<'a> {
-        let (known, mounts, applied, format) = (None, None, None, None);
+        let (known, mounts, own, applied, format) = (None, None, None, None, None);
         let (most_read, hash_budget, stop_check) = (MOST_READ, 0, &never_interrupted);
-        ScanRequest { store, source, known, mounts, applied, format, now, most_read, hash_budget, stop_check }
+        ScanRequest {
+            store,
+            source,
+            known,
+            mounts,
+            believes_unknown_mounts: false,
+            own,
+            applied,
+            format,
+            now,
+            most_read,
+            hash_budget,
+            stop_check,
+        }
     }
 }
 
@@ -85,6 +102,20 @@ impl ScanRequest<'_> {
             // What cannot be read is for the attempt to name.
             Ok(true) | Err(_) => None,
         }
+    }
+
+    /// Takes out of a listing what is not to be judged. Whether some of it may be data.
+    fn keep_own(&self, listing: &mut Listing) -> bool {
+        if self.own.is_none() {
+            return false;
+        }
+        let (mut own, mut has_others) = (Along::new(self.own), false);
+        listing.retain(|(path, stat)| {
+            let is_own = own.at(path).is_some();
+            has_others |= !is_own && stat.size > 0;
+            is_own
+        });
+        has_others
     }
 
     /// Whether the last commit was built from what a link led to that leads nowhere now: what is unknown is not removed.
@@ -135,6 +166,8 @@ pub struct Scan {
     pub missing: Option<Missing>,
     /// What was left out.
     pub skipped: Skipped,
+    /// There are files that were not judged; see [`ScanRequest::own`].
+    pub has_others: bool,
 }
 
 /// Scans a source. `judge.rs` says how each file is judged.
@@ -143,17 +176,26 @@ pub struct Scan {
 /// When it could not be listed as a whole, or what decides could not be read. What is unknown is never reported as
 /// unchanged or empty.
 pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
-    scan_remembering(request, &mut Memory::of_one(request.mounts))
+    let mut memory = Memory::of_one(request.mounts);
+    memory.is_alone = !request.believes_unknown_mounts;
+    scan_remembering(request, &mut memory)
 }
 
 /// A scan that goes on where the last one stopped.
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
     let Listed { files: mut listing, mounts, left_out } =
         request.store.list_and_tell(request.source, request.stop_check)?;
-    let OutOfIt { skipped, in_the_making, finished_in } = OutOfIt::of(request, left_out, &mut listing)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
-    let evidence = Evidence::of(&listing, &mounts, memory.mounts.as_ref());
+    let found_last = memory.found.clone();
+    let before = match &found_last {
+        Some(found) => Before::On(&found.mounts),
+        None if memory.is_alone => Before::Unknown,
+        None => Before::Doubted,
+    };
+    let evidence = Evidence::of(&listing, &mounts, before);
+    let has_others = request.keep_own(&mut listing);
+    let OutOfIt { skipped, in_the_making, finished_in } = OutOfIt::of(request, left_out, &mut listing)?;
     let mut reading = Reading::new((request.store, request.source), request.stop_check, request.most_read);
     let judged = judge_all(request, memory, (&listing, &evidence), &mut reading)?;
     if judged.has_moved {
@@ -169,9 +211,10 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
     let soon = doubt.as_ref().filter(|doubt| doubt.reach != Reach::Known).map(|_| SOON);
     memory.doubt = doubt;
     drop(evidence);
-    memory.finished(mounts.clone());
+    let version = set.digest();
+    memory.finished(version, mounts.clone());
     Ok(Scan {
-        version: set.digest(),
+        version,
         racy: set.racy() + in_the_making,
         weak,
         observe_again: set.next_aged(request.now).into_iter().chain(finished_in).map(wait_for).chain(soon).min(),
@@ -179,6 +222,7 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
         mounts,
         skipped,
         set,
+        has_others,
     })
 }
 

@@ -27,7 +27,7 @@
 //!
 //! A directory that is a table of its own (Delta Lake, Hudi, Iceberg, a sink of Spark's streams) has files that are no
 //! rows any more: deleted, replaced, not committed. Read as plain files it gives wrong rows, so it is refused, unless
-//! the user excludes what it is recognised by.
+//! the user excludes what it is recognised by. So is a part of one, see `enclosing.rs`.
 
 use std::sync::Arc;
 
@@ -39,11 +39,11 @@ const SYSTEM: [&[u8]; 6] =
     [b"lost+found", b"@eaDir", b"#recycle", b"#snapshot", b"$RECYCLE.BIN", b"System Volume Information"];
 
 /// A directory that marks the one that it lies in as a table, and of what.
-const TABLES: [(&[u8], &str); 3] =
+pub(super) const TABLES: [(&[u8], &str); 3] =
     [(b"_delta_log", "Delta Lake"), (b".hoodie", "Apache Hudi"), (b"_spark_metadata", "a sink of Spark's streams")];
 
 /// Iceberg keeps what its tables hold in files of such names in a directory of that name.
-const ICEBERG: (&[u8], &[u8]) = (b"metadata", b".metadata.json");
+pub(super) const ICEBERG: (&[u8], &[u8]) = (b"metadata", b".metadata.json");
 
 /// What is left out of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -89,7 +89,7 @@ impl From<StoreError> for Failure {
     /// A file that is not what was listed has moved; what may pass is tried again; the rest is not.
     fn from(error: StoreError) -> Failure {
         match error {
-            StoreError::Moved { .. } => Failure::SourceMoved(None),
+            StoreError::Moved { .. } => Failure::moved(error),
             StoreError::Interrupted => Failure::Stopped,
             error if error.is_transient() => Failure::Transient(error.to_string()),
             error => Failure::Permanent(error.to_string()),

@@ -3,9 +3,17 @@
 
 use serde_json::{Map, Value};
 
-use super::format::{BROUGHT, FILES};
-use super::patterns::MAX_PATTERNS;
 use super::{FieldError, Patterns};
+
+/// Files of any kind, which are not cut.
+pub(super) const FILES: &str = "files";
+
+/// The names of the formats that the library brings, in ascending order.
+pub(super) const BROUGHT: &[&str] = &[
+    FILES,
+    #[cfg(feature = "external")]
+    "parquet",
+];
 
 /// A changed document rebuilds itself and nothing else; rows are many to a segment.
 fn default_target_rows(format: &str) -> u64 {
@@ -150,9 +158,6 @@ fn patterns(fields: &Map<String, Value>, key: &str) -> Result<Option<Patterns>, 
     let Value::Array(items) = value else {
         return Err(refuse(format!("must be an array of patterns, found {}", kind(value))));
     };
-    if !(1..=MAX_PATTERNS).contains(&items.len()) {
-        return Err(refuse(format!("must hold 1 to {MAX_PATTERNS} patterns, found {}", items.len())));
-    }
     let text = |item: &Value| match item {
         Value::String(text) => Ok(text.clone()),
         other => Err(refuse(format!("must be an array of patterns, found {} in it", kind(other)))),

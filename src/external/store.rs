@@ -146,7 +146,7 @@ pub enum StoreError {
         /// The state directory.
         state: String,
     },
-    /// The source is, or holds, a table of a format that says by a log which of its files count.
+    /// The source is, holds, or is a part of a table of a format that says by a log which of its files count.
     Table {
         /// The directory of the table.
         what: String,

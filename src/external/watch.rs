@@ -5,8 +5,9 @@
 //!
 //! Every directory of a source has a watch of its own. One that has come since is added right before the next
 //! observation, which its coming has asked for: what lies in it by then is listed, what comes later is heard of. A watch
-//! is dead when it may miss something from now on: notices were lost, a directory was moved with what lies below it, or
-//! the source is not the directory any more that the watch was begun on. The engine asks, drops it, and begins another.
+//! is dead when it may miss something from now on: notices were lost, a directory was moved with what lies below it, the
+//! source is not the directory any more that the watch was begun on, or something below it was mounted or unmounted. The
+//! engine asks, drops it, and begins another. A mount gives no hint: it is noticed by the next observation.
 //!
 //! What is not hinted at: files that another machine writes to a network mount, and the targets of links to files.
 
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SourceLocation;
 use super::inotify::{Listener, Notice, Place, Watched};
+use super::mount_table::{MountPoint, MountTable};
 use super::skip::{Named, Rules};
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES};
@@ -30,11 +32,16 @@ const MOST_NEW: usize = 1_024;
 
 /// Watches the directory of a source and everything below it. A hint is given when anything that may be data moves.
 /// `None` if it cannot be watched: why is told once, and not at every observation.
-pub(super) fn watch(directory: &Path, source: &SourceLocation, hint: Hint) -> Option<Box<dyn SourceWatch>> {
+pub(super) fn watch(
+    directory: &Path,
+    source: &SourceLocation,
+    table: &Arc<MountTable>,
+    hint: Hint,
+) -> Option<Box<dyn SourceWatch>> {
     if troubles().rests(directory) {
         return None;
     }
-    let begun = DirectoryWatch::begin(directory, source, hint);
+    let begun = DirectoryWatch::begin(directory, source, table, hint);
     let troubles = &mut *troubles();
     match begun {
         Ok(watch) => {
@@ -57,20 +64,29 @@ struct DirectoryWatch {
     directory: PathBuf,
     root: PathBuf,
     identity: (u64, u64),
+    table: Arc<MountTable>,
+    /// What is mounted on it and below it.
+    mounted: Vec<MountPoint>,
     follows_links: bool,
     listening: Arc<Listening>,
     watched: Watched,
 }
 
 impl DirectoryWatch {
-    fn begin(directory: &Path, source: &SourceLocation, hint: Hint) -> io::Result<DirectoryWatch> {
+    fn begin(
+        directory: &Path,
+        source: &SourceLocation,
+        table: &Arc<MountTable>,
+        hint: Hint,
+    ) -> io::Result<DirectoryWatch> {
         let root = fs::canonicalize(directory)?;
         let identity = identity(&root).ok_or(io::ErrorKind::NotFound)?;
         let (rules, heard) = (source.rules().clone(), Mutex::default());
         let listening = Arc::new(Listening { hint, rules, follows_links: source.follows_links(), heard });
         let watched = Watched::nothing(Arc::clone(&listening) as Arc<dyn Listener>)?;
         let (directory, follows_links) = (directory.to_owned(), source.follows_links());
-        let watch = DirectoryWatch { directory, root, identity, follows_links, listening, watched };
+        let (table, mounted) = (Arc::clone(table), table.below(&root));
+        let watch = DirectoryWatch { directory, root, identity, table, mounted, follows_links, listening, watched };
         watch.walk(Vec::new())?;
         Ok(watch)
     }
@@ -163,8 +179,9 @@ fn is_gone(error: &io::Error) -> bool {
 
 impl SourceWatch for DirectoryWatch {
     fn is_alive(&self) -> bool {
-        // Also when a link was turned elsewhere, which no notice tells of.
-        if self.listening.heard().is_dead || identity(&self.directory) != Some(self.identity) {
+        // Also when a link was turned elsewhere or something was mounted, which no notice tells of.
+        let is_it = identity(&self.directory) == Some(self.identity) && self.table.below(&self.root) == self.mounted;
+        if self.listening.heard().is_dead || !is_it {
             return false;
         }
         let new = std::mem::take(&mut self.listening.heard().new);
@@ -199,7 +216,7 @@ impl Listener for Listening {
         let name = match notice {
             // Of a directory in another the other one tells.
             Notice::Gone if !place.is_top => return,
-            Notice::Gone => None,
+            Notice::Gone | Notice::Unwatched => None,
             Notice::Itself => Some(place.relative.clone()),
             Notice::Changed(name) | Notice::Came(name) | Notice::DirectoryCame(name) | Notice::DirectoryLeft(name) => {
                 Some(join(&place.relative, name))
@@ -210,7 +227,7 @@ impl Listener for Listening {
         }
         let mut heard = self.heard();
         match (notice, name) {
-            (Notice::Gone | Notice::DirectoryLeft(_), _) => heard.is_dead = true,
+            (Notice::Gone | Notice::Unwatched | Notice::DirectoryLeft(_), _) => heard.is_dead = true,
             // A link may lead to a directory.
             (Notice::Came(_), _) if !self.follows_links => {}
             (Notice::DirectoryCame(_) | Notice::Came(_), Some(name)) if heard.new.len() < MOST_NEW => {
@@ -345,6 +362,7 @@ mod tests {
         assert_eq!(check("", true, Some(Notice::Gone)), (1, false, 0));
         assert_eq!(check("behind/a/link", true, Some(Notice::Gone)), (1, false, 0));
         assert_eq!(check("d", false, Some(Notice::Gone)), (0, true, 0));
+        assert_eq!(check("d", false, Some(Notice::Unwatched)), (1, false, 0));
         assert_eq!(check("", true, Some(Notice::DirectoryLeft(b"d"))), (1, false, 0));
         assert_eq!(check("", true, Some(Notice::DirectoryLeft(b"_temporary"))), (0, true, 0));
         assert_eq!(check("d", false, Some(Notice::DirectoryCame(b"e"))), (1, true, 1));

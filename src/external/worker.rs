@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::ObservationCache;
 use super::content::MOST_READ;
-use super::format::Formats;
+use super::formats::Formats;
 use super::memory::{Learned, Reach, SOON};
 use super::mount_table::MountTable;
 use super::scan::scan_remembering;
@@ -14,11 +14,11 @@ use super::takeover::{note_of, noted};
 use super::{
     Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ContentHash, Difference, ExternalSpec, Format,
     LocalStore, Manifest, NoBuilder, PathSet, Scan, ScanRequest, Segment, SegmentBuilder, SourcePath, Stat, Store,
-    StoreError, VerifyError, build, discard, store_set, verify,
+    StoreError, VerifyError, build, discard, load_set, store_set, verify,
 };
 use crate::core::vocabulary::{
-    Built, CollectionId, Delta, Duties, FieldError, Name, ObjectHash, PathSetRef, SegmentCounts, Source, SourceState,
-    Spec, Token, Version,
+    Built, CollectionId, Delta, Duties, FieldError, Missing, Name, ObjectHash, PathSetRef, SegmentCounts, Source,
+    SourceState, Spec, Token, Version,
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
@@ -42,7 +42,7 @@ pub struct External {
     reading: u64,
     parallel: usize,
     cache: ObservationCache,
-    mount_table: MountTable,
+    mount_table: Arc<MountTable>,
 }
 
 impl External {
@@ -55,7 +55,7 @@ impl External {
     /// Collections of local directories whose segments `builder` builds.
     #[must_use]
     pub fn with_builder(builder: impl SegmentBuilder + 'static) -> External {
-        let (cache, mount_table) = (ObservationCache::default(), MountTable::default());
+        let (cache, mount_table) = (ObservationCache::default(), Arc::default());
         let (store, builder, formats) = (Box::new(LocalStore), Box::new(builder), Formats::default());
         External { store, builder, formats, learning: HASH_BUDGET, reading: MOST_READ, parallel: 1, cache, mount_table }
     }
@@ -179,14 +179,16 @@ impl External {
     fn failure(&self, context: &Context, known: Option<Arc<PathSet>>, error: BuildError) -> Failure {
         match error {
             // What was found counts even if it could not be stored: then the next observation stores it.
-            BuildError::Moved { scan } => {
+            BuildError::Moved { what, scan } => {
+                tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), what,
+                    "the source moved under an attempt");
                 let known = context.observed().map(|observed| (observed, known));
-                Failure::SourceMoved(
-                    self.observation((context.name(), context.objects()), *scan, known).ok().map(Box::new),
-                )
+                let observation =
+                    scan.and_then(|scan| self.observation((context.name(), context.objects()), *scan, known).ok());
+                Failure::SourceMoved { what: Some(what), observation: observation.map(Box::new) }
             }
             // The next observation goes on where this one stopped.
-            BuildError::Undecided(_) => Failure::SourceMoved(None),
+            BuildError::Undecided(what) => Failure::moved(what),
             BuildError::Interrupted => Failure::Stopped,
             BuildError::Transient(message) => Failure::Transient(message),
             BuildError::Permanent(message) => Failure::Permanent(message),
@@ -229,7 +231,7 @@ impl Worker for External {
             let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
             learned.insert(path.clone(), (*stat, content));
         };
-        let mounts = self.cache.mounts(name);
+        let mounts = self.cache.mounts(name, wanted);
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,
@@ -328,6 +330,8 @@ impl External {
             source: &source,
             known: known.as_deref(),
             mounts: None,
+            believes_unknown_mounts: true,
+            own: None,
             applied: applied.as_deref(),
             format: self.formats.get(&spec.format),
             now: request.wall,
@@ -340,13 +344,20 @@ impl External {
             memory.doubt(Reach::All);
         }
         let scan = scan_remembering(&scan_request, &mut memory);
+        let has_advanced = memory.has_advanced;
         self.cache.put_memory(request.name, memory);
-        let scan = scan.map_err(|error| {
+        let mut scan = scan.map_err(|error| {
             if let StoreError::Unfinished { .. } = error {
                 request.signals.observe_again_after(SOON);
+                if has_advanced {
+                    request.signals.note_progress();
+                }
             }
             ObserveError(error.to_string())
         })?;
+        if applied.is_none() {
+            measure_unread(request, &mut scan)?;
+        }
         self.observation((request.name, request.objects), scan, request.known.map(|observed| (observed, known)))
     }
 
@@ -360,7 +371,7 @@ impl External {
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         let source = source_of(source, spec).ok()?;
         let directory = self.store.directory(&source)?;
-        super::watch::watch(directory, &source, hint)
+        super::watch::watch(directory, &source, &self.mount_table, hint)
     }
 
     /// Where the files lie.
@@ -393,6 +404,26 @@ impl Observer for External {
     ) -> Option<Box<dyn crate::worker::SourceWatch>> {
         self.watch_by(source, &self.spec(spec).ok()?, hint)
     }
+}
+
+/// What is missing of what is applied if that cannot be read: nothing if the same version was found, which is the digest of
+/// all its files. Otherwise nobody knows.
+fn measure_unread(request: &ObserveRequest<'_>, scan: &mut Scan) -> Result<(), ObserveError> {
+    let Some((applied, set)) = request.applied.and_then(|applied| Some((applied, applied.set?))) else { return Ok(()) };
+    if applied.version.as_bytes() == scan.version {
+        scan.missing = Some(Missing::default());
+        return Ok(());
+    }
+    match load_set(request.objects, set.root) {
+        Ok(applied) => scan.missing = Some(scan.set.missing(&applied)),
+        Err(error) => {
+            return Err(ObserveError(format!(
+                "what is applied cannot be read, so what the source has lost of it cannot be told: {error}. Put the \
+                 object back from a backup; or drop the collection and declare it anew"
+            )));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn source_of(source: &Source, spec: &ExternalSpec) -> Result<super::SourceLocation, FieldError> {

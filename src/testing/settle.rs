@@ -156,7 +156,6 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::AwaitingObservation
         | Condition::AwaitingCaller
         | Condition::NoWorker
-        | Condition::Unobservable { .. }
         | Condition::Held { .. }
         | Condition::Failing { .. }
         | Condition::WaitingForWorker
@@ -164,6 +163,7 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::Limit { .. }
         | Condition::Parked { .. }
         | Condition::Paused => true,
+        Condition::Unobservable { .. } => status.last_observation.is_none_or(|last| !last.goes_on),
         Condition::NotObserved(_)
         | Condition::Settling { .. }
         | Condition::Running { .. }

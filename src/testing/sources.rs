@@ -130,7 +130,7 @@ impl Sources {
         if context.observed() == Some(&observation.state) {
             Ok(())
         } else {
-            Err(Failure::SourceMoved(Some(Box::new(observation))))
+            Err(Failure::SourceMoved { what: None, observation: Some(Box::new(observation)) })
         }
     }
 

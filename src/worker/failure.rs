@@ -39,8 +39,13 @@ pub enum Failure {
     Transient(String),
     /// Trying again will not help: the task is parked.
     Permanent(String),
-    /// The source changed while it was read. Not charged; what it holds now counts as an observation.
-    SourceMoved(Option<Box<Observation>>),
+    /// The source changed while it was read. Not charged.
+    SourceMoved {
+        /// Which file or object, and what has become of it: what people are told.
+        what: Option<String>,
+        /// What the source holds now, if that is known: it counts as an observation.
+        observation: Option<Box<Observation>>,
+    },
     /// The attempt was told to stop, and did: what [`Context::check_stop`](super::Context::check_stop) returns.
     Stopped,
 }
@@ -56,13 +61,18 @@ impl Failure {
         Failure::Permanent(error.to_string())
     }
 
+    /// The source changed while it was read: which file or object, and what has become of it.
+    pub fn moved(what: impl fmt::Display) -> Failure {
+        Failure::SourceMoved { what: Some(what.to_string()), observation: None }
+    }
+
     /// What a caller does about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Failure::Transient(_) => ErrorKind::Io,
             Failure::Permanent(_) => ErrorKind::InvalidInput,
-            Failure::SourceMoved(_) => ErrorKind::Busy,
+            Failure::SourceMoved { .. } => ErrorKind::Busy,
             Failure::Stopped => ErrorKind::Stopped,
         }
     }
@@ -72,7 +82,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Transient(message) | Failure::Permanent(message) => f.write_str(message),
-            Failure::SourceMoved(_) => f.write_str("the source changed while it was read"),
+            Failure::SourceMoved { what, .. } => {
+                f.write_str("the source changed while it was read")?;
+                what.as_ref().map_or(Ok(()), |what| write!(f, ": {what}"))
+            }
             Failure::Stopped => f.write_str("the attempt was told to stop"),
         }
     }
@@ -143,7 +156,7 @@ mod tests {
         let parsed = "x".parse::<u64>().unwrap_err();
         assert_eq!(failed(parsed.clone()), Failure::transient(parsed));
         for failure in
-            [Failure::Stopped, Failure::SourceMoved(None), Failure::permanent("no"), Failure::transient("no")]
+            [Failure::Stopped, Failure::moved("a.csv is gone"), Failure::permanent("no"), Failure::transient("no")]
         {
             assert_eq!(failed(failure.clone()), failure);
             assert_eq!(failed(While(While(failure.clone().into()).into())), failure);

@@ -169,6 +169,7 @@ struct Signals {
     stop: AtomicBool,
     /// In microseconds; zero if nothing was said.
     again: AtomicU64,
+    advanced: AtomicBool,
 }
 
 impl ObserveSignals {
@@ -183,6 +184,16 @@ impl ObserveSignals {
     /// goes on then.
     pub fn observe_again_after(&self, span: Duration) {
         self.0.again.store(micros(span).max(1), Ordering::Relaxed);
+    }
+
+    /// This observation could not be finished, and has come further than the one before: who waits for its source to be
+    /// observed goes on waiting. Without progress it counts like any other that fails.
+    pub fn note_progress(&self) {
+        self.0.advanced.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_advanced(&self) -> bool {
+        self.0.advanced.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stop(&self) {

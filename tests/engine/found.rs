@@ -108,7 +108,7 @@ impl Worker for Slow {
         while self.running.load(SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Err(Failure::SourceMoved(Some(Box::new(observation))))
+        Err(Failure::SourceMoved { what: None, observation: Some(Box::new(observation)) })
     }
 
     fn observer(&self) -> Option<&dyn Observer> {
@@ -170,7 +170,7 @@ struct Moves {
 
 impl Worker for Moves {
     fn run(&self, _: &Context) -> Result<Built, Failure> {
-        if self.runs.fetch_add(1, SeqCst) == 0 { Err(Failure::SourceMoved(None)) } else { Ok(Built::default()) }
+        if self.runs.fetch_add(1, SeqCst) == 0 { Err(Failure::moved("it")) } else { Ok(Built::default()) }
     }
 
     fn observer(&self) -> Option<&dyn Observer> {

@@ -226,7 +226,7 @@ fn a_source_that_moves_for_ever_is_not_driven_for_ever() {
     struct Moving(Sources);
     impl Worker for Moving {
         fn run(&self, _: &Context) -> Result<Built, Failure> {
-            Err(Failure::SourceMoved(None))
+            Err(Failure::moved("it"))
         }
         fn observer(&self) -> Option<&dyn Observer> {
             Some(&self.0)

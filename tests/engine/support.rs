@@ -353,7 +353,7 @@ impl Puppet {
             "deaf" => self.wait(&text("gate"), || false)?,
             "fail" => return Err(Failure::Transient(text("say"))),
             "permanent" => return Err(Failure::Permanent(text("say"))),
-            "moved" => return Err(Failure::SourceMoved(None)),
+            "moved" => return Err(Failure::moved("it")),
             "panic" => panic!("{}", text("say")),
             "progress" => {
                 context.progress(3, 10);

@@ -26,7 +26,7 @@ impl Worker for WordCount {
     fn run(&self, context: &Context) -> Result<Built, Failure> {
         let text = fs::read_to_string(context.source().as_str())?;
         if context.observed() != Some(&state(&text).map_err(|error| Failure::Permanent(error.to_string()))?) {
-            return Err(Failure::SourceMoved(None));
+            return Err(Failure::moved("it has another content"));
         }
         let mut words = 0;
         for line in text.lines() {

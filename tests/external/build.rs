@@ -252,7 +252,22 @@ fn a_source_that_is_not_what_is_wanted_is_moved() {
     let old = lake.version();
     lake.write("a.parquet", &[10], 1);
     match lake.attempt(old, &NoBuilder, &never_interrupted).unwrap_err().error {
-        BuildError::Moved { scan } => assert_eq!(scan.version, lake.version()),
+        BuildError::Moved { what, scan } => {
+            assert_eq!(scan.unwrap().version, lake.version());
+            assert_eq!(what, "a.parquet has another content");
+        }
+        other => panic!("{other:?}"),
+    }
+    fs::write(lake.dir.path().join("a.parquet"), b"PAR1, and half a file").unwrap();
+    match lake.attempt(old, &NoBuilder, &never_interrupted).unwrap_err().error {
+        BuildError::Moved { what, .. } => assert_eq!(what, "it holds something else than was observed"),
+        other => panic!("{other:?}"),
+    }
+    lake.write("a.parquet", &[10], 2);
+    let new = lake.version();
+    fs::write(lake.dir.path().join("a.parquet"), b"PAR1, and half a file").unwrap();
+    match lake.attempt(new, &NoBuilder, &never_interrupted).unwrap_err().error {
+        BuildError::Moved { what, .. } => assert_eq!(what, "a.parquet is gone or being written"),
         other => panic!("{other:?}"),
     }
 }

@@ -2,20 +2,22 @@
 //! ends when nobody waits for it any more.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::{Coalesce, Declaration, Kind, Name, Policy, Source, Spec};
-use lastword::engine::{Builder, CollectionStatus, Handle, Reconciler};
+use lastword::engine::{Builder, CollectionStatus, Handle, Reconciler, SettleOutcome};
 use lastword::external::{
     BuildError, External, FileReader, Listing, LocalStore, SegmentBuilder, SegmentJob, SourceLocation, SourcePath,
     Stat, StopCheck, Store, StoreError,
 };
 use test_support::parquet_files::write;
+
+use super::metered::Metered;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -148,59 +150,27 @@ fn defect_21_a_content_check_finds_what_left_no_trace() {
     scene.reconciler.shutdown(LONG).unwrap();
 }
 
-/// One file that does not end in any time that a test has, while `slow` is set.
-#[derive(Clone, Default)]
-struct Endless {
-    slow: Arc<AtomicBool>,
-    reading: Arc<AtomicU64>,
-}
-
-impl Store for Endless {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        LocalStore.list(source, stop_check)
-    }
-
-    fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
-        LocalStore.stat(source, path)
-    }
-
-    fn open(
-        &self,
-        source: &SourceLocation,
-        path: &SourcePath,
-        listed: &Stat,
-    ) -> Result<Box<dyn FileReader>, StoreError> {
-        self.reading.fetch_add(1, Ordering::AcqRel);
-        Ok(Box::new(EndlessFile(LocalStore.open(source, path, listed)?, self.clone())))
-    }
-}
-
-struct EndlessFile(Box<dyn FileReader>, Endless);
-
-impl Drop for EndlessFile {
-    fn drop(&mut self) {
-        self.1.reading.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl FileReader for EndlessFile {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
-        if self.1.slow.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(1));
-            return Ok(vec![0; length]);
-        }
-        self.0.read(start, length)
-    }
+/// A file of four mebibytes, of which a look may read one, and which is so young that it has to rest first.
+#[test]
+fn defect_02_who_waits_for_a_source_waits_until_it_is_read() {
+    let scene = Scene::new(1, External::local().reading(1 << 20), |builder| builder);
+    scene.status_that("a commit", |status| status.view.condition.name() == "fresh");
+    let whole = fs::read(scene.path("0.parquet")).unwrap();
+    let draft = fs::File::create(scene.path("_draft")).unwrap();
+    draft.write_all_at(&whole[..4], 0).unwrap();
+    draft.write_all_at(&whole, 4 << 20).unwrap();
+    fs::rename(scene.path("_draft"), scene.path("1.parquet")).unwrap();
+    let outcome = scene.handle.wait_settled(scene.name.clone(), LONG).unwrap();
+    assert!(matches!(outcome, SettleOutcome::Settled { .. }), "{outcome:?}");
+    let status = scene.handle.status(scene.name.clone()).unwrap().unwrap();
+    assert_eq!(status.view.applied.unwrap().result.rows, Some(20));
+    scene.reconciler.shutdown(LONG).unwrap();
 }
 
 #[test]
 fn defect_02_reading_ends_when_a_look_is_given_up_and_at_shutdown() {
     for gives_up in [true, false] {
-        let store = Endless::default();
+        let store = Metered::new(u64::MAX / 2);
         store.slow.store(true, Ordering::Release);
         let external = External::local().reading(u64::MAX).in_store(store.clone());
         let timeout = if gives_up { Duration::from_millis(300) } else { LONG * 10 };
@@ -211,7 +181,7 @@ fn defect_02_reading_ends_when_a_look_is_given_up_and_at_shutdown() {
         scene.handle.refresh(scene.name.clone()).unwrap();
         let until = |what: &str, holds: &dyn Fn(u64) -> bool| {
             let begun = Instant::now();
-            while !holds(store.reading.load(Ordering::Acquire)) {
+            while !holds(store.open.load(Ordering::Acquire)) {
                 assert!(begun.elapsed() < LONG, "waited until {what}");
                 std::thread::sleep(Duration::from_millis(1));
             }

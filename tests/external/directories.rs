@@ -322,3 +322,52 @@ fn defect_34_links_are_followed_if_that_is_asked_for() {
     assert_eq!(SourcePath(b"d/e".to_vec()).as_path(), Path::new("d/e"));
     shelf.reconciler.shutdown(LONG).unwrap();
 }
+
+#[test]
+fn defect_30_patterns_say_which_files_of_a_directory_are_data() {
+    let directory =
+        Directory::local().include(&["*.md", "docs/**"]).unwrap().exclude(&["drafts", "docs/*.bin"]).unwrap();
+    let files = [
+        ("a.md", "1"),
+        ("b.txt", "0"),
+        ("docs/c.txt", "2"),
+        ("docs/d.bin", "0"),
+        ("drafts/e.md", "0"),
+        ("f/g.md", "3"),
+    ];
+    let shelf = Shelf::new(directory, &files, || ());
+    let first = shelf.applied(0);
+    assert_eq!(shelf.last(), told(None, &["+a.md 1", "+docs/c.txt 2", "+f/g.md 3"]));
+    let skipped =
+        shelf.wait("an observation", |status| status.last_observation.is_some()).last_observation.unwrap().skipped;
+    let counts: Vec<_> = skipped.reasons().map(|(reason, count)| (reason.name(), count)).collect();
+    assert_eq!(counts, [("excluded", 2), ("not_included", 1)]);
+    shelf.put("b.txt", "00");
+    shelf.put("h.md", "4");
+    shelf.applied(first);
+    assert_eq!(shelf.last(), told(Some(first), &["+h.md 4"]));
+    shelf.reconciler.shutdown(LONG).unwrap();
+    for (wrong, problem) in [
+        (Directory::local().include(&["a["]), "include: holds the pattern a[, which is wrong: "),
+        (Directory::local().include(&[]), "include: must hold 1 to 64 patterns, found 0"),
+        (Directory::local().exclude(&["/a"]), "exclude: holds the pattern /a, which is wrong: "),
+    ] {
+        let error = wrong.map(drop).unwrap_err().to_string();
+        assert!(error.starts_with(problem), "{error}");
+    }
+}
+
+/// What decides is in the content, and a look may not read so much: it is named, and never taken for what it was.
+#[test]
+fn defect_02_a_directory_reads_no_more_than_it_may() {
+    let shelf = Shelf::new(Directory::local().reading(1 << 20), &[("a", "1")], || ());
+    shelf.applied(0);
+    fs::File::create(shelf.dir.path().join("draft")).unwrap().set_len(1 << 40).unwrap();
+    fs::rename(shelf.dir.path().join("draft"), shelf.source().join("b")).unwrap();
+    let status = shelf.wait("what cannot be read in one look", |status| status.view.unobservable.is_some());
+    let cause = status.view.unobservable.unwrap().cause;
+    assert_eq!(&*cause, "the content of b is not read yet, which alone tells whether it has changed");
+    shelf.remove("b");
+    shelf.wait("what is read", |status| status.view.condition.name() == "fresh");
+    shelf.reconciler.shutdown(LONG).unwrap();
+}

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::{
-    Coalesce, Content, Declaration, HoldCause, Kind, Name, OnChange, Policy, Seq, Source, Spec,
+    Coalesce, Content, Declaration, Event, HoldCause, Kind, Name, OnChange, Policy, Seq, Source, Spec,
 };
-use lastword::engine::{CollectionStatus, Handle, LastObservation, Reconciler};
+use lastword::engine::{CollectionStatus, Handle, LastObservation, Reconciler, WatchItem};
 use lastword::external::{BuildError, External, SegmentBuilder, SegmentJob};
 use test_support::parquet_files::write;
 
@@ -170,6 +170,42 @@ fn case_18_a_rename_back_and_forth_ends_the_work_and_rebuilds_nothing() {
     door.closed.store(false, Ordering::Release);
     lake.look();
     assert_eq!(lake.applied(), first);
+    lake.end();
+}
+
+#[test]
+fn defect_47_a_source_that_has_moved_is_told_by_the_name_of_a_file() {
+    let door = Door::default();
+    let lake = Lake::new(External::with_builder(door.clone()), Duration::from_secs(10));
+    for (name, salt) in [("b.parquet", 1), ("c.parquet", 2)] {
+        write(&lake.path(name), &[10], salt);
+    }
+    lake.look();
+    lake.status_that(|status| status.view.condition.name() == "fresh" && files(status) == 3);
+    *door.waiting.0.lock().unwrap() = 0;
+    door.closed.store(true, Ordering::Release);
+    lake.handle.rebuild(lake.name.clone()).unwrap();
+    door.is_waited_at();
+    // The look that a rebuild asks for is over; none comes by itself.
+    let before = lake.look_that(|_| true).started;
+    lake.clock.advance(Duration::from_secs(10));
+    lake.handle.refresh(lake.name.clone()).unwrap();
+    lake.look_that(|look| look.started > before);
+    let from = Seq(lake.handle.stats().unwrap().durable.0 + 1);
+    fs::remove_file(lake.path("b.parquet")).unwrap();
+    write(&lake.path("c.parquet"), &[10], 9);
+    door.closed.store(false, Ordering::Release);
+    let mut watch = lake.handle.watch(from);
+    let begun = Instant::now();
+    let message = loop {
+        assert!(begun.elapsed() < LONG, "waited for an attempt that fails");
+        let Ok(WatchItem::Event(recorded)) = watch.next_within(LONG) else { continue };
+        if let Event::AttemptFailed { message, .. } = &recorded.event {
+            break message.to_string();
+        }
+    };
+    let expected = "b.parquet is gone, and one more file has moved";
+    assert_eq!(message, format!("the source changed while it was read: {expected}"));
     lake.end();
 }
 

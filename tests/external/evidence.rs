@@ -4,73 +4,20 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
+use lastword::core::vocabulary::{Epoch, Missing, Name, Seq, Token};
 use lastword::external::{
-    External, FileReader, Instant, Listed, Listing, LocalStore, Mount, SourceLocation, SourcePath, Stat, StopCheck,
-    Store, StoreError,
+    Build, BuildError, External, ExternalSpec, Instant, Mount, Mounts, NoBuilder, ScanRequest, SourcePath, Stat,
+    WholeFiles, build, never_interrupted, scan,
 };
+use lastword::objects::Objects;
 
 use super::lake::{Lake, Shelf, changed};
+use super::metered::Metered;
+use super::mounts::Mounted;
 
 const MIB: u64 = 1 << 20;
-
-/// The local file system, and how many bytes are read of it. Beyond the most it refuses, so that a test comes to its end.
-#[derive(Clone)]
-struct Metered {
-    read: Arc<AtomicU64>,
-    most: u64,
-}
-
-impl Metered {
-    fn new(most: u64) -> Metered {
-        Metered { read: Arc::default(), most }
-    }
-
-    /// What was read since it was asked last.
-    fn taken(&self) -> u64 {
-        self.read.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Store for Metered {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        LocalStore.list(source, stop_check)
-    }
-
-    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-        LocalStore.list_and_tell(source, stop_check)
-    }
-
-    fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
-        LocalStore.stat(source, path)
-    }
-
-    fn open(
-        &self,
-        source: &SourceLocation,
-        path: &SourcePath,
-        listed: &Stat,
-    ) -> Result<Box<dyn FileReader>, StoreError> {
-        Ok(Box::new(MeteredFile(LocalStore.open(source, path, listed)?, self.clone())))
-    }
-}
-
-struct MeteredFile(Box<dyn FileReader>, Metered);
-
-impl FileReader for MeteredFile {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, StoreError> {
-        if self.1.read.fetch_add(length as u64, Ordering::Relaxed) > self.1.most {
-            return Err(StoreError::Missing { what: "more was read than a look may".to_owned() });
-        }
-        self.0.read(start, length)
-    }
-}
 
 #[test]
 fn defect_02_a_file_of_a_terabyte_is_named_and_not_read() {
@@ -207,6 +154,79 @@ fn defect_21_another_image_with_the_same_times_is_another_content() {
     }
 }
 
+/// After a restart, before the first look: nobody knows on which mount the wanted files were found.
+#[test]
+fn defect_21_an_attempt_that_knows_no_mounts_believes_no_weak_file() {
+    for believes_mounts in [true, false] {
+        let (mut lake, shelf) = (Lake::new(), Shelf::default());
+        lake.external = External::local().in_store(shelf.clone());
+        image(&shelf, 1, &[("a", "one"), ("b", "two")]);
+        lake.aged();
+        let wanted = lake.set();
+        // Another image, with the same times, was mounted while nobody looked.
+        image(&shelf, 1, &[("a", "one"), ("b", "six")]);
+        let source = lake.location();
+        let read = shelf.read.swap(0, Ordering::Relaxed);
+        let plan = ScanRequest { known: Some(&wanted), ..ScanRequest::new(&shelf, &source, lake.now()) };
+        let plan = ScanRequest { believes_unknown_mounts: true, ..plan };
+        assert_eq!(scan(&plan).unwrap().version, wanted.digest(), "who only plans reads nothing");
+        assert_eq!((read, shelf.read.load(Ordering::Relaxed)), (6, 0));
+        let spec = ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
+        let mut mounts = Mounts::default();
+        shelf.mount.lock().unwrap().iter().for_each(|mount| mounts.insert(SourcePath(Vec::new()), *mount));
+        let failed = build(&Build {
+            collection: &Name::new("lake").unwrap(),
+            store: &shelf,
+            format: &WholeFiles,
+            objects: &lake.objects,
+            source: &source,
+            spec: &spec,
+            wanted: wanted.digest(),
+            known: Some(&wanted),
+            mounts: believes_mounts.then_some(&mounts),
+            most_read: 1 << 29,
+            applied: None,
+            previous: None,
+            token: Token { epoch: Epoch(1), seq: Seq(1) },
+            builder: &NoBuilder,
+            parallel: 1,
+            leftovers: &[],
+            stop_check: &never_interrupted,
+            finished: &|_| (),
+            progress: &|_| (),
+            learned: &|_, _, _| (),
+            now: &|| lake.now(),
+        })
+        .map_err(|failed| failed.error);
+        match failed {
+            Ok(_) => assert!(believes_mounts, "the name of one content was given to another"),
+            Err(error) => assert!(!believes_mounts && matches!(error, BuildError::Moved { .. }), "{error:?}"),
+        }
+    }
+}
+
+/// What is applied is what losses are measured against.
+#[test]
+fn defect_36_what_is_applied_and_cannot_be_read_is_not_nothing_lost() {
+    let mut lake = Lake::new();
+    for n in 0..20 {
+        lake.write(&format!("{n}.parquet"), "one");
+    }
+    lake.aged();
+    lake.apply();
+    let applied = lake.applied.clone().unwrap();
+    lake.objects.remove(applied.set.unwrap().root).unwrap();
+    let mut lake = lake.restarted();
+    // As long as all of it is there nothing is missing, whatever is known of it.
+    assert_eq!(lake.look_when_aged().unwrap().missing, Some(Missing::default()));
+    let mut lake = lake.restarted();
+    for n in 0..19 {
+        fs::remove_file(lake.path(&format!("{n}.parquet"))).unwrap();
+    }
+    let error = lake.look_when_aged().unwrap_err().to_string();
+    assert!(error.contains("what is applied cannot be read") && error.contains("is missing"), "{error}");
+}
+
 #[test]
 fn defect_21_after_a_restart_it_is_told_how_much_is_only_believed() {
     let (mut lake, shelf) = (Lake::new(), Shelf::default());
@@ -264,7 +284,7 @@ fn defect_21_a_mounted_image_that_is_swapped_is_noticed() {
     };
     let mount = |name: &str| {
         let image = home.path().join(format!("{name}.img"));
-        run(Command::new("mount").args(["-o", "loop,ro"]).arg(image).arg(&target), "").then(|| Mounted(&target))
+        Mounted::new(&["-o", "loop,ro", image.to_str().unwrap()], &target)
     };
     if !(make("one", "one") && make("two", "two")) {
         return println!("skipped: no mkfs.ext4 or debugfs here; the tests above cover what stat says");
@@ -280,14 +300,6 @@ fn defect_21_a_mounted_image_that_is_swapped_is_noticed() {
     assert_eq!(stat(&lake).last_stat, before.last_stat, "stat says the same of the other image");
     assert_eq!(second.delta.unwrap().changed, 1);
     assert_ne!(second.state.version, first.state.version);
-}
-
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
 }
 
 /// Whether a program is there and has done what it was to do.

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Name, Source, SourceState, Spec, Timestamp};
 use lastword::external::{
-    self, External, FileReader, Instant, Listed, Listing, Mount, Mounts, PathSet, SourcePath, Stat, StopCheck, Store,
-    StoreError, load_set,
+    self, External, FileReader, Instant, Listed, Listing, Mount, Mounts, PathSet, SourceLocation, SourcePath,
+    SourceUri, Stat, StopCheck, Store, StoreError, load_set,
 };
 use lastword::objects::MemoryObjects;
 use lastword::worker::{Observation, ObserveError, ObserveRequest, ObserveSignals, Worker};
@@ -47,6 +47,10 @@ impl Lake {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    pub fn location(&self) -> SourceLocation {
+        SourceUri::parse(self.dir.path().to_str().unwrap()).unwrap().resolve("/".as_ref()).unwrap()
     }
 
     pub fn write(&self, name: &str, content: &str) {

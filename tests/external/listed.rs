@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lastword::core::vocabulary::{ObjectHash, SourceState, Spec, Timestamp};
+use lastword::objects::{MemoryObjects, ObjectError, Objects as _};
 use lastword::policy::{Coalesce, Policy};
 use lastword::sources::{Change, SourceFile};
 use lastword::{
     Built, Context, Declaration, Failure, FileCounts, Handle, Kind, Name, Observation, ObserveError, ObserveRequest,
-    Observer, Reconciler, Source, Version, Worker,
+    ObserveSignals, Observer, Reconciler, Source, Version, Worker,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -182,4 +184,54 @@ fn defect_36_whoever_says_a_version_alone_is_followed_into_every_loss() {
         std::thread::sleep(Duration::from_millis(2));
     }
     world.reconciler.shutdown(LONG).unwrap();
+}
+
+/// What was observed last says what differs and nothing else: without it the next observation stands all the same. What the
+/// disk refuses says nothing at all.
+#[test]
+fn defect_36_what_was_observed_before_may_be_missing_and_may_not_be_refused() {
+    struct Refusing<'a>(&'a MemoryObjects);
+    impl lastword::objects::Objects for Refusing<'_> {
+        fn put(&self, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
+            self.0.put(objects)
+        }
+        fn get(&self, _: ObjectHash) -> Result<Vec<u8>, ObjectError> {
+            Err(ObjectError::Io("read".to_owned(), std::io::Error::other("refused")))
+        }
+        fn list(&self) -> Result<Vec<ObjectHash>, ObjectError> {
+            self.0.list()
+        }
+        fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError> {
+            self.0.remove(hash)
+        }
+    }
+
+    let (name, source, spec) =
+        (Name::new("a").unwrap(), Source::new("s3://bucket").unwrap(), Spec::parse("{}").unwrap());
+    let (objects, signals) = (MemoryObjects::new(), ObserveSignals::default());
+    let observe = |objects: &dyn lastword::objects::Objects, known: Option<&SourceState>, etag: &str| {
+        let request = ObserveRequest {
+            name: &name,
+            source: &source,
+            spec: &spec,
+            known,
+            applied: None,
+            objects,
+            wall: Timestamp(0),
+            verify: false,
+            signals: &signals,
+        };
+        let files = ["a", "b"].map(|key| SourceFile::new(key, 7, etag.as_bytes()).unwrap());
+        Observation::files(&request, files)
+    };
+    let first = observe(&objects, None, "1").unwrap();
+    let changed = observe(&objects, Some(&first.state), "2").unwrap();
+    assert_eq!(changed.delta.unwrap().changed, 2);
+    let error = observe(&Refusing(&objects), Some(&first.state), "2").unwrap_err().to_string();
+    assert!(error.contains("refused"), "{error}");
+    objects.remove(first.state.set.unwrap().root).unwrap();
+    let again = observe(&objects, Some(&first.state), "2").unwrap();
+    assert_eq!((again.delta, &again.state), (None, &changed.state), "there is nothing to compare with");
+    // The same as before needs no comparison.
+    assert_eq!(observe(&objects, Some(&first.state), "1").unwrap().state, first.state);
 }

@@ -20,6 +20,8 @@ mod lake;
 mod layout;
 mod listed;
 mod look;
+mod metered;
+mod mounts;
 mod parquet;
 mod segments;
 mod skip;

@@ -42,8 +42,13 @@ impl Lake {
     }
 
     fn scan(&self) -> Result<Scan, StoreError> {
-        let source = SourceUri::parse(self.dir.path().to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
-        let source = source.read_by(&ExternalSpec::parse(&self.spec).unwrap());
+        self.scan_of("", &self.spec)
+    }
+
+    /// A scan of a part of it alone.
+    fn scan_of(&self, part: &str, spec: &str) -> Result<Scan, StoreError> {
+        let source = SourceUri::parse(self.path(part).to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
+        let source = source.read_by(&ExternalSpec::parse(spec).unwrap());
         let now = SystemClock::new().wall().after(Duration::from_secs(self.later));
         let request = ScanRequest {
             applied: self.applied.as_ref(),
@@ -196,6 +201,41 @@ fn defect_32_a_table_is_refused_by_name_and_plain_if_its_log_is_excluded() {
     let lake = Lake::new("");
     ["_delta_log", ".hoodie", "metadata/a.parquet", "x.metadata.json"].iter().for_each(|name| lake.put(name, b"data"));
     assert_eq!(lake.names(), ["metadata/a.parquet", "x.metadata.json"]);
+}
+
+/// What counts of it is in a log that does not lie below the source.
+#[test]
+fn defect_32_a_part_of_a_table_is_refused_as_the_table_is() {
+    for (mark, part, format, up) in [
+        ("_delta_log/00000000000000000000.json", "year=2023/month=5", "Delta Lake", "../../_delta_log"),
+        (".hoodie/hoodie.properties", "_year=2023", "Apache Hudi", "../.hoodie"),
+        ("metadata/v1.metadata.json", "data", "Apache Iceberg", "../metadata/v1.metadata.json"),
+        ("metadata/v1.metadata.json", "data/day=1", "Apache Iceberg", "../../metadata/v1.metadata.json"),
+    ] {
+        let lake = Lake::new("");
+        lake.put(&format!("{part}/part-0.parquet"), b"data");
+        lake.put(mark, b"{}");
+        let table = lake.path("");
+        let table = table.to_str().unwrap().trim_end_matches('/').to_owned();
+        let text = lake.scan_of(part, &lake.spec).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("{table} is a table of {format} (it has {up})")), "{text}");
+        // As the message says, and as for the table itself.
+        for exclude in [up, up.trim_start_matches("../").split('/').next().unwrap(), "*.metadata.json"] {
+            if exclude.starts_with('*') && format != "Apache Iceberg" {
+                continue;
+            }
+            let spec = format!("{{\"format\":\"parquet\",\"exclude\":[\"{exclude}\"]}}");
+            assert_eq!(lake.scan_of(part, &spec).unwrap().set.len(), 1, "{exclude}");
+        }
+    }
+    // What lies beside a table is none of it.
+    let lake = Lake::new("");
+    lake.put("orders/_delta_log/0.json", b"{}");
+    lake.put("orders/customers/a.parquet", b"data");
+    lake.put("year=1/a.parquet", b"data");
+    for part in ["orders/customers", "year=1"] {
+        assert_eq!(lake.scan_of(part, &lake.spec).unwrap().set.len(), 1, "{part}");
+    }
 }
 
 #[test]

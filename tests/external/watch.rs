@@ -11,6 +11,8 @@ use lastword::core::vocabulary::{Source, Spec};
 use lastword::external::External;
 use lastword::worker::{Hint, SourceWatch, Worker};
 
+use super::mounts::Mounted;
+
 /// Long enough for any machine: a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -43,6 +45,15 @@ impl Watched {
     fn goes_on(&self, what: &str) {
         assert!(self.watching.is_alive(), "{what}");
         while self.hints.try_recv().is_ok() {}
+    }
+
+    /// It may miss something from now on. The table of mounts is not read at every question.
+    fn ends(&self, what: &str) {
+        let begun = Instant::now();
+        while self.watching.is_alive() {
+            assert!(begun.elapsed() < LONG, "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Does something that gives no hint, and then something that does: what comes first comes first.
@@ -233,4 +244,34 @@ fn defect_24_what_is_excluded_gives_no_hints() {
     });
     watched.goes_on("with a partition");
     watched.hinted("a partition", || fs::create_dir(dir.path().join("_year=2023")).unwrap());
+}
+
+/// The directory below which something is mounted hears nothing of it.
+#[test]
+fn defect_24_a_mount_below_a_source_that_comes_or_goes_ends_the_watch() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().join("d");
+    fs::create_dir(&below).unwrap();
+    let before = watch(dir.path(), SPEC).unwrap();
+    let Some(mounted) = Mounted::tmpfs(&below) else { return println!("skipped: this user cannot mount") };
+    before.ends("what lies on it would not be heard of");
+    drop(before);
+
+    let watched = watch(dir.path(), SPEC).unwrap();
+    watched.hinted("a file on the mount", || fs::write(below.join("a"), "x").unwrap());
+    watched.goes_on("nothing was missed");
+    watched.hinted("the mount goes", || drop(mounted));
+    watched.ends("what it covered would not be heard of");
+    drop(watched);
+
+    // Gone for its path alone: somebody holds a file on it, and the kernel says nothing.
+    let mounted = Mounted::tmpfs(&below).unwrap();
+    fs::write(below.join("a"), "x").unwrap();
+    let held = fs::File::open(below.join("a")).unwrap();
+    let watched = watch(dir.path(), SPEC).unwrap();
+    watched.goes_on("nothing has happened");
+    drop(mounted);
+    let _other = Mounted::tmpfs(&below).unwrap();
+    watched.ends("it watches what nobody sees any more");
+    drop(held);
 }

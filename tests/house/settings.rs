@@ -72,8 +72,9 @@ fn fields(value: &impl Debug) -> Vec<(String, String)> {
 
 /// The methods in `source` that set something: they take `self` and give `owner` back.
 fn setters(source: &str, owner: &str) -> BTreeSet<String> {
-    let end = format!(" -> {owner} {{");
-    let sets = |line: &&str| line.ends_with(&end) && (line.contains("(self") || line.contains("(mut self"));
+    let ends = [format!(" -> {owner} {{"), format!(" -> Result<{owner}, FieldError> {{")];
+    let ends = |line: &str| ends.iter().any(|end| line.ends_with(end));
+    let sets = |line: &&str| ends(line) && (line.contains("(self") || line.contains("(mut self"));
     let name = |line: &str| line.trim().strip_prefix("pub fn ").unwrap().split(['(', '<']).next().unwrap().to_owned();
     source.lines().filter(sets).map(name).collect()
 }
@@ -193,10 +194,14 @@ fn every_setting_of_external_collections_has_its_default_and_its_reason() {
 #[test]
 fn every_setting_of_directories_has_its_default_and_its_reason() {
     let most = lastword::sources::Directory::MOST_READ.to_string();
-    let real = [("MOST_READ", most), ("follow_symlinks", "false".to_owned())];
+    let none = || "none".to_owned();
+    let real = [("MOST_READ", most), ("follow_symlinks", "false".to_owned()), ("include", none()), ("exclude", none())];
     hold("Of directories", &real);
     let rows = rows("Of directories");
     let setters = setters(&text("src/external/directory.rs"), "Directory");
-    assert_eq!(setters, ["follow_symlinks", "in_store", "learning"].map(str::to_owned).into());
+    assert_eq!(
+        setters,
+        ["exclude", "follow_symlinks", "in_store", "include", "learning", "reading"].map(str::to_owned).into()
+    );
     assert!(setters.iter().all(|setter| rows.contains_key(setter.as_str())), "{rows:?}");
 }

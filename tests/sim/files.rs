@@ -37,7 +37,10 @@ impl Sim {
                 let (attempt, fingerprint) = (job.attempt, job.fingerprint);
                 EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result }))
             }
-            Err(BuildError::Moved { scan: look }) => {
+            Err(BuildError::Moved { scan, .. }) => {
+                let Some(look) = scan else {
+                    return self.fails(job, FailureClass::SourceMoved(None), "the source changed while it was read");
+                };
                 let Content::Observed(wanted) = &job.inputs.content else { panic!("it is built unobserved") };
                 let known = load_set(&*self.objects, wanted.set.unwrap().root).unwrap();
                 let seen = self.store(&look, Some(&known));

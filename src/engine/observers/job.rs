@@ -6,7 +6,7 @@ use crate::core::Collection;
 use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
-use crate::engine::evidence::{ON_A_THREAD, check_set};
+use crate::engine::named_objects::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::objects::Objects;
 use crate::unwind;
@@ -69,7 +69,8 @@ impl ObserveJob {
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
         let ObserveJob { id: collection, began, started, signals, .. } = self;
         let (again, was_stopped) = (signals.again(), signals.is_stopping());
-        let report = ObserveReport { member, collection, began, started, result, again, was_stopped, watch };
+        let goes_on = result.is_err() && signals.has_advanced();
+        let report = ObserveReport { member, collection, began, started, result, again, goes_on, was_stopped, watch };
         env.report(Report::Observed(Box::new(report)));
         drop(objects);
     }

@@ -15,9 +15,9 @@ use crate::core::vocabulary::{
     ObservationOutcome, Receipt, Rejection, Source,
 };
 use crate::engine::error::CommandError;
-use crate::engine::evidence::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::leases;
 use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
+use crate::engine::named_objects::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
 use crate::engine::reply::Reply;
 use crate::engine::report::AttemptEnd;
@@ -291,7 +291,7 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
-        if let Failure::SourceMoved(Some(observation)) = &failure
+        if let Failure::SourceMoved { observation: Some(observation), .. } = &failure
             && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
         {
             return Ok(Err(CommandError::Refused(Rejection::Field(unfounded.into()))));

@@ -148,6 +148,7 @@ fn outcome(seen: &Seen, after: u64, is_late: bool) -> Option<SettleOutcome> {
         return stands(&Condition::Held { cause, fingerprint });
     }
     match &view.condition {
+        Condition::Unobservable { .. } if status.last_observation.is_some_and(|last| last.goes_on) => None,
         condition @ (Condition::Unobservable { .. } | Condition::Held { .. }) => stands(condition),
         condition @ (Condition::Parked { .. } | Condition::Paused) if !settles => stands(condition),
         Condition::Fresh | Condition::NotObserved(_) if status.last_observation.is_none_or(|last| last.succeeded) => {

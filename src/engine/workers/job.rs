@@ -9,7 +9,7 @@ use crate::core::vocabulary::{
 };
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
-use crate::engine::evidence::{ON_A_THREAD, Unfounded, check_built, check_set};
+use crate::engine::named_objects::{ON_A_THREAD, Unfounded, check_built, check_set};
 use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
 use crate::objects::Objects;
 use crate::unwind;
@@ -50,11 +50,12 @@ impl BuildJob {
                 Ok(()) => AttemptEnd::Built(built),
                 Err(unfounded) => AttemptEnd::Failed(failure_of("what was built", unfounded)),
             },
-            Ok(Err(Failure::SourceMoved(Some(observation)))) => {
-                match check_set(&**objects, &observation.state, ON_A_THREAD) {
-                    Ok(()) => AttemptEnd::Failed(Failure::SourceMoved(Some(observation))),
-                    Err(unfounded) => AttemptEnd::Failed(failure_of("what was observed", unfounded)),
-                }
+            Ok(Err(Failure::SourceMoved { what, observation: Some(observation) })) => {
+                let checked = check_set(&**objects, &observation.state, ON_A_THREAD);
+                AttemptEnd::Failed(match checked {
+                    Ok(()) => Failure::SourceMoved { what, observation: Some(observation) },
+                    Err(unfounded) => failure_of("what was observed", unfounded),
+                })
             }
             Ok(Err(failure)) => AttemptEnd::Failed(failure),
             Err(panic) => AttemptEnd::Panicked(panic),
@@ -92,9 +93,10 @@ pub(in crate::engine) fn command(
         AttemptEnd::Built(result) => EngineCommand::Complete(Box::new(Completion { attempt, fingerprint, result })),
         AttemptEnd::Failed(Failure::Transient(message)) => fail(FailureClass::Transient, message),
         AttemptEnd::Failed(Failure::Permanent(message)) => fail(FailureClass::Permanent, message),
-        AttemptEnd::Failed(Failure::SourceMoved(observation)) => {
+        AttemptEnd::Failed(Failure::SourceMoved { what, observation }) => {
+            let message = Failure::SourceMoved { what, observation: None }.to_string();
             let observation = observation.map(|observation| Box::new(observed(*observation, facts)));
-            fail(FailureClass::SourceMoved(observation), "the source changed while it was read".to_owned())
+            fail(FailureClass::SourceMoved(observation), message)
         }
         AttemptEnd::Failed(Failure::Stopped) if was_told => EngineCommand::Stopped { attempt },
         AttemptEnd::Failed(Failure::Stopped) => {

@@ -6,12 +6,13 @@
 use std::future::Future;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::fault::Fault;
 use super::meter::Meter;
+use crate::clock::{Clock, SystemClock};
 use crate::external::StopCheck;
 
 /// Without an answer or a page for so long, a request is given up.
@@ -26,6 +27,7 @@ const THREADS: usize = 2;
 /// The runtime. It is started when something is first asked for.
 #[derive(Default)]
 pub(super) struct Network {
+    clock: SystemClock,
     runtime: Mutex<Option<Arc<Held>>>,
 }
 
@@ -71,7 +73,7 @@ impl Network {
             // Nobody may be waiting any more.
             let _ = answer.send(work.await);
         });
-        let (mut seen, mut since) = (meter.arrivals(), Instant::now());
+        let (mut seen, mut since) = (meter.arrivals(), self.clock.monotonic());
         loop {
             match answered.recv_timeout(TURN) {
                 Ok(found) => return Ok(found),
@@ -85,8 +87,8 @@ impl Network {
             }
             let arrived = meter.arrivals();
             if arrived != seen {
-                (seen, since) = (arrived, Instant::now());
-            } else if since.elapsed() >= SILENCE {
+                (seen, since) = (arrived, self.clock.monotonic());
+            } else if self.clock.monotonic().saturating_sub(since) >= SILENCE {
                 task.abort();
                 return Err(Fault::Silence(meter.last_trouble()));
             }

@@ -99,6 +99,8 @@ fn plan_one(
     let request = ScanRequest {
         known: before.as_ref(),
         applied: applied.as_ref(),
+        // What a run would read is not read for a plan.
+        believes_unknown_mounts: true,
         stop_check: &|| life.sign(),
         format: format_of(&entry.layout.format),
         ..ScanRequest::new(store, &source, now)

@@ -4,8 +4,9 @@
 mod support;
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, SystemTime};
 
@@ -272,4 +273,45 @@ fn events_are_lines_of_json_on_demand() {
     assert!(events.iter().zip(1..).all(|(event, seq)| event["v"] == 1 && event["seq"] == seq));
     let ended = lastword(&["run", text(&place.config()), "--once", "--quiet"]).expect_code(0);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
+}
+
+/// A file that is larger than what one look may read, and so young that its times say nothing: it has to rest.
+#[test]
+fn defect_02_a_source_that_takes_several_looks_is_waited_for() {
+    let place = Place::new("");
+    place.write("small.parquet", 1, 0);
+    place.write("_whole", 2, 1);
+    let whole = fs::read(place.lake().join("_whole")).unwrap();
+    // The same, with a gibibyte of nothing behind its first bytes: only its footer is read.
+    let draft = File::create(place.lake().join("_large")).unwrap();
+    draft.write_all_at(&whole[..4], 0).unwrap();
+    draft.write_all_at(&whole, 1 << 30).unwrap();
+    fs::rename(place.lake().join("_large"), place.lake().join("large.parquet")).unwrap();
+    let ended = place.once().expect_code(0);
+    assert_eq!(count(&ended, "cannot be observed"), 1, "it was not finished at first: {}", ended.stdout);
+    assert_eq!(rows(&place.manifest()), 1500);
+}
+
+/// As long as it is written it never rests, and no look comes further than the one before.
+#[test]
+fn defect_02_a_large_file_that_is_written_all_the_time_is_given_up() {
+    let place = Place::new("");
+    let large = File::create(place.lake().join("large.parquet")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    large.write_all_at(b"PAR1", 0).unwrap();
+    large.write_all_at(b"PAR1", (1 << 30) - 4).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                large.write_all_at(b"PAR1", 0).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let ended = place.once();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        ended
+    });
+    let ended = ended.expect_code(1);
+    assert!(ended.stderr.contains("large.parquet is not read yet"), "{}", ended.stderr);
 }

@@ -61,6 +61,7 @@ impl Waiting<'_> {
         }
         let last = found.last_observation.filter(|last| last.started >= self.since);
         let outcome = match last {
+            Some(last) if last.goes_on => PENDING,
             Some(last) => at_rest(&found.view, last.succeeded),
             None if self.is_given_up(&found.view)? => "unobservable",
             None if nobody_will(&found.view.condition) => found.view.condition.name(),

@@ -177,8 +177,13 @@ impl Watched {
         }
     }
 
-    /// A source that cannot be observed twice in a row stays so; once may be a file that vanished while it was listed.
+    /// A source that cannot be observed twice in a row stays so; once may be a file that vanished while it was listed. One
+    /// that takes several observations to be read is read on.
     fn unobservable(&mut self, view: &CollectionView, last: LastObservation) -> Option<Verdict> {
+        if last.goes_on {
+            self.failed = None;
+            return None;
+        }
         let first = *self.failed.get_or_insert(last.started);
         let runs = matches!(view.condition, Condition::Running { .. });
         (first < last.started && !runs).then(|| stuck(view))

@@ -125,7 +125,8 @@ fn defect_12_a_caller_cannot_name_what_was_not_stored() {
             matches!(&refused, Err(CommandError::Refused(Rejection::Field(error))) if error.field == "manifest"),
             "{refused:?}"
         );
-        let moved = Failure::SourceMoved(Some(Box::new(Observation::new(of_set(root, 2), None))));
+        let moved =
+            Failure::SourceMoved { what: None, observation: Some(Box::new(Observation::new(of_set(root, 2), None))) };
         assert!(handle.fail(job.attempt(), moved).within("an answer").is_err());
     }
     // It may still say what is there.
