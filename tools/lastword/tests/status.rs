@@ -69,7 +69,7 @@ fn defect_39_that_nobody_runs_is_said_and_how_the_last_one_ended() {
     run.kill();
     let ended = status(&place, &["--check"]).expect_code(1);
     let header = ended.stdout.lines().next().unwrap().to_owned();
-    assert!(header.starts_with("run: none since 20") && header.contains("not closed in order"), "{header}");
+    assert!(header.starts_with("run: none; the last one (pid ") && header.contains("not closed in order"), "{header}");
     assert!(ended.stdout.contains(" fresh? "), "{}", ended.stdout);
     let row = place.status();
     assert_eq!((&row["run"]["state"], &row["run"]["closed_in_order"]), (&"none".into(), &false.into()));

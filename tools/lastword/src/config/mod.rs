@@ -17,7 +17,7 @@ use lastword::core::vocabulary::{Limits, Name};
 use crate::fail::{Fail, USAGE};
 pub use collection::Entry;
 pub(crate) use collection::KIND;
-use document::{Document, Field, Section};
+use document::{Document, Field, Section, join};
 pub(crate) use settings::Settings;
 
 /// A configuration that was read and checked.
@@ -79,6 +79,23 @@ impl Config {
     pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
         let state = (self.state != new.state).then_some("state");
         state.into_iter().chain(self.settings.differences(&new.settings)).collect()
+    }
+
+    /// Refuses the first name that no new collection may have; `is_known`: whether a log has it already, and it stays.
+    pub(crate) fn check_names(&self, is_known: impl Fn(&Name) -> bool) -> Result<(), Fail> {
+        let mut new = self.collections.iter().filter(|entry| !is_known(&entry.name));
+        new.try_for_each(|entry| entry.name.check_new().map_err(|error| self.wrong(entry, &error.problem)))
+    }
+
+    /// Whether no log needs to be asked for [`check_names`](Config::check_names).
+    pub(crate) fn names_are_good(&self) -> bool {
+        self.check_names(|_| false).is_ok()
+    }
+
+    /// What is wrong with one collection of the file.
+    pub(crate) fn wrong(&self, entry: &Entry, problem: &str) -> Fail {
+        let (file, line, key) = (self.file.display(), entry.line, join("collections", entry.name.as_str()));
+        Fail::new(USAGE, format!("{file}:{line}: {key}: {problem}"))
     }
 
     /// The names of its collections.
@@ -401,6 +418,13 @@ mod tests {
             ("durabillity = \"power\"\n", "did you mean durability?"),
         ] {
             check(&format!("{START}{text}{LINEITEM}"), expected);
+        }
+        for (spec, expected) in [
+            ("colums = [\"a\"]", "lake.toml:4: collections.lineitem.spec.colums: is unknown; allowed are format, "),
+            ("colums = [\"a\"]", "did you mean columns?"),
+            ("exlude = [\"*.csv\"]", "did you mean exclude?"),
+        ] {
+            check(&format!("{START}{}", LINEITEM.replace(" }", &format!(", {spec} }}"))), expected);
         }
         let far = Config::parse(
             Path::new("lake.toml"),

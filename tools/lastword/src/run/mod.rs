@@ -9,6 +9,7 @@ mod settle;
 mod signals;
 mod unwatched;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::patience::within;
+use crate::record::{LastRun, Record};
 use crate::words::how_to_confirm;
 pub(crate) use events::{Format, Next};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -60,7 +62,8 @@ const ONCE_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Arguments {
     /// The configuration
     config: PathBuf,
-    /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not
+    /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not, 3 if its output
+    /// could not be written
     #[arg(long)]
     once: bool,
     /// How events are printed on standard output
@@ -96,6 +99,10 @@ enum End {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
+    if !config.names_are_good() {
+        let inspected = Inspected::open_if_there(&config.state)?;
+        config.check_names(|name| inspected.as_ref().is_some_and(|inspected| inspected.has(name)))?;
+    }
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
@@ -104,7 +111,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
     let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
     raise_descriptors();
+    let (is_new, last) = (!config.state.join("HEAD").exists(), LastRun::read(&config.state));
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
+    let record = begun(&config.state, is_new, last);
     let (desk, reloads) =
         Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let progress = Progress::new(arguments.quiet);
@@ -121,19 +130,52 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let printer = run.printer;
     let closed = run.session.close(SHUTDOWN, |text| printer.print(text));
     let printed = printer.finish(arguments.once, || run.signals.asked());
-    let end = end?;
-    closed?;
-    match end {
-        End::Settled(verdicts) => {
+    let ended = end.and_then(|end| {
+        closed?;
+        end.verdicts()
+    });
+    let failed = ended.as_ref().err().map(ToString::to_string);
+    record.iter().for_each(|record| {
+        record.end(failed.as_deref()).unwrap_or_else(|error| unrecorded(&run.config.state, &error));
+    });
+    match ended? {
+        Some(verdicts) => {
             let stuck = report(&verdicts, &arguments.config);
             let damaged = damaged(&run.config)?;
             printed?;
             Ok(if stuck || damaged { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
         }
-        End::Asked if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
-        End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
-        End::Asked => Ok(ExitCode::SUCCESS),
+        None if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
+        None => Ok(ExitCode::SUCCESS),
     }
+}
+
+impl End {
+    /// Nothing if it was asked for before there were any.
+    fn verdicts(self) -> Result<Option<Vec<(Name, Verdict)>>, Fail> {
+        match self {
+            End::Settled(verdicts) => Ok(Some(verdicts)),
+            End::Asked => Ok(None),
+            End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
+        }
+    }
+}
+
+/// Says what a person has to know of the log that was opened, and notes that there is a run. `last`: what the one before
+/// has left.
+fn begun(state: &Path, is_new: bool, last: Option<LastRun>) -> Option<Record> {
+    if is_new {
+        note(&format!("began a new log in {}", quoted(state)));
+    }
+    if let Some(last) = last.filter(|last| !is_new && last.is_open()) {
+        note(&format!("{}; nothing that was acknowledged is lost", last.crashed()));
+    }
+    Record::begin(state).inspect_err(|error| unrecorded(state, error)).ok()
+}
+
+/// A record of the run is words and nothing else.
+fn unrecorded(state: &Path, error: &io::Error) {
+    note(&format!("{}: that and how this run ends will not be known later: {error}", state.display()));
 }
 
 /// A run under way.

@@ -5,17 +5,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
-use lastword::describe::{Describer, counted};
-use lastword::engine::{Handle, Reconciler, StartError};
-use lastword::log::Salvage;
+use lastword::describe::Describer;
+use lastword::engine::{Handle, Reconciler};
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
 use super::events::{Events, Format, Next};
 use crate::config::{Config, KIND};
-use crate::console::quoted;
 use crate::control::{Unmanaged, as_asked, by, user};
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE, damaged};
 
 pub(crate) struct Session {
     reconciler: Reconciler,
@@ -49,7 +47,7 @@ impl Session {
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()
-            .map_err(|error| way_on(error, config))?;
+            .map_err(|error| damaged(error, &config.state, Some(&config.file)))?;
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.
@@ -116,30 +114,4 @@ fn check_parent(state: &Path) -> Result<(), Fail> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// Says of a damaged log what can be done, and what it costs.
-fn way_on(error: StartError, config: &Config) -> Fail {
-    let is_damage = matches!(&error, StartError::Log(error) if error.is_defect() && !error.is_too_new());
-    let fail = Fail::from(error);
-    if !is_damage {
-        return fail;
-    }
-    let (state, file) = (quoted(&config.state), quoted(&config.file));
-    let left = Salvage::of(&config.state).map(|salvage| (salvage.last(), salvage.copy.anchor().position.seq));
-    let ways = match left {
-        Ok((last, anchor)) => {
-            let lost = match anchor.0.saturating_sub(last.0) {
-                0 => "whatever came after it".to_owned(),
-                lost => format!("at least {} after it", counted(lost, "event")),
-            };
-            format!(
-                "restore a backup; or see what is left, up to event {last}, with log-dump state {state} \
-                 --up-to-damage; or go on from there with lastword run {file} --accept-loss {last}, which gives up \
-                 {lost} and keeps the damaged files beside the log"
-            )
-        }
-        Err(error) => format!("restore a backup: nothing of it can be read ({error})"),
-    };
-    Fail::new(fail.code, format!("{}; {ways}", fail.message))
 }
