@@ -249,6 +249,8 @@ fn said(error: &::sled::Error) -> String {
     match error {
         ::sled::Error::Corruption { at: Some(at), .. } => format!("what it reads at byte {} is damaged", at.lid()),
         ::sled::Error::Corruption { at: None, .. } => "what it reads is damaged".to_owned(),
+        // What it says again of an error that it had before is in the notation of the program.
+        ::sled::Error::Io(error) if error.raw_os_error().is_none() => format!("IO error: {}", error.kind()),
         error => error.to_string(),
     }
 }

@@ -41,3 +41,13 @@ pub(crate) fn write(directory: &File, name: &str, text: &str) -> io::Result<()> 
     renameat(directory, &new, directory, name)?;
     directory.sync_all()
 }
+
+/// Writes over one that is there. Where the disk is full there is no place for a new one, but for a few bytes in place of
+/// others there is; a power cut in between leaves it damaged.
+pub(crate) fn overwrite(directory: &File, name: &str, text: &str) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(openat(directory, name, flags, Mode::empty())?);
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
+}

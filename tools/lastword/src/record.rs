@@ -61,8 +61,13 @@ impl Record {
     }
 
     fn write(&self, end: Option<Value>) -> io::Result<()> {
+        let end_is_told = end.is_some();
         let record = json!({"v": 1, "pid": process::id(), "began": self.began.to_string(), "end": end});
-        beside::write(&self.directory, NAME, &format!("{record}\n"))
+        let text = format!("{record}\n");
+        beside::write(&self.directory, NAME, &text).or_else(|error| match (error.kind(), end_is_told) {
+            (io::ErrorKind::StorageFull, true) => beside::overwrite(&self.directory, NAME, &text),
+            _ => Err(error),
+        })
     }
 }
 

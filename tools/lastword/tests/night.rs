@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -346,4 +346,45 @@ fn defect_10_a_start_says_that_it_began_a_new_log() {
     let child = program().args(["run", text(&place.config()), "--once", "--quiet"]).spawn().unwrap();
     let gone = wait(child, Duration::from_secs(60)).expect_code(0).stderr;
     assert_eq!(gone.lines().next(), Some(began.as_str()), "{gone}");
+}
+
+/// A run on a disk that fills up, and what is said of it before and after somebody makes space.
+const SMALL_DISK: &str = r#"
+mount -t tmpfs -o size=3m none "$1" || { echo SKIPPED; exit 0; }
+"$0" run "$2" >/dev/null 2>"$1.said" & run=$!
+until "$0" wait "$2" lineitem >/dev/null 2>&1; do kill -0 $run || exit 9; done
+cat /dev/zero >"$1/filler" 2>/dev/null
+while "$0" pause "$2" lineitem --cause "$3" && "$0" resume "$2" lineitem --cause "$3"; do :; done >/dev/null 2>"$1.refused"
+wait $run; echo "code $?"
+"$0" status "$2"
+rm "$1/filler"
+"$0" run "$2" --once >/dev/null 2>"$1.again"; echo "code $?"
+cat "$1.said" "$1.refused" >&2
+cat "$1.again"
+"#;
+
+#[test]
+fn defect_06_a_run_that_a_full_disk_ends_says_so_afterwards() {
+    let place = built();
+    let disk = place.dir.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let config = fs::read_to_string(place.config()).unwrap();
+    place.configure(&config.replace("\"state\"", "\"disk/state\""));
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "bash", "-c", SMALL_DISK]).arg(program().get_program());
+    command.args([text(&disk), text(&place.config()), &"x".repeat(250)]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(child) = command.spawn() else { return println!("SKIPPED: unshare is not installed") };
+    let ended = wait(child, Duration::from_secs(120));
+    if ended.code != Some(0) && ended.stdout.is_empty() || ended.stdout.contains("SKIPPED") {
+        return println!("SKIPPED: no mounts here: {}", ended.stderr);
+    }
+    let mut lines = ended.stdout.lines();
+    // A full disk is no damage, and whoever supervises the run hears so.
+    assert_eq!(lines.next(), Some("code 3"), "{ended:?}");
+    let header = lines.next().unwrap();
+    assert!(header.starts_with("run: none since 20") && header.contains("it failed: "), "{header}");
+    assert!(header.contains("no storage space") && !header.contains("killed"), "{header}");
+    assert!(ended.stdout.contains("code 0") && !ended.stdout.contains("the last run"), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("Os {"), "{}", ended.stderr);
 }

@@ -111,9 +111,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let worker = External::local().parallel(config.settings.parallel).learning(config.settings.learning);
     let worker = if config.settings.watch { worker } else { worker.in_store(Unwatched(LocalStore)) };
     raise_descriptors();
-    let (is_new, last) = (!config.state.join("HEAD").exists(), LastRun::read(&config.state));
+    let last = LastRun::read(&config.state);
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
-    let record = begun(&config.state, is_new, last);
+    let record = begun(&config.state, session.is_new, last);
     let (desk, reloads) =
         Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let progress = Progress::new(arguments.quiet);

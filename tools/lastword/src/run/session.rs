@@ -19,6 +19,8 @@ pub(crate) struct Session {
     reconciler: Reconciler,
     pub(crate) handle: Handle,
     pub(crate) events: Events,
+    /// There was no event before this run.
+    pub(crate) is_new: bool,
 }
 
 impl Session {
@@ -53,7 +55,7 @@ impl Session {
         // It was shown before the start came to its end.
         let (next, describer) = replayed.recv().unwrap_or((Seq(1), Describer::new()));
         let events = Events::new(&handle, next, describer, epoch, format);
-        Ok(Session { reconciler, handle, events })
+        Ok(Session { reconciler, handle, events, is_new: next == Seq(1) })
     }
 
     /// Makes the log follow the file, and says what a person has to know.
