@@ -3,6 +3,7 @@
 //! Both come from the library: the code of an error is that of its kind, and the sentence is its own.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use lastword::describe::way_on;
@@ -46,17 +47,35 @@ impl<E: Into<Error>> From<E> for Fail {
     }
 }
 
-/// An error of opening a log. Of one that is damaged it says what can be done, and what that costs; `file`: the
-/// configuration, if one was named.
-pub(crate) fn damaged(error: impl Into<Error>, state: &Path, file: Option<&Path>) -> Fail {
+/// An error of opening a log. Of one that is damaged it says what can be done, and what that costs; of one that this user
+/// may not open whose it is. `file`: the configuration, if one was named.
+pub(crate) fn unopened(error: impl Into<Error>, state: &Path, file: Option<&Path>) -> Fail {
     let error = error.into();
     let kind = error.kind();
     let fail = Fail::from(error);
-    if !matches!(kind, ErrorKind::Damaged | ErrorKind::TailLost) {
-        return fail;
+    match kind {
+        ErrorKind::Damaged | ErrorKind::TailLost => {
+            let file = file.map_or_else(|| "FILE".to_owned(), quoted);
+            let way_on = way_on(state, &quoted(state), &file);
+            Fail::new(fail.code, format!("{}: {}; {way_on}", state.display(), fail.message))
+        }
+        ErrorKind::Io => fail.of_owner(state),
+        _ => fail,
     }
-    let file = file.map_or_else(|| "FILE".to_owned(), quoted);
-    Fail::new(fail.code, format!("{}: {}; {}", state.display(), fail.message, way_on(state, &quoted(state), &file)))
+}
+
+impl Fail {
+    /// Says of a log that is another user's whose it is.
+    pub(crate) fn of_owner(self, state: &Path) -> Fail {
+        let user = rustix::process::geteuid().as_raw();
+        match std::fs::metadata(state).map(|found| found.uid()) {
+            Ok(owner) if owner != user && user != 0 => {
+                let whose = format!("the log belongs to the user with the number {owner}, and this is {user}");
+                Fail::new(self.code, format!("{}; {whose}: run this as that user", self.message))
+            }
+            _ => self,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::snapshot::{Folding, Snapshots};
 
-use crate::fail::{Fail, USAGE, damaged};
+use crate::fail::{Fail, USAGE, unopened};
 
 /// What a log adds up to, whether a writer has it open or not.
 pub(crate) struct Inspected {
@@ -31,7 +31,7 @@ impl Inspected {
         let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path)))
         {
             Err(OpenError::Absent { .. }) => return Ok(None),
-            opened => opened.map_err(|error| damaged(error, path, None))?,
+            opened => opened.map_err(|error| unopened(error, path, None))?,
         };
         let state = folding.finish()?;
         let now = SystemClock::new().wall().max(state.at());

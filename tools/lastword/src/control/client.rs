@@ -15,7 +15,7 @@ use rustix::net::sockopt::socket_peercred;
 use super::protocol::{Answer, Request};
 use super::{Steer, socket};
 use crate::console::note;
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail, damaged};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 use crate::inspect::Inspected;
 use crate::patience::within;
 use crate::record::{LastRun, NOT_IN_ORDER};
@@ -67,7 +67,7 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
             }
             Err(StartError::Log(OpenError::Busy { .. })) => return Err(taken(state)),
             opened => {
-                let reconciler = opened.map_err(|error| damaged(error, state, None))?;
+                let reconciler = opened.map_err(|error| unopened(error, state, None))?;
                 if inspected.is_some_and(|inspected| !inspected.copy.anchor().clean) {
                     note(&found_open(state));
                 }
@@ -203,13 +203,27 @@ impl Connection {
 
 /// What is said of a run that does not answer, and what to do.
 pub(crate) fn silent(pid: Option<u32>) -> String {
-    match pid {
-        Some(pid) => format!(
-            "the run (pid {pid}) does not answer: it is stopped or stuck; ps -o stat,wchan -p {pid} shows which (T: kill \
-             -CONT {pid} lets it go on)"
-        ),
-        None => "the run does not answer: it is stopped or stuck".to_owned(),
+    let run = pid.map_or_else(|| "the run".to_owned(), |pid| format!("the run (pid {pid})"));
+    format!("{run} {}", silence(pid))
+}
+
+/// The same without its subject.
+pub(crate) fn silence(pid: Option<u32>) -> String {
+    let Some(pid) = pid else { return "does not answer: it is stopped or stuck".to_owned() };
+    if is_stopped(pid) {
+        return format!("does not answer: it is stopped; kill -CONT {pid} lets it go on");
     }
+    format!(
+        "does not answer: it is stuck, or waits for something; ps -o stat,wchan -p {pid} shows for what (T: kill -CONT {pid} \
+         lets it go on)"
+    )
+}
+
+/// Whether a process has been stopped by a signal; false where that cannot be found out.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which is in parentheses and may hold any.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['T', 't']))
 }
 
 /// What is said of a request that was not answered. `is_silent`: its run is there.

@@ -68,7 +68,7 @@ mod waiting;
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, reach, silent, taken};
+pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, reach, silence, silent, taken};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};

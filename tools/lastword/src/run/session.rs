@@ -13,7 +13,7 @@ use super::adopt::adopt;
 use super::events::{Events, Format, Next};
 use crate::config::{Config, KIND};
 use crate::control::{Unmanaged, as_asked, by, user};
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE, damaged};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE, unopened};
 
 pub(crate) struct Session {
     reconciler: Reconciler,
@@ -49,7 +49,7 @@ impl Session {
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()
-            .map_err(|error| damaged(error, &config.state, Some(&config.file)))?;
+            .map_err(|error| unopened(error, &config.state, Some(&config.file)))?;
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.

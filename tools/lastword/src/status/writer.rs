@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lastword::core::vocabulary::Timestamp;
 use serde_json::{Value, json};
 
-use crate::control::silent;
+use crate::control::silence;
 use crate::record::{LastRun, NOT_IN_ORDER, RunEnd};
 use crate::words::{ago, how_to_start, last_event, seconds};
 
@@ -40,7 +40,7 @@ impl Writer {
             }
             Writer::Silent { pid: of, last, now } => {
                 let since = now.since(*last);
-                format!("run: {} does not answer; last event {}; {}", pid(of), ago(since), silent(*of))
+                format!("run: {} {}; last event {}", pid(of), silence(*of), ago(since))
             }
             Writer::WithoutSocket { pid: of } => {
                 format!(
