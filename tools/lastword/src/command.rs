@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, Timestamp};
+use lastword::log::lock_holder;
 use serde_json::json;
 
 use crate::config::Config;
@@ -196,8 +197,12 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
     let Reload { state, common } = arguments;
     let by = asked_by(common)?;
     let state = state_of(state)?;
-    let no_run =
-        || Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()));
+    let no_run = || match lock_holder(&state.join("LOCK")) {
+        Some(_) => taken(&state),
+        None => {
+            Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()))
+        }
+    };
     let answer = Connection::open(&state)?.ok_or_else(no_run)?.ask(&Request::Reload(by))?;
     if common.json {
         line(&answer.to_string())?;

@@ -388,3 +388,33 @@ fn defect_06_a_run_that_a_full_disk_ends_says_so_afterwards() {
     assert!(ended.stdout.contains("code 0") && !ended.stdout.contains("the last run"), "{}", ended.stdout);
     assert!(!ended.stderr.contains("Os {"), "{}", ended.stderr);
 }
+
+#[test]
+fn defect_39_a_run_whose_socket_was_removed_is_not_said_to_be_none() {
+    let place = built();
+    let run = Running::start(&place);
+    place.command(&["wait"]).expect_code(0);
+    fs::remove_file(place.socket()).unwrap();
+    let named = format!("(pid {})", run.pid());
+    for arguments in [vec!["reload", text(&place.state())], vec!["pause", text(&place.state()), "lineitem"]] {
+        let ended = lastword(&arguments).expect_code(3);
+        assert!(ended.stderr.contains(&named) && !ended.stderr.contains("no lastword runs"), "{}", ended.stderr);
+    }
+    assert!(header(&place).contains("its control.sock was removed"), "{}", header(&place));
+    run.stop();
+}
+
+/// A run that reads its file again must not be ended by what the file is by then.
+#[test]
+fn defect_25_a_configuration_without_an_end_is_refused() {
+    let place = built();
+    let run = Running::start(&place);
+    place.command(&["wait"]).expect_code(0);
+    fs::rename(place.config(), place.dir.path().join("right")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", place.config()).unwrap();
+    let refused = lastword(&["reload", text(&place.state())]).expect_code(2);
+    assert!(refused.stderr.contains("has more than 64 MiB"), "{}", refused.stderr);
+    place.command(&["refresh"]).expect_code(0);
+    lastword(&["plan", text(&place.config())]).expect_code(2);
+    run.stop();
+}

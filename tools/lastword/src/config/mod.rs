@@ -9,7 +9,8 @@ mod limits;
 mod policy;
 mod settings;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{Limits, Name};
@@ -19,6 +20,10 @@ pub use collection::Entry;
 pub(crate) use collection::KIND;
 use document::{Document, Field, Section, join};
 pub(crate) use settings::Settings;
+
+/// Far more than hundreds of thousands of collections take, and little enough to be held: a file may lead to a device that
+/// has no end.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A configuration that was read and checked.
 #[derive(Debug)]
@@ -121,8 +126,14 @@ pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
 }
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
-    let unreadable = |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
-    Ok((fs::read(file).map_err(unreadable)?, directory_of(file).map_err(unreadable)?))
+    let unreadable = |error: io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+    let mut text = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text));
+    read.map_err(unreadable)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Fail::new(USAGE, format!("{}: has more than {} MiB", file.display(), MOST_BYTES >> 20)));
+    }
+    Ok((text, directory_of(file).map_err(unreadable)?))
 }
 
 fn state_field<'d, 'i>(top: &Section<'d, 'i>) -> Result<Field<'d, 'i>, document::Wrong> {
@@ -131,7 +142,7 @@ fn state_field<'d, 'i>(top: &Section<'d, 'i>) -> Result<Field<'d, 'i>, document:
 
 /// The directory a file lies in, without links: the same file, reached on two ways, has to mean the same sources. The
 /// file itself may be a link; its paths start where the link lies.
-fn directory_of(file: &Path) -> std::io::Result<PathBuf> {
+fn directory_of(file: &Path) -> io::Result<PathBuf> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::canonicalize(parent)
 }

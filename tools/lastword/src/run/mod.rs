@@ -175,6 +175,10 @@ fn begun(state: &Path, is_new: bool, last: Option<LastRun>) -> Option<Record> {
 
 /// A record of the run is words and nothing else.
 fn unrecorded(state: &Path, error: &io::Error) {
+    // Where there is no directory any more there is nothing to know later.
+    if error.kind() == io::ErrorKind::NotFound {
+        return;
+    }
     note(&format!("{}: that and how this run ends will not be known later: {error}", state.display()));
 }
 

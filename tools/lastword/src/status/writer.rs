@@ -44,7 +44,7 @@ impl Writer {
             }
             Writer::WithoutSocket { pid: of } => {
                 format!(
-                    "run: {} has the log open and takes no commands: it starts or ends, or is another program",
+                    "run: {} has the log open and takes no commands: it starts or ends, its control.sock was removed, or it is another program",
                     pid(of)
                 )
             }
