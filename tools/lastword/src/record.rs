@@ -44,10 +44,9 @@ impl Record {
     pub(crate) fn begin(state: &Path) -> io::Result<Record> {
         let directory = File::open(state)?;
         let record = Record { directory, began: now() };
-        record.write(None).or_else(|error| {
+        record.write(None).inspect_err(|_| {
             // What the run before has left would be taken for this one's.
             let _ = beside::remove(&record.directory, NAME);
-            Err(error)
         })?;
         Ok(record)
     }

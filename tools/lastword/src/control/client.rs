@@ -228,7 +228,7 @@ fn is_stopped(pid: u32) -> bool {
 
 /// What is said of a request that was not answered. `is_silent`: its run is there.
 fn unanswered(why: &str, request: &Request, is_silent: bool) -> Fail {
-    let what = request.is_command().then(|| format!("; {}", unknown(request, is_silent))).unwrap_or_default();
+    let what = if request.is_command() { format!("; {}", unknown(request, is_silent)) } else { String::new() };
     Fail::new(CANNOT_OPEN, format!("the run gave no answer ({why}){what}"))
 }
 
