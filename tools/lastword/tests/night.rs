@@ -420,3 +420,33 @@ fn defect_25_a_configuration_without_an_end_is_refused() {
     lastword(&["plan", text(&place.config())]).expect_code(2);
     run.stop();
 }
+
+#[test]
+fn defect_47_an_argument_that_cannot_be_right_is_refused_before_anything_is_made() {
+    let place = built();
+    let (config, zeros) = (place.config(), "0".repeat(64));
+    let run = |more: [&str; 2]| lastword(&[&["run", text(&config), "--once"][..], &more].concat()).expect_code(2);
+    let wrong = [
+        (["--confirm", "ab"], "64 hexadecimal digits"),
+        (["--confirm", &zeros], "nothing is held under"),
+        (["--refresh", "nation"], "there is no collection \"nation\""),
+        (["--rebuild", "nation"], "there is no collection \"nation\""),
+        (["--rebuild", ""], "--rebuild: "),
+    ];
+    for (more, said) in wrong {
+        let ended = run(more);
+        assert!(ended.stderr.contains(said) && ended.stderr.lines().count() == 1, "{more:?}: {}", ended.stderr);
+        assert!(!place.state().exists(), "{more:?}");
+    }
+    place.once().expect_code(0);
+    let last = place.last_event();
+    for (more, said) in wrong {
+        assert!(run(more).stderr.contains(said), "{more:?}");
+        assert_eq!(place.last_event(), last, "{more:?}");
+    }
+    // Who takes the one for the other is told.
+    for arguments in [vec!["run", text(&place.state())], vec!["plan", text(&place.state())]] {
+        let ended = lastword(&arguments).expect_code(2);
+        assert!(ended.stderr.contains("is a directory; give the configuration"), "{}", ended.stderr);
+    }
+}

@@ -92,11 +92,6 @@ impl Config {
         new.try_for_each(|entry| entry.name.check_new().map_err(|error| self.wrong(entry, &error.problem)))
     }
 
-    /// Whether no log needs to be asked for [`check_names`](Config::check_names).
-    pub(crate) fn names_are_good(&self) -> bool {
-        self.check_names(|_| false).is_ok()
-    }
-
     /// What is wrong with one collection of the file.
     pub(crate) fn wrong(&self, entry: &Entry, problem: &str) -> Fail {
         let (file, line, key) = (self.file.display(), entry.line, join("collections", entry.name.as_str()));
@@ -127,6 +122,10 @@ pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
     let unreadable = |error: io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+    if file.is_dir() {
+        let problem = "is a directory; give the configuration, a file such as lastword.toml";
+        return Err(Fail::new(USAGE, format!("{}: {problem}", file.display())));
+    }
     let mut text = Vec::new();
     let read = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text));
     read.map_err(unreadable)?;

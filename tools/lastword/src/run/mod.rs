@@ -8,6 +8,7 @@ mod session;
 mod settle;
 mod signals;
 mod unwatched;
+mod wishes;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use progress::Progress;
 use settle::{Settling, Verdict};
 use signals::Signals;
 use unwatched::Unwatched;
+use wishes::Wishes;
 
 /// How long running attempts may take to stop at the end. What has not stopped by then is tried again at the next
 /// start.
@@ -99,10 +101,7 @@ enum End {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
-    if !config.names_are_good() {
-        let inspected = Inspected::open_if_there(&config.state)?;
-        config.check_names(|name| inspected.as_ref().is_some_and(|inspected| inspected.has(name)))?;
-    }
+    let wishes = Wishes::read(arguments, &config)?;
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
@@ -118,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
         Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let progress = Progress::new(arguments.quiet);
     let mut run = Run { arguments, config, session, desk, reloads, signals, printer, progress };
-    let end = run.begin().and_then(|()| {
+    let end = run.begin(&wishes).and_then(|()| {
         let _server = run.serve();
         let end = run.follow();
         // Who still waits for a reload is told that there will be none.
@@ -196,13 +195,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Says everything that the person had to say: the configuration, then what is to be accepted or tried again.
-    fn begin(&self) -> Result<(), Fail> {
-        let (session, arguments) = (&self.session, self.arguments);
+    fn begin(&self, wishes: &Wishes) -> Result<(), Fail> {
+        let session = &self.session;
         session.adopt(&self.config, &mut self.desk.unmanaged())?;
         self.desk.manages(self.config.names());
-        arguments.confirm.iter().try_for_each(|fingerprint| session.confirm(fingerprint))?;
-        arguments.refresh.iter().try_for_each(|name| session.refresh(name))?;
-        arguments.rebuild.iter().try_for_each(|name| session.rebuild(name))
+        wishes.confirm.iter().try_for_each(|fingerprint| session.confirm(*fingerprint))?;
+        wishes.refresh.iter().try_for_each(|name| session.refresh(name))?;
+        wishes.rebuild.iter().try_for_each(|name| session.rebuild(name))
     }
 
     /// Answers commands. A file system without sockets is no reason not to work.

@@ -11,9 +11,10 @@ use lastword::worker::Worker;
 
 use super::adopt::adopt;
 use super::events::{Events, Format, Next};
+use super::wishes::not_held;
 use crate::config::{Config, KIND};
 use crate::control::{Unmanaged, as_asked, by, user};
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE, unopened};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 
 pub(crate) struct Session {
     reconciler: Reconciler,
@@ -65,27 +66,23 @@ impl Session {
     }
 
     /// Accepts what is held under a fingerprint.
-    pub(crate) fn confirm(&self, text: &str) -> Result<(), Fail> {
-        let fingerprint = Fingerprint::from_hex(text)
-            .ok_or_else(|| Fail::new(USAGE, "--confirm: must be a fingerprint of 64 hexadecimal digits"))?;
+    pub(crate) fn confirm(&self, fingerprint: Fingerprint) -> Result<(), Fail> {
         let list = self.handle.list()?;
         let held = list.into_iter().find(|status| status.view.held().is_some_and(|(_, held)| held == fingerprint));
-        let held = held.ok_or_else(|| Fail::new(USAGE, format!("--confirm: nothing is held under {fingerprint}")))?;
+        let held = held.ok_or_else(|| not_held(fingerprint))?;
         self.asked()?.confirm(held.view.name, fingerprint)?;
         Ok(())
     }
 
     /// Tries a collection again.
-    pub(crate) fn refresh(&self, name: &str) -> Result<(), Fail> {
-        let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--refresh: {error}")))?;
-        self.asked()?.refresh(name)?;
+    pub(crate) fn refresh(&self, name: &Name) -> Result<(), Fail> {
+        self.asked()?.refresh(name.clone())?;
         Ok(())
     }
 
     /// Builds a collection anew.
-    pub(crate) fn rebuild(&self, name: &str) -> Result<(), Fail> {
-        let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--rebuild: {error}")))?;
-        self.asked()?.rebuild(name)?;
+    pub(crate) fn rebuild(&self, name: &Name) -> Result<(), Fail> {
+        self.asked()?.rebuild(name.clone())?;
         Ok(())
     }
 
