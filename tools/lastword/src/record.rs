@@ -14,6 +14,7 @@ use lastword::core::vocabulary::Timestamp;
 use serde_json::{Value, json};
 
 use crate::beside;
+use crate::console::printable;
 
 const NAME: &str = "run.json";
 
@@ -78,7 +79,8 @@ impl LastRun {
 
     fn read_in(directory: &File) -> Option<LastRun> {
         let record: Value = serde_json::from_slice(&beside::read(directory, NAME).ok()?).ok()?;
-        let text = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
+        // Whoever can write here can write anything, and it is shown on a terminal.
+        let text = |value: &Value, key: &str| Some(printable(value.get(key)?.as_str()?));
         if record.get("v")? != 1 {
             return None;
         }

@@ -450,3 +450,27 @@ fn defect_47_an_argument_that_cannot_be_right_is_refused_before_anything_is_made
         assert!(ended.stderr.contains("is a directory; give the configuration"), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn case_24_a_record_of_a_run_drives_no_terminal_and_leads_nowhere() {
+    let place = built();
+    place.once().expect_code(0);
+    let record = place.state().join("run.json");
+    let wild = json!({"at": "x\u{1b}[2J", "failed": "y\u{1b}]0;owned\u{7}"});
+    for end in [Value::Null, wild] {
+        let wild = json!({"v": 1, "pid": 7, "began": "z\u{9b}31m", "end": end}).to_string();
+        fs::write(&record, wild).unwrap();
+        for more in [&[][..], &["--json"]] {
+            let shown = lastword(&[&["status", text(&place.state())], more].concat()).expect_code(0).stdout;
+            assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        }
+    }
+    let elsewhere = place.dir.path().join("elsewhere");
+    fs::write(&elsewhere, r#"{"v":1,"pid":7,"began":"then","end":null}"#).unwrap();
+    fs::remove_file(&record).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &record).unwrap();
+    assert!(header(&place).starts_with("run: none; last event at "), "a link was followed");
+    place.once().expect_code(0);
+    assert!(fs::symlink_metadata(&record).unwrap().is_file());
+    assert!(fs::read_to_string(&elsewhere).unwrap().contains("then"), "what a link led to was written over");
+}
