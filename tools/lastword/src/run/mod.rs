@@ -101,7 +101,7 @@ enum End {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
-    let wishes = Wishes::read(arguments, &config)?;
+    let wishes = Wishes::read((&arguments.confirm, &arguments.refresh, &arguments.rebuild), &config)?;
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;

@@ -4,7 +4,6 @@
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{Fingerprint, Name};
 
-use super::Arguments;
 use crate::config::Config;
 use crate::fail::{Fail, USAGE};
 use crate::inspect::Inspected;
@@ -18,7 +17,10 @@ pub(super) struct Wishes {
 
 impl Wishes {
     /// Refuses what cannot be right, and a file whose names cannot be.
-    pub(super) fn read(arguments: &Arguments, config: &Config) -> Result<Wishes, Fail> {
+    pub(super) fn read(
+        (confirm, refresh, rebuild): (&[String], &[String], &[String]),
+        config: &Config,
+    ) -> Result<Wishes, Fail> {
         let fingerprint = |text: &String| {
             let wrong = || Fail::new(USAGE, "--confirm: must be a fingerprint of 64 hexadecimal digits");
             Fingerprint::from_hex(text).ok_or_else(wrong)
@@ -28,9 +30,9 @@ impl Wishes {
             names.iter().map(read).collect()
         };
         let wishes = Wishes {
-            confirm: arguments.confirm.iter().map(fingerprint).collect::<Result<_, _>>()?,
-            refresh: names("--refresh", &arguments.refresh)?,
-            rebuild: names("--rebuild", &arguments.rebuild)?,
+            confirm: confirm.iter().map(fingerprint).collect::<Result<_, _>>()?,
+            refresh: names("--refresh", refresh)?,
+            rebuild: names("--rebuild", rebuild)?,
         };
         let mut named = wishes.refresh.iter().chain(&wishes.rebuild);
         let are_in_the_file = named.all(|name| config.get(name).is_some());
