@@ -7,9 +7,11 @@
 mod begin;
 mod counted;
 mod json;
+mod panicked;
 mod plain;
 mod sentence;
 mod view;
+mod way_on;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +19,10 @@ use crate::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name
 
 pub use counted::counted;
 pub use json::{Summary, policy_json};
+pub use panicked::panicked;
 pub use plain::plain_json;
 pub use view::view_json;
+pub use way_on::way_on;
 
 /// Remembers what events refer to.
 #[derive(Clone, Debug, Default)]

@@ -370,7 +370,7 @@ fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
 /// The source itself: it exists, is a directory, does not lead (by a link) to a device or into the state directory, and is
 /// no part of a table.
 fn check_root(source: &SourceLocation, apart: Option<&Apart>) -> Result<Metadata, StoreError> {
-    let root = source.path();
+    let root = root_of(source)?;
     let error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { what: shown(root) },
         _ => StoreError::Unreadable { what: shown(root), source: error },

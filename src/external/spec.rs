@@ -54,6 +54,11 @@ pub struct ExternalSpec {
 }
 
 impl ExternalSpec {
+    /// The members that a spec may have.
+    pub fn keys() -> impl Iterator<Item = &'static str> {
+        KEYS.into_iter()
+    }
+
     /// Reads and checks a spec from the text of one JSON object. Duplicate keys are the caller's to refuse: the
     /// canonical form has none.
     ///

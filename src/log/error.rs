@@ -324,7 +324,7 @@ impl fmt::Display for OpenError {
             TooNew { at, found } => write!(f, "the frame at event {at} is from a newer program: {found}"),
             Full { path, text } => write!(
                 f,
-                "{}: the disk is full, and the ballast file was already given up; make some space: {text}",
+                "{}: the disk is full, and there is no ballast file to give up; make some space: {text}",
                 path.display()
             ),
             PrefixGone { begins } => write!(f, "the log begins with event {begins}; earlier ones were deleted"),

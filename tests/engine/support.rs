@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lastword::clock::ManualClock;
 use lastword::core::vocabulary::*;
@@ -17,18 +17,7 @@ use lastword::worker::{
     Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
 };
 
-/// How long a test waits for what has to come. Nothing takes nearly as long.
-pub const LONG: Duration = Duration::from_secs(60);
-
-/// Waits until `holds` does.
-#[track_caller]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONG, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
+pub use test_support::history::{LONG, until};
 
 /// What a test waits for, and what comes of it. No test waits for ever: what does not come in a time in which nothing takes
 /// as long fails it, and is named.

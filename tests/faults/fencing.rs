@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{
     Built, CollectionId, Declaration, Duties, Epoch, Event, Kind, Name, Receipt, Seq, Source, Spec, Token,
@@ -17,6 +16,7 @@ use lastword::replay;
 use lastword::worker::{CommitView, Context, DeliveryError, Failure, Worker};
 
 use test_support::file_destination::FileDestination;
+use test_support::history::{LONG, until};
 
 /// The home directory of an engine's process that is to be killed, or of a zombie.
 const ENGINE: &str = "LASTWORD_FENCING_ENGINE";
@@ -24,17 +24,6 @@ const ZOMBIE: &str = "LASTWORD_FENCING_ZOMBIE";
 /// What leaves a zombie behind: `run` or `publish`. And what the zombie writes.
 const HAUNTED: &str = "LASTWORD_FENCING_HAUNTED";
 const WRITES: &str = "LASTWORD_FENCING_WRITES";
-
-const LONG: Duration = Duration::from_secs(60);
-
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONG, "{what} did not happen");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
 
 /// Leaves the writing to another process, and waits for it, where it is told to; else does it itself.
 struct Delegating {

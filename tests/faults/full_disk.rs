@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::Duration;
 
 use lastword::core::vocabulary::*;
 use lastword::engine::{CommandError, Handle, Reconciler, StartError, WaitOutcome};
@@ -13,12 +12,12 @@ use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::replay;
 use lastword::worker::{Context, Failure, Worker};
+use test_support::history::LONG;
 #[cfg(feature = "external")]
-use test_support::parquet_files;
+use test_support::{history::until, parquet_files};
 
 /// Where the small disk of the child is mounted.
 const MOUNT: &str = "LASTWORD_SMALL_DISK";
-const LONG: Duration = Duration::from_secs(60);
 
 struct Echo;
 
@@ -162,26 +161,17 @@ fn a_store_without_space_fails_a_look_or_an_attempt_and_nothing_else() {
     declaration.spec = Some(Spec::parse(r#"{"format":"parquet"}"#).unwrap());
     let pause = Command::Pause { name: name(0) };
     handle.batch(vec![Command::Declare(Box::new(declaration)), pause]).unwrap();
-    until(|| failed("look").len() == 1);
+    until("a failure that is told", || failed("look").len() == 1);
     assert!(failed("look")[0].starts_with("what was seen could not be kept: "), "{:?}", failed("look"));
 
     handle.refresh(name(0)).unwrap();
-    until(|| handle.status(name(0)).unwrap().unwrap().view.wanted.is_some());
+    until("something that is wanted", || handle.status(name(0)).unwrap().unwrap().view.wanted.is_some());
     assert_eq!(handle.status(name(0)).unwrap().unwrap().view.unobservable, None);
 
     objects.fail_next_put();
     handle.resume(name(0)).unwrap();
-    until(|| failed("attempt").len() == 1);
+    until("a failure that is told", || failed("attempt").len() == 1);
     applied(&handle, 0);
     assert_eq!((failed("look").len(), failed("attempt").len()), (1, 1));
     reconciler.shutdown(LONG).unwrap();
-}
-
-#[cfg(feature = "external")]
-fn until(mut holds: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONG, "it did not happen");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

@@ -230,7 +230,7 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
         Ok(Err(error)) => {
             let is = |kind| matches!(&error, ::sled::Error::Io(error) if error.kind() == kind);
             let (disk_is_full, forbidden) = (is(io::ErrorKind::StorageFull), is(io::ErrorKind::PermissionDenied));
-            Err(SledFailure { text: error.to_string(), disk_is_full, forbidden })
+            Err(SledFailure { text: said(&error), disk_is_full, forbidden })
         }
         Err(panic) => {
             let text = panic
@@ -241,6 +241,17 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
             let (disk_is_full, forbidden) = (text.contains("StorageFull"), text.contains("PermissionDenied"));
             Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full, forbidden })
         }
+    }
+}
+
+/// What sled says, but for its own notation of places and an empty backtrace.
+fn said(error: &::sled::Error) -> String {
+    match error {
+        ::sled::Error::Corruption { at: Some(at), .. } => format!("what it reads at byte {} is damaged", at.lid()),
+        ::sled::Error::Corruption { at: None, .. } => "what it reads is damaged".to_owned(),
+        // What it says again of an error that it had before is in the notation of the program.
+        ::sled::Error::Io(error) if error.raw_os_error().is_none() => format!("IO error: {}", error.kind()),
+        error => error.to_string(),
     }
 }
 

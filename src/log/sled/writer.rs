@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::files::kept;
 use super::place::Place;
 use super::reader::{Frames, SledReader};
-use super::store::{SledStore, wait_until_unlocked};
+use super::store::{SledFailure, SledStore, wait_until_unlocked};
 use crate::core::vocabulary::{Seq, Timestamp};
 use crate::log::anchor::{Anchor, AnchorFile};
 use crate::log::directory::Directory;
@@ -185,8 +186,21 @@ impl SledLog {
         error
     }
 
+    /// A disk that is full is no damage.
+    fn broken(&mut self, failure: SledFailure) -> LogError {
+        let error = match failure.disk_is_full {
+            true => LogError::Io {
+                doing: "writing",
+                path: self.directory.sled(),
+                source: io::ErrorKind::StorageFull.into(),
+            },
+            false => failure.into(),
+        };
+        self.poison(error)
+    }
+
     fn flush(&mut self) -> Result<(), LogError> {
-        self.store.flush().map_err(|failure| self.poison(failure.into()))?;
+        self.store.flush().map_err(|failure| self.broken(failure))?;
         // A file there would hold a value that is never synced. Listing it costs about 5 µs of a commit's 230, and the
         // frame that caused it is not acknowledged.
         self.place.check_blobs().map_err(|error| self.poison(error))
@@ -225,7 +239,7 @@ impl Log for SledLog {
         self.check_poison()?;
         let mut chain = self.chain;
         chain.check(frame).map_err(LogError::Refused)?;
-        self.store.put(frame).map_err(|failure| self.poison(failure.into()))?;
+        self.store.put(frame).map_err(|failure| self.broken(failure))?;
         self.chain = chain;
         self.store.set_appended(frame.last());
         Ok(())
@@ -253,7 +267,7 @@ impl Log for SledLog {
         self.check_held()?;
         if self.removes_prefix {
             let more = self.store.remove_prefix(REMOVED_AT_A_TIME);
-            self.removes_prefix = more.map_err(|failure| self.poison(failure.into()))?;
+            self.removes_prefix = more.map_err(|failure| self.broken(failure))?;
         }
         if self.synced == self.durable && self.head.current().position == self.synced {
             return Ok(());
@@ -277,7 +291,7 @@ impl Log for SledLog {
         self.sync()?;
         self.synced = self.durable;
         self.anchor_synced()?;
-        self.store.put_start(start).map_err(|failure| self.poison(failure.into()))?;
+        self.store.put_start(start).map_err(|failure| self.broken(failure))?;
         self.flush()?;
         self.sync()?;
         self.store.set_start(start);

@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, Timestamp};
+use lastword::log::lock_holder;
 use serde_json::json;
 
 use crate::config::Config;
 use crate::console::{line, note, printable};
 use crate::control::{
-    APPLIED, Answer, Connection, Found, MOST_WAIT, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged,
-    Verb, by, carry_out, fingerprint, known, reach, silent, taken, user,
+    APPLIED, Answer, Connection, Found, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb, by,
+    carry_out, fingerprint, known, reach, silent, taken, user,
 };
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
+use crate::words::{how_to_start, last_event};
 
 /// How long closing a log may take in which nothing runs.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -195,8 +197,12 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
     let Reload { state, common } = arguments;
     let by = asked_by(common)?;
     let state = state_of(state)?;
-    let no_run =
-        || Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()));
+    let no_run = || match lock_holder(&state.join("LOCK")) {
+        Some(_) => taken(&state),
+        None => {
+            Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()))
+        }
+    };
     let answer = Connection::open(&state)?.ok_or_else(no_run)?.ask(&Request::Reload(by))?;
     if common.json {
         line(&answer.to_string())?;
@@ -222,7 +228,7 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
         line(&answer.clone().without("since").to_string())?;
     } else {
         let (name, because) = (printable(name.as_str()), printable(answer.text("because").unwrap_or_default()));
-        let because = if because.is_empty() { "everything heard is applied".to_owned() } else { because };
+        let because = if because.is_empty() { "what was heard so far is applied".to_owned() } else { because };
         let number = answer.number("generation").unwrap_or(0);
         match outcome {
             APPLIED => drop(line(&format!("{name}: applied, generation {number}"))?),
@@ -230,7 +236,8 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
                 note(&format!("{name}: not within {}: {because}", humantime::format_duration(arguments.timeout)))
             }
             "nobody_runs" => {
-                note(&format!("{name}: no lastword runs here, so there is nothing to wait for: {because}"))
+                let start = how_to_start(&arguments.target.state);
+                note(&format!("{name}: no lastword runs here, so there is nothing to wait for: {because}; {start}"))
             }
             other => note(&format!("{name}: {other}: {because}")),
         }
@@ -242,17 +249,17 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
 /// log itself if there is none.
 fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: Duration) -> Result<Answer, Fail> {
     let (begun, mut since) = (Instant::now(), None);
-    // A run that is well takes up to `MOST_WAIT` for an answer, however little time is left.
-    let left = || timeout.saturating_sub(begun.elapsed()).max(MOST_WAIT + SLACK);
+    let left = || timeout.saturating_sub(begun.elapsed());
     loop {
-        let mut run = match reach_to_wait(state, left())? {
+        let mut run = match reach_to_wait(state, left() + SLACK)? {
             Waitable::Running(run) => run,
             Waitable::NoRun(inspected) => return at_rest(state, &inspected, name, generation),
             Waitable::Silent => return Ok(no_answer(None)),
         };
         loop {
-            run.be_patient_for(left());
-            let answer = run.ask(&Request::Wait { name: name.clone(), generation, since });
+            let within = left();
+            run.be_patient_for(within + SLACK);
+            let answer = run.ask(&Request::Wait { name: name.clone(), generation, since, within: Some(within) });
             if run.is_silent {
                 return Ok(no_answer(run.pid));
             }
@@ -312,7 +319,8 @@ fn at_rest(state: &Path, inspected: &Inspected, name: &Name, generation: Option<
     let (id, _) = inspected.find(name.as_str())?;
     let view = CollectionView::of(&inspected.state, id, inspected.now);
     let unmanaged = Unmanaged::read(state);
-    view.map(|view| known(&view, unmanaged.get(name, id), generation))
+    let last_event = last_event(inspected.copy.time(), inspected.now);
+    view.map(|view| known(&view, unmanaged.get(name, id), generation, &last_event))
         .ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))
 }
 

@@ -1,5 +1,6 @@
 //! What people see: text without control characters, tables, and lines that are updated in place.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -109,9 +110,19 @@ pub(crate) fn usage(error: &clap::Error) -> ! {
     error.exit()
 }
 
+/// Whether what is written there may move and change how text is shown: a terminal, and not one that shows such sequences
+/// as text.
+pub(crate) fn draws(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && understands(std::env::var_os("TERM").as_deref())
+}
+
+fn understands(terminal: Option<&OsStr>) -> bool {
+    terminal.is_some_and(|terminal| !terminal.is_empty() && terminal != "dumb")
+}
+
 /// `text` in bold if standard output is a terminal whose user does not object.
 pub(crate) fn bold(text: &str) -> String {
-    let plain = !io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let plain = !draws(&io::stdout()) || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if plain { text.to_owned() } else { format!("\x1b[1m{text}\x1b[0m") }
 }
 
@@ -171,6 +182,15 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defect_47_a_terminal_that_understands_no_sequences_gets_none() {
+        for (terminal, draws) in
+            [(None, false), (Some(""), false), (Some("dumb"), false), (Some("xterm-256color"), true)]
+        {
+            assert_eq!(understands(terminal.map(OsStr::new)), draws, "{terminal:?}");
+        }
+    }
 
     #[test]
     fn numbers_are_grouped_by_three() {

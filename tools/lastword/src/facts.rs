@@ -5,6 +5,7 @@ use std::time::Duration;
 use lastword::core::CollectionView;
 use lastword::core::vocabulary::{CollectionId, Seq, Timestamp};
 use lastword::describe;
+use lastword::engine::LastObservation;
 use serde_json::{Map, Value};
 
 use crate::control::Gone;
@@ -76,8 +77,9 @@ impl Facts {
         })
     }
 
-    /// Why it is not fresh, or may not be; empty if it is. `gone`: from the file.
-    pub(crate) fn cause(&self, gone: Option<&Gone>) -> String {
+    /// Why it is not fresh, or may not be; empty if it is. `gone`: from the file; `skipped`: what the last observation of its
+    /// source left out.
+    pub(crate) fn cause(&self, gone: Option<&Gone>, skipped: Option<&str>) -> String {
         let mut causes = Vec::new();
         let by_file = gone.is_some_and(|gone| gone.resumes);
         let is = |condition: &str| self.condition == condition;
@@ -88,6 +90,8 @@ impl Facts {
         if !(is("fresh") || by_file && is("paused")) {
             causes.push(self.because.clone());
         }
+        // What is missing may be there, under a name that says that it is no data.
+        causes.extend(skipped.filter(|_| self.held.is_some()).map(|skipped| format!("left out: {skipped}")));
         if is("moving") {
             let moved = self.failure.clone().map(|failure| format!("the last time: {failure}"));
             causes.extend(moved);
@@ -105,11 +109,13 @@ impl Facts {
     }
 }
 
-/// Why a collection is not fresh, or may not be; empty for one that is. `gone`: from the file.
-pub(crate) fn cause(view: &CollectionView, gone: Option<&Gone>) -> String {
+/// Why a collection is not fresh, or may not be; empty for one that is. `gone`: from the file; `last`: the last observation
+/// of its source, if the process knows one.
+pub(crate) fn cause(view: &CollectionView, gone: Option<&Gone>, last: Option<LastObservation>) -> String {
+    let skipped = last.filter(|last| last.skipped.total() > 0).map(|last| last.skipped.to_string());
     // The time has no part in it.
     let facts = Facts::parse(&describe::view_json(view, Timestamp(0)));
-    facts.map(|facts| facts.cause(gone)).unwrap_or_default()
+    facts.map(|facts| facts.cause(gone, skipped.as_deref())).unwrap_or_default()
 }
 
 /// A time in RFC 3339, so long before another.

@@ -3,8 +3,13 @@
 //! Both come from the library: the code of an error is that of its kind, and the sentence is its own.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use lastword::describe::way_on;
 use lastword::{Error, ErrorKind};
+
+use crate::console::quoted;
 
 /// Something is not as it should be: a collection is not fresh, a stored thing is damaged.
 pub(crate) const DEFECT: u8 = ErrorKind::Damaged.exit_code();
@@ -42,62 +47,56 @@ impl<E: Into<Error>> From<E> for Fail {
     }
 }
 
+/// An error of opening a log. Of one that is damaged it says what can be done, and what that costs; of one that this user
+/// may not open whose it is. `file`: the configuration, if one was named.
+pub(crate) fn unopened(error: impl Into<Error>, state: &Path, file: Option<&Path>) -> Fail {
+    let error = error.into();
+    let kind = error.kind();
+    let fail = Fail::from(error);
+    match kind {
+        ErrorKind::Damaged | ErrorKind::TailLost => {
+            let file = file.map_or_else(|| "FILE".to_owned(), quoted);
+            let way_on = way_on(state, &quoted(state), &file);
+            Fail::new(fail.code, format!("{}: {}; {way_on}", state.display(), fail.message))
+        }
+        ErrorKind::Io => fail.of_owner(state),
+        _ => fail,
+    }
+}
+
+impl Fail {
+    /// Says of a log that is another user's whose it is.
+    pub(crate) fn of_owner(self, state: &Path) -> Fail {
+        let user = rustix::process::geteuid().as_raw();
+        match std::fs::metadata(state).map(|found| found.uid()) {
+            Ok(owner) if owner != user && user != 0 => {
+                let whose = format!("the log belongs to the user with the number {owner}, and this is {user}");
+                Fail::new(self.code, format!("{}; {whose}: run this as that user", self.message))
+            }
+            _ => self,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::io;
     use std::path::PathBuf;
 
-    use lastword::codec::{CodecError, Tag};
-    use lastword::core::vocabulary::{FieldError, Rejection, Seq};
-    use lastword::engine::{CommandError, EngineError, WatchError};
-    use lastword::log::{LogError, OpenError};
-    use lastword::objects::{ObjectError, object_hash};
-    use lastword::replay::ReplayError;
-    use lastword::snapshot::TakeError;
+    use lastword::core::vocabulary::Seq;
+    use lastword::log::OpenError;
 
     use super::*;
 
-    /// One error of every kind, with the code that scripts rely on.
-    fn table() -> Vec<(u8, Error)> {
-        let path = || PathBuf::from("state");
-        vec![
-            (1, ObjectError::Missing(object_hash(b"")).into()),
-            (1, CommandError::Unknown("power".to_owned()).into()),
-            (1, WatchError::TimedOut.into()),
-            (1, TakeError::Stopped.into()),
-            (1, EngineError::Panicked("none".to_owned()).into()),
-            (2, FieldError::new("name", "none").into()),
-            (2, CommandError::Refused(Rejection::NotDue).into()),
-            (3, OpenError::Absent { path: path() }.into()),
-            (3, OpenError::Busy { path: path(), holder: None }.into()),
-            (
-                3,
-                ReplayError::Object { seq: Seq(1), error: ObjectError::Io("x".into(), io::Error::other("y")).into() }
-                    .into(),
-            ),
-            (3, CommandError::NotAccepted("shut down".to_owned()).into()),
-            (3, ReplayError::Log(LogError::PrefixGone { begins: Seq(9) }).into()),
-            (
-                4,
-                ReplayError::Codec { seq: Seq(1), error: CodecError::Unknown(Tag { event_type: 79, version: 1 }) }
-                    .into(),
-            ),
-            (5, OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) }.into()),
-            (6, ReplayError::Snapshot { seq: Seq(1) }.into()),
-        ]
-    }
-
+    /// Which kind has which code is the library's table, and tested there.
     #[test]
-    fn every_kind_has_its_exit_code_and_its_text() {
-        let mut kinds = BTreeSet::new();
-        for (code, error) in table() {
+    fn an_error_of_the_library_keeps_its_code_and_its_text() {
+        let absent = || OpenError::Absent { path: PathBuf::from("state") };
+        let short = || OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) };
+        for error in [Error::from(absent()), Error::from(short())] {
             let (kind, text) = (error.kind(), error.to_string());
             let fail = Fail::from(error);
-            assert_eq!((fail.code, fail.message), (code, text), "{kind:?}");
-            kinds.insert(kind);
+            assert_eq!((fail.code, fail.message), (kind.exit_code(), text));
         }
-        assert_eq!(kinds, BTreeSet::from(ErrorKind::ALL));
         assert_eq!((DEFECT, USAGE, CANNOT_OPEN), (1, 2, 3));
     }
 }

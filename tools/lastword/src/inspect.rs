@@ -10,7 +10,7 @@ use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
 use lastword::snapshot::{Folding, Snapshots};
 
-use crate::fail::{Fail, USAGE};
+use crate::fail::{Fail, USAGE, unopened};
 
 /// What a log adds up to, whether a writer has it open or not.
 pub(crate) struct Inspected {
@@ -31,11 +31,16 @@ impl Inspected {
         let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path)))
         {
             Err(OpenError::Absent { .. }) => return Ok(None),
-            opened => opened?,
+            opened => opened.map_err(|error| unopened(error, path, None))?,
         };
         let state = folding.finish()?;
         let now = SystemClock::new().wall().max(state.at());
         Ok(Some(Inspected { copy, state, now }))
+    }
+
+    /// Whether there is a collection of this name.
+    pub(crate) fn has(&self, name: &Name) -> bool {
+        self.state.id_of(name).is_some()
     }
 
     /// The collection that a person named.

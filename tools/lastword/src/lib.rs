@@ -7,6 +7,7 @@
 //!
 //! The program is [`run`]; what else is public is there for the tests of what it parses.
 
+mod beside;
 mod command;
 #[doc(hidden)]
 pub mod config;
@@ -23,10 +24,12 @@ mod manifest;
 mod outlet;
 mod patience;
 mod plan;
+mod record;
 mod run;
 mod status;
 mod words;
 
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -34,6 +37,7 @@ use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Parser, Subcommand};
+use lastword::describe::panicked;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -123,6 +127,9 @@ const LAST_NOTES: Duration = Duration::from_secs(1);
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
+    panic::set_hook(Box::new(|info| {
+        panicked(info).iter().for_each(|line| console::note(&format!("lastword: {line}")))
+    }));
     let arguments = Arguments::try_parse().unwrap_or_else(|error| console::usage(&error));
     let level = match arguments.verbose {
         0 => LevelFilter::WARN,
@@ -138,12 +145,13 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// Has the private copies of this process removed before a signal ends it. A run ends in order instead.
+/// Has the private copies of this process removed before a signal ends it, and says what it has begun. A run ends in order instead.
 fn remove_copies_on_signals() {
     let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
     let wait = move || {
         for signal in signals.forever() {
             lastword::log::remove_private_copies();
+            control::interrupted().iter().for_each(|text| console::note(text));
             // Ends the process as the signal would have.
             let _ = emulate_default_handler(signal);
         }

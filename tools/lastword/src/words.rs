@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{Fingerprint, Name};
+use lastword::core::vocabulary::{Fingerprint, Name, Timestamp};
 
 use crate::console::quoted;
 
@@ -15,6 +15,17 @@ pub(crate) fn how_to_confirm(place: &Path, name: &Name, fingerprint: Fingerprint
 /// A command as a person types it.
 pub(crate) fn command(verb: &str, place: &Path, name: &str) -> String {
     format!("lastword {verb} {} {}", quoted(place), quoted(Path::new(name)))
+}
+
+/// What brings a run back. `place`: the directory of the log, or the configuration.
+pub(crate) fn how_to_start(place: &Path) -> String {
+    let is_config = place.extension().is_some_and(|ending| ending == "toml") && !place.is_dir();
+    format!("start it: lastword run {}", if is_config { quoted(place) } else { "FILE".to_owned() })
+}
+
+/// When the log heard of anything last.
+pub(crate) fn last_event(last: Timestamp, now: Timestamp) -> String {
+    format!("last event at {} ({})", seconds(&last.to_string()), ago(now.since(last)))
 }
 
 pub(crate) fn ago(span: Duration) -> String {

@@ -69,6 +69,38 @@ fn defect_42_root_leaves_nothing_in_the_log_of_another_user() {
 }
 
 #[test]
+fn defect_42_who_may_not_open_a_log_hears_whose_it_is() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    let (state, config) = (place.state(), place.config());
+    let mine = fs::metadata(&state).unwrap().uid();
+    if mine != 0 || chown(place.dir.path(), Some(65_534), None).is_err() {
+        return println!("SKIPPED: only root can be somebody else");
+    }
+    // Where the program lies somebody else may not get to; a copy beside the log is for all.
+    let program = place.dir.path().join("lastword");
+    fs::copy(support::program().get_program(), &program).unwrap();
+    for arguments in [
+        vec!["status", text(&state)],
+        vec!["status", text(&config)],
+        vec!["pause", text(&state), "lineitem"],
+        vec!["manifest", text(&state), "lineitem"],
+        vec!["plan", text(&config)],
+        vec!["run", text(&config), "--once"],
+    ] {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(&arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let Ok(child) = child else { return println!("SKIPPED: setpriv is not installed") };
+        let ended = support::wait(child, Duration::from_secs(60)).expect_code(3);
+        let whose = "the log belongs to the user with the number 0, and this is 65534";
+        assert!(ended.stderr.contains(whose), "{arguments:?}: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn defect_43_a_damaged_log_says_how_to_go_on_and_what_it_costs() {
     let place = Place::new("");
     place.write("a.parquet", 1, 0);

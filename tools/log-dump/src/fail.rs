@@ -69,63 +69,19 @@ impl<E: Into<Error>> From<E> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::io;
     use std::path::PathBuf;
 
-    use lastword::codec::{CodecError, Tag};
-    use lastword::core::vocabulary::{FieldError, Rejection, Seq};
-    use lastword::engine::{CommandError, EngineError, WatchError};
-    use lastword::log::{LogError, OpenError};
-    use lastword::objects::{ObjectError, object_hash};
-    use lastword::replay::ReplayError;
-    use lastword::snapshot::TakeError;
+    use lastword::log::OpenError;
 
     use super::*;
 
-    /// One error of every kind, with the code that scripts rely on.
-    fn table() -> Vec<(u8, Error)> {
-        let path = || PathBuf::from("state");
-        vec![
-            (1, ObjectError::Missing(object_hash(b"")).into()),
-            (1, CommandError::Unknown("power".to_owned()).into()),
-            (1, WatchError::TimedOut.into()),
-            (1, TakeError::Stopped.into()),
-            (1, EngineError::Panicked("none".to_owned()).into()),
-            (2, FieldError::new("name", "none").into()),
-            (2, CommandError::Refused(Rejection::NotDue).into()),
-            (3, OpenError::Absent { path: path() }.into()),
-            (3, OpenError::Busy { path: path(), holder: None }.into()),
-            (
-                3,
-                ReplayError::Object { seq: Seq(1), error: ObjectError::Io("x".into(), io::Error::other("y")).into() }
-                    .into(),
-            ),
-            (3, CommandError::NotAccepted("shut down".to_owned()).into()),
-            (3, ReplayError::Log(LogError::PrefixGone { begins: Seq(9) }).into()),
-            (
-                4,
-                ReplayError::Codec { seq: Seq(1), error: CodecError::Unknown(Tag { event_type: 79, version: 1 }) }
-                    .into(),
-            ),
-            (5, OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) }.into()),
-            (6, ReplayError::Snapshot { seq: Seq(1) }.into()),
-        ]
-    }
-
+    /// Which kind has which code is the library's table, and tested there.
     #[test]
-    fn every_kind_has_its_exit_code_and_its_text() {
-        let mut kinds = BTreeSet::new();
-        for (code, error) in table() {
-            let (kind, text) = (error.kind(), error.to_string());
-            let failure = Failure::from(error);
-            assert!(
-                matches!(&failure, Failure::Error(exit, said) if (exit.0, said) == (code, &text)),
-                "{kind:?}: {failure:?}"
-            );
-            kinds.insert(kind);
-        }
-        assert_eq!(kinds, BTreeSet::from(ErrorKind::ALL));
+    fn an_error_of_the_library_keeps_its_code_and_its_text() {
+        let absent = || Error::from(OpenError::Absent { path: PathBuf::from("state") });
+        let (code, text) = (absent().kind().exit_code(), absent().to_string());
+        let failure = Failure::from(absent());
+        assert!(matches!(&failure, Failure::Error(exit, said) if (exit.0, said) == (code, &text)), "{failure:?}");
         assert_eq!((Exit::DEFECT, Exit::USAGE, Exit::CANNOT_OPEN), (Exit(1), Exit(2), Exit(3)));
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::LogArgs;
 use crate::fail::Failure;
-use crate::input::Input;
+use crate::input::{Input, configuration};
 use crate::output::Output;
 
 /// What `HEAD` says is `null` for an exported stream, which has none.
@@ -46,6 +46,7 @@ pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     let read = File::open(&path).and_then(|file| file.take(MOST_HEAD).read_to_end(&mut bytes));
     read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory if let Some(failure) = configuration(&log.state) => failure,
         io::ErrorKind::NotFound => OpenError::Absent { path: log.state.clone() }.into(),
         _ => Failure::io("reading", &path, &error),
     })?;

@@ -1,11 +1,11 @@
 //! What a command reads: a private copy of a log, or an exported stream.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
-use lastword::describe::counted;
+use lastword::describe::{counted, way_on};
 use lastword::evlog::EvlogFile;
 use lastword::log::{Anchor, FrameHash, LogReader, OpenError, Position, PrivateCopy, Salvage, Start};
 use lastword::objects::{FileObjects, Objects};
@@ -13,9 +13,7 @@ use lastword::snapshot::Snapshots;
 
 use crate::args::DamageArgs;
 use crate::fail::{Exit, Failure};
-
-/// Where a log is damaged.
-const WAY_ON: &str = "restore a backup, or see what is left with `dump`, `state` or `export --up-to-damage`";
+use crate::output::quoted;
 
 /// An open log.
 pub(crate) enum Input {
@@ -31,12 +29,15 @@ impl Input {
             _ => Failure::io("looking at", path, &error),
         })?;
         if metadata.is_file() {
-            let file = EvlogFile::open(path)?;
+            let file = EvlogFile::open(path).map_err(|error| configuration(path).unwrap_or_else(|| error.into()))?;
             let (end, time) = (file.totals().end, file.totals().time);
             return Ok(Input::Stream { file, end, time });
         }
         let copy = PrivateCopy::of(path).map_err(|error| match error.is_defect() && !error.is_too_new() {
-            true => Failure::new(Exit::of(error.kind()), format_args!("{error}; {WAY_ON}")),
+            true => {
+                let way_on = way_on(path, &quoted(path), "FILE");
+                Failure::new(Exit::of(error.kind()), format_args!("{}: {error}; {way_on}", path.display()))
+            }
             false => error.into(),
         })?;
         Ok(Input::of(copy))
@@ -152,6 +153,29 @@ impl Input {
     pub(crate) fn head(&self) -> FrameHash {
         self.end().hash
     }
+}
+
+/// What is said of a file that is none of ours, if it is one that `lastword run` reads.
+pub(crate) fn configuration(path: &Path) -> Option<Failure> {
+    /// More than a configuration of many collections has before its first table.
+    const MOST: u64 = 1 << 20;
+    if path.extension().is_none_or(|ending| ending != "toml") {
+        return None;
+    }
+    // Where the log lies is a help and nothing else: a file in which it cannot be found is read by `lastword`.
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text));
+    let value = |line: &str| {
+        let value = line.trim().strip_prefix("state")?.trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        Some(value.get(1..)?.split(quote).next()?.to_owned())
+    };
+    let state = read.ok().and_then(|_| text.lines().find_map(value));
+    let state = state.map(|state| quoted(&path.parent().unwrap_or(Path::new("")).join(state)));
+    let state = state.unwrap_or_else(|| "that it names".to_owned());
+    let what =
+        format_args!("{}: this is a configuration; give the state directory {state}", path.display()).to_string();
+    Some(Failure::new(Exit::CANNOT_OPEN, what))
 }
 
 /// A directory of objects that is not there is a part of the log that is gone; one that cannot be read is not.

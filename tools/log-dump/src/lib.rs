@@ -20,19 +20,20 @@ mod verify;
 mod why;
 
 use std::io::Write;
-use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
 use fail::{Exit, Failure};
 use lastword::core::vocabulary::{Seq, TaskId};
+use lastword::describe::panicked;
 use lastword::replay::Until;
 use output::complain;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
-    panic::set_hook(Box::new(report_panic));
+    panic::set_hook(Box::new(|info| panicked(info).iter().for_each(|line| complain(line))));
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
     signals::remove_copies_on_signals();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
@@ -78,14 +79,4 @@ fn usage(error: &clap::Error) -> ! {
         std::process::exit(error.exit_code());
     }
     error.exit()
-}
-
-/// sled panics on some kinds of damage. The library turns that into an error that is reported like any other; what
-/// is said here is one line, not a backtrace.
-fn report_panic(info: &PanicHookInfo<'_>) {
-    let payload = info.payload();
-    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-    let first_line = text.and_then(|text| text.lines().next()).unwrap_or("no message");
-    let place = info.location().map(|location| format!(" at {}:{}", location.file(), location.line()));
-    complain(&format!("panicked{}: {first_line}", place.unwrap_or_default()));
 }

@@ -1,6 +1,7 @@
 //! Writing to stdout, whose reader may go at any time, and to stderr.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::path::Path;
 
 use lastword::core::vocabulary::Seq;
 use lastword::describe::{Summary, plain_json};
@@ -45,6 +46,13 @@ impl Output {
 /// One line on stderr. If stderr is gone too, there is nobody left to tell.
 pub(crate) fn complain(problem: &str) {
     let _ = writeln!(io::stderr(), "log-dump: {}", printable(problem));
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = printable(&path.display().to_string());
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// A text without control characters: messages of workers and names of files come from outside and must not drive a

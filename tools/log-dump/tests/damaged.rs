@@ -152,3 +152,23 @@ fn defect_07_a_copy_that_does_not_fit_is_refused_before_it_is_made() {
     assert!(err(&output).contains("a private copy takes") && err(&output).contains("bytes free"), "{}", err(&output));
     assert_eq!(out(&output), "", "a part of a copy was left");
 }
+
+#[test]
+fn defect_47_a_configuration_is_named_as_one_and_says_where_its_log_is() {
+    let (dir, path) = story_log();
+    let config = dir.path().join("lake.toml");
+    let state = path.file_name().unwrap().to_str().unwrap();
+    fs::write(&config, format!("# mine\nstate = \"{state}\" # here\n[collections.a]\n")).unwrap();
+    for (command, more) in [("dump", &[][..]), ("state", &["--up-to-damage"]), ("head", &[]), ("head", &["--anchor"])] {
+        let refused = on(&config, command, more);
+        assert_eq!(code(&refused), 3, "{}", err(&refused));
+        let said = format!("this is a configuration; give the state directory {}", path.display());
+        assert!(err(&refused).contains(&said), "{}", err(&refused));
+    }
+    // What is a log under that name is read.
+    let named = dir.path().join("log.toml");
+    ok(&path, "export", &[named.to_str().unwrap()]);
+    ok(&named, "verify", &[]);
+    fs::write(&config, "workers = 1").unwrap();
+    assert!(err(&on(&config, "dump", &[])).contains("give the state directory that it names"));
+}

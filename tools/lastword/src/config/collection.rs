@@ -85,6 +85,7 @@ fn lexical(path: &Path) -> PathBuf {
 fn spec(section: &Section<'_, '_>) -> Result<(ExternalSpec, Spec), Wrong> {
     let at = section.require("spec", "write spec = { format = \"parquet\" } or { format = \"files\" }")?;
     let inner = at.section()?;
+    inner.only(&ExternalSpec::keys().collect::<Vec<_>>())?;
     let mut members = table(&inner)?;
     if let Some(rows) = section.get("target_rows") {
         let whole = rows.whole(1, MOST_ROWS)?;

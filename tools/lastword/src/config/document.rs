@@ -221,7 +221,8 @@ pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn join(path: &str, key: &str) -> String {
+/// The path of a key: one that TOML would have in quotes is in quotes.
+pub(super) fn join(path: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     let key = if bare { key.to_owned() } else { format!("{key:?}") };
     if path.is_empty() { key } else { format!("{path}.{key}") }

@@ -11,7 +11,8 @@ mod settings;
 mod stores;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{Limits, Name};
@@ -20,8 +21,12 @@ use lastword::external::{Access, Bucket, Buckets, Store};
 use crate::fail::{Fail, USAGE};
 pub use collection::Entry;
 pub(crate) use collection::KIND;
-use document::{Document, Field, Section};
+use document::{Document, Field, Section, join};
 pub(crate) use settings::Settings;
+
+/// Far more than hundreds of thousands of collections take, and little enough to be held: a file may lead to a device that
+/// has no end.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A configuration that was read and checked.
 #[derive(Debug)]
@@ -93,6 +98,18 @@ impl Config {
         self.stores.iter().fold(begin, |buckets, (bucket, access)| buckets.access(bucket.clone(), access.clone()))
     }
 
+    /// Refuses the first name that no new collection may have; `is_known`: whether a log has it already, and it stays.
+    pub(crate) fn check_names(&self, is_known: impl Fn(&Name) -> bool) -> Result<(), Fail> {
+        let mut new = self.collections.iter().filter(|entry| !is_known(&entry.name));
+        new.try_for_each(|entry| entry.name.check_new().map_err(|error| self.wrong(entry, &error.problem)))
+    }
+
+    /// What is wrong with one collection of the file.
+    pub(crate) fn wrong(&self, entry: &Entry, problem: &str) -> Fail {
+        let (file, line, key) = (self.file.display(), entry.line, join("collections", entry.name.as_str()));
+        Fail::new(USAGE, format!("{file}:{line}: {key}: {problem}"))
+    }
+
     /// The names of its collections.
     pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
         self.collections.iter().map(|entry| entry.name.clone())
@@ -116,8 +133,18 @@ pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
 }
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
-    let unreadable = |error: std::io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
-    Ok((fs::read(file).map_err(unreadable)?, directory_of(file).map_err(unreadable)?))
+    let unreadable = |error: io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+    if file.is_dir() {
+        let problem = "is a directory; give the configuration, a file such as lastword.toml";
+        return Err(Fail::new(USAGE, format!("{}: {problem}", file.display())));
+    }
+    let mut text = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text));
+    read.map_err(unreadable)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Fail::new(USAGE, format!("{}: has more than {} MiB", file.display(), MOST_BYTES >> 20)));
+    }
+    Ok((text, directory_of(file).map_err(unreadable)?))
 }
 
 fn state_field<'d, 'i>(top: &Section<'d, 'i>) -> Result<Field<'d, 'i>, document::Wrong> {
@@ -126,7 +153,7 @@ fn state_field<'d, 'i>(top: &Section<'d, 'i>) -> Result<Field<'d, 'i>, document:
 
 /// The directory a file lies in, without links: the same file, reached on two ways, has to mean the same sources. The
 /// file itself may be a link; its paths start where the link lies.
-fn directory_of(file: &Path) -> std::io::Result<PathBuf> {
+fn directory_of(file: &Path) -> io::Result<PathBuf> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::canonicalize(parent)
 }
@@ -413,6 +440,13 @@ mod tests {
             ("durabillity = \"power\"\n", "did you mean durability?"),
         ] {
             check(&format!("{START}{text}{LINEITEM}"), expected);
+        }
+        for (spec, expected) in [
+            ("colums = [\"a\"]", "lake.toml:4: collections.lineitem.spec.colums: is unknown; allowed are format, "),
+            ("colums = [\"a\"]", "did you mean columns?"),
+            ("exlude = [\"*.csv\"]", "did you mean exclude?"),
+        ] {
+            check(&format!("{START}{}", LINEITEM.replace(" }", &format!(", {spec} }}"))), expected);
         }
         let far = Config::parse(
             Path::new("lake.toml"),

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,10 @@ use rustix::net::sockopt::socket_peercred;
 use super::protocol::{Answer, Request};
 use super::{Steer, socket};
 use crate::console::note;
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 use crate::inspect::Inspected;
 use crate::patience::within;
+use crate::record::{LastRun, NOT_IN_ORDER};
 
 /// How long a log may be taken by a writer that has no socket: a run that starts has to replay its log first, half a
 /// million events in half a second, and one that ends has taken its socket away and writes its last events.
@@ -55,9 +57,8 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
         }
         // A writer judges a command itself, as soon as it has a socket; and what cannot be read is told by
         // the opening.
-        if let Ok(inspected) = Inspected::open(state)
-            && !inspected.copy.writer_active()
-        {
+        let inspected = Inspected::open(state).ok().filter(|inspected| !inspected.copy.writer_active());
+        if let Some(inspected) = &inspected {
             steer.foresee(&inspected.state, inspected.now)?;
         }
         match open_log(state) {
@@ -65,9 +66,22 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
                 thread::sleep(RETRY);
             }
             Err(StartError::Log(OpenError::Busy { .. })) => return Err(taken(state)),
-            opened => return Ok(Reached::Opened(opened?)),
+            opened => {
+                let reconciler = opened.map_err(|error| unopened(error, state, None))?;
+                if inspected.is_some_and(|inspected| !inspected.copy.anchor().clean) {
+                    note(&found_open(state));
+                }
+                return Ok(Reached::Opened(reconciler));
+            }
         }
     }
+}
+
+/// What is said of a log that its last writer did not close: who opens it for a command closes it, and hides that.
+fn found_open(state: &Path) -> String {
+    let last = LastRun::read(state).filter(LastRun::is_open);
+    let what = last.map_or_else(|| format!("the log was {NOT_IN_ORDER}"), |last| last.crashed());
+    format!("{what}; nothing that was acknowledged is lost, and this command closes it")
 }
 
 /// The log is taken by a writer without a socket.
@@ -142,6 +156,7 @@ impl Connection {
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Fail> {
         // Until there is an answer.
         self.is_lost = true;
+        let _sent = Unanswered::note(request);
         // If the run hung up before it had read everything, what it said instead is the better answer.
         let sent = self.stream.get_mut().write_all(format!("{}\n", request.line()).as_bytes());
         let mut line = Vec::new();
@@ -152,9 +167,9 @@ impl Connection {
                 let garbage = || Err(Fail::new(DEFECT, "the run answered what this program does not understand"));
                 Answer::parse(&line).unwrap_or_else(garbage)
             }
-            (_, Err(_)) if self.is_silent => Err(unanswered(&silent(self.pid))),
-            (Err(error), _) | (Ok(()), Err(error)) => Err(unanswered(&error.to_string())),
-            (Ok(()), Ok(())) => Err(unanswered("it ended")),
+            (_, Err(_)) if self.is_silent => Err(unanswered(&silent(self.pid), request, true)),
+            (Err(error), _) | (Ok(()), Err(error)) => Err(unanswered(&error.to_string(), request, false)),
+            (Ok(()), Ok(())) => Err(unanswered("it ended", request, false)),
         }
     }
 
@@ -188,16 +203,70 @@ impl Connection {
 
 /// What is said of a run that does not answer, and what to do.
 pub(crate) fn silent(pid: Option<u32>) -> String {
-    match pid {
-        Some(pid) => format!(
-            "the run (pid {pid}) does not answer: it is stopped or stuck; ps -o stat,wchan -p {pid} shows which (T: kill \
-             -CONT {pid} lets it go on)"
-        ),
-        None => "the run does not answer: it is stopped or stuck".to_owned(),
+    let run = pid.map_or_else(|| "the run".to_owned(), |pid| format!("the run (pid {pid})"));
+    format!("{run} {}", silence(pid))
+}
+
+/// The same without its subject.
+pub(crate) fn silence(pid: Option<u32>) -> String {
+    let Some(pid) = pid else { return "does not answer: it is stopped or stuck".to_owned() };
+    if is_stopped(pid) {
+        return format!("does not answer: it is stopped; kill -CONT {pid} lets it go on");
+    }
+    format!(
+        "does not answer: it is stuck, or waits for something; ps -o stat,wchan -p {pid} shows for what (T: kill -CONT {pid} \
+         lets it go on)"
+    )
+}
+
+/// Whether a process has been stopped by a signal; false where that cannot be found out.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which is in parentheses and may hold any.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['T', 't']))
+}
+
+/// What is said of a request that was not answered. `is_silent`: its run is there.
+fn unanswered(why: &str, request: &Request, is_silent: bool) -> Fail {
+    let what = if request.is_command() { format!("; {}", unknown(request, is_silent)) } else { String::new() };
+    Fail::new(CANNOT_OPEN, format!("the run gave no answer ({why}){what}"))
+}
+
+/// What is not known of a command, and what to do.
+fn unknown(request: &Request, is_silent: bool) -> String {
+    let what = match is_silent {
+        true => "it is not withdrawn: the run carries it out as soon as it goes on",
+        false => "whether it was carried out is not known",
+    };
+    let then = match (request.is_harmless_twice(), is_silent) {
+        (true, true) => "",
+        (true, false) => "; give it again, which does no harm",
+        (false, _) => "; look first (lastword status, log-dump why): giving it once more would do it twice",
+    };
+    format!("{what}{then}")
+}
+
+/// What was sent and has no answer yet.
+static UNANSWERED: Mutex<Option<String>> = Mutex::new(None);
+
+/// The command that waits for its answer, and what becomes of it if nobody waits any more.
+pub(crate) fn interrupted() -> Option<String> {
+    UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// A request is under way as long as this is there.
+struct Unanswered;
+
+impl Unanswered {
+    fn note(request: &Request) -> Unanswered {
+        let text = request.is_command().then(|| format!("{}: sent, and {}", request, unknown(request, true)));
+        *UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        Unanswered
     }
 }
 
-fn unanswered(why: &str) -> Fail {
-    let text = format!("the run gave no answer ({why}): whether the command was logged is unknown; give it again");
-    Fail::new(CANNOT_OPEN, text)
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        *UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }

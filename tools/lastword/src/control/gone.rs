@@ -7,14 +7,14 @@
 //! next start. A list that is lost or damaged costs a `lastword resume` and nothing else.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{CollectionId, Name, Seq};
 use serde_json::{Map, Value, json};
 
+use crate::beside;
 use crate::console::note;
 use crate::fail::{CANNOT_OPEN, Fail};
 
@@ -23,7 +23,7 @@ const NAME: &str = "unmanaged.json";
 /// The list.
 #[derive(Clone, Debug)]
 pub(crate) struct Unmanaged {
-    path: PathBuf,
+    state: PathBuf,
     entries: BTreeMap<Name, Gone>,
 }
 
@@ -41,16 +41,16 @@ pub(crate) struct Gone {
 impl Unmanaged {
     /// The list of a log; empty if there is none.
     pub(crate) fn read(state: &Path) -> Unmanaged {
-        let path = state.join(NAME);
-        let entries = match read(&path) {
+        let entries = match File::open(state).and_then(|directory| beside::read(&directory, NAME)) {
             Ok(bytes) => parse(&bytes).unwrap_or_else(|| {
+                let path = state.join(NAME);
                 note(&format!("{}: is damaged and counts as empty: what is paused stays paused", path.display()));
                 BTreeMap::new()
             }),
             // Unreadable is as good as absent: see the module.
             Err(_) => BTreeMap::new(),
         };
-        Unmanaged { path, entries }
+        Unmanaged { state: state.to_owned(), entries }
     }
 
     /// What is known of a collection that is gone.
@@ -67,8 +67,10 @@ impl Unmanaged {
         if self.entries == entries {
             return Ok(());
         }
-        let unwritten = |error: io::Error| Fail::new(CANNOT_OPEN, format!("{}: {error}", self.path.display()));
-        write(&self.path, &render(&entries)).map_err(unwritten)?;
+        let unwritten =
+            |error: io::Error| Fail::new(CANNOT_OPEN, format!("{}: {error}", self.state.join(NAME).display()));
+        let written = File::open(&self.state).and_then(|state| beside::write(&state, NAME, &render(&entries)));
+        written.map_err(unwritten)?;
         self.entries = entries;
         Ok(())
     }
@@ -111,31 +113,10 @@ fn entry(row: &Map<String, Value>) -> Option<(Name, Gone)> {
     Some((name, Gone { id, file, resumes: row.get("resumes")?.as_bool()? }))
 }
 
-/// What is no file is not opened: a link leads elsewhere, and a FIFO waits for a writer that never comes.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    fs::read(path)
-}
-
-/// Whole or not at all, for the owner alone.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("json.new");
-    // What a crash left. Not written over: were it a link, that would write over what it leads to.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

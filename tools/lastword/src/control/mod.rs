@@ -33,7 +33,7 @@
 //! | `cancel` | `name`, `task`? (only that one) | receipt |
 //! | `pause`, `resume`, `drop` | `name` | receipt |
 //! | `confirm` | `name`, `fingerprint` | receipt |
-//! | `wait` | `name`, `generation`?, `since`? | `waited`, `generation`, `because`, `seq`, `since` |
+//! | `wait` | `name`, `generation`?, `since`?, `within_ms`? | `waited`, `generation`, `because`, `seq`, `since` |
 //! | `reload` | | `changed`, `paused`, `resumed`, `unmanaged` |
 //! | `look` | `name`? | `looks`: what only the running process knows |
 //! | `status` | `name`?, `after`? | `rows`, `looks`, `next` |
@@ -42,7 +42,7 @@
 //! added, null if it changed nothing), `collection` (the incarnation), `generation`, and sometimes a `note` for people.
 //! `code` is the exit code that the tool ends with. A `wait` is answered within [`MOST_WAIT`] even if there is nothing
 //! to tell (`"waited":"pending"`), so that no thread is held for a client that has gone; the client asks again, with
-//! the `since` that it was given.
+//! the `since` that it was given. With `within_ms` it is answered after so many milliseconds, if that is sooner.
 //!
 //! `status` answers with [`MOST_ROWS`] collections at most: in `rows` each as a text, the row of `describe::view_json`, and
 //! in `looks` the same of each as `look` does; `next` is what to give as `after` for those that follow, null behind the
@@ -68,7 +68,7 @@ mod waiting;
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, reach, silent, taken};
+pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, reach, silence, silent, taken};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};

@@ -1,6 +1,7 @@
 //! Lines: what is asked and answered, as JSON objects.
 
 use std::fmt;
+use std::time::Duration;
 
 use lastword::core::vocabulary::{
     By, CollectionId, FieldError, Fingerprint, Generation, Name, Receipt, Seq, TaskId, Timestamp,
@@ -22,6 +23,8 @@ pub enum Request {
         name: Name,
         generation: Option<Generation>,
         since: Option<Timestamp>,
+        /// For at most so long, if that is less than a run waits by itself.
+        within: Option<Duration>,
     },
     /// Read the file again.
     Reload(By),
@@ -58,11 +61,13 @@ impl Request {
                 }
                 Some(&steer.by)
             }
-            Request::Wait { name, generation, since } => {
+            Request::Wait { name, generation, since, within } => {
                 put("do", json!("wait"));
                 put("name", json!(name.as_str()));
                 generation.iter().for_each(|generation| put("generation", json!(generation.0)));
                 since.iter().for_each(|since| put("since", json!(since.0)));
+                let millis = |within: &Duration| u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+                within.iter().for_each(|within| put("within_ms", json!(millis(within))));
                 None
             }
             Request::Reload(by) => {
@@ -86,6 +91,22 @@ impl Request {
             by.cause().iter().for_each(|cause| put("cause", json!(cause)));
         }
         Value::Object(line).to_string()
+    }
+
+    /// Whether it is to change something.
+    pub(super) fn is_command(&self) -> bool {
+        matches!(self, Request::Steer(_) | Request::Reload(_))
+    }
+
+    /// Whether a command that was carried out already changes nothing, or nothing of account, when it is given again.
+    pub(super) fn is_harmless_twice(&self) -> bool {
+        let Request::Steer(Steer { verb, .. }) = self else { return true };
+        match verb {
+            Verb::Refresh { force, seen } => !force || seen.is_some(),
+            Verb::Cancel { task } => task.is_some(),
+            Verb::Verify | Verb::Pause | Verb::Resume | Verb::Confirm { .. } => true,
+            Verb::Drop => false,
+        }
     }
 
     /// Reads a line. Whatever it does not understand it refuses: half a command is none.
@@ -121,6 +142,7 @@ impl Request {
                 name: fields.name()?,
                 generation: fields.number("generation")?.map(Generation),
                 since: fields.number("since")?.map(Timestamp),
+                within: fields.number("within_ms")?.map(Duration::from_millis),
             },
             "reload" => Request::Reload(fields.by()?),
             "look" => {
@@ -148,6 +170,18 @@ impl Verb {
             Verb::Resume => "resume",
             Verb::Confirm { .. } => "confirm",
             Verb::Drop => "drop",
+        }
+    }
+}
+
+/// As a person names it.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
+            Request::Wait { name, .. } => write!(f, "{name}: wait"),
+            Request::Reload(_) => f.write_str("reload"),
+            Request::Look { .. } | Request::Status { .. } => f.write_str("status"),
         }
     }
 }
@@ -306,8 +340,13 @@ mod tests {
         ];
         let steers = verbs.map(|verb| Request::Steer(Steer { name: name.clone(), verb, by: ann.clone() }));
         let others = [
-            Request::Wait { name: name.clone(), generation: Some(Generation(3)), since: None },
-            Request::Wait { name: name.clone(), generation: None, since: Some(Timestamp(9)) },
+            Request::Wait { name: name.clone(), generation: Some(Generation(3)), since: None, within: None },
+            Request::Wait {
+                name: name.clone(),
+                generation: None,
+                since: Some(Timestamp(9)),
+                within: Some(Duration::from_millis(250)),
+            },
             Request::Reload(by("cli:ann", None).unwrap()),
             Request::Look { name: None },
             Request::Look { name: Some(name.clone()) },

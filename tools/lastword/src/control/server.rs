@@ -22,7 +22,7 @@ use super::protocol::{Answer, Request};
 use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
-use super::{MOST_CONNECTIONS, MOST_REQUEST, MOST_ROWS, MOST_WAITING, REQUEST_WITHIN, Unmanaged};
+use super::{MOST_CONNECTIONS, MOST_REQUEST, MOST_ROWS, MOST_WAIT, MOST_WAITING, REQUEST_WITHIN, Unmanaged};
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
@@ -114,14 +114,15 @@ impl Desk {
                     .then(|| "it is still in the configuration: the next start or reload declares it anew".to_owned());
                 Ok(answer.with_note(note))
             }
-            Request::Wait { name, generation, since } => {
+            Request::Wait { name, generation, since, within } => {
                 let since = match since {
                     Some(since) => since,
                     None => self.look_after_now(&name)?,
                 };
                 let gone = |view: &CollectionView| self.unmanaged().get(&view.name, view.id).cloned();
-                let timeout = self.observe_timeout;
-                let waiting = Waiting { handle: &self.handle, name: &name, generation, since, timeout };
+                let (timeout, within) =
+                    (self.observe_timeout, within.map_or(MOST_WAIT, |within| within.min(MOST_WAIT)));
+                let waiting = Waiting { handle: &self.handle, name: &name, generation, since, timeout, within };
                 waiting.wait(|| self.is_stopping(), gone)
             }
             Request::Reload(by) => {

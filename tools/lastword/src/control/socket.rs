@@ -126,7 +126,7 @@ pub(super) fn connect(state: &Path) -> Result<Option<UnixStream>, Fail> {
     match by_short_path(state, NAME, UnixStream::connect) {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if matches!(error.kind(), NotFound | NotADirectory | ConnectionRefused) => Ok(None),
-        Err(error) => Err(Fail::new(CANNOT_OPEN, format!("{}: {error}", state.join(NAME).display()))),
+        Err(error) => Err(Fail::new(CANNOT_OPEN, format!("{}: {error}", state.join(NAME).display())).of_owner(state)),
     }
 }
 

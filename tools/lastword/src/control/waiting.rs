@@ -11,7 +11,7 @@ use lastword::core::{CollectionView, Condition, Pending};
 use lastword::engine::{CollectionStatus, WaitOutcome};
 use serde_json::json;
 
-use super::{Answer, Gone, MOST_WAIT};
+use super::{Answer, Gone};
 use crate::facts::cause;
 use crate::fail::{Fail, USAGE};
 
@@ -33,10 +33,12 @@ pub(super) struct Waiting<'a> {
     pub(super) since: Timestamp,
     /// How long an observation may take.
     pub(super) timeout: Duration,
+    /// How long to wait.
+    pub(super) within: Duration,
 }
 
 impl Waiting<'_> {
-    /// Waits for [`MOST_WAIT`] at the longest; `stopping` ends it earlier. `gone` tells what is gone from the file.
+    /// Waits for `within` at the longest; `stopping` ends it earlier. `gone` tells what is gone from the file.
     pub(super) fn wait(
         &self,
         stopping: impl Fn() -> bool,
@@ -44,20 +46,22 @@ impl Waiting<'_> {
     ) -> Result<Answer, Fail> {
         let begun = Instant::now();
         loop {
-            let outcome = self.outcome()?;
-            if outcome != PENDING || begun.elapsed() >= MOST_WAIT || stopping() {
+            let left = self.within.saturating_sub(begun.elapsed());
+            let outcome = self.outcome(left.min(SLICE))?;
+            if outcome != PENDING || begun.elapsed() >= self.within || stopping() {
                 // Asked for afterwards, so that it does not say what was before.
-                let view = self.status()?.view;
-                return Ok(answer(&view, gone(&view).as_ref(), self.generation, outcome, self.since));
+                let found = self.status()?;
+                let because = cause(&found.view, gone(&found.view).as_ref(), found.last_observation);
+                return Ok(answer(&found.view, because, self.generation, outcome, self.since));
             }
         }
     }
 
     /// The outcome, or what there is after a short while.
-    fn outcome(&self) -> Result<&'static str, Fail> {
+    fn outcome(&self, slice: Duration) -> Result<&'static str, Fail> {
         let found = self.status()?;
         if let Some(generation) = self.generation {
-            return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, SLICE)?));
+            return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, slice)?));
         }
         let last = found.last_observation.filter(|last| last.started >= self.since);
         let outcome = match last {
@@ -69,7 +73,7 @@ impl Waiting<'_> {
             None => PENDING,
         };
         if outcome == PENDING {
-            std::thread::sleep(SLICE);
+            std::thread::sleep(slice);
         }
         Ok(outcome)
     }
@@ -92,12 +96,22 @@ impl Waiting<'_> {
     }
 }
 
-/// What can be told of a log without a running writer.
-pub(crate) fn known(view: &CollectionView, gone: Option<&Gone>, generation: Option<Generation>) -> Answer {
+/// What can be told of a log without a running writer, whose last event is so old.
+pub(crate) fn known(
+    view: &CollectionView,
+    gone: Option<&Gone>,
+    generation: Option<Generation>,
+    last_event: &str,
+) -> Answer {
     let applied = view.applied.as_ref().map(|applied| applied.generation);
     let is_applied = generation.is_some_and(|generation| applied.is_some_and(|applied| applied >= generation));
+    let because = match cause(view, gone, None) {
+        // It was fresh when the log heard of it last, which is all that is known.
+        because if because.is_empty() && generation.is_none() => format!("nobody looks at its source; {last_event}"),
+        because => because,
+    };
     let outcome = if is_applied { APPLIED } else { "nobody_runs" };
-    answer(view, gone, generation, outcome, Timestamp(0)).without("since")
+    answer(view, because, generation, outcome, Timestamp(0)).without("since")
 }
 
 fn of_waited(waited: WaitOutcome) -> &'static str {
@@ -135,9 +149,10 @@ fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
     }
 }
 
+/// `cause`: why it is not fresh; empty if it is.
 fn answer(
     view: &CollectionView,
-    gone: Option<&Gone>,
+    cause: String,
     waited_for: Option<Generation>,
     outcome: &str,
     since: Timestamp,
@@ -146,9 +161,9 @@ fn answer(
         ("superseded", _, _) => format!("generation {} is wanted by now", view.generation),
         // A task that was parked hides that its source was emptied since.
         ("held", Some((_, held)), Condition::Parked { .. }) => {
-            format!("{}; what its source holds now has to be confirmed by a person: {held}", cause(view, gone))
+            format!("{cause}; what its source holds now has to be confirmed by a person: {held}")
         }
-        _ => cause(view, gone),
+        _ => cause,
     };
     if let Some(generation) = waited_for.filter(|generation| *generation > view.generation) {
         let newest = format!("there is no generation {generation} yet, the newest is {}", view.generation);

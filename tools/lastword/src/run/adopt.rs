@@ -124,10 +124,11 @@ fn entries(config: &Config, gone: &[&CollectionView], unmanaged: &Unmanaged) -> 
 /// The declarations of a file, none of which contradicts the log.
 fn declarations(config: &Config, list: &[CollectionStatus]) -> Result<Vec<Declaration>, Fail> {
     let known: BTreeMap<&Name, &CollectionView> = list.iter().map(|status| (&status.view.name, &status.view)).collect();
+    config.check_names(|name| known.contains_key(name))?;
     let declare = |entry: &Entry| {
         let declaration = entry.declaration()?;
         let contradiction = known.get(&entry.name).and_then(|view| contradiction(view, &declaration));
-        contradiction.map_or(Ok(declaration), |problem| Err(at(config, entry, &problem)))
+        contradiction.map_or(Ok(declaration), |problem| Err(config.wrong(entry, &problem)))
     };
     config.collections.iter().map(declare).collect()
 }
@@ -150,12 +151,6 @@ fn contradiction(view: &CollectionView, declaration: &Declaration) -> Option<Str
     refused.then(|| Rejection::TaskIsLive { task: view.task }.to_string())
 }
 
-/// What is wrong with one collection of the file.
-fn at(config: &Config, entry: &Entry, problem: &str) -> Fail {
-    let (file, line, name) = (config.file.display(), entry.line, &entry.name);
-    Fail::new(USAGE, format!("{file}:{line}: collections.{name}: {problem}"))
-}
-
 /// Gives commands in as few batches as hold them, and counts those that changed something. What is refused is
 /// reported when the rest is done.
 fn give(handle: &Handle, config: &Config, commands: Vec<Command>) -> Result<usize, Fail> {
@@ -169,7 +164,7 @@ fn give(handle: &Handle, config: &Config, commands: Vec<Command>) -> Result<usiz
                 Err(Rejection::UnknownCollection(_)) => {}
                 Err(rejection) => {
                     let entry = name.and_then(|name| config.get(&name));
-                    let fail = entry.map(|entry| at(config, entry, &rejection.to_string()));
+                    let fail = entry.map(|entry| config.wrong(entry, &rejection.to_string()));
                     refused.get_or_insert(fail.unwrap_or_else(|| Fail::new(USAGE, rejection.to_string())));
                 }
             }

@@ -8,7 +8,9 @@ mod session;
 mod settle;
 mod signals;
 mod unwatched;
+mod wishes;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::patience::within;
+use crate::record::{LastRun, Record};
 use crate::words::how_to_confirm;
 pub(crate) use events::{Format, Next};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -35,6 +38,7 @@ use progress::Progress;
 use settle::{Settling, Verdict};
 use signals::Signals;
 use unwatched::Unwatched;
+use wishes::Wishes;
 
 /// How long running attempts may take to stop at the end. What has not stopped by then is tried again at the next
 /// start.
@@ -60,7 +64,8 @@ const ONCE_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Arguments {
     /// The configuration
     config: PathBuf,
-    /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not
+    /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not, 3 if its output
+    /// could not be written
     #[arg(long)]
     once: bool,
     /// How events are printed on standard output
@@ -96,6 +101,7 @@ enum End {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
+    let wishes = Wishes::read((&arguments.confirm, &arguments.refresh, &arguments.rebuild), &config)?;
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
@@ -108,12 +114,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
         .parallel(config.settings.parallel)
         .learning(config.settings.learning);
     raise_descriptors();
+    let last = LastRun::read(&config.state);
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
+    let record = begun(&config.state, session.is_new, last);
     let (desk, reloads) =
         Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let progress = Progress::new(arguments.quiet);
     let mut run = Run { arguments, config, session, desk, reloads, signals, printer, progress };
-    let end = run.begin().and_then(|()| {
+    let end = run.begin(&wishes).and_then(|()| {
         let _server = run.serve();
         let end = run.follow();
         // Who still waits for a reload is told that there will be none.
@@ -125,19 +133,56 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let printer = run.printer;
     let closed = run.session.close(SHUTDOWN, |text| printer.print(text));
     let printed = printer.finish(arguments.once, || run.signals.asked());
-    let end = end?;
-    closed?;
-    match end {
-        End::Settled(verdicts) => {
+    let ended = end.and_then(|end| {
+        closed?;
+        end.verdicts()
+    });
+    let failed = ended.as_ref().err().map(ToString::to_string);
+    record.iter().for_each(|record| {
+        record.end(failed.as_deref()).unwrap_or_else(|error| unrecorded(&run.config.state, &error));
+    });
+    match ended? {
+        Some(verdicts) => {
             let stuck = report(&verdicts, &arguments.config);
             let damaged = damaged(&run.config)?;
             printed?;
             Ok(if stuck || damaged { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
         }
-        End::Asked if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
-        End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
-        End::Asked => Ok(ExitCode::SUCCESS),
+        None if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
+        None => Ok(ExitCode::SUCCESS),
     }
+}
+
+impl End {
+    /// Nothing if it was asked for before there were any.
+    fn verdicts(self) -> Result<Option<Vec<(Name, Verdict)>>, Fail> {
+        match self {
+            End::Settled(verdicts) => Ok(Some(verdicts)),
+            End::Asked => Ok(None),
+            End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
+        }
+    }
+}
+
+/// Says what a person has to know of the log that was opened, and notes that there is a run. `last`: what the one before
+/// has left.
+fn begun(state: &Path, is_new: bool, last: Option<LastRun>) -> Option<Record> {
+    if is_new {
+        note(&format!("began a new log in {}", quoted(state)));
+    }
+    if let Some(last) = last.filter(|last| !is_new && last.is_open()) {
+        note(&format!("{}; nothing that was acknowledged is lost", last.crashed()));
+    }
+    Record::begin(state).inspect_err(|error| unrecorded(state, error)).ok()
+}
+
+/// A record of the run is words and nothing else.
+fn unrecorded(state: &Path, error: &io::Error) {
+    // Where there is no directory any more there is nothing to know later.
+    if error.kind() == io::ErrorKind::NotFound {
+        return;
+    }
+    note(&format!("{}: that and how this run ends will not be known later: {error}", state.display()));
 }
 
 /// A run under way.
@@ -154,13 +199,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Says everything that the person had to say: the configuration, then what is to be accepted or tried again.
-    fn begin(&self) -> Result<(), Fail> {
-        let (session, arguments) = (&self.session, self.arguments);
+    fn begin(&self, wishes: &Wishes) -> Result<(), Fail> {
+        let session = &self.session;
         session.adopt(&self.config, &mut self.desk.unmanaged())?;
         self.desk.manages(self.config.names());
-        arguments.confirm.iter().try_for_each(|fingerprint| session.confirm(fingerprint))?;
-        arguments.refresh.iter().try_for_each(|name| session.refresh(name))?;
-        arguments.rebuild.iter().try_for_each(|name| session.rebuild(name))
+        wishes.confirm.iter().try_for_each(|fingerprint| session.confirm(*fingerprint))?;
+        wishes.refresh.iter().try_for_each(|name| session.refresh(name))?;
+        wishes.rebuild.iter().try_for_each(|name| session.rebuild(name))
     }
 
     /// Answers commands. A file system without sockets is no reason not to work.

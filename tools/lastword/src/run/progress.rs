@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::{Duration, Instant};
 
 use lastword::Handle;
 use lastword::core::vocabulary::{CollectionId, Event, Name, Recorded};
 use lastword::worker::Progress as Done;
 
-use crate::console::{grouped, note, offer_note, printable};
+use crate::console::{draws, grouped, note, offer_note, printable};
 
 /// Fast enough to be seen to move.
 const ON_TERMINAL: Duration = Duration::from_millis(250);
@@ -46,7 +46,7 @@ impl Progress {
     pub(crate) fn new(quiet: bool) -> Progress {
         let how = match quiet {
             true => How::Off,
-            false if io::stderr().is_terminal() => How::InPlace { drawn: 0, last: None },
+            false if draws(&io::stderr()) => How::InPlace { drawn: 0, last: None },
             false => How::NowAndThen { last: Instant::now() },
         };
         Progress { how, running: BTreeMap::new() }

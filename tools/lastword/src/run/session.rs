@@ -5,22 +5,23 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
-use lastword::describe::{Describer, counted};
-use lastword::engine::{Handle, Reconciler, StartError};
-use lastword::log::Salvage;
+use lastword::describe::Describer;
+use lastword::engine::{Handle, Reconciler};
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
 use super::events::{Events, Format, Next};
+use super::wishes::not_held;
 use crate::config::{Config, KIND};
-use crate::console::quoted;
 use crate::control::{Unmanaged, as_asked, by, user};
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
+use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 
 pub(crate) struct Session {
     reconciler: Reconciler,
     pub(crate) handle: Handle,
     pub(crate) events: Events,
+    /// There was no event before this run.
+    pub(crate) is_new: bool,
 }
 
 impl Session {
@@ -49,13 +50,13 @@ impl Session {
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()
-            .map_err(|error| way_on(error, config))?;
+            .map_err(|error| unopened(error, &config.state, Some(&config.file)))?;
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.
         let (next, describer) = replayed.recv().unwrap_or((Seq(1), Describer::new()));
         let events = Events::new(&handle, next, describer, epoch, format);
-        Ok(Session { reconciler, handle, events })
+        Ok(Session { reconciler, handle, events, is_new: next == Seq(1) })
     }
 
     /// Makes the log follow the file, and says what a person has to know.
@@ -65,27 +66,23 @@ impl Session {
     }
 
     /// Accepts what is held under a fingerprint.
-    pub(crate) fn confirm(&self, text: &str) -> Result<(), Fail> {
-        let fingerprint = Fingerprint::from_hex(text)
-            .ok_or_else(|| Fail::new(USAGE, "--confirm: must be a fingerprint of 64 hexadecimal digits"))?;
+    pub(crate) fn confirm(&self, fingerprint: Fingerprint) -> Result<(), Fail> {
         let list = self.handle.list()?;
         let held = list.into_iter().find(|status| status.view.held().is_some_and(|(_, held)| held == fingerprint));
-        let held = held.ok_or_else(|| Fail::new(USAGE, format!("--confirm: nothing is held under {fingerprint}")))?;
+        let held = held.ok_or_else(|| not_held(fingerprint))?;
         self.asked()?.confirm(held.view.name, fingerprint)?;
         Ok(())
     }
 
     /// Tries a collection again.
-    pub(crate) fn refresh(&self, name: &str) -> Result<(), Fail> {
-        let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--refresh: {error}")))?;
-        self.asked()?.refresh(name)?;
+    pub(crate) fn refresh(&self, name: &Name) -> Result<(), Fail> {
+        self.asked()?.refresh(name.clone())?;
         Ok(())
     }
 
     /// Builds a collection anew.
-    pub(crate) fn rebuild(&self, name: &str) -> Result<(), Fail> {
-        let name = Name::new(name).map_err(|error| Fail::new(USAGE, format!("--rebuild: {error}")))?;
-        self.asked()?.rebuild(name)?;
+    pub(crate) fn rebuild(&self, name: &Name) -> Result<(), Fail> {
+        self.asked()?.rebuild(name.clone())?;
         Ok(())
     }
 
@@ -116,30 +113,4 @@ fn check_parent(state: &Path) -> Result<(), Fail> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// Says of a damaged log what can be done, and what it costs.
-fn way_on(error: StartError, config: &Config) -> Fail {
-    let is_damage = matches!(&error, StartError::Log(error) if error.is_defect() && !error.is_too_new());
-    let fail = Fail::from(error);
-    if !is_damage {
-        return fail;
-    }
-    let (state, file) = (quoted(&config.state), quoted(&config.file));
-    let left = Salvage::of(&config.state).map(|salvage| (salvage.last(), salvage.copy.anchor().position.seq));
-    let ways = match left {
-        Ok((last, anchor)) => {
-            let lost = match anchor.0.saturating_sub(last.0) {
-                0 => "whatever came after it".to_owned(),
-                lost => format!("at least {} after it", counted(lost, "event")),
-            };
-            format!(
-                "restore a backup; or see what is left, up to event {last}, with log-dump state {state} \
-                 --up-to-damage; or go on from there with lastword run {file} --accept-loss {last}, which gives up \
-                 {lost} and keeps the damaged files beside the log"
-            )
-        }
-        Err(error) => format!("restore a backup: nothing of it can be read ({error})"),
-    };
-    Fail::new(fail.code, format!("{}; {ways}", fail.message))
 }

@@ -156,7 +156,7 @@ impl Watched {
         // One that succeeded would have ended the first: a later one was given up.
         let is_given_up = view.unobservable.is_some() && (is_late || last.succeeded && !runs);
         if is_given_up || view.not_observed.is_some() && is_late {
-            return Some(stuck(view));
+            return Some(stuck(view, Some(last)));
         }
         if !last.succeeded {
             return self.unobservable(view, last);
@@ -167,7 +167,7 @@ impl Watched {
             Condition::Held { .. } | Condition::Parked { .. } | Condition::Failing { .. } | Condition::Paused
                 if !matches!(view.pending, Some(Pending::Settling { .. })) =>
             {
-                Some(stuck(view))
+                Some(stuck(view, Some(last)))
             }
             condition if changes >= MOST_CHANGES => {
                 let cause = format!("its source keeps changing, {changes} times since the start");
@@ -186,7 +186,7 @@ impl Watched {
         }
         let first = *self.failed.get_or_insert(last.started);
         let runs = matches!(view.condition, Condition::Running { .. });
-        (first < last.started && !runs).then(|| stuck(view))
+        (first < last.started && !runs).then(|| stuck(view, Some(last)))
     }
 
     /// Whether the last observation could have missed nothing, or nothing is won by waiting for one that could not.
@@ -208,7 +208,7 @@ fn unanswered(view: &CollectionView, is_told: bool, silent_for: Duration, timeou
     // An event tells it when it becomes so, and none that it still is.
     let is_judged = view.unobservable.is_some() && (is_told && !runs || silent_for >= timeout);
     if is_judged || view.not_observed.is_some() && !runs && silent_for >= timeout {
-        return Some(stuck(view));
+        return Some(stuck(view, None));
     }
     (silent_for >= timeout.saturating_mul(2)).then(|| {
         let span = humantime::format_duration(Duration::from_secs(silent_for.as_secs()));
@@ -217,8 +217,8 @@ fn unanswered(view: &CollectionView, is_told: bool, silent_for: Duration, timeou
     })
 }
 
-fn stuck(view: &CollectionView) -> Verdict {
-    Verdict::Stuck { condition: view.condition.name(), cause: cause(view, None), held: held(view) }
+fn stuck(view: &CollectionView, last: Option<LastObservation>) -> Verdict {
+    Verdict::Stuck { condition: view.condition.name(), cause: cause(view, None, last), held: held(view) }
 }
 
 fn held(view: &CollectionView) -> Option<Fingerprint> {

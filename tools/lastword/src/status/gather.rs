@@ -17,6 +17,7 @@ use crate::control::{Answer, Connection, Found, Request, Unmanaged};
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
+use crate::record::LastRun;
 
 /// A run that is well answers at once; one that does not is not waited for by who wants to see how things are.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
@@ -113,7 +114,10 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
     let writer = match silent {
         Some(pid) => Writer::Silent { pid: pid.or_else(|| lock_holder(&state.join("LOCK"))), last, now },
         None if inspected.copy.writer_active() => Writer::WithoutSocket { pid: lock_holder(&state.join("LOCK")) },
-        None => Writer::Nobody { last, now, in_order: inspected.copy.anchor().clean },
+        None => {
+            let (in_order, run) = (inspected.copy.anchor().clean, LastRun::read(state));
+            Writer::Nobody { last, now, in_order, run }
+        }
     };
     Ok(Gathered { writer, rows })
 }

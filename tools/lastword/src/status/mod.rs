@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
     /// In which order; a table has those first that need somebody, JSON is by name
     #[arg(long, value_enum, value_name = "ORDER")]
     sort: Option<Order>,
-    /// For scripts: exit code 0 if a run answers and none of those shown needs somebody, else 1
+    /// For scripts: exit code 0 if a run answers and none of those shown needs somebody, else 1, also if there are no
+    /// collections at all
     #[arg(long)]
     check: bool,
     /// One JSON object per collection and line
@@ -73,7 +74,7 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     if !arguments.json && matches!(writer, Writer::Nobody { .. }) && found.rows.iter().any(|row| row.facts.has_task) {
         note("no lastword has this log open: what is unfinished goes on when one does");
     }
-    let is_well = writer.answers() && !found.rows.iter().any(Row::needs_somebody);
+    let is_well = writer.answers() && all > 0 && !found.rows.iter().any(Row::needs_somebody);
     Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
 }
 

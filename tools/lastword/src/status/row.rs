@@ -103,8 +103,12 @@ impl Row {
         let unproven = if unproven > 0 { format!(", {} too young", grouped(unproven)) } else { String::new() };
         let weak = self.live.as_ref()?.pointer("/last_look/weak").and_then(Value::as_u64).unwrap_or(0);
         let weak = if weak > 0 { format!(", {} weak", grouped(weak)) } else { String::new() };
-        let skipped = self.live.as_ref()?.pointer("/last_look/skipped").and_then(skipped).unwrap_or_default();
+        let skipped = self.skipped().map(|skipped| format!(", left out: {skipped}")).unwrap_or_default();
         Some(format!("{}{unproven}{weak}{skipped}", ago(self.looked_ago()?)))
+    }
+
+    fn skipped(&self) -> Option<String> {
+        self.live.as_ref()?.pointer("/last_look/skipped").and_then(skipped)
     }
 
     fn cause(&self, place: &Path) -> String {
@@ -125,7 +129,7 @@ impl Row {
             true => "nobody looks at its source: it was fresh when the log heard of it last",
             false => "",
         };
-        let cause = self.facts.cause(self.gone.as_ref());
+        let cause = self.facts.cause(self.gone.as_ref(), self.skipped().as_deref());
         let cause = if cause.is_empty() { doubt.to_owned() } else { cause };
         cause + &progress.unwrap_or_default() + &confirm.or(verb).unwrap_or_default()
     }
@@ -137,5 +141,5 @@ fn skipped(reasons: &Value) -> Option<String> {
     let count = |(reason, count): (&String, &Value)| {
         format!("{} {}", grouped(count.as_u64().unwrap_or(0)), reason.replace('_', " "))
     };
-    Some(format!(", left out: {}", reasons.iter().map(count).collect::<Vec<_>>().join(", ")))
+    Some(reasons.iter().map(count).collect::<Vec<_>>().join(", "))
 }

@@ -1,14 +1,14 @@
 //! Who has the log open, and whether that process answers: the first line of the table.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use lastword::core::vocabulary::Timestamp;
 use serde_json::{Value, json};
 
-use crate::console::quoted;
-use crate::control::silent;
-use crate::words::{ago, seconds};
+use crate::control::silence;
+use crate::record::{LastRun, NOT_IN_ORDER, RunEnd};
+use crate::words::{ago, how_to_start, last_event, seconds};
 
 /// Who has it open.
 #[derive(Clone, Debug)]
@@ -19,8 +19,9 @@ pub(super) enum Writer {
     Silent { pid: Option<u32>, last: Timestamp, now: Timestamp },
     /// A process that takes no commands: a run that starts or ends, or another program.
     WithoutSocket { pid: Option<u32> },
-    /// Nobody. `last`: the time of the last event; `in_order`: the last writer has closed the log.
-    Nobody { last: Timestamp, now: Timestamp, in_order: bool },
+    /// Nobody. `last`: the time of the last event; `in_order`: the last writer has closed the log; `run`: what the last run
+    /// has left.
+    Nobody { last: Timestamp, now: Timestamp, in_order: bool, run: Option<LastRun> },
 }
 
 impl Writer {
@@ -39,34 +40,63 @@ impl Writer {
             }
             Writer::Silent { pid: of, last, now } => {
                 let since = now.since(*last);
-                format!("run: {} does not answer; last event {}; {}", pid(of), ago(since), silent(*of))
+                format!("run: {} {}; last event {}", pid(of), silence(*of), ago(since))
             }
             Writer::WithoutSocket { pid: of } => {
                 format!(
-                    "run: {} has the log open and takes no commands: it starts or ends, or is another program",
+                    "run: {} has the log open and takes no commands: it starts or ends, its control.sock was removed, or it is another program",
                     pid(of)
                 )
             }
-            Writer::Nobody { last, now, in_order } => {
-                let how = match in_order {
-                    true => "closed in order",
-                    false => "not closed in order: killed, or the machine went down",
-                };
-                let is_config = place.extension().is_some_and(|ending| ending == "toml") && !place.is_dir();
-                let file = if is_config { quoted(place) } else { "FILE".to_owned() };
-                let (since, ago) = (seconds(&last.to_string()), ago(now.since(*last)));
-                format!("run: none since {since} ({ago}), {how}; start it: lastword run {file}")
+            Writer::Nobody { last, now, in_order, run } => {
+                let ended = ended(run.as_ref(), &last_event(*last, *now), *in_order, *now);
+                format!("run: none{ended}; {}", how_to_start(place))
             }
         }
     }
 
     pub(super) fn json(&self) -> Value {
-        let (state, pid, since, in_order) = match self {
-            Writer::Run { pid } => ("answers", *pid, None, None),
-            Writer::Silent { pid, last, .. } => ("does_not_answer", *pid, Some(*last), None),
-            Writer::WithoutSocket { pid } => ("takes_no_commands", *pid, None, None),
-            Writer::Nobody { last, in_order, .. } => ("none", None, Some(*last), Some(*in_order)),
+        let (state, pid, last, in_order, run) = match self {
+            Writer::Run { pid } => ("answers", *pid, None, None, None),
+            Writer::Silent { pid, last, .. } => ("does_not_answer", *pid, Some(*last), None, None),
+            Writer::WithoutSocket { pid } => ("takes_no_commands", *pid, None, None, None),
+            Writer::Nobody { last, in_order, run, .. } => ("none", None, Some(*last), Some(*in_order), run.as_ref()),
         };
-        json!({"state": state, "pid": pid, "last_event": since.map(|since| since.to_string()), "closed_in_order": in_order})
+        let end = run.and_then(|run| run.end.as_ref());
+        let failed = end.and_then(|end| end.failed.as_deref());
+        let how = run.map(|run| match (run.end.is_some(), failed) {
+            (true, None) => "in_order",
+            (true, Some(_)) => "failed",
+            (false, _) => "not_in_order",
+        });
+        json!({
+            "state": state,
+            "pid": pid,
+            "last_event": last.map(|last| last.to_string()),
+            "closed_in_order": in_order,
+            "ended": end.map(|end| &end.at),
+            "ended_how": how,
+            "ended_because": failed,
+        })
+    }
+}
+
+/// What is known of the last run and of the log behind `run: none`; `last` is the last event, `in_order` whether its writer
+/// closed it.
+fn ended(run: Option<&LastRun>, last: &str, in_order: bool, now: Timestamp) -> String {
+    let Some(run) = run else {
+        let how = if in_order { "closed in order" } else { NOT_IN_ORDER };
+        return format!("; {last}, {how}");
+    };
+    let Some(RunEnd { at, failed }) = &run.end else {
+        return format!("; the last one ({}) was {NOT_IN_ORDER}; {last}", run.name());
+    };
+    let since = humantime::parse_rfc3339(at).ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let since = since.map(|since| Duration::from_micros(now.0).saturating_sub(since));
+    let since = format!(" since {} ({})", seconds(at), since.map_or_else(|| "unknown".to_owned(), ago));
+    match (failed, in_order) {
+        (Some(why), _) => format!("{since}, it failed: {why}"),
+        (None, true) => format!("{since}, closed in order"),
+        (None, false) => format!("{since}, closed in order; who had the log open after it did not close it; {last}"),
     }
 }
