@@ -9,8 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside;
 use super::files::{KEPT, kept, make_directory, remove};
-use super::open::{finish_interrupted_restore, take_over_made};
+use super::open::take_over_made;
 use super::salvage::Salvage;
 use super::store::{Held, SledStore};
 use super::writer::SledLog;
@@ -60,7 +61,7 @@ impl SledLog {
         directory.check_owner(held)?;
         let lock = Arc::new(directory.take_lock(held)?);
         // First what an opening has left half done: without `sled/` only one of the two was interrupted.
-        finish_interrupted_restore(directory)?;
+        aside::finish_interrupted(directory)?;
         let kept = kept(directory.path())?;
         finish_interrupted(directory, &kept)?;
         let salvage = Salvage::of_held(directory)?;

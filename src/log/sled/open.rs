@@ -13,8 +13,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::aside;
 use super::check::{Checked, check, check_files};
-use super::files::{copy_sled, copy_synced, make_directory, remove, sweep_snapshots};
+use super::files::{copy_synced, make_directory, remove, sweep_snapshots};
 use super::place::Place;
 use super::store::{Held, SledFailure, SledStore, wait_until_unlocked};
 use super::writer::{Durability, Opened, SledLog};
@@ -22,10 +23,6 @@ use crate::held::HeldDirectory;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
 use crate::log::{OpenError, Position, Visitor};
-
-/// 1 GiB: up to here the copy that is put aside costs at most about a second, most of it never reaching the disk.
-/// A larger log is opened without it.
-const PUT_ASIDE_LIMIT: u64 = 1 << 30;
 
 /// What to do where there is no log yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +81,7 @@ fn open_held(
     }
     let lock = Arc::new(directory.take_lock(&held)?);
     let kept = || Held::Log { _lock: Arc::clone(&lock), directory: Arc::clone(&held) };
-    finish_interrupted_restore(directory)?;
+    aside::finish_interrupted(directory)?;
     let before = match directory.read_head() {
         Err(OpenError::Anchor { found: AnchorError::Missing, .. }) if !directory.sled().exists() => {
             begin_creation(directory, if_absent)?
@@ -102,11 +99,11 @@ fn open_held(
         finish_creation(directory, &kept)?;
     }
     directory.keep_ballast();
-    let aside = put_aside(directory);
+    let is_aside = aside::put_aside(directory);
     write_head(directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
     match open_and_check(directory, &held, &kept, &before, visitor) {
         Ok((store, db, Checked { chain, frames })) => {
-            remove(&directory.before())?;
+            aside::give_up(directory)?;
             let mut place = Place::of(Arc::clone(&held), (&lock, &head, &db))?;
             place.check_blobs()?;
             place.check(&head)?;
@@ -116,8 +113,8 @@ fn open_held(
             Ok(SledLog::of(opened, durability))
         }
         Err(error) => {
-            if aside {
-                restore(directory)?;
+            if is_aside {
+                aside::restore(directory)?;
                 write_head(directory, &mut head, before)?;
             }
             Err(error)
@@ -226,45 +223,6 @@ fn failed(sled: &Path, failure: SledFailure) -> OpenError {
         true => OpenError::io("opening", sled)(io::ErrorKind::PermissionDenied.into()),
         false => OpenError::Storage(failure.text),
     }
-}
-
-/// Copies `sled/` to `before/`. sled, when it opens, overwrites what it cannot read and everything behind it, and
-/// this is what a damaged log is put back from. It is not synced: it is needed only until the check has passed.
-/// Without room for it the log is opened without it. Whether the copy is there.
-fn put_aside(directory: &Directory) -> bool {
-    let before = directory.before();
-    let small = fs::metadata(directory.db()).is_ok_and(|metadata| metadata.len() <= PUT_ASIDE_LIMIT);
-    let copied = small && make_directory(&before).is_ok() && copy_sled(&directory.sled(), &before).is_ok();
-    if !copied {
-        let _ = remove(&before);
-    }
-    copied
-}
-
-/// Puts the copy back in place of what sled made of a damaged log.
-fn restore(directory: &Directory) -> Result<(), OpenError> {
-    let (sled, before, rejected) = (directory.sled(), directory.before(), directory.rejected());
-    for entry in fs::read_dir(&before).map_err(OpenError::io("listing", &before))? {
-        let path = entry.map_err(OpenError::io("listing", &before))?.path();
-        sync_directory(&path)?;
-    }
-    sync_directory(&before)?;
-    fs::rename(&sled, &rejected).map_err(OpenError::io("renaming", &sled))?;
-    fs::rename(&before, &sled).map_err(OpenError::io("renaming", &before))?;
-    sync_directory(directory.path())?;
-    remove(&rejected)
-}
-
-/// A crash between the two renames of [`restore`] leaves no `sled/`, and `before/` synced. A `before/` beside a
-/// `sled/` is of an opening that was interrupted; it may be half a copy, and `sled/` is all there is.
-pub(super) fn finish_interrupted_restore(directory: &Directory) -> Result<(), OpenError> {
-    let (sled, before, rejected) = (directory.sled(), directory.before(), directory.rejected());
-    if rejected.exists() && before.exists() && !sled.exists() {
-        fs::rename(&before, &sled).map_err(OpenError::io("renaming", &before))?;
-        sync_directory(directory.path())?;
-    }
-    remove(&before)?;
-    remove(&rejected)
 }
 
 fn write_head(directory: &Directory, head: &mut AnchorFile, next: Anchor) -> Result<(), OpenError> {
