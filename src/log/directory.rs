@@ -168,7 +168,11 @@ impl Directory {
     /// Makes the directory and whatever leads to it.
     pub(super) fn create(&self) -> Result<(), OpenError> {
         let missing: Vec<&Path> = self.path.ancestors().take_while(|path| !path.exists()).collect();
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(OpenError::io("creating", &self.path))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .map_err(OpenError::io("creating", &self.path))?;
         for created in missing {
             sync_parent(created)?;
         }

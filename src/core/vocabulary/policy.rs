@@ -131,6 +131,14 @@ impl Retry {
     /// *isolated*: its attempts run alone. Once may be chance; those that happened to run beside a killer are found
     /// innocent by running alone.
     pub const ISOLATED_AFTER: u32 = 2;
+
+    /// An isolated task starts after the others, and there may always be others. Once it has waited for so long the process
+    /// is *drained* for it: nothing else starts, for [a part](Self::DRAINED_PART) of its wait. If what runs does not end in
+    /// that time, the others go on, and it is tried again each time that its wait has doubled.
+    pub const DRAINED_AFTER: Duration = Duration::from_secs(600);
+
+    /// For which part of its wait the process is drained for an isolated task: the tenth that others lose at most.
+    pub const DRAINED_PART: u64 = 10;
 }
 
 /// The longest an attempt may run; `None` means for ever. Default one hour: a hung worker is noticed the same

@@ -52,11 +52,7 @@ impl SledLog {
         SledLog::accept_held(&directory, &held, last).map_err(|error| directory.explain(error))
     }
 
-    fn accept_held(
-        directory: &Directory,
-        held: &Arc<HeldDirectory>,
-        last: Seq,
-    ) -> Result<LossAccepted, OpenError> {
+    fn accept_held(directory: &Directory, held: &Arc<HeldDirectory>, last: Seq) -> Result<LossAccepted, OpenError> {
         directory.check_kinds()?;
         directory.check_owner(held)?;
         let lock = Arc::new(directory.take_lock(held)?);

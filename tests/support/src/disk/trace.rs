@@ -38,7 +38,9 @@ pub fn ends_within_a_call(trace: &Path, root: &Path) -> bool {
     for line in text.lines() {
         let (thread, rest) = line.split_once(' ').unwrap();
         let is_open = rest.ends_with("<unfinished ...>") || rest.contains(DETACHED) || rest.ends_with("= ?");
-        let is_ours = rest.contains(&root) || rest.contains(&through) || rest.contains("resumed>") && open.get(thread) == Some(&true);
+        let is_ours = rest.contains(&root)
+            || rest.contains(&through)
+            || rest.contains("resumed>") && open.get(thread) == Some(&true);
         open.insert(thread, is_open && is_ours);
     }
     open.into_values().any(|open| open)
