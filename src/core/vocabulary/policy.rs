@@ -175,7 +175,8 @@ impl Priority {
 pub struct Resync(pub Option<Duration>);
 
 /// How far behind a collection may be, measured by its lag, before a change that is observed lets the running attempt
-/// finish and waits for its end, as under [`OnChange::FinishThenLatest`]; `None` means without a bound. A source that
+/// finish and waits for its end, as under [`OnChange::FinishThenLatest`]; `None` means without a bound. It counts from the
+/// second change on: a first attempt that takes so long may as well hang, and is superseded. A source that
 /// never rests would otherwise supersede every attempt, and nothing would ever be committed. Declarations supersede all
 /// the same: they are somebody's word. Default 10 min: a change now and then still saves the work that it makes
 /// obsolete, and a source that never rests has a commit every ten minutes and as long as a build takes.
