@@ -79,6 +79,9 @@ impl Storage {
                 log.check_place().map_err(|error| StartError::Log(error.into()))?;
                 let (from, frames) = (replay.resumed().0, log.frames_read());
                 let state = replay.finish().map_err(StartError::Replay)?;
+                if state.last() == Seq::ZERO {
+                    tracing::info!(target: "lastword::log", path = %path.display(), "began a new log");
+                }
                 tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
                 // What is kept of a damaged log may name what nothing else does.
                 let may_sweep = !log.keeps_damaged();
