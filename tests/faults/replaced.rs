@@ -285,10 +285,10 @@ fn defect_10_a_log_in_the_place_of_one_that_is_being_opened_is_left_alone() {
     }
     // Up to the moment from which on the path is asked before each word.
     let (calls, root) = recorded();
-    let last = calls.iter().rposition(|call| call.name == "openat" && call.path(1).ends_with("disk/state/sled/blobs"));
+    let last = calls.iter().position(|call| call.name == "openat" && call.path(1).ends_with("disk/state/notes"));
     let targets = crate::io_faults::targets(&calls[..=last.unwrap()], &root);
-    let opened = &targets["openat"];
-    let jobs = opened.iter().map(|when| ("openat", *when, Way::BackupAndASecondRun)).collect();
+    let of = |call| targets[call].iter().map(move |when| (call, *when, Way::BackupAndASecondRun));
+    let jobs = of("openat").chain(of("newfstatat")).collect();
     let ends = judge_all(jobs);
     assert!(ends.get("died").is_some_and(|died| *died > 10), "{ends:?}");
 }
