@@ -5,7 +5,7 @@
 //! It knows how sled stores values; it changes nothing and must not know where a log has to end.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -37,11 +37,12 @@ pub(super) fn scan(db: &Path, anchor: Option<&Anchor>) -> Result<Scanned, OpenEr
         return Ok(Scanned { start: Start::WHOLE, frames: Vec::new() });
     }
     let bytes = fs::read(db).map_err(OpenError::io("reading", db))?;
-    let (mut frames, mut start) = (Vec::new(), Start::WHOLE);
+    let (mut frames, mut seen, mut start) = (Vec::new(), HashSet::new(), Start::WHOLE);
     for at in 0..bytes.len().saturating_sub(FRAME.len()) {
         let rest = bytes.get(at..).unwrap_or_default();
         if rest.starts_with(FRAME) {
-            frames.extend(frame_at(rest));
+            // sled writes a page again and again, with what was in it before.
+            frames.extend(frame_at(rest).filter(|found| seen.insert(found.as_frame().hash())));
         } else if rest.starts_with(START)
             && let Some(found) = rest.get(..START_LENGTH).and_then(|found| Start::decode(found).ok())
             && found.seq > start.seq
