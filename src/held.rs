@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{self, Path, PathBuf};
@@ -112,6 +112,23 @@ impl HeldDirectory {
     /// The path by which it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A path that leads to it for as long as it is held, whatever becomes of the one by which it was opened: for code
+    /// that knows nothing but paths. Nothing where there is no such path, as without `/proc`.
+    pub(crate) fn path_of_descriptor(&self) -> Option<PathBuf> {
+        let path = self.through_descriptor();
+        let found = fs::metadata(&path).ok()?;
+        (Identity::of_metadata(&found) == self.identity).then_some(path)
+    }
+
+    /// A text with the path that people know in place of [that of the descriptor](Self::path_of_descriptor).
+    pub(crate) fn explain(&self, text: &str) -> String {
+        with_path(text, &self.through_descriptor(), &self.path)
+    }
+
+    fn through_descriptor(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))
     }
 
     /// What is wrong if the path does not lead to it any more.
@@ -238,6 +255,11 @@ impl HeldDirectory {
     fn openat(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
     }
+}
+
+/// A text with what lies below `from` told as below `to`.
+pub(crate) fn with_path(text: &str, from: &Path, to: &Path) -> String {
+    text.replace(&format!("{}/", from.display()), &format!("{}/", to.display()))
 }
 
 /// A directory that is known to stay empty, and is looked at without opening anything.

@@ -20,6 +20,7 @@
 //! |---|---|---|
 //! | `lastword::event` | every event, once it is durable (debug) | `seq`, `collection`, `task`, `attempt` |
 //! | `lastword::attempt` | a span around each attempt (info) | `collection`, `task`, `attempt` |
+//! | `lastword::log` | a log that was begun anew | `path` |
 //! | `lastword::pool` | abandoned attempts, threads that could not be started | `collection`, `task`, `attempt` |
 //! | `lastword::snapshot` | snapshots taken (debug), not taken or not usable, logs not compacted (warn) | `seq`, `error` |
 //! | `lastword::delivery` | a span around each publication, discard and verification (info); verifications that could not be made (warn) | `collection`, `kind`, `commit`, `error` |
@@ -112,7 +113,7 @@ pub use crate::core::vocabulary::{
     Built, By, CollectionId, Command, Declaration, Event, FileCounts, Fingerprint, Generation, Kind, Missing, Name,
     ObservationOutcome, Receipt, Recorded, Seq, Source, SourceState, Spec, TaskId, Timestamp, Token, Version,
 };
-pub use crate::core::{Applied, CollectionView, Condition, NotObserved, Surroundings};
+pub use crate::core::{Applied, CollectionView, Condition, NotObserved};
 pub use engine::{
     Builder, CollectionStatus, Handle, Reconciler, Requests, Response, Retention, SettleOutcome, Stats, WaitOutcome,
     Watch, WatchItem,

@@ -242,10 +242,13 @@ impl Collection {
         slow.is_some() && self.status.live().is_some_and(|task| task.charged >= max_attempts)
     }
 
-    /// Whether it has been behind for so long that changes that are observed let a running attempt finish.
+    /// Whether it has been behind for so long, because what it builds was superseded, that changes that are observed let a
+    /// running attempt finish. What has been built for so long since the first change may as well hang.
     pub(super) fn is_starved(&self, at: Timestamp) -> bool {
+        let applied = self.applied.as_ref().map_or(Generation(0), |applied| applied.generation);
+        let was_superseded = self.generation > applied.next();
         let since = self.policy.max_lag.0.zip(self.unapplied_since);
-        since.is_some_and(|(most, since)| at.since(since) >= most)
+        was_superseded && since.is_some_and(|(most, since)| at.since(since) >= most)
     }
 
     /// Whether the latest inputs are applied.

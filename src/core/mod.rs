@@ -25,5 +25,5 @@ pub use decide::{Events, decide};
 pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
 pub use state::{Draining, Illegal, Orphan, Parts, Restored, RunsAt, State, Violation};
 pub use status::{Attempt, LastFailure, Parked, Parking, Running, Status, Task, Waiting};
-pub use surroundings::Surroundings;
+pub(crate) use surroundings::Surroundings;
 pub use view::{CollectionView, DeliveryFailure, Lag, OutboxView};

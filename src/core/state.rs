@@ -4,6 +4,7 @@ mod check;
 mod fold;
 mod indices;
 mod names;
+mod next;
 mod ready;
 mod restore;
 
@@ -17,11 +18,11 @@ use super::vocabulary::{
     AttemptRef, CollectionId, Deadline, Epoch, Kind, Limits, Name, Recorded, Scope, Seq, Timestamp, Token,
 };
 use indices::Indices;
-use ready::Which;
 
 use crate::error::ErrorKind;
 
 pub use check::Violation;
+pub use next::RunsAt;
 pub use restore::{Parts, Restored};
 
 /// What the events so far add up to.
@@ -96,15 +97,6 @@ impl fmt::Display for Illegal {
 }
 
 impl std::error::Error for Illegal {}
-
-/// Where an attempt is to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunsAt {
-    /// In the process of the reducer, and so beside everything else that runs there.
-    Here,
-    /// In a process of its own, under a lease.
-    Elsewhere,
-}
 
 impl State {
     /// The state before the first event.
@@ -219,75 +211,6 @@ impl State {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.indices.deadlines.first().map(|(at, _)| *at)
-    }
-
-    /// The collection whose task is next for a worker of one of `kinds` in the process of the reducer: of those that may
-    /// start at `now`, the one of the highest priority, and of equals the one that has waited longest. Waiting raises a
-    /// priority. Isolated tasks come last.
-    #[must_use]
-    pub fn first_ready<'k>(
-        &self,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
-        now: Timestamp,
-    ) -> Option<CollectionId> {
-        self.first_ready_at(RunsAt::Here, kinds, now)
-    }
-
-    /// The same for a worker at `place`.
-    #[must_use]
-    pub fn first_ready_at<'k>(
-        &self,
-        place: RunsAt,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
-        now: Timestamp,
-    ) -> Option<CollectionId> {
-        let mut open = self.open(place);
-        open.find_map(|which| self.indices.ready.first(which, kinds.clone(), now, &self.limits))
-    }
-
-    /// When a task of one of `kinds` may start next in the process of the reducer, as far as is known now.
-    #[must_use]
-    pub fn next_ready<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind> + Clone) -> Option<Timestamp> {
-        self.next_ready_at(RunsAt::Here, kinds)
-    }
-
-    /// The same for a worker at `place`.
-    #[must_use]
-    pub fn next_ready_at<'k>(
-        &self,
-        place: RunsAt,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
-    ) -> Option<Timestamp> {
-        self.open(place).filter_map(|which| self.indices.ready.next(which, kinds.clone(), &self.limits)).min()
-    }
-
-    /// Which tasks may start at `place`, beside what runs there.
-    fn open(&self, place: RunsAt) -> impl Iterator<Item = Which> {
-        let (usual, isolated) = match place {
-            RunsAt::Elsewhere => (true, true),
-            RunsAt::Here => (!self.runs_alone(), self.is_idle_here()),
-        };
-        let which = [(usual, Which::Usual), (isolated, Which::Isolated)];
-        which.into_iter().filter_map(|(is_open, which)| is_open.then_some(which))
-    }
-
-    /// Whether an attempt of this collection may start in the process of the reducer, beside what holds a worker there.
-    #[must_use]
-    pub fn has_room_beside(&self, id: CollectionId) -> bool {
-        let is_isolated = self.collections.get(&id).is_some_and(|collection| collection.is_isolated());
-        if is_isolated { self.is_idle_here() } else { !self.runs_alone() }
-    }
-
-    /// Whether no attempt holds a worker in the process of the reducer.
-    fn is_idle_here(&self) -> bool {
-        self.indices.runs_here.is_empty() && self.indices.drains_here.is_empty()
-    }
-
-    /// Whether an attempt of an isolated collection holds a worker in the process of the reducer.
-    fn runs_alone(&self) -> bool {
-        let draining = self.indices.drains_here.iter().map(|(id, _)| id);
-        let mut here = self.indices.runs_here.iter().chain(draining);
-        here.any(|id| self.collections.get(id).is_some_and(|collection| collection.is_isolated()))
     }
 
     /// The limit that keeps this collection's task from starting, and how many attempts it allows.

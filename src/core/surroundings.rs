@@ -8,19 +8,18 @@ use super::view::{CollectionView, Lag};
 
 /// What a running engine knows of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// Whether a worker in the engine's process builds its kind, or a caller drives it.
-    pub has_worker: bool,
+    pub(crate) has_worker: bool,
     /// Whether the engine observes its source.
-    pub has_observer: bool,
+    pub(crate) has_observer: bool,
     /// Its source is due to be observed, and nobody does.
-    pub not_observed: Option<NotObserved>,
+    pub(crate) not_observed: Option<NotObserved>,
 }
 
 impl CollectionView {
     /// This view, with what a running engine knows beside the log.
-    #[must_use]
-    pub fn within(mut self, surroundings: Surroundings) -> CollectionView {
+    pub(crate) fn within(mut self, surroundings: Surroundings) -> CollectionView {
         let Surroundings { has_worker, has_observer, not_observed } = surroundings;
         // A source that nobody observes may hold anything.
         let nobody_looks = self.versioned && !has_observer && !has_worker;

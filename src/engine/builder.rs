@@ -284,6 +284,7 @@ impl Builder {
         let abilities = Abilities::of(&self.kinds).map_err(StartError::Setting)?;
         let opened = self.storage.open(self.durability, self.accept_loss, self.note_bytes)?;
         let Opened { log, objects, state, snapshots, notes, may_sweep, marker, was_clean, lost } = opened;
+        let began_new_log = state.last() == Seq::ZERO;
         if let Some(show) = self.replayed {
             show(&state);
         }
@@ -330,7 +331,7 @@ impl Builder {
             engine.run(&life)
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
-        Ok(Reconciler::new(Handle::new(queue, feed), thread))
+        Ok(Reconciler::new(Handle::new(queue, feed), began_new_log, thread))
     }
 
     fn check(&self) -> Result<(), FieldError> {

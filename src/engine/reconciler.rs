@@ -44,6 +44,7 @@ use crate::unwind;
 #[derive(Debug)]
 pub struct Reconciler {
     handle: Handle,
+    began_new_log: bool,
     thread: Option<JoinHandle<Result<(), ReducerError>>>,
 }
 
@@ -61,8 +62,16 @@ impl Reconciler {
         Builder::on(log, objects)
     }
 
-    pub(super) fn new(handle: Handle, thread: JoinHandle<Result<(), ReducerError>>) -> Reconciler {
-        Reconciler { handle, thread: Some(thread) }
+    pub(super) fn new(handle: Handle, began_new_log: bool, thread: JoinHandle<Result<(), ReducerError>>) -> Reconciler {
+        Reconciler { handle, began_new_log, thread: Some(thread) }
+    }
+
+    /// Whether the log had no event yet when it was opened. Whoever expected one has another path, or a file system that is
+    /// not mounted: what is built now is built from nothing, under new incarnations, and what an earlier log had its
+    /// destinations publish is unknown to this one.
+    #[must_use]
+    pub fn began_new_log(&self) -> bool {
+        self.began_new_log
     }
 
     /// A handle to it.

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::core::CollectionView;
 use crate::core::vocabulary::{Seq, Timestamp};
-use crate::core::{CollectionView, Surroundings};
 use crate::describe::{plain_json, view_json};
 use crate::worker::{DeliveryError, Progress, Skipped, VerifyOutcome};
 
@@ -17,8 +17,6 @@ pub struct CollectionStatus {
     pub at: Timestamp,
     /// What the log says of it, within its surroundings.
     pub view: CollectionView,
-    /// What only the running engine knows, and the condition depends on.
-    pub surroundings: Surroundings,
     /// The last accepted observation of its source since the engine was opened.
     pub last_observation: Option<LastObservation>,
     /// When its source is observed next; nothing while it is being observed, or if nothing observes it.
@@ -42,7 +40,6 @@ impl CollectionStatus {
     /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","goes_on","racy","weak","evidence"}`; `goes_on`: it failed and the next one goes on from where it came to; `evidence` is `strong` or `weak`, `skipped` counts by reason |
     /// | `next_look` | when the source is observed next |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
-    /// | `surroundings` | what the condition depends on beside the log: `{"has_worker","has_observer","not_observed"}`, the last one `null` or `{"since","since_us","cause"}` |
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
     /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
     /// | `verification` | the last verification: `{"at","commit","intact","found"}`; `intact` is `null` if that could not be told |
@@ -72,13 +69,6 @@ impl CollectionStatus {
             "last_look": last_look,
             "next_look": self.next_observation.map(|at| at.to_string()),
             "progress": self.progress.map(|progress| json!({"done": progress.done, "total": progress.total})),
-            "surroundings": {
-                "has_worker": self.surroundings.has_worker,
-                "has_observer": self.surroundings.has_observer,
-                "not_observed": self.surroundings.not_observed.as_ref().map(|found| {
-                    json!({"since": found.since.to_string(), "since_us": found.since.0, "cause": found.cause})
-                }),
-            },
             "workers_exhausted": self.workers_exhausted,
             "undeliverable": self.undeliverable,
             "verification": self.verification.as_ref().map(LastVerification::json),

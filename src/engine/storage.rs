@@ -75,15 +75,18 @@ impl Storage {
                 let objects = FileObjects::open(log.objects()).map_err(StartError::Objects)?.of_log(path.clone());
                 let io = |source| OpenError::Io { doing: "opening", path: path.clone(), source };
                 let snapshots = Snapshots::of_held_log(&path).map_err(|error| StartError::Log(io(error)))?;
+                let notes = Notes::beside_log(&path, note_bytes);
+                let (marker, was_clean) = (Marker::at(&log.objects()).ok(), log.was_clean());
+                // What is kept of a damaged log may name what nothing else does.
+                let may_sweep = !log.keeps_damaged();
                 // What was opened by the path just now is in the same directory as the log.
                 log.check_place().map_err(|error| StartError::Log(error.into()))?;
                 let (from, frames) = (replay.resumed().0, log.frames_read());
                 let state = replay.finish().map_err(StartError::Replay)?;
+                if state.last() == Seq::ZERO {
+                    tracing::info!(target: "lastword::log", path = %path.display(), "began a new log");
+                }
                 tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
-                // What is kept of a damaged log may name what nothing else does.
-                let may_sweep = !log.keeps_damaged();
-                let notes = Notes::beside_log(&path, note_bytes);
-                let (marker, was_clean) = (Marker::at(&log.objects()).ok(), log.was_clean());
                 let (log, objects) = (Box::new(log), Arc::new(objects));
                 Ok(Opened {
                     log,

@@ -35,71 +35,98 @@ const DIRECTORIES: [&str; 7] = ["sled", "new", "objects", "snapshots", "notes", 
 
 /// The paths of one log.
 #[derive(Clone, Debug)]
-pub(super) struct Directory(PathBuf);
+pub(super) struct Directory {
+    path: PathBuf,
+    /// What people know it by, if its paths go through a descriptor.
+    shown: Option<PathBuf>,
+}
 
 impl Directory {
     pub(super) fn at(path: &Path) -> Self {
-        Directory(path.to_owned())
+        Directory { path: path.to_owned(), shown: None }
     }
 
+    /// The same directory for as long as `held` lives, whatever its path comes to lead to: its paths go through the
+    /// descriptor. Where there is no such path they stay as they are.
+    pub(super) fn of_held(held: &HeldDirectory) -> Self {
+        match held.path_of_descriptor() {
+            Some(path) => Directory { path, shown: Some(held.path().to_owned()) },
+            None => Directory::at(held.path()),
+        }
+    }
+
+    /// What lies in it is reached by this.
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// The directory by the path that people know.
+    pub(super) fn shown(&self) -> Directory {
+        Directory::at(self.shown.as_ref().unwrap_or(&self.path))
+    }
+
+    /// The error with the paths that people know.
+    pub(super) fn explain(&self, error: OpenError) -> OpenError {
+        match &self.shown {
+            Some(shown) => error.with_path(&self.path, shown),
+            None => error,
+        }
     }
 
     pub(super) fn lock(&self) -> PathBuf {
-        self.0.join("LOCK")
+        self.path.join("LOCK")
     }
 
     pub(super) fn head(&self) -> PathBuf {
-        self.0.join("HEAD")
+        self.path.join("HEAD")
     }
 
     pub(super) fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+        self.path.join("ballast")
     }
 
     pub(super) fn objects(&self) -> PathBuf {
-        self.0.join("objects")
+        self.path.join("objects")
     }
 
     pub(super) fn snapshots(&self) -> PathBuf {
-        self.0.join("snapshots")
+        self.path.join("snapshots")
     }
 
     pub(super) fn sled(&self) -> PathBuf {
-        self.0.join("sled")
+        self.path.join("sled")
     }
 
     pub(super) fn db(&self) -> PathBuf {
-        self.0.join("sled/db")
+        self.path.join("sled/db")
     }
 
     pub(super) fn new_sled(&self) -> PathBuf {
-        self.0.join("new")
+        self.path.join("new")
     }
 
     pub(super) fn before(&self) -> PathBuf {
-        self.0.join("before")
+        self.path.join("before")
     }
 
     pub(super) fn rejected(&self) -> PathBuf {
-        self.0.join("rejected")
+        self.path.join("rejected")
     }
 
     /// What the directory holds, before anything is touched: a log, nothing yet, or what belongs to another program.
     pub(super) fn inspect(&self) -> Result<Found, OpenError> {
-        let entries = match fs::read_dir(&self.0) {
+        let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(OpenError::NotALog { path: self.0.clone(), found: "a file".to_owned() });
+                return Err(OpenError::NotALog { path: self.path.clone(), found: "a file".to_owned() });
             }
-            Err(error) => return Err(OpenError::io("listing", &self.0)(error)),
+            Err(error) => return Err(OpenError::io("listing", &self.path)(error)),
         };
         let mut foreign = None;
         let (mut head, mut sled) = (false, false);
         for entry in entries {
-            let entry = entry.map_err(OpenError::io("listing", &self.0))?;
+            let entry = entry.map_err(OpenError::io("listing", &self.path))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             head |= name == "HEAD";
             sled |= name == "sled";
@@ -109,7 +136,7 @@ impl Directory {
         }
         match (head || sled, foreign) {
             (true, _) => Ok(Found::Log),
-            (false, Some(found)) => Err(OpenError::NotALog { path: self.0.clone(), found }),
+            (false, Some(found)) => Err(OpenError::NotALog { path: self.path.clone(), found }),
             (false, None) => Ok(Found::Empty),
         }
     }
@@ -122,7 +149,7 @@ impl Directory {
         let directories = DIRECTORIES.map(|name| (name, true));
         let all = files.into_iter().chain(directories).chain(inside).chain([("sled/blobs", true)]);
         for (name, is_directory) in all {
-            let path = self.0.join(name);
+            let path = self.path.join(name);
             let kind = match fs::symlink_metadata(&path) {
                 Ok(metadata) => metadata.file_type(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -140,8 +167,12 @@ impl Directory {
 
     /// Makes the directory and whatever leads to it.
     pub(super) fn create(&self) -> Result<(), OpenError> {
-        let missing: Vec<&Path> = self.0.ancestors().take_while(|path| !path.exists()).collect();
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(OpenError::io("creating", &self.0))?;
+        let missing: Vec<&Path> = self.path.ancestors().take_while(|path| !path.exists()).collect();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .map_err(OpenError::io("creating", &self.path))?;
         for created in missing {
             sync_parent(created)?;
         }
@@ -208,10 +239,10 @@ impl Directory {
 
     /// Writes the first `HEAD`: it is there whole or not at all.
     pub(super) fn create_head(&self, anchor: &Anchor) -> Result<(), OpenError> {
-        let path = self.0.join("HEAD.new");
+        let path = self.path.join("HEAD.new");
         write_private(&path, &first_file(anchor)).map_err(OpenError::io("writing", &path))?;
         fs::rename(&path, self.head()).map_err(OpenError::io("renaming", &path))?;
-        sync_directory(&self.0)
+        sync_directory(&self.path)
     }
 
     /// Puts the ballast in place if it is not. A disk without room for it is no reason not to open.

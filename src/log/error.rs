@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{AnchorError, FrameError, FrameHash};
 use crate::core::vocabulary::Seq;
 use crate::error::ErrorKind;
-use crate::held::Replaced;
+use crate::held::{Replaced, with_path};
 
 /// Why a log could not be read or written.
 #[derive(Debug)]
@@ -265,6 +265,45 @@ impl OpenError {
 
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
         move |source| OpenError::Io { doing, path: path.to_owned(), source }
+    }
+
+    /// The same, with what lies at `from` told as at `to`.
+    pub(super) fn with_path(mut self, from: &Path, to: &Path) -> OpenError {
+        use OpenError::*;
+        match &mut self {
+            Absent { path }
+            | NotALog { path, .. }
+            | WrongKind { path, .. }
+            | ForeignOwner { path, .. }
+            | Busy { path, .. }
+            | Anchor { path, .. }
+            | FileShorterThanAnchor { path, .. }
+            | Io { path, .. } => replace(path, from, to),
+            Full { path, text } => {
+                replace(path, from, to);
+                *text = with_path(text, from, to);
+            }
+            Replaced(what) => replace(&mut what.path, from, to),
+            Storage(text) | Poisoned(text) => *text = with_path(text, from, to),
+            Moving { last, .. } => {
+                let inner = std::mem::replace(last.as_mut(), Storage(String::new()));
+                **last = inner.with_path(from, to);
+            }
+            ShorterThanAnchor { .. }
+            | LongerThanAnchor { .. }
+            | OtherThanAnchor { .. }
+            | Damaged { .. }
+            | TooNew { .. }
+            | PrefixGone { .. }
+            | Refused(_) => {}
+        }
+        self
+    }
+}
+
+fn replace(path: &mut PathBuf, from: &Path, to: &Path) {
+    if let Ok(rest) = path.strip_prefix(from) {
+        *path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
     }
 }
 

@@ -54,7 +54,7 @@ fn defect_13_what_took_its_process_with_it_twice_runs_alone() {
     }
     let killer = start(&mut world, NAME).unwrap();
     assert!(matches!(start(&mut world, "b"), Err(Rejection::NotReady(_))));
-    assert_eq!((next(&world), world.state.next_ready([&kind()])), (None, None), "nothing to wake up for");
+    assert_eq!((next(&world), world.state.next_ready([&kind()], world.now)), (None, None), "nothing to wake up for");
     assert_eq!(view(&world, NAME).condition.name(), "running");
     world.crash();
     // The innocent is found innocent by running alone.
@@ -124,6 +124,70 @@ fn defect_13_it_is_given_up_after_a_few_times_alone() {
     world.complete(attempt);
     world.observe(3);
     assert_eq!(world.condition(), "waiting_for_worker");
+}
+
+/// Two workers, and others that are ready whenever one of them is idle and take `takes` seconds each. Of so many attempts
+/// of theirs the killer's was the next; nothing if it never came.
+fn others_before_it(takes: u64, hangs: bool, seconds: u64) -> (Option<usize>, usize) {
+    const OTHERS: [&str; 4] = ["b", "c", "d", "e"];
+    let mut world = world(&OTHERS);
+    for _ in 0..2 {
+        start(&mut world, NAME).unwrap();
+        world.crash();
+    }
+    let (mut running, mut started, mut alone) = (Vec::new(), 0, None);
+    for second in 0..seconds {
+        // They never end at the same time.
+        let ends = running.iter().position(|(begun, _)| {
+            second >= begun + takes && !(hangs && *begun == 0) && second % takes == begun % takes
+        });
+        if let Some(at) = ends {
+            let (_, attempt): (u64, AttemptRef) = running.remove(at);
+            commit(&mut world, attempt);
+        }
+        for text in OTHERS {
+            if view(&world, text).condition.name() == "fresh" {
+                let version = content(u8::try_from(second % 200).unwrap() + 2);
+                world.say(Command::Observe { name: name(text), outcome: version }).unwrap();
+            }
+        }
+        if running.len() < 2 && (running.is_empty() || second % takes != running[0].0 % takes) {
+            let Some(found) = next(&world) else {
+                assert_ne!(world.state.next_ready([&kind()], world.now), Some(world.now), "nothing to wake up for yet");
+                world.advance(secs(1));
+                continue;
+            };
+            let attempt = start(&mut world, &found).unwrap();
+            if found == NAME {
+                assert!(running.is_empty(), "beside something");
+                alone.get_or_insert(started);
+                commit(&mut world, attempt);
+            } else {
+                started += 1;
+                running.push((second, attempt));
+            }
+        }
+        world.advance(secs(1));
+    }
+    (alone, started)
+}
+
+#[test]
+fn defect_13_an_isolated_task_does_not_wait_for_ever_for_others() {
+    // Two at a time, each five seconds: after ten minutes the process is drained for it.
+    let (alone, _) = others_before_it(5, false, 1_000);
+    assert!(alone.is_some_and(|others| (230..=241).contains(&others)), "{alone:?}");
+    // However long the others take, there comes a time that is longer.
+    let (alone, _) = others_before_it(200, false, 6_000);
+    assert!(alone.is_some_and(|others| others <= 50), "{alone:?}");
+}
+
+#[test]
+fn defect_13_one_that_hangs_beside_an_isolated_task_does_not_stop_the_others() {
+    let (alone, others) = others_before_it(5, true, 3_000);
+    assert_eq!(alone, None, "it runs alone or not at all");
+    // One worker, of which they lose a tenth at most.
+    assert!((480..600).contains(&others), "{others}");
 }
 
 #[test]

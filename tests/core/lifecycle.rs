@@ -34,7 +34,7 @@ fn case_34_a_drop_leaves_no_task_and_no_timer_behind() {
     assert_eq!(world.advance(secs(5)), ["attempt_ended"], "its worker was told, and did not hear");
     assert_eq!((world.state.next_deadline(), world.state.draining(attempt.token)), (None, None));
     let kind = super::world::kind();
-    assert_eq!(world.state.next_ready([&kind]), None);
+    assert_eq!(world.state.next_ready([&kind], world.now), None);
 }
 
 #[test]

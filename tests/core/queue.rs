@@ -102,7 +102,7 @@ fn a_priority_does_not_cut_a_backoff_short() {
     let attempt = world.assign();
     world.fail(attempt, FailureClass::Transient);
     let Condition::BackingOff { until, .. } = world.view().condition else { panic!("{:?}", world.view()) };
-    assert_eq!((first(&world), world.state.next_ready([&kind()])), (None, Some(until)));
+    assert_eq!((first(&world), world.state.next_ready([&kind()], world.now)), (None, Some(until)));
     world.now = until;
     assert_eq!(first(&world), Some(attempt.collection));
 }
@@ -150,7 +150,7 @@ fn no_more_attempts_run_than_the_total_allows() {
     assert_eq!(order(&mut world), ["a", "b"]);
     let reached = Rejection::LimitReached { scope: Scope::Total, most: 2 };
     assert_eq!(world.say(assign("w", ids[2])), Err(reached));
-    assert_eq!(world.state.next_ready([&kind()]), None, "nothing to wake up for");
+    assert_eq!(world.state.next_ready([&kind()], world.now), None, "nothing to wake up for");
     let view = lastword::core::CollectionView::of(&world.state, ids[2], world.now).unwrap();
     assert_eq!(view.condition, Condition::Limit { scope: Scope::Total, most: 2 });
     assert_eq!(view.condition.to_string(), "waits because at most 2 attempts may run for all collections");
@@ -158,7 +158,7 @@ fn no_more_attempts_run_than_the_total_allows() {
     assert_eq!(one.to_string(), "at most 1 attempt may run for collections of kind k");
     let (_, attempt) = world.state.running().next().unwrap();
     world.stopped(attempt);
-    assert_eq!(world.state.next_ready([&kind()]), Some(world.now));
+    assert_eq!(world.state.next_ready([&kind()], world.now), Some(world.now));
 }
 
 #[test]

@@ -210,7 +210,8 @@ impl Walk {
 
     fn assign(&mut self) {
         let ready = self.world.state.first_ready([&kind()], self.world.now);
-        assert_eq!(ready, self.oracle.next(self.world.now), "of those that may start, the best is next");
+        let behind = |id| self.world.state.collection(id).and_then(|collection| collection.unapplied_since);
+        assert_eq!(ready, self.oracle.next(self.world.now, behind), "of those that may start, the best is next");
         let any = self.any_name();
         let tried = if self.dice.below(8) == 0 { self.world.state.id_of(&any) } else { ready };
         let Some(collection) = tried else { return };
@@ -426,7 +427,7 @@ impl Walk {
             if self.open().is_empty() {
                 let state = &self.world.state;
                 let owed = state.next_outbox_due(self.world.now);
-                let next = [state.next_deadline(), state.next_ready([&kind()]), owed];
+                let next = [state.next_deadline(), state.next_ready([&kind()], self.world.now), owed];
                 let Some(next) = next.into_iter().flatten().min() else { break };
                 self.world.now = self.world.now.max(next);
             }

@@ -109,7 +109,7 @@ fn case_34_dropping_leaves_no_task_and_no_timer_behind() {
     assert_eq!(rejected, Some((RejectReason::UnknownCollection, false)));
     until("all attempts' end", || lab.state().all_draining().count() == 0);
     let state = lab.state();
-    assert_eq!((state.len(), state.next_deadline(), state.next_ready(&[kind("puppet")])), (1, None, None));
+    assert_eq!((state.len(), state.next_deadline(), state.next_ready(&[kind("puppet")], state.at())), (1, None, None));
     lab.verify();
 }
 

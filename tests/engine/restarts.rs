@@ -294,3 +294,21 @@ fn a_watch_keeps_the_log_open_until_it_has_seen_the_end() {
     assert!(Reconciler::open(&path).start().is_ok(), "it has let go");
     drop(watch);
 }
+
+/// A state directory that is not mounted, for one, looks like a first start.
+#[test]
+fn defect_10_a_start_that_begins_a_new_log_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside, puppet) = (dir.path().join("state"), dir.path().join("aside"), Puppet::new());
+    // Also one that ends before anything was declared has begun it.
+    for begins in [true, false] {
+        let reconciler = open(&path, &puppet);
+        assert_eq!(reconciler.began_new_log(), begins);
+        reconciler.shutdown(LONG).unwrap();
+    }
+    std::fs::rename(&path, &aside).unwrap();
+    let reconciler = open(&path, &puppet);
+    assert!(reconciler.began_new_log(), "it was there before");
+    reconciler.shutdown(LONG).unwrap();
+    assert!(!open(&aside, &puppet).began_new_log());
+}

@@ -160,13 +160,6 @@ impl Stopped {
     }
 }
 
-/// Ends what a failed test leaves behind.
-fn kill(stopped: &mut Stopped) {
-    stopped.go_on();
-    let _ = stopped.child.kill();
-    let _ = stopped.child.wait();
-}
-
 /// A log from before, closed in order.
 fn make_backup(path: &Path) {
     let engine = history::builder(path).start().unwrap();
@@ -207,6 +200,7 @@ fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(contents(&path));
+            found.insert(path, Vec::new());
         } else {
             found.insert(path.clone(), fs::read(&path).unwrap());
         }
@@ -217,12 +211,15 @@ fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// What is wrong comes back as text, else how it ended.
 fn judge((call, when, way): (&str, u64, Way)) -> Result<String, String> {
     let mut stopped = Stopped::start(call, when);
-    let Some(seen) = stopped.stop_after(0) else { return Ok("not stopped".to_owned()) };
     let (state, home) = (stopped.state(), stopped.home.path().to_owned());
-    if !state.join("LOCK").exists() {
-        // It has not begun.
-        kill(&mut stopped);
-        return Ok("not begun".to_owned());
+    let Some(mut seen) = stopped.stop_after(0) else { return Ok("not stopped".to_owned()) };
+    // Each thread counts for itself: another one may be stopped before the log is begun.
+    while !state.join("LOCK").exists() {
+        stopped.go_on();
+        match stopped.stop_after(seen) {
+            Some(stops) => seen = stops,
+            None => return Ok("not stopped".to_owned()),
+        }
     }
     // What the path led to at this moment, as a crash would find it.
     let then = home.join("then");
@@ -242,17 +239,11 @@ fn judge((call, when, way): (&str, u64, Way)) -> Result<String, String> {
         return Err(format!("event {} was acknowledged, the path led to {there}: {end}", told.acknowledged));
     }
     if matches!(way, Way::BackupAndASecondRun | Way::LinkToABackup) && before != contents(&state) {
-        // sled opens by the path: a log that is just being opened may leave a snapshot of sled's there.
-        let is_of_opening = |path: &Path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            end.starts_with("failed: Start(") && name.starts_with("snap.")
-        };
         let after = contents(&state);
         let changed = after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)).map(|(path, _)| path);
-        let changed: Vec<_> = changed.filter(|path| !is_of_opening(path)).collect();
-        if !changed.is_empty() || before.keys().any(|path| !after.contains_key(path) && !is_of_opening(path)) {
-            return Err(format!("it has written for the path: {changed:?}: {end}"));
-        }
+        let gone = before.keys().filter(|path| !after.contains_key(*path));
+        let changed: Vec<_> = changed.chain(gone).collect();
+        return Err(format!("it has written for the path: {changed:?}: {end}"));
     }
     Ok(if end.starts_with("failed") { "died" } else { "had ended" }.to_owned())
 }
@@ -262,7 +253,6 @@ fn defect_10_wherever_the_directory_is_replaced_nothing_is_acknowledged_that_its
     if env::var_os(CHILD).is_some() || env::var_os(UNMOUNTED).is_some() || !has_strace() {
         return;
     }
-    let begun = Instant::now();
     let (targets, seed) = (targets(), number("REPLACED_SEED").unwrap_or(1));
     let samples = number("REPLACED_SAMPLES").unwrap_or(3);
     let mut jobs = Vec::new();
@@ -282,6 +272,30 @@ fn defect_10_wherever_the_directory_is_replaced_nothing_is_acknowledged_that_its
     if let Ok(only) = env::var("REPLACED") {
         jobs.retain(|job| format!("{job:?}") == only);
     }
+    let ends = judge_all(jobs);
+    assert!(ends.get("died").is_some_and(|died| *died > 10), "{ends:?}");
+}
+
+/// sled goes by a path while it opens, as does much of what is done around that. A snapshot of its own that it left in the
+/// directory in the place of this one would be read as that log's.
+#[test]
+fn defect_10_a_log_in_the_place_of_one_that_is_being_opened_is_left_alone() {
+    if env::var_os(CHILD).is_some() || env::var_os(UNMOUNTED).is_some() || !has_strace() {
+        return;
+    }
+    // Up to the moment from which on the path is asked before each word.
+    let (calls, root) = recorded();
+    let last = calls.iter().position(|call| call.name == "openat" && call.path(1).ends_with("disk/state/notes"));
+    let targets = crate::io_faults::targets(&calls[..=last.unwrap()], &root);
+    let of = |call| targets[call].iter().map(move |when| (call, *when, Way::BackupAndASecondRun));
+    let jobs = of("openat").chain(of("newfstatat")).collect();
+    let ends = judge_all(jobs);
+    assert!(ends.get("died").is_some_and(|died| *died > 10), "{ends:?}");
+}
+
+/// How they ended.
+fn judge_all(jobs: Vec<(&str, u64, Way)>) -> BTreeMap<String, u32> {
+    let begun = Instant::now();
     let (all, jobs) = (jobs.len(), Mutex::new(jobs));
     let (ends, wrong) = (Mutex::new(BTreeMap::<String, u32>::new()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -306,11 +320,17 @@ fn defect_10_wherever_the_directory_is_replaced_nothing_is_acknowledged_that_its
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(ends.get("died").is_some_and(|died| *died > 10), "{ends:?}");
+    ends
 }
 
 /// At which of its calls a thread can be stopped: those that concern the directory.
 fn targets() -> BTreeMap<String, BTreeSet<u64>> {
+    let (calls, root) = recorded();
+    crate::io_faults::targets(&calls, &root)
+}
+
+/// All calls of a life that nothing stops, and the directory that it was about.
+fn recorded() -> (Vec<Call>, PathBuf) {
     let home = fast_directory();
     let (trace, root) = (home.path().join("trace"), home.path().join("disk"));
     fs::create_dir(&root).unwrap();
@@ -319,8 +339,7 @@ fn targets() -> BTreeMap<String, BTreeSet<u64>> {
     command.args(["--exact", "replaced::child", "--nocapture", "--test-threads=1"]);
     let output = command.env(CHILD, root.join("state")).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let calls: Vec<Call> = trace::read_all(std::slice::from_ref(&trace)).remove(0);
-    crate::io_faults::targets(&calls, &root)
+    (trace::read_all(std::slice::from_ref(&trace)).remove(0), root)
 }
 
 /// In namespaces of its own, where a file system can be mounted and taken away.

@@ -19,6 +19,7 @@ mod replaced;
 mod replay;
 mod retention;
 mod salvage;
+mod salvage_crash;
 mod sled;
 mod snapshots;
 mod swept;

@@ -154,6 +154,60 @@ fn defect_43_a_loss_that_was_accepted_before_a_crash_is_logged_when_it_is_asked_
     assert_eq!((logged, state.join("damaged-2").exists()), (1, false));
 }
 
+/// What sled had written and never made durable stays in its file, beside what a later writer put in its place.
+#[test]
+fn defect_43_of_two_frames_that_go_on_from_the_same_one_that_of_the_later_writer_is_left() {
+    let home = tempfile::tempdir().unwrap();
+    let (state, _) = written(home.path(), 20);
+    let other = home.path().join("other");
+    copy_tree(&state, &other);
+    // One dies with what it wrote; the next one never sees that.
+    for (path, rounds) in [(&other, 100..108), (&state, 200..204)] {
+        let reconciler = builder(path).snapshot_every(0).start().unwrap();
+        declare(&reconciler.handle(), rounds);
+        reconciler.shutdown(LONG).unwrap();
+    }
+    let frames = read_all(&*PrivateCopy::of(&state).unwrap().reader()).unwrap();
+    let [dead, live] = [&other, &state].map(|path| fs::read(path.join("sled/db")).unwrap());
+    for (what, parts, has_head) in [
+        ("the dead one first", [&dead, &live], true),
+        ("the dead one last", [&live, &dead], true),
+        ("the dead one first, without HEAD", [&dead, &live], false),
+        ("the dead one last, without HEAD", [&live, &dead], false),
+    ] {
+        let damaged = home.path().join(what);
+        copy_tree(&state, &damaged);
+        // Where sled does not look for it.
+        let bytes: Vec<u8> = std::iter::repeat_n(&0xFF, 1_000).chain(parts[0]).chain(parts[1]).copied().collect();
+        fs::write(damaged.join("sled/db"), bytes).unwrap();
+        if !has_head {
+            fs::remove_file(damaged.join("HEAD")).unwrap();
+        }
+        let salvage = Salvage::of(&damaged).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(read_all(&*salvage.copy.reader()).unwrap() == frames, "{what}: it ends at {}", salvage.last());
+    }
+}
+
+/// An older log put in the place of a newer one is what `HEAD` says, whoever wrote later.
+#[test]
+fn defect_43_of_two_frames_that_go_on_from_the_same_one_that_which_head_names_is_left() {
+    let home = tempfile::tempdir().unwrap();
+    let (state, _) = written(home.path(), 20);
+    let other = home.path().join("other");
+    copy_tree(&state, &other);
+    for (path, rounds) in [(&state, 200..204), (&other, 100..108)] {
+        let reconciler = builder(path).snapshot_every(0).start().unwrap();
+        declare(&reconciler.handle(), rounds);
+        reconciler.shutdown(LONG).unwrap();
+    }
+    let frames = read_all(&*PrivateCopy::of(&state).unwrap().reader()).unwrap();
+    let [later, live] = [&other, &state].map(|path| fs::read(path.join("sled/db")).unwrap());
+    let bytes: Vec<u8> = std::iter::repeat_n(&0xFF, 1_000).chain(&later).chain(&live).copied().collect();
+    fs::write(state.join("sled/db"), bytes).unwrap();
+    let salvage = Salvage::of(&state).unwrap();
+    assert!(read_all(&*salvage.copy.reader()).unwrap() == frames, "it ends at {}", salvage.last());
+}
+
 /// Every file below a directory, with its path in it, but for what every opening makes anew.
 fn bytes(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let (mut found, mut pending) = (Vec::new(), vec![root.to_owned()]);

@@ -16,7 +16,8 @@ use lastword::core::vocabulary::Timestamp;
 pub(crate) const SEQS: Range<u64> = 1000..1 << 20;
 pub(crate) const EPOCHS: Range<u64> = 1 << 32..1 << 33;
 pub(crate) const TIMES: Range<u64> = 1 << 50..1 << 51;
-/// The only span that is measured from a time in the past: the longest that a world's policies let a change settle.
+/// The only span that is measured from a time in the past: the longest that a world's policies let a change settle. What
+/// waits for ten minutes and more, for which a process is drained, is beyond every world.
 pub(crate) const HORIZON_MICROS: u64 = 3_000_000;
 
 /// A hash of `value` in which every number of an event stands for its place in their order.

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use lastword::codec::state::{decode_state, encode_state};
 use lastword::core::vocabulary::{
-    AbortReason, AttemptRef, CollectionId, Command, EngineCommand, Epoch, Event, Fingerprint, Input, Recorded,
-    Rejection, Seq, Timestamp,
+    AbortReason, AttemptRef, CollectionId, Command, EngineCommand, Epoch, Event, Fingerprint, Generation, Input,
+    Recorded, Rejection, Seq, Timestamp,
 };
 use lastword::core::{Collection, Events, State, decide};
 
@@ -236,7 +236,8 @@ impl PartialEq for Point {
     }
 }
 
-/// Whether an observation aborts an attempt of a collection whose source never rests.
+/// Whether an observation aborts an attempt of a collection whose source never rests, though the task is not the first one
+/// since the last commit.
 fn starves(before: Option<&Recorded>, recorded: &Recorded, state: &State) -> bool {
     let Event::TaskAborted { collection, reason: AbortReason::Superseded, stopping: Some(_), .. } = recorded.event
     else {
@@ -244,7 +245,12 @@ fn starves(before: Option<&Recorded>, recorded: &Recorded, state: &State) -> boo
     };
     let is_observed = before.is_some_and(|before| matches!(before.event, Event::SourceObserved { .. }));
     let behind = state.collection(collection).and_then(|found| found.policy.max_lag.0.zip(found.unapplied_since));
-    is_observed && behind.is_some_and(|(most, since)| state.at().since(since) > most)
+    let is_late = behind.is_some_and(|(most, since)| state.at().since(since) > most);
+    let is_another = state.collection(collection).is_some_and(|found| {
+        let applied = found.applied.as_ref().map_or(Generation(0), |applied| applied.generation);
+        found.status.live().is_some_and(|task| task.generation > applied.next())
+    });
+    is_observed && is_late && is_another
 }
 
 /// The log: points that have a beginning in common share it.

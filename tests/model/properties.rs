@@ -121,7 +121,12 @@ impl Point {
     /// Whoever can start is in the queue, and whoever is first in the queue can start.
     fn check_queue(&self) -> Result<(), Broken> {
         let first: Option<CollectionId> = self.state.first_ready([kind()], self.now);
-        if first.is_none() && self.collections().any(|index| self.can_start(index) && self.can_start_here(index)) {
+        let behind = |id| self.state.collection(id).and_then(|collection| collection.unapplied_since);
+        let is_drained = self.oracle.drained_for(self.now, behind).is_some();
+        if first.is_none()
+            && !is_drained
+            && self.collections().any(|index| self.can_start(index) && self.can_start_here(index))
+        {
             return broken("NothingWaitsSilently", "a task that can start is not in the queue");
         }
         let Some(collection) = first else { return Ok(()) };

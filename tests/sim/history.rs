@@ -248,7 +248,7 @@ fn assert_same(one: &State, other: &State) {
     let deadlines = [one, other].map(State::next_deadline);
     assert_eq!(deadlines[0], deadlines[1], "SameFold: the indices differ");
     let kinds = ["plain", "dest", "files", "far"].map(|kind| lastword::core::vocabulary::Kind::new(kind).unwrap());
-    let ready = [one, other].map(|state| state.next_ready(&kinds));
+    let ready = [one, other].map(|state| state.next_ready(&kinds, state.at()));
     assert_eq!(ready[0], ready[1], "SameFold: the indices differ");
     let owing = [one, other].map(|state| state.outboxes_due(state.at()).collect::<Vec<_>>());
     assert_eq!(owing[0], owing[1], "SameFold: the indices differ");

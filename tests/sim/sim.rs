@@ -158,9 +158,9 @@ impl Sim {
     /// When something happens next, or is due.
     fn next(&self) -> Option<Duration> {
         let (state, now) = (self.state(), self.clock.now());
-        let local = self.workers.has_idle(false).then(|| state.next_ready(self.workers.kinds(false))).flatten();
+        let local = self.workers.has_idle(false).then(|| state.next_ready(self.workers.kinds(false), now)).flatten();
         let kinds = self.workers.kinds(true);
-        let far = self.workers.has_idle(true).then(|| state.next_ready_at(RunsAt::Elsewhere, kinds)).flatten();
+        let far = self.workers.has_idle(true).then(|| state.next_ready_at(RunsAt::Elsewhere, kinds, now)).flatten();
         let owed = state.next_outbox_due(now);
         let due = [state.next_deadline(), local, far, owed].into_iter().flatten().min();
         let copying = self.copies.is_writing().then_some(self.clock.monotonic);

@@ -238,6 +238,10 @@ pub struct Receipt {
     /// what to wait for. **After an observation and a refresh it may still be the one before**: what is observed settles
     /// first, and what a refresh will find is not known yet. Then wait until the collection's
     /// [`condition`](crate::CollectionView::condition) is fresh by an observation that began after the command
-    /// ([`last_observation`](crate::CollectionStatus::last_observation)), or follow the events from `seq` on.
+    /// ([`last_observation`](crate::CollectionStatus::last_observation)), which is what [`Handle::settled`] and
+    /// [`Handle::wait_settled`] do, or follow the events from `seq` on.
+    ///
+    /// [`Handle::settled`]: crate::Handle::settled
+    /// [`Handle::wait_settled`]: crate::Handle::wait_settled
     pub generation: Generation,
 }

@@ -131,6 +131,14 @@ impl Retry {
     /// *isolated*: its attempts run alone. Once may be chance; those that happened to run beside a killer are found
     /// innocent by running alone.
     pub const ISOLATED_AFTER: u32 = 2;
+
+    /// An isolated task starts after the others, and there may always be others. Once it has waited for so long the process
+    /// is *drained* for it: nothing else starts, for [a part](Self::DRAINED_PART) of its wait. If what runs does not end in
+    /// that time, the others go on, and it is tried again each time that its wait has doubled.
+    pub const DRAINED_AFTER: Duration = Duration::from_secs(600);
+
+    /// For which part of its wait the process is drained for an isolated task: the tenth that others lose at most.
+    pub const DRAINED_PART: u64 = 10;
 }
 
 /// The longest an attempt may run; `None` means for ever. Default one hour: a hung worker is noticed the same
@@ -167,7 +175,8 @@ impl Priority {
 pub struct Resync(pub Option<Duration>);
 
 /// How far behind a collection may be, measured by its lag, before a change that is observed lets the running attempt
-/// finish and waits for its end, as under [`OnChange::FinishThenLatest`]; `None` means without a bound. A source that
+/// finish and waits for its end, as under [`OnChange::FinishThenLatest`]; `None` means without a bound. It counts from the
+/// second change on: a first attempt that takes so long may as well hang, and is superseded. A source that
 /// never rests would otherwise supersede every attempt, and nothing would ever be committed. Declarations supersede all
 /// the same: they are somebody's word. Default 10 min: a change now and then still saves the work that it makes
 /// obsolete, and a source that never rests has a commit every ten minutes and as long as a build takes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::json::{kind, parse_strict};
+use super::policy_json::Key;
 use super::{
     AttemptTimeout, Coalesce, EmptySource, FieldError, Grace, MaxLag, OnChange, Policy, Priority, Resync, Retry,
 };
@@ -88,7 +89,9 @@ impl PolicyChange {
         let (mut policy, mut change) = (Policy::default(), PolicyChange::default());
         for (key, value) in members {
             policy.set(key, value)?;
-            change.take(key, &policy);
+            if let Some(key) = Key::find(key) {
+                (key.take)(&mut change, &policy);
+            }
         }
         Ok(change)
     }
@@ -101,53 +104,7 @@ impl PolicyChange {
 
     pub(super) fn members(&self) -> Map<String, Value> {
         let members = self.of(&Policy::default()).to_members();
-        members.into_iter().filter(|(key, _)| self.changes(key)).collect()
-    }
-
-    /// Changes what one key is about to what `policy` says.
-    fn take(&mut self, key: &str, policy: &Policy) {
-        let Policy { on_change, grace, coalesce, empty_source, retry, attempt_timeout, priority, resync, max_lag } =
-            policy;
-        match key {
-            "on_change" => self.on_change = Some(*on_change),
-            "grace" => self.grace = Some(*grace),
-            "quiet" => self.quiet = Some(coalesce.quiet),
-            "max_delay" => self.max_delay = Some(coalesce.max_delay),
-            "empty_source" => self.empty_source = Some(*empty_source),
-            "max_attempts" => self.max_attempts = Some(retry.max_attempts),
-            "backoff_base" => self.base = Some(retry.base),
-            "backoff_cap" => self.cap = Some(retry.cap),
-            "slow_retry" => self.slow = Some(retry.slow),
-            "max_lost" => self.max_lost = Some(retry.max_lost),
-            "max_lost_alone" => self.max_lost_alone = Some(retry.max_lost_alone),
-            "attempt_timeout" => self.attempt_timeout = Some(*attempt_timeout),
-            "priority" => self.priority = Some(*priority),
-            "resync" => self.resync = Some(*resync),
-            "max_lag" => self.max_lag = Some(*max_lag),
-            // Every key of a policy is above: a test holds it.
-            _ => {}
-        }
-    }
-
-    fn changes(&self, key: &str) -> bool {
-        match key {
-            "on_change" => self.on_change.is_some(),
-            "grace" => self.grace.is_some(),
-            "quiet" => self.quiet.is_some(),
-            "max_delay" => self.max_delay.is_some(),
-            "empty_source" => self.empty_source.is_some(),
-            "max_attempts" => self.max_attempts.is_some(),
-            "backoff_base" => self.base.is_some(),
-            "backoff_cap" => self.cap.is_some(),
-            "slow_retry" => self.slow.is_some(),
-            "max_lost" => self.max_lost.is_some(),
-            "max_lost_alone" => self.max_lost_alone.is_some(),
-            "attempt_timeout" => self.attempt_timeout.is_some(),
-            "priority" => self.priority.is_some(),
-            "resync" => self.resync.is_some(),
-            "max_lag" => self.max_lag.is_some(),
-            _ => false,
-        }
+        members.into_iter().filter(|(key, _)| Key::find(key).is_some_and(|key| (key.changes)(self))).collect()
     }
 }
 

@@ -8,13 +8,24 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::json::{kind, parse_strict, shortened};
-use super::{EmptySource, FieldError, OnChange, Policy, Priority};
+use super::{EmptySource, FieldError, OnChange, Policy, PolicyChange, Priority};
 
-/// One key: how it is read into a policy, and written.
-struct Key {
+/// One key: how it is read into a policy, and written; and how it is changed alone.
+pub(super) struct Key {
     name: &'static str,
     read: fn(&Value, &mut Policy) -> Result<(), String>,
     write: fn(&Policy) -> Value,
+    /// Changes it to what a policy says.
+    pub(super) take: fn(&mut PolicyChange, &Policy),
+    /// Whether it is changed.
+    pub(super) changes: fn(&PolicyChange) -> bool,
+}
+
+impl Key {
+    /// The one that is called so.
+    pub(super) fn find(name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|known| known.name == name)
+    }
 }
 
 /// Every key, in the order in which they are written.
@@ -23,76 +34,106 @@ const KEYS: &[Key] = &[
         name: "quiet",
         read: |value, policy| span(value).map(|span| policy.coalesce.quiet = span),
         write: |policy| text(policy.coalesce.quiet),
+        take: |change, policy| change.quiet = Some(policy.coalesce.quiet),
+        changes: |change| change.quiet.is_some(),
     },
     Key {
         name: "max_delay",
         read: |value, policy| span(value).map(|span| policy.coalesce.max_delay = span),
         write: |policy| text(policy.coalesce.max_delay),
+        take: |change, policy| change.max_delay = Some(policy.coalesce.max_delay),
+        changes: |change| change.max_delay.is_some(),
     },
     Key {
         name: "grace",
         read: |value, policy| span(value).map(|span| policy.grace.0 = span),
         write: |policy| text(policy.grace.0),
+        take: |change, policy| change.grace = Some(policy.grace),
+        changes: |change| change.grace.is_some(),
     },
     Key {
         name: "attempt_timeout",
         read: |value, policy| span_or_none(value).map(|span| policy.attempt_timeout.0 = span),
         write: |policy| text_or_none(policy.attempt_timeout.0),
+        take: |change, policy| change.attempt_timeout = Some(policy.attempt_timeout),
+        changes: |change| change.attempt_timeout.is_some(),
     },
     Key {
         name: "max_attempts",
         read: |value, policy| count(value).map(|count| policy.retry.max_attempts = count),
         write: |policy| policy.retry.max_attempts.into(),
+        take: |change, policy| change.max_attempts = Some(policy.retry.max_attempts),
+        changes: |change| change.max_attempts.is_some(),
     },
     Key {
         name: "max_lost",
         read: |value, policy| count(value).map(|count| policy.retry.max_lost = count),
         write: |policy| policy.retry.max_lost.into(),
+        take: |change, policy| change.max_lost = Some(policy.retry.max_lost),
+        changes: |change| change.max_lost.is_some(),
     },
     Key {
         name: "max_lost_alone",
         read: |value, policy| count_or_none(value).map(|count| policy.retry.max_lost_alone = count),
         write: |policy| policy.retry.max_lost_alone.map_or_else(|| "none".into(), Value::from),
+        take: |change, policy| change.max_lost_alone = Some(policy.retry.max_lost_alone),
+        changes: |change| change.max_lost_alone.is_some(),
     },
     Key {
         name: "backoff_base",
         read: |value, policy| span(value).map(|span| policy.retry.base = span),
         write: |policy| text(policy.retry.base),
+        take: |change, policy| change.base = Some(policy.retry.base),
+        changes: |change| change.base.is_some(),
     },
     Key {
         name: "backoff_cap",
         read: |value, policy| span(value).map(|span| policy.retry.cap = span),
         write: |policy| text(policy.retry.cap),
+        take: |change, policy| change.cap = Some(policy.retry.cap),
+        changes: |change| change.cap.is_some(),
     },
     Key {
         name: "slow_retry",
         read: |value, policy| span_or_none(value).map(|span| policy.retry.slow = span),
         write: |policy| text_or_none(policy.retry.slow),
+        take: |change, policy| change.slow = Some(policy.retry.slow),
+        changes: |change| change.slow.is_some(),
     },
     Key {
         name: "max_lag",
         read: |value, policy| span_or_none(value).map(|span| policy.max_lag.0 = span),
         write: |policy| text_or_none(policy.max_lag.0),
+        take: |change, policy| change.max_lag = Some(policy.max_lag),
+        changes: |change| change.max_lag.is_some(),
     },
     Key {
         name: "on_change",
         read: |value, policy| one_of(value, &ON_CHANGE).map(|one| policy.on_change = one),
         write: |policy| name_of(policy.on_change, &ON_CHANGE),
+        take: |change, policy| change.on_change = Some(policy.on_change),
+        changes: |change| change.on_change.is_some(),
     },
     Key {
         name: "priority",
         read: |value, policy| priority(value).map(|priority| policy.priority.0 = priority),
         write: |policy| policy.priority.0.into(),
+        take: |change, policy| change.priority = Some(policy.priority),
+        changes: |change| change.priority.is_some(),
     },
     Key {
         name: "resync",
         read: |value, policy| span_or_none(value).map(|span| policy.resync.0 = span),
         write: |policy| text_or_none(policy.resync.0),
+        take: |change, policy| change.resync = Some(policy.resync),
+        changes: |change| change.resync.is_some(),
     },
     Key {
         name: "empty_source",
         read: |value, policy| one_of(value, &EMPTY_SOURCE).map(|one| policy.empty_source = one),
         write: |policy| name_of(policy.empty_source, &EMPTY_SOURCE),
+        take: |change, policy| change.empty_source = Some(policy.empty_source),
+        changes: |change| change.empty_source.is_some(),
     },
 ];
 
@@ -128,7 +169,7 @@ impl Policy {
     /// # Errors
     /// Names the key as `policy.KEY`, and what is allowed there.
     pub fn set(&mut self, key: &str, value: &Value) -> Result<(), FieldError> {
-        let known = KEYS.iter().find(|known| known.name == key).ok_or_else(|| {
+        let known = Key::find(key).ok_or_else(|| {
             let allowed: Vec<_> = Policy::keys().collect();
             FieldError::new(field(key), format!("is unknown; allowed are {}", allowed.join(", ")))
         })?;

@@ -16,8 +16,7 @@ impl EngineLoop {
     pub(super) fn status(&self, id: CollectionId) -> Option<CollectionStatus> {
         let state = self.reducer.state();
         let at = self.time.now();
-        let surroundings = self.surroundings(id);
-        let view = CollectionView::of(state, id, at)?.within(surroundings.clone());
+        let view = CollectionView::of(state, id, at)?.within(self.surroundings(id));
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
         Some(CollectionStatus {
             at,
@@ -25,7 +24,6 @@ impl EngineLoop {
             undeliverable: self.deliveries.is_undeliverable(state, id),
             verification: self.deliveries.last_verification(id).cloned(),
             view,
-            surroundings,
             last_observation: self.observers.last(id),
             next_observation: self.observers.next(id),
             progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),

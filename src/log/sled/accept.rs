@@ -4,13 +4,14 @@
 //! one. That and its `HEAD` are kept beside it: nothing is destroyed. It owns the order of steps; a crash between any two
 //! is finished when the same is asked for again.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside;
 use super::files::{KEPT, kept, make_directory, remove};
-use super::open::{finish_interrupted_restore, take_over_made};
+use super::open::take_over_made;
 use super::salvage::Salvage;
 use super::store::{Held, SledStore};
 use super::writer::SledLog;
@@ -42,19 +43,24 @@ impl SledLog {
     /// # Errors
     /// When nothing of it can be read, a writer has it open, or the disk refuses.
     pub fn accept_loss(path: impl AsRef<Path>, last: Seq) -> Result<LossAccepted, OpenError> {
-        let directory = Directory::at(path.as_ref());
-        if directory.inspect()? != Found::Log {
-            return Err(OpenError::Absent { path: directory.path().to_owned() });
+        let path = path.as_ref();
+        if Directory::at(path).inspect()? != Found::Log {
+            return Err(OpenError::Absent { path: path.to_owned() });
         }
+        let held = Arc::new(HeldDirectory::open(path).map_err(OpenError::io("opening", path))?);
+        let directory = Directory::of_held(&held);
+        SledLog::accept_held(&directory, &held, last).map_err(|error| directory.explain(error))
+    }
+
+    fn accept_held(directory: &Directory, held: &Arc<HeldDirectory>, last: Seq) -> Result<LossAccepted, OpenError> {
         directory.check_kinds()?;
-        let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
-        directory.check_owner(&held)?;
-        let lock = Arc::new(directory.take_lock(&held)?);
+        directory.check_owner(held)?;
+        let lock = Arc::new(directory.take_lock(held)?);
         // First what an opening has left half done: without `sled/` only one of the two was interrupted.
-        finish_interrupted_restore(&directory)?;
+        aside::finish_interrupted(directory)?;
         let kept = kept(directory.path())?;
-        finish_interrupted(&directory, &kept)?;
-        let salvage = Salvage::of_held(&directory)?;
+        finish_interrupted(directory, &kept)?;
+        let salvage = Salvage::of_held(directory)?;
         let Some(damage) = &salvage.damage else {
             // Only an anchor that was put in place with what is left knows no length: no writer has opened the log since,
             // to say that events were lost.
@@ -67,11 +73,12 @@ impl SledLog {
             return Ok(LossAccepted::OtherEnd(salvage.last()));
         }
         let found = damage.to_string();
-        let new = make(&directory, &salvage, &lock)?;
+        let kept_open = Held::Log { _lock: lock, directory: Arc::clone(held) };
+        let new = make(directory, &salvage, kept_open)?;
         let numbers =
             kept.iter().filter_map(|kept| kept.file_name()?.to_str()?.strip_prefix(KEPT)?.parse::<u64>().ok());
         let aside = directory.path().join(format!("{KEPT}{}", numbers.max().unwrap_or(0) + 1));
-        put_in_place(&directory, &salvage, &new, &aside)?;
+        put_in_place(directory, &salvage, &new, &aside)?;
         Ok(LossAccepted::Done(found))
     }
 }
@@ -89,7 +96,7 @@ fn finish_interrupted(directory: &Directory, kept: &[PathBuf]) -> Result<(), Ope
 }
 
 /// A storage directory with what is left, durable.
-fn make(directory: &Directory, salvage: &Salvage, lock: &Arc<File>) -> Result<PathBuf, OpenError> {
+fn make(directory: &Directory, salvage: &Salvage, held: Held) -> Result<PathBuf, OpenError> {
     let new = directory.new_sled();
     remove(&new)?;
     make_directory(&new)?;
@@ -99,7 +106,7 @@ fn make(directory: &Directory, salvage: &Salvage, lock: &Arc<File>) -> Result<Pa
         true => OpenError::io("writing", &made)(io::ErrorKind::StorageFull.into()),
         false => OpenError::from(failure),
     };
-    let store = SledStore::open(&made, Held::Lock { _file: Arc::clone(lock) }).map_err(failed)?;
+    let store = SledStore::open(&made, held).map_err(failed)?;
     let reader = salvage.copy.reader();
     let start = reader.start();
     if !start.is_whole() {

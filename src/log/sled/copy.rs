@@ -93,8 +93,8 @@ impl PrivateCopy {
             end: end.position(),
             time: end.time(),
             writer_active: false,
-            objects: directory.objects(),
-            snapshots: directory.snapshots(),
+            objects: directory.shown().objects(),
+            snapshots: directory.shown().snapshots(),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) fn copy_sled(from: &Path, to: &Path) -> Result<(), OpenError> {
 }
 
 /// What is copied, in this order.
-fn names(from: &Path) -> Result<Vec<OsString>, OpenError> {
+pub(super) fn names(from: &Path) -> Result<Vec<OsString>, OpenError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(from).map_err(OpenError::io("listing", from))? {
         let entry = entry.map_err(OpenError::io("listing", from))?;

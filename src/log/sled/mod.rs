@@ -14,6 +14,7 @@
 //!   kept and 20,000 written in each of ten rounds `db` stayed at 26 MB from the second round on, instead of 165 MB.
 
 mod accept;
+mod aside;
 mod check;
 mod copy;
 mod files;

@@ -13,8 +13,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::aside;
 use super::check::{Checked, check, check_files};
-use super::files::{copy_sled, copy_synced, make_directory, remove, sweep_snapshots};
+use super::files::{copy_synced, make_directory, remove, sweep_snapshots};
 use super::place::Place;
 use super::store::{Held, SledFailure, SledStore, wait_until_unlocked};
 use super::writer::{Durability, Opened, SledLog};
@@ -22,10 +23,6 @@ use crate::held::HeldDirectory;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
 use crate::log::{OpenError, Position, Visitor};
-
-/// 1 GiB: up to here the copy that is put aside costs at most about a second, most of it never reaching the disk.
-/// A larger log is opened without it.
-const PUT_ASIDE_LIMIT: u64 = 1 << 30;
 
 /// What to do where there is no log yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,28 +48,43 @@ impl SledLog {
         durability: Durability,
         visitor: &mut dyn Visitor,
     ) -> Result<Self, OpenError> {
-        open(Directory::at(path.as_ref()), if_absent, durability, visitor)
+        open(&Directory::at(path.as_ref()), if_absent, durability, visitor)
     }
 }
 
 fn open(
-    directory: Directory,
+    directory: &Directory,
     if_absent: IfAbsent,
     durability: Durability,
     visitor: &mut dyn Visitor,
 ) -> Result<SledLog, OpenError> {
-    let found = make_or_refuse(&directory, if_absent)?;
-    directory.check_kinds()?;
-    // From here on the writer's own files are those of this directory, whatever the path leads to.
+    make_or_refuse(directory, if_absent)?;
     let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
+    // From here on everything is done in this directory, whatever the path leads to.
+    let directory = Directory::of_held(&held);
+    open_held(&directory, Arc::new(held), if_absent, durability, visitor).map_err(|error| directory.explain(error))
+}
+
+fn open_held(
+    directory: &Directory,
+    held: Arc<HeldDirectory>,
+    if_absent: IfAbsent,
+    durability: Durability,
+    visitor: &mut dyn Visitor,
+) -> Result<SledLog, OpenError> {
+    let found = directory.inspect()?;
+    directory.check_kinds()?;
     if found == Found::Log {
         directory.check_owner(&held)?;
+    } else if if_absent == IfAbsent::Refuse {
+        return Err(OpenError::Absent { path: directory.path().to_owned() });
     }
     let lock = Arc::new(directory.take_lock(&held)?);
-    finish_interrupted_restore(&directory)?;
+    let kept = || Held::Log { _lock: Arc::clone(&lock), directory: Arc::clone(&held) };
+    aside::finish_interrupted(directory)?;
     let before = match directory.read_head() {
         Err(OpenError::Anchor { found: AnchorError::Missing, .. }) if !directory.sled().exists() => {
-            begin_creation(&directory, if_absent)?
+            begin_creation(directory, if_absent)?
         }
         head => head?,
     };
@@ -80,43 +92,42 @@ fn open(
     let file = held.open_writable("HEAD").map_err(OpenError::io("opening", &path))?;
     let mut head = AnchorFile::of(file, before);
     if before.complete {
-        check_files(&directory, &before)?;
+        check_files(directory, &before)?;
     } else if if_absent == IfAbsent::Refuse {
         return Err(OpenError::Absent { path: directory.path().to_owned() });
     } else {
-        finish_creation(&directory, &lock)?;
+        finish_creation(directory, &kept)?;
     }
     directory.keep_ballast();
-    let aside = put_aside(&directory);
-    write_head(&directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
-    match open_and_check(&directory, &held, &lock, &before, visitor) {
+    let is_aside = aside::put_aside(directory);
+    write_head(directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
+    match open_and_check(directory, &held, &kept, &before, visitor) {
         Ok((store, db, Checked { chain, frames })) => {
-            remove(&directory.before())?;
-            let mut place = Place::of(held, (&lock, &head, &db))?;
+            aside::give_up(directory)?;
+            let mut place = Place::of(Arc::clone(&held), (&lock, &head, &db))?;
             place.check_blobs()?;
             place.check(&head)?;
             let (was_clean, frames_read) = (before.clean, frames);
+            let directory = directory.shown();
             let opened = Opened { directory, place, store, db, head, chain, was_clean, frames_read, lock };
             Ok(SledLog::of(opened, durability))
         }
         Err(error) => {
-            if aside {
-                restore(&directory)?;
-                write_head(&directory, &mut head, before)?;
+            if is_aside {
+                aside::restore(directory)?;
+                write_head(directory, &mut head, before)?;
             }
             Err(error)
         }
     }
 }
 
-fn make_or_refuse(directory: &Directory, if_absent: IfAbsent) -> Result<Found, OpenError> {
-    let found = directory.inspect()?;
+fn make_or_refuse(directory: &Directory, if_absent: IfAbsent) -> Result<(), OpenError> {
     match if_absent {
-        _ if found == Found::Log => {}
-        IfAbsent::Refuse => return Err(OpenError::Absent { path: directory.path().to_owned() }),
-        IfAbsent::Create => directory.create()?,
+        _ if directory.inspect()? == Found::Log => Ok(()),
+        IfAbsent::Refuse => Err(OpenError::Absent { path: directory.path().to_owned() }),
+        IfAbsent::Create => directory.create(),
     }
-    Ok(found)
 }
 
 fn begin_creation(directory: &Directory, if_absent: IfAbsent) -> Result<Anchor, OpenError> {
@@ -130,7 +141,7 @@ fn begin_creation(directory: &Directory, if_absent: IfAbsent) -> Result<Anchor, 
     Ok(anchor)
 }
 
-fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenError> {
+fn finish_creation(directory: &Directory, held: &dyn Fn() -> Held) -> Result<(), OpenError> {
     let new = directory.new_sled();
     remove(&new)?;
     if directory.sled().exists() {
@@ -140,14 +151,13 @@ fn finish_creation(directory: &Directory, lock: &Arc<File>) -> Result<(), OpenEr
     make_directory(&new)?;
     let made = new.join("made");
     make_directory(&made)?;
-    let store =
-        or_without_ballast(directory, &made, || SledStore::open(&made, Held::Lock { _file: Arc::clone(lock) }))?;
+    let store = or_without_ballast(directory, &made, || SledStore::open(&made, held()))?;
     store.flush().map_err(|failure| OpenError::Storage(failure.text))?;
     drop(store);
     take_over_made(&made, &new)?;
     fs::rename(&new, directory.sled()).map_err(OpenError::io("renaming", &new))?;
     sync_directory(directory.path())?;
-    sync_parent(directory.path())
+    sync_parent(directory.shown().path())
 }
 
 /// Takes over into `new` what sled made in `made`, durable: of a copy every write and sync is ours. sled has been closed.
@@ -167,7 +177,7 @@ pub(super) fn take_over_made(made: &Path, new: &Path) -> Result<(), OpenError> {
 fn open_and_check(
     directory: &Directory,
     held: &HeldDirectory,
-    lock: &Arc<File>,
+    kept: &dyn Fn() -> Held,
     anchor: &Anchor,
     visitor: &mut dyn Visitor,
 ) -> Result<(SledStore, File, Checked), OpenError> {
@@ -176,8 +186,7 @@ fn open_and_check(
     // Before sled opens it: a sync of sled's that fails meanwhile, and of which it says nothing, is told to this one.
     let path = directory.db();
     let db = held.open_writable("sled/db").map_err(OpenError::io("opening", &path))?;
-    let store =
-        or_without_ballast(directory, &sled, || SledStore::open(&sled, Held::Lock { _file: Arc::clone(lock) }))?;
+    let store = or_without_ballast(directory, &sled, || SledStore::open(&sled, kept()))?;
     make_private(&sled)?;
     let checked = check(&store, anchor, visitor)?;
     // What sled repaired while it opened, and a snapshot it may have renamed into place.
@@ -214,45 +223,6 @@ fn failed(sled: &Path, failure: SledFailure) -> OpenError {
         true => OpenError::io("opening", sled)(io::ErrorKind::PermissionDenied.into()),
         false => OpenError::Storage(failure.text),
     }
-}
-
-/// Copies `sled/` to `before/`. sled, when it opens, overwrites what it cannot read and everything behind it, and
-/// this is what a damaged log is put back from. It is not synced: it is needed only until the check has passed.
-/// Without room for it the log is opened without it. Whether the copy is there.
-fn put_aside(directory: &Directory) -> bool {
-    let before = directory.before();
-    let small = fs::metadata(directory.db()).is_ok_and(|metadata| metadata.len() <= PUT_ASIDE_LIMIT);
-    let copied = small && make_directory(&before).is_ok() && copy_sled(&directory.sled(), &before).is_ok();
-    if !copied {
-        let _ = remove(&before);
-    }
-    copied
-}
-
-/// Puts the copy back in place of what sled made of a damaged log.
-fn restore(directory: &Directory) -> Result<(), OpenError> {
-    let (sled, before, rejected) = (directory.sled(), directory.before(), directory.rejected());
-    for entry in fs::read_dir(&before).map_err(OpenError::io("listing", &before))? {
-        let path = entry.map_err(OpenError::io("listing", &before))?.path();
-        sync_directory(&path)?;
-    }
-    sync_directory(&before)?;
-    fs::rename(&sled, &rejected).map_err(OpenError::io("renaming", &sled))?;
-    fs::rename(&before, &sled).map_err(OpenError::io("renaming", &before))?;
-    sync_directory(directory.path())?;
-    remove(&rejected)
-}
-
-/// A crash between the two renames of [`restore`] leaves no `sled/`, and `before/` synced. A `before/` beside a
-/// `sled/` is of an opening that was interrupted; it may be half a copy, and `sled/` is all there is.
-pub(super) fn finish_interrupted_restore(directory: &Directory) -> Result<(), OpenError> {
-    let (sled, before, rejected) = (directory.sled(), directory.before(), directory.rejected());
-    if rejected.exists() && before.exists() && !sled.exists() {
-        fs::rename(&before, &sled).map_err(OpenError::io("renaming", &before))?;
-        sync_directory(directory.path())?;
-    }
-    remove(&before)?;
-    remove(&rejected)
 }
 
 fn write_head(directory: &Directory, head: &mut AnchorFile, next: Anchor) -> Result<(), OpenError> {

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::held::{EmptyDirectory, HeldDirectory, Identity, Replaced, Replacement};
 use crate::log::anchor::AnchorFile;
@@ -19,7 +20,7 @@ const PARTS: [&str; 5] = ["LOCK", HEAD, "sled/db", "sled/blobs", "objects"];
 
 /// The directory of a log, held open, and what lay in it when it was opened.
 pub(super) struct Place {
-    directory: HeldDirectory,
+    directory: Arc<HeldDirectory>,
     parts: Vec<(&'static str, Identity)>,
     /// What sled puts there it never syncs. Held open, it can be looked at when there are no descriptors left.
     blobs: EmptyDirectory,
@@ -31,7 +32,7 @@ impl Place {
     /// # Errors
     /// When the path, or one of the files, is not the one that is held.
     pub(super) fn of(
-        directory: HeldDirectory,
+        directory: Arc<HeldDirectory>,
         (lock, head, db): (&File, &AnchorFile, &File),
     ) -> Result<Place, OpenError> {
         let path = directory.path().to_owned();

@@ -1,8 +1,9 @@
 //! What is left of a damaged log: its frames from the first one up to the last before the damage, in a private copy.
 //!
 //! sled refuses, or panics, where it cannot go on. Then the copy is opened without sled's own snapshots, then cut short at
-//! one of sled's segments after the other, and at last the bytes of the file are gone through without sled: what is found is held against hashes and chain like always, so
-//! that nothing counts that was not written so. It owns these tries; it changes nothing of the log.
+//! one of sled's segments after the other, and at last the bytes of the file are gone through without sled: what is found is
+//! held against hashes and chain like always, so that nothing counts that was not written so. It owns these tries; it changes
+//! nothing of the log.
 
 use std::fs::{self, File};
 use std::io;
@@ -115,9 +116,10 @@ fn salvage(directory: &Directory, damage: &OpenError) -> Result<PrivateCopy, Ope
         }
     }
     if !best.as_ref().is_some_and(|(_, found)| reaches(found, anchor.as_ref())) {
-        let scanned = scan(&directory.db())?;
+        let scanned = scan(&directory.db(), anchor.as_ref())?;
         let last = scanned.frames.last().map_or(Seq::ZERO, |frame| frame.as_frame().last());
-        if best.as_ref().map_or(last > Seq::ZERO, |(_, found)| last > found.position().seq) {
+        // Also where both come as far: cut short, sled shows what a later writer had put something else in the place of.
+        if best.as_ref().map_or(last > Seq::ZERO, |(_, found)| last >= found.position().seq) {
             let (store, chain) = store_of(&scanned)?;
             let end = left(&chain, anchor.as_ref(), damage, &store);
             best = Some((store, end));

@@ -4,13 +4,15 @@
 //!
 //! It knows how sled stores values; it changes nothing and must not know where a log has to end.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
 use super::store::PART_LENGTH;
-use crate::core::vocabulary::Seq;
-use crate::log::{Chain, Frame, FrameBuf, OpenError, Start};
+use crate::core::vocabulary::{Epoch, Seq};
+use crate::log::anchor::Anchor;
+use crate::log::{Frame, FrameBuf, FrameHash, OpenError, Start};
 
 /// A larger file is not read into memory.
 const MOST_BYTES: u64 = 1 << 30;
@@ -29,19 +31,18 @@ pub(super) struct Scanned {
 }
 
 /// Goes through the file `db`.
-pub(super) fn scan(db: &Path) -> Result<Scanned, OpenError> {
+pub(super) fn scan(db: &Path, anchor: Option<&Anchor>) -> Result<Scanned, OpenError> {
     let length = fs::metadata(db).map_err(OpenError::io("looking at", db))?.len();
     if length > MOST_BYTES {
         return Ok(Scanned { start: Start::WHOLE, frames: Vec::new() });
     }
     let bytes = fs::read(db).map_err(OpenError::io("reading", db))?;
-    let (mut frames, mut start) = (BTreeMap::<Seq, Vec<FrameBuf>>::new(), Start::WHOLE);
+    let (mut frames, mut seen, mut start) = (Vec::new(), HashSet::new(), Start::WHOLE);
     for at in 0..bytes.len().saturating_sub(FRAME.len()) {
         let rest = bytes.get(at..).unwrap_or_default();
         if rest.starts_with(FRAME) {
-            if let Some(found) = frame_at(rest) {
-                frames.entry(found.as_frame().first()).or_default().push(found);
-            }
+            // sled writes a page again and again, with what was in it before.
+            frames.extend(frame_at(rest).filter(|found| seen.insert(found.as_frame().hash())));
         } else if rest.starts_with(START)
             && let Some(found) = rest.get(..START_LENGTH).and_then(|found| Start::decode(found).ok())
             && found.seq > start.seq
@@ -49,16 +50,50 @@ pub(super) fn scan(db: &Path) -> Result<Scanned, OpenError> {
             start = found;
         }
     }
-    let mut chain: Chain = start.chain();
-    let mut found = Vec::new();
-    // A frame of the same number in another place is the same, an older one, or one that was never acknowledged.
-    while let Some(next) = frames
-        .remove(&chain.position().seq.next())
-        .and_then(|all| all.into_iter().find(|frame| chain.check(&frame.as_frame()).is_ok()))
-    {
-        found.push(next);
+    let frames = follow(start, frames, anchor.map(|anchor| anchor.position.hash));
+    Ok(Scanned { start, frames })
+}
+
+/// What comes behind a frame, at its best.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Worth {
+    /// It leads to the frame that `HEAD` names.
+    leads_to_head: bool,
+    /// The last writer that went on from it. A writer goes on from what there is: what it passed over was never made
+    /// durable.
+    epoch: Epoch,
+    /// The last event.
+    last: Seq,
+}
+
+/// The frames that follow from `start` on. Several may go on from the same one: then it is the one of the greatest worth.
+fn follow(start: Start, mut frames: Vec<FrameBuf>, named: Option<FrameHash>) -> Vec<FrameBuf> {
+    frames.sort_by_key(|frame| frame.as_frame().first());
+    let mut worths: HashMap<FrameHash, Worth> = HashMap::new();
+    let mut candidates: BTreeMap<Seq, Vec<(Worth, FrameBuf)>> = BTreeMap::new();
+    // From behind, so that it is known what follows.
+    for found in frames.into_iter().rev() {
+        let frame = found.as_frame();
+        let header = frame.header();
+        let mut worth = Worth { leads_to_head: false, epoch: header.epoch, last: frame.last() };
+        if let Some(behind) = worths.get(&frame.hash()) {
+            worth = worth.max(*behind);
+        }
+        worth.leads_to_head |= named == Some(frame.hash());
+        let before = worths.entry(header.previous).or_insert(worth);
+        *before = (*before).max(worth);
+        candidates.entry(frame.first()).or_default().push((worth, found));
     }
-    Ok(Scanned { start, frames: found })
+    let mut chain = start.chain();
+    let mut followed = Vec::new();
+    while let Some(mut next) = candidates.remove(&chain.position().seq.next()) {
+        next.sort_by_key(|(worth, _)| Reverse(*worth));
+        match next.into_iter().find(|(_, frame)| chain.check(&frame.as_frame()).is_ok()) {
+            Some((_, frame)) => followed.push(frame),
+            None => break,
+        }
+    }
+    followed
 }
 
 /// The frame that begins here, if all of it is near.

@@ -3,8 +3,9 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,6 +16,7 @@ use ::sled::{Batch, Config, Db, Tree};
 use super::files::TemporaryDirectory;
 use super::nudge::Nudge;
 use crate::core::vocabulary::Seq;
+use crate::held::HeldDirectory;
 use crate::log::{Frame, LogError, OpenError, Start};
 
 /// Bytes of one entry's value. sled puts pages past a threshold (65,516 bytes were measured) into files that it
@@ -31,19 +33,49 @@ const CACHE_CAPACITY: u64 = 64 << 20;
 
 /// An open sled directory. It stays open as long as the writer or a reader needs it.
 pub(super) struct SledStore {
+    /// That of sled.
+    path: PathBuf,
     open: Option<(Db, Tree)>,
     nudge: Option<Nudge>,
     panicked: AtomicBool,
     appended: AtomicU64,
     start: Mutex<Start>,
-    /// Let go only after sled is: the lock of the writer, or the directory of a private copy.
-    _held: Held,
+    /// Let go only after sled is.
+    held: Held,
 }
 
 /// What a store keeps until sled is closed.
 pub(super) enum Held {
-    Lock { _file: Arc<File> },
+    /// The lock of the writer, and the directory of the log: the path that sled has leads through its descriptor.
+    Log { _lock: Arc<File>, directory: Arc<HeldDirectory> },
+    /// The directory of a private copy.
     Copy { _directory: TemporaryDirectory },
+}
+
+impl Held {
+    /// What sled says, with the paths that people know.
+    fn explain(&self, failure: SledFailure) -> SledFailure {
+        match self {
+            Held::Log { directory, .. } => SledFailure { text: directory.explain(&failure.text), ..failure },
+            Held::Copy { .. } => failure,
+        }
+    }
+
+    /// Once sled was dropped: its threads may still go by the path, and the number of a descriptor that is closed may soon
+    /// be that of another directory. If they do not end, the descriptor stays.
+    fn let_go(&self, sled: &Path) {
+        let is_log = matches!(self, Held::Log { .. });
+        if is_log && !File::open(sled.join("db")).is_ok_and(|db| wait_until_unlocked(&db)) {
+            self.keep();
+        }
+    }
+
+    /// Keeps the descriptor until this process ends.
+    fn keep(&self) {
+        if let Held::Log { directory, .. } = self {
+            mem::forget(Arc::clone(directory));
+        }
+    }
 }
 
 /// An error or panic of sled.
@@ -56,13 +88,14 @@ pub(super) struct SledFailure {
 }
 
 impl SledStore {
-    /// Opens, or creates, the sled directory `path`.
+    /// Opens, or creates, the sled directory `path`. sled goes by this path for as long as it is open: that of a log leads
+    /// through the descriptor of what is held.
     ///
     /// sled's `flock` on `db` outlives a dropped `Db` for the moments in which its threads finish. The caller holds
     /// `LOCK`, so no other writer can have it, and waiting for a second is enough.
     pub(super) fn open(path: &Path, held: Held) -> Result<SledStore, SledFailure> {
         for _ in 0..100 {
-            match open_once(path) {
+            match open_once(path).map_err(|failure| held.explain(failure)) {
                 Err(failure) if failure.text.contains("could not acquire lock") => {
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -79,12 +112,13 @@ impl SledStore {
                         panicked,
                         appended,
                         start,
-                        _held: held,
+                        held,
+                        path: path.to_owned(),
                     });
                 }
             }
         }
-        Err(SledFailure::of(&format!("{} stays locked", path.join("db").display())))
+        Err(held.explain(SledFailure::of(&format!("{} stays locked", path.join("db").display()))))
     }
 
     /// Stores a frame: as one entry if it fits, which is atomic by itself and a quarter faster, else as a batch.
@@ -114,10 +148,11 @@ impl SledStore {
             return Err(SledFailure::of("it panicked earlier"));
         };
         let _call = self.nudge.as_ref().map(Nudge::call);
-        catch(|| work(db, tree)).inspect_err(|failure| {
+        catch(|| work(db, tree)).map_err(|failure| {
             if failure.is_panic() {
                 self.panicked.store(true, Ordering::Release);
             }
+            self.held.explain(failure)
         })
     }
 
@@ -165,15 +200,17 @@ impl SledStore {
 }
 
 /// sled flushes in a loop when it is dropped. After an I/O error that ends at once; after a panic it may wait for
-/// ever for a thread that is gone, so then it is left alone: the directory stays locked until this process ends.
+/// ever for a thread that is gone, so then it is left alone: the directory stays locked, and held, until this process ends.
 impl Drop for SledStore {
     fn drop(&mut self) {
         drop(self.nudge.take());
         let open = self.open.take();
         if self.panicked.load(Ordering::Acquire) {
-            std::mem::forget(open);
+            mem::forget(open);
+            self.held.keep();
         } else {
             let _ = catch_unwind(AssertUnwindSafe(move || drop(open)));
+            self.held.let_go(&self.path);
         }
     }
 }
@@ -199,18 +236,16 @@ pub(super) fn key(base: Seq, part: u32) -> [u8; 12] {
 }
 
 /// sled holds `db` locked until the last of its threads is through with it. A second is far more than it was ever
-/// seen to need; after it the final length is what it is.
-pub(super) fn wait_until_unlocked(db: &File) {
+/// seen to need; after it the final length is what it is. Whether it is unlocked.
+pub(super) fn wait_until_unlocked(db: &File) -> bool {
     for _ in 0..200 {
         match db.try_lock() {
-            Ok(()) => {
-                let _ = db.unlock();
-                return;
-            }
+            Ok(()) => return db.unlock().is_ok(),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
-            Err(TryLockError::Error(_)) => return,
+            Err(TryLockError::Error(_)) => return false,
         }
     }
+    false
 }
 
 fn open_once(path: &Path) -> Result<(Db, Tree), SledFailure> {

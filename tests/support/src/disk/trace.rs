@@ -1,4 +1,5 @@
-//! Reads what strace wrote: one call per line, or one in two lines if another thread came between.
+//! Reads what strace wrote: one call per line, or one in two lines if another thread came between. A path that leads
+//! through a descriptor (`/proc/self/fd/7/HEAD`) is told as what the descriptor was opened for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ pub struct Call {
     pub name: String,
     pub arguments: Vec<String>,
     pub result: i64,
+    /// What the descriptor that came back stands for, in hex.
+    opened: Option<String>,
     /// strace made it fail.
     pub injected: bool,
 }
@@ -30,12 +33,14 @@ const DETACHED: &str = " <detached ...>";
 /// Whether the process ended within a call about something below `root`. Whether that came to pass nobody knows, so what
 /// follows cannot be understood.
 pub fn ends_within_a_call(trace: &Path, root: &Path) -> bool {
-    let (text, root) = (std::fs::read_to_string(trace).unwrap(), hex(root));
+    let (text, root, through) = (std::fs::read_to_string(trace).unwrap(), hex(root), hex(Path::new(THROUGH)));
     let mut open: HashMap<&str, bool> = HashMap::new();
     for line in text.lines() {
         let (thread, rest) = line.split_once(' ').unwrap();
         let is_open = rest.ends_with("<unfinished ...>") || rest.contains(DETACHED) || rest.ends_with("= ?");
-        let is_ours = rest.contains(&root) || rest.contains("resumed>") && open.get(thread) == Some(&true);
+        let is_ours = rest.contains(&root)
+            || rest.contains(&through)
+            || rest.contains("resumed>") && open.get(thread) == Some(&true);
         open.insert(thread, is_open && is_ours);
     }
     open.into_values().any(|open| open)
@@ -72,7 +77,29 @@ fn read(trace: &Path, lines: &mut usize) -> Vec<Call> {
     }
     // A thread that the end of the process interrupted: the call may have come to pass, which a cut right here covers.
     calls.sort_by_key(Call::moment);
+    lead_to_what_was_opened(&mut calls);
     calls
+}
+
+/// How a path begins that leads through a descriptor.
+const THROUGH: &str = "/proc/self/fd/";
+
+fn lead_to_what_was_opened(calls: &mut [Call]) {
+    let through = format!("\"{}", hex(Path::new(THROUGH)));
+    let mut opened: HashMap<i64, String> = HashMap::new();
+    for call in calls {
+        for argument in &mut call.arguments {
+            let Some(rest) = argument.strip_prefix(&through) else { continue };
+            let number = rest.split("\\x2f").next().unwrap().trim_end_matches('"');
+            let digits = String::from_utf8(unhex(number)).unwrap();
+            if let Some(path) = digits.parse().ok().and_then(|number: i64| opened.get(&number)) {
+                *argument = format!("\"{path}{}", &rest[number.len()..]);
+            }
+        }
+        if let Some(path) = call.opened.take() {
+            opened.insert(call.result, path);
+        }
+    }
 }
 
 fn parse(thread: &str, text: &str, (begin, end): (usize, usize)) -> Option<Call> {
@@ -89,6 +116,7 @@ fn parse(thread: &str, text: &str, (begin, end): (usize, usize)) -> Option<Call>
         arguments: arguments.split(", ").map(str::to_owned).collect(),
         // "?": the process ended in it.
         result: number.parse().unwrap_or(-1),
+        opened: result.split_once('<').and_then(|(_, path)| path.split_once('>')).map(|(path, _)| path.to_owned()),
         injected: result.contains("(INJECTED)"),
     })
 }
@@ -178,4 +206,37 @@ fn to_path(bytes: &[u8]) -> PathBuf {
 fn unhex(text: &str) -> Vec<u8> {
     let digit = |byte: u8| if byte <= b'9' { byte - b'0' } else { byte - b'a' + 10 };
     text.as_bytes().chunks_exact(4).map(|hex| digit(hex[2]) << 4 | digit(hex[3])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_through_a_descriptor_is_that_of_what_was_opened_last_under_its_number() {
+        let path = |text: &str| hex(Path::new(text));
+        let through = |rest: &str| path(&format!("/proc/self/fd/{rest}"));
+        let text = format!(
+            "1 openat(AT_FDCWD<{cwd}>, \"{a}\", O_RDONLY) = 7<{a}>\n\
+             1 rename(\"{new}\", \"{head}\") = 0\n\
+             1 openat(AT_FDCWD<{cwd}>, \"{b}\", O_RDONLY) = 7<{b}>\n\
+             1 openat(AT_FDCWD<{cwd}>, \"{top}\", O_RDONLY) = 8<{b}>\n\
+             1 mkdir(\"{unknown}\", 0700) = 0\n",
+            cwd = path("/"),
+            a = path("/disk/a"),
+            b = path("/disk/b"),
+            new = through("7/HEAD.new"),
+            head = through("7/HEAD"),
+            top = through("7"),
+            unknown = through("77/x"),
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let trace = dir.path().join("trace");
+        std::fs::write(&trace, text).unwrap();
+        let calls = read_all(&[trace]).remove(0);
+        let told: Vec<PathBuf> = [(1, 0), (1, 1), (3, 1), (4, 0)].map(|(call, at)| calls[call].path(at)).into();
+        let expected = ["/disk/a/HEAD.new", "/disk/a/HEAD", "/disk/b", "/proc/self/fd/77/x"].map(PathBuf::from);
+        assert_eq!(told, expected);
+        assert!(calls[1].concerns(Path::new("/disk")));
+    }
 }

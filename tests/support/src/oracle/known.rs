@@ -147,7 +147,10 @@ impl Known {
         // What is held stays out of what is wanted.
         let same_source = self.wanted.source() == self.latest.source();
         let content = if same_source { self.wanted.content().clone() } else { Content::Unknown };
-        self.want(self.latest.with_content(content), admitted(admission), before)
+        let wanted = self.latest.with_content(content);
+        // Under this spec what was held is what was wanted anyway.
+        self.held &= wanted.fingerprint() != self.latest.fingerprint();
+        self.want(wanted, admitted(admission), before)
     }
 
     fn see_observed(&mut self, content: Content, admission: Admission) -> Verdict {

@@ -7,10 +7,34 @@ use lastword::core::vocabulary::{CollectionId, Kind, Name, Timestamp};
 use super::{Known, Open, Oracle};
 
 impl Oracle {
-    /// The collection whose attempt is to start next in the process of the reducer. Isolated ones come last, and run alone.
-    pub fn next(&self, now: Timestamp) -> Option<CollectionId> {
+    /// The collection whose attempt is to start next in the process of the reducer. Isolated ones come last, and run alone;
+    /// for one that has waited for long nothing else starts. `behind` says since when a collection is behind.
+    pub fn next(&self, now: Timestamp, behind: impl Fn(CollectionId) -> Option<Timestamp>) -> Option<CollectionId> {
+        if let Some(alone) = self.drained_for(now, behind) {
+            return self.may_run_here(true).then_some(alone);
+        }
         let next = |isolated| self.may_run_here(isolated).then(|| self.first(now, isolated)).flatten();
         next(false).or_else(|| next(true))
+    }
+
+    /// The isolated collection for which nothing else starts in the process of the reducer: the first of those that may
+    /// start, for a tenth of its wait whenever that has come to 10, 20, 40, .. minutes.
+    pub fn drained_for(
+        &self,
+        now: Timestamp,
+        behind: impl Fn(CollectionId) -> Option<Timestamp>,
+    ) -> Option<CollectionId> {
+        let first = self.first(now, true).filter(|_| self.may_run_here(false))?;
+        let is_over = |since: Timestamp| {
+            let waited = now.0.saturating_sub(since.0);
+            let mut begins = 600_000_000;
+            while begins + begins / 10 <= waited {
+                begins *= 2;
+            }
+            begins <= waited
+        };
+        let since = [self.known.get(&first)?.waits, behind(first)];
+        since.into_iter().flatten().any(is_over).then_some(first)
     }
 
     /// Whether an attempt may start beside those that hold a worker in the process of the reducer.
