@@ -202,7 +202,7 @@ impl Directories {
     }
 
     fn readable(&self, source: &SourceLocation) -> Result<&Files, StoreError> {
-        let what = source.path().display().to_string();
+        let what = source.directory().unwrap().display().to_string();
         match self.troubles.get(&what) {
             Some(&"gone") => Err(StoreError::Missing { what }),
             Some(_) => Err(StoreError::Unreadable { what, source: io::ErrorKind::PermissionDenied.into() }),

@@ -35,9 +35,16 @@ pub fn source(input: &[u8]) {
     let parsed = bounded(input, 8, || SourceUri::parse(text).and_then(|source| source.resolve(base)));
     match parsed {
         Ok(source) => {
-            let path = source.path();
-            assert!(path.is_absolute() && path.components().all(|part| part.as_os_str() != ".."), "{path:?}");
-            assert!(!["/dev", "/proc", "/sys"].iter().any(|device| path.starts_with(device)), "{path:?}");
+            assert_eq!(source.directory().is_none(), source.bucket().is_some());
+            if let Some(path) = source.directory() {
+                assert!(path.is_absolute() && path.components().all(|part| part.as_os_str() != ".."), "{path:?}");
+                assert!(!["/dev", "/proc", "/sys"].iter().any(|device| path.starts_with(device)), "{path:?}");
+            }
+            if let Some(prefix) = source.bucket() {
+                let prefix = prefix.prefix();
+                assert!(prefix.is_empty() || prefix.ends_with('/') && !prefix.contains("//"), "{prefix:?}");
+                assert!(prefix.split('/').all(|part| part != ".."), "{prefix:?}");
+            }
             // Percent-encoding can make it longer than a source may be.
             if let Ok(again) = SourceUri::parse(&source.url()) {
                 assert_eq!(again.resolve(Path::new("/other")).unwrap(), source);
