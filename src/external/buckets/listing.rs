@@ -12,6 +12,7 @@ use futures_util::future::try_join_all;
 use object_store::list::PaginatedListOptions;
 
 use super::client::Client;
+use super::enclosing;
 use super::fault::Fault;
 use super::network::Network;
 use super::stat::stat_of;
@@ -79,6 +80,9 @@ pub(super) fn list(
         Some(keys) => keys,
         None => run(Vec::new())?.unwrap_or_default(),
     };
+    let (asked, asked_prefix, asked_rules) = (Arc::clone(client), prefix.clone(), rules.clone());
+    let check = async move { enclosing::check(&asked, &asked_prefix, &asked_rules).await };
+    network.wait(&client.meter, stop_check, check)??;
     let mut below = Below::new(prefix, rules);
     for (key, stat) in keys {
         below.add(&key, stat)?;

@@ -14,6 +14,7 @@
 
 mod access;
 mod client;
+mod enclosing;
 mod fault;
 mod listing;
 mod meter;

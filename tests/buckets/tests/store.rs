@@ -296,6 +296,30 @@ fn a_table_is_refused_by_the_name_of_its_format() {
 }
 
 #[test]
+fn a_part_of_a_table_is_refused_as_the_table_is() {
+    let (stage, bucket, name) = staged();
+    for (mark, source, format) in [
+        ("t/_delta_log/0.json", "t/year=2026/month=1/", "Delta Lake"),
+        ("_delta_log/0.json", "year=2026", "Delta Lake"),
+        ("h/.hoodie/x", "h/day=1/", "Apache Hudi"),
+        ("i/metadata/v1.metadata.json", "i/data/", "Apache Iceberg"),
+        ("i/metadata/v1.metadata.json", "i/data/day=1/", "Apache Iceberg"),
+    ] {
+        stage.put(&name, mark, b"x");
+        let error = list(&bucket.buckets(), &bucket.source(source)).unwrap_err().to_string();
+        assert!(error.contains(format) && error.contains("../"), "{mark} {source}: {error}");
+        bucket.delete(mark);
+        list(&bucket.buckets(), &bucket.source(source)).unwrap();
+    }
+    // What lies beside a table is none of it, and costs no request.
+    stage.put(&name, "t/_delta_log/0.json", b"x");
+    list(&bucket.buckets(), &bucket.source("t/year=2026/sub/")).unwrap();
+    stage.asked();
+    list(&bucket.buckets(), &bucket.source("other/")).unwrap();
+    assert_eq!(stage.asked().len(), 1);
+}
+
+#[test]
 fn an_object_that_stands_for_a_directory_hides_no_object() {
     let (stage, bucket, name) = staged();
     stage.put(&name, "lake/", b"");
