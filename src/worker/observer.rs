@@ -14,7 +14,7 @@ use crate::core::vocabulary::{
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
-use super::Skipped;
+use super::{Skipped, TrafficCounter};
 
 /// Observes the sources of one kind.
 ///
@@ -170,6 +170,7 @@ struct Signals {
     /// In microseconds; zero if nothing was said.
     again: AtomicU64,
     advanced: AtomicBool,
+    traffic: TrafficCounter,
 }
 
 impl ObserveSignals {
@@ -190,6 +191,14 @@ impl ObserveSignals {
     /// observed goes on waiting. Without progress it counts like any other that fails.
     pub fn note_progress(&self) {
         self.0.advanced.store(true, Ordering::Relaxed);
+    }
+
+    /// What counts the requests of this observation. The next one comes the later the more there are (see
+    /// [`ObserveInterval`](crate::engine::ObserveInterval)), and status shows them, also while it runs. An observer that
+    /// asks nothing over a wire has nothing to count.
+    #[must_use]
+    pub fn traffic(&self) -> &TrafficCounter {
+        &self.0.traffic
     }
 
     pub(crate) fn has_advanced(&self) -> bool {
