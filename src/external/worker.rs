@@ -337,6 +337,7 @@ impl External {
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
+            traffic: request.signals.traffic().clone(),
             stop_check: &|| if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) },
         };
         let mut memory = self.cache.take_memory(request.name);

@@ -15,6 +15,19 @@ pub struct Traffic {
     pub status: Option<u16>,
 }
 
+impl Traffic {
+    /// What was added since `before` was counted.
+    #[cfg(feature = "_buckets")]
+    pub(crate) fn since(self, before: Traffic) -> Traffic {
+        let throttled = self.throttled.saturating_sub(before.throttled);
+        Traffic {
+            requests: self.requests.saturating_sub(before.requests),
+            throttled,
+            status: self.status.filter(|_| throttled > 0),
+        }
+    }
+}
+
 /// Counts the traffic of one observation, from any thread. Clones count as one.
 #[derive(Clone, Debug, Default)]
 pub struct TrafficCounter(Arc<Counters>);

@@ -10,6 +10,13 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, Result};
 
+use crate::worker::TrafficCounter;
+
+tokio::task_local! {
+    /// Counts the requests of the task as well.
+    pub(super) static COUNTER: TrafficCounter;
+}
+
 /// Counters of one client.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
@@ -67,10 +74,14 @@ impl fmt::Debug for Counting {
 impl HttpService for Counting {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        let _ = COUNTER.try_with(TrafficCounter::count_request);
         let answer = self.client.execute(request).await?;
         let status = answer.status();
         if status.is_server_error() || status.as_u16() == 429 {
             self.meter.trouble.store(status.as_u16(), Ordering::Relaxed);
+            if let 429 | 503 = status.as_u16() {
+                let _ = COUNTER.try_with(|counter| counter.count_throttled(status.as_u16()));
+            }
         } else {
             self.meter.trouble.store(0, Ordering::Relaxed);
             self.meter.arrived();
