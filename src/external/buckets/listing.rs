@@ -13,7 +13,7 @@ use object_store::list::PaginatedListOptions;
 
 use super::client::Client;
 use super::fault::Fault;
-use super::meter::COUNTER;
+use super::meter::counted;
 use super::network::Network;
 use super::stat_of;
 use crate::external::skip::{Named, Rules};
@@ -77,7 +77,7 @@ pub(super) fn list(
 ) -> Result<Raw, Fault> {
     let mut is_unordered = lanes.is_unordered;
     let run = |ranges| {
-        let work = COUNTER.scope(traffic.clone(), in_lanes(Arc::clone(client), prefix.clone(), ranges));
+        let work = counted(traffic.clone(), in_lanes(Arc::clone(client), prefix.clone(), ranges));
         network.wait(&client.meter, stop_check, work)?
     };
     let mut found = None;

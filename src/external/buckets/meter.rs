@@ -1,6 +1,7 @@
 //! What goes over the wire, counted: requests that were sent, and what came back. It must not know what they were for.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -14,7 +15,12 @@ use crate::worker::TrafficCounter;
 
 tokio::task_local! {
     /// Counts the requests of the task as well.
-    pub(super) static COUNTER: TrafficCounter;
+    static COUNTER: TrafficCounter;
+}
+
+/// What `work` sends is counted in `traffic` as well.
+pub(super) async fn counted<T>(traffic: TrafficCounter, work: impl Future<Output = T>) -> T {
+    COUNTER.scope(traffic, work).await
 }
 
 /// Counters of one client.

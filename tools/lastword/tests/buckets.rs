@@ -153,9 +153,7 @@ fn status_shows_what_a_look_took_that_the_store_asked_to_wait_and_when_the_next_
     );
     assert!(live["next_look_in_seconds"].as_f64().unwrap() > 86_400.0, "two requests are two days: {live}");
     let shown = lastword(&["status", text(&place.state()), "lineitem"]).expect_code(0).stdout;
-    for part in
-        [" NEXT ", " ago, 2 requests ", "day", "its store asked to wait once during one look (status 503"]
-    {
+    for part in [" NEXT ", " ago, 2 requests ", "day", "its store asked to wait once during one look (status 503"] {
         assert!(shown.contains(part), "{part:?} is not in\n{shown}");
     }
     run.stop();
