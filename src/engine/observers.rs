@@ -242,11 +242,17 @@ impl Observers {
         self.checked = now;
     }
 
-    /// Gives up observations that take too long: their sources cannot be observed. Each holds its thread until it returns.
+    /// Gives up observations that take too long without a sign of life: their sources cannot be observed. Each holds its
+    /// thread until it returns.
     pub(super) fn give_up(&mut self, state: &State, now: Timestamp) -> Vec<EngineCommand> {
         let cause: Box<str> = format!("the observation has not returned for {:?}", self.config.timeout).into();
         let mut commands = Vec::new();
-        while let Some(member) = self.crew.give_up(now) {
+        while let Some(member) = self.crew.overdue(now) {
+            if self.has_signed(member) {
+                self.crew.wait_until(member, now.after(self.config.timeout));
+                continue;
+            }
+            self.crew.abandon(member);
             let Some(under_way) = self.under_way.get_mut(&member) else { continue };
             under_way.given_up = true;
             let id = under_way.id;
@@ -263,6 +269,12 @@ impl Observers {
             }
         }
         commands
+    }
+
+    /// Whether an observation has given a sign of life since it was asked last.
+    fn has_signed(&self, member: Member) -> bool {
+        let entry = self.under_way.get(&member).and_then(|under_way| self.entries.get(&under_way.id));
+        entry.is_some_and(|entry| entry.under_way == Some(member) && entry.signals.take_sign())
     }
 
     /// An observation that was given up is forgotten if its collection has another source by now: that one does not wait
@@ -310,7 +322,9 @@ impl Observers {
         let again = std::mem::take(&mut entry.again) || !accepted && !(given_up && traffic.requests > 0);
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
         let soonest = observe_again.into_iter().chain(asked).min();
-        let next = if again { now } else { self.next_at(id, soonest, traffic.requests, now, state) };
+        // Nobody has waited for longer for one that was given up.
+        let took = if given_up { entry.took.min(self.config.timeout) } else { entry.took };
+        let next = if again { now } else { self.next_at(id, (soonest, took, traffic.requests), now, state) };
         self.schedule(id, state, next);
     }
 
@@ -318,23 +332,18 @@ impl Observers {
     fn next_at(
         &self,
         id: CollectionId,
-        soonest: Option<Duration>,
-        requests: u64,
+        (soonest, took, requests): (Option<Duration>, Duration, u64),
         now: Timestamp,
         state: &State,
     ) -> Timestamp {
-        let (pace, timeout) = (self.config.pace, self.config.timeout);
-        let entry = self.entries.get(&id);
-        // Nobody has waited for longer.
-        let took = entry.map_or(Duration::ZERO, |entry| entry.took.min(timeout));
+        let (pace, count) = (self.config.pace, self.entries.get(&id).map_or(0, |entry| entry.count));
         let (from, to) = pace.window(took, requests);
         // What costs requests is begun together with its neighbours: they may be served by the same ones.
         let beside = state.collection(id).filter(|_| requests > 0).and_then(|collection| {
             let domain = domain(&self.kinds, &collection.kind, &collection.latest.source);
             self.agenda.first_between(&domain, now.after(from), now.after(to))
         });
-        let due =
-            beside.unwrap_or_else(|| now.after(pace.pause(took, requests, (id, entry.map_or(0, |entry| entry.count)))));
+        let due = beside.unwrap_or_else(|| now.after(pace.pause(took, requests, (id, count))));
         soonest.map_or(due, |soonest| due.min(now.after(soonest.max(pace.earned(requests)))))
     }
 
