@@ -15,7 +15,7 @@ use super::client::Client;
 use super::fault::Fault;
 use super::meter::counted;
 use super::network::Network;
-use super::stat_of;
+use super::stat::stat_of;
 use crate::external::skip::{Named, Rules};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
 use crate::external::{BucketPrefix, LeftOut, Listing, SourcePath, Stat, StopCheck, StoreError};
