@@ -49,8 +49,8 @@ fn every_planted_bug_names_its_mistake_and_a_test_that_exists() {
         let folder = match package {
             "lastword" => PathBuf::from(ROOT),
             "lastword-cli" => Path::new(ROOT).join("tools/lastword"),
-            "lastword-test-parsers" => Path::new(ROOT).join("tests/parsers"),
             "lastword-test-buckets" => Path::new(ROOT).join("tests/buckets"),
+            "lastword-test-parsers" => Path::new(ROOT).join("tests/parsers"),
             tool => Path::new(ROOT).join("tools").join(tool),
         };
         let code: String = match target {

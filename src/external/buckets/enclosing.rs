@@ -10,6 +10,12 @@ use super::fault::Fault;
 use crate::external::skip::{ICEBERG, Named, Rules, TABLES};
 use crate::external::{BucketPrefix, SourcePath, StoreError};
 
+/// Whether the last part of a prefix is one that a part of a table has.
+pub(super) fn may_be_part(prefix: &BucketPrefix) -> bool {
+    let name = prefix.prefix().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    name.contains('=') || name == "data"
+}
+
 /// Refuses a source that is a part of a table, by the rules of the source.
 pub(super) async fn check(client: &Client, prefix: &BucketPrefix, rules: &Rules) -> Result<(), Fault> {
     let (mut at, mut up) = (prefix.prefix(), String::new());

@@ -12,14 +12,14 @@ use futures_util::future::try_join_all;
 use object_store::list::PaginatedListOptions;
 
 use super::client::Client;
-use super::enclosing;
 use super::fault::Fault;
+use super::meter::counted;
 use super::network::Network;
 use super::stat::stat_of;
 use crate::external::skip::{Named, Rules};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
-use crate::external::{BucketPrefix, LeftOut, Listed, Listing, SourcePath, Stat, StopCheck, StoreError};
-use crate::worker::SkipReason;
+use crate::external::{BucketPrefix, LeftOut, Listing, SourcePath, Stat, StopCheck, StoreError};
+use crate::worker::{SkipReason, TrafficCounter};
 
 /// Lanes of one listing. A page takes a store about as long as hundreds of small requests, and several at once are what it
 /// is made for; more of them only wait for this machine to parse.
@@ -39,12 +39,12 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Lanes of about equal numbers of keys.
-    fn of(prefix: &str, files: &[(SourcePath, Stat)]) -> Lanes {
+    pub(super) fn of(prefix: &str, files: &[(SourcePath, Stat)], is_unordered: bool) -> Lanes {
         let lanes = (files.len() / ENOUGH).min(LANES);
         let cut = |lane: usize| files.get(lane * files.len() / lanes).map(|(path, _)| path);
         let key = |path: &SourcePath| std::str::from_utf8(&path.0).ok().map(|path| format!("{prefix}{path}"));
         let cuts = (1..lanes).filter_map(cut).filter_map(key).collect();
-        Lanes { cuts: Arc::new(cuts), is_unordered: false }
+        Lanes { cuts: Arc::new(cuts), is_unordered }
     }
 
     /// Behind which key each begins, and up to which, itself included, it goes.
@@ -61,16 +61,25 @@ enum Lane {
     Unordered,
 }
 
-/// Lists what lies below a prefix, and says where the next listing is cut.
+/// What a store names below a prefix, before any rule of a source.
+pub(super) struct Raw {
+    pub(super) keys: Vec<(String, Stat)>,
+    pub(super) is_unordered: bool,
+}
+
+/// Asks for all keys below a prefix.
 pub(super) fn list(
     network: &Network,
     client: &Arc<Client>,
-    (prefix, rules): (&BucketPrefix, &Rules),
-    lanes: Lanes,
+    prefix: &BucketPrefix,
+    (lanes, traffic): (Lanes, &TrafficCounter),
     stop_check: StopCheck<'_>,
-) -> Result<(Listed, Lanes), Fault> {
+) -> Result<Raw, Fault> {
     let mut is_unordered = lanes.is_unordered;
-    let run = |ranges| network.wait(&client.meter, stop_check, in_lanes(Arc::clone(client), prefix.clone(), ranges))?;
+    let run = |ranges| {
+        let work = counted(traffic.clone(), in_lanes(Arc::clone(client), prefix.clone(), ranges));
+        network.wait(&client.meter, stop_check, work)?
+    };
     let mut found = None;
     if !is_unordered {
         found = run(lanes.ranges())?;
@@ -80,19 +89,25 @@ pub(super) fn list(
         Some(keys) => keys,
         None => run(Vec::new())?.unwrap_or_default(),
     };
-    let (asked, asked_prefix, asked_rules) = (Arc::clone(client), prefix.clone(), rules.clone());
-    let check = async move { enclosing::check(&asked, &asked_prefix, &asked_rules).await };
-    network.wait(&client.meter, stop_check, check)??;
+    Ok(Raw { keys, is_unordered })
+}
+
+/// What of it is a source's, by its rules, and where the next listing of it is cut.
+pub(super) fn read(
+    (prefix, rules): (&BucketPrefix, &Rules),
+    is_unordered: bool,
+    keys: impl IntoIterator<Item = (impl AsRef<str>, Stat)>,
+) -> Result<(Listing, LeftOut, Lanes), StoreError> {
     let mut below = Below::new(prefix, rules);
     for (key, stat) in keys {
-        below.add(&key, stat)?;
+        below.add(key.as_ref(), stat)?;
     }
     let Below { mut files, left_out, .. } = below;
     // Of a key with and without a slash at its end, which is one here, the one without bytes marks a directory.
     files.sort_unstable_by(|(a, left), (b, right)| (a, right.size).cmp(&(b, left.size)));
     files.dedup_by(|later, earlier| later.0 == earlier.0);
-    let next = Lanes { is_unordered, ..Lanes::of(prefix.prefix(), &files) };
-    Ok((Listed { files, left_out, ..Listed::default() }, next))
+    let next = Lanes::of(prefix.prefix(), &files, is_unordered);
+    Ok((files, left_out, next))
 }
 
 /// Keys of all lanes with what is said of them. Without ranges there is one lane, and its order is not looked at.
