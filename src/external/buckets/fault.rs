@@ -65,21 +65,44 @@ impl Fault {
         }
     }
 
+    /// Whether the store said nothing: asking it for something else takes as long.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Fault::Silence(_) | Fault::NoThreads(_) | Fault::Ended => true,
+            Fault::Store(Error::Generic { .. }) => self.status().is_none(),
+            _ => false,
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Fault::Store(error) => status_of(error),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, and not with what.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Fault::Interrupted => "the work was told to stop".to_owned(),
+            Fault::Listed(error) => error.to_string(),
+            Fault::Store(error) => said(error),
+            Fault::Silence(None) => "nothing has arrived for a minute".to_owned(),
+            Fault::Silence(Some(status)) => format!(
+                "nothing has arrived for a minute: the store asks to wait (status {status}, {})",
+                means(*status)
+            ),
+            Fault::NoThreads(error) => error.to_string(),
+            Fault::Ended => "the request was given up, a bug".to_owned(),
+        }
+    }
+
     fn of(self, what: &str) -> StoreError {
         match self {
             Fault::Interrupted => StoreError::Interrupted,
             Fault::Listed(error) => error,
-            Fault::Store(error) => unreadable(what, said(&error)),
-            Fault::Silence(None) => unreadable(what, "nothing has arrived for a minute".to_owned()),
-            Fault::Silence(Some(status)) => unreadable(
-                what,
-                format!(
-                    "nothing has arrived for a minute: the store asks to wait (status {status}, {})",
-                    means(status)
-                ),
-            ),
             Fault::NoThreads(error) => StoreError::Unreadable { what: what.to_owned(), source: error },
-            Fault::Ended => unreadable(what, "the request was given up, a bug".to_owned()),
+            other => unreadable(what, other.words()),
         }
     }
 }

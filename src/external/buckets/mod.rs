@@ -14,6 +14,7 @@
 
 mod access;
 mod client;
+mod doctor;
 mod fault;
 mod listing;
 mod meter;
@@ -33,6 +34,7 @@ use super::{
 };
 pub use access::{Access, SecretName};
 use client::Client;
+pub use doctor::{Examination, Finding, FindingOutcome, NeededBy};
 use fault::Fault;
 use listing::Lanes;
 use network::Network;
