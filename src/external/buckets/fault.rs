@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::io;
 
 use object_store::Error;
+use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::external::{SourcePath, StoreError};
 
@@ -69,16 +70,14 @@ impl Fault {
     pub(super) fn is_silence(&self) -> bool {
         match self {
             Fault::Silence(_) | Fault::NoThreads(_) | Fault::Ended => true,
-            Fault::Store(Error::Generic { .. }) => self.status().is_none(),
+            Fault::Store(error) => is_unreached(error),
             _ => false,
         }
     }
 
-    fn status(&self) -> Option<u16> {
-        match self {
-            Fault::Store(error) => status_of(error),
-            _ => None,
-        }
+    /// Whether the store has answered, with something else than what was asked for.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Fault::Store(error) if status_of(error).is_some())
     }
 
     /// What is wrong, and not with what.
@@ -156,6 +155,18 @@ fn deepest(error: &Error) -> String {
         }
         cause => format!("the store cannot be asked: {cause}"),
     }
+}
+
+/// Whether no connection came about, or nothing came over it.
+fn is_unreached(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<HttpError>() {
+            return matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout);
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// The status of the answer, if there was one.

@@ -72,7 +72,7 @@ fn read_after_write(place: &Place<'_>) -> Result<Verdict, Fault> {
         place.put(&name, &content)?;
         match place.get(&name) {
             Ok(got) if got.bytes == content => {
-                let found = place.list(&name, 1_000, None)?;
+                let found = place.list("after/", 1_000, None)?;
                 if !found.keys.iter().any(|(key, stat)| *key == name && *stat == got.stat) {
                     return not_well(format!("in round {round} a listing did not show what was just written"));
                 }
@@ -98,10 +98,9 @@ fn strong_tags(place: &Place<'_>) -> Result<Verdict, Fault> {
 fn tags(place: &Place<'_>) -> Result<Verdict, Fault> {
     let mut before = None;
     for content in [&b"one way"[..], b"another"] {
-        let put = place.put("tags", content)?;
-        let read = place.get("tags")?.stat;
-        let listed = place.list("tags", 1_000, None)?.keys.into_iter().find(|(key, _)| key == "tags");
-        if listed.is_some_and(|(_, listed)| listed != read) {
+        let put = place.put("tags/one", content)?;
+        let read = place.get("tags/one")?.stat;
+        if place.list("tags/", 1_000, None)?.keys.first().is_none_or(|(_, listed)| *listed != read) {
             return not_well("a listing and a read give other tags of the same object");
         }
         let condition = read.tag.condition();
@@ -158,7 +157,7 @@ fn fenced_reads(place: &Place<'_>) -> Result<Verdict, Fault> {
 }
 
 fn answers(place: &Place<'_>) -> Result<Verdict, Fault> {
-    match overwritten(place, "answers")? {
+    match overwritten(place, "answers/one")? {
         None => {}
         Some((first, Ok((tag, bytes)))) if tag.as_ref() == Some(&first) && bytes != b"rst con" => {
             return not_well("an answer has the tag that was asked for, and bytes of another content");
@@ -166,10 +165,11 @@ fn answers(place: &Place<'_>) -> Result<Verdict, Fault> {
         Some((_, Ok(_) | Err(Fault::Store(Error::Precondition { .. })))) => {}
         Some((_, Err(fault))) => return Err(fault),
     }
-    let got = place.get("answers")?;
+    let got = place.get("answers/one")?;
     let is_new = got.bytes == b"other content" || got.stat.tag.is_weak();
-    let whole = place.list("answers", 1_000, None)?.keys.into_iter().find(|(key, _)| key == "answers");
-    if !is_new || whole.is_some_and(|(_, listed)| listed.size != got.bytes.len() as u64) {
+    let listed = place.list("answers/", 1_000, None)?;
+    let size = listed.keys.first().map(|(_, listed)| listed.size);
+    if !is_new || size != Some(got.bytes.len() as u64) {
         return not_well("what was overwritten is answered with what it was");
     }
     well("each answer has the tag of the bytes that it brings")

@@ -38,6 +38,8 @@ enum Race {
     Won,
     /// Nobody was told that it has won, for some were not told anything.
     Untold(String),
+    /// It is not something that the store does.
+    Refused(String),
     Careless(String),
 }
 
@@ -52,6 +54,7 @@ fn race(place: &Place<'_>, name: &str, mode: &PutMode) -> Result<Race, Fault> {
     match (&winners[..], unknown) {
         ([winner], _) if place.get(name)?.bytes == content(*winner) => Ok(Race::Won),
         ([_], _) => Ok(Race::Careless("what lies there is not what the one who won had written".to_owned())),
+        ([], Some(fault)) if fault.is_answer() => Ok(Race::Refused(fault.words())),
         ([], Some(fault)) => Ok(Race::Untold(fault.words())),
         ([], None) => Ok(Race::Untold("all were told that another one had won".to_owned())),
         (_, _) => Ok(Race::Careless(format!("{} of {WRITERS} writers were told that they had won", winners.len()))),
@@ -88,7 +91,7 @@ fn create(place: &Place<'_>) -> Result<Verdict, Fault> {
         match race(place, &name, &PutMode::Create)? {
             Race::Won => is_proven = true,
             Race::Untold(why) => untold = Some(why),
-            Race::Careless(why) => return not_well(why),
+            Race::Refused(why) | Race::Careless(why) => return not_well(why),
         }
         if is_proven {
             let late = place.put_if(&name, b"late", PutMode::Create);
@@ -122,7 +125,7 @@ fn replace(place: &Place<'_>) -> Result<Verdict, Fault> {
     match race(place, "replace/one", &update(&second))? {
         Race::Won => well(format!("only for the tag that it has, and of {WRITERS} writers at the same time by one")),
         Race::Untold(why) => not_well(format!("nobody replaced an object of which all knew the tag: {why}")),
-        Race::Careless(why) => not_well(why),
+        Race::Refused(why) | Race::Careless(why) => not_well(why),
     }
 }
 
