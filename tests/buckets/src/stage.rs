@@ -64,8 +64,8 @@ pub struct Manners {
     pub has_weak_tags: bool,
     /// It takes no notice of If-Match when it is read from.
     pub ignores_conditions: bool,
-    /// It takes no notice of the conditions of writes, but for every third of them.
-    pub writes_blindly: bool,
+    /// Of each key, one write is done whose condition does not hold.
+    pub lets_two_win: bool,
     /// Its tags tell of the size alone.
     pub tags_sizes: bool,
     /// It gives what was there before it was overwritten, with the tag of that.
@@ -111,7 +111,7 @@ struct Inner {
     /// Who may ask, if not everybody.
     admitted: Mutex<Option<String>>,
     hook: Mutex<Option<Hook>>,
-    writes: AtomicU64,
+    blind: Mutex<BTreeSet<String>>,
 }
 
 /// The server. It ends when it is dropped.
@@ -319,8 +319,8 @@ impl Inner {
                 let is_refused = (header("if-none-match") == Some("*") && held.is_some())
                     || header("if-match").is_some_and(|wanted| held.as_deref() != Some(wanted))
                     || header("x-goog-if-generation-match").is_some_and(|wanted| generation != wanted);
-                let blind = self.writes.fetch_add(1, Ordering::Relaxed) % 3 > 0 && manners.writes_blindly;
-                if is_refused && !blind {
+                let is_blind = is_refused && manners.lets_two_win && lock(&self.blind).insert(key.clone());
+                if is_refused && !is_blind {
                     return error(412, "PreconditionFailed");
                 }
                 let content = match header("x-amz-copy-source") {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lastword::external::{
-    BucketPrefix, Examination, FindingOutcome, Interrupted, NeededBy, StoreError, never_interrupted,
+    Access, BucketPrefix, Buckets, Examination, FindingOutcome, Interrupted, NeededBy, SecretName, StoreError,
+    never_interrupted,
 };
 use test_buckets::bucket::{self, Bucket, SECRET};
 use test_buckets::servers::AZURITE_KEY;
@@ -17,7 +18,25 @@ fn prefix(bucket: &Bucket) -> BucketPrefix {
 }
 
 fn examine(bucket: &Bucket) -> Examination {
-    bucket.buckets().examine(&prefix(bucket), &never_interrupted).unwrap()
+    examine_through(bucket, bucket.access.clone())
+}
+
+fn examine_through(bucket: &Bucket, access: Access) -> Examination {
+    let buckets = Buckets::new().access(bucket.named(), access);
+    buckets.examine(&prefix(bucket), &never_interrupted).unwrap()
+}
+
+/// Google's client asks for credentials before it writes, whether requests are signed or not.
+fn signed(bucket: &Bucket) -> Access {
+    let Some(stage) = bucket.stage().filter(|_| bucket.name.starts_with("gs:")) else { return bucket.access.clone() };
+    let key = std::env::temp_dir().join(format!("lastword-test-gs-{}", std::process::id()));
+    let base = &stage.endpoint;
+    let text = format!(
+        r#"{{"gcs_base_url":"{base}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#
+    );
+    std::fs::write(&key, text).unwrap();
+    let service_account = SecretName::parse(&format!("file:{}", key.display())).ok();
+    Access { service_account, anonymous: false, ..bucket.access.clone() }
 }
 
 fn names(found: &Examination, outcome: FindingOutcome) -> Vec<&'static str> {
@@ -52,10 +71,8 @@ fn behaving(manners: Manners) -> Examination {
 fn real_stores_are_examined_and_left_as_they_were() {
     for bucket in bucket::all() {
         bucket.put("lake/one", b"one");
-        let begin = std::time::Instant::now();
-        let found = examine(&bucket);
+        let found = examine_through(&bucket, signed(&bucket));
         let name = &bucket.name;
-        eprintln!("{name} {:?} {:#?}", begin.elapsed(), found);
         assert!(found.may_hold_sources() && found.is_whole, "{name}: {found:#?}");
         assert_eq!(bucket.keys(), ["lake/one"], "{name}");
         assert_eq!((found.left_count, found.is_interrupted, found.keeps_versions), (0, false, false), "{name}");
@@ -79,7 +96,7 @@ fn each_finding_can_be_another_one() {
         (Manners { is_unordered: true, ..base }, &["order", "start_after"], (true, true)),
         (Manners { has_weak_tags: true, ..base }, &["strong_tags", "fenced_reads"], (true, false)),
         (Manners { ignores_conditions: true, ..base }, &["fenced_reads"], (true, true)),
-        (Manners { writes_blindly: true, ..base }, &["conditional_create", "conditional_replace"], (true, false)),
+        (Manners { lets_two_win: true, ..base }, &["conditional_create", "conditional_replace"], (true, false)),
         (Manners { tags_sizes: true, ..base }, &["tags", "fenced_reads"], (false, false)),
         (Manners { is_stale: true, ..base }, &["read_after_write", "tags", "answers"], (false, false)),
         (Manners { lies: true, ..base }, &["fenced_reads", "answers"], (false, false)),
@@ -210,11 +227,11 @@ fn what_cannot_be_listed_is_an_error_and_nothing_is_made() {
 }
 
 #[test]
+#[ignore = "it waits for a minute of silence"]
 fn a_store_that_falls_silent_is_not_asked_for_all_the_rest() {
     let stage = Stage::start();
     let bucket = bucket::staged(&stage);
     bucket.put("lake/one", b"one");
-    // It is as if the way to it were gone: what was made cannot be removed.
     stage.before_each(|asked| matches!(asked, Asked::Get { .. }).then_some(Fault::Hang));
     let found = examine(&bucket);
     assert!(!found.is_whole && !found.is_interrupted && !found.may_hold_sources(), "{found:#?}");

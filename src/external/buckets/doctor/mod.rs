@@ -1,7 +1,7 @@
 //! An examination of an object store, before it is trusted: what it says is what has to be true for a source, and for a log,
 //! to live below a prefix.
 //!
-//! It makes some two hundred small objects and one of 8 MiB below a prefix that nobody else has, sends some four hundred
+//! It makes some ninety small objects and one of 4 MiB below a prefix that nobody else has, sends some four hundred
 //! requests, and removes what it made. Where nothing can be written it reads what it finds.
 
 mod check;

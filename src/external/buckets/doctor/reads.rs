@@ -56,7 +56,7 @@ pub(super) const CHECKS: [Check; 8] = [
 const ROUNDS: usize = 8;
 
 /// An object of some size, in bytes.
-const LARGE: usize = 8 << 20;
+const LARGE: usize = 4 << 20;
 
 /// Clocks that differ by more than this, in seconds, are worth a word.
 const CLOCK: i64 = 5;
@@ -207,7 +207,7 @@ fn sizes(place: &Place<'_>) -> Result<Verdict, Fault> {
             return not_well(format!("{length} bytes were written, and other ones came back"));
         }
     }
-    well("0 bytes and 8 MiB in one request")
+    well("0 bytes and 4 MiB in one request")
 }
 
 fn clock(place: &Place<'_>) -> Result<Verdict, Fault> {
