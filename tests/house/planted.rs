@@ -50,6 +50,7 @@ fn every_planted_bug_names_its_mistake_and_a_test_that_exists() {
             "lastword" => PathBuf::from(ROOT),
             "lastword-cli" => Path::new(ROOT).join("tools/lastword"),
             "lastword-test-parsers" => Path::new(ROOT).join("tests/parsers"),
+            "lastword-test-buckets" => Path::new(ROOT).join("tests/buckets"),
             tool => Path::new(ROOT).join("tools").join(tool),
         };
         let code: String = match target {

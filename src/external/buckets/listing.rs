@@ -14,7 +14,7 @@ use object_store::list::PaginatedListOptions;
 use super::client::Client;
 use super::fault::Fault;
 use super::network::Network;
-use super::object::stat_of;
+use super::stat::stat_of;
 use crate::external::skip::{Named, Rules};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
 use crate::external::{BucketPrefix, LeftOut, Listed, Listing, SourcePath, Stat, StopCheck, StoreError};

@@ -19,8 +19,8 @@ mod fault;
 mod listing;
 mod meter;
 mod network;
-mod object;
 mod reader;
+mod stat;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,8 +39,8 @@ pub use doctor::{Examination, Finding, FindingOutcome, NeededBy};
 use fault::Fault;
 use listing::Lanes;
 use network::Network;
-use object::stat_of;
 use reader::ObjectReader;
+use stat::stat_of;
 
 /// Buckets of the kinds that this program was built with (features `s3`, `gs`, `az`), beside the directories of another
 /// store.

@@ -142,7 +142,7 @@ fn trouble_is_waited_out_and_an_answer_that_was_lost_is_asked_for_again() {
         let asked = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&asked);
         // Every second request.
-        stage.before_each(move |_| (counted.fetch_add(1, Ordering::Relaxed) % 2 == 0).then_some(fault));
+        stage.before_each(move |_| counted.fetch_add(1, Ordering::Relaxed).is_multiple_of(2).then_some(fault));
         let (buckets, source) = (bucket.buckets(), bucket.source(""));
         let listed = list(&buckets, &source);
         if fault == Fault::Truncate && listed.is_err() {

@@ -17,7 +17,7 @@ use object_store::{
 use crate::external::buckets::client::Client;
 use crate::external::buckets::fault::Fault;
 use crate::external::buckets::network::Network;
-use crate::external::buckets::object::stat_of;
+use crate::external::buckets::stat::stat_of;
 use crate::external::{Interrupted, Scheme, Stat, StopCheck, StoreError, never_interrupted};
 
 /// Requests at the same time: so many writers race for one object.

@@ -1,4 +1,4 @@
-//! What a store says of an object, as the library says it of a file. It must not know how it was asked.
+//! What a store says of an object, in the words of this library. It must not ask for it.
 
 use crate::external::{EntityTag, Instant, Stat, StoreError};
 
