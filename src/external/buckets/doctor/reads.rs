@@ -119,11 +119,11 @@ fn tags(place: &Place<'_>) -> Result<Verdict, Fault> {
     })
 }
 
-/// The tag of an answer, as a condition, and its bytes.
-type Answer = (Option<String>, Vec<u8>);
+/// The tag of an answer, as a condition, and its bytes; or why there is none.
+type Answer = Result<(Option<String>, Vec<u8>), Fault>;
 
 /// Overwrites an object between two reads: the tag that the first content had, and what the second read gave.
-fn overwritten(place: &Place<'_>, name: &str) -> Result<Option<(String, Result<Answer, Fault>)>, Fault> {
+fn overwritten(place: &Place<'_>, name: &str) -> Result<Option<(String, Answer)>, Fault> {
     place.put(name, b"first content")?;
     let Some(first) = place.get(name)?.stat.tag.condition() else { return Ok(None) };
     place.put(name, b"other content")?;
