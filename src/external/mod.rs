@@ -75,7 +75,7 @@ pub use address::FileAddress;
 pub use balance::balance;
 pub use bucket::{Bucket, BucketPrefix, Scheme};
 #[cfg(feature = "_buckets")]
-pub use buckets::{Access, Buckets, SecretName};
+pub use buckets::{Access, Buckets, Examination, Finding, FindingOutcome, NeededBy, SecretName};
 pub use build::{Build, BuildFailed, BuildOutcome, BuildProgress, build};
 pub use build_error::BuildError;
 pub use builder::{Discard, NoBuilder, SegmentBuilder, SegmentJob};

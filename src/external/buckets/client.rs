@@ -128,6 +128,8 @@ fn s3(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dyn Re
     if access.anonymous {
         builder = builder.with_skip_signature(true);
     }
+    // Not every store can remove many objects in one request.
+    let builder = builder.with_disable_bulk_delete(true);
     let metered = Metered(Arc::clone(meter));
     built(builder.with_client_options(options(allow_http)).with_retry(retry()).with_http_connector(metered).build())
 }

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::io;
 
 use object_store::Error;
+use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::external::{SourcePath, StoreError};
 
@@ -65,24 +66,43 @@ impl Fault {
         }
     }
 
+    /// Whether the store said nothing: asking it for something else takes as long.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Fault::Silence(_) | Fault::NoThreads(_) | Fault::Ended => true,
+            Fault::Store(error) => is_unreached(error),
+            _ => false,
+        }
+    }
+
+    /// Whether the store has answered, with something else than what was asked for.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Fault::Store(error) if status_of(error).is_some())
+    }
+
+    /// What is wrong, and not with what.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Fault::Interrupted => "the work was told to stop".to_owned(),
+            Fault::Listed(error) => error.to_string(),
+            Fault::Store(error) => said(error),
+            Fault::Silence(None) => "nothing has arrived for a minute".to_owned(),
+            Fault::Silence(Some(status)) => format!(
+                "nothing has arrived for a minute: the store asks to wait (status {status}, {})",
+                means(*status)
+            ),
+            Fault::NoThreads(error) => error.to_string(),
+            Fault::Ended => "the request was given up, a bug".to_owned(),
+        }
+    }
+
     fn of(&self, what: &str) -> StoreError {
         match self {
             Fault::Interrupted => StoreError::Interrupted,
             Fault::Listed(StoreError::Limit { what, limit }) => {
                 StoreError::Limit { what: what.clone(), limit: limit.clone() }
             }
-            Fault::Listed(error) => unreadable(what, error.to_string()),
-            Fault::Store(error) => unreadable(what, said(error)),
-            Fault::Silence(None) => unreadable(what, "nothing has arrived for a minute".to_owned()),
-            Fault::Silence(Some(status)) => unreadable(
-                what,
-                format!(
-                    "nothing has arrived for a minute: the store asks to wait (status {status}, {})",
-                    means(*status)
-                ),
-            ),
-            Fault::NoThreads(error) => unreadable(what, error.to_string()),
-            Fault::Ended => unreadable(what, "the request was given up, a bug".to_owned()),
+            other => unreadable(what, other.words()),
         }
     }
 }
@@ -136,6 +156,18 @@ fn deepest(error: &Error) -> String {
         }
         cause => format!("the store cannot be asked: {cause}"),
     }
+}
+
+/// Whether no connection came about, or nothing came over it.
+fn is_unreached(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<HttpError>() {
+            return matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout);
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// The status of the answer, if there was one.

@@ -15,6 +15,7 @@
 
 mod access;
 mod client;
+mod doctor;
 mod enclosing;
 mod fault;
 mod listing;
@@ -39,6 +40,7 @@ use crate::external::skip::Rules;
 use crate::worker::TrafficCounter;
 pub use access::{Access, SecretName};
 use client::Client;
+pub use doctor::{Examination, Finding, FindingOutcome, NeededBy};
 use fault::Fault;
 use listing::Lanes;
 use network::Network;
@@ -166,7 +168,10 @@ impl Buckets {
         let found = self.network.wait(&client.meter, stop_check, work).and_then(|found| found);
         found.map_err(|fault| {
             self.heard(prefix.bucket(), &fault);
-            fault.of_listing(&prefix.to_string())
+            match fault {
+                Fault::Listed(table) => table,
+                fault => fault.of_listing(&prefix.to_string()),
+            }
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::TryStreamExt as _;
 use lastword::external::{Access, Bucket as BucketName, Buckets, SecretName, SourceLocation, SourceUri};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -138,6 +139,12 @@ impl Bucket {
 
     pub fn delete(&self, key: &str) {
         self.runtime.block_on(self.store.delete(&Key::parse(key).unwrap())).unwrap();
+    }
+
+    /// All keys, as another client than the library's lists them.
+    pub fn keys(&self) -> Vec<String> {
+        let listed = self.runtime.block_on(self.store.list(None).try_collect::<Vec<_>>()).unwrap();
+        listed.into_iter().map(|object| String::from(object.location)).collect()
     }
 
     /// Copies an object onto itself, as who changes its metadata does.

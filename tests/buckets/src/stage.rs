@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -61,8 +62,24 @@ pub struct Manners {
     pub is_unordered: bool,
     /// Its tags are weak.
     pub has_weak_tags: bool,
-    /// It takes no notice of If-Match.
+    /// It takes no notice of If-Match when it is read from.
     pub ignores_conditions: bool,
+    /// Of each key, one write is done whose condition does not hold.
+    pub lets_two_win: bool,
+    /// Its tags tell of the size alone.
+    pub tags_sizes: bool,
+    /// It gives what was there before it was overwritten, with the tag of that.
+    pub is_stale: bool,
+    /// It sends what is there now, with the tag that was asked for.
+    pub lies: bool,
+    /// The last key of each page that is not the last one is missing.
+    pub loses_keys: bool,
+    /// A plus is a space in its listings.
+    pub mangles_names: bool,
+    /// It sends other bytes than those of the range.
+    pub shifts_ranges: bool,
+    /// How far its clock is ahead.
+    pub ahead: Duration,
 }
 
 type Objects = BTreeMap<String, Object>;
@@ -70,7 +87,18 @@ type Objects = BTreeMap<String, Object>;
 #[derive(Clone)]
 struct Object {
     content: Bytes,
+    before: Option<Bytes>,
     modified: SystemTime,
+    /// As Google numbers writes.
+    generation: u64,
+}
+
+impl Object {
+    fn new(content: Bytes) -> Object {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let generation = NEXT.fetch_add(1, Ordering::Relaxed);
+        Object { content, before: None, modified: SystemTime::now(), generation }
+    }
 }
 
 type Hook = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
@@ -83,6 +111,7 @@ struct Inner {
     /// Who may ask, if not everybody.
     admitted: Mutex<Option<String>>,
     hook: Mutex<Option<Hook>>,
+    blind: Mutex<BTreeSet<String>>,
 }
 
 /// The server. It ends when it is dropped.
@@ -134,7 +163,7 @@ impl Stage {
 
     /// Puts an object without a request.
     pub fn put(&self, bucket: &str, key: &str, content: &[u8]) {
-        let object = Object { content: Bytes::copy_from_slice(content), modified: SystemTime::now() };
+        let object = Object::new(Bytes::copy_from_slice(content));
         lock(&self.inner.buckets).get_mut(bucket).unwrap().insert(key.to_owned(), object);
     }
 
@@ -150,6 +179,11 @@ impl Stage {
     /// Called before each request is answered, on the server's thread.
     pub fn before_each(&self, hook: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) {
         *lock(&self.inner.hook) = Some(Box::new(hook));
+    }
+
+    /// The keys of a bucket.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        lock(&self.inner.buckets).get(bucket).map(|objects| objects.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// What was asked since the last call.
@@ -235,7 +269,10 @@ fn query_of(query: &str) -> BTreeMap<String, String> {
 impl Object {
     fn tag(&self, manners: Manners) -> String {
         let mut hasher = DefaultHasher::new();
-        self.content.hash(&mut hasher);
+        match manners.tags_sizes {
+            true => self.content.len().hash(&mut hasher),
+            false => self.content.hash(&mut hasher),
+        }
         let weak = if manners.has_weak_tags { "W/" } else { "" };
         format!("{weak}\"{:016x}\"", if manners.has_weak_tags { 0 } else { hasher.finish() })
     }
@@ -258,18 +295,32 @@ impl Inner {
             Asked::List { .. } => list(objects, query, manners),
             Asked::Get { key, .. } | Asked::Head { key } => {
                 let Some(object) = objects.get(key) else { return error(404, "NoSuchKey") };
-                let tag = object.tag(manners);
-                let wanted = header("if-match").filter(|_| !manners.ignores_conditions);
-                if wanted.is_some_and(|wanted| wanted != tag) {
-                    return error(412, "PreconditionFailed");
+                let stale = object.before.clone().filter(|_| manners.is_stale);
+                let object = &Object { content: stale.unwrap_or(object.content.clone()), ..object.clone() };
+                let mut tag = object.tag(manners);
+                match header("if-match") {
+                    Some(wanted) if manners.lies => tag = wanted.to_owned(),
+                    Some(wanted) if wanted != tag && !manners.ignores_conditions => {
+                        return error(412, "PreconditionFailed");
+                    }
+                    _ => {}
                 }
-                content(object, &tag, header("range"), matches!(asked, Asked::Head { .. }))
+                let object = &Object { modified: object.modified + manners.ahead, ..object.clone() };
+                let mut answer = content(object, &tag, header("range"), matches!(asked, Asked::Head { .. }));
+                if manners.shifts_ranges && answer.status() == StatusCode::PARTIAL_CONTENT {
+                    let bytes = futures_free_collect(std::mem::take(answer.body_mut())).unwrap_or_default();
+                    *answer.body_mut() = Full::new(bytes.iter().map(|byte| byte.wrapping_add(1)).collect());
+                }
+                answer
             }
             Asked::Put { key } => {
                 let held = objects.get(key).map(|object| object.tag(manners));
-                if (header("if-none-match") == Some("*") && held.is_some())
+                let generation = objects.get(key).map_or(0, |object| object.generation).to_string();
+                let is_refused = (header("if-none-match") == Some("*") && held.is_some())
                     || header("if-match").is_some_and(|wanted| held.as_deref() != Some(wanted))
-                {
+                    || header("x-goog-if-generation-match").is_some_and(|wanted| generation != wanted);
+                let is_blind = is_refused && manners.lets_two_win && lock(&self.blind).insert(key.clone());
+                if is_refused && !is_blind {
                     return error(412, "PreconditionFailed");
                 }
                 let content = match header("x-amz-copy-source") {
@@ -283,12 +334,15 @@ impl Inner {
                     }
                     None => body,
                 };
-                let object = Object { content, modified: SystemTime::now() };
+                let before = objects.get(key).map(|object| object.content.clone());
+                let object = Object { before, ..Object::new(content) };
+                let generation = HeaderValue::from(object.generation);
                 let tag = object.tag(manners);
                 objects.insert(key.clone(), object);
                 let text = format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", tag.replace('"', "&quot;"));
                 let mut answer = said(StatusCode::OK, text);
                 answer.headers_mut().insert("etag", HeaderValue::from_str(&tag).unwrap());
+                answer.headers_mut().insert("x-goog-generation", generation);
                 answer
             }
             Asked::Delete { key } => {
@@ -354,11 +408,12 @@ fn list(objects: &Objects, query: &BTreeMap<String, String>, manners: Manners) -
     let is_truncated = keys.len() > most;
     let mut text = format!("<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>");
     let mut seen = BTreeSet::new();
-    for key in keys.iter().take(most) {
+    let shown = if is_truncated && manners.loses_keys { most.saturating_sub(1) } else { most };
+    for key in keys.iter().take(shown) {
         let object = &objects[*key];
         let tag = object.tag(manners).replace('"', "&quot;");
         let (size, modified) = (object.content.len(), iso_date(object.modified));
-        let key = escaped(key);
+        let key = if manners.mangles_names { escaped(&key.replace('+', " ")) } else { escaped(key) };
         write!(text, "<Contents><Key>{key}</Key><LastModified>{modified}</LastModified><ETag>{tag}</ETag><Size>{size}</Size></Contents>").unwrap();
         seen.insert(key);
     }

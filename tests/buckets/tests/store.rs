@@ -306,7 +306,9 @@ fn a_part_of_a_table_is_refused_as_the_table_is() {
         ("i/metadata/v1.metadata.json", "i/data/day=1/", "Apache Iceberg"),
     ] {
         stage.put(&name, mark, b"x");
-        let error = list(&bucket.buckets(), &bucket.source(source)).unwrap_err().to_string();
+        let error = list(&bucket.buckets(), &bucket.source(source)).unwrap_err();
+        assert!(matches!(&error, StoreError::Table { .. }), "{error:?}");
+        let error = error.to_string();
         assert!(error.contains(format) && error.contains("../"), "{mark} {source}: {error}");
         bucket.delete(mark);
         list(&bucket.buckets(), &bucket.source(source)).unwrap();

@@ -15,6 +15,7 @@ mod console;
 #[doc(hidden)]
 pub mod control;
 mod demo;
+mod doctor;
 mod facts;
 mod fail;
 mod foresee;
@@ -62,6 +63,7 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 ok; 1 something is not as it should be (a collection is not fresh, a source does not answer, status --check,
 something stored is damaged); 2 usage, a wrong file, or no such collection; 3 cannot open (absent, forbidden, busy, I/O),
 or an output cannot be written; 4 format too new; 5 log shorter than its anchor; 6 replay diverged.
+doctor: 0 if sources and a log may live there; 1 if only sources may; 2 usage; 3 if neither may, or it cannot be reached.
 A run ends with 0 only if it was asked to (SIGINT, SIGTERM), or with --once if all are fresh; whatever else ends it ends it
 with another code, so that a supervisor starts it again. Nobody who reads what it prints, or stops to, ends it.";
 
@@ -80,6 +82,8 @@ enum Command {
         /// The configuration
         config: PathBuf,
     },
+    /// Examine an object store before it is trusted with sources or a log; what is made there is removed again
+    Doctor(doctor::Arguments),
     /// Show who has a log open and how its collections are, also while it is written
     Status(status::Arguments),
     /// Show the segments of a collection, also while the log is written
@@ -161,13 +165,16 @@ fn remove_copies_on_signals() {
 }
 
 fn dispatch(command: Command) -> Result<ExitCode, Fail> {
-    if !matches!(command, Command::Run(_) | Command::Demo { .. } | Command::DemoWorker { .. }) {
+    let looks_after_signals =
+        matches!(command, Command::Run(_) | Command::Doctor(_) | Command::Demo { .. } | Command::DemoWorker { .. });
+    if !looks_after_signals {
         remove_copies_on_signals();
     }
     match command {
         Command::Init { file } => init::init(&file),
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan { config } => plan::plan(&config),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Refresh(arguments) => command::refresh(&arguments),

@@ -62,6 +62,18 @@ impl Config {
         state().map_err(|error: document::Wrong| Fail::new(USAGE, error.to_string()))
     }
 
+    /// What a file says of buckets, whatever else is in it: who examines a store need not have written the rest.
+    pub(crate) fn stores_of(file: &Path, directories: impl Store + 'static) -> Result<Buckets, Fail> {
+        let (text, base) = text_of(file)?;
+        let stores = || {
+            let document = Document::new(file, &text)?;
+            let tables = document.parse()?;
+            stores::read(&document.top(&tables), &base)
+        };
+        let stores = stores().map_err(|error: document::Wrong| Fail::new(USAGE, error.to_string()))?;
+        Ok(through(&stores, directories))
+    }
+
     /// Checks the bytes of a configuration file; relative paths in it start at `base`.
     pub fn parse(file: &Path, text: &[u8], base: &Path) -> Result<Config, document::Wrong> {
         let document = Document::new(file, text)?;
@@ -94,8 +106,7 @@ impl Config {
 
     /// What its sources are read through: buckets, as the file says, beside the directories of `directories`.
     pub(crate) fn buckets(&self, directories: impl Store + 'static) -> Buckets {
-        let begin = Buckets::beside(directories);
-        self.stores.iter().fold(begin, |buckets, (bucket, access)| buckets.access(bucket.clone(), access.clone()))
+        through(&self.stores, directories)
     }
 
     /// Refuses the first name that no new collection may have; `is_known`: whether a log has it already, and it stays.
@@ -119,6 +130,11 @@ impl Config {
     pub(crate) fn get(&self, name: &Name) -> Option<&Entry> {
         self.collections.iter().find(|entry| entry.name == *name)
     }
+}
+
+fn through(stores: &BTreeMap<Bucket, Access>, directories: impl Store + 'static) -> Buckets {
+    let begin = Buckets::beside(directories);
+    stores.iter().fold(begin, |buckets, (bucket, access)| buckets.access(bucket.clone(), access.clone()))
 }
 
 /// All keys at the top.
