@@ -45,7 +45,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let buckets = bucket.buckets();
     let mut documents = Documents {
         source: bucket.source("lake/"),
-        spec: ExternalSpec::parse(r#"{"format":"files","target_rows":100}"#)?,
+        spec: ExternalSpec::parse(r#"{"format":"files"}"#)?,
         objects: FileObjects::open(bench.place.path("reach-objects"))?,
         known: None,
         built: None,
