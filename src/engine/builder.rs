@@ -155,8 +155,9 @@ impl Builder {
         self
     }
 
-    /// How long an observation may take before its source counts as one that cannot be observed. Default 60 s: longer
-    /// than listing a million files takes, short enough that a dead file system is noticed.
+    /// How long an observation may give no sign of life ([`ObserveSignals::sign`](crate::ObserveSignals::sign)) before its
+    /// source counts as one that cannot be observed. Default 60 s: longer than a step of it takes, short enough that a dead
+    /// file system is noticed.
     #[must_use]
     pub fn observe_timeout(mut self, timeout: Duration) -> Builder {
         self.observing.timeout = timeout;

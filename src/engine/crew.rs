@@ -207,9 +207,22 @@ impl<J: Send + 'static> Crew<J> {
 
     /// A thread that is at work for too long is given up and replaced.
     pub(super) fn give_up(&mut self, now: Timestamp) -> Option<Member> {
-        let (_, member) = self.due.first().copied().filter(|(until, _)| *until <= now)?;
+        let member = self.overdue(now)?;
         self.abandon(member);
         Some(member)
+    }
+
+    /// A thread that is at work for too long.
+    pub(super) fn overdue(&self, now: Timestamp) -> Option<Member> {
+        self.due.first().copied().filter(|(until, _)| *until <= now).map(|(_, member)| member)
+    }
+
+    /// Waits longer for a thread that is at work.
+    pub(super) fn wait_until(&mut self, member: Member, until: Timestamp) {
+        let Some(at_work) = self.at_work.get_mut(&member) else { return };
+        at_work.until = Some(until);
+        self.due.retain(|(_, at_work)| *at_work != member);
+        self.due.insert((until, member));
     }
 
     /// Gives up a thread and replaces it.

@@ -239,11 +239,17 @@ impl Observers {
         self.checked = now;
     }
 
-    /// Gives up observations that take too long: their sources cannot be observed. Each holds its thread until it returns.
+    /// Gives up observations that take too long without a sign of life: their sources cannot be observed. Each holds its
+    /// thread until it returns.
     pub(super) fn give_up(&mut self, state: &State, now: Timestamp) -> Vec<EngineCommand> {
         let cause: Box<str> = format!("the observation has not returned for {:?}", self.config.timeout).into();
         let mut commands = Vec::new();
-        while let Some(member) = self.crew.give_up(now) {
+        while let Some(member) = self.crew.overdue(now) {
+            if self.has_signed(member) {
+                self.crew.wait_until(member, now.after(self.config.timeout));
+                continue;
+            }
+            self.crew.abandon(member);
             let Some(under_way) = self.under_way.get_mut(&member) else { continue };
             under_way.given_up = true;
             let id = under_way.id;
@@ -260,6 +266,12 @@ impl Observers {
             }
         }
         commands
+    }
+
+    /// Whether an observation has given a sign of life since it was asked last.
+    fn has_signed(&self, member: Member) -> bool {
+        let entry = self.under_way.get(&member).and_then(|under_way| self.entries.get(&under_way.id));
+        entry.is_some_and(|entry| entry.under_way == Some(member) && entry.signals.take_sign())
     }
 
     /// An observation that was given up is forgotten if its collection has another source by now: that one does not wait

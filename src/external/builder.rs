@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    BuildError, ExternalSpec, FileReader, Format, FormatError, Fragment, Interrupted, Manifest, PathSet, Segment,
-    SegmentId, SegmentKey, SourceLocation, SourcePath, StopCheck, Store, StoreError,
+    BuildError, ExternalSpec, FileAddress, FileReader, Format, FormatError, Fragment, Interrupted, Manifest, PathSet,
+    Segment, SegmentId, SegmentKey, SourceLocation, SourcePath, StopCheck, Store, StoreError,
 };
 use crate::core::vocabulary::{CollectionId, Name, Token};
 use crate::worker::CommitView;
@@ -158,6 +158,17 @@ impl SegmentJob<'_> {
         let path = &fragment.path;
         let file = self.files.get(path).ok_or_else(|| StoreError::Moved { path: path.clone() })?;
         self.store.open(self.source, path, &file.last_stat)
+    }
+
+    /// Where the file of one of the fragments lies and which content it had: what another process needs to fetch it, under
+    /// the same fence.
+    ///
+    /// # Errors
+    /// When it is no fragment of this job.
+    pub fn address(&self, fragment: &Fragment) -> Result<FileAddress, StoreError> {
+        let path = &fragment.path;
+        let file = self.files.get(path).ok_or_else(|| StoreError::Moved { path: path.clone() })?;
+        Ok(FileAddress::of(self.source, path, &file.last_stat))
     }
 
     /// Which part of its file a fragment is, counted from 0 as its format counts, parts without rows included: of a

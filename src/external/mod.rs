@@ -12,6 +12,7 @@
 //! several segments of one attempt, which end with it. It must not know the engine, events or the log; `worker.rs`
 //! carries these functions to the engine.
 
+mod address;
 mod apart;
 mod balance;
 mod bucket;
@@ -71,6 +72,7 @@ use std::fmt;
 use crate::error::ErrorKind;
 
 pub(crate) use crate::core::vocabulary::FieldError;
+pub use address::FileAddress;
 pub use balance::balance;
 pub use bucket::{Bucket, BucketPrefix, Scheme};
 #[cfg(feature = "_buckets")]

@@ -1,12 +1,12 @@
 //! What a user may write as a source, and the directory or bucket it means. It must not ask whether that exists.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::path::percent_decode;
 use super::skip::Rules;
-use super::{BucketPrefix, ExternalSpec, FieldError, Patterns, Scheme};
+use super::{BucketPrefix, ExternalSpec, FieldError, Patterns, Scheme, SourcePath};
 
 const FIELD: &str = "source";
 const ALLOWED: &str =
@@ -147,21 +147,31 @@ impl SourceLocation {
     /// or one of `/-._~` is percent-encoded.
     #[must_use]
     pub fn url(&self) -> String {
-        let path = match &self.place {
-            Place::Directory(path) => path,
-            Place::Bucket(prefix) => return prefix.to_string(),
-        };
-        let mut url = String::from("file://");
-        for byte in path.as_os_str().as_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
-                    url.push(char::from(*byte))
-                }
-                _ => url.push_str(&format!("%{byte:02X}")),
-            }
+        match &self.place {
+            Place::Directory(path) => file_url(path),
+            Place::Bucket(prefix) => prefix.to_string(),
         }
-        url
     }
+
+    /// The URL of one of its files.
+    pub(super) fn url_of(&self, path: &SourcePath) -> String {
+        match &self.place {
+            Place::Directory(directory) => file_url(&directory.join(OsStr::from_bytes(&path.0))),
+            // A key is text: no store lists another.
+            Place::Bucket(prefix) => format!("{prefix}{}", String::from_utf8_lossy(&path.0)),
+        }
+    }
+}
+
+fn file_url(path: &Path) -> String {
+    let mut url = String::from("file://");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(*byte)),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
 }
 
 /// Whether a path leads into what the kernel shows as files.
@@ -300,6 +310,17 @@ mod tests {
             let error = SourceUri::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_has_a_url_of_its_own() {
+        let url = |source: &str, path: &str| {
+            let source = SourceUri::parse(source).unwrap().resolve(Path::new("/conf")).unwrap();
+            source.url_of(&SourcePath(path.as_bytes().to_vec()))
+        };
+        assert_eq!(url("a b", "x/1 2"), "file:///conf/a%20b/x/1%202");
+        assert_eq!(url("s3://lake/a", "x/1 2%"), "s3://lake/a/x/1 2%");
+        assert_eq!(url("az://lake", "x"), "az://lake/x");
     }
 
     #[test]

@@ -337,7 +337,11 @@ impl External {
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
-            stop_check: &|| if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) },
+            stop_check: &|| {
+                // Asked between steps: a step that hangs gives no sign.
+                request.signals.sign();
+                if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) }
+            },
         };
         let mut memory = self.cache.take_memory(request.name);
         if request.verify {

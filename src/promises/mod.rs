@@ -13,6 +13,7 @@
 //! | [a reply is lost](lost_reply) | the outcome is *unknown*, never wrong, and asking again is harmless |
 //! | [a backup is restored](restored_backup) | no token is given out twice, and the sources are followed from there |
 //! | [a file changes and its times do not](silent_change) | what is only believed is shown, and a check finds it |
+//! | [an object is overwritten](overwritten_object) | no byte of another content is used |
 //! | [the state directory is replaced](replaced_directory) | nothing more is acknowledged, and nothing is written for the path |
 //! | [a source is emptied](emptied_source) | the old result stays until a person confirms the loss |
 //!
@@ -24,6 +25,9 @@
 
 #[doc = include_str!("change_during_a_run.md")]
 pub mod change_during_a_run {}
+
+#[doc = include_str!("overwritten_object.md")]
+pub mod overwritten_object {}
 
 #[doc = include_str!("clock_jump.md")]
 pub mod clock_jump {}

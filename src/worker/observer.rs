@@ -170,6 +170,7 @@ struct Signals {
     /// In microseconds; zero if nothing was said.
     again: AtomicU64,
     advanced: AtomicBool,
+    lives: AtomicBool,
 }
 
 impl ObserveSignals {
@@ -184,6 +185,16 @@ impl ObserveSignals {
     /// goes on then.
     pub fn observe_again_after(&self, span: Duration) {
         self.0.again.store(micros(span).max(1), Ordering::Relaxed);
+    }
+
+    /// A sign of life: an observation is given up when it has given none for its time-out, and not when it is long.
+    pub fn sign(&self) {
+        self.0.lives.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was one since it was asked for last.
+    pub(crate) fn take_sign(&self) -> bool {
+        self.0.lives.swap(false, Ordering::Relaxed)
     }
 
     /// This observation could not be finished, and has come further than the one before: who waits for its source to be

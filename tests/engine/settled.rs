@@ -76,6 +76,28 @@ fn defect_20_a_cause_that_stands_ends_the_wait() {
     until("no waiter left", || lab.stats().waiters == 0);
 }
 
+/// A listing of millions of keys takes long, and is no source that hangs.
+#[test]
+fn defect_20_a_look_that_is_long_and_gives_signs_of_life_is_waited_for() {
+    let lab = Lab::with(|builder| builder.observe_timeout(Duration::from_secs(20)));
+    lab.puppet.show("lake", Ok(observed("1")));
+    lab.puppet.hold_looks();
+    lab.handle.declare(versioned("a", "seen", "lake")).unwrap();
+    until("a look", || lab.puppet.looks() == 1);
+    for _ in 0..5 {
+        lab.puppet.sign();
+        lab.clock.advance(Duration::from_secs(21));
+        // The engine has turned once since the clock moved.
+        (0..2).for_each(|_| drop(lab.stats()));
+        assert_ne!(lab.view("a").condition.name(), "unobservable");
+    }
+    // The last sign was taken: without another one it counts as one that hangs.
+    lab.clock.advance(Duration::from_secs(21));
+    lab.until_condition("a", "unobservable");
+    lab.puppet.release_looks();
+    lab.until_condition("a", "fresh");
+}
+
 #[test]
 fn defect_20_a_source_that_does_not_answer_ends_the_wait_with_its_cause() {
     let lab = Lab::with(|builder| builder.observe_timeout(Duration::from_secs(20)));

@@ -14,7 +14,7 @@ use lastword::log::{Keep, LogReader, MemoryDisk};
 use lastword::objects::{MemoryObjects, tree};
 use lastword::testing::{Harness, Sources};
 use lastword::worker::{
-    Context, Failure, Hint, Observation, ObserveError, ObserveRequest, Observer, SourceWatch, Worker,
+    Context, Failure, Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, SourceWatch, Worker,
 };
 
 pub use test_support::history::{LONG, until};
@@ -211,6 +211,8 @@ pub struct Puppet {
     stage: Arc<Stage>,
     pub sources: Sources,
     eyes: bool,
+    /// Of the last look that began.
+    signals: Arc<Mutex<ObserveSignals>>,
 }
 
 #[derive(Default)]
@@ -237,7 +239,7 @@ pub struct Begun {
 
 impl Puppet {
     pub fn new() -> Puppet {
-        Puppet { stage: Arc::default(), sources: Sources::new(), eyes: false }
+        Puppet { stage: Arc::default(), sources: Sources::new(), eyes: false, signals: Arc::default() }
     }
 
     /// The same puppet, which also looks at sources.
@@ -314,6 +316,11 @@ impl Puppet {
         self.sources.release_observations();
     }
 
+    /// The last look that began gives a sign of life.
+    pub fn sign(&self) {
+        self.signals.lock().unwrap().sign();
+    }
+
     /// How many looks have begun.
     pub fn looks(&self) -> u64 {
         self.sources.observations()
@@ -386,6 +393,7 @@ impl Worker for Puppet {
 
 impl Observer for Puppet {
     fn observe(&self, look: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        *self.signals.lock().unwrap() = look.signals.clone();
         let seen = self.sources.observe(look);
         assert_ne!(seen, Err(ObserveError("panic".to_owned())), "a look that panics");
         seen

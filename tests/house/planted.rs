@@ -49,6 +49,7 @@ fn every_planted_bug_names_its_mistake_and_a_test_that_exists() {
         let folder = match package {
             "lastword" => PathBuf::from(ROOT),
             "lastword-cli" => Path::new(ROOT).join("tools/lastword"),
+            "lastword-test-buckets" => Path::new(ROOT).join("tests/buckets"),
             "lastword-test-parsers" => Path::new(ROOT).join("tests/parsers"),
             tool => Path::new(ROOT).join("tools").join(tool),
         };

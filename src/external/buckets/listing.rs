@@ -14,7 +14,7 @@ use object_store::list::PaginatedListOptions;
 use super::client::Client;
 use super::fault::Fault;
 use super::network::Network;
-use super::stat_of;
+use super::object::stat_of;
 use crate::external::skip::{Named, Rules};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
 use crate::external::wire::{Reader, Writer};

@@ -18,6 +18,7 @@ mod fault;
 mod listing;
 mod meter;
 mod network;
+mod object;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -25,17 +26,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::ObjectStoreExt as _;
-use object_store::path::Path as Key;
 
 use super::{
-    Bucket, BucketPrefix, EntityTag, FieldError, FileReader, Instant, Listed, Listing, LocalStore, SourceLocation,
-    SourcePath, Stat, StopCheck, Store, StoreError,
+    Bucket, BucketPrefix, FieldError, FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat,
+    StopCheck, Store, StoreError,
 };
 pub use access::{Access, SecretName};
 use client::Client;
 use fault::Fault;
 use listing::Lanes;
 use network::Network;
+use object::{key_of, stat_of};
 use reader::ObjectReader;
 
 /// Buckets of the kinds that this program was built with (features `s3`, `gs`, `az`), beside the directories of another
@@ -181,26 +182,6 @@ impl Store for Buckets {
     fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {
         self.directories.directory(source)
     }
-}
-
-/// The key of an object of a source. What no listing can have named is gone.
-fn key_of(prefix: &BucketPrefix, path: &SourcePath) -> Result<Key, StoreError> {
-    let moved = || StoreError::Moved { path: path.clone() };
-    let below = std::str::from_utf8(&path.0).map_err(|_| moved())?;
-    Key::parse(format!("{}{below}", prefix.prefix())).map_err(|_| moved())
-}
-
-/// What a store says of an object.
-fn stat_of(found: &object_store::ObjectMeta) -> Result<Stat, StoreError> {
-    let tag = EntityTag::new(found.e_tag.as_deref()).map_err(|length| StoreError::Limit {
-        what: found.location.to_string(),
-        limit: format!("the entity tag of an object has at most 46 bytes, found {length}"),
-    })?;
-    let modified = Instant {
-        seconds: found.last_modified.timestamp(),
-        nanoseconds: found.last_modified.timestamp_subsec_nanos().min(999_999_999),
-    };
-    Ok(Stat::of_object(found.size, tag, modified))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

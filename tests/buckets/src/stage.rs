@@ -80,6 +80,8 @@ struct Inner {
     buckets: Mutex<BTreeMap<String, Objects>>,
     asked: Mutex<Vec<Asked>>,
     manners: Mutex<Manners>,
+    /// Who may ask, if not everybody.
+    admitted: Mutex<Option<String>>,
     hook: Mutex<Option<Hook>>,
 }
 
@@ -140,6 +142,11 @@ impl Stage {
         *lock(&self.inner.manners) = manners;
     }
 
+    /// Refuses everybody but who signs with this key.
+    pub fn admit(&self, access_key_id: &str) {
+        *lock(&self.inner.admitted) = Some(access_key_id.to_owned());
+    }
+
     /// Called before each request is answered, on the server's thread.
     pub fn before_each(&self, hook: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) {
         *lock(&self.inner.hook) = Some(Box::new(hook));
@@ -169,6 +176,11 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Answer,
         (_, key) => Asked::Put { key: key.to_owned() },
     };
     lock(&inner.asked).push(asked.clone());
+    if let Some(admitted) = &*lock(&inner.admitted)
+        && header("authorization").is_none_or(|signed| !signed.contains(&format!("Credential={admitted}/")))
+    {
+        return Ok(error(403, "InvalidAccessKeyId"));
+    }
     let fault = lock(&inner.hook).as_mut().and_then(|hook| hook(&asked));
     if let Some(Fault::Status(status)) = fault {
         let text = format!("<Error><Code>Told</Code><Message>secret-{status}</Message></Error>");

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
 use lastword::external::{
-    Build, BuildError, BuildFailed, BuildOutcome, ExternalSpec, Mounts, NoBuilder, PathSet, ScanRequest,
+    Build, BuildError, BuildFailed, BuildOutcome, ExternalSpec, FileAddress, Mounts, NoBuilder, PathSet, ScanRequest,
     SegmentBuilder, SegmentJob, SourceLocation, Store, build, format_of, never_interrupted, scan,
 };
 use lastword::objects::MemoryObjects;
 use test_buckets::bucket::{self, Bucket};
+use test_buckets::servers;
 use test_buckets::stage::{Asked, Manners, Stage};
 
 /// Reads every file in two pieces, and does something between them.
@@ -232,4 +233,35 @@ fn objects_with_weak_tags_are_named_by_their_content() {
     assert_ne!(first.version, second.version);
     // And what is read is compared with what was listed: both have the same tag, and were modified at one time or not.
     assert!(second.set.racy() == 1, "until its time can be trusted it is read at every observation");
+}
+
+/// Keeps the addresses of what it is to build, and reads nothing.
+#[derive(Default)]
+struct Elsewhere(Mutex<Vec<FileAddress>>);
+
+impl SegmentBuilder for Elsewhere {
+    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        let addresses = job.fragments.iter().map(|fragment| job.address(fragment));
+        self.0.lock().unwrap().extend(addresses.collect::<Result<Vec<_>, _>>()?);
+        Ok(None)
+    }
+}
+
+#[test]
+fn another_process_fetches_under_the_same_fence() {
+    let Some(server) = servers::moto() else { return };
+    let Some(bucket) = bucket::s3() else { return };
+    bucket.put("docs/a", b"first content");
+    let (buckets, source) = (bucket.buckets(), bucket.source("docs/"));
+    let builder = Elsewhere::default();
+    attempt(&buckets, &source, &observe(&buckets, &source), &builder).unwrap();
+    let address = builder.0.into_inner().unwrap().remove(0);
+    assert_eq!((address.url, address.size), (format!("{}/docs/a", bucket.name), 13));
+    let fetch = || {
+        let path = format!("/{}/docs/a", bucket.named().name());
+        server.request("GET", &path, &[("If-Match", address.if_match.as_deref().unwrap())], b"")
+    };
+    assert_eq!(fetch(), 200);
+    bucket.put("docs/a", b"other content");
+    assert_eq!(fetch(), 412);
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lastword::external::{Buckets, Listed, SourceLocation, SourcePath, Store, StoreError, never_interrupted};
+use lastword::external::{
+    Buckets, Listed, SecretName, SourceLocation, SourcePath, Store, StoreError, never_interrupted,
+};
 use test_buckets::bucket::{self, Bucket};
 use test_buckets::stage::{Asked, Fault, Manners, Stage};
 
@@ -177,10 +179,49 @@ fn what_a_store_says_is_told_without_what_is_secret() {
         );
         assert_eq!(first, second, "each new text would be an event");
     }
-    // Nobody is there.
-    drop(stage);
-    let mut bucket = bucket;
+}
+
+/// Who asks is looked up anew after a refusal: a key that was rotated is found, and nothing else follows from it.
+#[test]
+fn a_secret_that_was_rotated_is_found() {
+    let (stage, mut bucket, name) = staged();
+    stage.put(&name, "a", b"x");
+    let keys = tempfile::tempdir().unwrap();
+    let (id, secret) = (keys.path().join("id"), keys.path().join("secret"));
+    let named = |path: &std::path::Path| SecretName::parse(&format!("file:{}", path.display())).ok();
+    bucket.access.access_key_id = named(&id);
+    bucket.access.secret_access_key = named(&secret);
+    std::fs::write(&id, "old-id").unwrap();
+    std::fs::write(&secret, "old").unwrap();
+    let (buckets, source) = (bucket.buckets(), bucket.source(""));
+    let before = list(&buckets, &source).unwrap();
+    stage.admit("new-id");
+    assert!(list(&buckets, &source).unwrap_err().to_string().contains("status 403"));
+    std::fs::write(&id, "new-id").unwrap();
+    std::fs::write(&secret, "new").unwrap();
+    let after = list(&buckets, &source).unwrap();
+    assert_eq!(before.files, after.files);
+    // And one that is gone says so, by its name.
+    stage.admit("third-id");
+    list(&buckets, &source).unwrap_err();
+    std::fs::remove_file(&id).unwrap();
+    let error = list(&buckets, &source).unwrap_err().to_string();
+    assert!(error.contains("file:") && error.contains("cannot be read"), "{error}");
+}
+
+#[test]
+fn nobody_who_answers_is_a_cause() {
+    let (_stage, mut bucket, _) = staged();
+    let (buckets, source) = (bucket.buckets(), bucket.source(""));
+    list(&buckets, &source).unwrap();
     bucket.access.endpoint = Some("http://127.0.0.1:1".to_owned());
+    let error = list(&bucket.buckets(), &source).unwrap_err();
+    assert!(matches!(error, StoreError::Unreadable { .. }), "{error:?}");
+    assert!(error.to_string().contains("Connection refused"), "{error}");
+    // Over http:// only where that is allowed.
+    bucket.access.allow_http = false;
+    let error = list(&bucket.buckets(), &source).unwrap_err().to_string();
+    assert!(error.contains("endpoint: is http://"), "{error}");
 }
 
 /// What is listed in lanes is what is listed at once, and each lane asks for its own keys alone.

@@ -129,7 +129,7 @@ fn keys() -> impl Iterator<Item = &'static str> {
 /// Every key that a file may have, wherever.
 #[cfg(test)]
 pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
-    keys().chain(limits::KEYS).chain(collection::keys()).chain(stores::KEYS)
+    keys().chain(limits::KEYS).chain(collection::keys())
 }
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {

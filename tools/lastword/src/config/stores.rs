@@ -68,3 +68,18 @@ fn secret(field: &Field<'_, '_>, base: &Path) -> Result<SecretName, Wrong> {
         name @ SecretName::Env(_) => Ok(name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_settings_has_every_key() {
+        let page = include_str!("../../../../src/settings.md");
+        let (_, table) = page.split_once("| key of `[stores.").unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        for key in KEYS {
+            assert!(table.contains(&format!("`{key}`")), "{key} is not on the page");
+        }
+    }
+}
