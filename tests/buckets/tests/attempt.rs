@@ -13,6 +13,9 @@ use test_buckets::bucket::{self, Bucket};
 use test_buckets::servers;
 use test_buckets::stage::{Asked, Manners, Stage};
 
+/// Long after all that was ever written: nothing is racy.
+const LATER: Timestamp = Timestamp(40_000_000_000_000_000);
+
 /// Reads every file in two pieces, and does something between them.
 struct InTwoPieces<F> {
     between: F,
@@ -81,12 +84,12 @@ fn attempt_after(
         finished: &|_| (),
         progress: &|_| (),
         learned: &|_, _, _| (),
-        now: &|| Timestamp(1),
+        now: &|| LATER,
     })
 }
 
 fn observe(store: &dyn Store, source: &SourceLocation) -> PathSet {
-    scan(&ScanRequest::new(store, source, Timestamp(1))).unwrap().set
+    scan(&ScanRequest::new(store, source, LATER)).unwrap().set
 }
 
 fn is_moved(found: &Result<BuildOutcome, BuildFailed>) -> bool {
@@ -182,7 +185,7 @@ fn one_of_many(
     let before = Before { objects: &objects, mounts: Some(&mounts), applied: None };
     let built = attempt_after(&before, (&buckets, &source), &first, &NoBuilder).unwrap();
     stage.put(&name, "docs/0007", b"other content");
-    let looking = ScanRequest { known: Some(&first), ..ScanRequest::new(&buckets, &source, Timestamp(1)) };
+    let looking = ScanRequest { known: Some(&first), ..ScanRequest::new(&buckets, &source, LATER) };
     let second = scan(&looking).unwrap().set;
     stage.asked();
     let mounts = Some(&mounts).filter(|_| is_told);
