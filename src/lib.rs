@@ -158,8 +158,8 @@ pub mod event {
 pub mod status {
     pub use crate::core::vocabulary::Scope;
     pub use crate::core::{DeliveryFailure, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
-    pub use crate::engine::{LastObservation, LastVerification};
-    pub use crate::worker::Progress;
+    pub use crate::engine::{LastObservation, LastVerification, Observing};
+    pub use crate::worker::{Progress, Traffic};
 }
 
 /// Files as sources, of any kind and anywhere: [`Directory`](sources::Directory) observes directories for a worker of one's

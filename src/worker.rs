@@ -11,6 +11,7 @@ mod observer;
 mod shared;
 mod signals;
 mod skipped;
+mod traffic;
 
 use crate::core::vocabulary::{Built, Duties, FieldError, Source, Spec};
 
@@ -23,6 +24,7 @@ pub use observer::{Hint, Observation, ObserveError, ObserveRequest, ObserveSigna
 pub(crate) use signals::Signals;
 pub use signals::{Progress, Stopped};
 pub use skipped::{SkipReason, Skipped};
+pub use traffic::{Traffic, TrafficCounter};
 
 /// Builds the collections of one kind.
 ///

@@ -21,7 +21,7 @@ use super::history::{EVENTS_PER_SNAPSHOT, History, HistoryConfig};
 use super::leases::Leases;
 use super::life::Life;
 use super::notebooks;
-use super::observers::{ObserveConfig, Observers};
+use super::observers::{ObserveConfig, ObserveInterval, Observers, Pace};
 use super::queue::{Queue, Room};
 use super::reconciler::Reconciler;
 use super::retention::Retention;
@@ -39,6 +39,9 @@ use crate::worker::Worker;
 
 /// Commands that may wait in the queue. One batch takes as many; more would only wait for longer.
 const QUEUE: usize = 4096;
+
+/// Requests a day that the observations of a source may take: about ten cents.
+const LIST_BUDGET: u64 = 20_000;
 
 /// Bytes of commands that may wait: four batches of the longest sort.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -81,14 +84,14 @@ impl Builder {
     }
 
     fn new(storage: Storage) -> Builder {
-        let (interval, timeout) = (Duration::from_secs(5), Duration::from_secs(60));
+        let (pace, timeout) = (Pace { interval: ObserveInterval::Auto, budget: LIST_BUDGET }, Duration::from_secs(60));
         Builder {
             storage,
             kinds: Kinds::new(),
             driven: BTreeSet::new(),
             any_kind: false,
             workers: 2,
-            observing: ObserveConfig { threads: 2, interval, timeout },
+            observing: ObserveConfig { threads: 2, pace, timeout },
             deliveries: DeliveryConfig { threads: 2, timeout: Duration::from_secs(300) },
             limits: None,
             durability: Durability::default(),
@@ -147,11 +150,23 @@ impl Builder {
         self
     }
 
-    /// How often each source is observed, give or take a tenth. Default 5 s: a listing is cheap, and a change is
-    /// seen within seconds.
+    /// How often each source is observed, give or take a tenth: a duration, or [`ObserveInterval::Auto`], the default. That
+    /// is 5 s for an observation that took up to 250 ms, so that a change is seen within seconds; what takes longer is
+    /// observed for a twentieth of the time, and what takes requests no more often than
+    /// [`list_budget`](Builder::list_budget) allows.
     #[must_use]
-    pub fn observe_interval(mut self, interval: Duration) -> Builder {
-        self.observing.interval = interval;
+    pub fn observe_interval(mut self, interval: impl Into<ObserveInterval>) -> Builder {
+        self.observing.pace.interval = interval.into();
+        self
+    }
+
+    /// How many requests a day the observations of one source may take, at least 1, where the interval is
+    /// [`ObserveInterval::Auto`]. Default 20,000: about ten cents a day at the prices of the large clouds, and a prefix of a
+    /// thousand objects is still observed every five seconds. Observations that somebody asks for come at once and are
+    /// counted like others; those of attempts are not.
+    #[must_use]
+    pub fn list_budget(mut self, requests: u64) -> Builder {
+        self.observing.pace.budget = requests;
         self
     }
 
@@ -358,13 +373,16 @@ impl Builder {
             let problem = format!("must have at most {MOST_SOFTWARE} bytes, found {}", self.software.len());
             return Err(FieldError::new("software", problem));
         }
+        if self.observing.pace.budget == 0 {
+            return Err(FieldError::new("list_budget", "must be at least 1, found 0"));
+        }
         const SHORTEST: Duration = Duration::from_millis(10);
-        let spans = [
-            ("observe_timeout", self.observing.timeout),
-            ("observe_interval", self.observing.interval),
-            ("delivery_timeout", self.deliveries.timeout),
-        ];
-        if let Some((field, span)) = spans.into_iter().find(|(_, span)| *span < SHORTEST) {
+        let spans = [("observe_timeout", self.observing.timeout), ("delivery_timeout", self.deliveries.timeout)];
+        let interval = match self.observing.pace.interval {
+            ObserveInterval::Fixed(interval) => Some(("observe_interval", interval)),
+            ObserveInterval::Auto => None,
+        };
+        if let Some((field, span)) = spans.into_iter().chain(interval).find(|(_, span)| *span < SHORTEST) {
             return Err(FieldError::new(field, format!("must be at least {SHORTEST:?}, found {span:?}")));
         }
         self.limits.as_ref().map_or(Ok(()), Limits::check)
@@ -408,7 +426,8 @@ impl fmt::Debug for Builder {
             .field("any_kind", any_kind)
             .field("workers", workers)
             .field("observer_threads", &observing.threads)
-            .field("observe_interval", &observing.interval)
+            .field("observe_interval", &observing.pace.interval)
+            .field("list_budget", &observing.pace.budget)
             .field("observe_timeout", &observing.timeout)
             .field("delivery_threads", &deliveries.threads)
             .field("delivery_timeout", &deliveries.timeout)

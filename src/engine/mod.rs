@@ -57,11 +57,12 @@ pub use error::{
 };
 pub use feed::{Watch, WatchItem};
 pub use handle::{Handle, MOST_IN_PAGE, NextAssignment, Requests};
+pub use observers::ObserveInterval;
 pub use queue::QueueCapacity;
 pub use reconciler::Reconciler;
 pub use remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};
 pub use reply::Response;
 pub use retention::Retention;
 pub use stats::{Counters, Stats};
-pub use status::{CollectionStatus, LastObservation, LastVerification};
+pub use status::{CollectionStatus, LastObservation, LastVerification, Observing};
 pub use waits::{SettleOutcome, WaitOutcome};

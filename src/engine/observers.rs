@@ -11,6 +11,7 @@ mod agenda;
 mod hints;
 mod job;
 mod overdue;
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,10 +22,12 @@ use crossbeam_channel::Receiver;
 use self::agenda::{Agenda, Due};
 use self::hints::Hints;
 use self::job::ObserveJob;
+pub use self::pace::ObserveInterval;
+pub(super) use self::pace::Pace;
 use super::crew::{Crew, Domain, Member, Sparing};
 use super::env::{Kinds, Served, WorkerEnv};
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
-use super::status::LastObservation;
+use super::status::{LastObservation, Observing};
 use crate::core::State;
 use crate::core::vocabulary::{
     CollectionId, EngineCommand, Event, FailReason, Kind, ObservationOutcome, ObservationReport, Recorded, Seq, Source,
@@ -37,7 +40,7 @@ use crate::worker::ObserveSignals;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ObserveConfig {
     pub(super) threads: usize,
-    pub(super) interval: Duration,
+    pub(super) pace: Pace,
     pub(super) timeout: Duration,
 }
 
@@ -98,7 +101,7 @@ impl Observers {
         let kinds = env.kinds.iter().filter(observes).map(|(kind, worker)| (kind.clone(), worker.clone()));
         let (threads, hints) = (env.clone(), Hints::new(env.time.clone()));
         // What is not back after an interval is late anyway.
-        let sparing = Sparing::Probing(config.interval.min(config.timeout / 8));
+        let sparing = Sparing::Probing(config.pace.shortest().min(config.timeout / 8));
         let work = move |member, job: ObserveJob| job.run(&threads, member);
         Ok(Observers {
             config,
@@ -222,7 +225,7 @@ impl Observers {
             match self.crew.begin(&due.domain, now, self.config.timeout, job) {
                 Ok(member) => {
                     let (source, domain) = (collection.latest.source.clone(), due.domain);
-                    let late = due.at.after(self.config.interval) <= self.checked;
+                    let late = due.at.after(self.config.pace.shortest()) <= self.checked;
                     let under_way = UnderWay { id, source, domain, since: now, late, given_up: false };
                     self.under_way.insert(member, under_way);
                     (entry.due, entry.under_way) = (None, Some(member));
@@ -297,9 +300,10 @@ impl Observers {
 
     /// An observation has ended; `accepted` says whether it counts.
     pub(super) fn returned(&mut self, report: ObserveReport, accepted: bool, state: &State, now: Timestamp) {
-        let ObserveReport { member, collection: id, began, started, result, again: asked, goes_on, watch, .. } = report;
+        let ObserveReport { member, collection: id, began, started, result, again: asked, .. } = report;
+        let ObserveReport { goes_on, traffic, watch, .. } = report;
         self.crew.returned(member);
-        self.under_way.remove(&member);
+        let given_up = self.under_way.remove(&member).is_some_and(|under_way| under_way.given_up);
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.under_way == Some(member)) else { return };
         entry.under_way = None;
         entry.took = now.since(started);
@@ -308,20 +312,50 @@ impl Observers {
             let racy = result.as_ref().map_or(0, |observation| observation.racy);
             let weak = result.as_ref().map_or(0, |observation| observation.weak);
             let skipped = result.as_ref().map(|observation| observation.skipped).unwrap_or_default();
-            entry.last = Some(LastObservation { started, succeeded: result.is_ok(), goes_on, racy, weak, skipped });
+            let (succeeded, took) = (result.is_ok(), entry.took);
+            entry.last = Some(LastObservation { started, took, succeeded, goes_on, racy, weak, skipped, traffic });
             entry.began = Some(began);
             entry.observed = entry.count;
         }
-        let again = std::mem::take(&mut entry.again) || !accepted;
+        // One that was given up and sent nothing has hung, and what it hung on is there again. One that was at work would
+        // work for ever.
+        let again = std::mem::take(&mut entry.again) || !accepted && !(given_up && traffic.requests > 0);
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
-        let soonest = observe_again.into_iter().chain(asked).min().unwrap_or(Duration::MAX);
-        let wait = soonest.min(jittered(self.config.interval, id, entry.count));
-        let next = if again { now } else { now.after(wait) };
+        let soonest = observe_again.into_iter().chain(asked).min();
+        // Nobody has waited for longer for one that was given up.
+        let took = if given_up { entry.took.min(self.config.timeout) } else { entry.took };
+        let next = if again { now } else { self.next_at(id, (soonest, took, traffic.requests), now, state) };
         self.schedule(id, state, next);
+    }
+
+    /// When the observation that follows one is due. `soonest`: when it asks for one by itself.
+    fn next_at(
+        &self,
+        id: CollectionId,
+        (soonest, took, requests): (Option<Duration>, Duration, u64),
+        now: Timestamp,
+        state: &State,
+    ) -> Timestamp {
+        let (pace, count) = (self.config.pace, self.entries.get(&id).map_or(0, |entry| entry.count));
+        let (from, to) = pace.window(took, requests);
+        // What costs requests is begun together with its neighbours: they may be served by the same ones.
+        let beside = state.collection(id).filter(|_| requests > 0).and_then(|collection| {
+            let domain = domain(&self.kinds, &collection.kind, &collection.latest.source);
+            self.agenda.first_between(&domain, now.after(from), now.after(to))
+        });
+        let due = beside.unwrap_or_else(|| now.after(pace.pause(took, requests, (id, count))));
+        soonest.map_or(due, |soonest| due.min(now.after(soonest.max(pace.earned(requests)))))
     }
 
     pub(super) fn last(&self, id: CollectionId) -> Option<LastObservation> {
         self.entries.get(&id).and_then(|entry| entry.last)
+    }
+
+    /// The observation that is under way.
+    pub(super) fn current(&self, id: CollectionId) -> Option<Observing> {
+        let entry = self.entries.get(&id)?;
+        let under_way = self.under_way.get(&entry.under_way?)?;
+        Some(Observing { started: under_way.since, traffic: entry.signals.traffic().counted() })
     }
 
     /// When the source is observed next; nothing while it is being observed, or if nothing observes it.
@@ -380,13 +414,4 @@ fn domain(kinds: &Kinds, kind: &Kind, source: &Source) -> Domain {
         Some(named) => format!("{kind}\n{named}").into(),
         None => kind.as_str().into(),
     }
-}
-
-/// The interval, give or take a tenth: collections that were declared together are not observed together for ever.
-fn jittered(interval: Duration, id: CollectionId, count: u64) -> Duration {
-    let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-    let dice = (id.0.0 ^ count.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-    let fifth = u128::from(micros / 5);
-    let offset = u64::try_from((fifth * u128::from(dice)) >> 24).unwrap_or(0);
-    Duration::from_micros((micros - micros / 10).saturating_add(offset))
 }

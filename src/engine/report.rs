@@ -16,7 +16,7 @@ use crate::core::vocabulary::{
 use crate::log::{LogError, Start};
 use crate::snapshot::TakeError;
 use crate::unwind;
-use crate::worker::{DeliveryError, Failure, Observation, ObserveError, SourceWatch, VerifyOutcome};
+use crate::worker::{DeliveryError, Failure, Observation, ObserveError, SourceWatch, Traffic, VerifyOutcome};
 
 /// What the engine's observers know of a source and the state does not: unchanged observations are no events.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,8 @@ pub(super) struct ObserveReport {
     pub(super) again: Option<Duration>,
     /// It could not be finished, and has come further than the one before.
     pub(super) goes_on: bool,
+    /// What it sent over a wire, whatever it found.
+    pub(super) traffic: Traffic,
     /// It was told to stop.
     pub(super) was_stopped: bool,
     pub(super) watch: Option<ActiveWatch>,

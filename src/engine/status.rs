@@ -2,12 +2,14 @@
 //!
 //! *Architecture invariant:* data alone. It is put together in `run/show.rs`.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::core::CollectionView;
 use crate::core::vocabulary::{Seq, Timestamp};
 use crate::describe::{plain_json, view_json};
-use crate::worker::{DeliveryError, Progress, Skipped, VerifyOutcome};
+use crate::worker::{DeliveryError, Progress, Skipped, Traffic, VerifyOutcome};
 
 /// One collection as it is now, with what only the running engine knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct CollectionStatus {
     pub view: CollectionView,
     /// The last accepted observation of its source since the engine was opened.
     pub last_observation: Option<LastObservation>,
+    /// The observation of its source that is under way.
+    pub observing: Option<Observing>,
     /// When its source is observed next; nothing while it is being observed, or if nothing observes it.
     pub next_observation: Option<Timestamp>,
     /// How far the running attempt has come.
@@ -37,8 +41,10 @@ impl CollectionStatus {
     ///
     /// | key of `live` | value |
     /// |---|---|
-    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","goes_on","racy","weak","evidence"}`; `goes_on`: it failed and the next one goes on from where it came to; `evidence` is `strong` or `weak`, `skipped` counts by reason |
+    /// | `last_look` | the last accepted observation: `{"began","seconds_ago","took_seconds","succeeded","goes_on","racy","weak","evidence","skipped","requests","throttled"}`; `goes_on`: it failed and the next one goes on from where it came to; `evidence` is `strong` or `weak`, `skipped` counts by reason; `requests` it sent; `throttled`: how often it was asked to wait, `{"times","status"}` |
+    /// | `look` | the observation that is under way: `{"began","requests","throttled"}` |
     /// | `next_look` | when the source is observed next |
+    /// | `next_look_in_seconds` | the same, counted from now; zero if it is due |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
     /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
@@ -57,17 +63,29 @@ impl CollectionStatus {
             json!({
                 "began": last.started.to_string(),
                 "seconds_ago": self.at.since(last.started).as_secs_f64(),
+                "took_seconds": last.took.as_secs_f64(),
                 "succeeded": last.succeeded,
                 "goes_on": last.goes_on,
                 "racy": last.racy,
                 "weak": last.weak,
                 "evidence": if last.weak > 0 { "weak" } else { "strong" },
                 "skipped": skipped_json(&last.skipped),
+                "requests": last.traffic.requests,
+                "throttled": throttled_json(last.traffic),
+            })
+        });
+        let look = self.observing.map(|look| {
+            json!({
+                "began": look.started.to_string(),
+                "requests": look.traffic.requests,
+                "throttled": throttled_json(look.traffic),
             })
         });
         json!({
             "last_look": last_look,
+            "look": look,
             "next_look": self.next_observation.map(|at| at.to_string()),
+            "next_look_in_seconds": self.next_observation.map(|at| at.since(self.at).as_secs_f64()),
             "progress": self.progress.map(|progress| json!({"done": progress.done, "total": progress.total})),
             "workers_exhausted": self.workers_exhausted,
             "undeliverable": self.undeliverable,
@@ -84,6 +102,11 @@ fn skipped_json(skipped: &Skipped) -> Value {
         .into()
 }
 
+fn throttled_json(traffic: Traffic) -> Value {
+    let times = Some(traffic.throttled).filter(|times| *times > 0);
+    times.map_or(Value::Null, |times| json!({ "times": times, "status": traffic.status }))
+}
+
 impl LastVerification {
     fn json(&self) -> Value {
         let (intact, found) = match &self.found {
@@ -95,12 +118,24 @@ impl LastVerification {
     }
 }
 
+/// An observation that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Observing {
+    /// When it began.
+    pub started: Timestamp,
+    /// What it has sent over a wire so far.
+    pub traffic: Traffic,
+}
+
 /// The last accepted observation of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastObservation {
     /// When it began.
     pub started: Timestamp,
+    /// How long it took.
+    pub took: Duration,
     /// Whether the source could be observed.
     pub succeeded: bool,
     /// It could not, because one observation may not read so much, and has come further than the one before: the next one
@@ -113,6 +148,8 @@ pub struct LastObservation {
     pub weak: u64,
     /// What below the source it left out; see [`Observation::skipped`](crate::Observation::skipped).
     pub skipped: Skipped,
+    /// What it sent over a wire, and how often it was asked to wait: requests of listings. Zero for directories.
+    pub traffic: Traffic,
 }
 
 /// The last verification of what a collection has applied.

@@ -160,6 +160,12 @@ impl BucketPrefix {
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
+
+    /// Whether all objects of the other one are among those of this one, and not the other way round.
+    #[cfg(feature = "_buckets")]
+    pub(super) fn encloses(&self, other: &BucketPrefix) -> bool {
+        self.bucket == other.bucket && self != other && other.prefix.starts_with(&self.prefix)
+    }
 }
 
 /// `s3://bucket/prefix/`

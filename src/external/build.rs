@@ -20,7 +20,7 @@ use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
-use crate::worker::SkipReason;
+use crate::worker::{SkipReason, TrafficCounter};
 
 /// What one attempt is to build, and with what.
 pub struct Build<'a> {
@@ -263,6 +263,7 @@ impl Build<'_> {
             now: (self.now)(),
             most_read: self.most_read,
             hash_budget: 0,
+            traffic: TrafficCounter::default(),
             stop_check: self.stop_check,
         })
     }

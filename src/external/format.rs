@@ -16,6 +16,17 @@ pub struct RowRange {
 
 /// A format of files: how one is cut. [`External::format`](super::External::format) takes one of one's own.
 ///
+/// A format knows one file, and not how many there are or which of them count. So a table of Parquet files (Delta Lake,
+/// Iceberg) is no format of its own: which files a version of it has is said by what lists them, a
+/// [`Store`](super::Store) that reads the table's log in the place of a directory and whose listing is the files of that
+/// version, each with its size and tag; they are cut, fenced and built as Parquet. A table whose data files are of another
+/// kind (Lance) brings a format for those beside such a store. That a table's log is read instead of its prefix is one or
+/// two requests, counted by [`Store::list_and_count`](super::Store::list_and_count) like any others.
+///
+/// Nor does a format hear of hints: they make an observation come sooner ([`Observer::watch`](crate::Observer::watch)), and a
+/// file is cut only when an observation has found it. Whatever came first, [`fragments`](Format::fragments) is asked once
+/// for each version of a file, and reads it under the fence of that version.
+///
 /// ```
 /// use lastword::external::{External, FileReader, Format, FormatError, RowRange};
 ///

@@ -22,7 +22,7 @@ use super::{
 use crate::core::vocabulary::{Missing, ObjectHash, Timestamp};
 use crate::objects::Objects;
 use crate::objects::tree::{self, TreeError};
-use crate::worker::{SkipReason, Skipped};
+use crate::worker::{SkipReason, Skipped, TrafficCounter};
 
 /// What a scan is told.
 pub struct ScanRequest<'a> {
@@ -49,6 +49,8 @@ pub struct ScanRequest<'a> {
     pub most_read: u64,
     /// How many bytes may be read beyond that, to hash the content of files before anything asks for it.
     pub hash_budget: u64,
+    /// Counts what the listing sends over a wire.
+    pub traffic: TrafficCounter,
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
 }
@@ -71,6 +73,7 @@ impl<'a> ScanRequest<'a> {
             now,
             most_read,
             hash_budget,
+            traffic: TrafficCounter::default(),
             stop_check,
         }
     }
@@ -185,7 +188,7 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 /// A scan that goes on where the last one stopped.
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
     let Listed { files: mut listing, mounts, left_out } =
-        request.store.list_and_tell(request.source, request.stop_check)?;
+        request.store.list_and_count(request.source, request.stop_check, &request.traffic)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let found_last = memory.found.clone();

@@ -10,7 +10,7 @@ use super::{
     BuildError, Discard, FieldError, FileReader, Format, FormatError, Listed, Listing, Manifest, RowRange, Segment,
     SegmentBuilder, SegmentJob, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
 };
-use crate::worker::CommitView;
+use crate::worker::{CommitView, TrafficCounter};
 
 macro_rules! pass_on {
     ($($pointer:ident)*) => {$(
@@ -21,6 +21,15 @@ macro_rules! pass_on {
 
             fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
                 (**self).list_and_tell(source, stop_check)
+            }
+
+            fn list_and_count(
+                &self,
+                source: &SourceLocation,
+                stop_check: StopCheck<'_>,
+                traffic: &TrafficCounter,
+            ) -> Result<Listed, StoreError> {
+                (**self).list_and_count(source, stop_check, traffic)
             }
 
             fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

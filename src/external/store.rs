@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{FieldError, Mounts, SourceLocation, SourcePath, Stat, StopCheck};
 use crate::error::ErrorKind;
-use crate::worker::Skipped;
+use crate::worker::{Skipped, TrafficCounter};
 
 /// Most files of one source, and most directories. A path set of a million files takes about 100 MB in memory, and a
 /// listing twice that; a source with more is more likely a mistake (`/home`) than a collection.
@@ -38,6 +38,22 @@ pub trait Store: Send + Sync {
     /// As [`list`](Store::list).
     fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
         Ok(Listed { files: self.list(source, stop_check)?, ..Listed::default() })
+    }
+
+    /// The same, counting in `traffic` what it sends over a wire, while it does, and also if it fails. A store that does not
+    /// do it sends nothing that anybody pays for. A store may serve several who ask at the same time with one listing, but
+    /// none of them with one that began before he asked.
+    ///
+    /// # Errors
+    /// As [`list`](Store::list).
+    fn list_and_count(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
+        let _ = traffic;
+        self.list_and_tell(source, stop_check)
     }
 
     /// What `stat` says of one file now.

@@ -337,6 +337,7 @@ impl External {
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
+            traffic: request.signals.traffic().clone(),
             stop_check: &|| {
                 // Asked between steps: a step that hangs gives no sign.
                 request.signals.sign();

@@ -14,9 +14,25 @@ use crate::core::vocabulary::{
 use crate::error::ErrorKind;
 use crate::objects::Objects;
 
-use super::Skipped;
+use super::{Skipped, TrafficCounter};
 
 /// Observes the sources of one kind.
+///
+/// **Where hints come from is the observer's own affair.** One that hears of changes by itself, such as from the queue to
+/// which a bucket sends its events, returns a [`SourceWatch`] from [`watch`](Observer::watch) that owns a place in whatever
+/// reads that queue, and gives the [`Hint`] for each event of its source. All that is asked of it is what is asked of a watch
+/// of directories: a hint may be late, lost, doubled or wrong, for it only makes an observation come sooner, and what was
+/// observed decides. So a message may be deleted as soon as its hint was given, and one that is lost costs an interval. A
+/// queue that cannot be read is a watch that is not [alive](SourceWatch::is_alive): it is made anew before the next
+/// observation, which then misses nothing. Hints of one collection are gathered for a moment, so a flood of events is a few
+/// listings; the budget of requests holds for intervals alone.
+///
+/// **A source need not be listed to be observed.** A table whose log names its version (Delta Lake, Iceberg, Lance) has a
+/// version that costs one request: `observe` asks for it, and if it is that of [`ObserveRequest::known`] returns
+/// [`Observation::unchanged`] without reading more; otherwise it reads which files the version has, and gives them to
+/// `Observation::files`. One request is counted in [`ObserveSignals::traffic`], so such a source is observed every few seconds
+/// within the same budget. What a worker reads is what was observed: it takes the version from
+/// [`Context::version`](crate::Context::version), and asks for that one and not for the latest.
 ///
 /// ```
 /// use lastword::{Observation, ObserveError, ObserveRequest, Observer, Version};
@@ -171,6 +187,7 @@ struct Signals {
     again: AtomicU64,
     advanced: AtomicBool,
     lives: AtomicBool,
+    traffic: TrafficCounter,
 }
 
 impl ObserveSignals {
@@ -201,6 +218,14 @@ impl ObserveSignals {
     /// observed goes on waiting. Without progress it counts like any other that fails.
     pub fn note_progress(&self) {
         self.0.advanced.store(true, Ordering::Relaxed);
+    }
+
+    /// What counts the requests of this observation. The next one comes the later the more there are (see
+    /// [`ObserveInterval`](crate::engine::ObserveInterval)), and status shows them, also while it runs. An observer that
+    /// asks nothing over a wire has nothing to count.
+    #[must_use]
+    pub fn traffic(&self) -> &TrafficCounter {
+        &self.0.traffic
     }
 
     pub(crate) fn has_advanced(&self) -> bool {

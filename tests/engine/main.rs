@@ -26,6 +26,7 @@ mod lost_replies;
 mod named_objects;
 mod notes;
 mod own_thread;
+mod pace;
 mod pages;
 mod planted_secrets;
 mod polling;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::core::vocabulary::{CollectionId, Timestamp};
+use crate::core::vocabulary::{CollectionId, Seq, Timestamp};
 use crate::engine::crew::Domain;
 
 /// One thing that is due.
@@ -40,6 +40,12 @@ impl Agenda {
     pub(super) fn count_due_before(&self, now: Timestamp, span: Duration) -> usize {
         let is_late = |at: &Timestamp| at.after(span) <= now;
         self.by_domain.values().map(|due| due.iter().take_while(|(at, _)| is_late(at)).count()).sum()
+    }
+
+    /// When the first of a domain is due that is due between two times.
+    pub(super) fn first_between(&self, domain: &str, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
+        let first = (from, CollectionId(Seq::ZERO));
+        self.by_domain.get(domain)?.range(first..).next().map(|(at, _)| *at).filter(|at| *at <= to)
     }
 
     /// What begins first, and when: `room_at` says when a domain has room, if it will.

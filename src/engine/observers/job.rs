@@ -70,7 +70,9 @@ impl ObserveJob {
         let ObserveJob { id: collection, began, started, signals, .. } = self;
         let (again, was_stopped) = (signals.again(), signals.is_stopping());
         let goes_on = result.is_err() && signals.has_advanced();
-        let report = ObserveReport { member, collection, began, started, result, again, goes_on, was_stopped, watch };
+        let traffic = signals.traffic().counted();
+        let report =
+            ObserveReport { member, collection, began, started, result, again, goes_on, traffic, was_stopped, watch };
         env.report(Report::Observed(Box::new(report)));
         drop(objects);
     }

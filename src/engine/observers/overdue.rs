@@ -13,7 +13,7 @@ const MOST_NAMED: usize = 4;
 impl Observers {
     /// Since when a source was not observed although it is due, and why.
     pub(in crate::engine) fn not_observed(&self, id: CollectionId, state: &State) -> Option<NotObserved> {
-        let (entry, interval) = (self.entries.get(&id)?, self.config.interval);
+        let (entry, interval) = (self.entries.get(&id)?, self.config.pace.shortest());
         let cause = match (entry.under_way, &entry.due) {
             (Some(member), _) => {
                 let under_way = self.under_way.get(&member)?;
@@ -37,14 +37,14 @@ impl Observers {
             entry.is_some_and(|entry| self.is_late(under_way, entry))
         };
         let under_way = self.under_way.iter().filter(is_late).count();
-        (under_way + self.agenda.count_due_before(self.checked, self.config.interval)) as u64
+        (under_way + self.agenda.count_due_before(self.checked, self.config.pace.shortest())) as u64
     }
 
     /// Whether an observation that is under way is late. A source that is slow is observed nevertheless; one that waited
     /// for too long is not observed because a look at it has begun at last.
     fn is_late(&self, under_way: &UnderWay, entry: &Entry) -> bool {
         let UnderWay { since, late, given_up, .. } = under_way;
-        *given_up || *late || since.after(self.config.interval.max(2 * entry.took)) <= self.checked
+        *given_up || *late || since.after(self.config.pace.shortest().max(2 * entry.took)) <= self.checked
     }
 
     /// What keeps a domain from being observed.

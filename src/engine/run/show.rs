@@ -25,6 +25,7 @@ impl EngineLoop {
             verification: self.deliveries.last_verification(id).cloned(),
             view,
             last_observation: self.observers.last(id),
+            observing: self.observers.current(id),
             next_observation: self.observers.next(id),
             progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),
         })

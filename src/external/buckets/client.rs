@@ -59,7 +59,7 @@ fn remote(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dy
         Scheme::Az => az(bucket, access, meter),
         #[cfg(not(all(feature = "s3", feature = "gs", feature = "az")))]
         other => {
-            let _ = meter;
+            let _ = (access, meter);
             serves(other).map_err(|error| error.to_string())?;
             Err(format!("nothing reads {other}://"))
         }

@@ -46,9 +46,9 @@ impl Fault {
     }
 
     /// As a listing of this source fails. A bucket that is not there is missing, and not empty.
-    pub(super) fn of_listing(self, source: &str) -> StoreError {
+    pub(super) fn of_listing(&self, source: &str) -> StoreError {
         match self {
-            Fault::Store(error) if matches!(error, Error::NotFound { .. }) || status_of(&error) == Some(404) => {
+            Fault::Store(error) if matches!(error, Error::NotFound { .. }) || status_of(error) == Some(404) => {
                 StoreError::Missing { what: source.to_owned() }
             }
             other => other.of(source),
@@ -65,20 +65,23 @@ impl Fault {
         }
     }
 
-    fn of(self, what: &str) -> StoreError {
+    fn of(&self, what: &str) -> StoreError {
         match self {
             Fault::Interrupted => StoreError::Interrupted,
-            Fault::Listed(error) => error,
-            Fault::Store(error) => unreadable(what, said(&error)),
+            Fault::Listed(StoreError::Limit { what, limit }) => {
+                StoreError::Limit { what: what.clone(), limit: limit.clone() }
+            }
+            Fault::Listed(error) => unreadable(what, error.to_string()),
+            Fault::Store(error) => unreadable(what, said(error)),
             Fault::Silence(None) => unreadable(what, "nothing has arrived for a minute".to_owned()),
             Fault::Silence(Some(status)) => unreadable(
                 what,
                 format!(
                     "nothing has arrived for a minute: the store asks to wait (status {status}, {})",
-                    means(status)
+                    means(*status)
                 ),
             ),
-            Fault::NoThreads(error) => StoreError::Unreadable { what: what.to_owned(), source: error },
+            Fault::NoThreads(error) => unreadable(what, error.to_string()),
             Fault::Ended => unreadable(what, "the request was given up, a bug".to_owned()),
         }
     }

@@ -4,6 +4,8 @@
 //! than that of the keys' bytes (directory buckets), or does not begin where it is told to, is noticed by its first page
 //! and listed in one lane from then on; order is made here in any case.
 
+use std::borrow::Borrow;
+use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +15,14 @@ use object_store::list::PaginatedListOptions;
 
 use super::client::Client;
 use super::fault::Fault;
+use super::meter::counted;
 use super::network::Network;
-use super::object::stat_of;
+use super::stat::stat_of;
 use crate::external::skip::{Named, Rules};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
 use crate::external::wire::{Reader, Writer};
-use crate::external::{BucketPrefix, LeftOut, Listed, Listing, SourcePath, Stat, StopCheck, StoreError};
-use crate::worker::SkipReason;
+use crate::external::{BucketPrefix, LeftOut, Listing, SourcePath, Stat, StopCheck, StoreError};
+use crate::worker::{SkipReason, TrafficCounter};
 
 /// Lanes of one listing. A page takes a store about as long as hundreds of small requests, and several at once are what it
 /// is made for; more of them only wait for this machine to parse.
@@ -39,12 +42,12 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Lanes of about equal numbers of keys.
-    fn of(prefix: &str, files: &[(SourcePath, Stat)]) -> Lanes {
+    pub(super) fn of(prefix: &str, files: &[(SourcePath, Stat)], is_unordered: bool) -> Lanes {
         let lanes = (files.len() / ENOUGH).min(LANES);
         let cut = |lane: usize| files.get(lane * files.len() / lanes).map(|(path, _)| path);
         let key = |path: &SourcePath| std::str::from_utf8(&path.0).ok().map(|path| format!("{prefix}{path}"));
         let cuts = (1..lanes).filter_map(cut).filter_map(key).collect();
-        Lanes { cuts: Arc::new(cuts), is_unordered: false }
+        Lanes { cuts: Arc::new(cuts), is_unordered }
     }
 
     /// Behind which key each begins, and up to which, itself included, it goes.
@@ -64,7 +67,7 @@ enum Lane {
 /// Keys of a page with what is said of them, packed. A million of them wait for the last page, and are unpacked one page
 /// after the other, so that most keys are there once.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     keys: usize,
     bytes: Vec<u8>,
 }
@@ -77,28 +80,47 @@ impl Page {
         (self.keys, self.bytes) = (self.keys + 1, bytes.0);
     }
 
-    fn unpack(self, mut each: impl FnMut(&str, Stat) -> Result<(), StoreError>) -> Result<(), Fault> {
+    fn unpack(&self, mut each: impl FnMut(&str, Stat) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut rest = Reader(&self.bytes);
         let mut next = || Some((std::str::from_utf8(rest.bytes().ok()?).ok()?, Stat::read(&mut rest, true).ok()?));
         for _ in 0..self.keys {
-            // What was packed here is always unpacked; if it is not, the listing is not whole.
-            let (key, stat) = next().ok_or(Fault::Ended)?;
+            let Some((key, stat)) = next() else {
+                // What was packed here is always unpacked; if it is not, the listing is not whole.
+                let source = io::Error::new(io::ErrorKind::InvalidData, "a page of the listing is not whole");
+                return Err(StoreError::Unreadable { what: "the listing".to_owned(), source });
+            };
             each(key, stat)?;
         }
         Ok(())
     }
 }
 
-/// Lists what lies below a prefix, and says where the next listing is cut.
+/// What a store names below a prefix, before any rule of a source.
+pub(super) struct Raw {
+    pub(super) pages: Vec<Page>,
+    pub(super) is_unordered: bool,
+}
+
+impl Raw {
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.pages.iter().map(|page| page.keys).sum()
+    }
+}
+
+/// Asks for all keys below a prefix.
 pub(super) fn list(
     network: &Network,
     client: &Arc<Client>,
-    (prefix, rules): (&BucketPrefix, &Rules),
-    lanes: Lanes,
+    prefix: &BucketPrefix,
+    (lanes, traffic): (Lanes, &TrafficCounter),
     stop_check: StopCheck<'_>,
-) -> Result<(Listed, Lanes), Fault> {
+) -> Result<Raw, Fault> {
     let mut is_unordered = lanes.is_unordered;
-    let run = |ranges| network.wait(&client.meter, stop_check, in_lanes(Arc::clone(client), prefix.clone(), ranges))?;
+    let run = |ranges| {
+        let work = counted(traffic.clone(), in_lanes(Arc::clone(client), prefix.clone(), ranges));
+        network.wait(&client.meter, stop_check, work)?
+    };
     let mut found = None;
     if !is_unordered {
         found = run(lanes.ranges())?;
@@ -108,18 +130,29 @@ pub(super) fn list(
         Some(pages) => pages,
         None => run(Vec::new())?.unwrap_or_default(),
     };
+    Ok(Raw { pages, is_unordered })
+}
+
+/// What of it is a source's, by its rules, and where the next listing of it is cut. Pages that are given away go one by one,
+/// so that most keys are there once.
+pub(super) fn read(
+    (prefix, rules): (&BucketPrefix, &Rules),
+    is_unordered: bool,
+    (room, pages): (usize, impl IntoIterator<Item = impl Borrow<Page>>),
+    is_own: impl Fn(&str) -> bool,
+) -> Result<(Listing, LeftOut, Lanes), StoreError> {
     let mut below = Below::new(prefix, rules);
-    below.files.reserve_exact(pages.iter().map(|page| page.keys).sum());
+    below.files.reserve_exact(room);
     for page in pages {
-        page.unpack(|key, stat| below.add(key, stat))?;
+        page.borrow().unpack(|key, stat| if is_own(key) { below.add(key, stat) } else { Ok(()) })?;
     }
     let Below { mut files, left_out, .. } = below;
     files.shrink_to_fit();
     // Of a key with and without a slash at its end, which is one here, the one without bytes marks a directory.
     files.sort_unstable_by(|(a, left), (b, right)| (a, right.size).cmp(&(b, left.size)));
     files.dedup_by(|later, earlier| later.0 == earlier.0);
-    let next = Lanes { is_unordered, ..Lanes::of(prefix.prefix(), &files) };
-    Ok((Listed { files, left_out, ..Listed::default() }, next))
+    let next = Lanes::of(prefix.prefix(), &files, is_unordered);
+    Ok((files, left_out, next))
 }
 
 /// Pages of all lanes, one after the other. Without ranges there is one lane, and its order is not looked at.

@@ -1,6 +1,7 @@
 //! What goes over the wire, counted: requests that were sent, and what came back. It must not know what they were for.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -9,6 +10,18 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::{ClientOptions, Result};
+
+use crate::worker::TrafficCounter;
+
+tokio::task_local! {
+    /// Counts the requests of the task as well.
+    static COUNTER: TrafficCounter;
+}
+
+/// What `work` sends is counted in `traffic` as well.
+pub(super) async fn counted<T>(traffic: TrafficCounter, work: impl Future<Output = T>) -> T {
+    COUNTER.scope(traffic, work).await
+}
 
 /// Counters of one client.
 #[derive(Debug, Default)]
@@ -67,10 +80,14 @@ impl fmt::Debug for Counting {
 impl HttpService for Counting {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        let _ = COUNTER.try_with(TrafficCounter::count_request);
         let answer = self.client.execute(request).await?;
         let status = answer.status();
         if status.is_server_error() || status.as_u16() == 429 {
             self.meter.trouble.store(status.as_u16(), Ordering::Relaxed);
+            if let 429 | 503 = status.as_u16() {
+                let _ = COUNTER.try_with(|counter| counter.count_throttled(status.as_u16()));
+            }
         } else {
             self.meter.trouble.store(0, Ordering::Relaxed);
             self.meter.arrived();

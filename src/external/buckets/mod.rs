@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Store (synchronous) ──> network.rs (a runtime of our own) ──> listing.rs   pages, in lanes, whole or an error
+//!                              ^ sharing.rs                 |    one serves all who wait for it
 //!                                                           └─> reader.rs    ranges, each fenced by the entity tag
 //!                             client.rs (object_store) <── access.rs         where a bucket is, and who asks
 //! ```
@@ -14,30 +15,36 @@
 
 mod access;
 mod client;
+mod enclosing;
 mod fault;
 mod listing;
 mod meter;
 mod network;
-mod object;
 mod reader;
+mod sharing;
+mod stat;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::ObjectStoreExt as _;
+use object_store::path::Path as Key;
 
 use super::{
     Bucket, BucketPrefix, FieldError, FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat,
     StopCheck, Store, StoreError,
 };
+use crate::external::skip::Rules;
+use crate::worker::TrafficCounter;
 pub use access::{Access, SecretName};
 use client::Client;
 use fault::Fault;
 use listing::Lanes;
 use network::Network;
-use object::{key_of, stat_of};
 use reader::ObjectReader;
+use sharing::{Lead, Place, Served, Sharing};
+use stat::stat_of;
 
 /// Buckets of the kinds that this program was built with (features `s3`, `gs`, `az`), beside the directories of another
 /// store.
@@ -61,6 +68,7 @@ pub struct Buckets {
     network: Arc<Network>,
     clients: Mutex<BTreeMap<Bucket, Arc<Client>>>,
     lanes: Mutex<BTreeMap<BucketPrefix, Lanes>>,
+    sharing: Sharing,
 }
 
 impl Buckets {
@@ -79,6 +87,7 @@ impl Buckets {
             network: Arc::default(),
             clients: Mutex::default(),
             lanes: Mutex::default(),
+            sharing: Sharing::default(),
         }
     }
 
@@ -108,6 +117,59 @@ impl Buckets {
         Ok(client)
     }
 
+    /// Makes a listing for all who wait for it.
+    fn lead(
+        &self,
+        lead: Lead<'_>,
+        (prefix, rules): (&BucketPrefix, &Rules),
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
+        let client = self.client(prefix.bucket())?;
+        let lanes = lock(&self.lanes).get(prefix).cloned().unwrap_or_default();
+        let before = traffic.counted();
+        let found = listing::list(&self.network, &client, prefix, (lanes, traffic), stop_check);
+        let spent = traffic.counted().since(before);
+        if let Some(status) = spent.status {
+            let (requests, throttled) = (spent.requests, spent.throttled);
+            tracing::warn!(target: "lastword::external", source = %prefix, status, throttled, requests,
+                "the store asked to wait while it was listed");
+        }
+        let raw = lead.finish(found, spent).map_err(|fault| {
+            self.heard(prefix.bucket(), &fault);
+            fault.of_listing(&prefix.to_string())
+        })?;
+        let (is_unordered, room) = (raw.is_unordered, raw.len());
+        // What nobody else waits for goes page by page.
+        let (files, left_out, lanes) = match Arc::try_unwrap(raw) {
+            Ok(raw) => listing::read((prefix, rules), is_unordered, (room, raw.pages), |_| true),
+            Err(raw) => listing::read((prefix, rules), is_unordered, (room, &raw.pages), |_| true),
+        }?;
+        lock(&self.lanes).insert(prefix.clone(), lanes);
+        Ok(Listed { files, left_out, ..Listed::default() })
+    }
+
+    /// Refuses a source that is a part of a table.
+    fn check_table(
+        &self,
+        prefix: &BucketPrefix,
+        rules: &Rules,
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<(), StoreError> {
+        if !enclosing::may_be_part(prefix) {
+            return Ok(());
+        }
+        let client = self.client(prefix.bucket())?;
+        let (asked, of, by) = (Arc::clone(&client), prefix.clone(), rules.clone());
+        let work = meter::counted(traffic.clone(), async move { enclosing::check(&asked, &of, &by).await });
+        let found = self.network.wait(&client.meter, stop_check, work).and_then(|found| found);
+        found.map_err(|fault| {
+            self.heard(prefix.bucket(), &fault);
+            fault.of_listing(&prefix.to_string())
+        })
+    }
+
     /// After a refusal the credentials are looked up anew: they may have been rotated.
     fn heard(&self, bucket: &Bucket, fault: &Fault) {
         if fault.is_refusal() {
@@ -134,16 +196,26 @@ impl Store for Buckets {
     }
 
     fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-        let Some(prefix) = source.bucket() else { return self.directories.list_and_tell(source, stop_check) };
-        let client = self.client(prefix.bucket())?;
-        let lanes = lock(&self.lanes).get(prefix).cloned().unwrap_or_default();
-        let listed = listing::list(&self.network, &client, (prefix, source.rules()), lanes, stop_check);
-        let (listed, lanes) = listed.map_err(|fault| {
-            self.heard(prefix.bucket(), &fault);
-            fault.of_listing(&prefix.to_string())
-        })?;
-        lock(&self.lanes).insert(prefix.clone(), lanes);
-        Ok(listed)
+        self.list_and_count(source, stop_check, &TrafficCounter::default())
+    }
+
+    fn list_and_count(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
+        let Some(prefix) = source.bucket() else {
+            return self.directories.list_and_count(source, stop_check, traffic);
+        };
+        self.check_table(prefix, source.rules(), stop_check, traffic)?;
+        match self.sharing.join(prefix, stop_check)? {
+            Place::Lead(lead) => self.lead(lead, (prefix, source.rules()), stop_check, traffic),
+            Place::Follow(served) => {
+                traffic.add(served.traffic);
+                follow(served, (prefix, source.rules()))
+            }
+        }
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
@@ -182,6 +254,24 @@ impl Store for Buckets {
     fn directory<'s>(&self, source: &'s SourceLocation) -> Option<&'s Path> {
         self.directories.directory(source)
     }
+}
+
+/// Takes a source's part out of another's listing.
+fn follow(served: Served, (prefix, rules): (&BucketPrefix, &Rules)) -> Result<Listed, StoreError> {
+    let raw = served.found.map_err(|fault| fault.of_listing(&prefix.to_string()))?;
+    // What encloses it has others as well.
+    let is_whole = served.prefix == *prefix;
+    let is_own = |key: &str| is_whole || key.starts_with(prefix.prefix());
+    let room = if is_whole { raw.len() } else { 0 };
+    let (files, left_out, _) = listing::read((prefix, rules), raw.is_unordered, (room, &raw.pages), is_own)?;
+    Ok(Listed { files, left_out, ..Listed::default() })
+}
+
+/// The key of an object of a source. What no listing can have named is gone.
+fn key_of(prefix: &BucketPrefix, path: &SourcePath) -> Result<Key, StoreError> {
+    let moved = || StoreError::Moved { path: path.clone() };
+    let below = std::str::from_utf8(&path.0).map_err(|_| moved())?;
+    Key::parse(format!("{}{below}", prefix.prefix())).map_err(|_| moved())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

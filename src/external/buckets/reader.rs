@@ -10,7 +10,7 @@ use object_store::{GetOptions, GetRange};
 use super::client::Client;
 use super::fault::{self, Fault};
 use super::network::Network;
-use super::object::stat_of;
+use super::stat::stat_of;
 use crate::external::{FileReader, SourcePath, Stat, StoreError, never_interrupted};
 
 pub(super) struct ObjectReader {

@@ -46,7 +46,7 @@ fn runtime() -> Runtime {
 pub fn s3() -> Option<Bucket> {
     let server = servers::moto()?;
     let name = unused();
-    assert_eq!(server.request("PUT", &format!("/{name}"), &[], b""), 200);
+    assert_eq!(servers::request(&server.endpoint, "PUT", &format!("/{name}"), &[], b""), 200);
     Some(s3_at(&server.endpoint, &name))
 }
 

@@ -252,8 +252,8 @@ impl SegmentBuilder for Elsewhere {
 
 #[test]
 fn another_process_fetches_under_the_same_fence() {
-    let Some(server) = servers::moto() else { return };
-    let Some(bucket) = bucket::s3() else { return };
+    let stage = Stage::start();
+    let bucket = bucket::staged(&stage);
     bucket.put("docs/a", b"first content");
     let (buckets, source) = (bucket.buckets(), bucket.source("docs/"));
     let builder = Elsewhere::default();
@@ -262,7 +262,8 @@ fn another_process_fetches_under_the_same_fence() {
     assert_eq!((address.url, address.size), (format!("{}/docs/a", bucket.name), 13));
     let fetch = || {
         let path = format!("/{}/docs/a", bucket.named().name());
-        server.request("GET", &path, &[("If-Match", address.if_match.as_deref().unwrap())], b"")
+        let if_match = address.if_match.as_deref().unwrap();
+        servers::request(&stage.endpoint, "GET", &path, &[("If-Match", if_match)], b"")
     };
     assert_eq!(fetch(), 200);
     bucket.put("docs/a", b"other content");

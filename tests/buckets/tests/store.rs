@@ -142,7 +142,7 @@ fn trouble_is_waited_out_and_an_answer_that_was_lost_is_asked_for_again() {
         let asked = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&asked);
         // Every second request.
-        stage.before_each(move |_| (counted.fetch_add(1, Ordering::Relaxed) % 2 == 0).then_some(fault));
+        stage.before_each(move |_| counted.fetch_add(1, Ordering::Relaxed).is_multiple_of(2).then_some(fault));
         let (buckets, source) = (bucket.buckets(), bucket.source(""));
         let listed = list(&buckets, &source);
         if fault == Fault::Truncate && listed.is_err() {
@@ -293,6 +293,30 @@ fn a_table_is_refused_by_the_name_of_its_format() {
     // A file of such a name is none.
     stage.put(&name, "_delta_log", b"x");
     assert!(list(&bucket.buckets(), &bucket.source("")).unwrap().files.is_empty());
+}
+
+#[test]
+fn a_part_of_a_table_is_refused_as_the_table_is() {
+    let (stage, bucket, name) = staged();
+    for (mark, source, format) in [
+        ("t/_delta_log/0.json", "t/year=2026/month=1/", "Delta Lake"),
+        ("_delta_log/0.json", "year=2026", "Delta Lake"),
+        ("h/.hoodie/x", "h/day=1/", "Apache Hudi"),
+        ("i/metadata/v1.metadata.json", "i/data/", "Apache Iceberg"),
+        ("i/metadata/v1.metadata.json", "i/data/day=1/", "Apache Iceberg"),
+    ] {
+        stage.put(&name, mark, b"x");
+        let error = list(&bucket.buckets(), &bucket.source(source)).unwrap_err().to_string();
+        assert!(error.contains(format) && error.contains("../"), "{mark} {source}: {error}");
+        bucket.delete(mark);
+        list(&bucket.buckets(), &bucket.source(source)).unwrap();
+    }
+    // What lies beside a table is none of it, and costs no request.
+    stage.put(&name, "t/_delta_log/0.json", b"x");
+    list(&bucket.buckets(), &bucket.source("t/year=2026/sub/")).unwrap();
+    stage.asked();
+    list(&bucket.buckets(), &bucket.source("other/")).unwrap();
+    assert_eq!(stage.asked().len(), 1);
 }
 
 #[test]

@@ -5,12 +5,13 @@ mod support;
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use support::{Place, lastword, rows, text, write_parquet};
+use support::{Place, Running, lastword, rows, text, until, write_parquet};
 use test_buckets::bucket::{self, Bucket, SECRET};
 use test_buckets::servers::AZURITE_KEY;
-use test_buckets::stage::{Fault, Stage};
+use test_buckets::stage::{Asked, Fault, Stage};
 
 /// Parquet below `lake/` of a bucket, and documents in a directory.
 fn place(bucket: &Bucket) -> Place {
@@ -127,6 +128,35 @@ fn a_bucket_that_cannot_be_reached_is_a_cause_and_no_empty_source() {
     stage.new_bucket(&name);
     put(&place, &bucket, "lake/a.parquet", 1, 0);
     place.once().expect_code(0);
+}
+
+#[test]
+fn status_shows_what_a_look_took_that_the_store_asked_to_wait_and_when_the_next_one_is_due() {
+    let stage = Stage::start();
+    let bucket = bucket::staged(&stage);
+    let place = place(&bucket);
+    // A request a day.
+    place.configure(&format!("list_budget = 1\n{}", fs::read_to_string(place.config()).unwrap()));
+    put(&place, &bucket, "lake/a.parquet", 1, 0);
+    let asked = AtomicU32::new(0);
+    stage.before_each(move |request| {
+        let is_first = matches!(request, Asked::List { .. }) && asked.fetch_add(1, Ordering::Relaxed) == 0;
+        is_first.then_some(Fault::Status(503))
+    });
+    let run = Running::start(&place);
+    until("it was looked at", || place.status()["live"]["last_look"]["succeeded"] == true);
+    let live = place.status()["live"].clone();
+    assert_eq!((&live["last_look"]["requests"], &live["look"]), (&2.into(), &Value::Null), "{live}");
+    assert_eq!(
+        (&live["last_look"]["throttled"]["times"], &live["last_look"]["throttled"]["status"]),
+        (&1.into(), &503.into())
+    );
+    assert!(live["next_look_in_seconds"].as_f64().unwrap() > 86_400.0, "two requests are two days: {live}");
+    let shown = lastword(&["status", text(&place.state()), "lineitem"]).expect_code(0).stdout;
+    for part in [" NEXT ", " ago, 2 requests ", "day", "its store asked to wait once during one look (status 503"] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+    run.stop();
 }
 
 #[test]

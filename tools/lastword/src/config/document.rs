@@ -200,7 +200,8 @@ impl<'d, 'i> Field<'d, 'i> {
         self.duration_as("must be a duration such as \"200ms\" or \"5s\"")
     }
 
-    fn duration_as(&self, allowed: &str) -> Result<Duration, Wrong> {
+    /// `allowed`: what is said of anything else.
+    pub(crate) fn duration_as(&self, allowed: &str) -> Result<Duration, Wrong> {
         match self.value {
             DeValue::String(text) => humantime::parse_duration(text).map_err(|_| self.wrong(allowed)),
             other => Err(self.wrong(&format!("{allowed}, found {}", kind(other)))),

@@ -244,7 +244,7 @@ mod tests {
             ),
             (
                 "state = \"s\"\nlook_interval = \"soon\"\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",
-                "lake.toml:2: look_interval: must be a duration such as \"200ms\"",
+                "lake.toml:2: look_interval: must be \"auto\", or a duration such as \"200ms\"",
             ),
             (
                 "state = \"s\"\nparallel = 0\n[collections.a]\nsource=\"x\"\nspec={format=\"parquet\"}\n",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lastword::core::vocabulary::Policy;
-use lastword::engine::Retention;
+use lastword::engine::{ObserveInterval, Retention};
 use lastword::log::Durability;
 use toml::de::DeValue;
 
@@ -15,8 +15,11 @@ pub(crate) struct Settings {
     /// How many attempts run at the same time. Two: attempts that read footers wait for the disk more than they
     /// compute, and two leave room on small machines.
     pub(crate) workers: usize,
-    /// How often each source is observed: a listing is cheap, and few want to wait longer for a change.
-    pub(crate) observe_interval: Duration,
+    /// How often each source is observed: by what an observation costs, for few want to wait longer for a change than they
+    /// have to.
+    pub(crate) observe_interval: ObserveInterval,
+    /// How many requests a day the observations of one source may take: about ten cents.
+    pub(crate) list_budget: u64,
     /// How long an observation may take: longer than listing a million files does.
     pub(crate) observe_timeout: Duration,
     /// How many observations run at the same time.
@@ -40,7 +43,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             workers: 2,
-            observe_interval: Duration::from_secs(5),
+            observe_interval: ObserveInterval::Auto,
+            list_budget: 20_000,
             observe_timeout: Duration::from_secs(60),
             observer_threads: 2,
             watch: true,
@@ -63,6 +67,7 @@ struct Setting {
 const SETTINGS: &[Setting] = &[
     Setting { key: "workers", read: workers, same: |a, b| a.workers == b.workers },
     Setting { key: "look_interval", read: observe_interval, same: |a, b| a.observe_interval == b.observe_interval },
+    Setting { key: "list_budget", read: list_budget, same: |a, b| a.list_budget == b.list_budget },
     Setting { key: "look_timeout", read: observe_timeout, same: |a, b| a.observe_timeout == b.observe_timeout },
     Setting { key: "look_threads", read: observer_threads, same: |a, b| a.observer_threads == b.observer_threads },
     Setting { key: "watch", read: watch, same: |a, b| a.watch == b.watch },
@@ -116,7 +121,17 @@ fn learning(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong>
 }
 
 fn observe_interval(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
-    settings.observe_interval = span(field)?;
+    settings.observe_interval = match field.value() {
+        DeValue::String(text) if text == "auto" => ObserveInterval::Auto,
+        _ => {
+            in_bounds(field, field.duration_as("must be \"auto\", or a duration such as \"200ms\" or \"5s\"")?)?.into()
+        }
+    };
+    Ok(())
+}
+
+fn list_budget(field: &Field<'_, '_>, settings: &mut Settings) -> Result<(), Wrong> {
+    settings.list_budget = field.whole(1, i64::MAX.unsigned_abs())?;
     Ok(())
 }
 
@@ -131,8 +146,11 @@ fn observer_threads(field: &Field<'_, '_>, settings: &mut Settings) -> Result<()
 }
 
 fn span(field: &Field<'_, '_>) -> Result<Duration, Wrong> {
+    in_bounds(field, field.duration()?)
+}
+
+fn in_bounds(field: &Field<'_, '_>, found: Duration) -> Result<Duration, Wrong> {
     const SHORTEST: Duration = Duration::from_millis(10);
-    let found = field.duration()?;
     if !(SHORTEST..=Policy::LONGEST).contains(&found) {
         let found = humantime::format_duration(found);
         return Err(field.wrong(&format!("must be 10ms to a hundred years, found {found}")));

@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{By, Name, Seq};
+use lastword::engine::ObserveInterval;
 use lastword::external::{External, LocalStore, Store};
 
 use crate::config::{Config, Entry};
@@ -105,8 +106,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
-    let interval = config.settings.observe_interval;
-    let interval = if arguments.once { interval.min(ONCE_INTERVAL) } else { interval };
+    let interval = match config.settings.observe_interval {
+        interval if !arguments.once => interval,
+        ObserveInterval::Fixed(interval) => interval.min(ONCE_INTERVAL).into(),
+        _ => ONCE_INTERVAL.into(),
+    };
     let directories: Box<dyn Store> =
         if config.settings.watch { Box::new(LocalStore) } else { Box::new(Unwatched(LocalStore)) };
     let worker = External::local()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
 use lastword::describe::Describer;
-use lastword::engine::{Handle, Reconciler};
+use lastword::engine::{Handle, ObserveInterval, Reconciler};
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
@@ -29,7 +29,7 @@ impl Session {
     pub(crate) fn start(
         config: &Config,
         worker: impl Worker,
-        (observe_interval, accept_loss): (Duration, Option<Seq>),
+        (observe_interval, accept_loss): (ObserveInterval, Option<Seq>),
         format: Format,
     ) -> Result<Session, Fail> {
         check_parent(&config.state)?;
@@ -42,6 +42,7 @@ impl Session {
             .kind(kind, worker)
             .workers(config.settings.workers)
             .observe_interval(observe_interval)
+            .list_budget(config.settings.list_budget)
             .observe_timeout(config.settings.observe_timeout)
             .observer_threads(config.settings.observer_threads)
             .durability(config.settings.durability)

@@ -83,8 +83,18 @@ fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> 
     if rows.is_empty() {
         return lines;
     }
-    let mut table =
-        Table::new(&["NAME", "CONDITION", ">GENERATION", ">ROWS", ">SEGMENTS", ">LAG", ">LOOKED", "SINCE", "CAUSE"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "CONDITION",
+        ">GENERATION",
+        ">ROWS",
+        ">SEGMENTS",
+        ">LAG",
+        ">LOOKED",
+        ">NEXT",
+        "SINCE",
+        "CAUSE",
+    ]);
     rows.iter().for_each(|row| table.row(row.cells(place)));
     lines.extend(table.lines());
     lines.push(summary(rows, all));

@@ -50,6 +50,7 @@ impl Row {
             number(facts.segments),
             lag.map_or_else(|| "unknown".to_owned(), |lag| if lag.is_zero() { "0s".to_owned() } else { short(lag) }),
             self.looked().unwrap_or_else(|| "-".to_owned()),
+            self.next().unwrap_or_else(|| "-".to_owned()),
             facts.since.as_deref().map_or_else(|| "-".to_owned(), seconds),
             self.cause(place),
         ]
@@ -104,7 +105,34 @@ impl Row {
         let weak = self.live.as_ref()?.pointer("/last_look/weak").and_then(Value::as_u64).unwrap_or(0);
         let weak = if weak > 0 { format!(", {} weak", grouped(weak)) } else { String::new() };
         let skipped = self.skipped().map(|skipped| format!(", left out: {skipped}")).unwrap_or_default();
-        Some(format!("{}{unproven}{weak}{skipped}", ago(self.looked_ago()?)))
+        let requests = self.live.as_ref()?.pointer("/last_look/requests").and_then(Value::as_u64).unwrap_or(0);
+        let requests = match requests {
+            0 => String::new(),
+            1 => ", 1 request".to_owned(),
+            requests => format!(", {} requests", grouped(requests)),
+        };
+        Some(format!("{}{requests}{unproven}{weak}{skipped}", ago(self.looked_ago()?)))
+    }
+
+    /// In how long the source is looked at again.
+    fn next(&self) -> Option<String> {
+        let live = self.live.as_ref()?;
+        if live.get("look").is_some_and(Value::is_object) {
+            return Some("looking".to_owned());
+        }
+        let left = Duration::try_from_secs_f64(live.get("next_look_in_seconds")?.as_f64()?).ok()?;
+        Some(if left.is_zero() { "now".to_owned() } else { format!("in {}", short(left)) })
+    }
+
+    /// That the store asks to be asked more slowly: in the look that is under way, or else in the last one.
+    fn throttled(&self) -> Option<String> {
+        let live = self.live.as_ref()?;
+        let (times, status) = ["/look/throttled", "/last_look/throttled"].iter().find_map(|place| {
+            let found = live.pointer(place)?;
+            Some((found.get("times")?.as_u64()?, found.get("status")?.as_u64()?))
+        })?;
+        let times = if times == 1 { "once".to_owned() } else { format!("{} times", grouped(times)) };
+        Some(format!("its store asked to wait {times} during one look (status {status}, too many requests)"))
     }
 
     fn skipped(&self) -> Option<String> {
@@ -130,7 +158,8 @@ impl Row {
             false => "",
         };
         let cause = self.facts.cause(self.gone.as_ref(), self.skipped().as_deref());
-        let cause = if cause.is_empty() { doubt.to_owned() } else { cause };
+        let causes = [Some(if cause.is_empty() { doubt.to_owned() } else { cause }), self.throttled()];
+        let cause = causes.into_iter().flatten().filter(|cause| !cause.is_empty()).collect::<Vec<_>>().join("; ");
         cause + &progress.unwrap_or_default() + &confirm.or(verb).unwrap_or_default()
     }
 }
