@@ -4,15 +4,17 @@
 //! version at both observations. Files that came since are left to the next observation. What happens to the result then,
 //! and whether it is still wanted, is the reducer's to decide.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::build_error::of_store;
 use super::parallel::build_all;
+use super::segments::{are_of, plan_by};
 use super::takeover::take_over;
 use super::{
     BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout,
-    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SegmentKey,
-    SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError, check, fragments_of, plan, scan,
+    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SourceLocation,
+    SourcePath, Stat, StopCheck, Store, StoreError, check, fragments_of, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
@@ -39,7 +41,8 @@ pub struct Build<'a> {
     /// The wanted set: a source that did not change has its version only in comparison with it. Without it all that the
     /// source holds has to be what is wanted.
     pub known: Option<&'a PathSet>,
-    /// The mounts that the wanted set was found on, if that is still known. If not, nothing that is weak is believed.
+    /// The mounts that the wanted set was found on, if the last look found it, by the same rules. If not, or if that is not
+    /// known any more, nothing that is weak is believed, and everything is looked at anew.
     pub mounts: Option<&'a Mounts>,
     /// How many bytes each of the two observations may read where the content of files decides.
     pub most_read: u64,
@@ -141,6 +144,9 @@ pub struct BuildFailed {
     pub built: Vec<Segment>,
 }
 
+/// Keys of a page of a listing, which is one request: what all stores send.
+const PAGE: usize = 1_000;
+
 /// Runs one attempt.
 ///
 /// # Errors
@@ -154,17 +160,26 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let Own { set: own, mounts, .. } = attempt.observe(attempt.known, attempt.mounts)?;
+    let listed = attempt.as_listed();
+    let (own, mounts) = match listed {
+        Some(own) => (own.clone(), attempt.mounts.cloned().unwrap_or_default()),
+        None => attempt.observe(attempt.known, attempt.mounts).map(|own| (own.set, own.mounts))?,
+    };
     let Plan { kept, new, dropped } = attempt.plan(&own)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
     let (finished, result) = build_all(attempt, &own, new);
     *built = finished;
     result?;
-    let Own { is_behind, .. } = attempt.observe(Some(&own), Some(&mounts))?;
+    let is_behind = match listed.is_some_and(|own| attempt.is_as_read(own, built)) {
+        true => false,
+        false => attempt.observe(Some(&own), Some(&mounts))?.is_behind,
+    };
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
-    let mut segments = [kept, taken, built.clone()].concat();
+    let mut segments = kept;
+    segments.extend(taken);
+    segments.extend(built.iter().cloned());
     segments.sort_unstable_by_key(|segment| segment.id);
     check(&segments).map_err(|problem| BuildError::Permanent(format!("the plan is wrong, a bug: {problem}")))?;
     let manifest = Manifest { layout: Layout::of(attempt.spec), segments };
@@ -192,6 +207,25 @@ struct Own {
 }
 
 impl Build<'_> {
+    /// The wanted set, if it need not be listed again: the last look found it, told the same as this attempt, and the store
+    /// refuses every read of another content than that look was told of. So whatever is built is built from what was
+    /// observed; what has changed since is for the next observation. A listing that takes one request is not worth that.
+    fn as_listed(&self) -> Option<&PathSet> {
+        let own = self.known.filter(|known| self.mounts.is_some() && known.len() > PAGE)?;
+        (own.is_fenced() && own.digest() == self.wanted).then_some(own)
+    }
+
+    /// Whether each file that was built from is still what was built from, if asking for each takes no more requests than
+    /// listing all. What this attempt has not read was read by one that was committed, under the same versions.
+    fn is_as_read(&self, own: &PathSet, built: &[Segment]) -> bool {
+        let paths: BTreeSet<_> = built.iter().flat_map(|segment| &segment.fragments).map(|found| &found.path).collect();
+        let is_same = |path: &&SourcePath| {
+            let found = (self.stop_check)().ok().and_then(|()| self.store.stat(self.source, path).ok());
+            found.is_some_and(|found| own.get(path).is_some_and(|file| file.last_stat == found))
+        };
+        paths.len() <= own.len() / PAGE && paths.iter().all(is_same)
+    }
+
     /// Scans the source for the files of the wanted set. It is an error if one of them is gone or another one.
     fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Own, BuildError> {
         let own = known.filter(|known| known.digest() == self.wanted);
@@ -239,7 +273,7 @@ impl Build<'_> {
             self.previous()?.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
         let columns = self.spec.columns.as_deref();
         // Files that were cut under other read keys were not checked for these.
-        let same_spec = segments.iter().all(|segment| SegmentKey::of(self.spec, &segment.fragments) == segment.key);
+        let same_spec = are_of(self.spec, &segments);
         let cache = FragmentCache::new(if same_spec { &segments } else { &[] });
         let of = own.len();
         let done = |done| (self.progress)(BuildProgress::Files { done, of });
@@ -247,7 +281,7 @@ impl Build<'_> {
             fragments_of((self.store, self.source), (self.format, columns), own, &cache, self.stop_check, &done)
                 .map_err(|error| self.of_fragments(&error))?;
         drop(cache);
-        Ok(plan(layout, segments, self.spec, fragments))
+        Ok(plan_by((layout, same_spec), segments, self.spec, fragments))
     }
 
     /// What a plan can start from. What the disk refused may be readable later; what is missing or damaged never is,

@@ -170,7 +170,7 @@ impl Directory {
 
     fn opened(&self, context: &Context, path: &SourcePath) -> Result<(ObservedFile, Box<dyn FileReader>), SourceError> {
         let set = self.observed(context)?;
-        let file = *set.get(path).ok_or_else(|| SourceError::NotObserved { path: path.clone() })?;
+        let file = set.get(path).ok_or_else(|| SourceError::NotObserved { path: path.clone() })?;
         let refused = |error: FieldError| StoreError::Limit { what: error.field, limit: error.problem };
         let source = self.rules().and_then(|rules| source_of(context.source(), &rules)).map_err(refused)?;
         let reader = self.external.store().open(&source, path, &file.last_stat)?;

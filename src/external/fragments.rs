@@ -57,27 +57,27 @@ pub fn fragments_of(
 ) -> Result<Vec<Fragment>, FragmentError> {
     let mut fragments = Vec::new();
     let mut bad = BadFiles::default();
-    for (at, (path, ObservedFile { version, last_stat, .. })) in set.files().iter().enumerate() {
+    for (at, (path, ObservedFile { version, last_stat, .. })) in set.files().enumerate() {
         stop_check()?;
         let mut add = |ranges: &[RowRange]| {
             fragments.extend(ranges.iter().map(|range| Fragment {
                 path: path.clone(),
                 start: range.start,
                 end: range.end,
-                version: *version,
+                version,
             }));
         };
-        if let Some(ranges) = cache.get(path, version) {
+        if let Some(ranges) = cache.get(&path, &version) {
             add(ranges);
         } else {
             // What a format remarks of a file belongs to its name.
             let _named = tracing::warn_span!(target: "lastword::external", "file", %path).entered();
-            let opened = store.open(source, path, last_stat).map_err(FormatError::Store);
+            let opened = store.open(source, &path, &last_stat).map_err(FormatError::Store);
             match opened.and_then(|file| format.fragments(file.as_ref(), columns)) {
                 Ok(ranges) => add(&ranges),
                 // The next file may be as unreadable; and what can be read in a moment is not bad.
                 Err(FormatError::Store(error)) => return Err(FragmentError::Store(error)),
-                Err(error) => bad.add(path, last_stat.mtime, error),
+                Err(error) => bad.add(&path, last_stat.mtime, error),
             }
         }
         done(at + 1);

@@ -41,6 +41,7 @@ mod manifest;
 mod memory;
 mod mount;
 mod mount_table;
+mod packed;
 mod parallel;
 #[cfg(feature = "external")]
 mod parquet;

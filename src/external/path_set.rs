@@ -1,11 +1,11 @@
 //! What a source was observed to contain: the set path -> file, and its digest, the observed version. It must not know
 //! how files are listed or judged.
 
-use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::wire::{Reader, Writer};
+use super::packed::{Along, Packed, PackedFile, Packing, merge};
+use super::wire::Reader;
 use super::{ObservedFile, SourcePath};
 use crate::core::vocabulary::{Missing, Timestamp};
 use crate::objects::tree::Entry;
@@ -15,20 +15,30 @@ const MOST_OF_A_PATH: usize = 256;
 
 const DIGEST_CONTEXT: &str = "lastword 2026 path set v1";
 
-/// A set of files, in ascending order of their paths. A clone is the same set, not a copy of it.
+/// A set of files, in ascending order of their paths. They are packed: one takes its path and some fifty bytes. A clone is
+/// the same set, not a copy of it.
 #[derive(Clone, Debug, Default)]
 pub struct PathSet(Arc<Files>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Files {
-    files: Vec<(SourcePath, ObservedFile)>,
+    packed: Packed,
     /// Of the versions. Made when somebody asks for it.
     digest: OnceLock<[u8; 32]>,
+    counts: OnceLock<Counts>,
+}
+
+/// What has to be counted over all files.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    bytes: u64,
+    racy: u64,
+    fenced: usize,
 }
 
 impl PartialEq for PathSet {
     fn eq(&self, other: &PathSet) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.files == other.0.files
+        self.is_same(other) || self.0.packed == other.0.packed
     }
 }
 
@@ -38,85 +48,125 @@ impl PathSet {
     /// The set of these files. Of two with the same path the later one counts.
     #[must_use]
     pub fn new(files: impl IntoIterator<Item = (SourcePath, ObservedFile)>) -> PathSet {
-        let mut files: Vec<_> = files.into_iter().collect();
-        in_order(&mut files);
-        PathSet(Arc::new(Files { files, digest: OnceLock::new() }))
+        let mut packing = Packing::default();
+        files.into_iter().for_each(|(path, file)| packing.add(&path.0, &file));
+        PathSet::of(packing.done())
     }
 
-    /// The files in ascending order of their paths.
+    pub(super) fn of(packed: Packed) -> PathSet {
+        PathSet(Arc::new(Files { packed, ..Files::default() }))
+    }
+
+    pub(super) fn packed(&self) -> &Packed {
+        &self.0.packed
+    }
+
+    /// The files in ascending order of their paths. Each is unpacked when it is asked for.
+    pub fn files(&self) -> impl DoubleEndedIterator<Item = (SourcePath, ObservedFile)> + ExactSizeIterator + '_ {
+        self.0.packed.iter().map(|held| (held.source_path(), held.file()))
+    }
+
+    /// Whether it is the same set in memory, and not only one with the same files.
     #[must_use]
-    pub fn files(&self) -> &[(SourcePath, ObservedFile)] {
-        &self.0.files
+    pub fn is_same(&self, other: &PathSet) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The set with something else known of some files, which are named by their places.
-    pub(super) fn with(self, changes: Vec<(usize, ObservedFile)>) -> PathSet {
-        if changes.is_empty() {
-            return self;
-        }
-        let PathSet(mut held) = self;
-        let set = Arc::make_mut(&mut held);
-        for (at, changed) in changes {
-            if let Some((_, file)) = set.files.get_mut(at) {
-                if file.version != changed.version {
-                    set.digest = OnceLock::new();
+    pub(super) fn with(self, mut changes: Vec<(usize, ObservedFile)>) -> PathSet {
+        changes.sort_by_key(|(place, _)| *place);
+        let Some((first, _)) = changes.first() else { return self };
+        let (packed, first) = (&self.0.packed, *first);
+        let mut packing = packed.first(first, packed.len() - first.min(packed.len()));
+        let (mut changes, mut is_other_version) = (changes.into_iter().peekable(), false);
+        for (place, held) in packed.iter().enumerate().skip(first) {
+            match changes.next_if(|(changed, _)| *changed == place) {
+                Some((_, file)) => {
+                    is_other_version |= held.version() != file.version;
+                    packing.add(held.path, &file);
                 }
-                *file = changed;
+                None => packing.add_packed(held),
             }
         }
-        PathSet(held)
+        let digest = if is_other_version { OnceLock::new() } else { self.0.digest.clone() };
+        PathSet(Arc::new(Files { packed: packing.done(), digest, counts: OnceLock::new() }))
     }
 
     /// One file.
     #[must_use]
-    pub fn get(&self, path: &SourcePath) -> Option<&ObservedFile> {
-        let at = self.0.files.binary_search_by(|(held, _)| held.cmp(path)).ok()?;
-        self.0.files.get(at).map(|(_, file)| file)
+    pub fn get(&self, path: &SourcePath) -> Option<ObservedFile> {
+        let place = self.0.packed.find(&path.0).ok()?;
+        self.0.packed.at(place).map(PackedFile::file)
+    }
+
+    pub(super) fn has(&self, path: &SourcePath) -> bool {
+        self.0.packed.find(&path.0).is_ok()
     }
 
     /// How many files there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.files.len()
+        self.0.packed.len()
     }
 
     /// Whether there is no file.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.files.is_empty()
+        self.len() == 0
     }
 
     /// The sizes of all files together, in bytes. Saturates.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.files.iter().fold(0, |sum, (_, file)| sum.saturating_add(file.version.stat.size))
+        self.counts().bytes
     }
 
     /// How many files are not proven: their times could not be trusted yet when they were last hashed.
     #[must_use]
     pub fn racy(&self) -> u64 {
-        self.0.files.iter().filter(|(_, file)| file.racy_since.is_some()).count() as u64
+        self.counts().racy
+    }
+
+    fn counts(&self) -> Counts {
+        *self.0.counts.get_or_init(|| {
+            self.0.packed.iter().map(PackedFile::file).fold(Counts::default(), |counts, file| Counts {
+                bytes: counts.bytes.saturating_add(file.version.stat.size),
+                racy: counts.racy + u64::from(file.racy_since.is_some()),
+                fenced: counts.fenced + usize::from(file.last_stat.tag.is_strong()),
+            })
+        })
+    }
+
+    /// Whether every read of every file says which content it expects, and the store refuses it otherwise.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.counts().fenced == self.len()
     }
 
     /// When the next of those can be proven, by another scan.
     pub(super) fn next_aged(&self, now: Timestamp) -> Option<Duration> {
-        self.0.files.iter().filter_map(|(_, file)| file.ages_in(now)).min()
+        if self.racy() == 0 {
+            return None;
+        }
+        self.0.packed.iter().filter_map(|held| held.file().ages_in(now)).min()
     }
 
     /// The observed version: BLAKE3 over the number of files and, per file, its path behind its length and its version.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        *self.0.digest.get_or_init(|| digest(&self.0.files))
+        *self.0.digest.get_or_init(|| digest(&self.0.packed))
     }
 
     /// How this set differs from an earlier one.
     #[must_use]
     pub fn difference(&self, earlier: &PathSet) -> Difference {
         let mut found = Difference::default();
-        merge(&self.0.files, &earlier.0.files, |now, before| match (now, before) {
+        if self.is_same(earlier) {
+            return found;
+        }
+        merge(&self.0.packed, &earlier.0.packed, |now, before| match (now, before) {
             (Some(_), None) => found.added += 1,
             (None, Some(_)) => found.removed += 1,
-            (Some(now), Some(before)) if now.version != before.version => found.changed += 1,
+            (Some(now), Some(before)) if is_other(now, before) => found.changed += 1,
             _ => {}
         });
         found
@@ -126,9 +176,12 @@ impl PathSet {
     #[must_use]
     pub fn missing(&self, earlier: &PathSet) -> Missing {
         let mut found = Missing::default();
-        let size = |file: &ObservedFile| file.last_stat.size;
+        if self.is_same(earlier) {
+            return found;
+        }
+        let size = |held: PackedFile<'_>| held.file().last_stat.size;
         let add = |sum: &mut u64, bytes: u64| *sum = sum.saturating_add(bytes);
-        merge(&self.0.files, &earlier.0.files, |now, before| match (now, before) {
+        merge(&self.0.packed, &earlier.0.packed, |now, before| match (now, before) {
             (Some(now), None) => {
                 found.new_files += 1;
                 add(&mut found.new_bytes, size(now));
@@ -137,6 +190,7 @@ impl PathSet {
                 found.files += 1;
                 add(&mut found.bytes, size(before));
             }
+            (Some(now), Some(before)) if now == before => {}
             (Some(now), Some(before)) => add(&mut found.new_bytes, size(now).saturating_sub(size(before))),
             (None, None) => {}
         });
@@ -146,14 +200,14 @@ impl PathSet {
     /// What has become of an earlier set, for people: which of its files is gone or another one, and how many are. Nothing
     /// if all of them are there as they were. `may_be_written`: some files are no data at this moment, and not in this set.
     pub(super) fn moved_since(&self, earlier: &PathSet, may_be_written: bool) -> Option<String> {
-        let mut now = Along::new(Some(self));
-        let moved = earlier.0.files.iter().filter_map(|(path, before)| match now.at(path) {
-            Some(now) if now.version == before.version => None,
-            now => Some((path, now.is_some())),
+        let mut now = Along::new(Some(&self.0.packed));
+        let moved = earlier.0.packed.iter().filter_map(|before| match now.at(before.path) {
+            Some((_, now)) if !is_other(now, before) => None,
+            now => Some((before, now.is_some())),
         });
         let mut moved = moved.fuse();
-        let (path, is_there) = moved.next()?;
-        let mut path = path.to_string();
+        let (before, is_there) = moved.next()?;
+        let mut path = before.source_path().to_string();
         if path.chars().count() > MOST_OF_A_PATH {
             path = path.chars().take(MOST_OF_A_PATH).chain("...".chars()).collect();
         }
@@ -171,11 +225,7 @@ impl PathSet {
 
     /// The set as entries of a tree: path -> file.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.0.files.iter().map(|(path, file)| {
-            let mut bytes = Writer::default();
-            file.write(&mut bytes);
-            (path.0.clone(), bytes.0)
-        })
+        self.0.packed.iter().map(|held| (held.path.to_vec(), held.value.to_vec()))
     }
 
     /// One file from an entry of a tree.
@@ -190,16 +240,17 @@ impl PathSet {
     }
 }
 
-fn digest(files: &[(SourcePath, ObservedFile)]) -> [u8; 32] {
+/// Whether the content of a file is another one than it was.
+fn is_other(now: PackedFile<'_>, before: PackedFile<'_>) -> bool {
+    now.value != before.value && now.version() != before.version()
+}
+
+fn digest(files: &Packed) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(DIGEST_CONTEXT);
     hasher.update(&u64::try_from(files.len()).unwrap_or(u64::MAX).to_le_bytes());
-    let mut bytes = Writer::default();
-    for (path, file) in files {
-        bytes.0.clear();
-        bytes.bytes(&path.0);
-        file.version.write(&mut bytes);
-        hasher.update(&bytes.0);
-    }
+    files.iter().for_each(|held| {
+        hasher.update(held.identity());
+    });
     *hasher.finalize().as_bytes()
 }
 
@@ -219,33 +270,6 @@ pub(super) fn in_order<T>(list: &mut Vec<(SourcePath, T)>) {
     });
 }
 
-/// Finds what a set says of each path of a sorted list, in one walk along both.
-pub(super) struct Along<'a> {
-    rest: &'a [(SourcePath, ObservedFile)],
-    pub(super) met: usize,
-}
-
-impl<'a> Along<'a> {
-    pub(super) fn new(set: Option<&'a PathSet>) -> Along<'a> {
-        Along { rest: set.map(PathSet::files).unwrap_or_default(), met: 0 }
-    }
-
-    /// What the set says of this path, which is behind all that were asked for before.
-    pub(super) fn at(&mut self, path: &SourcePath) -> Option<&'a ObservedFile> {
-        while let [(held, file), rest @ ..] = self.rest {
-            match held.cmp(path) {
-                Ordering::Less => self.rest = rest,
-                Ordering::Equal => {
-                    (self.rest, self.met) = (rest, self.met + 1);
-                    return Some(file);
-                }
-                Ordering::Greater => return None,
-            }
-        }
-        None
-    }
-}
-
 /// In how many files two sets differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
@@ -255,22 +279,6 @@ pub struct Difference {
     pub removed: u64,
     /// Files that both have, with other content.
     pub changed: u64,
-}
-
-/// Walks two sorted lists together: every path once, with what each list has of it.
-fn merge<A, B>(a: &[(SourcePath, A)], b: &[(SourcePath, B)], mut visit: impl FnMut(Option<&A>, Option<&B>)) {
-    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
-    loop {
-        let order = match (a.peek(), b.peek()) {
-            (Some((left, _)), Some((right, _))) => left.cmp(right),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return,
-        };
-        let left = if order.is_le() { a.next() } else { None };
-        let right = if order.is_ge() { b.next() } else { None };
-        visit(left.map(|(_, value)| value), right.map(|(_, value)| value));
-    }
 }
 
 #[cfg(test)]

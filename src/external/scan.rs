@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::content::{MOST_READ, Reading, Unread};
 use super::evidence::{Before, Evidence, Told};
 use super::judge::{Age, Earlier, compare, judge};
-use super::memory::{Doubt, Memory, Reach, SOON};
-use super::path_set::{Along, Difference, in_order};
+use super::memory::{By, Doubt, Found, Memory, Reach, SOON};
+use super::packed::{Along, PackedFile, Packing};
+use super::path_set::{Difference, in_order};
 use super::skip::has_other_ending;
 use super::version::wait_for;
 use super::{
@@ -88,7 +89,7 @@ impl ScanRequest<'_> {
         let endings =
             self.format.filter(|_| !self.source.rules().has_include()).map(Format::endings).unwrap_or_default();
         let is_other = has_other_ending(&path.0, endings);
-        let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.get(path).is_some());
+        let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.has(path));
         if !(listed.size == 0 || may_be_unfinished || is_other) || is_in(self.applied) {
             return None;
         }
@@ -112,9 +113,9 @@ impl ScanRequest<'_> {
         if self.own.is_none() {
             return false;
         }
-        let (mut own, mut has_others) = (Along::new(self.own), false);
+        let (mut own, mut has_others) = (along(self.own), false);
         listing.retain(|(path, stat)| {
-            let is_own = own.at(path).is_some();
+            let is_own = own.at(&path.0).is_some();
             has_others |= !is_own && stat.size > 0;
             is_own
         });
@@ -124,8 +125,8 @@ impl ScanRequest<'_> {
     /// Whether the last commit was built from what a link led to that leads nowhere now: what is unknown is not removed.
     fn check_dead_link(&self, link: &SourcePath) -> Result<(), StoreError> {
         let below = [&link.0[..], b"/"].concat();
-        let is_behind = |path: &SourcePath| path == link || path.0.starts_with(&below);
-        match self.applied.is_some_and(|applied| applied.files().iter().any(|(path, _)| is_behind(path))) {
+        let is_behind = |path: &[u8]| path == link.0 || path.starts_with(&below);
+        match self.applied.is_some_and(|applied| applied.packed().iter().any(|held| is_behind(held.path))) {
             true => Err(StoreError::Unreadable {
                 what: link.to_string(),
                 source: io::Error::new(
@@ -201,10 +202,11 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
     let OutOfIt { skipped, in_the_making, finished_in } = OutOfIt::of(request, left_out, &mut listing)?;
     let mut reading = Reading::new((request.store, request.source), request.stop_check, request.most_read);
     let judged = judge_all(request, memory, (&listing, &evidence), &mut reading)?;
-    if judged.has_moved {
+    drop(listing);
+    let (set, has_moved) = judged;
+    if has_moved {
         memory.doubt(Reach::Known);
     }
-    let set = judged.into_set(listing, request.known);
 
     let mut changes = Vec::new();
     let (doubt, weak) = read_doubted(request, memory, (&set, &evidence), reading, &mut changes)?;
@@ -215,7 +217,7 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
     memory.doubt = doubt;
     drop(evidence);
     let version = set.digest();
-    memory.finished(version, mounts.clone());
+    memory.finished(Found { version, mounts: mounts.clone(), by: By::of(request.source, request.format) });
     Ok(Scan {
         version,
         racy: set.racy() + in_the_making,
@@ -261,28 +263,73 @@ impl OutOfIt {
     }
 }
 
-/// What became of the files of a listing.
-struct Judged {
-    /// Those that are not as the known set has them, by their places in the listing.
-    changes: Vec<(usize, ObservedFile)>,
-    /// How many files of the known set are there.
-    met: usize,
-    has_moved: bool,
+/// A set in the making: the known one for as long as nothing differs from it, so that no file is copied if nothing does.
+struct NextSet<'a> {
+    known: Option<&'a PathSet>,
+    /// So many files are the first of the known set.
+    same: usize,
+    /// All of them, as soon as one is not.
+    packing: Option<Packing>,
+    /// Files of the listing, and the bytes of their paths.
+    of: (usize, usize),
 }
 
+impl<'a> NextSet<'a> {
+    fn new(listing: &Listing, known: Option<&'a PathSet>) -> NextSet<'a> {
+        let of = (listing.len(), listing.iter().map(|(path, _)| path.0.len()).sum());
+        NextSet { known, same: 0, packing: None, of }
+    }
+
+    /// Adds a file as the known set has it, at this place.
+    fn add_known(&mut self, (place, held): (usize, PackedFile<'_>)) {
+        if self.packing.is_none() && place == self.same {
+            self.same += 1;
+        } else {
+            self.packing().add_packed(held);
+        }
+    }
+
+    fn packing(&mut self) -> &mut Packing {
+        let (known, same, (files, paths)) = (self.known, self.same, self.of);
+        self.packing.get_or_insert_with(|| match known {
+            Some(known) if same > 0 => known.packed().first(same, files.saturating_sub(same)),
+            _ => Packing::for_files(files, paths),
+        })
+    }
+
+    fn into_set(mut self) -> PathSet {
+        match self.known.filter(|known| self.packing.is_none() && self.same == known.len()) {
+            Some(known) => known.clone(),
+            None => {
+                self.packing();
+                PathSet::of(self.packing.unwrap_or_default().done())
+            }
+        }
+    }
+}
+
+/// What a set holds of each path of a listing.
+fn along(set: Option<&PathSet>) -> Along<'_> {
+    Along::new(set.map(PathSet::packed))
+}
+
+/// Judges all files of a listing, and says whether one of them lies on another file system than it did.
 fn judge_all(
     request: &ScanRequest<'_>,
     memory: &mut Memory,
     (listing, evidence): (&Listing, &Evidence<'_>),
     reading: &mut Reading<'_>,
-) -> Result<Judged, StoreError> {
-    let (mut known, mut applied) = (Along::new(request.known), Along::new(request.applied));
-    let (mut changes, mut unread, mut has_moved) = (Vec::new(), Vec::new(), false);
-    for (at, (path, stat)) in listing.iter().enumerate() {
+) -> Result<(PathSet, bool), StoreError> {
+    let (mut known, mut applied) = (along(request.known), along(request.applied));
+    let is_one = request.known.zip(request.applied).is_some_and(|(known, applied)| known.is_same(applied));
+    let (mut found, mut unread, mut has_moved) = (NextSet::new(listing, request.known), Vec::new(), false);
+    for (path, stat) in listing {
         (request.stop_check)()?;
-        let before = known.at(path);
-        let learned = before.and_then(|before| with_learned(before, memory, path));
-        let earlier = Earlier { known: learned.as_ref().or(before), applied: applied.at(path) };
+        let held = known.at(&path.0);
+        let before = held.map(|(_, held)| held.file());
+        let was_applied = if is_one { before } else { applied.at(&path.0).map(|(_, held)| held.file()) };
+        let learned = before.as_ref().and_then(|before| with_learned(before, memory, path));
+        let earlier = Earlier { known: learned.as_ref().or(before.as_ref()), applied: was_applied.as_ref() };
         let told = Told { has_aged: memory.has_rested(path, stat, request.now), ..evidence.told(path, stat) };
         has_moved |= told.is_moved;
         let hash = &mut |age| match age {
@@ -290,41 +337,21 @@ fn judge_all(
             Age::Aged => reading.aged(&mut memory.carried, path, stat),
         };
         match judge((*stat, told), earlier, request.now, hash) {
-            Ok(file) if before == Some(&file) => {}
-            Ok(file) => changes.push((at, file)),
+            Ok(file) => match held.filter(|_| before == Some(file)) {
+                Some(held) => found.add_known(held),
+                None => found.packing().add(&path.0, &file),
+            },
             Err(Unread::Unfinished) => unread.push((path.clone(), *stat)),
             Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
         }
     }
-    if unread.is_empty() {
-        Ok(Judged { changes, met: known.met, has_moved })
-    } else {
-        Err(memory.unfinished(unread, request.now))
-    }
+    if unread.is_empty() { Ok((found.into_set(), has_moved)) } else { Err(memory.unfinished(unread, request.now)) }
 }
 
 /// What is known of a file, with the content that was read while something was built from it.
 fn with_learned(known: &ObservedFile, memory: &Memory, path: &super::SourcePath) -> Option<ObservedFile> {
     let (stat, content) = memory.learned.get(path)?;
     (known.content.is_none() && known.last_stat == *stat).then_some(ObservedFile { content: Some(*content), ..*known })
-}
-
-impl Judged {
-    /// The set of the listing. If nothing differs it is the known one, and no file is copied.
-    fn into_set(self, listing: Listing, known: Option<&PathSet>) -> PathSet {
-        if let Some(known) = known.filter(|known| self.changes.is_empty() && known.len() == listing.len())
-            && self.met == known.len()
-        {
-            return known.clone();
-        }
-        let (mut along, mut changes) = (Along::new(known), self.changes.into_iter().peekable());
-        let files = listing.into_iter().enumerate().filter_map(|(at, (path, _))| {
-            let before = along.at(&path);
-            let changed = changes.next_if(|(changed, _)| *changed == at);
-            Some((path, changed.map(|(_, file)| file).or(before.copied())?))
-        });
-        PathSet::new(files.collect::<Vec<_>>())
-    }
 }
 
 /// Reads what is doubted, as far as it may, and says what of it is left and how many files are believed until then.
@@ -339,30 +366,33 @@ fn read_doubted<'a>(
     if reach == Reach::Known {
         reading = Reading::new((request.store, request.source), request.stop_check, request.hash_budget);
     }
-    let (mut applied, mut left, mut weak) = (Along::new(request.applied), None, 0);
-    for (at, (path, file)) in set.files().iter().enumerate() {
+    let (mut applied, mut left, mut weak) = (along(request.applied), None, 0);
+    for (at, held) in set.packed().iter().enumerate() {
+        let (path, file) = (held.source_path(), held.file());
+
         let is_doubted = match reach {
-            Reach::Weak => evidence.told(path, &file.last_stat).is_weak,
+            Reach::Weak => evidence.told(&path, &file.last_stat).is_weak,
             Reach::Known => file.content.is_some(),
             // The store says of a strong tag that it stands for the bytes, and every read is fenced by it.
             Reach::All => !file.last_stat.tag.is_strong(),
         };
-        if *path < from || !is_doubted || file.racy_since.is_some() {
+        if path < from || !is_doubted || file.racy_since.is_some() {
             continue;
         }
         weak += 1;
         if left.is_some() {
             continue;
         }
-        match reading.aged(&mut memory.carried, path, &file.last_stat) {
+        match reading.aged(&mut memory.carried, &path, &file.last_stat) {
             Ok(found) => {
                 weak -= 1;
-                let read = compare(file, applied.at(path), request.now, found);
-                if read != *file {
+                let applied = applied.at(held.path).map(|(_, held)| held.file());
+                let read = compare(&file, applied.as_ref(), request.now, found);
+                if read != file {
                     changes.push((at, read));
                 }
             }
-            Err(Unread::Unfinished) => left = Some(Doubt { from: path.clone(), reach }),
+            Err(Unread::Unfinished) => left = Some(Doubt { from: path, reach }),
             Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
         }
     }
@@ -381,28 +411,32 @@ fn learn(
     if reading.is_over() {
         return Ok(());
     }
-    let files = set.files();
-    let begun = memory.carried.begun_ahead().and_then(|path| files.binary_search_by(|(held, _)| held.cmp(path)).ok());
+    let files = set.packed();
+    let begun = memory.carried.begun_ahead().and_then(|path| files.find(&path.0).ok());
     let is_decided = |file: &ObservedFile| file.last_stat.tag.is_strong() || file.racy_since.is_some();
     let unknown = |file: &ObservedFile| file.content.is_none() && !is_decided(file);
-    let places = || files.iter().enumerate().filter(|(_, (_, file))| unknown(file));
-    let mut known = Along::new(request.known);
-    let mut is_changed = |path, file: &ObservedFile| known.at(path).is_some_and(|known| known.version != file.version);
-    let changed: Vec<_> = places().filter(|(_, (path, file))| is_changed(path, file)).map(|(at, _)| at).collect();
+    let places = || files.iter().enumerate().filter(|(_, held)| unknown(&held.file()));
+    let mut known = along(request.known);
+    let mut is_changed = |held: PackedFile<'_>| {
+        known.at(held.path).is_some_and(|(_, known)| known.value != held.value && known.version() != held.version())
+    };
+    let changed: Vec<_> = places().filter(|(_, held)| is_changed(*held)).map(|(at, _)| at).collect();
     // What was doubted is known by now.
     let mut seen: BTreeSet<usize> = changes.iter().map(|(at, _)| *at).collect();
     for at in begun.into_iter().chain(changed).chain(places().map(|(at, _)| at)) {
         if reading.is_over() {
             break;
         }
-        let Some((path, file)) = files.get(at).filter(|(_, file)| unknown(file)) else { continue };
+        let Some(held) = files.at(at) else { continue };
+        let (path, file) = (held.source_path(), held.file());
+        if !unknown(&file) {
+            continue;
+        }
         if !seen.insert(at) {
             continue;
         }
-        match reading.ahead(&mut memory.carried, path, &file.last_stat) {
-            Ok(content) => {
-                changes.extend(content.map(|content| (at, ObservedFile { content: Some(content), ..*file })))
-            }
+        match reading.ahead(&mut memory.carried, &path, &file.last_stat) {
+            Ok(content) => changes.extend(content.map(|content| (at, ObservedFile { content: Some(content), ..file }))),
             Err(Unread::Unfinished) => break,
             Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
         }
@@ -442,8 +476,10 @@ pub fn store_set(objects: &dyn Objects, set: &PathSet, previous: Option<&PathSet
 /// When an object is missing or damaged, or the tree is not one of a path set.
 pub fn load_set(objects: &dyn Objects, root: ObjectHash) -> Result<PathSet, TreeError> {
     let malformed = |problem| TreeError::Malformed { hash: root, problem };
-    tree::read(objects, root)
-        .map(|entry| PathSet::from_entry(entry?).map_err(malformed))
-        .collect::<Result<Vec<_>, _>>()
-        .map(PathSet::new)
+    let mut packing = Packing::default();
+    for entry in tree::read(objects, root) {
+        let (path, file) = PathSet::from_entry(entry?).map_err(malformed)?;
+        packing.add(&path.0, &file);
+    }
+    Ok(PathSet::of(packing.done()))
 }

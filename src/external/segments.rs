@@ -178,6 +178,23 @@ impl Plan {
 /// 3. A packed segment whose key is the one of a segment that did not stay is that segment: it is kept after all.
 #[must_use]
 pub fn plan(previous: Option<Layout>, segments: Vec<Segment>, spec: &ExternalSpec, fragments: Vec<Fragment>) -> Plan {
+    let is_same_spec = are_of(spec, &segments);
+    plan_by((previous, is_same_spec), segments, spec, fragments)
+}
+
+/// Whether each segment has the key that it would have under this spec.
+pub(super) fn are_of(spec: &ExternalSpec, segments: &[Segment]) -> bool {
+    let keys = KeyMaker::new(spec);
+    segments.iter().all(|segment| keys.key(&segment.fragments) == segment.key)
+}
+
+/// The same, by whom it is known already whether all segments have the keys of this spec.
+pub(super) fn plan_by(
+    (previous, is_same_spec): (Option<Layout>, bool),
+    segments: Vec<Segment>,
+    spec: &ExternalSpec,
+    fragments: Vec<Fragment>,
+) -> Plan {
     let keys = KeyMaker::new(spec);
     let layout = Layout::of(spec);
     let (mut kept, mut others) = (Vec::new(), Vec::new());
@@ -187,7 +204,7 @@ pub fn plan(previous: Option<Layout>, segments: Vec<Segment>, spec: &ExternalSpe
         let stays = previous == Some(layout)
             && !segment.fragments.is_empty()
             && segment.fragments.iter().all(|fragment| loose.contains(fragment))
-            && keys.key(&segment.fragments) == segment.key;
+            && (is_same_spec || keys.key(&segment.fragments) == segment.key);
         if stays {
             segment.fragments.iter().for_each(|fragment| {
                 loose.remove(fragment);

@@ -9,8 +9,8 @@ use super::{FieldError, Mounts, SourceLocation, SourcePath, Stat, StopCheck};
 use crate::error::ErrorKind;
 use crate::worker::{Skipped, TrafficCounter};
 
-/// Most files of one source, and most directories. A path set of a million files takes about 300 MB in memory; a source
-/// with more is more likely a mistake (`/home`) than a collection.
+/// Most files of one source, and most directories. A path set of a million files takes about 100 MB in memory, and a
+/// listing twice that; a source with more is more likely a mistake (`/home`) than a collection.
 pub const MAX_FILES: usize = 1_000_000;
 
 /// How deep directories may lie within each other, counted from the source.

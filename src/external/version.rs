@@ -108,7 +108,7 @@ impl Stat {
         Stat { size, mtime: if tag.is_weak() { modified } else { Instant::default() }, tag, ..Stat::default() }
     }
 
-    fn write(&self, bytes: &mut Writer) {
+    pub(super) fn write(&self, bytes: &mut Writer) {
         bytes.u64(self.size);
         if self.tag.is_some() {
             self.tag.write(bytes);
@@ -122,7 +122,7 @@ impl Stat {
         bytes.u64(self.inode);
     }
 
-    fn read(bytes: &mut Reader<'_>, is_object: bool) -> Result<Stat, &'static str> {
+    pub(super) fn read(bytes: &mut Reader<'_>, is_object: bool) -> Result<Stat, &'static str> {
         let size = bytes.u64()?;
         if is_object {
             let tag = EntityTag::read(bytes)?;

@@ -106,7 +106,7 @@ fn case_18_unchanged_looks_learn_and_what_they_learned_is_written_with_the_next_
     lake.write("a.parquet", "one");
     lake.write("b.parquet", "one");
     lake.aged();
-    assert!(lake.set().files().iter().all(|(_, file)| file.content.is_none()));
+    assert!(lake.set().files().all(|(_, file)| file.content.is_none()));
     let held = lake.objects.len();
     let mut lake = Lake { external: External::local(), ..lake };
     assert!(!changed(&lake.aged()));
@@ -115,7 +115,7 @@ fn case_18_unchanged_looks_learn_and_what_they_learned_is_written_with_the_next_
     assert!(!changed(&lake.aged()), "it was learned");
     lake.write("c.parquet", "new");
     assert_eq!(lake.aged().delta.unwrap().changed, 0);
-    assert!(lake.set().files().iter().all(|(_, file)| file.content.is_some()));
+    assert!(lake.set().files().all(|(_, file)| file.content.is_some()));
     let mut lake = lake.restarted();
     lake.chmod("b.parquet");
     assert!(!changed(&lake.aged()), "it was written");

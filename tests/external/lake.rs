@@ -112,7 +112,7 @@ impl Lake {
 
     /// Whether the versions of all files hold their content.
     pub fn set_has_contents(&self) -> bool {
-        self.set().files().iter().all(|(_, file)| file.version.content.is_some())
+        self.set().files().all(|(_, file)| file.version.content.is_some())
     }
 
     pub fn apply(&mut self) {

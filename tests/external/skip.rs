@@ -59,7 +59,7 @@ impl Lake {
     }
 
     fn names(&self) -> Vec<String> {
-        self.scan().unwrap().set.files().iter().map(|(path, _)| path.to_string()).collect()
+        self.scan().unwrap().set.files().map(|(path, _)| path.to_string()).collect()
     }
 
     fn skipped(&self) -> String {

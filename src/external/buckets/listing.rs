@@ -4,6 +4,8 @@
 //! than that of the keys' bytes (directory buckets), or does not begin where it is told to, is noticed by its first page
 //! and listed in one lane from then on; order is made here in any case.
 
+use std::borrow::Borrow;
+use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +20,7 @@ use super::network::Network;
 use super::stat::stat_of;
 use crate::external::skip::{Named, Rules};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
+use crate::external::wire::{Reader, Writer};
 use crate::external::{BucketPrefix, LeftOut, Listing, SourcePath, Stat, StopCheck, StoreError};
 use crate::worker::{SkipReason, TrafficCounter};
 
@@ -57,14 +60,52 @@ impl Lanes {
 
 /// How a lane ended.
 enum Lane {
-    Listed(Vec<(String, Stat)>),
+    Listed(Vec<Page>),
     Unordered,
+}
+
+/// Keys of a page with what is said of them, packed. A million of them wait for the last page, and are unpacked one page
+/// after the other, so that most keys are there once.
+#[derive(Default)]
+pub(super) struct Page {
+    keys: usize,
+    bytes: Vec<u8>,
+}
+
+impl Page {
+    fn add(&mut self, key: &str, stat: &Stat) {
+        let mut bytes = Writer(std::mem::take(&mut self.bytes));
+        bytes.bytes(key.as_bytes());
+        stat.write(&mut bytes);
+        (self.keys, self.bytes) = (self.keys + 1, bytes.0);
+    }
+
+    fn unpack(&self, mut each: impl FnMut(&str, Stat) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut rest = Reader(&self.bytes);
+        let mut next = || Some((std::str::from_utf8(rest.bytes().ok()?).ok()?, Stat::read(&mut rest, true).ok()?));
+        for _ in 0..self.keys {
+            let Some((key, stat)) = next() else {
+                // What was packed here is always unpacked; if it is not, the listing is not whole.
+                let source = io::Error::new(io::ErrorKind::InvalidData, "a page of the listing is not whole");
+                return Err(StoreError::Unreadable { what: "the listing".to_owned(), source });
+            };
+            each(key, stat)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a store names below a prefix, before any rule of a source.
 pub(super) struct Raw {
-    pub(super) keys: Vec<(String, Stat)>,
+    pub(super) pages: Vec<Page>,
     pub(super) is_unordered: bool,
+}
+
+impl Raw {
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.pages.iter().map(|page| page.keys).sum()
+    }
 }
 
 /// Asks for all keys below a prefix.
@@ -85,24 +126,28 @@ pub(super) fn list(
         found = run(lanes.ranges())?;
         is_unordered = found.is_none();
     }
-    let keys = match found {
-        Some(keys) => keys,
+    let pages = match found {
+        Some(pages) => pages,
         None => run(Vec::new())?.unwrap_or_default(),
     };
-    Ok(Raw { keys, is_unordered })
+    Ok(Raw { pages, is_unordered })
 }
 
-/// What of it is a source's, by its rules, and where the next listing of it is cut.
+/// What of it is a source's, by its rules, and where the next listing of it is cut. Pages that are given away go one by one,
+/// so that most keys are there once.
 pub(super) fn read(
     (prefix, rules): (&BucketPrefix, &Rules),
     is_unordered: bool,
-    keys: impl IntoIterator<Item = (impl AsRef<str>, Stat)>,
+    (room, pages): (usize, impl IntoIterator<Item = impl Borrow<Page>>),
+    is_own: impl Fn(&str) -> bool,
 ) -> Result<(Listing, LeftOut, Lanes), StoreError> {
     let mut below = Below::new(prefix, rules);
-    for (key, stat) in keys {
-        below.add(key.as_ref(), stat)?;
+    below.files.reserve_exact(room);
+    for page in pages {
+        page.borrow().unpack(|key, stat| if is_own(key) { below.add(key, stat) } else { Ok(()) })?;
     }
     let Below { mut files, left_out, .. } = below;
+    files.shrink_to_fit();
     // Of a key with and without a slash at its end, which is one here, the one without bytes marks a directory.
     files.sort_unstable_by(|(a, left), (b, right)| (a, right.size).cmp(&(b, left.size)));
     files.dedup_by(|later, earlier| later.0 == earlier.0);
@@ -110,25 +155,24 @@ pub(super) fn read(
     Ok((files, left_out, next))
 }
 
-/// Keys of all lanes with what is said of them. Without ranges there is one lane, and its order is not looked at.
+/// Pages of all lanes, one after the other. Without ranges there is one lane, and its order is not looked at.
 async fn in_lanes(
     client: Arc<Client>,
     prefix: BucketPrefix,
     ranges: Vec<(Option<String>, Bound<String>)>,
-) -> Result<Option<Vec<(String, Stat)>>, Fault> {
+) -> Result<Option<Vec<Page>>, Fault> {
     let count = AtomicUsize::new(0);
     let in_order = !ranges.is_empty();
     let ranges = if in_order { ranges } else { vec![(None, Bound::Unbounded)] };
     let lanes = ranges.into_iter().map(|range| lane(&client, &prefix, range, in_order, &count));
-    let mut keys = Vec::new();
+    let mut pages = Vec::new();
     for lane in try_join_all(lanes).await? {
         match lane {
-            Lane::Listed(listed) if keys.is_empty() => keys = listed,
-            Lane::Listed(listed) => keys.extend(listed),
+            Lane::Listed(listed) => pages.extend(listed),
             Lane::Unordered => return Ok(None),
         }
     }
-    Ok(Some(keys))
+    Ok(Some(pages))
 }
 
 async fn lane(
@@ -138,38 +182,41 @@ async fn lane(
     in_order: bool,
     count: &AtomicUsize,
 ) -> Result<Lane, Fault> {
-    let mut keys: Vec<(String, Stat)> = Vec::new();
-    let mut page_token = None;
+    let (mut pages, mut last, mut page_token) = (Vec::new(), after.clone(), None);
     let asked = Some(prefix.prefix()).filter(|prefix| !prefix.is_empty());
     loop {
         let offset = if page_token.is_none() { after.clone() } else { None };
         let options = PaginatedListOptions { offset, page_token, ..PaginatedListOptions::default() };
         let page = client.remote.list_paginated(asked, options).await?;
         client.meter.arrived();
+        let mut listed = Page::default();
         for found in page.result.objects {
             let stat = stat_of(&found)?;
             let key = String::from(found.location);
             if in_order {
-                let last = keys.last().map(|(key, _)| key).or(after.as_ref());
                 // A key that ends with a slash is here the same as without one.
-                if last.is_some_and(|last| key < *last) {
+                if last.as_ref().is_some_and(|last| key < *last) {
                     return Ok(Lane::Unordered);
                 }
                 if let Bound::Included(until) = &until
                     && key > *until
                 {
-                    return Ok(Lane::Listed(keys));
+                    pages.push(listed);
+                    return Ok(Lane::Listed(pages));
                 }
             }
             if count.fetch_add(1, Ordering::Relaxed) >= MAX_FILES {
                 let limit = format!("a source has at most {MAX_FILES} objects");
                 return Err(StoreError::Limit { what: prefix.to_string(), limit }.into());
             }
-            keys.push((key, stat));
+            listed.add(&key, &stat);
+            last = Some(key);
         }
+        listed.bytes.shrink_to_fit();
+        pages.push(listed);
         page_token = page.page_token;
         if page_token.is_none() {
-            return Ok(Lane::Listed(keys));
+            return Ok(Lane::Listed(pages));
         }
     }
 }

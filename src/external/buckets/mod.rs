@@ -141,11 +141,11 @@ impl Buckets {
             self.heard(prefix.bucket(), &fault);
             fault.of_listing(&prefix.to_string())
         })?;
-        let is_unordered = raw.is_unordered;
-        // What nobody else waits for goes key by key.
+        let (is_unordered, room) = (raw.is_unordered, raw.len());
+        // What nobody else waits for goes page by page.
         let (files, left_out, lanes) = match Arc::try_unwrap(raw) {
-            Ok(raw) => listing::read((prefix, rules), is_unordered, raw.keys),
-            Err(raw) => listing::read((prefix, rules), is_unordered, raw.keys.iter().map(|(key, stat)| (key, *stat))),
+            Ok(raw) => listing::read((prefix, rules), is_unordered, (room, raw.pages), |_| true),
+            Err(raw) => listing::read((prefix, rules), is_unordered, (room, &raw.pages), |_| true),
         }?;
         lock(&self.lanes).insert(prefix.clone(), lanes);
         Ok(Listed { files, left_out, ..Listed::default() })
@@ -266,9 +266,9 @@ fn follow(served: Served, (prefix, rules): (&BucketPrefix, &Rules)) -> Result<Li
     let raw = served.found.map_err(|fault| fault.of_listing(&prefix.to_string()))?;
     // What encloses it has others as well.
     let is_whole = served.prefix == *prefix;
-    let own = raw.keys.iter().filter(|(key, _)| is_whole || key.starts_with(prefix.prefix()));
-    let own = own.map(|(key, stat)| (key, *stat));
-    let (files, left_out, _) = listing::read((prefix, rules), raw.is_unordered, own)?;
+    let is_own = |key: &str| is_whole || key.starts_with(prefix.prefix());
+    let room = if is_whole { raw.len() } else { 0 };
+    let (files, left_out, _) = listing::read((prefix, rules), raw.is_unordered, (room, &raw.pages), is_own)?;
     Ok(Listed { files, left_out, ..Listed::default() })
 }
 

@@ -227,7 +227,7 @@ impl Lead<'_> {
         let mut rounds = self.sharing.lock();
         let Some(round) = rounds.listings.get_mut(&self.id) else { return found };
         let (prefix, followers) = (round.prefix.clone(), round.followers);
-        let keys = found.as_ref().ok().map(|raw| raw.keys.len());
+        let keys = found.as_ref().ok().map(|raw| raw.len());
         round.phase = Phase::Ended(Served { prefix: prefix.clone(), found: found.clone(), traffic });
         if followers == 0 {
             rounds.listings.remove(&self.id);

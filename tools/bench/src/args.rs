@@ -55,10 +55,12 @@ pub(crate) enum Suite {
     Tail,
     /// Sources that hang, lists that somebody asks for, directories that nothing happens in.
     Surroundings,
+    /// Many files and objects: the time of a look, what it holds, and one change of many.
+    Reach,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Suite; 10] = [
+    pub(crate) const ALL: [Suite; 11] = [
         Suite::Declare,
         Suite::Cycle,
         Suite::Replay,
@@ -69,6 +71,7 @@ impl Suite {
         Suite::Plan,
         Suite::Tail,
         Suite::Surroundings,
+        Suite::Reach,
     ];
 }
 

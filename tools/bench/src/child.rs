@@ -16,6 +16,8 @@ pub(crate) enum Question {
     Open(PathBuf),
     /// What it costs to watch directories in which nothing happens: each below `lake` is the source of a collection.
     Idle { lake: PathBuf, state: PathBuf },
+    /// What looks at this directory hold.
+    Look(PathBuf),
     /// Resident bytes.
     Resident(Holding),
 }

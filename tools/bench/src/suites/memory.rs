@@ -89,9 +89,19 @@ fn with_state(path: &Path) -> Result<u64> {
 }
 
 /// What Linux says.
-fn resident_now() -> Result<u64> {
+pub(crate) fn resident_now() -> Result<u64> {
+    of_status("VmRSS")
+}
+
+/// The most that was resident at any time.
+pub(crate) fn most_resident() -> Result<u64> {
+    of_status("VmHWM")
+}
+
+fn of_status(field: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let line = line.ok_or_else(|| format!("no {field} in /proc/self/status"))?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kibibytes * 1024)
 }

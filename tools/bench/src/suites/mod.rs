@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod memory;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod reach;
 pub(crate) mod replay;
 pub(crate) mod scale;
 pub(crate) mod surroundings;
@@ -28,6 +29,7 @@ pub(crate) fn run(suite: Suite, bench: &mut Bench) -> Result<()> {
         Suite::Plan => plan::run(bench),
         Suite::Tail => tail::run(bench),
         Suite::Surroundings => surroundings::run(bench),
+        Suite::Reach => reach::run(bench),
     }
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn answer(asked: &str) -> Result<()> {
     let answer = match serde_json::from_str(asked)? {
         Question::Open(path) => serde_json::to_value(open::seconds(&path)?)?,
         Question::Idle { lake, state } => serde_json::to_value(surroundings::idle::measure(&lake, &state)?)?,
+        Question::Look(lake) => serde_json::to_value(reach::files::looked(&lake)?)?,
         Question::Resident(holding) => serde_json::to_value(memory::resident(&holding)?)?,
     };
     println!("{answer}");

@@ -20,7 +20,7 @@ use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
 
 /// A file that was changed less than two seconds ago is read at every scan, because its times say too little.
-const UNTIL_OLD: Duration = Duration::from_millis(2_200);
+pub(super) const UNTIL_OLD: Duration = Duration::from_millis(2_200);
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     balancing(bench);
@@ -100,7 +100,7 @@ fn scanning(bench: &mut Bench) -> Result<()> {
 }
 
 /// The sizes of all files, by `lstat`.
-fn walk(directory: &Path) -> Result<u64> {
+pub(super) fn walk(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -138,7 +138,7 @@ fn as_index(round: usize, count: u64) -> u64 {
     (round as u64 * 37) % count
 }
 
-fn millis(began: Instant) -> f64 {
+pub(super) fn millis(began: Instant) -> f64 {
     let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     as_f64(micros) / 1e3
 }
