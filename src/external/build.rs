@@ -4,7 +4,6 @@
 //! version at both observations. Files that came since are left to the next observation. What happens to the result then,
 //! and whether it is still wanted, is the reducer's to decide.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use super::build_error::of_store;
@@ -41,8 +40,8 @@ pub struct Build<'a> {
     /// The wanted set: a source that did not change has its version only in comparison with it. Without it all that the
     /// source holds has to be what is wanted.
     pub known: Option<&'a PathSet>,
-    /// The mounts that the wanted set was found on, if the last look found it, by the same rules. If not, or if that is not
-    /// known any more, nothing that is weak is believed, and everything is looked at anew.
+    /// The mounts that the wanted set was found on, if the last look found it, by the same rules. If not, nothing
+    /// that is weak is believed.
     pub mounts: Option<&'a Mounts>,
     /// How many bytes each of the two observations may read where the content of files decides.
     pub most_read: u64,
@@ -144,9 +143,6 @@ pub struct BuildFailed {
     pub built: Vec<Segment>,
 }
 
-/// Keys of a page of a listing, which is one request: what all stores send.
-const PAGE: usize = 1_000;
-
 /// Runs one attempt.
 ///
 /// # Errors
@@ -160,20 +156,13 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let listed = attempt.as_listed();
-    let (own, mounts) = match listed {
-        Some(own) => (own.clone(), attempt.mounts.cloned().unwrap_or_default()),
-        None => attempt.observe(attempt.known, attempt.mounts).map(|own| (own.set, own.mounts))?,
-    };
+    let Own { set: own, mounts, .. } = attempt.observe(attempt.known, attempt.mounts)?;
     let Plan { kept, new, dropped } = attempt.plan(&own)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
     let (finished, result) = build_all(attempt, &own, new);
     *built = finished;
     result?;
-    let is_behind = match listed.is_some_and(|own| attempt.is_as_read(own, built)) {
-        true => false,
-        false => attempt.observe(Some(&own), Some(&mounts))?.is_behind,
-    };
+    let Own { is_behind, .. } = attempt.observe(Some(&own), Some(&mounts))?;
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
@@ -207,25 +196,6 @@ struct Own {
 }
 
 impl Build<'_> {
-    /// The wanted set, if it need not be listed again: the last look found it, told the same as this attempt, and the store
-    /// refuses every read of another content than that look was told of. So whatever is built is built from what was
-    /// observed; what has changed since is for the next observation. A listing that takes one request is not worth that.
-    fn as_listed(&self) -> Option<&PathSet> {
-        let own = self.known.filter(|known| self.mounts.is_some() && known.len() > PAGE)?;
-        (own.is_fenced() && own.digest() == self.wanted).then_some(own)
-    }
-
-    /// Whether each file that was built from is still what was built from, if asking for each takes no more requests than
-    /// listing all. What this attempt has not read was read by one that was committed, under the same versions.
-    fn is_as_read(&self, own: &PathSet, built: &[Segment]) -> bool {
-        let paths: BTreeSet<_> = built.iter().flat_map(|segment| &segment.fragments).map(|found| &found.path).collect();
-        let is_same = |path: &&SourcePath| {
-            let found = (self.stop_check)().ok().and_then(|()| self.store.stat(self.source, path).ok());
-            found.is_some_and(|found| own.get(path).is_some_and(|file| file.last_stat == found))
-        };
-        paths.len() <= own.len() / PAGE && paths.iter().all(is_same)
-    }
-
     /// Scans the source for the files of the wanted set. It is an error if one of them is gone or another one.
     fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Own, BuildError> {
         let own = known.filter(|known| known.digest() == self.wanted);

@@ -33,7 +33,6 @@ struct Files {
 struct Counts {
     bytes: u64,
     racy: u64,
-    fenced: usize,
 }
 
 impl PartialEq for PathSet {
@@ -132,14 +131,8 @@ impl PathSet {
             self.0.packed.iter().map(PackedFile::file).fold(Counts::default(), |counts, file| Counts {
                 bytes: counts.bytes.saturating_add(file.version.stat.size),
                 racy: counts.racy + u64::from(file.racy_since.is_some()),
-                fenced: counts.fenced + usize::from(file.last_stat.tag.is_strong()),
             })
         })
-    }
-
-    /// Whether every read of every file says which content it expects, and the store refuses it otherwise.
-    pub(super) fn is_fenced(&self) -> bool {
-        self.counts().fenced == self.len()
     }
 
     /// When the next of those can be proven, by another scan.

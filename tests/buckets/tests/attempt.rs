@@ -3,18 +3,15 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
+use lastword::core::vocabulary::{Epoch, Name, Seq, Timestamp, Token};
 use lastword::external::{
-    Build, BuildError, BuildFailed, BuildOutcome, ExternalSpec, FileAddress, Mounts, NoBuilder, PathSet, ScanRequest,
+    Build, BuildError, BuildFailed, BuildOutcome, ExternalSpec, FileAddress, Mounts, PathSet, ScanRequest,
     SegmentBuilder, SegmentJob, SourceLocation, Store, build, format_of, never_interrupted, scan,
 };
 use lastword::objects::MemoryObjects;
 use test_buckets::bucket::{self, Bucket};
 use test_buckets::servers;
-use test_buckets::stage::{Asked, Manners, Stage};
-
-/// Long after all that was ever written: nothing is racy.
-const LATER: Timestamp = Timestamp(40_000_000_000_000_000);
+use test_buckets::stage::{Manners, Stage};
 
 /// Reads every file in two pieces, and does something between them.
 struct InTwoPieces<F> {
@@ -42,41 +39,21 @@ fn attempt(
     known: &PathSet,
     builder: &dyn SegmentBuilder,
 ) -> Result<BuildOutcome, BuildFailed> {
-    let (objects, mounts) = (MemoryObjects::new(), Mounts::default());
-    let before = Before { objects: &objects, mounts: Some(&mounts), applied: None };
-    attempt_after(&before, (store, source), known, builder)
-}
-
-/// What an attempt can start from.
-#[derive(Clone, Copy)]
-struct Before<'a> {
-    objects: &'a MemoryObjects,
-    /// Those of the last look.
-    mounts: Option<&'a Mounts>,
-    applied: Option<(&'a PathSet, ObjectHash)>,
-}
-
-fn attempt_after(
-    before: &Before<'_>,
-    (store, source): (&dyn Store, &SourceLocation),
-    known: &PathSet,
-    builder: &dyn SegmentBuilder,
-) -> Result<BuildOutcome, BuildFailed> {
     let spec = ExternalSpec::parse(r#"{"format":"files"}"#).unwrap();
     build(&Build {
         collection: &Name::new("documents").unwrap(),
         store,
         format: format_of("files").unwrap(),
-        objects: before.objects,
+        objects: &MemoryObjects::new(),
         source,
         spec: &spec,
         wanted: known.digest(),
         known: Some(known),
-        mounts: before.mounts,
+        mounts: Some(&Mounts::default()),
         most_read: u64::MAX,
-        applied: before.applied.map(|(set, _)| set),
-        previous: before.applied.map(|(_, manifest)| manifest),
-        token: Token { epoch: Epoch(1), seq: Seq(if before.applied.is_some() { 2 } else { 1 }) },
+        applied: None,
+        previous: None,
+        token: Token { epoch: Epoch(1), seq: Seq(1) },
         builder,
         parallel: 1,
         leftovers: &[],
@@ -84,12 +61,12 @@ fn attempt_after(
         finished: &|_| (),
         progress: &|_| (),
         learned: &|_, _, _| (),
-        now: &|| LATER,
+        now: &|| Timestamp(1),
     })
 }
 
 fn observe(store: &dyn Store, source: &SourceLocation) -> PathSet {
-    scan(&ScanRequest::new(store, source, LATER)).unwrap().set
+    scan(&ScanRequest::new(store, source, Timestamp(1))).unwrap().set
 }
 
 fn is_moved(found: &Result<BuildOutcome, BuildFailed>) -> bool {
@@ -153,69 +130,6 @@ fn what_does_not_change_is_built_of_what_was_observed() {
         assert!(outcome.is_behind && outcome.new == 1, "{}: {outcome:?}", bucket.name);
         assert_eq!(read, [b"first content"], "{}", bucket.name);
     }
-}
-
-/// Reads every file, and does something behind the last read.
-struct AndThen<F>(F);
-
-impl<F: Fn() + Send + Sync> SegmentBuilder for AndThen<F> {
-    fn build(&self, job: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-        for fragment in job.fragments {
-            let reader = job.open(fragment)?;
-            reader.read(0, reader.len() as usize)?;
-        }
-        (self.0)();
-        Ok(None)
-    }
-}
-
-/// Builds many objects, changes one of them, observes that, and attempts it: with what the last look found or without.
-/// What was asked by that attempt.
-fn one_of_many(
-    is_told: bool,
-    and_then: impl Fn(&Stage, &str) + Send + Sync,
-) -> (Result<BuildOutcome, BuildFailed>, Vec<Asked>) {
-    let stage = Stage::start();
-    let bucket = bucket::staged(&stage);
-    let name = bucket.named().name().to_owned();
-    (0..2_500).for_each(|n| stage.put(&name, &format!("docs/{n:04}"), b"first content"));
-    let (buckets, source) = (bucket.buckets(), bucket.source("docs/"));
-    let (objects, mounts) = (MemoryObjects::new(), Mounts::default());
-    let first = observe(&buckets, &source);
-    let before = Before { objects: &objects, mounts: Some(&mounts), applied: None };
-    let built = attempt_after(&before, (&buckets, &source), &first, &NoBuilder).unwrap();
-    stage.put(&name, "docs/0007", b"other content");
-    let looking = ScanRequest { known: Some(&first), ..ScanRequest::new(&buckets, &source, LATER) };
-    let second = scan(&looking).unwrap().set;
-    stage.asked();
-    let mounts = Some(&mounts).filter(|_| is_told);
-    let before = Before { mounts, applied: Some((&first, built.manifest)), ..before };
-    let builder = AndThen(|| and_then(&stage, &name));
-    let found = attempt_after(&before, (&buckets, &source), &second, &builder);
-    (found, stage.asked())
-}
-
-#[test]
-fn an_attempt_at_one_change_of_many_asks_for_that_object_alone() {
-    let (found, asked) = one_of_many(true, |_, _| ());
-    let outcome = found.unwrap();
-    assert_eq!((outcome.kept, outcome.new, outcome.dropped), (2_499, 1, 1));
-    let is_its = |asked: &Asked| matches!(asked, Asked::Get { key, .. } | Asked::Head { key } if key == "docs/0007");
-    assert!(asked.len() <= 3 && asked.iter().all(is_its), "{asked:?}");
-    // Without the last look nobody knows by which rules it was made.
-    let (found, asked) = one_of_many(false, |_, _| ());
-    assert_eq!(found.unwrap().new, 1);
-    assert!(asked.iter().any(|asked| matches!(asked, Asked::List { .. })));
-}
-
-#[test]
-fn what_changes_behind_its_last_read_ends_the_attempt_also_among_many() {
-    let (found, asked) = one_of_many(true, |stage, name| stage.put(name, "docs/0007", b"third content"));
-    assert!(is_moved(&found), "{found:?}");
-    assert!(asked.iter().any(|asked| matches!(asked, Asked::List { .. })), "what it holds by now is an observation");
-    // What the attempt had no part in is left to the next observation, as what is new is.
-    let (found, _) = one_of_many(true, |stage, name| stage.put(name, "docs/0008", b"third content"));
-    assert_eq!(found.unwrap().new, 1);
 }
 
 /// A store whose tags prove nothing: content decides, and what is believed is counted.
