@@ -19,8 +19,12 @@ pub(crate) fn command(verb: &str, place: &Path, name: &str) -> String {
 
 /// What brings a run back. `place`: the directory of the log, or the configuration.
 pub(crate) fn how_to_start(place: &Path) -> String {
-    let is_config = place.extension().is_some_and(|ending| ending == "toml") && !place.is_dir();
-    format!("start it: lastword run {}", if is_config { quoted(place) } else { "FILE".to_owned() })
+    format!("start it: lastword run {}", if is_config(place) { quoted(place) } else { "FILE".to_owned() })
+}
+
+/// Whether a person named a configuration, and not the directory of a log.
+pub(crate) fn is_config(named: &Path) -> bool {
+    named.extension().is_some_and(|ending| ending == "toml") && !named.is_dir()
 }
 
 /// When the log heard of anything last.

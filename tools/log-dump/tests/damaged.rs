@@ -31,6 +31,21 @@ fn damage(path: &Path) {
 }
 
 #[test]
+fn defect_43_a_log_without_its_head_is_damaged_and_not_absent() {
+    let (dir, path) = story_log();
+    fs::remove_file(path.join("HEAD")).unwrap();
+    for (command, more) in [("head", &["--anchor"][..]), ("head", &[]), ("dump", &[])] {
+        let refused = on(&path, command, more);
+        assert_eq!(code(&refused), 1, "{command} {more:?}: {}", err(&refused));
+        assert!(err(&refused).contains("HEAD is missing"), "{command} {more:?}: {}", err(&refused));
+        assert!(err(&refused).contains("--accept-loss"), "{command} {more:?}: {}", err(&refused));
+    }
+    let nowhere = on(&dir.path().join("nowhere"), "head", &["--anchor"]);
+    assert_eq!(code(&nowhere), 3);
+    assert!(err(&nowhere).contains("there is no log"), "{}", err(&nowhere));
+}
+
+#[test]
 fn defect_43_a_damaged_log_is_shown_up_to_the_damage() {
     let (dir, path) = large_log();
     let whole = ok(&path, "dump", &[]);

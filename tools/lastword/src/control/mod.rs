@@ -64,17 +64,21 @@ mod server;
 mod socket;
 mod steer;
 mod waiting;
+mod without_socket;
 
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, reach, silence, silent, taken};
+pub(crate) use client::{
+    Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, is_stopped, reach, silence, silent,
+};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};
 pub(crate) use server::{Desk, Reload, Server};
 pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
 pub(crate) use waiting::{APPLIED, PENDING, known};
+pub(crate) use without_socket::{WithoutSocket, taken};
 
 /// The most bytes of a request: a name, an actor and a cause, each fully escaped, with room to spare.
 pub const MOST_REQUEST: usize = 8 << 10;

@@ -272,7 +272,7 @@ impl Answer {
     }
 
     /// The same with a sentence for people.
-    pub(super) fn with_note(mut self, note: Option<String>) -> Answer {
+    pub(crate) fn with_note(mut self, note: Option<String>) -> Answer {
         if let Some(note) = note {
             self.0.insert("note".to_owned(), note.into());
         }
@@ -292,6 +292,12 @@ impl Answer {
         let Some(message) = line.get("error") else { return Some(Ok(Answer(line))) };
         let code = u8::try_from(line.get("code")?.as_u64()?).ok()?;
         Some(Err(Fail::new(code, message.as_str()?)))
+    }
+
+    /// The same with another value under a key.
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Answer {
+        self.0.insert(key.to_owned(), value);
+        self
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<&str> {

@@ -12,7 +12,7 @@ use lastword::engine::{CollectionStatus, WaitOutcome};
 use serde_json::json;
 
 use super::{Answer, Gone};
-use crate::facts::cause;
+use crate::facts::{cause, cause_without_run};
 use crate::fail::{Fail, USAGE};
 
 /// Nothing to tell yet: ask again.
@@ -105,7 +105,7 @@ pub(crate) fn known(
 ) -> Answer {
     let applied = view.applied.as_ref().map(|applied| applied.generation);
     let is_applied = generation.is_some_and(|generation| applied.is_some_and(|applied| applied >= generation));
-    let because = match cause(view, gone, None) {
+    let because = match cause_without_run(view, gone) {
         // It was fresh when the log heard of it last, which is all that is known.
         because if because.is_empty() && generation.is_none() => format!("nobody looks at its source; {last_event}"),
         because => because,
