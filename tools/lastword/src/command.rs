@@ -13,7 +13,7 @@ use lastword::log::lock_holder;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::console::{line, note, printable};
+use crate::console::{line, note, printable, quoted};
 use crate::control::{
     APPLIED, Answer, Connection, Found, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb, by,
     carry_out, fingerprint, known, reach, silent, taken, user,
@@ -22,7 +22,7 @@ use crate::differences::{NamedFile, unknown_in_log};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::status::{self, Blemish};
-use crate::words::{how_to_start, is_config, last_event};
+use crate::words::{how_to_go_on, how_to_start, is_config, last_event};
 
 /// How long closing a log may take in which nothing runs.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -131,6 +131,11 @@ pub(crate) struct Wait {
 
 /// The directory of the log that a person named: itself, or by a configuration.
 pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
+    if named.extension().is_some_and(|ending| ending == "evlog") && named.is_file() {
+        let file = quoted(named);
+        let problem = format!("is an exported log; log-dump import STATE {file} makes one of it that a run can open");
+        return Err(Fail::new(CANNOT_OPEN, format!("{}: {problem}", named.display())));
+    }
     Ok(if is_config(named) { Config::state_of(named)?.into() } else { named.into() })
 }
 
@@ -242,21 +247,26 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
     let outcome = answer.text("waited").unwrap_or_default();
     let is_applied = outcome == APPLIED;
     if arguments.json {
-        line(&answer.clone().without("since").to_string())?;
+        line(&answer.clone().without("since").without("by_file").to_string())?;
     } else {
         let (name, because) = (printable(name.as_str()), printable(answer.text("because").unwrap_or_default()));
         let because = if because.is_empty() { "what was heard so far is applied".to_owned() } else { because };
         let number = answer.number("generation").unwrap_or(0);
+        let (condition, held) = (answer.text("condition").unwrap_or_default(), answer.text("held"));
+        let go_on = how_to_go_on(condition, place, &name, held).filter(|_| held.is_some() || !answer.flag("by_file"));
+        let go_on = go_on.unwrap_or_default();
         match outcome {
             APPLIED => drop(line(&format!("{name}: applied, generation {number}"))?),
             PENDING => {
                 note(&format!("{name}: not within {}: {because}", humantime::format_duration(arguments.timeout)))
             }
             "nobody_runs" => {
-                let start = how_to_start(&arguments.target.state);
-                note(&format!("{name}: no lastword runs here, so there is nothing to wait for: {because}; {start}"))
+                let start = how_to_start(place);
+                note(&format!(
+                    "{name}: no lastword runs here, so there is nothing to wait for: {because}{go_on}; {start}"
+                ))
             }
-            other => note(&format!("{name}: {other}: {because}")),
+            other => note(&format!("{name}: {other}: {because}{go_on}")),
         }
     }
     Ok(if is_applied { ExitCode::SUCCESS } else { ExitCode::from(DEFECT) })

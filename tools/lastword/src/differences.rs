@@ -67,10 +67,14 @@ impl<'p> NamedFile<'p> {
     }
 }
 
-/// A refusal of a name that the log does not have, with the way on if the file that was named has it.
+/// A refusal of a name that the log does not have, with the way on if the file that was named has it, or if it is a pattern.
 pub(crate) fn unknown_in_log(fail: Fail, named: &Path, name: &Name) -> Fail {
     if fail.code != USAGE || !fail.message.contains("there is no collection") {
         return fail;
+    }
+    if name.as_str().contains(['*', '?', '[']) {
+        let patterns = "this takes one name and no patterns, which only status does";
+        return Fail::new(USAGE, format!("{}; {patterns}", fail.message));
     }
     match NamedFile::of(named) {
         Some(file) if file.missing(|_| false).any(|known| known == name) => {

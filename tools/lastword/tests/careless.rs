@@ -7,9 +7,10 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
-use support::{Ended, Place, Running, lastword, text, until};
+use support::{Ended, Place, Running, lastword, program, text, until, wait};
 
 fn built() -> Place {
     let place = Place::new("quiet = \"50ms\"\n");
@@ -199,4 +200,101 @@ fn defect_39_a_run_whose_socket_is_gone_is_known_as_lastword() {
     let run = Running::start(&place);
     place.command(&["pause"]).expect_code(0);
     run.stop();
+}
+
+#[test]
+fn defect_48_a_summary_counts_a_word_once_and_hides_nobody() {
+    let place = built();
+    let config = fs::read_to_string(place.config()).unwrap();
+    let nation = "[collections.nation]\nsource = \"lake/\"\nspec = { format = \"parquet\" }\n";
+    place.configure(&format!("{config}{nation}"));
+    place.once().expect_code(0);
+    place.command(&["pause"]).expect_code(0);
+    let shown = || to_config(&place, &["status"]).expect_code(0).stdout;
+    assert!(shown().ends_with("2 collections: 2 fresh?, of them 1 paused as well\n"), "{}", shown());
+    place.command(&["resume"]).expect_code(0);
+    place.configure(&config);
+    place.once().expect_code(0);
+    assert!(shown().ends_with("of them 1 paused as well, of them 1 unmanaged\n"), "{}", shown());
+}
+
+#[test]
+fn defect_48_what_waits_for_a_person_says_what_to_type() {
+    let place = built();
+    let config = place.config();
+    place.once().expect_code(0);
+    let run = Running::start(&place);
+    to_config(&place, &["wait", "lineitem"]).expect_code(0);
+    place.command(&["pause"]).expect_code(0);
+    place.write("b.parquet", 1, 7);
+    let resume = format!("lastword resume {} lineitem", text(&config));
+    let waited = to_config(&place, &["wait", "lineitem"]).expect_code(1);
+    assert!(waited.stderr.contains(&resume), "{}", waited.stderr);
+    run.stop();
+    let once = place.once().expect_code(1);
+    assert!(once.stderr.contains(&resume), "{}", once.stderr);
+    let waited = to_config(&place, &["wait", "lineitem"]).expect_code(1);
+    assert!(waited.stderr.contains(&resume) && waited.stderr.contains("lastword run "), "{}", waited.stderr);
+    place.command(&["resume"]).expect_code(0);
+    place.once().expect_code(0);
+
+    for name in ["a.parquet", "b.parquet"] {
+        fs::remove_file(place.lake().join(name)).unwrap();
+    }
+    place.once().expect_code(1);
+    let run = Running::start(&place);
+    let waited = to_config(&place, &["wait", "lineitem", "--json"]).expect_code(1);
+    let held = serde_json::from_str::<Value>(&waited.stdout).unwrap()["held"].as_str().unwrap().to_owned();
+    let confirm = format!("confirm it with: lastword confirm {} lineitem {held}", text(&config));
+    let waited = to_config(&place, &["wait", "lineitem"]).expect_code(1);
+    assert!(waited.stderr.contains(&confirm), "{}", waited.stderr);
+    to_config(&place, &["confirm", "lineitem", &held]).expect_code(0);
+    to_config(&place, &["wait", "lineitem"]).expect_code(0);
+    run.stop();
+}
+
+#[test]
+fn defect_47_what_was_mistaken_for_something_else_is_told() {
+    let place = built();
+    place.once().expect_code(0);
+    // A drop that the file takes back.
+    let note = "it is still in the configuration";
+    let dropped = to_config(&place, &["drop", "lineitem"]).expect_code(0);
+    assert!(dropped.stderr.contains(note), "{}", dropped.stderr);
+    place.once().expect_code(0);
+    // A pattern for a name.
+    for command in ["pause", "wait"] {
+        let refused = to_config(&place, &[command, "line*"]).expect_code(2);
+        assert!(refused.stderr.contains("takes one name and no patterns"), "{command}: {}", refused.stderr);
+    }
+    // An exported log for a state directory.
+    let stream = place.dir.path().join("g.evlog");
+    fs::write(&stream, "x").unwrap();
+    for command in [&["status", text(&stream)][..], &["pause", text(&stream), "lineitem"]] {
+        let refused = lastword(command).expect_code(3);
+        assert!(refused.stderr.contains("log-dump import STATE"), "{command:?}: {}", refused.stderr);
+    }
+    // A key of the spec beside it.
+    let config = fs::read_to_string(place.config()).unwrap();
+    place.configure(&format!("{config}exclude = [\"*.csv\"]\n"));
+    let refused = to_config(&place, &["plan"]).expect_code(2);
+    assert!(refused.stderr.contains("exclude: belongs in the spec: spec = { .., exclude = .. }"), "{}", refused.stderr);
+    place.configure(&config);
+    // A run that is stopped for one that works.
+    let run = Running::start(&place);
+    run.signal("STOP");
+    let refused = place.once().expect_code(3);
+    let stopped = format!("which is stopped; kill -CONT {} lets it go on", run.pid());
+    assert!(refused.stderr.contains(&stopped), "{}", refused.stderr);
+    run.signal("CONT");
+    run.stop();
+}
+
+#[test]
+fn defect_48_help_that_could_not_be_written_is_no_success() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let child = program().args(arguments).stdout(full).spawn().unwrap();
+        wait(child, Duration::from_secs(60)).expect_code(3);
+    }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::*;
@@ -186,4 +186,18 @@ fn defect_47_a_configuration_is_named_as_one_and_says_where_its_log_is() {
     ok(&named, "verify", &[]);
     fs::write(&config, "workers = 1").unwrap();
     assert!(err(&on(&config, "dump", &[])).contains("give the state directory that it names"));
+}
+
+#[test]
+fn defect_48_an_output_that_is_not_whole_is_no_success() {
+    let (_dir, path) = large_log();
+    // Longer than a pipe holds, and nobody reads it.
+    let mut child = program().arg("export").arg(&path).arg("-").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3), "half a stream is none");
+    for arguments in [&["--help"][..], &["export", "--help"], &["--version"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = program().args(arguments).stdout(full).status().unwrap();
+        assert_eq!(ended.code(), Some(3), "{arguments:?}");
+    }
 }

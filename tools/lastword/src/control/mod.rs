@@ -33,7 +33,7 @@
 //! | `cancel` | `name`, `task`? (only that one) | receipt |
 //! | `pause`, `resume`, `drop` | `name` | receipt |
 //! | `confirm` | `name`, `fingerprint` | receipt |
-//! | `wait` | `name`, `generation`?, `since`?, `within_ms`? | `waited`, `generation`, `because`, `seq`, `since` |
+//! | `wait` | `name`, `generation`?, `since`?, `within_ms`? | `waited`, `condition`, `generation`, `because`, `held` (what waits to be confirmed), `by_file` (paused because it is gone from the file), `seq`, `since` |
 //! | `reload` | | `changed`, `paused`, `resumed`, `unmanaged` |
 //! | `look` | `name`? | `looks`: what only the running process knows |
 //! | `status` | `name`?, `after`? | `rows`, `looks`, `next` |

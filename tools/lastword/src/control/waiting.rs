@@ -51,8 +51,9 @@ impl Waiting<'_> {
             if outcome != PENDING || begun.elapsed() >= self.within || stopping() {
                 // Asked for afterwards, so that it does not say what was before.
                 let found = self.status()?;
-                let because = cause(&found.view, gone(&found.view).as_ref(), found.last_observation);
-                return Ok(answer(&found.view, because, self.generation, outcome, self.since));
+                let gone = gone(&found.view);
+                let because = cause(&found.view, gone.as_ref(), found.last_observation);
+                return Ok(answer((&found.view, gone.as_ref()), because, self.generation, outcome, self.since));
             }
         }
     }
@@ -111,7 +112,7 @@ pub(crate) fn known(
         because => because,
     };
     let outcome = if is_applied { APPLIED } else { "nobody_runs" };
-    answer(view, because, generation, outcome, Timestamp(0)).without("since")
+    answer((view, gone), because, generation, outcome, Timestamp(0)).without("since")
 }
 
 fn of_waited(waited: WaitOutcome) -> &'static str {
@@ -151,7 +152,7 @@ fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
 
 /// `cause`: why it is not fresh; empty if it is.
 fn answer(
-    view: &CollectionView,
+    (view, gone): (&CollectionView, Option<&Gone>),
     cause: String,
     waited_for: Option<Generation>,
     outcome: &str,
@@ -165,6 +166,8 @@ fn answer(
         }
         _ => cause,
     };
+    // Who edits the file brings it back; a person did not stop it.
+    let by_file = view.paused && gone.is_some_and(|gone| gone.resumes);
     if let Some(generation) = waited_for.filter(|generation| *generation > view.generation) {
         let newest = format!("there is no generation {generation} yet, the newest is {}", view.generation);
         because = if because.is_empty() { newest } else { format!("{newest}; {because}") };
@@ -176,6 +179,8 @@ fn answer(
         "generation": view.generation.0,
         "seq": view.applied.as_ref().map(|applied| applied.seq.0),
         "because": because,
+        "held": view.held().map(|(_, held)| held.to_string()),
+        "by_file": by_file,
         "since": since.0,
     }))
 }

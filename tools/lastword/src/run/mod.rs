@@ -30,7 +30,7 @@ use crate::inspect::Inspected;
 use crate::patience::within;
 use crate::readable::{Depth, described, problem, way_on};
 use crate::record::{LastRun, Record};
-use crate::words::how_to_confirm;
+use crate::words::how_to_go_on;
 pub(crate) use events::{Format, Next};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use session::Session;
@@ -331,8 +331,9 @@ fn report(verdicts: &[(Name, Verdict)], file: &Path) -> bool {
     let mut stuck = 0;
     for (name, verdict) in verdicts {
         if let Verdict::Stuck { condition, cause, held } = verdict {
-            let confirm = held.map(|held| how_to_confirm(file, name, held)).unwrap_or_default();
-            note(&format!("{name}: {condition}: {cause}{confirm}"));
+            let held = held.map(|held| held.to_string());
+            let go_on = how_to_go_on(condition, file, name.as_str(), held.as_deref()).unwrap_or_default();
+            note(&format!("{name}: {condition}: {cause}{go_on}"));
             stuck += 1;
         }
     }

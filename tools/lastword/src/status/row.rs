@@ -10,7 +10,7 @@ use crate::console::grouped;
 use crate::control::Gone;
 use crate::facts::Facts;
 use crate::readable::way_on;
-use crate::words::{ago, command, seconds, short};
+use crate::words::{ago, how_to_go_on, seconds, short};
 
 /// One collection: what the log or the run says of it, and what is known besides.
 pub(super) struct Row {
@@ -129,14 +129,10 @@ impl Row {
         let count = |key: &str| self.live.as_ref().and_then(|live| live.pointer(&format!("/progress/{key}"))?.as_u64());
         let progress = count("done").zip(count("total"));
         let progress = progress.map(|(done, total)| format!("; {} of {} done", grouped(done), grouped(total)));
-        let held = self.facts.held.as_ref();
-        let confirm = held.map(|held| format!("; confirm it with: {} {held}", command("confirm", place, name)));
-        let verb = match self.facts.condition.as_str() {
-            "parked" => Some(("to try it again", "refresh")),
-            "paused" if self.gone.as_ref().is_none_or(|gone| !gone.resumes) => Some(("to go on", "resume")),
-            _ => None,
-        };
-        let verb = verb.map(|(what, verb)| format!("; {what}: {}", command(verb, place, name)));
+        let held = self.facts.held.as_deref();
+        let condition = self.facts.condition.as_str();
+        let by_file = condition == "paused" && self.gone.as_ref().is_some_and(|gone| gone.resumes);
+        let go_on = how_to_go_on(condition, place, name, held).filter(|_| held.is_some() || !by_file);
         let doubt = match self.is_doubtful() {
             true if self.is_run && self.is_observed() => "",
             true if self.is_run => "nobody has looked at its source since the run began",
@@ -148,7 +144,7 @@ impl Row {
         let problem = self.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name)));
         let cause = problem.into_iter().chain(Some(cause).filter(|cause| !cause.is_empty()));
         let cause = cause.collect::<Vec<_>>().join("; ");
-        cause + &progress.unwrap_or_default() + &confirm.or(verb).unwrap_or_default()
+        cause + &progress.unwrap_or_default() + &go_on.unwrap_or_default()
     }
 }
 
