@@ -13,14 +13,16 @@ use lastword::log::lock_holder;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::console::{line, note, printable};
+use crate::console::{line, note, printable, quoted};
 use crate::control::{
     APPLIED, Answer, Connection, Found, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb, by,
     carry_out, fingerprint, known, reach, silent, taken, user,
 };
+use crate::differences::{NamedFile, unknown_in_log};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
-use crate::words::{how_to_start, last_event};
+use crate::status::{self, Blemish};
+use crate::words::{how_to_go_on, how_to_start, is_config, last_event};
 
 /// How long closing a log may take in which nothing runs.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -129,8 +131,12 @@ pub(crate) struct Wait {
 
 /// The directory of the log that a person named: itself, or by a configuration.
 pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
-    let is_config = named.extension().is_some_and(|ending| ending == "toml") && !named.is_dir();
-    Ok(if is_config { Config::state_of(named)?.into() } else { named.into() })
+    if named.extension().is_some_and(|ending| ending == "evlog") && named.is_file() {
+        let file = quoted(named);
+        let problem = format!("is an exported log; log-dump import STATE {file} makes one of it that a run can open");
+        return Err(Fail::new(CANNOT_OPEN, format!("{}: {problem}", named.display())));
+    }
+    Ok(if is_config(named) { Config::state_of(named)?.into() } else { named.into() })
 }
 
 pub(crate) fn refresh(arguments: &Refresh) -> Result<ExitCode, Fail> {
@@ -156,15 +162,20 @@ pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<Exit
 fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
     let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
     let state = state_of(&target.state)?;
-    let answer = match reach(&state, &steer).map_err(|fail| refused(&steer, fail))? {
-        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone())).map_err(|fail| refused(&steer, fail))?,
+    let refused = |fail| unknown_in_log(refused(&steer, fail), &target.state, &steer.name);
+    let answer = match reach(&state, &steer).map_err(refused)? {
+        Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone())).map_err(refused)?,
         Reached::Opened(reconciler) => {
             let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
-            let answer = answer.map_err(|fail| refused(&steer, fail))?;
+            let answer = answer.map_err(refused)?;
             closed?;
+            let in_file =
+                || NamedFile::of(&target.state)?.missing(|_| false).find(|name| **name == steer.name).cloned();
+            let note = (steer.verb == Verb::Drop).then(in_file).flatten();
             answer
+                .with_note(note.map(|_| "it is still in the configuration: the next start declares it anew".to_owned()))
         }
     };
     if common.json {
@@ -199,9 +210,14 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
     let state = state_of(state)?;
     let no_run = || match lock_holder(&state.join("LOCK")) {
         Some(_) => taken(&state),
-        None => {
-            Fail::new(CANNOT_OPEN, format!("{}: no lastword runs here; the next one reads its file", state.display()))
-        }
+        // What is no log, or a damaged one, is not read by a next run either.
+        None => Inspected::open(&state).err().unwrap_or_else(|| {
+            let state = state.display();
+            Fail::new(
+                CANNOT_OPEN,
+                format!("{state}: no lastword runs here, so nothing was reloaded; the next one reads its file"),
+            )
+        }),
     };
     let answer = Connection::open(&state)?.ok_or_else(no_run)?.ask(&Request::Reload(by))?;
     if common.json {
@@ -221,28 +237,56 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
     let name = name_of(&arguments.target.name)?;
     let state = state_of(&arguments.target.state)?;
     let generation = arguments.generation.map(Generation);
-    let answer = wait_for(&state, &name, generation, arguments.timeout)?;
+    let place = &arguments.target.state;
+    let answer =
+        wait_for(&state, &name, generation, arguments.timeout).map_err(|fail| unknown_in_log(fail, place, &name))?;
+    let answer = match answer.text("waited") == Some(APPLIED) {
+        true => applied_after_all(answer, &state, place, &name, generation.is_some())?,
+        false => answer,
+    };
     let outcome = answer.text("waited").unwrap_or_default();
     let is_applied = outcome == APPLIED;
     if arguments.json {
-        line(&answer.clone().without("since").to_string())?;
+        line(&answer.clone().without("since").without("by_file").to_string())?;
     } else {
         let (name, because) = (printable(name.as_str()), printable(answer.text("because").unwrap_or_default()));
         let because = if because.is_empty() { "what was heard so far is applied".to_owned() } else { because };
         let number = answer.number("generation").unwrap_or(0);
+        let (condition, held) = (answer.text("condition").unwrap_or_default(), answer.text("held"));
+        let go_on = how_to_go_on(condition, place, &name, held).filter(|_| held.is_some() || !answer.flag("by_file"));
+        let go_on = go_on.unwrap_or_default();
         match outcome {
             APPLIED => drop(line(&format!("{name}: applied, generation {number}"))?),
             PENDING => {
                 note(&format!("{name}: not within {}: {because}", humantime::format_duration(arguments.timeout)))
             }
             "nobody_runs" => {
-                let start = how_to_start(&arguments.target.state);
-                note(&format!("{name}: no lastword runs here, so there is nothing to wait for: {because}; {start}"))
+                let start = how_to_start(place);
+                note(&format!(
+                    "{name}: no lastword runs here, so there is nothing to wait for: {because}{go_on}; {start}"
+                ))
             }
-            other => note(&format!("{name}: {other}: {because}")),
+            other => note(&format!("{name}: {other}: {because}{go_on}")),
         }
     }
     Ok(if is_applied { ExitCode::SUCCESS } else { ExitCode::from(DEFECT) })
+}
+
+/// What is applied has to be readable, and, unless one generation was asked for, what the file asks for.
+fn applied_after_all(
+    answer: Answer,
+    state: &Path,
+    place: &Path,
+    name: &Name,
+    is_of_generation: bool,
+) -> Result<Answer, Fail> {
+    let file = NamedFile::of(place).filter(|_| !is_of_generation);
+    let (what, because) = match status::blemish(state, place, name, file.as_ref())? {
+        Some(Blemish::Unreadable(why)) => ("unreadable", why),
+        Some(Blemish::Differs(why)) => ("differs_from_file", why),
+        None => return Ok(answer),
+    };
+    Ok(answer.with("waited", what.into()).with("because", because.into()))
 }
 
 /// Asks again and again: each answer comes within seconds. When the run ends meanwhile, the next one is asked, or the

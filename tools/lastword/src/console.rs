@@ -107,7 +107,15 @@ pub(crate) fn usage(error: &clap::Error) -> ! {
         shown.lines().for_each(note);
         std::process::exit(error.exit_code());
     }
-    error.exit()
+    let mut out = io::stdout().lock();
+    let code = match write!(out, "{}", error.render()).and_then(|()| out.flush()) {
+        Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe => {
+            note(&format!("lastword: standard output: {failed}"));
+            i32::from(CANNOT_OPEN)
+        }
+        _ => error.exit_code(),
+    };
+    std::process::exit(code)
 }
 
 /// Whether what is written there may move and change how text is shown: a terminal, and not one that shows such sequences

@@ -16,6 +16,13 @@ use crate::words::seconds;
 pub(crate) struct Facts {
     pub(crate) name: String,
     pub(crate) id: CollectionId,
+    pub(crate) kind: String,
+    pub(crate) source: String,
+    pub(crate) spec: Value,
+    /// The root of the applied manifest, in hexadecimal.
+    pub(crate) manifest: Option<String>,
+    /// The live task: the event that created it.
+    pub(crate) task: Option<u64>,
     pub(crate) condition: String,
     pub(crate) because: String,
     pub(crate) generation: u64,
@@ -24,7 +31,6 @@ pub(crate) struct Facts {
     /// Unknown while the source cannot be observed.
     pub(crate) lag: Option<Duration>,
     pub(crate) paused: bool,
-    pub(crate) has_task: bool,
     pub(crate) versioned: bool,
     pub(crate) held: Option<String>,
     pub(crate) unobservable: Option<(String, String)>,
@@ -46,7 +52,8 @@ impl Facts {
         let inner = |key: &str, inner: &str| Some(row.get(key)?.get(inner)?.as_str()?.to_owned());
         let condition = text("condition")?;
         let lag = row.get("lag_seconds").and_then(Value::as_f64).and_then(|lag| Duration::try_from_secs_f64(lag).ok());
-        let behind = || before(&text("time")?, lag?);
+        // What is not behind is not so since the question.
+        let behind = || before(&text("time")?, lag.filter(|lag| !lag.is_zero())?);
         let since = match condition.as_str() {
             "fresh" => text("applied_at"),
             "unobservable" => inner("unobservable", "since"),
@@ -58,12 +65,16 @@ impl Facts {
         Some(Facts {
             name: text("name")?,
             id: CollectionId(Seq(number("incarnation")?)),
+            kind: text("kind")?,
+            source: text("source")?,
+            spec: row.get("spec")?.clone(),
+            manifest: text("manifest"),
+            task: number("task"),
             because: text("because")?,
             generation: number("generation")?,
             rows: number("rows"),
             segments: number("segments_kept").zip(number("segments_new")).map(|(kept, new)| kept + new),
             paused: row.get("paused")?.as_bool()?,
-            has_task: number("task").is_some(),
             versioned: row.get("versioned")?.as_bool()?,
             held: text("held"),
             unobservable: inner("unobservable", "since").zip(inner("unobservable", "cause")),
@@ -75,6 +86,18 @@ impl Facts {
             lag,
             condition,
         })
+    }
+
+    /// Says of what only a run does that there is none.
+    pub(crate) fn without_run(&mut self) {
+        let heard = match self.condition.as_str() {
+            "waiting_for_worker" | "limit" | "isolated" => String::new(),
+            "awaiting_observation" => "; nobody has looked at its source yet".to_owned(),
+            "running" => "; an attempt was running when the log heard of it last".to_owned(),
+            "settling" | "draining" | "backing_off" | "failing" | "moving" => format!("; before: {}", self.because),
+            _ => return,
+        };
+        self.because = format!("no lastword runs, so nobody builds it{heard}");
     }
 
     /// Why it is not fresh, or may not be; empty if it is. `gone`: from the file; `skipped`: what the last observation of its
@@ -113,9 +136,19 @@ impl Facts {
 /// of its source, if the process knows one.
 pub(crate) fn cause(view: &CollectionView, gone: Option<&Gone>, last: Option<LastObservation>) -> String {
     let skipped = last.filter(|last| last.skipped.total() > 0).map(|last| last.skipped.to_string());
-    // The time has no part in it.
-    let facts = Facts::parse(&describe::view_json(view, Timestamp(0)));
-    facts.map(|facts| facts.cause(gone, skipped.as_deref())).unwrap_or_default()
+    facts(view).map(|facts| facts.cause(gone, skipped.as_deref())).unwrap_or_default()
+}
+
+/// The same of a log that no run has open.
+pub(crate) fn cause_without_run(view: &CollectionView, gone: Option<&Gone>) -> String {
+    let mut facts = facts(view);
+    facts.iter_mut().for_each(Facts::without_run);
+    facts.map(|facts| facts.cause(gone, None)).unwrap_or_default()
+}
+
+fn facts(view: &CollectionView) -> Option<Facts> {
+    // The time has no part in a cause.
+    Facts::parse(&describe::view_json(view, Timestamp(0)))
 }
 
 /// A time in RFC 3339, so long before another.

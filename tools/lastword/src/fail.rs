@@ -19,7 +19,7 @@ pub(crate) const USAGE: u8 = ErrorKind::InvalidInput.exit_code();
 pub(crate) const CANNOT_OPEN: u8 = ErrorKind::Io.exit_code();
 
 /// Why the program ends, and with which code.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fail {
     pub(crate) code: u8,
     pub(crate) message: String,

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use lastword::clock::{Clock, SystemClock};
-use lastword::core::vocabulary::{CollectionId, Name, SourceState, Timestamp};
+use lastword::core::vocabulary::{CollectionId, Name, Seq, SourceState, Timestamp};
 use lastword::core::{Collection, State};
 use lastword::external::{Manifest, PathSet, load_set};
 use lastword::log::{OpenError, PrivateCopy};
 use lastword::objects::FileObjects;
+use lastword::replay;
 use lastword::snapshot::{Folding, Snapshots};
 
 use crate::fail::{Fail, USAGE, unopened};
@@ -41,6 +42,13 @@ impl Inspected {
     /// Whether there is a collection of this name.
     pub(crate) fn has(&self, name: &Name) -> bool {
         self.state.id_of(name).is_some()
+    }
+
+    /// When an event was recorded, if it is still in the log.
+    pub(crate) fn time_of(&self, seq: Seq) -> Option<Timestamp> {
+        let reader = self.copy.reader();
+        let event = replay::events(&*reader, seq).next()?.ok()?;
+        (event.seq == seq).then_some(event.at)
     }
 
     /// The collection that a person named.

@@ -15,6 +15,7 @@ mod console;
 #[doc(hidden)]
 pub mod control;
 mod demo;
+mod differences;
 mod doctor;
 mod facts;
 mod fail;
@@ -25,6 +26,7 @@ mod manifest;
 mod outlet;
 mod patience;
 mod plan;
+mod readable;
 mod record;
 mod run;
 mod status;

@@ -3,24 +3,37 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lastword::core::vocabulary::{Fingerprint, Name, Timestamp};
+use lastword::core::vocabulary::Timestamp;
 
 use crate::console::quoted;
-
-/// What follows the sentence of a collection that is held. `place`: the directory of the log, or the configuration.
-pub(crate) fn how_to_confirm(place: &Path, name: &Name, fingerprint: Fingerprint) -> String {
-    format!("; confirm it with: {} {fingerprint}", command("confirm", place, name.as_str()))
-}
 
 /// A command as a person types it.
 pub(crate) fn command(verb: &str, place: &Path, name: &str) -> String {
     format!("lastword {verb} {} {}", quoted(place), quoted(Path::new(name)))
 }
 
+/// What a person types to have a collection go on that waits for one; nothing if it waits for no person. `place`: the
+/// directory of the log, or the configuration; `held`: what waits to be confirmed.
+pub(crate) fn how_to_go_on(condition: &str, place: &Path, name: &str, held: Option<&str>) -> Option<String> {
+    if let Some(held) = held {
+        return Some(format!("; confirm it with: {} {held}", command("confirm", place, name)));
+    }
+    let (what, verb) = match condition {
+        "parked" => ("to try it again", "refresh"),
+        "paused" => ("to go on", "resume"),
+        _ => return None,
+    };
+    Some(format!("; {what}: {}", command(verb, place, name)))
+}
+
 /// What brings a run back. `place`: the directory of the log, or the configuration.
 pub(crate) fn how_to_start(place: &Path) -> String {
-    let is_config = place.extension().is_some_and(|ending| ending == "toml") && !place.is_dir();
-    format!("start it: lastword run {}", if is_config { quoted(place) } else { "FILE".to_owned() })
+    format!("start it: lastword run {}", if is_config(place) { quoted(place) } else { "FILE".to_owned() })
+}
+
+/// Whether a person named a configuration, and not the directory of a log.
+pub(crate) fn is_config(named: &Path) -> bool {
+    named.extension().is_some_and(|ending| ending == "toml") && !named.is_dir()
 }
 
 /// When the log heard of anything last.

@@ -178,7 +178,7 @@ fn defect_48_what_is_asked_for_is_shown_and_problems_come_first() {
     let shown = status(&place, &[]).expect_code(0).stdout;
     assert_eq!(shown.lines().nth(2).unwrap().split_whitespace().next(), Some("zzz"), "{shown}");
     assert!(shown.contains("to try it again: lastword refresh"), "{shown}");
-    assert!(shown.trim_end().ends_with("3 collections: 1 parked, 2 fresh"), "{shown}");
+    assert!(shown.trim_end().ends_with("3 collections: 1 parked, 2 fresh, of them 1 paused as well"), "{shown}");
     assert_eq!(names(&status(&place, &["--condition", "parked"]).expect_code(0).stdout)[..1], ["zzz"]);
     // Who has paused something wants to be reminded of it, also while its source rests.
     assert_eq!(names(&status(&place, &["--unhealthy"]).expect_code(0).stdout), ["zzz", "lineitem"]);

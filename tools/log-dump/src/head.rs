@@ -47,7 +47,11 @@ pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
     let read = File::open(&path).and_then(|file| file.take(MOST_HEAD).read_to_end(&mut bytes));
     read.map_err(|error| match error.kind() {
         io::ErrorKind::NotADirectory if let Some(failure) = configuration(&log.state) => failure,
-        io::ErrorKind::NotFound => OpenError::Absent { path: log.state.clone() }.into(),
+        // A log that has lost it is damaged; what can be done is told as everywhere.
+        io::ErrorKind::NotFound => match Input::open(&log.state) {
+            Err(failure) => failure,
+            Ok(_) => Failure::io("reading", &path, &error),
+        },
         _ => Failure::io("reading", &path, &error),
     })?;
     let anchor = Anchor::parse(&bytes).map_err(|found| OpenError::Anchor { path, found })?;

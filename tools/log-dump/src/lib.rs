@@ -78,5 +78,13 @@ fn usage(error: &clap::Error) -> ! {
         }
         std::process::exit(error.exit_code());
     }
-    error.exit()
+    let mut out = std::io::stdout().lock();
+    let code = match write!(out, "{}", error.render()).and_then(|()| out.flush()) {
+        Err(failed) if failed.kind() != std::io::ErrorKind::BrokenPipe => {
+            output::complain(&format!("writing the output: {failed}"));
+            i32::from(fail::Exit::CANNOT_OPEN.0)
+        }
+        _ => error.exit_code(),
+    };
+    std::process::exit(code)
 }

@@ -32,9 +32,16 @@ pub(crate) fn export(log: &LogArgs, damage: DamageArgs, file: &Path) -> Result<(
     };
     if file == Path::new("-") {
         let mut out = BufWriter::new(io::stdout().lock());
-        let (_, cut) = write(&input, objects.as_ref(), damage, &mut out)?;
-        out.flush().map_err(|error| Failure::output(&error))?;
-        return cut.and(end);
+        let written = write(&input, objects.as_ref(), damage, &mut out);
+        let written = written.and_then(|(_, cut)| out.flush().map(|()| cut).map_err(evlog::EvlogError::Output));
+        return match written {
+            // Half a stream is of no use: whoever reads it has to hear so from both sides.
+            Err(evlog::EvlogError::Output(error)) => {
+                let problem = format_args!("writing the output: {error}; the stream is not whole");
+                Err(Failure::new(Exit::CANNOT_OPEN, problem))
+            }
+            written => written?.and(end),
+        };
     }
     // What a source holds may be private, and so may this.
     let mut options = OpenOptions::new();

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::*;
@@ -28,6 +28,21 @@ fn large_log() -> (tempfile::TempDir, std::path::PathBuf) {
 fn damage(path: &Path) {
     let db = fs::File::options().write(true).open(path.join("sled/db")).unwrap();
     db.set_len(db.metadata().unwrap().len() / 2).unwrap();
+}
+
+#[test]
+fn defect_43_a_log_without_its_head_is_damaged_and_not_absent() {
+    let (dir, path) = story_log();
+    fs::remove_file(path.join("HEAD")).unwrap();
+    for (command, more) in [("head", &["--anchor"][..]), ("head", &[]), ("dump", &[])] {
+        let refused = on(&path, command, more);
+        assert_eq!(code(&refused), 1, "{command} {more:?}: {}", err(&refused));
+        assert!(err(&refused).contains("HEAD is missing"), "{command} {more:?}: {}", err(&refused));
+        assert!(err(&refused).contains("--accept-loss"), "{command} {more:?}: {}", err(&refused));
+    }
+    let nowhere = on(&dir.path().join("nowhere"), "head", &["--anchor"]);
+    assert_eq!(code(&nowhere), 3);
+    assert!(err(&nowhere).contains("there is no log"), "{}", err(&nowhere));
 }
 
 #[test]
@@ -171,4 +186,18 @@ fn defect_47_a_configuration_is_named_as_one_and_says_where_its_log_is() {
     ok(&named, "verify", &[]);
     fs::write(&config, "workers = 1").unwrap();
     assert!(err(&on(&config, "dump", &[])).contains("give the state directory that it names"));
+}
+
+#[test]
+fn defect_48_an_output_that_is_not_whole_is_no_success() {
+    let (_dir, path) = large_log();
+    // Longer than a pipe holds, and nobody reads it.
+    let mut child = program().arg("export").arg(&path).arg("-").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3), "half a stream is none");
+    for arguments in [&["--help"][..], &["export", "--help"], &["--version"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = program().args(arguments).stdout(full).status().unwrap();
+        assert_eq!(ended.code(), Some(3), "{arguments:?}");
+    }
 }

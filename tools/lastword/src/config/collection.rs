@@ -56,7 +56,11 @@ pub(super) fn read(
 ) -> Result<Entry, Wrong> {
     let name = Name::new(name).map_err(|error| field.wrong(&error.problem))?;
     let section = field.section()?;
-    section.only(&keys().collect::<Vec<_>>())?;
+    section.only_but(&keys().collect::<Vec<_>>(), |key| {
+        ExternalSpec::keys()
+            .any(|known| known == key)
+            .then(|| format!("belongs in the spec: spec = {{ .., {key} = .. }}"))
+    })?;
 
     let at = section.require("source", "a path of a directory, or a prefix of a bucket: s3://bucket/prefix/")?;
     let source = SourceUri::parse(at.text()?).and_then(|uri| uri.resolve(base));

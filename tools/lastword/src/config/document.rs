@@ -98,8 +98,16 @@ pub(crate) struct Section<'d, 'i> {
 impl<'d, 'i> Section<'d, 'i> {
     /// Refuses every key but these.
     pub(crate) fn only(&self, allowed: &[&str]) -> Result<(), Wrong> {
+        self.only_but(allowed, |_| None)
+    }
+
+    /// The same, with what is said of a key that belongs elsewhere.
+    pub(crate) fn only_but(&self, allowed: &[&str], elsewhere: impl Fn(&str) -> Option<String>) -> Result<(), Wrong> {
         let unknown = self.fields().find(|(key, _)| !allowed.contains(key));
         let Some((key, field)) = unknown else { return Ok(()) };
+        if let Some(place) = elsewhere(key) {
+            return Err(field.wrong(&place));
+        }
         let meant = allowed.iter().find(|allowed| is_near(key, allowed));
         let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
         Err(field.wrong(&format!("is unknown; allowed are {}{meant}", allowed.join(", "))))

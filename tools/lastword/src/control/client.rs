@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use lastword::Reconciler;
 use lastword::engine::StartError;
-use lastword::log::{OpenError, lock_holder};
+use lastword::log::OpenError;
 use rustix::net::sockopt::socket_peercred;
 
 use super::protocol::{Answer, Request};
-use super::{Steer, socket};
+use super::{Steer, socket, taken};
 use crate::console::note;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 use crate::inspect::Inspected;
@@ -57,7 +57,11 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
         }
         // A writer judges a command itself, as soon as it has a socket; and what cannot be read is told by
         // the opening.
-        let inspected = Inspected::open(state).ok().filter(|inspected| !inspected.copy.writer_active());
+        let inspected = match Inspected::open(state) {
+            // It would be opened as a new one.
+            Err(fail) if !state.join("HEAD").exists() => return Err(fail),
+            inspected => inspected.ok().filter(|inspected| !inspected.copy.writer_active()),
+        };
         if let Some(inspected) = &inspected {
             steer.foresee(&inspected.state, inspected.now)?;
         }
@@ -82,13 +86,6 @@ fn found_open(state: &Path) -> String {
     let last = LastRun::read(state).filter(LastRun::is_open);
     let what = last.map_or_else(|| format!("the log was {NOT_IN_ORDER}"), |last| last.crashed());
     format!("{what}; nothing that was acknowledged is lost, and this command closes it")
-}
-
-/// The log is taken by a writer without a socket.
-pub(crate) fn taken(state: &Path) -> Fail {
-    let who = lock_holder(&state.join("LOCK")).map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    let state = state.display();
-    Fail::new(CANNOT_OPEN, format!("{state}: another program has the log open{who}, and takes no commands from here"))
 }
 
 fn open_log(state: &Path) -> Result<Reconciler, StartError> {
@@ -220,7 +217,7 @@ pub(crate) fn silence(pid: Option<u32>) -> String {
 }
 
 /// Whether a process has been stopped by a signal; false where that cannot be found out.
-fn is_stopped(pid: u32) -> bool {
+pub(crate) fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // Behind the name, which is in parentheses and may hold any.
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['T', 't']))

@@ -33,7 +33,7 @@
 //! | `cancel` | `name`, `task`? (only that one) | receipt |
 //! | `pause`, `resume`, `drop` | `name` | receipt |
 //! | `confirm` | `name`, `fingerprint` | receipt |
-//! | `wait` | `name`, `generation`?, `since`?, `within_ms`? | `waited`, `generation`, `because`, `seq`, `since` |
+//! | `wait` | `name`, `generation`?, `since`?, `within_ms`? | `waited`, `condition`, `generation`, `because`, `held` (what waits to be confirmed), `by_file` (paused because it is gone from the file), `seq`, `since` |
 //! | `reload` | | `changed`, `paused`, `resumed`, `unmanaged` |
 //! | `look` | `name`? | `looks`: what only the running process knows |
 //! | `status` | `name`?, `after`? | `rows`, `looks`, `next` |
@@ -64,17 +64,21 @@ mod server;
 mod socket;
 mod steer;
 mod waiting;
+mod without_socket;
 
 use std::time::Duration;
 
 pub(crate) use by::{because_of, by, user};
-pub(crate) use client::{Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, reach, silence, silent, taken};
+pub(crate) use client::{
+    Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, is_stopped, reach, silence, silent,
+};
 pub(crate) use gone::{Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};
 pub(crate) use server::{Desk, Reload, Server};
 pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
 pub(crate) use waiting::{APPLIED, PENDING, known};
+pub(crate) use without_socket::{WithoutSocket, taken};
 
 /// The most bytes of a request: a name, an actor and a cause, each fully escaped, with room to spare.
 pub const MOST_REQUEST: usize = 8 << 10;

@@ -272,7 +272,7 @@ impl Answer {
     }
 
     /// The same with a sentence for people.
-    pub(super) fn with_note(mut self, note: Option<String>) -> Answer {
+    pub(crate) fn with_note(mut self, note: Option<String>) -> Answer {
         if let Some(note) = note {
             self.0.insert("note".to_owned(), note.into());
         }
@@ -294,8 +294,18 @@ impl Answer {
         Some(Err(Fail::new(code, message.as_str()?)))
     }
 
+    /// The same with another value under a key.
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Answer {
+        self.0.insert(key.to_owned(), value);
+        self
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.as_str()
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        self.0.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
     pub(crate) fn number(&self, key: &str) -> Option<u64> {

@@ -12,7 +12,7 @@ use lastword::engine::{CollectionStatus, WaitOutcome};
 use serde_json::json;
 
 use super::{Answer, Gone};
-use crate::facts::cause;
+use crate::facts::{cause, cause_without_run};
 use crate::fail::{Fail, USAGE};
 
 /// Nothing to tell yet: ask again.
@@ -51,8 +51,9 @@ impl Waiting<'_> {
             if outcome != PENDING || begun.elapsed() >= self.within || stopping() {
                 // Asked for afterwards, so that it does not say what was before.
                 let found = self.status()?;
-                let because = cause(&found.view, gone(&found.view).as_ref(), found.last_observation);
-                return Ok(answer(&found.view, because, self.generation, outcome, self.since));
+                let gone = gone(&found.view);
+                let because = cause(&found.view, gone.as_ref(), found.last_observation);
+                return Ok(answer((&found.view, gone.as_ref()), because, self.generation, outcome, self.since));
             }
         }
     }
@@ -105,13 +106,13 @@ pub(crate) fn known(
 ) -> Answer {
     let applied = view.applied.as_ref().map(|applied| applied.generation);
     let is_applied = generation.is_some_and(|generation| applied.is_some_and(|applied| applied >= generation));
-    let because = match cause(view, gone, None) {
+    let because = match cause_without_run(view, gone) {
         // It was fresh when the log heard of it last, which is all that is known.
         because if because.is_empty() && generation.is_none() => format!("nobody looks at its source; {last_event}"),
         because => because,
     };
     let outcome = if is_applied { APPLIED } else { "nobody_runs" };
-    answer(view, because, generation, outcome, Timestamp(0)).without("since")
+    answer((view, gone), because, generation, outcome, Timestamp(0)).without("since")
 }
 
 fn of_waited(waited: WaitOutcome) -> &'static str {
@@ -151,7 +152,7 @@ fn at_rest(view: &CollectionView, succeeded: bool) -> &'static str {
 
 /// `cause`: why it is not fresh; empty if it is.
 fn answer(
-    view: &CollectionView,
+    (view, gone): (&CollectionView, Option<&Gone>),
     cause: String,
     waited_for: Option<Generation>,
     outcome: &str,
@@ -165,6 +166,8 @@ fn answer(
         }
         _ => cause,
     };
+    // Who edits the file brings it back; a person did not stop it.
+    let by_file = view.paused && gone.is_some_and(|gone| gone.resumes);
     if let Some(generation) = waited_for.filter(|generation| *generation > view.generation) {
         let newest = format!("there is no generation {generation} yet, the newest is {}", view.generation);
         because = if because.is_empty() { newest } else { format!("{newest}; {because}") };
@@ -176,6 +179,8 @@ fn answer(
         "generation": view.generation.0,
         "seq": view.applied.as_ref().map(|applied| applied.seq.0),
         "because": because,
+        "held": view.held().map(|(_, held)| held.to_string()),
+        "by_file": by_file,
         "since": since.0,
     }))
 }

@@ -18,17 +18,20 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{By, Name, Seq};
+use lastword::describe::view_json;
 use lastword::engine::ObserveInterval;
 use lastword::external::{External, LocalStore, Store};
 
 use crate::config::{Config, Entry};
 use crate::console::{never_wait_for_notes, note, quoted};
 use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
+use crate::facts::Facts;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::patience::within;
+use crate::readable::{Depth, described, problem, way_on};
 use crate::record::{LastRun, Record};
-use crate::words::how_to_confirm;
+use crate::words::how_to_go_on;
 pub(crate) use events::{Format, Next};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use session::Session;
@@ -209,7 +212,25 @@ impl Run<'_> {
         self.desk.manages(self.config.names());
         wishes.confirm.iter().try_for_each(|fingerprint| session.confirm(*fingerprint))?;
         wishes.refresh.iter().try_for_each(|name| session.refresh(name))?;
-        wishes.rebuild.iter().try_for_each(|name| session.rebuild(name))
+        wishes.rebuild.iter().try_for_each(|name| session.rebuild(name))?;
+        // With `--once` all of them are read at the end.
+        if !self.arguments.once {
+            self.tell_unreadable(wishes)?;
+        }
+        Ok(())
+    }
+
+    /// Says which manifests cannot be read: nothing else reads one whose source rests.
+    fn tell_unreadable(&self, wishes: &Wishes) -> Result<(), Fail> {
+        let rebuilt = |facts: &Facts| wishes.rebuild.iter().any(|name| name.as_str() == facts.name);
+        let facts = self.session.handle.list()?;
+        let facts = facts.iter().filter_map(|status| Facts::parse(&view_json(&status.view, status.at)));
+        for facts in facts.filter(|facts| !rebuilt(facts)) {
+            if let Some(problem) = problem(&self.config.state, &facts, Depth::Root) {
+                note(&format!("{}: {problem}; {}", facts.name, way_on(&self.config.file, &facts.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Answers commands. A file system without sockets is no reason not to work.
@@ -314,8 +335,9 @@ fn report(verdicts: &[(Name, Verdict)], file: &Path) -> bool {
     let mut stuck = 0;
     for (name, verdict) in verdicts {
         if let Verdict::Stuck { condition, cause, held } = verdict {
-            let confirm = held.map(|held| how_to_confirm(file, name, held)).unwrap_or_default();
-            note(&format!("{name}: {condition}: {cause}{confirm}"));
+            let held = held.map(|held| held.to_string());
+            let go_on = how_to_go_on(condition, file, name.as_str(), held.as_deref()).unwrap_or_default();
+            note(&format!("{name}: {condition}: {cause}{go_on}"));
             stuck += 1;
         }
     }
@@ -333,9 +355,9 @@ fn damaged(config: &Config) -> Result<bool, Fail> {
     for Entry { name, .. } in &config.collections {
         let collection = inspected.state.id_of(name).and_then(|id| inspected.state.collection(id));
         let Some(Err(fail)) = collection.map(|collection| inspected.manifest(collection)) else { continue };
-        let what = if fail.code == DEFECT { "is damaged" } else { "cannot be read" };
+        let problem = described(&fail);
         let rebuild = format!("lastword run {} --rebuild {}", quoted(&config.file), quoted(Path::new(name.as_str())));
-        note(&format!("{name}: its manifest {what}: {fail}; {rebuild} builds it anew"));
+        note(&format!("{name}: {problem}; {rebuild} builds it anew"));
         found = true;
     }
     Ok(found)

@@ -7,13 +7,14 @@ use std::time::Duration;
 use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
 use lastword::describe::Describer;
 use lastword::engine::{Handle, ObserveInterval, Reconciler};
+use lastword::log::lock_holder;
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
 use super::events::{Events, Format, Next};
 use super::wishes::not_held;
 use crate::config::{Config, KIND};
-use crate::control::{Unmanaged, as_asked, by, user};
+use crate::control::{Unmanaged, as_asked, by, is_stopped, user};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 
 pub(crate) struct Session {
@@ -51,7 +52,13 @@ impl Session {
             .software(concat!("lastword-cli ", env!("CARGO_PKG_VERSION")))
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()
-            .map_err(|error| unopened(error, &config.state, Some(&config.file)))?;
+            .map_err(|error| {
+                let fail = unopened(error, &config.state, Some(&config.file));
+                let holder = lock_holder(&config.state.join("LOCK")).filter(|pid| is_stopped(*pid));
+                let more = holder
+                    .map_or_else(String::new, |pid| format!(", which is stopped; kill -CONT {pid} lets it go on"));
+                if fail.code == CANNOT_OPEN { Fail::new(fail.code, format!("{}{more}", fail.message)) } else { fail }
+            })?;
         let handle = reconciler.handle();
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.

@@ -13,10 +13,11 @@ use serde_json::Value;
 use super::row::Row;
 use super::select::Selection;
 use super::writer::Writer;
-use crate::control::{Answer, Connection, Found, Request, Unmanaged};
+use crate::control::{Answer, Connection, Found, Request, Unmanaged, WithoutSocket};
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
+use crate::readable::{Depth, problem};
 use crate::record::LastRun;
 
 /// A run that is well answers at once; one that does not is not waited for by who wants to see how things are.
@@ -28,7 +29,29 @@ pub(super) struct Gathered {
     pub(super) rows: Vec<Row>,
 }
 
-pub(super) fn gather(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
+/// `depth`: how much of each applied manifest is read.
+pub(super) fn gather(state: &Path, selection: &Selection, depth: Depth) -> Result<Gathered, Fail> {
+    let mut gathered = ask_or_read(state, selection)?;
+    let find = |row: &Row| problem(state, &row.facts, depth);
+    let doubtful: Vec<usize> =
+        (0..gathered.rows.len()).filter(|row| gathered.rows.get(*row).is_some_and(|row| find(row).is_some())).collect();
+    if doubtful.is_empty() {
+        return Ok(gathered);
+    }
+    // A commit in between takes away what the one before had: what is as it was is damaged.
+    let again = ask_or_read(state, selection)?;
+    let manifests: BTreeMap<&str, Option<&str>> =
+        again.rows.iter().map(|row| (row.facts.name.as_str(), row.facts.manifest.as_deref())).collect();
+    for row in doubtful {
+        let Some(row) = gathered.rows.get_mut(row) else { continue };
+        if manifests.get(row.facts.name.as_str()) == Some(&row.facts.manifest.as_deref()) {
+            row.manifest_problem = problem(state, &row.facts, depth);
+        }
+    }
+    Ok(gathered)
+}
+
+fn ask_or_read(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
     let silent = match Connection::find(state, ANSWERED_WITHIN)? {
         Found::Nobody => None,
         Found::Silent => Some(None),
@@ -86,7 +109,7 @@ fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mu
 fn row(text: String, facts: Facts, unmanaged: &Unmanaged, live: Option<Value>) -> Row {
     let name = Name::new(&facts.name).ok();
     let gone = name.and_then(|name| unmanaged.get(&name, facts.id).cloned());
-    Row { text, facts, gone, is_run: live.is_some(), live }
+    Row { text, facts, gone, is_run: live.is_some(), manifest_problem: None, live }
 }
 
 /// Reads the log. `silent`: the run that does not answer.
@@ -105,20 +128,26 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
         }
     };
     check(selection, views.iter().map(|view| view.name.as_str()))?;
-    let as_row = |view: &CollectionView| {
-        let text = describe::view_json(view, now);
-        Some(row(text.clone(), Facts::parse(&text)?, &unmanaged, None))
-    };
-    let rows = views.iter().filter_map(as_row).collect();
     let last = inspected.copy.time();
     let writer = match silent {
         Some(pid) => Writer::Silent { pid: pid.or_else(|| lock_holder(&state.join("LOCK"))), last, now },
-        None if inspected.copy.writer_active() => Writer::WithoutSocket { pid: lock_holder(&state.join("LOCK")) },
+        None if inspected.copy.writer_active() => Writer::WithoutSocket(WithoutSocket::find(state)),
         None => {
             let (in_order, run) = (inspected.copy.anchor().clean, LastRun::read(state));
             Writer::Nobody { last, now, in_order, run }
         }
     };
+    let nobody_runs = matches!(writer, Writer::Nobody { .. });
+    let as_row = |view: &CollectionView| {
+        let text = describe::view_json(view, now);
+        let mut facts = Facts::parse(&text)?;
+        if nobody_runs {
+            facts.without_run();
+        }
+        facts.since = facts.since.take().or_else(|| Some(inspected.time_of(Seq(facts.task?))?.to_string()));
+        Some(row(text, facts, &unmanaged, None))
+    };
+    let rows = views.iter().filter_map(as_row).collect();
     Ok(Gathered { writer, rows })
 }
 

@@ -11,12 +11,15 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use lastword::core::vocabulary::Name;
 use lastword::describe;
 
 use crate::command::state_of;
 use crate::console::{Table, line, note};
+use crate::differences::{NamedFile, unknown_in_log};
 use crate::fail::{DEFECT, Fail};
-use gather::gather;
+use crate::readable::{Depth, way_on};
+use gather::{Gathered, gather};
 use row::Row;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
@@ -39,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, value_name = "ORDER")]
     sort: Option<Order>,
     /// For scripts: exit code 0 if a run answers and none of those shown needs somebody, else 1, also if there are no
-    /// collections at all
+    /// collections at all, if what is applied cannot be read, or if a configuration is named that the run has not read as it is
     #[arg(long)]
     check: bool,
     /// One JSON object per collection and line
@@ -50,8 +53,18 @@ pub(crate) struct Arguments {
 pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let state = state_of(&arguments.state)?;
     let selection = Selection::new(&arguments.names, &arguments.condition, arguments.unhealthy)?;
-    let mut found = gather(&state, &selection)?;
+    let depth = if arguments.check { Depth::Whole } else { Depth::Root };
+    let mut found = gather(&state, &selection, depth).map_err(|fail| {
+        let names = selection.exact().unwrap_or_default();
+        let named = names.into_iter().find(|name| fail.message.contains(&format!("{:?}", name.as_str())));
+        named.map_or_else(
+            || Fail::new(fail.code, fail.message.clone()),
+            |name| unknown_in_log(fail.clone(), &arguments.state, &name),
+        )
+    })?;
     let all = found.rows.len();
+    let differs =
+        NamedFile::of(&arguments.state).map(|file| differences(&file, &found, &selection)).unwrap_or_default();
     // Of all of them: a selection may be empty.
     let looked = found.rows.iter().filter_map(Row::looked_ago).min();
     found.rows.retain(|row| selection.holds(row));
@@ -71,11 +84,65 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     if found.rows.is_empty() {
         note(&selection.nothing(all));
     }
-    if !arguments.json && matches!(writer, Writer::Nobody { .. }) && found.rows.iter().any(|row| row.facts.has_task) {
+    if !arguments.json
+        && matches!(writer, Writer::Nobody { .. })
+        && found.rows.iter().any(|row| row.facts.task.is_some())
+    {
         note("no lastword has this log open: what is unfinished goes on when one does");
     }
-    let is_well = writer.answers() && all > 0 && !found.rows.iter().any(Row::needs_somebody);
+    differs.iter().for_each(|differs| note(differs));
+    let is_well = writer.answers() && differs.is_empty() && all > 0 && !found.rows.iter().any(Row::needs_somebody);
     Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
+}
+
+/// How many lines about the file are shown: who reads more of them edits the file.
+const MOST_DIFFERENCES: usize = 10;
+
+/// What the file and the log do not have in common, of what was asked for.
+fn differences(file: &NamedFile<'_>, found: &Gathered, selection: &Selection) -> Vec<String> {
+    let rows = &found.rows;
+    let in_log = |name: &str| rows.iter().any(|row| row.facts.name == name);
+    let missing = file.missing(in_log).filter(|name| selection.holds_name(name.as_str()));
+    let missing = missing.map(|name| file.is_missing(name));
+    let differ = rows.iter().filter_map(|row| file.difference(&row.facts, row.gone.as_ref()));
+    let mut all: Vec<String> = missing.chain(differ).collect();
+    let more = all.len().saturating_sub(MOST_DIFFERENCES);
+    all.truncate(MOST_DIFFERENCES);
+    if more > 0 {
+        all.push(format!("and {more} more"));
+    }
+    if !all.is_empty() {
+        all.push(file.way_on(!matches!(found.writer, Writer::Nobody { .. })));
+    }
+    file.refused().into_iter().chain(all).collect()
+}
+
+/// What keeps an applied collection from being in step.
+pub(crate) enum Blemish {
+    /// What is applied cannot be read.
+    Unreadable(String),
+    /// The file asks for something else.
+    Differs(String),
+}
+
+/// What is wrong with a collection of which the log says that it is applied.
+pub(crate) fn blemish(
+    state: &Path,
+    place: &Path,
+    name: &Name,
+    file: Option<&NamedFile<'_>>,
+) -> Result<Option<Blemish>, Fail> {
+    let selection = Selection::new(&[glob::Pattern::escape(name.as_str())], &[], false)?;
+    let found = gather(state, &selection, Depth::Whole)?;
+    let Some(row) = found.rows.first() else { return Ok(None) };
+    let unreadable =
+        row.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name.as_str())));
+    let differs = || {
+        let difference = file?.difference(&row.facts, row.gone.as_ref())?;
+        let is_run = !matches!(found.writer, Writer::Nobody { .. });
+        Some(Blemish::Differs(format!("{difference}; {}", file?.way_on(is_run))))
+    };
+    Ok(unreadable.map(Blemish::Unreadable).or_else(differs))
 }
 
 fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> {

@@ -9,7 +9,8 @@ use super::writer::Writer;
 use crate::console::grouped;
 use crate::control::Gone;
 use crate::facts::Facts;
-use crate::words::{ago, command, seconds, short};
+use crate::readable::way_on;
+use crate::words::{ago, how_to_go_on, seconds, short};
 
 /// One collection: what the log or the run says of it, and what is known besides.
 pub(super) struct Row {
@@ -21,12 +22,14 @@ pub(super) struct Row {
     pub(super) live: Option<Value>,
     /// A run answers.
     pub(super) is_run: bool,
+    /// What is wrong with the manifest of what is applied.
+    pub(super) manifest_problem: Option<String>,
 }
 
 impl Row {
     /// The row of the library, then `unmanaged`: the file that the collection is gone from, or null; `live`: what only the
     /// running process knows, or null; `observed`: whether somebody observes its source, so that `fresh` can be believed;
-    /// and `run`: who has the log open.
+    /// `run`: who has the log open; and `manifest_problem`: why what is applied cannot be read, or null.
     pub(super) fn json(&self, writer: &Writer) -> String {
         let members = self.text.strip_suffix('}').unwrap_or(&self.text);
         let unmanaged = json!(self.gone.as_ref().map(|gone| &gone.file));
@@ -34,21 +37,25 @@ impl Row {
         if let Some(Value::Object(live)) = &mut live {
             live.remove("name");
         }
-        let (observed, run) = (self.is_observed(), writer.json());
-        format!("{members},\"unmanaged\":{unmanaged},\"live\":{},\"observed\":{observed},\"run\":{run}}}", json!(live))
+        let (live, observed, run) = (json!(live), self.is_observed(), writer.json());
+        let problem = json!(self.manifest_problem);
+        format!(
+            "{members},\"unmanaged\":{unmanaged},\"live\":{live},\"observed\":{observed},\"run\":{run},\
+             \"manifest_problem\":{problem}}}"
+        )
     }
 
     pub(super) fn cells(&self, place: &Path) -> Vec<String> {
         let facts = &self.facts;
         let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
-        let lag = facts.lag.filter(|_| !self.is_doubtful());
         vec![
             facts.name.clone(),
             self.condition(),
             facts.generation.to_string(),
             number(facts.rows),
             number(facts.segments),
-            lag.map_or_else(|| "unknown".to_owned(), |lag| if lag.is_zero() { "0s".to_owned() } else { short(lag) }),
+            self.lag()
+                .map_or_else(|| "unknown".to_owned(), |lag| if lag.is_zero() { "0s".to_owned() } else { short(lag) }),
             self.looked().unwrap_or_else(|| "-".to_owned()),
             self.next().unwrap_or_else(|| "-".to_owned()),
             facts.since.as_deref().map_or_else(|| "-".to_owned(), seconds),
@@ -61,9 +68,14 @@ impl Row {
         format!("{}{}", self.facts.condition, if self.is_doubtful() { "?" } else { "" })
     }
 
-    /// It was fresh when the log heard of it last.
+    /// How far it is behind. What nobody observes may be behind whatever the log says.
+    pub(super) fn lag(&self) -> Option<Duration> {
+        self.facts.lag.filter(|lag| !self.is_doubtful() && (self.is_run || !lag.is_zero()))
+    }
+
+    /// It was fresh when the log heard of it last, or what is applied cannot be read.
     pub(super) fn is_doubtful(&self) -> bool {
-        self.facts.condition == "fresh" && !self.is_observed()
+        self.facts.condition == "fresh" && (!self.is_observed() || self.manifest_problem.is_some())
     }
 
     /// Whether somebody observes its source, or its content does not count.
@@ -76,6 +88,7 @@ impl Row {
     pub(super) fn rank(&self) -> u8 {
         let is_exhausted = self.live.as_ref().is_some_and(|live| live.get("workers_exhausted") == Some(&json!(true)));
         match self.facts.condition.as_str() {
+            _ if self.manifest_problem.is_some() => 0,
             "parked" | "held" | "no_worker" | "awaiting_caller" | "unobservable" | "not_observed" => 0,
             "backing_off" | "failing" | "isolated" | "moving" => 1,
             _ if self.facts.unobservable.is_some() || self.facts.is_overdue => 0,
@@ -144,23 +157,22 @@ impl Row {
         let count = |key: &str| self.live.as_ref().and_then(|live| live.pointer(&format!("/progress/{key}"))?.as_u64());
         let progress = count("done").zip(count("total"));
         let progress = progress.map(|(done, total)| format!("; {} of {} done", grouped(done), grouped(total)));
-        let held = self.facts.held.as_ref();
-        let confirm = held.map(|held| format!("; confirm it with: {} {held}", command("confirm", place, name)));
-        let verb = match self.facts.condition.as_str() {
-            "parked" => Some(("to try it again", "refresh")),
-            "paused" if self.gone.as_ref().is_none_or(|gone| !gone.resumes) => Some(("to go on", "resume")),
-            _ => None,
-        };
-        let verb = verb.map(|(what, verb)| format!("; {what}: {}", command(verb, place, name)));
+        let held = self.facts.held.as_deref();
+        let condition = self.facts.condition.as_str();
+        let by_file = condition == "paused" && self.gone.as_ref().is_some_and(|gone| gone.resumes);
+        let go_on = how_to_go_on(condition, place, name, held).filter(|_| held.is_some() || !by_file);
         let doubt = match self.is_doubtful() {
+            true if self.is_run && self.is_observed() => "",
             true if self.is_run => "nobody has looked at its source since the run began",
             true => "nobody looks at its source: it was fresh when the log heard of it last",
             false => "",
         };
         let cause = self.facts.cause(self.gone.as_ref(), self.skipped().as_deref());
-        let causes = [Some(if cause.is_empty() { doubt.to_owned() } else { cause }), self.throttled()];
-        let cause = causes.into_iter().flatten().filter(|cause| !cause.is_empty()).collect::<Vec<_>>().join("; ");
-        cause + &progress.unwrap_or_default() + &confirm.or(verb).unwrap_or_default()
+        let cause = if cause.is_empty() { doubt.to_owned() } else { cause };
+        let problem = self.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name)));
+        let causes = problem.into_iter().chain([cause]).chain(self.throttled());
+        let cause = causes.filter(|cause| !cause.is_empty()).collect::<Vec<_>>().join("; ");
+        cause + &progress.unwrap_or_default() + &go_on.unwrap_or_default()
     }
 }
 

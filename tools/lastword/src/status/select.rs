@@ -53,7 +53,7 @@ impl Order {
             Order::Problems => rows.sort_by_cached_key(|row| (row.rank(), name(row))),
             Order::Name => rows.sort_by_cached_key(name),
             Order::Lag => rows.sort_by_cached_key(|row| {
-                let lag = row.facts.lag.filter(|_| !row.is_doubtful());
+                let lag = row.lag();
                 (lag.is_some(), Reverse(lag), name(row))
             }),
             Order::Since => {
@@ -125,16 +125,22 @@ impl Selection {
 
 /// How many there are of each condition; `all`: before some were left out.
 pub(super) fn summary(rows: &[Row], all: usize) -> String {
-    let mut counts: BTreeMap<(u8, String), u64> = BTreeMap::new();
+    let mut counts: BTreeMap<String, (u8, u64)> = BTreeMap::new();
     for row in rows {
-        let rank = match row.facts.condition.as_str() {
-            // What is wrong besides does not make two of one word.
-            "fresh" if !row.is_doubtful() => 5,
-            _ => row.rank(),
-        };
-        *counts.entry((rank, row.condition())).or_default() += 1;
+        // What is wrong besides does not make two of one word.
+        let (rank, count) = counts.entry(row.condition()).or_insert((u8::MAX, 0));
+        *rank = (*rank).min(if row.condition() == "fresh" { 5 } else { row.rank() });
+        *count += 1;
     }
-    let counts: Vec<String> = counts.iter().map(|((_, word), count)| format!("{} {word}", grouped(*count))).collect();
+    let mut counts: Vec<(u8, String)> =
+        counts.into_iter().map(|(word, (rank, count))| (rank, format!("{} {word}", grouped(count)))).collect();
+    counts.sort();
+    let mut counts: Vec<String> = counts.into_iter().map(|(_, count)| count).collect();
+    // A condition hides these.
+    let paused = rows.iter().filter(|row| row.facts.paused && row.facts.condition != "paused").count();
+    let unmanaged = rows.iter().filter(|row| row.gone.is_some()).count();
+    let besides = [(paused, "paused as well"), (unmanaged, "unmanaged")].into_iter().filter(|(count, _)| *count > 0);
+    counts.extend(besides.map(|(count, what)| format!("of them {} {what}", grouped(count as u64))));
     let shown = grouped(rows.len() as u64);
     let shown = if rows.len() == all { shown } else { format!("{shown} of {}", grouped(all as u64)) };
     let collections = if all == 1 { "collection" } else { "collections" };

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lastword::core::vocabulary::Timestamp;
 use serde_json::{Value, json};
 
-use crate::control::silence;
+use crate::control::{WithoutSocket, silence};
 use crate::record::{LastRun, NOT_IN_ORDER, RunEnd};
 use crate::words::{ago, how_to_start, last_event, seconds};
 
@@ -18,7 +18,7 @@ pub(super) enum Writer {
     /// A run that does not.
     Silent { pid: Option<u32>, last: Timestamp, now: Timestamp },
     /// A process that takes no commands: a run that starts or ends, or another program.
-    WithoutSocket { pid: Option<u32> },
+    WithoutSocket(WithoutSocket),
     /// Nobody. `last`: the time of the last event; `in_order`: the last writer has closed the log; `run`: what the last run
     /// has left.
     Nobody { last: Timestamp, now: Timestamp, in_order: bool, run: Option<LastRun> },
@@ -42,12 +42,7 @@ impl Writer {
                 let since = now.since(*last);
                 format!("run: {} {}; last event {}", pid(of), silence(*of), ago(since))
             }
-            Writer::WithoutSocket { pid: of } => {
-                format!(
-                    "run: {} has the log open and takes no commands: it starts or ends, its control.sock was removed, or it is another program",
-                    pid(of)
-                )
-            }
+            Writer::WithoutSocket(found) => format!("run: {found}"),
             Writer::Nobody { last, now, in_order, run } => {
                 let ended = ended(run.as_ref(), &last_event(*last, *now), *in_order, *now);
                 format!("run: none{ended}; {}", how_to_start(place))
@@ -59,7 +54,7 @@ impl Writer {
         let (state, pid, last, in_order, run) = match self {
             Writer::Run { pid } => ("answers", *pid, None, None, None),
             Writer::Silent { pid, last, .. } => ("does_not_answer", *pid, Some(*last), None, None),
-            Writer::WithoutSocket { pid } => ("takes_no_commands", *pid, None, None, None),
+            Writer::WithoutSocket(found) => ("takes_no_commands", found.pid, None, None, None),
             Writer::Nobody { last, in_order, run, .. } => ("none", None, Some(*last), Some(*in_order), run.as_ref()),
         };
         let end = run.and_then(|run| run.end.as_ref());
