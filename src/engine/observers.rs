@@ -324,6 +324,12 @@ impl Observers {
         self.entries.get(&id).and_then(|entry| entry.last)
     }
 
+    /// Since when the source is being observed, unless that was given up.
+    pub(super) fn observing_since(&self, id: CollectionId) -> Option<Timestamp> {
+        let under_way = self.under_way.get(&self.entries.get(&id)?.under_way?)?;
+        (!under_way.given_up).then_some(under_way.since)
+    }
+
     /// When the source is observed next; nothing while it is being observed, or if nothing observes it.
     pub(super) fn next(&self, id: CollectionId) -> Option<Timestamp> {
         self.entries.get(&id)?.due.as_ref().map(|due| due.at)

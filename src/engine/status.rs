@@ -21,6 +21,8 @@ pub struct CollectionStatus {
     pub last_observation: Option<LastObservation>,
     /// When its source is observed next; nothing while it is being observed, or if nothing observes it.
     pub next_observation: Option<Timestamp>,
+    /// Since when its source is being observed, if it is, by an observation that was not given up.
+    pub observing_since: Option<Timestamp>,
     /// How far the running attempt has come.
     pub progress: Option<Progress>,
     /// The task waits, and every worker that its kind may have is held by an attempt that was abandoned.
@@ -39,6 +41,7 @@ impl CollectionStatus {
     /// |---|---|
     /// | `last_look` | the last accepted observation: `{"began","seconds_ago","succeeded","goes_on","racy","weak","evidence"}`; `goes_on`: it failed and the next one goes on from where it came to; `evidence` is `strong` or `weak`, `skipped` counts by reason |
     /// | `next_look` | when the source is observed next |
+    /// | `looking_since` | since when its source is being observed, if it is at this moment |
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
     /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
@@ -68,6 +71,7 @@ impl CollectionStatus {
         json!({
             "last_look": last_look,
             "next_look": self.next_observation.map(|at| at.to_string()),
+            "looking_since": self.observing_since.map(|at| at.to_string()),
             "progress": self.progress.map(|progress| json!({"done": progress.done, "total": progress.total})),
             "workers_exhausted": self.workers_exhausted,
             "undeliverable": self.undeliverable,

@@ -26,6 +26,7 @@ impl EngineLoop {
             view,
             last_observation: self.observers.last(id),
             next_observation: self.observers.next(id),
+            observing_since: self.observers.observing_since(id),
             progress: token.and_then(|token| self.workers.progress(token).or_else(|| self.leases.progress(token))),
         })
     }
