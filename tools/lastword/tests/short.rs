@@ -69,9 +69,11 @@ fn defect_43_a_rebuild_mends_a_log_whose_objects_are_gone() {
     place.write("a.parquet", 2, 0);
     place.write("b.parquet", 2, 7);
     place.once().expect_code(0);
-    for directory in fs::read_dir(place.state().join("objects")).unwrap() {
-        for object in fs::read_dir(directory.unwrap().path()).unwrap() {
-            fs::remove_file(object.unwrap().path()).unwrap();
+    for entry in fs::read_dir(place.state().join("objects")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+            fs::create_dir(&path).unwrap();
         }
     }
     lastword(&["run", text(&place.config()), "--once", "--rebuild", "lineitem"]).expect_code(0);
