@@ -204,7 +204,11 @@ impl Build<'_> {
             return Ok(Own { set: scan.set, mounts: scan.mounts, is_behind: scan.has_others });
         }
         let Some(own) = own else {
-            let what = "it holds something else than was observed".to_owned();
+            let what = match known {
+                Some(_) => "it holds something else than was observed",
+                None => "what was observed of it cannot be read any more, so it is observed anew",
+            };
+            let what = what.to_owned();
             return Err(BuildError::Moved { what, scan: Some(Box::new(scan)) });
         };
         let in_the_making = scan.skipped.of(SkipReason::Empty) + scan.skipped.of(SkipReason::Unfinished);

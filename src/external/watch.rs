@@ -316,19 +316,27 @@ fn limit_of(error: &io::Error) -> Option<&'static str> {
     if is(Errno::NOSPC) {
         Some("max_user_watches")
     } else if is(Errno::MFILE) {
-        Some("max_user_instances")
+        // One number for two limits: if nothing else can be opened either it is that of the process.
+        Some(if fs::File::open("/dev/null").is_ok() { "max_user_instances" } else { OPEN_FILES })
+    } else if is(Errno::NFILE) {
+        Some(OPEN_FILES)
     } else {
         None
     }
 }
 
+/// The limit that is none of inotify's.
+const OPEN_FILES: &str = "open files";
+
 fn said(limit: &'static str) -> String {
+    if limit == OPEN_FILES {
+        return "no more files can be opened; raise the limit of open files (ulimit -n)".to_owned();
+    }
     let now = fs::read_to_string(format!("/proc/sys/fs/inotify/{limit}")).unwrap_or_default();
     let now: u64 = now.trim().parse().unwrap_or(0);
     let more = now.max(1_024).saturating_mul(4);
-    let or = if limit == "max_user_instances" { ", or that of open files (ulimit -n)," } else { "" };
     format!(
-        "the limit fs.inotify.{limit} ({now} for all programs of this user){or} is reached; raise it with: \
+        "the limit fs.inotify.{limit} ({now} for all programs of this user) is reached; raise it with: \
          sysctl fs.inotify.{limit}={more}"
     )
 }

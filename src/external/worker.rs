@@ -412,7 +412,8 @@ impl Observer for External {
 }
 
 /// What is missing of what is applied if that cannot be read: nothing if the same version was found, which is the digest of
-/// all its files. Otherwise nobody knows.
+/// all its files. Otherwise nobody knows which of them are gone. Were it all of them, and what is there could stand for them,
+/// then whatever happened is no loss. What cannot be told so is unknown.
 fn measure_unread(request: &ObserveRequest<'_>, scan: &mut Scan) -> Result<(), ObserveError> {
     let Some((applied, set)) = request.applied.and_then(|applied| Some((applied, applied.set?))) else { return Ok(()) };
     if applied.version.as_bytes() == scan.version {
@@ -422,6 +423,11 @@ fn measure_unread(request: &ObserveRequest<'_>, scan: &mut Scan) -> Result<(), O
     match load_set(request.objects, set.root) {
         Ok(applied) => scan.missing = Some(scan.set.missing(&applied)),
         Err(error) => {
+            let all = Missing { files: set.files, bytes: set.bytes, ..scan.set.missing(&PathSet::default()) };
+            if !scan.set.is_empty() && all.is_replaced() {
+                scan.missing = Some(all);
+                return Ok(());
+            }
             return Err(ObserveError(format!(
                 "what is applied cannot be read, so what the source has lost of it cannot be told: {error}. Put the \
                  object back from a backup; or drop the collection and declare it anew"

@@ -142,7 +142,7 @@ impl FileObjects {
             let name = format!("{slot:02x}");
             let path = self.root.path().join(&name);
             // Without descriptors it cannot be opened. That is no sync that has failed: the next batch does it.
-            let directory = self.root.below(&name).map_err(failed("open the directory", &path))?;
+            let directory = self.root.below(&name).map_err(self.not_stored())?;
             let synced = directory.sync();
             writer.poisoned |= synced.is_err();
             synced.map_err(failed("sync the directory", &path))?;
@@ -159,22 +159,21 @@ impl FileObjects {
         match self.get(hash) {
             Ok(held) => Ok(held == bytes),
             Err(ObjectError::Missing(_) | ObjectError::Damaged(_)) => Ok(false),
-            Err(error) => Err(error),
+            Err(ObjectError::Io(_, error)) => Err(self.not_stored()(error)),
         }
     }
 
     fn put_one(&self, writer: &mut Writer, hash: ObjectHash, bytes: &[u8]) -> Result<(), ObjectError> {
         let directory = format!("{:02x}", hash.0[0]);
-        let made = self.root.make_directory(&directory);
-        if made.map_err(failed("create the directory", &self.root.path().join(&directory)))? {
+        if self.root.make_directory(&directory).map_err(self.not_stored())? {
             let synced = self.root.sync();
             writer.poisoned |= synced.is_err();
             synced.map_err(failed("sync the directory", self.root.path()))?;
         }
         let (temporary, file) = self.create_temporary(writer)?;
-        let path = self.root.path().join(&temporary);
-        let written = write_synced(&file, &path, bytes)
-            .and_then(|()| self.root.rename(&temporary, &name_of(hash)).map_err(failed("rename", &path)));
+        let written = write_synced(&file, bytes)
+            .and_then(|()| self.root.rename(&temporary, &name_of(hash)))
+            .map_err(self.not_stored());
         if written.is_err() {
             // Best effort: what stays behind is swept when the directory is opened next.
             let _ = self.root.remove_file(&temporary);
@@ -187,15 +186,20 @@ impl FileObjects {
         loop {
             let name = format!("{TEMPORARY}/{}-{}", writer.name, writer.next);
             writer.next = writer.next.saturating_add(1);
-            let path = self.root.path().join(&name);
-            let file = self.root.create_new(&name).map_err(failed("create", &path))?;
+            let file = self.root.create_new(&name).map_err(self.not_stored())?;
             // Between the two calls another store that is opened may have swept it.
             match file.try_lock() {
                 Ok(()) if self.root.is_file(&name) => return Ok((name, file)),
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => return Err(self.not_stored()(error)),
             }
         }
+    }
+
+    /// An error of one object. It names neither the temporary file nor the step: the same obstacle is met with another file
+    /// at every try, and whoever logs a cause when it changes would log each of them.
+    fn not_stored(&self) -> impl Fn(io::Error) -> ObjectError {
+        failed("store an object in", self.root.path())
     }
 
     /// What is stored has to be found by whoever is given the path.
@@ -270,9 +274,9 @@ fn name_of(hash: ObjectHash) -> String {
     format!("{:02x}/{hash}", hash.0[0])
 }
 
-fn write_synced(mut file: &File, path: &Path, bytes: &[u8]) -> Result<(), ObjectError> {
-    file.write_all(bytes).map_err(failed("write", path))?;
-    file.sync_all().map_err(failed("sync", path))
+fn write_synced(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Makes one directory. Its name is not durable yet. A link to a directory is none: what is stored and swept here would

@@ -5,7 +5,6 @@
 //! is finished when the same is asked for again.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,10 +101,7 @@ fn make(directory: &Directory, salvage: &Salvage, held: Held) -> Result<PathBuf,
     make_directory(&new)?;
     let made = new.join("made");
     make_directory(&made)?;
-    let failed = |failure: super::store::SledFailure| match failure.disk_is_full {
-        true => OpenError::io("writing", &made)(io::ErrorKind::StorageFull.into()),
-        false => OpenError::from(failure),
-    };
+    let failed = |failure: super::store::SledFailure| failure.at(&made);
     let store = SledStore::open(&made, held).map_err(failed)?;
     let reader = salvage.copy.reader();
     let start = reader.start();

@@ -2,7 +2,6 @@
 //! copy and the attempts to make one; what is checked of it stands in `check.rs`.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -151,13 +150,9 @@ pub(super) fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Resul
     let copied = temporary.path().join("sled");
     make_directory(&copied)?;
     copy_sled_if_it_fits(&directory.sled(), &copied)?;
-    let store = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| {
-        match failure.disk_is_full {
-            // It is our disk that is full, which says nothing about the log.
-            true => OpenError::io("opening a copy in", &copied)(io::ErrorKind::StorageFull.into()),
-            false => OpenError::from(failure),
-        }
-    })?;
+    // It is our disk that may be full, which says nothing about the log.
+    let store =
+        SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| failure.at(&copied))?;
     let Checked { chain, .. } = check(&store, &anchor, visitor)?;
     store.set_appended(chain.position().seq);
     Ok(PrivateCopy {

@@ -1,7 +1,7 @@
 //! Copying what sled has stored, making and removing directories that only their owner may read. It knows names of
 //! files and nothing of frames.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -100,17 +100,21 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 /// A directory that only this process uses, and that is removed with this value, or by [`remove_private_copies`].
 pub(super) struct TemporaryDirectory(PathBuf);
 
-/// Those of this process; nothing once they were all removed because it ends.
-static COPIES: Mutex<Option<BTreeSet<PathBuf>>> = Mutex::new(Some(BTreeSet::new()));
+/// What removing a directory takes, of which there may be none left by then: one for each of its levels.
+type Spare = [File; 3];
 
-fn copies() -> MutexGuard<'static, Option<BTreeSet<PathBuf>>> {
+/// Those of this process, and what is kept to remove them; nothing once they were all removed because it ends.
+static COPIES: Mutex<Option<BTreeMap<PathBuf, Spare>>> = Mutex::new(Some(BTreeMap::new()));
+
+fn copies() -> MutexGuard<'static, Option<BTreeMap<PathBuf, Spare>>> {
     COPIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes every private copy of this process, for one that is about to end by a signal. None can be made afterwards.
 pub fn remove_private_copies() {
-    let Some(paths) = copies().take() else { return };
-    for path in paths {
+    let Some(copies) = copies().take() else { return };
+    for (path, spare) in copies {
+        drop(spare);
         // Who is just copying may add a file while the directory is removed, and hears of it with the next one.
         let _ = (0..3).any(|_| fs::remove_dir_all(&path).is_ok());
     }
@@ -126,11 +130,13 @@ impl TemporaryDirectory {
         let Some(copies) = &mut *copies else {
             return Err(OpenError::io("creating a directory in", &parent)(io::ErrorKind::Interrupted.into()));
         };
+        let spare = || File::open(&parent).map_err(OpenError::io("opening", &parent));
+        let spare = [spare()?, spare()?, spare()?];
         for number in 0..10_000 {
             let path = parent.join(format!("lastword-{}-{number}", process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
-                    copies.insert(path.clone());
+                    copies.insert(path.clone(), spare);
                     return Ok(TemporaryDirectory(path));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
@@ -147,10 +153,10 @@ impl TemporaryDirectory {
 
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
+        let mut copies = copies();
+        let spare = copies.as_mut().and_then(|copies| copies.remove(&self.0));
+        drop(spare);
         let _ = fs::remove_dir_all(&self.0);
-        if let Some(copies) = &mut *copies() {
-            copies.remove(&self.0);
-        }
     }
 }
 

@@ -9,7 +9,6 @@
 //! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -204,25 +203,17 @@ fn or_without_ballast(
 ) -> Result<SledStore, OpenError> {
     let full = match open() {
         Ok(store) => return Ok(store),
-        Err(failure) if !failure.disk_is_full => return Err(failed(sled, failure)),
+        Err(failure) if !failure.disk_is_full => return Err(failure.at(sled)),
         Err(failure) => failure,
     };
     if directory.give_up_ballast() {
         sweep_snapshots(sled)?;
         return open().map_err(|failure| match failure.disk_is_full {
             true => OpenError::Full { path: directory.path().to_owned(), text: failure.text },
-            false => failed(sled, failure),
+            false => failure.at(sled),
         });
     }
     Err(OpenError::Full { path: directory.path().to_owned(), text: full.text })
-}
-
-/// What is forbidden says where; sled does not.
-fn failed(sled: &Path, failure: SledFailure) -> OpenError {
-    match failure.forbidden {
-        true => OpenError::io("opening", sled)(io::ErrorKind::PermissionDenied.into()),
-        false => OpenError::Storage(failure.text),
-    }
 }
 
 fn write_head(directory: &Directory, head: &mut AnchorFile, next: Anchor) -> Result<(), OpenError> {

@@ -6,7 +6,6 @@
 //! nothing of the log.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::copy::{PrivateCopy, attempt};
 use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
 use super::reader::Frames;
 use super::scan::{Scanned, scan};
-use super::store::{Held, SledFailure, SledStore};
+use super::store::{Held, SledStore};
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
@@ -186,10 +185,7 @@ fn try_one(directory: &Directory, attempt: Attempt) -> Result<(Arc<SledStore>, C
         cut.map_err(OpenError::io("shortening", &db))?;
     }
     let opened = SledStore::open(&copied, Held::Copy { _directory: temporary });
-    let store = opened.map_err(|failure: SledFailure| match failure.disk_is_full {
-        true => OpenError::io("opening a copy in", &copied)(io::ErrorKind::StorageFull.into()),
-        false => OpenError::from(failure),
-    })?;
+    let store = opened.map_err(|failure| failure.at(&copied))?;
     store.read_start()?;
     let mut frames = Frames::new(&store, Seq::ZERO, None);
     // To the first that is not whole.
@@ -203,15 +199,16 @@ fn store_of(scanned: &Scanned) -> Result<(Arc<SledStore>, Chain), OpenError> {
     let temporary = TemporaryDirectory::create()?;
     let made = temporary.path().join("sled");
     make_directory(&made)?;
-    let store = SledStore::open(&made, Held::Copy { _directory: temporary })?;
+    let opened = SledStore::open(&made, Held::Copy { _directory: temporary });
+    let store = opened.map_err(|failure| failure.at(&made))?;
     store.set_start(scanned.start);
     if !scanned.start.is_whole() {
-        store.put_start(scanned.start)?;
+        store.put_start(scanned.start).map_err(|failure| failure.at(&made))?;
     }
     let mut chain = scanned.start.chain();
     for frame in &scanned.frames {
         let frame = frame.as_frame();
-        store.put(&frame)?;
+        store.put(&frame).map_err(|failure| failure.at(&made))?;
         chain.check(&frame).map_err(|found| OpenError::Damaged { at: frame.first(), found })?;
     }
     Ok((Arc::new(store), chain))

@@ -85,6 +85,8 @@ pub(super) struct SledFailure {
     pub(super) disk_is_full: bool,
     /// The operating system does not let this user.
     pub(super) forbidden: bool,
+    /// The number of the error of the operating system, if something is short: that says nothing of what is stored.
+    pub(super) lacking: Option<i32>,
 }
 
 impl SledStore {
@@ -104,8 +106,10 @@ impl SledStore {
                     let (panicked, appended) = (AtomicBool::new(false), AtomicU64::new(0));
                     let start = Mutex::new(Start::WHOLE);
                     let db = open.0.clone();
-                    let nudge = Nudge::new(move || drop(catch(|| db.flush())))
-                        .map_err(|error| SledFailure::of(&format!("no thread to watch over it: {error}")))?;
+                    let nudge = Nudge::new(move || drop(catch(|| db.flush()))).map_err(|error| SledFailure {
+                        lacking: error.raw_os_error().filter(|number| is_lacking(*number)),
+                        ..SledFailure::of(&format!("no thread to watch over it: {error}"))
+                    })?;
                     return Ok(SledStore {
                         open: Some(open),
                         nudge: Some(nudge),
@@ -219,7 +223,20 @@ const PANICKED: &str = "it panicked: ";
 
 impl SledFailure {
     pub(super) fn of(text: &str) -> Self {
-        SledFailure { text: text.to_owned(), disk_is_full: false, forbidden: false }
+        SledFailure { text: text.to_owned(), disk_is_full: false, forbidden: false, lacking: None }
+    }
+
+    /// What it means for a log that was to be opened at `path`. sled does not say where; and what is short is no damage.
+    pub(super) fn at(self, path: &Path) -> OpenError {
+        let refused = match self.lacking {
+            _ if self.disk_is_full => Some(io::ErrorKind::StorageFull.into()),
+            _ if self.forbidden => Some(io::ErrorKind::PermissionDenied.into()),
+            lacking => lacking.map(io::Error::from_raw_os_error),
+        };
+        match refused {
+            Some(error) => OpenError::io("opening", path)(error),
+            None => OpenError::Storage(self.text),
+        }
     }
 
     fn is_panic(&self) -> bool {
@@ -265,7 +282,11 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
         Ok(Err(error)) => {
             let is = |kind| matches!(&error, ::sled::Error::Io(error) if error.kind() == kind);
             let (disk_is_full, forbidden) = (is(io::ErrorKind::StorageFull), is(io::ErrorKind::PermissionDenied));
-            Err(SledFailure { text: said(&error), disk_is_full, forbidden })
+            let lacking = match &error {
+                ::sled::Error::Io(error) => error.raw_os_error().filter(|number| is_lacking(*number)),
+                _ => None,
+            };
+            Err(SledFailure { text: said(&error), disk_is_full, forbidden, lacking })
         }
         Err(panic) => {
             let text = panic
@@ -274,9 +295,23 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
             let (disk_is_full, forbidden) = (text.contains("StorageFull"), text.contains("PermissionDenied"));
-            Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full, forbidden })
+            Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full, forbidden, lacking: lacking_in(text) })
         }
     }
+}
+
+/// The number of such an error in the text of a panic, which has the notation of the program.
+fn lacking_in(text: &str) -> Option<i32> {
+    let (_, behind) = text.split_once("Os { code: ")?;
+    behind.split_once(',')?.0.parse().ok().filter(|number| is_lacking(*number))
+}
+
+/// Whether an error of the operating system says that something of its own is short, or that a limit is reached. A disk that
+/// cannot be read is none of them: that may stay so.
+fn is_lacking(number: i32) -> bool {
+    use rustix::io::Errno;
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR, Errno::FBIG, Errno::DQUOT];
+    short.iter().any(|errno| errno.raw_os_error() == number)
 }
 
 /// What sled says, but for its own notation of places and an empty backtrace.
@@ -296,8 +331,17 @@ impl From<SledFailure> for LogError {
     }
 }
 
-impl From<SledFailure> for OpenError {
-    fn from(failure: SledFailure) -> Self {
-        OpenError::Storage(failure.text)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defect_41_what_is_short_is_read_out_of_a_panic() {
+        let error = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let said = format!("called `Result::unwrap()` on an `Err` value: {:?}", ::sled::Error::Io(error));
+        assert_eq!(lacking_in(&said), Some(rustix::io::Errno::MFILE.raw_os_error()));
+        assert_eq!(lacking_in("index out of bounds"), None);
+        let broken = io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+        assert_eq!(lacking_in(&format!("{broken:?}")), None, "it may stay so");
     }
 }

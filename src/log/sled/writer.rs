@@ -186,15 +186,15 @@ impl SledLog {
         error
     }
 
-    /// A disk that is full is no damage.
+    /// A disk that is full is no damage, and neither is whatever else is short.
     fn broken(&mut self, failure: SledFailure) -> LogError {
-        let error = match failure.disk_is_full {
-            true => LogError::Io {
-                doing: "writing",
-                path: self.directory.sled(),
-                source: io::ErrorKind::StorageFull.into(),
-            },
-            false => failure.into(),
+        let source = match failure.lacking {
+            _ if failure.disk_is_full => Some(io::ErrorKind::StorageFull.into()),
+            lacking => lacking.map(io::Error::from_raw_os_error),
+        };
+        let error = match source {
+            Some(source) => LogError::Io { doing: "writing", path: self.directory.sled(), source },
+            None => failure.into(),
         };
         self.poison(error)
     }

@@ -3,11 +3,13 @@
 //! Both come from the library: the code of an error is that of its kind, and the sentence is its own.
 
 use std::fmt;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use lastword::describe::way_on;
 use lastword::{Error, ErrorKind};
+use rustix::io::Errno;
 
 use crate::console::quoted;
 
@@ -43,7 +45,8 @@ impl std::error::Error for Fail {}
 impl<E: Into<Error>> From<E> for Fail {
     fn from(error: E) -> Fail {
         let error = error.into();
-        Fail::new(error.kind().exit_code(), error.to_string())
+        let advice = what_to_raise(&error).map(|advice| format!(": {advice}")).unwrap_or_default();
+        Fail::new(error.kind().exit_code(), format!("{error}{advice}"))
     }
 }
 
@@ -76,6 +79,20 @@ impl Fail {
             _ => self,
         }
     }
+}
+
+/// What helps where the operating system has a limit that was reached.
+fn what_to_raise(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let number = causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())?;
+    let is = |errno: Errno| errno.raw_os_error() == number;
+    let advice = [
+        (Errno::MFILE, "raise the limit of open files (ulimit -n)"),
+        (Errno::NFILE, "raise the limit of open files of the system (sysctl fs.file-max)"),
+        (Errno::FBIG, "raise the limit of the size of files (ulimit -f)"),
+        (Errno::AGAIN, "raise the limit of processes and threads (ulimit -u)"),
+    ];
+    advice.iter().find(|(errno, _)| is(*errno)).map(|(_, advice)| *advice)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Data goes to standard output, everything said to a person to standard error. Exit codes: 0 ok, 1 something is not
 //! as it should be (a collection is not fresh, a stored thing is damaged), 2 usage, 3 cannot open, 4 format too new,
 //! 5 log shorter than its anchor, 6 replay diverged. `run` ends in order and with 0 on the first SIGINT or SIGTERM (with
-//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on the second.
+//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on one that comes a second later or more.
 //!
 //! The program is [`run`]; what else is public is there for the tests of what it parses.
 
@@ -35,6 +35,7 @@ mod words;
 use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -143,6 +144,8 @@ pub fn run() -> ExitCode {
         _ => LevelFilter::DEBUG,
     };
     tracing_subscriber::fmt().with_writer(|| console::Notes).with_ansi(false).with_max_level(level).init();
+    // A file that becomes too large for a limit is an error like others, and not the end of the process.
+    let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
     let code = dispatch(arguments.command).unwrap_or_else(|fail| {
         console::note(&format!("lastword: {fail}"));
         ExitCode::from(fail.code)

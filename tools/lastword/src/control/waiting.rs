@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{Answer, Gone};
 use crate::facts::{cause, cause_without_run};
 use crate::fail::{Fail, USAGE};
+use crate::words::seconds;
 
 /// Nothing to tell yet: ask again.
 pub(crate) const PENDING: &str = "pending";
@@ -52,7 +53,10 @@ impl Waiting<'_> {
                 // Asked for afterwards, so that it does not say what was before.
                 let found = self.status()?;
                 let gone = gone(&found.view);
-                let because = cause(&found.view, gone.as_ref(), found.last_observation);
+                let because = match cause(&found.view, gone.as_ref(), found.last_observation) {
+                    cause if cause.is_empty() && outcome == PENDING => unheard(&found),
+                    cause => cause,
+                };
                 return Ok(answer((&found.view, gone.as_ref()), because, self.generation, outcome, self.since));
             }
         }
@@ -94,6 +98,16 @@ impl Waiting<'_> {
     fn status(&self) -> Result<CollectionStatus, Fail> {
         let unknown = || Fail::new(USAGE, format!("there is no collection {:?}", self.name));
         self.handle.status(self.name.clone())?.ok_or_else(unknown)
+    }
+}
+
+/// Why nothing can be told of a collection that was in step when its source was observed last.
+fn unheard(found: &CollectionStatus) -> String {
+    match found.observing.map(|look| look.started) {
+        Some(since) => {
+            format!("the look at its source that began at {} has not come back yet", seconds(&since.to_string()))
+        }
+        None => "its source was not looked at since".to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ mod signals;
 mod unwatched;
 mod wishes;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,16 +21,16 @@ use std::time::{Duration, Instant};
 use lastword::core::vocabulary::{By, Name, Seq};
 use lastword::describe::view_json;
 use lastword::engine::ObserveInterval;
-use lastword::external::{External, LocalStore, Store};
+use lastword::external::{External, LocalStore, Manifest, Store};
+use lastword::objects::FileObjects;
 
 use crate::config::{Config, Entry};
 use crate::console::{never_wait_for_notes, note, quoted};
 use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
 use crate::facts::Facts;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
-use crate::inspect::Inspected;
 use crate::patience::within;
-use crate::readable::{Depth, described, problem, way_on};
+use crate::readable::{Depth, problem, way_on};
 use crate::record::{LastRun, Record};
 use crate::words::how_to_go_on;
 pub(crate) use events::{Format, Next};
@@ -135,6 +136,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
         run.reloads = sync_channel(0).1;
         end
     });
+    // As long as the log is open: afterwards it would take a copy of it.
+    let damaged = match &end {
+        Ok(End::Settled(_)) => run.damaged(),
+        _ => Vec::new(),
+    };
     run.progress.clear();
     // Whatever happened, the log is closed in order; what went wrong first is what is reported.
     let printer = run.printer;
@@ -151,9 +157,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     match ended? {
         Some(verdicts) => {
             let stuck = report(&verdicts, &arguments.config);
-            let damaged = damaged(&run.config)?;
+            damaged.iter().for_each(|text| note(text));
             printed?;
-            Ok(if stuck || damaged { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
+            Ok(if stuck || !damaged.is_empty() { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
         }
         None if arguments.once => Err(Fail::new(DEFECT, "interrupted before everything was settled")),
         None => Ok(ExitCode::SUCCESS),
@@ -275,6 +281,33 @@ impl Run<'_> {
         }
     }
 
+    /// One line for each collection of the file whose manifest cannot be read to its last leaf. Nothing else reads a manifest
+    /// whose source rests. Everything is settled by then: that this cannot be found out is only said.
+    fn damaged(&self) -> Vec<String> {
+        self.find_damaged().unwrap_or_else(|fail| {
+            note(&format!("whether the manifests are whole was not found out: {fail}"));
+            Vec::new()
+        })
+    }
+
+    fn find_damaged(&self) -> Result<Vec<String>, Fail> {
+        let objects = FileObjects::open_read_only(self.config.state.join("objects"))?;
+        let list = self.session.handle.list()?;
+        let applied: BTreeMap<_, _> = list.into_iter().map(|status| (status.view.name, status.view.applied)).collect();
+        let mut found = Vec::new();
+        for Entry { name, .. } in &self.config.collections {
+            let applied = applied.get(name).and_then(Option::as_ref);
+            let Some(root) = applied.and_then(|applied| applied.result.manifest) else { continue };
+            let Err(error) = Manifest::read(&objects, root) else { continue };
+            let fail = Fail::from(error);
+            let what = if fail.code == DEFECT { "is damaged" } else { "cannot be read" };
+            let (file, quoted_name) = (quoted(&self.config.file), quoted(Path::new(name.as_str())));
+            let rebuild = format!("lastword run {file} --rebuild {quoted_name}");
+            found.push(format!("{name}: its manifest {what}: {fail}; {rebuild} builds it anew"));
+        }
+        Ok(found)
+    }
+
     fn reload_if_asked(&mut self) {
         if self.signals.reload() {
             // No client waits for the answer; `reload` says it here.
@@ -345,20 +378,4 @@ fn report(verdicts: &[(Name, Verdict)], file: &Path) -> bool {
         note(&format!("{stuck} of {} collections are not fresh", verdicts.len()));
     }
     stuck > 0
-}
-
-/// One line for each collection of the file whose manifest cannot be read to its last leaf, and whether there is one.
-/// Nothing else reads a manifest whose source rests.
-fn damaged(config: &Config) -> Result<bool, Fail> {
-    let inspected = Inspected::open(&config.state)?;
-    let mut found = false;
-    for Entry { name, .. } in &config.collections {
-        let collection = inspected.state.id_of(name).and_then(|id| inspected.state.collection(id));
-        let Some(Err(fail)) = collection.map(|collection| inspected.manifest(collection)) else { continue };
-        let problem = described(&fail);
-        let rebuild = format!("lastword run {} --rebuild {}", quoted(&config.file), quoted(Path::new(name.as_str())));
-        note(&format!("{name}: {problem}; {rebuild} builds it anew"));
-        found = true;
-    }
-    Ok(found)
 }

@@ -1,12 +1,20 @@
-//! SIGINT and SIGTERM: the first asks for an end in order, the second ends at once. SIGHUP: read the file again.
+//! SIGINT and SIGTERM: the first asks for an end in order, one that comes later ends at once. SIGHUP: read the file again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator::Signals as Arriving;
 
 use crate::fail::{CANNOT_OPEN, Fail};
+
+/// What comes within this time of the first is the same request, and not another: `timeout` signals its child and then the
+/// group that the child is in, as a terminal and a supervisor do that end at the same time. A person who asks again has
+/// waited for longer.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 pub(crate) struct Signals {
     asked: Arc<AtomicBool>,
@@ -15,17 +23,23 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn register() -> Result<Signals, Fail> {
-        let asked = Arc::new(AtomicBool::new(false));
+        let (asked, insists) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let hung_up = Arc::new(AtomicBool::new(false));
         let uncaught = |error| Fail::new(CANNOT_OPEN, format!("signals cannot be caught: {error}"));
         flag::register(SIGHUP, Arc::clone(&hung_up)).map_err(uncaught)?;
         for signal in [SIGINT, SIGTERM] {
-            // The order matters: at the first signal the flag is not set yet when this reads it. At the second the
-            // process ends as if by the signal; the log is then found as after a crash.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))
+            // Once the first is long past the process ends as if by the signal; the log is then found as after a crash.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&insists))
                 .and_then(|_| flag::register(signal, Arc::clone(&asked)))
                 .map_err(uncaught)?;
         }
+        let mut arriving = Arriving::new([SIGINT, SIGTERM]).map_err(uncaught)?;
+        let wait = move || {
+            arriving.forever().next();
+            thread::sleep(ONE_REQUEST);
+            insists.store(true, Ordering::Relaxed);
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(uncaught)?;
         Ok(Signals { asked, hung_up })
     }
 
