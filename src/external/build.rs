@@ -287,7 +287,11 @@ impl Build<'_> {
             FragmentError::Files(files) if files.first().iter().any(|file| self.may_be_in_the_making(file)) => {
                 BuildError::Transient(files.to_string())
             }
-            FragmentError::Files(files) => BuildError::Permanent(files.to_string()),
+            FragmentError::Files(files) => {
+                let is_cut = files.first().iter().any(|file| matches!(file.error, FormatError::Cut(_)));
+                let format = if is_cut { format!("format {:?}: ", self.spec.format) } else { String::new() };
+                BuildError::Permanent(format!("{format}{files}"))
+            }
         }
     }
 
