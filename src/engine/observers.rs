@@ -23,6 +23,7 @@ use self::hints::Hints;
 use self::job::ObserveJob;
 use super::crew::{Crew, Domain, Member, Sparing};
 use super::env::{Kinds, Served, WorkerEnv};
+use super::life;
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
 use super::status::LastObservation;
 use crate::core::State;
@@ -30,8 +31,10 @@ use crate::core::vocabulary::{
     CollectionId, EngineCommand, Event, FailReason, Kind, ObservationOutcome, ObservationReport, Recorded, Seq, Source,
     Timestamp,
 };
-use crate::unwind;
 use crate::worker::ObserveSignals;
+
+/// How soon an observer can have its source observed again: what is never at rest would take a whole core without it.
+const SOONEST: Duration = Duration::from_millis(10);
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -314,7 +317,7 @@ impl Observers {
         }
         let again = std::mem::take(&mut entry.again) || !accepted;
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
-        let soonest = observe_again.into_iter().chain(asked).min().unwrap_or(Duration::MAX);
+        let soonest = observe_again.into_iter().chain(asked).min().map_or(Duration::MAX, |again| again.max(SOONEST));
         let wait = soonest.min(jittered(self.config.interval, id, entry.count));
         let next = if again { now } else { now.after(wait) };
         self.schedule(id, state, next);
@@ -375,7 +378,7 @@ impl Observers {
 /// The domain of a source: what its observer says, within its kind.
 fn domain(kinds: &Kinds, kind: &Kind, source: &Source) -> Domain {
     let observer = kinds.get(kind);
-    let named = unwind::catch(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
+    let named = life::call_out(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
     match named {
         Some(named) => format!("{kind}\n{named}").into(),
         None => kind.as_str().into(),
