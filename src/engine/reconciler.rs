@@ -92,7 +92,7 @@ impl Reconciler {
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), EngineError> {
         if self.handle.is_crew() {
             self.thread = None;
-            self.handle.begin_shutdown(timeout);
+            self.handle.shutdown(timeout);
             return Err(EngineError::OwnCrew);
         }
         self.end(timeout)

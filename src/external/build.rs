@@ -18,6 +18,7 @@ use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
+use crate::unwind;
 use crate::worker::SkipReason;
 
 /// What one attempt is to build, and with what.
@@ -259,8 +260,10 @@ impl Build<'_> {
                 Err(BuildError::Transient(error.to_string()))
             }
             Err(error) => {
-                tracing::warn!(target: "lastword::external", collection = %self.collection, manifest = %root, %error,
-                    "the manifest of the last commit cannot be read: everything is built anew");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::external", collection = %self.collection, manifest = %root, %error,
+                        "the manifest of the last commit cannot be read: everything is built anew");
+                });
                 Ok(None)
             }
         }
