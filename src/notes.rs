@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::place::{Place, Shelf};
 use crate::core::vocabulary::{CollectionId, Token};
+use crate::unwind;
 
 /// Most bytes of one note: a segment of 100,000 fragments has about 10 MiB of it.
 const MOST_BYTES_OF_NOTE: usize = 16 << 20;
@@ -92,8 +93,10 @@ impl Notes {
         let (place, listed) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::warn!(target: "lastword::notes", %error,
-                    "notes are kept in memory only: what an attempt has made is not found again by another process");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::notes", %error,
+                        "notes are kept in memory only: what an attempt has made is not found again by another process");
+                });
                 return Notes::in_memory(most);
             }
         };
@@ -114,8 +117,10 @@ impl Notes {
         let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
         let written = self.place.append(&mut shelf, (collection, token), note);
         if let Err(error) = &written {
-            tracing::warn!(target: "lastword::notes", %collection, %token, %error,
-                "a note was not kept: what the attempt has made since is made again if it does not commit");
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::notes", %collection, %token, %error,
+                    "a note was not kept: what the attempt has made since is made again if it does not commit");
+            });
         }
         // The file may have been made after it was removed.
         if !self.index().books.contains_key(&token) {
@@ -164,8 +169,10 @@ impl Notes {
         let bytes = self.place.read(&shelf, (collection, token), self.most / SHARE);
         let (notes, is_whole) = bytes.map_or((Vec::new(), false), |bytes| record::read((collection, token), &bytes));
         if !is_whole {
-            tracing::warn!(target: "lastword::notes", %collection, %token, whole = notes.len(),
-                "notes are damaged: what they were of is made again");
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::notes", %collection, %token, whole = notes.len(),
+                    "notes are damaged: what they were of is made again");
+            });
         }
         notes
     }

@@ -1,4 +1,4 @@
-//! Calls of code that is not ours: workers, observers, wakers, watches. A panic in it is a value here.
+//! Calls of code that is not ours: workers, observers, wakers, watches, subscribers. A panic in it is a value here.
 //!
 //! *Architecture invariant:* the payload of a panic is never dropped. Dropping it runs code of the one who panicked,
 //! which may panic once more and end a thread of the engine.
@@ -9,6 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Calls `call`. If it panics, the error is what the panic said.
 pub(crate) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(text_of)
+}
+
+/// Says something to whoever listens, who is foreign code as well: what is only informative ends nothing.
+pub(crate) fn tell(say: impl FnOnce()) {
+    let _ = catch(say);
 }
 
 /// What a panic said. Its payload is leaked.

@@ -94,6 +94,7 @@ fn how_a_reconciler_does_not_start_and_ends() {
     check(StartError::Reducer(ReducerError::Illegal(out_of_order())), ErrorKind::Bug, AROUND);
     check(StartError::Thread(disk()), ErrorKind::Io, AROUND);
     check(EngineError::Panicked(text()), ErrorKind::Bug, ALONE);
+    check(EngineError::OwnCrew, ErrorKind::InvalidInput, ALONE);
     let full = LogError::Io { doing: "writing", path: path(), source: disk() };
     check(EngineError::Reducer(ReducerError::Log(full)), ErrorKind::Io, AROUND);
     check(ReducerError::Dead, ErrorKind::Closed, ALONE);
@@ -234,6 +235,7 @@ fn what_sources_and_external_collections_say() {
     check(StoreError::Limit { what: text(), limit: text() }, ErrorKind::InvalidInput, ALONE);
     check(StoreError::Interrupted, ErrorKind::Stopped, ALONE);
     check(FormatError::Corrupt(text()), ErrorKind::InvalidInput, ALONE);
+    check(FormatError::Cut(text()), ErrorKind::Bug, ALONE);
     check(FormatError::Store(absent()), ErrorKind::WrongPath, AROUND);
     check(FragmentError::Interrupted, ErrorKind::Stopped, ALONE);
     check(ManifestError::Malformed { root: object_hash(b""), problem: text() }, ErrorKind::Damaged, ALONE);

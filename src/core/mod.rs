@@ -21,6 +21,7 @@ pub mod vocabulary;
 pub use collection::{Collection, Pending, Unobservable, Wanted};
 pub use commit::Applied;
 pub use condition::{Condition, NotObserved};
+pub(crate) use decide::clip;
 pub use decide::{Events, decide};
 pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
 pub use state::{Draining, Illegal, Orphan, Parts, Restored, RunsAt, State, Violation};

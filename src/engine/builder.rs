@@ -54,6 +54,8 @@ pub struct Builder {
     storage: Storage,
     kinds: Kinds,
     driven: BTreeSet<Kind>,
+    /// A kind that was given to two workers.
+    twice: Option<Kind>,
     any_kind: bool,
     workers: usize,
     observing: ObserveConfig,
@@ -89,6 +91,7 @@ impl Builder {
             storage,
             kinds: Kinds::new(),
             driven: BTreeSet::new(),
+            twice: None,
             any_kind: false,
             workers: 2,
             observing: ObserveConfig { threads: 2, pace, timeout },
@@ -108,10 +111,13 @@ impl Builder {
 
     /// Collections of `kind` are built by `worker`. In an engine that has a kind a declaration has to name one that is
     /// known, see [`driven`](Builder::driven); a collection of another kind, which the log had before, waits and says so
-    /// (`no_worker`).
+    /// (`no_worker`). A kind has one worker: given to two, or [`driven`](Builder::driven) as well, it is refused by
+    /// [`start`](Builder::start).
     #[must_use]
     pub fn kind(mut self, kind: Kind, worker: impl Worker) -> Builder {
-        self.kinds.insert(kind, Served::new(worker));
+        if self.kinds.insert(kind.clone(), Served::new(worker)).is_some() {
+            self.twice.get_or_insert(kind);
+        }
         self
     }
 
@@ -323,7 +329,15 @@ impl Builder {
         let (queue, inbox) = Queue::bounded(room, time.clone(), Arc::clone(&life));
         let (reports, returned) = unbounded();
         let notes = Arc::new(notes);
-        let env = WorkerEnv { kinds: Arc::new(self.kinds), objects, notes, sweepable, time, reports };
+        let env = WorkerEnv {
+            kinds: Arc::new(self.kinds),
+            objects,
+            notes,
+            sweepable,
+            time,
+            reports,
+            life: Arc::clone(&life),
+        };
         let feed = Arc::new(Feed::new(reader, durable));
         let history = History::new(history_reader, durable, snapshots, self.history, env.reports.clone());
         let takes_any_kind = self.any_kind || (env.kinds.is_empty() && self.driven.is_empty());
@@ -344,13 +358,20 @@ impl Builder {
             // Dropped after the engine and its inbox.
             let _queue_end = queue_end;
             life.begin();
-            engine.run(&life)
+            life.live(|| engine.run(&life))
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
         Ok(Reconciler::new(Handle::new(queue, feed), began_new_log, thread))
     }
 
     fn check(&self) -> Result<(), FieldError> {
+        if let Some(kind) = &self.twice {
+            return Err(FieldError::new("kind", format!("{kind} was given to two workers")));
+        }
+        if let Some(kind) = self.kinds.keys().find(|kind| self.driven.contains(*kind)) {
+            let problem = format!("{kind} has a worker here and is driven from outside: it can be one of them only");
+            return Err(FieldError::new("kind", problem));
+        }
         // Threads beyond this are a mistake in a configuration, not a wish.
         const MOST_THREADS: usize = 1024;
         let crews = [
@@ -405,6 +426,7 @@ impl fmt::Debug for Builder {
             storage: _,
             kinds,
             driven,
+            twice: _,
             any_kind,
             workers,
             observing,

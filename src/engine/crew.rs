@@ -36,6 +36,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::core::vocabulary::Timestamp;
+use crate::unwind;
 
 /// The number of a thread, never given out twice by one crew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -305,7 +306,9 @@ impl<J: Send + 'static> Crew<J> {
         let hired = self.hire();
         if let Err(error) = &hired {
             self.is_short = true;
-            tracing::error!(target: "lastword::pool", %error, "no thread could be started");
+            unwind::tell(|| {
+                tracing::error!(target: "lastword::pool", %error, "no thread could be started");
+            });
         }
         hired.is_ok()
     }

@@ -168,6 +168,12 @@ impl Deliveries {
         state.first_outbox_entry(id).is_some_and(|(_, kind, first)| !self.does(kind, first.delivery()))
     }
 
+    /// Whether what is first in a collection's outbox waits for deliveries of its kind that were given up.
+    pub(super) fn is_exhausted(&self, state: &State, id: CollectionId) -> bool {
+        let first = state.first_outbox_entry(id);
+        first.is_some_and(|(_, kind, first)| self.does(kind, first.delivery()) && self.crew.is_exhausted(kind.as_str()))
+    }
+
     /// Deliveries under way and not given up.
     pub(super) fn busy(&self) -> usize {
         self.crew.busy()

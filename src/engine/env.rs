@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::life::Life;
 use super::report::Report;
 use super::sweep::Sweepable;
 use crate::clock::EngineTime;
@@ -65,6 +66,7 @@ pub(super) struct WorkerEnv {
     pub(super) sweepable: Option<Arc<Sweepable>>,
     pub(super) time: EngineTime,
     pub(super) reports: Sender<Report>,
+    pub(super) life: Arc<Life>,
 }
 
 /// What the workers say of their kinds, asked once.

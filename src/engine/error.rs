@@ -30,6 +30,9 @@ pub enum EngineError {
     /// It was told to shut down by its own thread, which cannot wait for its own end: from the drop of something that runs
     /// on it. It ends as soon as that returns.
     OwnThread,
+    /// It was told to shut down by a job of its own, which the shutdown would wait for: by a worker, an observer, a
+    /// publication or another delivery. It ends without anybody waiting for that.
+    OwnCrew,
 }
 
 impl EngineError {
@@ -39,7 +42,7 @@ impl EngineError {
         match self {
             EngineError::Reducer(error) => error.kind(),
             EngineError::Panicked(_) => ErrorKind::Bug,
-            EngineError::OwnThread => ErrorKind::InvalidInput,
+            EngineError::OwnThread | EngineError::OwnCrew => ErrorKind::InvalidInput,
         }
     }
 }
@@ -50,6 +53,10 @@ impl fmt::Display for EngineError {
             EngineError::Reducer(error) => error.fmt(f),
             EngineError::Panicked(text) => write!(f, "a bug in lastword: the engine panicked: {text}"),
             EngineError::OwnThread => f.write_str("the engine's own thread cannot wait for the engine"),
+            EngineError::OwnCrew => f.write_str(
+                "what runs on a thread of the engine, as a worker does, cannot wait for the engine's end: it has been told \
+                 to end",
+            ),
         }
     }
 }
@@ -58,7 +65,7 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             EngineError::Reducer(error) => Some(error),
-            EngineError::Panicked(_) | EngineError::OwnThread => None,
+            EngineError::Panicked(_) | EngineError::OwnThread | EngineError::OwnCrew => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::WatchError;
-use super::life::Life;
+use super::life::{self, Life};
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
 use crate::replay;
@@ -45,6 +45,8 @@ struct Recent {
     bytes: usize,
     durable: Seq,
     closed: bool,
+    /// The engine waits for its jobs to end, and they are not to wait for it.
+    stopping: bool,
 }
 
 /// The events of a frame. They are shared as they are, and copied for those who watch.
@@ -56,7 +58,7 @@ struct Kept {
 impl Feed {
     /// A feed of a log whose last durable event is `durable`.
     pub(super) fn new(reader: Box<dyn LogReader>, durable: Seq) -> Feed {
-        let recent = Recent { frames: VecDeque::new(), events: 0, bytes: 0, durable, closed: false };
+        let recent = Recent { frames: VecDeque::new(), events: 0, bytes: 0, durable, closed: false, stopping: false };
         Feed { recent: WatchCell::new(recent), reader: Mutex::new(Some(reader)) }
     }
 
@@ -98,6 +100,11 @@ impl Feed {
         self.recent.with(|recent| (recent.events as u64, recent.bytes as u64))
     }
 
+    /// A shutdown has begun: there will be no more for jobs of the engine itself, which it waits for.
+    pub(super) fn stop(&self) {
+        self.recent.notify(|recent| recent.stopping = true);
+    }
+
     /// There will be no more.
     pub(super) fn close(&self) {
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -115,10 +122,10 @@ enum Next {
 }
 
 impl Recent {
-    /// What comes at `next`; nothing if that has not happened yet.
-    fn next(&self, next: Seq) -> Option<Next> {
+    /// What comes at `next`; nothing if that has not happened yet. `is_crew`: it is a job of the engine that asks.
+    fn next(&self, next: Seq, is_crew: bool) -> Option<Next> {
         if self.durable < next {
-            return self.closed.then_some(Next::Closed);
+            return (self.closed || self.stopping && is_crew).then_some(Next::Closed);
         }
         let after = self.frames.partition_point(|frame| frame.events.first().is_some_and(|first| first.seq <= next));
         let frame = after.checked_sub(1).and_then(|at| self.frames.get(at)).map(|frame| &frame.events);
@@ -214,7 +221,8 @@ impl Watch {
             return Ok(shown);
         }
         let timeout = if self.life.is_this_thread() { Duration::ZERO } else { timeout };
-        match self.feed.recent.wait_timeout(timeout, |recent| recent.next(self.next)) {
+        let is_crew = self.life.is_crew();
+        match self.feed.recent.wait_timeout(timeout, |recent| recent.next(self.next, is_crew)) {
             Some(next) => self.take(next),
             None => Err(WatchError::TimedOut),
         }
@@ -225,7 +233,8 @@ impl Watch {
     /// where it is polled.
     ///
     /// # Errors
-    /// When nothing will come any more, or the log could not be read; never [`WatchError::TimedOut`].
+    /// When nothing will come any more, or the log could not be read; [`WatchError::TimedOut`] only in a call that the
+    /// engine's own thread has made, as of [`Worker::check`](crate::Worker::check): nothing comes before it returns.
     pub async fn next_event(&mut self) -> Result<WatchItem, WatchError> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
@@ -239,8 +248,12 @@ impl Watch {
         if let Some(shown) = self.show() {
             return Poll::Ready(Ok(shown));
         }
-        let next = self.next;
-        self.feed.recent.poll(&mut self.waiter, context, |recent| recent.next(next)).map(|next| self.take(next))
+        if life::is_called_out() {
+            return Poll::Ready(self.next_within(Duration::ZERO));
+        }
+        let (next, is_crew) = (self.next, self.life.is_crew());
+        let polled = self.feed.recent.poll(&mut self.waiter, context, |recent| recent.next(next, is_crew));
+        polled.map(|next| self.take(next))
     }
 
     fn take(&mut self, next: Next) -> Result<WatchItem, WatchError> {

@@ -395,6 +395,11 @@ impl Handle {
         if self.queue.life().is_this_thread() { Err(CommandError::OwnThread) } else { Ok(()) }
     }
 
+    /// Whether this thread does a job of the engine.
+    pub(super) fn is_crew(&self) -> bool {
+        self.queue.life().is_crew()
+    }
+
     fn closed(&self) -> CommandError {
         CommandError::NotAccepted(self.queue.life().why())
     }

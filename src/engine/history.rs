@@ -23,6 +23,7 @@ use crate::core::State;
 use crate::core::vocabulary::{Event, Seq, Timestamp};
 use crate::log::{LogReader, Position, Start};
 use crate::snapshot::{Limit, Snapshots, TakeError};
+use crate::unwind;
 
 pub(super) use self::checkpoint::Checkpoint;
 
@@ -81,7 +82,9 @@ impl History {
         // cut took the tail. They are of no use, and would pass for the last ones.
         let forgotten = snapshots.as_ref().map(|snapshots| snapshots.forget_behind(durable));
         if let Some(Err(error)) = forgotten {
-            tracing::warn!(target: "lastword::snapshot", %error, "snapshots of another log were not removed");
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::snapshot", %error, "snapshots of another log were not removed");
+            });
         }
         let all = snapshots.as_ref().and_then(|snapshots| snapshots.list().ok()).unwrap_or_default();
         let last_snapshot = all.into_iter().find(|seq| *seq <= durable).unwrap_or_default();
@@ -175,12 +178,16 @@ impl History {
                 self.oldest = None;
                 let pruned = self.snapshots.as_ref().map(|snapshots| snapshots.prune(2, start.first()));
                 if let Some(Err(error)) = pruned {
-                    tracing::warn!(target: "lastword::snapshot", %error, "old snapshots were not removed");
+                    unwind::tell(|| {
+                        tracing::warn!(target: "lastword::snapshot", %error, "old snapshots were not removed");
+                    });
                 }
                 Ok(start.first())
             }
             Err(error) => {
-                tracing::warn!(target: "lastword::snapshot", %error, "the log was not compacted");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::snapshot", %error, "the log was not compacted");
+                });
                 Err(CompactError::Failed(error))
             }
         };
@@ -196,7 +203,9 @@ impl History {
         match report {
             HistoryReport::Snapshot(Ok(Some(seq))) => {
                 counters.snapshots += 1;
-                tracing::debug!(target: "lastword::snapshot", seq = seq.0, "a snapshot was taken");
+                unwind::tell(|| {
+                    tracing::debug!(target: "lastword::snapshot", seq = seq.0, "a snapshot was taken");
+                });
             }
             HistoryReport::Snapshot(Ok(None)) => {}
             HistoryReport::Snapshot(Err(error)) => no_snapshot(&error, counters),
@@ -212,7 +221,9 @@ impl History {
             HistoryReport::Panicked(text) => {
                 counters.snapshots_failed += 1;
                 self.checkpoint = None;
-                tracing::error!(target: "lastword::snapshot", panic = text, "the background snapshotter panicked");
+                unwind::tell(|| {
+                    tracing::error!(target: "lastword::snapshot", panic = text, "the background snapshotter panicked");
+                });
                 self.answer(&Err(CompactError::Failed(format!("it panicked: {text}"))));
             }
         }
@@ -275,7 +286,9 @@ impl History {
         match snapshotter {
             Ok(snapshotter) => self.snapshotter = Some(snapshotter),
             Err(error) => {
-                tracing::warn!(target: "lastword::snapshot", %error, "no thread for the snapshotter");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::snapshot", %error, "no thread for the snapshotter");
+                });
                 self.answer(&Err(CompactError::Failed(error.to_string())));
             }
         }
@@ -291,7 +304,9 @@ fn no_snapshot(error: &TakeError, counters: &mut Counters) {
         return;
     }
     counters.snapshots_failed += 1;
-    tracing::warn!(target: "lastword::snapshot", %error, "no snapshot was taken");
+    unwind::tell(|| {
+        tracing::warn!(target: "lastword::snapshot", %error, "no snapshot was taken");
+    });
 }
 
 /// The time of the first event that is there.

@@ -26,6 +26,7 @@ pub use self::pace::ObserveInterval;
 pub(super) use self::pace::Pace;
 use super::crew::{Crew, Domain, Member, Sparing};
 use super::env::{Kinds, Served, WorkerEnv};
+use super::life;
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
 use super::status::{LastObservation, Observing};
 use crate::core::State;
@@ -33,8 +34,10 @@ use crate::core::vocabulary::{
     CollectionId, EngineCommand, Event, FailReason, Kind, ObservationOutcome, ObservationReport, Recorded, Seq, Source,
     Timestamp,
 };
-use crate::unwind;
 use crate::worker::ObserveSignals;
+
+/// How soon an observer can have its source observed again: what is never at rest would take a whole core without it.
+const SOONEST: Duration = Duration::from_millis(10);
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -321,7 +324,7 @@ impl Observers {
         // work for ever.
         let again = std::mem::take(&mut entry.again) || !accepted && !(given_up && traffic.requests > 0);
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
-        let soonest = observe_again.into_iter().chain(asked).min();
+        let soonest = observe_again.into_iter().chain(asked).min().map(|again| again.max(SOONEST));
         // Nobody has waited for longer for one that was given up.
         let took = if given_up { entry.took.min(self.config.timeout) } else { entry.took };
         let next = if again { now } else { self.next_at(id, (soonest, took, traffic.requests), now, state) };
@@ -409,7 +412,7 @@ impl Observers {
 /// The domain of a source: what its observer says, within its kind.
 fn domain(kinds: &Kinds, kind: &Kind, source: &Source) -> Domain {
     let observer = kinds.get(kind);
-    let named = unwind::catch(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
+    let named = life::call_out(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
     match named {
         Some(named) => format!("{kind}\n{named}").into(),
         None => kind.as_str().into(),

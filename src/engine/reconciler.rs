@@ -86,8 +86,15 @@ impl Reconciler {
     /// The log can be opened again afterwards, unless a [`Watch`](crate::Watch) that has not seen its end is still held.
     ///
     /// # Errors
-    /// When the log failed, now or earlier; or on the engine's own thread.
+    /// When the log failed, now or earlier; or on a thread of the engine, which would wait for itself: in a worker, an
+    /// observer or a publication as much as on the thread of the engine itself. Then the shutdown begins, and nobody waits
+    /// for it.
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), EngineError> {
+        if self.handle.is_crew() {
+            self.thread = None;
+            self.handle.shutdown(timeout);
+            return Err(EngineError::OwnCrew);
+        }
         self.end(timeout)
     }
 
@@ -110,7 +117,9 @@ impl Reconciler {
 impl Drop for Reconciler {
     fn drop(&mut self) {
         if let Err(error) = self.end(Duration::ZERO) {
-            tracing::error!(target: "lastword::engine", %error, "the reconciler ended with an error");
+            unwind::tell(|| {
+                tracing::error!(target: "lastword::engine", %error, "the reconciler ended with an error");
+            });
         }
     }
 }

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::CommandError;
-use super::life::Life;
+use super::life::{self, Life};
 use crate::clock::{Clock, SystemClock};
 use crate::watch_cell::{WaiterId, WatchCell};
 
@@ -200,12 +200,18 @@ impl<T> Slot<T> {
     }
 }
 
-/// Not to be polled again once it has answered: it would say that the outcome is unknown.
+/// Not to be polled again once it has answered: it would say that the outcome is unknown. In a call that the engine's own
+/// thread has made, as of [`Worker::check`](crate::Worker::check), nothing comes before that returns: there it is
+/// [`CommandError::OwnThread`] if there is no answer yet.
 impl<T> Future for Response<T> {
     type Output = Result<T, CommandError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Response { cell, waiter, unsent, life: _ } = self.get_mut();
+        let this = self.get_mut();
+        if life::is_called_out() {
+            return Poll::Ready(this.try_wait().unwrap_or(Err(CommandError::OwnThread)));
+        }
+        let Response { cell, waiter, unsent, life: _ } = this;
         if let Some(request) = unsent {
             if request.poll_send(context).is_pending() {
                 return Poll::Pending;

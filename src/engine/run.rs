@@ -145,7 +145,7 @@ impl EngineLoop {
     /// Runs until it is told to shut down or the log fails. `life` is told why it failed.
     pub(super) fn run(mut self, life: &Life) -> Result<(), ReducerError> {
         let _feed = CloseOnDrop(Arc::clone(&self.feed));
-        let result = self.run_to_the_end();
+        let result = life.live(|| self.run_to_the_end());
         self.workers.stop_all();
         // First of all the feed gives up its reader: the log can close in order only if nothing else holds it.
         self.feed.close();
@@ -165,7 +165,7 @@ impl EngineLoop {
             sweep::leave(marker, end);
         }
         if let Err(error) = &result {
-            tracing::error!(target: "lastword::engine", %error, "the reconciler died");
+            unwind::tell(|| tracing::error!(target: "lastword::engine", %error, "the reconciler died"));
             life.die(error.to_string());
         }
         // Replies of a batch that never became durable say why nothing is known of them. What is still queued is
@@ -262,6 +262,8 @@ impl EngineLoop {
         }
         while let Some(settled) = self.deliveries.give_up(now) {
             self.settle_delivery(settled)?;
+            // Others of its kind may wait in vain from now on.
+            self.settling.touch_all();
         }
         Ok(())
     }
@@ -371,7 +373,7 @@ impl EngineLoop {
             self.counters.wasted_work += recorded.at.since(begun);
         }
         // Whoever listens is foreign code.
-        let _ = unwind::catch(|| trace(recorded));
+        unwind::tell(|| trace(recorded));
     }
 
     /// What the running attempt of a collection has to know.

@@ -31,6 +31,9 @@ pub struct CollectionStatus {
     pub workers_exhausted: bool,
     /// Its outbox is not empty, and no worker here delivers what is first in it.
     pub undeliverable: bool,
+    /// Its outbox is not empty, and every thread that deliveries of its kind may have is held by one that was given up. It
+    /// is delivered once one of them comes back.
+    pub deliveries_exhausted: bool,
     /// The last verification of what it has applied, since the engine was opened.
     pub verification: Option<LastVerification>,
 }
@@ -48,6 +51,7 @@ impl CollectionStatus {
     /// | `progress` | how far the running attempt has come: `{"done","total"}` |
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
     /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
+    /// | `deliveries_exhausted` | whether deliveries that were given up hold every thread that its kind may have |
     /// | `verification` | the last verification: `{"at","commit","intact","found"}`; `intact` is `null` if that could not be told |
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -89,6 +93,7 @@ impl CollectionStatus {
             "progress": self.progress.map(|progress| json!({"done": progress.done, "total": progress.total})),
             "workers_exhausted": self.workers_exhausted,
             "undeliverable": self.undeliverable,
+            "deliveries_exhausted": self.deliveries_exhausted,
             "verification": self.verification.as_ref().map(LastVerification::json),
         })
     }

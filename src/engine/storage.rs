@@ -15,6 +15,7 @@ use crate::notes::Notes;
 use crate::objects::{FileObjects, Objects};
 use crate::replay::{self, Until};
 use crate::snapshot::{Folding, Snapshots};
+use crate::unwind;
 
 /// Where log and objects are.
 pub(super) enum Storage {
@@ -84,9 +85,13 @@ impl Storage {
                 let (from, frames) = (replay.resumed().0, log.frames_read());
                 let state = replay.finish().map_err(StartError::Replay)?;
                 if state.last() == Seq::ZERO {
-                    tracing::info!(target: "lastword::log", path = %path.display(), "began a new log");
+                    unwind::tell(|| {
+                        tracing::info!(target: "lastword::log", path = %path.display(), "began a new log");
+                    });
                 }
-                tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
+                unwind::tell(|| {
+                    tracing::debug!(target: "lastword::snapshot", from, frames, last = state.last().0, "the log was replayed");
+                });
                 let (log, objects) = (Box::new(log), Arc::new(objects));
                 Ok(Opened {
                     log,

@@ -47,7 +47,9 @@ impl Sweeps {
     ) -> Sweeps {
         let is_swept = marker.as_ref().is_some_and(|marker| marker.take(end)) && was_clean;
         if is_swept {
-            tracing::debug!(target: "lastword::sweep", "nothing was orphaned since the last sweep");
+            unwind::tell(|| {
+                tracing::debug!(target: "lastword::sweep", "nothing was orphaned since the last sweep");
+            });
         }
         Sweeps { objects, reader, marker, running: None, is_due: !is_swept, may_have_orphans: !is_swept }
     }
@@ -93,7 +95,9 @@ impl Sweeps {
             Ok(sweep) => self.running = Some(sweep),
             Err(error) => {
                 self.may_have_orphans = true;
-                tracing::warn!(target: "lastword::sweep", %error, "no thread to collect orphaned objects");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::sweep", %error, "no thread to collect orphaned objects");
+                });
             }
         }
     }
@@ -111,7 +115,9 @@ impl Sweeps {
 /// Notes that the log, closed at `end`, needs no sweep at the next start.
 pub(super) fn leave(marker: &Marker, end: Position) {
     if let Err(error) = marker.leave(end) {
-        tracing::debug!(target: "lastword::sweep", %error, "the next start sweeps");
+        unwind::tell(|| {
+            tracing::debug!(target: "lastword::sweep", %error, "the next start sweeps");
+        });
     }
 }
 
@@ -129,15 +135,21 @@ impl Sweep {
             step_back();
             match unwind::catch(|| objects.sweep(&*reader, durable, &stopped)) {
                 Ok(Ok(removed)) => {
-                    tracing::debug!(target: "lastword::sweep", removed, "orphaned objects collected");
+                    unwind::tell(|| {
+                        tracing::debug!(target: "lastword::sweep", removed, "orphaned objects collected");
+                    });
                     !stopped.load(Ordering::Acquire)
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected");
+                    unwind::tell(|| {
+                        tracing::warn!(target: "lastword::sweep", %error, "orphaned objects were not collected");
+                    });
                     false
                 }
                 Err(panic) => {
-                    tracing::error!(target: "lastword::sweep", panic, "collecting orphaned objects panicked");
+                    unwind::tell(|| {
+                        tracing::error!(target: "lastword::sweep", panic, "collecting orphaned objects panicked");
+                    });
                     false
                 }
             }

@@ -85,6 +85,12 @@ impl Waits {
         self.touch(id);
     }
 
+    /// Nobody is answered any more. What is dropped answers for itself.
+    pub(super) fn forget_all(&mut self) {
+        self.waiting.clear();
+        self.touched.clear();
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.values().flatten().filter(|waiter| waiter.reply.is_awaited()).count()

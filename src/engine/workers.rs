@@ -20,6 +20,7 @@ use super::env::WorkerEnv;
 use crate::core::vocabulary::{
     AttemptRef, CollectionId, Duties, EndReason, Event, Kind, Stopping, Timestamp, Token, WorkerName,
 };
+use crate::unwind;
 use crate::worker::{Assignment, Progress, Signals};
 
 pub(super) struct Workers {
@@ -169,8 +170,10 @@ impl Workers {
 
     fn abandon(&mut self, token: Token) {
         let Some(Running { member, attempt, .. }) = self.running.get(&token) else { return };
-        tracing::warn!(target: "lastword::pool", collection = %attempt.collection, task = %attempt.task,
-            attempt = attempt.attempt, "attempt abandoned, its thread is replaced");
+        unwind::tell(|| {
+            tracing::warn!(target: "lastword::pool", collection = %attempt.collection, task = %attempt.task,
+                attempt = attempt.attempt, "attempt abandoned, its thread is replaced");
+        });
         self.crew.abandon(*member);
     }
 }

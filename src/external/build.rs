@@ -19,6 +19,7 @@ use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
+use crate::unwind;
 use crate::worker::{SkipReason, TrafficCounter};
 
 /// What one attempt is to build, and with what.
@@ -268,8 +269,10 @@ impl Build<'_> {
                 Err(BuildError::Transient(error.to_string()))
             }
             Err(error) => {
-                tracing::warn!(target: "lastword::external", collection = %self.collection, manifest = %root, %error,
-                    "the manifest of the last commit cannot be read: everything is built anew");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::external", collection = %self.collection, manifest = %root, %error,
+                        "the manifest of the last commit cannot be read: everything is built anew");
+                });
                 Ok(None)
             }
         }
@@ -296,7 +299,11 @@ impl Build<'_> {
             FragmentError::Files(files) if files.first().iter().any(|file| self.may_be_in_the_making(file)) => {
                 BuildError::Transient(files.to_string())
             }
-            FragmentError::Files(files) => BuildError::Permanent(files.to_string()),
+            FragmentError::Files(files) => {
+                let is_cut = files.first().iter().any(|file| matches!(file.error, FormatError::Cut(_)));
+                let format = if is_cut { format!("format {:?}: ", self.spec.format) } else { String::new() };
+                BuildError::Permanent(format!("{format}{files}"))
+            }
         }
     }
 

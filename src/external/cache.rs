@@ -15,6 +15,7 @@ use super::{MAX_FILES, Mounts, PathSet, load_set};
 use crate::core::vocabulary::{Name, ObjectHash};
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
+use crate::unwind;
 
 /// Most files of all sets together: what a single source may have, so that one bound holds for one observation and for
 /// all.
@@ -78,8 +79,10 @@ impl ObservationCache {
             }
             Err(error @ TreeError::Object(ObjectError::Io(..))) => Err(error),
             Err(error) => {
-                tracing::warn!(target: "lastword::external", collection = %name, set = %root, %error,
-                    "what an earlier observation found cannot be read: there is nothing to compare with");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::external", collection = %name, set = %root, %error,
+                        "what an earlier observation found cannot be read: there is nothing to compare with");
+                });
                 Ok(None)
             }
         }

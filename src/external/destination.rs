@@ -9,6 +9,7 @@ use crate::core::vocabulary::{CollectionId, Name, ObjectHash, Token};
 use crate::error::ErrorKind;
 use crate::objects::tree::TreeError;
 use crate::objects::{ObjectError, Objects};
+use crate::unwind;
 
 /// Has the builder remove everything that was made under `tokens`, except for segments of the manifest `after`, and
 /// the segments of `before` that are not in `after`. `after` is what is live; `None`: nothing is.
@@ -31,8 +32,10 @@ pub fn discard(
         Ok(segments) => segments,
         Err(error @ ManifestError::Tree(TreeError::Object(ObjectError::Io(..)))) => return Err(error.to_string()),
         Err(error) => {
-            tracing::warn!(target: "lastword::external", %error,
-                "the segments of an earlier commit are not known any more: theirs is not discarded");
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::external", %error,
+                    "the segments of an earlier commit are not known any more: theirs is not discarded");
+            });
             Vec::new()
         }
     };

@@ -52,7 +52,7 @@ pub trait Format: Send + Sync {
     /// of the file. A file without rows has none. `columns` are the read keys, which the file has to have.
     ///
     /// # Errors
-    /// When the file is not what the format says, or cannot be read.
+    /// When the file is not what the format says, or cannot be read. What is cut otherwise than that is not built.
     fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError>;
 
     /// The first row of every part of the file, counted as the format counts its parts, those without rows included: of
@@ -96,6 +96,8 @@ pub enum FormatError {
     Unsupported(String),
     /// It has no column of this name.
     NoColumn(String),
+    /// The format has cut it against its contract, see [`Format::fragments`]: a bug in the format.
+    Cut(String),
     /// It could not be read.
     Store(StoreError),
 }
@@ -115,6 +117,7 @@ impl FormatError {
             | FormatError::Corrupt(_)
             | FormatError::Unsupported(_)
             | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
+            FormatError::Cut(_) => ErrorKind::Bug,
             FormatError::Store(error) => error.kind(),
         }
     }
@@ -127,6 +130,7 @@ impl fmt::Display for FormatError {
             FormatError::Corrupt(problem) => write!(f, "is corrupt: {problem}"),
             FormatError::Unsupported(problem) => write!(f, "is not supported: {problem}"),
             FormatError::NoColumn(column) => write!(f, "has no column {column}"),
+            FormatError::Cut(problem) => write!(f, "was cut wrongly, by a bug in its format: {problem}"),
             FormatError::Store(error) => error.fmt(f),
         }
     }

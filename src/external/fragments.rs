@@ -67,14 +67,17 @@ pub fn fragments_of(
                 version,
             }));
         };
-        if let Some(ranges) = cache.get(&path, &version) {
+        if let Some(ranges) = cache.get(&path, &version).filter(|ranges| gap_in(ranges).is_none()) {
             add(ranges);
         } else {
             // What a format remarks of a file belongs to its name.
             let _named = tracing::warn_span!(target: "lastword::external", "file", %path).entered();
             let opened = store.open(source, &path, &last_stat).map_err(FormatError::Store);
             match opened.and_then(|file| format.fragments(file.as_ref(), columns)) {
-                Ok(ranges) => add(&ranges),
+                Ok(ranges) => match gap_in(&ranges) {
+                    None => add(&ranges),
+                    Some(problem) => bad.add(&path, last_stat.mtime, FormatError::Cut(problem)),
+                },
                 // The next file may be as unreadable; and what can be read in a moment is not bad.
                 Err(FormatError::Store(error)) => return Err(FragmentError::Store(error)),
                 Err(error) => bad.add(&path, last_stat.mtime, error),
@@ -83,6 +86,19 @@ pub fn fragments_of(
         done(at + 1);
     }
     if bad.count == 0 { Ok(fragments) } else { Err(FragmentError::Files(bad)) }
+}
+
+/// Where ranges do not follow one upon the other from row 0 on, as every format promises. What holds other rows than the
+/// file, or some of them twice, is not committed.
+fn gap_in(ranges: &[RowRange]) -> Option<String> {
+    let mut next = 0;
+    for RowRange { start, end } in ranges {
+        if *start != next || end <= start {
+            return Some(format!("rows {start} to {end} follow upon row {next}"));
+        }
+        next = *end;
+    }
+    None
 }
 
 /// Files that cannot be cut: the first ten by name, and how many they are.

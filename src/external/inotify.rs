@@ -16,6 +16,8 @@ use std::thread;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
+use crate::unwind;
+
 /// What is read at once: some hundred notices.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -243,7 +245,9 @@ impl Inotify {
                 Ok(event) => self.tell(event.wd(), event.events(), event.file_name().map(CStr::to_bytes)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
-                    tracing::warn!(target: "lastword::external", %error, "directories are not watched any more");
+                    unwind::tell(|| {
+                        tracing::warn!(target: "lastword::external", %error, "directories are not watched any more");
+                    });
                     return;
                 }
             }

@@ -3,11 +3,9 @@
 //! Which number a segment has is decided before any is built, so the order in which they end says nothing. The first
 //! failure stops the others through their stop checks; those that are finished by then are handed back.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::builder::Tally;
@@ -17,6 +15,7 @@ use super::{
     Build, BuildError, BuildProgress, Interrupted, NewSegment, ObservedFile, PathSet, Segment, SegmentId, SegmentJob,
     SourcePath,
 };
+use crate::unwind;
 
 /// What one attempt reads at most to know the content of what it builds from, in bytes: some seconds of one core. Whoever
 /// builds from more works for far longer; what is left over is read by later looks.
@@ -44,14 +43,16 @@ pub(super) fn build_all(
     let span = tracing::Span::current();
     thread::scope(|scope| {
         for n in 0..helpers {
-            let help = || span.in_scope(|| work.go_on());
+            let help = || span.in_scope(|| work.help());
             let helper = thread::Builder::new().name(format!("lastword-seg{n}"));
             if let Err(error) = helper.spawn_scoped(scope, help) {
-                tracing::warn!(target: "lastword::external", %error, "no thread could be started: fewer at a time");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::external", %error, "no thread could be started: fewer at a time");
+                });
                 break;
             }
         }
-        work.go_on();
+        work.help();
     });
     let Ended { segments, failure } = work.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
     (segments.into_values().collect(), failure.map_or(Ok(()), Err))
@@ -83,22 +84,34 @@ struct Ended {
 }
 
 impl Work<'_> {
+    /// Goes on, and fails with what a panic says: on a thread that helps, nobody else would.
+    fn help(&self) {
+        if let Err(text) = unwind::catch(|| self.go_on()) {
+            self.fail(BuildError::Panicked(text));
+        }
+    }
+
     /// Builds one after the other until there is none left or one has failed.
     fn go_on(&self) {
         while !self.stop.load(Ordering::Acquire) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.jobs.get(at) else { return };
             let built = self.build(at, job).inspect(|segment| (self.attempt.finished)(segment));
-            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             match built {
-                Ok(segment) => drop(ended.segments.insert(at, segment)),
-                Err(error) => {
-                    // Before the others are told: what they then end with is no failure of their own.
-                    ended.failure.get_or_insert(error);
-                    self.stop.store(true, Ordering::Release);
-                }
+                Ok(segment) => drop(self.ended().segments.insert(at, segment)),
+                Err(error) => self.fail(error),
             }
         }
+    }
+
+    fn fail(&self, error: BuildError) {
+        // Before the others are told: what they then end with is no failure of their own.
+        self.ended().failure.get_or_insert(error);
+        self.stop.store(true, Ordering::Release);
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn build(&self, at: usize, segment: &NewSegment) -> Result<Segment, BuildError> {
@@ -122,8 +135,8 @@ impl Work<'_> {
             stop_check: &|| self.check_stop(),
             tally: Tally { here: AtomicU64::new(0), all: &self.rows, report: &report },
         };
-        let output = catch_unwind(AssertUnwindSafe(|| self.attempt.builder.build(&job)))
-            .unwrap_or_else(|panic| Err(BuildError::Panicked(panic_text(panic))))?;
+        let output = unwind::catch(|| self.attempt.builder.build(&job))
+            .unwrap_or_else(|text| Err(BuildError::Panicked(text)))?;
         if let Some(found) = output.as_ref().map(Vec::len).filter(|found| *found > MAX_OUTPUT_BYTES) {
             let problem =
                 format!("the output of segment {id} has {found} bytes, at most {MAX_OUTPUT_BYTES} are allowed");
@@ -162,12 +175,4 @@ impl Work<'_> {
     fn check_stop(&self) -> Result<(), Interrupted> {
         if self.stop.load(Ordering::Acquire) { Err(Interrupted) } else { (self.attempt.stop_check)() }
     }
-}
-
-/// What a panic said. What it carries is left alone: dropping it could panic once more.
-fn panic_text(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("a panic without a text").to_owned();
-    std::mem::forget(panic);
-    text
 }

@@ -13,6 +13,7 @@ use ::parquet::schema::types::SchemaDescriptor;
 
 use super::thrift::needed_of_footer;
 use super::{FileReader, Format, FormatError, RowRange};
+use crate::unwind;
 
 /// Most bytes of a footer. A real one takes 60 to 200 bytes for each column of each row group, so this is about
 /// half a million of them.
@@ -143,7 +144,9 @@ fn row_groups(metadata: &ParquetMetaData, data_end: u64) -> Result<Vec<RowRange>
     }
     let claimed = metadata.file_metadata().num_rows();
     if u64::try_from(claimed) != Ok(start) {
-        tracing::warn!(target: "lastword::external", "its footer claims {claimed} rows, its row groups have {start}: they count");
+        unwind::tell(|| {
+            tracing::warn!(target: "lastword::external", "its footer claims {claimed} rows, its row groups have {start}: they count");
+        });
     }
     Ok(ranges)
 }

@@ -11,6 +11,7 @@ use super::manifest::{read_segment, segment_entry};
 use super::wire::{Reader, Writer};
 use super::{Fragment, NewSegment, Segment, SegmentBuilder, check};
 use crate::core::vocabulary::Token;
+use crate::unwind;
 
 const VERSION: u8 = 1;
 
@@ -35,8 +36,10 @@ pub fn noted(token: Token, notes: &[Vec<u8>]) -> Vec<Segment> {
             false => Err("it is of another attempt".to_owned()),
         });
         let unread = |problem: &String| {
-            tracing::warn!(target: "lastword::external", %token, problem,
-            "a note is not one of a segment: what it was of is built again")
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::external", %token, problem,
+                    "a note is not one of a segment: what it was of is built again");
+            });
         };
         segment.inspect_err(unread).ok()
     });
@@ -81,8 +84,10 @@ pub(super) fn take_over(
 }
 
 fn missing(leftover: &Segment, problem: &str) {
-    tracing::warn!(target: "lastword::external", segment = %leftover.id, problem,
-        "a segment that could be taken over is not what it was: it is built again");
+    unwind::tell(|| {
+        tracing::warn!(target: "lastword::external", segment = %leftover.id, problem,
+            "a segment that could be taken over is not what it was: it is built again");
+    });
 }
 
 #[cfg(all(test, feature = "external"))]

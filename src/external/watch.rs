@@ -25,6 +25,7 @@ use super::mount_table::{MountPoint, MountTable};
 use super::skip::{Named, Rules};
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES};
+use crate::unwind;
 use crate::worker::{Hint, SourceWatch};
 
 /// Directories that have come and are not watched yet. Beyond that all are gone through again.
@@ -282,7 +283,9 @@ impl Troubles {
     fn over(&mut self, source: &Path) {
         self.limit = None;
         if self.of.remove(source).is_some() {
-            tracing::info!(target: "lastword::external", source = %source.display(), "the source is watched again");
+            unwind::tell(|| {
+                tracing::info!(target: "lastword::external", source = %source.display(), "the source is watched again");
+            });
         }
     }
 
@@ -297,8 +300,10 @@ impl Troubles {
         // A limit is one cause for all.
         let is_told = limit.is_some() && self.limit == limit;
         if is_new && !is_told {
-            tracing::warn!(target: "lastword::external", source = %source.display(), cause = text,
-                "not watched, so observed at intervals only");
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::external", source = %source.display(), cause = text,
+                    "not watched, so observed at intervals only");
+            });
         }
         if limit.is_some() {
             trouble.met += 1;

@@ -22,6 +22,7 @@ use crate::core::vocabulary::{
 };
 use crate::objects::Objects;
 use crate::objects::tree::TreeError;
+use crate::unwind;
 use crate::worker::{
     CommitView, Context, DeliveryError, DiscardRequest, Failure, Observation, ObserveError, ObserveRequest, Observer,
     VerifyOutcome, Worker, observed_of,
@@ -180,8 +181,10 @@ impl External {
         match error {
             // What was found counts even if it could not be stored: then the next observation stores it.
             BuildError::Moved { what, scan } => {
-                tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), what,
-                    "the source moved under an attempt");
+                unwind::tell(|| {
+                    tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), what,
+                        "the source moved under an attempt");
+                });
                 let known = context.observed().map(|observed| (observed, known));
                 let observation =
                     scan.and_then(|scan| self.observation((context.name(), context.objects()), *scan, known).ok());
@@ -466,6 +469,8 @@ fn trace_built(context: &Context, outcome: &BuildOutcome) {
     let rows_built = outcome.rows_built();
     // In percent, rounded up: a small change is not shown as none.
     let share = rows_built.saturating_mul(100).div_ceil(rows.max(1));
-    tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), kept, new,
-        taken_over, dropped, rows, rows_built, share, "built: {share} % of the rows are new");
+    unwind::tell(|| {
+        tracing::info!(target: "lastword::external", collection = %context.name(), token = %context.token(), kept, new,
+            taken_over, dropped, rows, rows_built, share, "built: {share} % of the rows are new");
+    });
 }

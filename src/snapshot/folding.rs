@@ -7,6 +7,7 @@ use crate::core::State;
 use crate::core::vocabulary::{CollectionId, Seq};
 use crate::log::{Frame, FrameIter, LogError, Position, Start, Visitor};
 use crate::replay::{ReplayError, decoded, find_checkpoint, state_of_checkpoint};
+use crate::unwind;
 
 /// Folds a log as it is shown, so that opening and replaying are one pass: from the last snapshot that can be used, or
 /// else from where the log begins.
@@ -102,5 +103,7 @@ impl Visitor for Folding {
 }
 
 fn pass_over(seq: Seq, error: &SnapshotError) {
-    tracing::warn!(target: "lastword::snapshot", seq = seq.0, %error, "a snapshot cannot be used");
+    unwind::tell(|| {
+        tracing::warn!(target: "lastword::snapshot", seq = seq.0, %error, "a snapshot cannot be used");
+    });
 }

@@ -61,7 +61,7 @@ impl Context {
     }
 
     /// A future that resolves when the attempt is told to stop, for work that is itself a future: drive both and
-    /// stop with the first. It needs no runtime, and may outlive the context.
+    /// stop with the first. It needs no runtime, and may outlive the context: once the attempt has returned, it resolves.
     pub fn stopped(&self) -> Stopped {
         Stopped::new(Arc::clone(&self.signals))
     }

@@ -199,7 +199,7 @@ impl ObserveSignals {
     }
 
     /// Has the source observed again after so long, whatever this observation returns: one that could not be finished
-    /// goes on then.
+    /// goes on then. After 10 ms at the soonest.
     pub fn observe_again_after(&self, span: Duration) {
         self.0.again.store(micros(span).max(1), Ordering::Relaxed);
     }
@@ -265,7 +265,8 @@ pub struct Observation {
     /// How many parts of the source are believed although nothing tells that they are what they were: their times carry no
     /// information, or a content check that was asked for has not come to them yet. Zero: the evidence is strong.
     pub weak: u64,
-    /// When to observe again to prove them, if that is before the next observation is due anyway.
+    /// When to observe again to prove them, if that is before the next observation is due anyway; after 10 ms at the
+    /// soonest.
     pub observe_again: Option<Duration>,
     /// What of what the last commit was built from is no longer there, and what came in its place, where `state` names a
     /// set of files; `None` if that is not known.

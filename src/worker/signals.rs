@@ -26,6 +26,8 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     stop: AtomicBool,
+    /// The attempt has returned.
+    over: AtomicBool,
     hinted: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
@@ -37,6 +39,16 @@ impl Signals {
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// The attempt has returned: nobody waits for its stop any longer.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_stopping() || self.over.load(Ordering::Acquire)
     }
 
     /// Has the threads that sleep read the clock again.
@@ -90,7 +102,7 @@ impl Signals {
     }
 }
 
-/// Resolves when an attempt is told to stop, see [`Context::stopped`](super::Context::stopped).
+/// Resolves when an attempt is told to stop or has returned, see [`Context::stopped`](super::Context::stopped).
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Stopped {
     signals: Arc<Signals>,
@@ -108,7 +120,7 @@ impl Future for Stopped {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Stopped { signals, waiter } = self.get_mut();
-        signals.sleepers.poll(waiter, context, |_| signals.is_stopping().then_some(()))
+        signals.sleepers.poll(waiter, context, |_| signals.is_over().then_some(()))
     }
 }
 

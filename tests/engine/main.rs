@@ -7,9 +7,11 @@
 
 mod bounds;
 mod by;
+mod careless;
 mod clocks;
 mod delivery;
 mod discards;
+mod ends;
 mod executor;
 mod failures;
 mod floods;

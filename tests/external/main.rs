@@ -6,6 +6,7 @@
 
 mod attack;
 mod build;
+mod careless;
 mod checks;
 mod delivery;
 mod destination;

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use crate::core::vocabulary::{Policy, Retry, Seq, Timestamp, micros};
 
+/// Whatever a policy says, delays are drawn from no less than this: what fails at once would fill the log otherwise, with
+/// thousands of attempts a second.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// When to try again after the `failures`-th failure in a row of what the event `of` began.
 pub(super) fn retry_at(retry: &Retry, of: Seq, failures: u32, at: Timestamp) -> Timestamp {
     let base = micros(retry.base);
     let longest = base.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
-    let longest = longest.min(micros(retry.cap));
+    let longest = longest.min(micros(retry.cap)).max(micros(SHORTEST));
     let dice = mix(of.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(failures)));
     // The high half of the product is uniform below `longest`.
     let delay = (u128::from(dice) * u128::from(longest)) >> 64;
@@ -18,7 +22,7 @@ pub(super) fn retry_at(retry: &Retry, of: Seq, failures: u32, at: Timestamp) -> 
 
 /// When to try again what has used up its attempts: after `slow`, give or take a tenth. `of` is the attempt that failed.
 pub(super) fn slow_retry_at(slow: Duration, of: Seq, at: Timestamp) -> Timestamp {
-    Timestamp(at.0.saturating_add(spread(micros(slow), of)))
+    Timestamp(at.0.saturating_add(spread(micros(slow.max(SHORTEST)), of)))
 }
 
 /// When what is applied is to be checked again: after the interval, give or take a tenth, so that what was committed
@@ -45,7 +49,14 @@ fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn defect_25_no_policy_makes_what_fails_at_once_fill_the_log() {
+        let retry = Retry { base: Duration::ZERO, cap: Duration::from_micros(1), ..Retry::default() };
+        let delays = (0..1000).map(|task| retry_at(&retry, Seq(task), 9, Timestamp(0)).0);
+        assert!((4_000..6_000).contains(&(delays.sum::<u64>() / 1000)), "five milliseconds on average");
+        assert!(slow_retry_at(Duration::ZERO, Seq(1), Timestamp(0)) >= Timestamp(9_000));
+    }
 
     #[test]
     fn case_32_delays_grow_with_failures_up_to_the_cap() {

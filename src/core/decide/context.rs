@@ -199,7 +199,7 @@ pub(super) fn named<'s>(state: &'s State, name: &Name) -> Result<(CollectionId, 
 }
 
 /// The first `most` bytes of a text, or a few less so that no character is cut.
-pub(super) fn clip(text: &str, most: usize) -> &str {
+pub(crate) fn clip(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
 }

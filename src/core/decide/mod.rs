@@ -16,6 +16,7 @@ mod steer;
 
 use super::state::State;
 use super::vocabulary::{Command, EngineCommand, Input, Rejection, Timestamp};
+pub(crate) use context::clip;
 pub use events::Events;
 
 /// Decides what `input` leads to at the time `at`. No event means that nothing changes.

@@ -192,10 +192,19 @@ pub struct FileCounts {
     /// Files that it has.
     pub files: u64,
     /// Files of what is applied that are not there any more, and what came in their place: `3.into()` if that was not
-    /// counted. Nothing before the first commit.
+    /// counted. No more than there were, or the observation is refused. Nothing before the first commit.
     pub missing: Missing,
     /// How many files the applied ones were. Zero before the first commit.
     pub of: u64,
+}
+
+impl FileCounts {
+    /// What cannot be true of them, if something cannot.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let FileCounts { missing, of, .. } = self;
+        (missing.files > *of)
+            .then(|| format!("must not count more files missing than there were: {} of {of}", missing.files))
+    }
 }
 
 /// What an observation of a source found.

@@ -2,13 +2,13 @@
 //!
 //! *Architecture invariant:* it calls the worker and reports. What the end of a delivery means is not known here.
 
-use crate::core::vocabulary::{Kind, Name, Seq};
-use crate::core::{Applied, DiscardSet};
+use crate::core::vocabulary::{FailureReport, Kind, Name, Seq};
+use crate::core::{Applied, DiscardSet, clip};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::report::{Delivery, DeliveryEnd, DeliveryReport, Report};
 use crate::unwind;
-use crate::worker::{CommitView, DeliveryError, DiscardRequest, Worker};
+use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome, Worker};
 
 /// One delivery, with everything that the worker needs to know.
 pub(super) struct DeliveryJob {
@@ -27,6 +27,7 @@ pub(super) enum Payload {
 impl DeliveryJob {
     /// Delivers, and reports.
     pub(super) fn run(self, env: &WorkerEnv, member: Member) {
+        env.life.join_crew();
         // Whoever listens to spans is foreign code as well.
         let deliver = || {
             let (collection, kind) = (&self.name, &self.kind);
@@ -35,7 +36,7 @@ impl DeliveryJob {
         };
         let end = unwind::catch(deliver)
             .unwrap_or_else(|panic| DeliveryEnd::Failed(DeliveryError(format!("it panicked: {panic}"))));
-        env.report(Report::Delivered(DeliveryReport { member, delivery: self.delivery, end }));
+        env.report(Report::Delivered(DeliveryReport { member, delivery: self.delivery, end: clipped(end) }));
     }
 
     fn deliver(&self, env: &WorkerEnv) -> DeliveryEnd {
@@ -89,6 +90,18 @@ impl DeliveryJob {
             result: &commit.result,
             objects: &*env.objects,
         }
+    }
+}
+
+/// What is said at length is not held for as long as the engine lives.
+fn clipped(end: DeliveryEnd) -> DeliveryEnd {
+    let clipped = |text: String| clip(&text, FailureReport::MOST_MESSAGE).to_owned();
+    match end {
+        DeliveryEnd::Failed(DeliveryError(text)) => DeliveryEnd::Failed(DeliveryError(clipped(text))),
+        DeliveryEnd::Verified(VerifyOutcome::Drifted(text)) => {
+            DeliveryEnd::Verified(VerifyOutcome::Drifted(clipped(text)))
+        }
+        end @ (DeliveryEnd::Delivered | DeliveryEnd::Verified(VerifyOutcome::Intact)) => end,
     }
 }
 

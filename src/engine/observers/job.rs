@@ -62,11 +62,16 @@ impl ObserveJob {
 
     /// Observes, and reports.
     pub(super) fn run(mut self, env: &WorkerEnv, member: Member) {
+        env.life.join_crew();
         let mut watch = self.watch.take();
         // Everything that may be foreign code is inside.
         let objects = env.objects_of_a_job();
         let result = unwind::catch(|| self.observe(env, &*objects, &mut watch))
-            .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))));
+            .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))))
+            .and_then(|observation| match observation.counts.and_then(|counts| counts.problem()) {
+                Some(problem) => Err(ObserveError(format!("what the observer counts {problem}"))),
+                None => Ok(observation),
+            });
         let ObserveJob { id: collection, began, started, signals, .. } = self;
         let (again, was_stopped) = (signals.again(), signals.is_stopping());
         let goes_on = result.is_err() && signals.has_advanced();
@@ -119,7 +124,9 @@ impl ObserveJob {
             })
         };
         unwind::catch(renew).unwrap_or_else(|panic| {
-            tracing::warn!(target: "lastword::pool", collection = %self.name, panic, "its source is not watched");
+            unwind::tell(|| {
+                tracing::warn!(target: "lastword::pool", collection = %self.name, panic, "its source is not watched");
+            });
             None
         })
     }

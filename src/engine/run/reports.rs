@@ -13,6 +13,7 @@ use crate::engine::status::LastVerification;
 use crate::engine::sweep::Sweeps;
 use crate::engine::workers;
 use crate::reducer::ReducerError;
+use crate::unwind;
 use crate::worker::{DeliveryError, VerifyOutcome};
 
 impl EngineLoop {
@@ -99,8 +100,10 @@ impl EngineLoop {
                 let _ = self.reducer.command_by(&drifted, by.as_ref())?;
             }
             Err(error) => {
-                tracing::warn!(target: "lastword::delivery", collection = %id, %commit, %error,
-                    "what was committed could not be verified");
+                unwind::tell(|| {
+                    tracing::warn!(target: "lastword::delivery", collection = %id, %commit, %error,
+                        "what was committed could not be verified");
+                });
             }
         }
         self.deliveries.verified(id, LastVerification { at: self.time.now(), commit, found });

@@ -16,6 +16,7 @@ use crate::core::vocabulary::{
 };
 use crate::engine::error::CommandError;
 use crate::engine::leases;
+use crate::engine::life;
 use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
 use crate::engine::named_objects::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
@@ -24,7 +25,6 @@ use crate::engine::report::AttemptEnd;
 use crate::engine::waits::{SettleOutcome, WaitOutcome};
 use crate::engine::workers;
 use crate::reducer::ReducerError;
-use crate::unwind;
 use crate::worker::Failure;
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
@@ -138,6 +138,11 @@ impl EngineLoop {
             return Ok(Err(refused));
         }
         use ObservationOutcome::{Content, Counted};
+        if let Command::Observe { outcome: Counted { counts, .. }, .. } = command
+            && let Some(problem) = counts.problem()
+        {
+            return Ok(Err(Rejection::Field(FieldError::new("missing", problem))));
+        }
         if let Command::Observe { outcome: Content { state, .. } | Counted { state, .. }, .. } = command
             && let Err(unfounded) = check_set(&*self.objects, state, IN_THE_LOOP)
         {
@@ -177,15 +182,18 @@ impl EngineLoop {
         };
         let spec = declaration.spec.clone().or_else(|| existing.map(|c| c.latest.spec.clone())).unwrap_or_default();
         let panicked = |text| FieldError::new("kind", format!("its worker panicked while it checked: {text}"));
-        unwind::catch(|| worker.check(source, &spec)).unwrap_or_else(|text| Err(panicked(text)))
+        life::call_out(|| worker.check(source, &spec)).unwrap_or_else(|text| Err(panicked(text)))
     }
 
     fn begin_shutdown(&mut self, timeout: Duration) {
         self.shutdown = Some(Shutdown { since: SystemClock::new(), timeout });
         self.workers.stop_all();
         self.observers.stop_all();
-        // A remote worker that waits for an assignment waits in vain; its reply, dropped, says so.
+        // Whoever waits may be a worker that the shutdown waits for; a reply that is dropped says that the engine shuts down.
         drop(self.leases.take_waiting());
+        self.waits.forget_all();
+        self.settling.forget_all();
+        self.feed.stop();
     }
 
     /// A caller says that a source may have changed.

@@ -22,6 +22,7 @@ impl EngineLoop {
             at,
             workers_exhausted: view.task.is_some() && token.is_none() && self.workers.is_exhausted(&view.kind),
             undeliverable: self.deliveries.is_undeliverable(state, id),
+            deliveries_exhausted: self.deliveries.is_exhausted(state, id),
             verification: self.deliveries.last_verification(id).cloned(),
             view,
             last_observation: self.observers.last(id),

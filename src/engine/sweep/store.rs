@@ -15,6 +15,7 @@ use crate::log::LogReader;
 use crate::objects::tree::{self, TreeError};
 use crate::objects::{ObjectError, Objects, object_hash};
 use crate::replay::{self, ReplayError};
+use crate::unwind;
 
 /// A store of objects that can be swept while it is used.
 pub(in crate::engine) struct Sweepable {
@@ -147,7 +148,9 @@ fn pass_over(seq: Seq, root: ObjectHash, error: TreeError) -> Result<(), ReplayE
     if !names_nothing {
         return Err(ReplayError::Object { seq, error });
     }
-    tracing::warn!(target: "lastword::sweep", %seq, %error, "what an event names is not there");
+    unwind::tell(|| {
+        tracing::warn!(target: "lastword::sweep", %seq, %error, "what an event names is not there");
+    });
     Ok(())
 }
 

@@ -32,6 +32,9 @@ pub enum SettleOutcome {
     },
     /// It is applied, and no worker here publishes it.
     Undeliverable,
+    /// It is applied, and its publication waits for others of its kind that hang and were given up: they hold every thread
+    /// that the kind may have.
+    DeliveriesExhausted,
     /// The collection was dropped, or nothing has that name.
     Dropped,
     /// Not within the time given. It may still come.
@@ -99,6 +102,12 @@ impl Settling {
         self.touched.extend(self.waiting.keys());
     }
 
+    /// Nobody is answered any more. What is dropped answers for itself.
+    pub(in crate::engine) fn forget_all(&mut self) {
+        self.waiting.clear();
+        self.touched.clear();
+    }
+
     /// How many wait.
     pub(in crate::engine) fn len(&self) -> usize {
         self.waiting.values().flatten().filter(|waiter| waiter.reply.is_awaited()).count()
@@ -154,9 +163,10 @@ fn outcome(seen: &Seen, after: u64, is_late: bool) -> Option<SettleOutcome> {
         Condition::Fresh | Condition::NotObserved(_) if status.last_observation.is_none_or(|last| last.succeeded) => {
             let applied = view.applied.as_ref()?;
             let is_published = view.outbox.as_ref().is_none_or(|outbox| outbox.unpublished == 0);
-            match (is_published, status.undeliverable) {
-                (true, _) => Some(SettleOutcome::Settled { seq: applied.seq, generation: applied.generation }),
-                (false, true) => Some(SettleOutcome::Undeliverable),
+            match (status.undeliverable, status.deliveries_exhausted) {
+                _ if is_published => Some(SettleOutcome::Settled { seq: applied.seq, generation: applied.generation }),
+                (true, _) => Some(SettleOutcome::Undeliverable),
+                (false, true) => Some(SettleOutcome::DeliveriesExhausted),
                 (false, false) => None,
             }
         }

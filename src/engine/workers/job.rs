@@ -24,9 +24,12 @@ pub(super) struct BuildJob {
 impl BuildJob {
     /// Builds, and reports.
     pub(super) fn run(self, env: &WorkerEnv, member: Member) {
+        env.life.join_crew();
         let (attempt, fingerprint) = (self.assignment.attempt(), self.assignment.fingerprint());
         let objects = env.objects_of_a_job();
+        let signals = Arc::clone(&self.signals);
         let end = self.build(env, &objects);
+        signals.end();
         env.report(Report::Built(BuildReport { member, attempt, fingerprint, end }));
         drop(objects);
     }

@@ -1,0 +1,211 @@
+//! Workers of careless authors: what they say at length, what they never answer, what they ask of the engine that calls them.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use lastword::clock::SystemClock;
+use lastword::core::vocabulary::*;
+use lastword::engine::{Handle, Reconciler, SettleOutcome};
+use lastword::log::MemoryLog;
+use lastword::objects::MemoryObjects;
+use lastword::testing::Harness;
+use lastword::worker::{
+    CommitView, Context, DeliveryError, Failure, Observation, ObserveError, ObserveRequest, Observer, VerifyOutcome,
+    Worker,
+};
+
+use crate::executor::block_on;
+use crate::support::*;
+
+fn in_memory() -> lastword::engine::Builder {
+    Reconciler::on(Box::new(MemoryLog::new()), Arc::new(MemoryObjects::new()))
+}
+
+/// Verifies, and says far too much of it.
+struct Talks;
+
+impl Worker for Talks {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built { output: Some("there".into()), ..Built::default() })
+    }
+
+    fn verifies(&self) -> bool {
+        true
+    }
+
+    fn verify(&self, commit: &CommitView<'_>) -> Result<VerifyOutcome, DeliveryError> {
+        let text = "x".repeat(8 << 20);
+        if commit.name.as_str() == "error" { Err(DeliveryError(text)) } else { Ok(VerifyOutcome::Drifted(text)) }
+    }
+}
+
+#[test]
+fn defect_25_what_a_verification_says_is_held_at_the_length_of_any_message() {
+    let harness = Harness::with(|builder| builder.kind(kind("puppet"), Talks));
+    let handle = harness.handle();
+    for of in ["error", "drifted"] {
+        let generation = handle.declare(declaration(of, "{}")).unwrap().generation;
+        handle.wait_applied(name(of), generation, LONG).unwrap();
+        handle.refresh(name(of)).unwrap();
+        until("the verification", || harness.status(of).verification.is_some());
+        let held = match harness.status(of).verification.unwrap().found {
+            Ok(VerifyOutcome::Drifted(text)) => text.len(),
+            Err(DeliveryError(text)) => text.len(),
+            Ok(VerifyOutcome::Intact) => 0,
+        };
+        assert_eq!(held, FailureReport::MOST_MESSAGE, "{of}");
+    }
+}
+
+/// Does not come back from a publication before it is let go, but for that of the innocent.
+#[derive(Clone, Default)]
+struct Hangs(Arc<AtomicBool>);
+
+impl Worker for Hangs {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn duties(&self) -> Duties {
+        Duties { publish: true, discard: false }
+    }
+
+    fn publish(&self, commit: &CommitView<'_>) -> Result<(), DeliveryError> {
+        while commit.name.as_str() != "innocent" && !self.0.load(SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn defect_16_a_publication_that_waits_for_those_that_hang_says_so() {
+    let hangs = Hangs::default();
+    let worker = hangs.clone();
+    let harness = Harness::with(move |builder| {
+        let builder = builder.clock(SystemClock::new()).kind(kind("puppet"), worker.clone());
+        builder.delivery_threads(1).delivery_timeout(Duration::from_millis(50))
+    });
+    let handle = harness.handle();
+    for of in ["a", "b"] {
+        handle.declare(declaration(of, "{}")).unwrap();
+    }
+    until("both being given up", || harness.stats().overdue_deliveries == 2);
+    let generation = handle.declare(declaration("innocent", "{}")).unwrap().generation;
+    handle.wait_applied(name("innocent"), generation, LONG).unwrap();
+    let live = harness.status("innocent").live();
+    assert_eq!(live["deliveries_exhausted"], true, "{live}");
+    assert_eq!(live["undeliverable"], false, "{live}");
+    let settled = handle.wait_settled(name("innocent"), LONG).unwrap();
+    assert_eq!(format!("{settled:?}"), "DeliveriesExhausted");
+
+    hangs.0.store(true, SeqCst);
+    until("the publication", || harness.status("innocent").live()["deliveries_exhausted"] == false);
+    let settled = handle.wait_settled(name("innocent"), LONG).unwrap();
+    assert!(matches!(settled, SettleOutcome::Settled { .. }), "{settled:?}");
+}
+
+/// Awaits the engine that it serves while it checks.
+#[derive(Clone, Default)]
+struct Awaits(Arc<OnceLock<Handle>>, Arc<Mutex<Vec<String>>>);
+
+impl Worker for Awaits {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn check(&self, _: &Source, _: &Spec) -> Result<(), FieldError> {
+        let said = [
+            format!("{:?}", block_on(self.0.wait().request().stats()).map(drop)),
+            format!("{:?}", block_on(self.0.wait().settled(name("b"))).map(drop)),
+        ];
+        self.1.lock().unwrap().extend(said);
+        Ok(())
+    }
+}
+
+#[test]
+fn defect_09_a_check_that_awaits_its_own_engine_is_refused_and_hangs_nobody() {
+    let awaits = Awaits::default();
+    let reconciler = in_memory().kind(kind("puppet"), awaits.clone()).start().unwrap();
+    awaits.0.set(reconciler.handle()).ok().unwrap();
+    let (handle, (told, declared)) = (reconciler.handle(), mpsc::channel());
+    thread::spawn(move || told.send(handle.declare(declaration("a", "{}"))));
+    (&declared).within("the answer to a declaration whose check awaits the engine").unwrap();
+    assert_eq!(*awaits.1.lock().unwrap(), ["Err(OwnThread)", "Err(OwnThread)"]);
+    reconciler.shutdown(LONG).unwrap();
+}
+
+fn impossible() -> FileCounts {
+    FileCounts { files: 7, missing: 5.into(), of: 3 }
+}
+
+#[test]
+fn defect_16_more_files_missing_than_there_were_are_refused() {
+    let harness = Harness::with(|builder| builder.kind(kind("restless"), Restless));
+    harness.declare(versioned("counts", "restless", "there"));
+    until("the observation", || harness.status("counts").last_observation.is_some());
+    harness.assert_condition("counts", "unobservable");
+    assert!(
+        harness.status("counts").view.condition.to_string().contains("5 of 3"),
+        "{}",
+        harness.view("counts").condition
+    );
+    let state = observed("2");
+    let outcome = ObservationOutcome::Counted { state, delta: None, counts: impossible() };
+    let observe = Command::Observe { name: name("counts"), outcome };
+    let refused = harness.handle().request().command(observe).wait().unwrap_err().to_string();
+    assert!(refused.contains("5 of 3"), "{refused}");
+}
+
+/// Wants to observe again at once.
+struct Restless;
+
+impl Worker for Restless {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn observer(&self) -> Option<&dyn Observer> {
+        Some(self)
+    }
+}
+
+impl Observer for Restless {
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        if request.name.as_str() == "error" {
+            request.signals.observe_again_after(Duration::ZERO);
+            return Err(ObserveError("not now".to_owned()));
+        }
+        if request.name.as_str() == "counts" {
+            return Ok(Observation::counted(observed("1").version, impossible()));
+        }
+        let mut observation = Observation::opaque(observed("1").version);
+        observation.observe_again = Some(Duration::ZERO);
+        Ok(observation)
+    }
+}
+
+#[test]
+fn defect_25_an_observer_that_wants_to_observe_at_once_does_so_after_a_moment() {
+    let harness = Harness::with(|builder| builder.kind(kind("restless"), Restless));
+    for of in ["restless", "error"] {
+        harness.declare(versioned(of, "restless", "there"));
+        until("the first observation", || harness.status(of).last_observation.is_some());
+        let status = harness.status(of);
+        let next = status.next_observation.expect("it is not observed again already");
+        assert_eq!(next.since(status.at), Duration::from_millis(10), "{of}");
+    }
+}
+
+#[test]
+fn defect_16_a_kind_that_is_given_to_two_workers_is_refused() {
+    let twice = in_memory().kind(kind("puppet"), Talks).kind(kind("puppet"), Hangs::default()).start();
+    let refused = twice.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("puppet") && refused.contains("two workers"), "{refused}");
+    let both = in_memory().driven(kind("puppet")).kind(kind("puppet"), Talks).start();
+    let refused = both.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("puppet") && refused.contains("driven"), "{refused}");
+}
