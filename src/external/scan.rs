@@ -53,6 +53,8 @@ pub struct ScanRequest<'a> {
     pub traffic: TrafficCounter,
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
+    /// The same, asked between steps of the listing.
+    pub list_check: StopCheck<'a>,
 }
 
 impl<'a> ScanRequest<'a> {
@@ -75,6 +77,7 @@ impl<'a> ScanRequest<'a> {
             hash_budget,
             traffic: TrafficCounter::default(),
             stop_check,
+            list_check: stop_check,
         }
     }
 }
@@ -188,7 +191,7 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 /// A scan that goes on where the last one stopped.
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
     let Listed { files: mut listing, mounts, left_out } =
-        request.store.list_and_count(request.source, request.stop_check, &request.traffic)?;
+        request.store.list_and_count(request.source, request.list_check, &request.traffic)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let found_last = memory.found.clone();

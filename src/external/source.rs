@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn case_38_sources_that_are_refused() {
-        check("", Err("source: must not be empty; allowed are a path and file:///path"));
+        check("", Err("source: must not be empty; allowed are a path, file:///path, s3://bucket/prefix/"));
         check(" \t", Err("must not be empty"));
         check("ftp://bucket/lake", Err("source: has the unknown scheme ftp; allowed are"));
         check("s3:/bucket", Err("has one slash where s3: is followed by two; allowed is s3://bucket/prefix/"));

@@ -328,6 +328,7 @@ impl External {
         }
         let known = self.known_set(request.name, request.objects, request.known).map_err(unread)?;
         let applied = self.known_set(request.name, request.objects, request.applied).map_err(unread)?;
+        let stop_check = || if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) };
         let scan_request = ScanRequest {
             store: &*self.store,
             source: &source,
@@ -341,10 +342,11 @@ impl External {
             most_read: self.reading,
             hash_budget: self.learning,
             traffic: request.signals.traffic().clone(),
-            stop_check: &|| {
-                // Asked between steps: a step that hangs gives no sign.
+            stop_check: &stop_check,
+            list_check: &|| {
+                // A listing may be long; what reads without an end does not live by that. A step that hangs gives no sign.
                 request.signals.sign();
-                if request.signals.is_stopping() { Err(super::Interrupted) } else { Ok(()) }
+                stop_check()
             },
         };
         let mut memory = self.cache.take_memory(request.name);

@@ -100,7 +100,7 @@ fn defect_34_a_format_of_ones_own_is_named_by_the_spec() {
     let declaration = Declaration::new(Name::new("a").unwrap()).kind(kind).source(Source::new("/lake").unwrap());
     let declaration = declaration.spec(Spec::parse(r#"{"format":"csv"}"#).unwrap());
     let error = reconciler.handle().declare(declaration).unwrap_err().to_string();
-    assert!(error.contains(r#"spec.format: must be "lines" or "parquet", found csv"#), "{error}");
+    assert!(error.contains(r#"spec.format: must be "files" or "lines" or "parquet", found csv"#), "{error}");
     reconciler.shutdown(LONG).unwrap();
 }
 

@@ -200,7 +200,8 @@ fn defect_32_a_table_is_refused_by_name_and_plain_if_its_log_is_excluded() {
     // What only has the name is none.
     let lake = Lake::new("");
     ["_delta_log", ".hoodie", "metadata/a.parquet", "x.metadata.json"].iter().for_each(|name| lake.put(name, b"data"));
-    assert_eq!(lake.names(), ["metadata/a.parquet", "x.metadata.json"]);
+    assert_eq!(lake.names(), ["metadata/a.parquet"]);
+    assert_eq!(lake.skipped(), "1 hidden, 1 underscore, 1 other ending");
 }
 
 /// What counts of it is in a log that does not lie below the source.
@@ -341,19 +342,20 @@ impl Running {
 }
 
 #[test]
-fn defect_30_a_readme_is_answered_by_a_pattern_and_patterns_rebuild_nothing() {
+fn defect_30_what_is_no_data_is_answered_by_a_pattern_and_patterns_rebuild_nothing() {
     let running = Running::new(r#"{"format":"parquet","target_rows":10}"#, 3_600, |dir| {
         write(&dir.join("a.parquet"), &[10, 10], 0);
         write(&dir.join("old/b.parquet"), &[10], 0);
-        fs::write(dir.join("README.md"), "what lies here").unwrap();
+        fs::write(dir.join("README"), "what lies here").unwrap();
+        fs::write(dir.join("README.md"), "left out by its ending").unwrap();
     });
     let parked = running.status_that("parked", |status| status.view.condition.name() == "parked");
     let text = parked.view.condition.to_string();
-    let said = "README.md is not Parquet (no PAR1 at its start). Move what is no data away, or exclude it";
+    let said = "README is not Parquet (no PAR1 at its start). Move what is no data away, or exclude it";
     assert!(text.contains(said), "{text}");
-    running.declare_spec(r#"{"format":"parquet","target_rows":10,"exclude":["README.md"]}"#);
+    running.declare_spec(r#"{"format":"parquet","target_rows":10,"exclude":["README"]}"#);
     let status = running.fresh(30);
-    assert_eq!(status.last_observation.unwrap().skipped.to_string(), "1 excluded");
+    assert_eq!(status.last_observation.unwrap().skipped.to_string(), "1 excluded, 1 other ending");
     // Other patterns that select the same files: another spec, the same segments.
     running.declare_spec(r#"{"format":"parquet","target_rows":10,"include":["*.parquet"]}"#);
     let generation = status.view.generation;
