@@ -322,7 +322,7 @@ impl Observers {
         }
         // One that was given up and sent nothing has hung, and what it hung on is there again. One that was at work would
         // work for ever.
-        let again = std::mem::take(&mut entry.again) || !accepted && !(given_up && traffic.requests > 0);
+        let again = std::mem::take(&mut entry.again) || !(accepted || given_up && traffic.requests > 0);
         let observe_again = result.ok().and_then(|observation| observation.observe_again);
         let soonest = observe_again.into_iter().chain(asked).min().map(|again| again.max(SOONEST));
         // Nobody has waited for longer for one that was given up.

@@ -240,7 +240,7 @@ impl Build<'_> {
             hash_budget: 0,
             traffic: TrafficCounter::default(),
             stop_check: self.stop_check,
-            list_check: self.stop_check,
+            list_check: None,
         })
     }
 

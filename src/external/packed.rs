@@ -220,7 +220,7 @@ mod tests {
 
     fn file(size: u64) -> ObservedFile {
         let version = FileVersion::of(Stat { size, ..Stat::default() });
-        ObservedFile { content: (size % 3 == 0).then_some([7; 32]), ..ObservedFile::of(version) }
+        ObservedFile { content: size.is_multiple_of(3).then_some([7; 32]), ..ObservedFile::of(version) }
     }
 
     fn packed(files: &[(&str, u64)]) -> Packed {

@@ -53,8 +53,8 @@ pub struct ScanRequest<'a> {
     pub traffic: TrafficCounter,
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
-    /// The same, asked between steps of the listing.
-    pub list_check: StopCheck<'a>,
+    /// Asked in its place between steps of the listing, if there is one.
+    pub list_check: Option<StopCheck<'a>>,
 }
 
 impl<'a> ScanRequest<'a> {
@@ -77,7 +77,7 @@ impl<'a> ScanRequest<'a> {
             hash_budget,
             traffic: TrafficCounter::default(),
             stop_check,
-            list_check: stop_check,
+            list_check: None,
         }
     }
 }
@@ -190,8 +190,9 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 
 /// A scan that goes on where the last one stopped.
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
+    let list_check = request.list_check.unwrap_or(request.stop_check);
     let Listed { files: mut listing, mounts, left_out } =
-        request.store.list_and_count(request.source, request.list_check, &request.traffic)?;
+        request.store.list_and_count(request.source, list_check, &request.traffic)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let found_last = memory.found.clone();

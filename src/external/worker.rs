@@ -343,11 +343,11 @@ impl External {
             hash_budget: self.learning,
             traffic: request.signals.traffic().clone(),
             stop_check: &stop_check,
-            list_check: &|| {
+            list_check: Some(&|| {
                 // A listing may be long; what reads without an end does not live by that. A step that hangs gives no sign.
                 request.signals.sign();
                 stop_check()
-            },
+            }),
         };
         let mut memory = self.cache.take_memory(request.name);
         if request.verify {
