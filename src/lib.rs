@@ -115,8 +115,8 @@ pub use crate::core::vocabulary::{
 };
 pub use crate::core::{Applied, CollectionView, Condition, NotObserved};
 pub use engine::{
-    Builder, CollectionStatus, Handle, Reconciler, Requests, Response, Retention, SettleOutcome, Stats, WaitOutcome,
-    Watch, WatchItem,
+    Builder, CollectionStatus, Handle, ObserveInterval, Reconciler, Requests, Response, Retention, SettleOutcome,
+    Stats, WaitOutcome, Watch, WatchItem,
 };
 pub use error::ErrorKind;
 pub use log::Durability;

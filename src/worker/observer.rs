@@ -32,7 +32,7 @@ use super::{Skipped, TrafficCounter};
 /// [`Observation::unchanged`] without reading more; otherwise it reads which files the version has, and gives them to
 /// `Observation::files`. One request is counted in [`ObserveSignals::traffic`], so such a source is observed every few seconds
 /// within the same budget. What a worker reads is what was observed: it takes the version from
-/// [`Context::version`](crate::Context::version), and asks for that one and not for the latest.
+/// its [`Context`](crate::Context), and asks for that one and not for the latest.
 ///
 /// ```
 /// use lastword::{Observation, ObserveError, ObserveRequest, Observer, Version};
@@ -221,7 +221,7 @@ impl ObserveSignals {
     }
 
     /// What counts the requests of this observation. The next one comes the later the more there are (see
-    /// [`ObserveInterval`](crate::engine::ObserveInterval)), and status shows them, also while it runs. An observer that
+    /// [`ObserveInterval`](crate::ObserveInterval)), and status shows them, also while it runs. An observer that
     /// asks nothing over a wire has nothing to count.
     #[must_use]
     pub fn traffic(&self) -> &TrafficCounter {

