@@ -142,7 +142,10 @@ fn a_closed_stdout_is_no_error() {
         drop(child.stdout.take());
         let mut complaint = String::new();
         child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-        assert_eq!((child.wait().unwrap().code(), complaint.as_str()), (Some(0), ""), "{command}");
+        // Whoever reads only the head of a page has read enough; half of a backup is none.
+        let code = if command == "export" { 3 } else { 0 };
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{command}: {complaint}");
+        assert_eq!(complaint.contains("the stream is not whole"), command == "export", "{command}: {complaint}");
     }
 }
 
