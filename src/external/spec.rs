@@ -230,9 +230,14 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// As with every format that there is, whatever the features.
+    fn parse(text: &str) -> Result<ExternalSpec, FieldError> {
+        ExternalSpec::parse_with(text, &[FILES, "parquet"])
+    }
+
     #[test]
     fn a_spec_has_defaults() {
-        let spec = ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
+        let spec = parse(r#"{"format":"parquet"}"#).unwrap();
         let expected = ExternalSpec {
             format: "parquet".into(),
             target_rows: 1_000_000,
@@ -245,14 +250,14 @@ mod tests {
         };
         assert_eq!(spec, expected);
         let text = r#"{"format":"parquet","target_rows":9007199254740991,"columns":["b","a"],"params":{"z":1.0,"a":[]},"recipe":"v2","follow_symlinks":true}"#;
-        let spec = ExternalSpec::parse(text).unwrap();
+        let spec = parse(text).unwrap();
         assert_eq!(spec.target_rows, 9_007_199_254_740_991);
         assert_eq!(spec.columns, Some(vec!["b".to_owned(), "a".to_owned()]));
         assert_eq!(spec.params.as_deref(), Some(&br#"{"a":[],"z":1}"#[..]));
         assert_eq!(spec.recipe.as_deref(), Some("v2"));
         assert!(spec.follow_symlinks);
         let spec =
-            ExternalSpec::parse(r#"{"format":"parquet","include":["*.parquet"],"exclude":["tmp_*","a/b"]}"#).unwrap();
+            parse(r#"{"format":"parquet","include":["*.parquet"],"exclude":["tmp_*","a/b"]}"#).unwrap();
         assert!(spec.include.unwrap().is_match(b"x/a.parquet"));
         assert!(spec.exclude.unwrap().is_match(b"a/b"));
     }
@@ -310,10 +315,10 @@ mod tests {
                 "spec.exclude: holds the pattern a[, which is wrong: unclosed character class",
             ),
         ] {
-            let error = ExternalSpec::parse(text).unwrap_err().to_string();
+            let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
         let long = format!(r#"{{"format":"parquet","recipe":"{}"}}"#, "x".repeat(257));
-        assert!(ExternalSpec::parse(&long).unwrap_err().to_string().contains("at most 256 bytes, found 257"));
+        assert!(parse(&long).unwrap_err().to_string().contains("at most 256 bytes, found 257"));
     }
 }
