@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::TryStreamExt as _;
 use lastword::external::{Access, Bucket as BucketName, Buckets, SecretName, SourceLocation, SourceUri};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path as Key;
+use object_store::signer::Signer as _;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-use crate::servers::{self, AZURITE_ACCOUNT, AZURITE_KEY};
+use crate::servers::{self, AZURITE_ACCOUNT, AZURITE_KEY, S3RVER_KEYS};
 use crate::stage::Stage;
 
-/// Who asks, and the key of it: nothing checks either, and nothing may show them.
+/// Who asks, and the key of it, where nothing checks either. Nothing may show them.
 pub const SECRET: &str = "s3cr3t-0f-the-tests";
 
 /// A bucket that only one test has.
@@ -23,6 +24,8 @@ pub struct Bucket {
     store: Box<dyn ObjectStore>,
     /// As `s3://test-1`.
     pub name: String,
+    /// Who serves it: `moto`, `s3rver`, `azurite`, or `stage`, the server in this process.
+    pub server: &'static str,
     pub access: Access,
     /// The server, if it is in this process: it ends with the last bucket.
     stage: Option<Stage>,
@@ -30,7 +33,7 @@ pub struct Bucket {
 
 /// Every kind of server that can be had, each with a new bucket.
 pub fn all() -> Vec<Bucket> {
-    [s3(), az(), Some(gs(&Stage::start())), Some(staged(&Stage::start()))].into_iter().flatten().collect()
+    [s3(), s3rver(), az(), Some(gs(&Stage::start())), Some(staged(&Stage::start()))].into_iter().flatten().collect()
 }
 
 /// What no other test has named.
@@ -48,40 +51,63 @@ pub fn s3() -> Option<Bucket> {
     let server = servers::moto()?;
     let name = unused();
     assert_eq!(servers::request(&server.endpoint, "PUT", &format!("/{name}"), &[], b""), 200);
-    Some(s3_at(&server.endpoint, &name))
+    Some(s3_at("moto", &server.endpoint, &name, [SECRET; 2]))
+}
+
+/// At s3rver.
+pub fn s3rver() -> Option<Bucket> {
+    let server = servers::s3rver()?;
+    let name = unused();
+    let bucket = s3_at("s3rver", &server.endpoint, &name, S3RVER_KEYS);
+    let client = s3_client(&server.endpoint, &name, S3RVER_KEYS);
+    let minute = std::time::Duration::from_secs(60);
+    let (root, method) = (Key::default(), hyper::Method::PUT);
+    let url = bucket.runtime.block_on(client.signed_url(method, &root, minute)).unwrap().to_string();
+    assert_eq!(servers::request(&server.endpoint, "PUT", &url[server.endpoint.len()..], &[], b""), 200);
+    Some(bucket)
 }
 
 /// At the server in this process.
 pub fn staged(stage: &Stage) -> Bucket {
-    let bucket = s3_at(&stage.endpoint, &stage.new_bucket(&unused()));
+    let bucket = s3_at("stage", &stage.endpoint, &stage.new_bucket(&unused()), [SECRET; 2]);
     Bucket { stage: Some(stage.clone()), ..bucket }
 }
 
-/// A bucket of this name at whatever speaks S3 there.
-pub fn s3_at(endpoint: &str, name: &str) -> Bucket {
-    // Keys that nothing checks. They are looked up in files, for tests must not change their environment.
-    let secrets = std::env::temp_dir().join(format!("lastword-test-secret-{}", std::process::id()));
-    std::fs::write(&secrets, SECRET).unwrap();
-    let secret = || SecretName::parse(&format!("file:{}", secrets.display())).ok();
-    let store = AmazonS3Builder::new()
+fn s3_client(endpoint: &str, name: &str, [identity, secret]: [&str; 2]) -> AmazonS3 {
+    AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_allow_http(true)
         .with_region("us-east-1")
         .with_bucket_name(name)
-        .with_access_key_id(SECRET)
-        .with_secret_access_key(SECRET)
+        .with_access_key_id(identity)
+        .with_secret_access_key(secret)
         .with_disable_bulk_delete(true)
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+/// A bucket of this name at whatever speaks S3 there.
+fn s3_at(server: &'static str, endpoint: &str, name: &str, keys: [&str; 2]) -> Bucket {
+    let [access_key_id, secret_access_key] = keys.map(|key| Some(secret_file(key)));
     let access = Access {
         endpoint: Some(endpoint.to_owned()),
         region: Some("us-east-1".to_owned()),
-        access_key_id: secret(),
-        secret_access_key: secret(),
+        access_key_id,
+        secret_access_key,
         allow_http: true,
         ..Access::default()
     };
-    Bucket { runtime: runtime(), store: Box::new(store), name: format!("s3://{name}"), access, stage: None }
+    let store = Box::new(s3_client(endpoint, name, keys));
+    Bucket { runtime: runtime(), store, name: format!("s3://{name}"), server, access, stage: None }
+}
+
+/// A secret is looked up in a file, for tests must not change their environment.
+fn secret_file(secret: &str) -> SecretName {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let file = std::env::temp_dir().join(format!("lastword-test-secret-{}-{number}", std::process::id()));
+    std::fs::write(&file, secret).unwrap();
+    SecretName::parse(&format!("file:{}", file.display())).unwrap()
 }
 
 /// What is read as Google's, from the server in this process: its XML interface is S3's but for how requests are signed.
@@ -100,6 +126,7 @@ pub fn gs(stage: &Stage) -> Bucket {
         runtime: runtime(),
         store: Box::new(store),
         name: format!("gs://{name}"),
+        server: "stage",
         access,
         stage: Some(stage.clone()),
     }
@@ -119,16 +146,21 @@ pub fn az() -> Option<Bucket> {
         .with_container_name(&name)
         .build()
         .unwrap();
-    let secrets = std::env::temp_dir().join(format!("lastword-test-az-{}", std::process::id()));
-    std::fs::write(&secrets, AZURITE_KEY).unwrap();
     let access = Access {
         endpoint: Some(endpoint),
         account: Some(AZURITE_ACCOUNT.to_owned()),
-        access_key: SecretName::parse(&format!("file:{}", secrets.display())).ok(),
+        access_key: Some(secret_file(AZURITE_KEY)),
         allow_http: true,
         ..Access::default()
     };
-    Some(Bucket { runtime: runtime(), store: Box::new(store), name: format!("az://{name}"), access, stage: None })
+    Some(Bucket {
+        runtime: runtime(),
+        store: Box::new(store),
+        name: format!("az://{name}"),
+        server: "azurite",
+        access,
+        stage: None,
+    })
 }
 
 impl Bucket {

@@ -12,11 +12,15 @@ use std::time::{Duration, Instant};
 /// Pinned: what a test says of a server is said of this version.
 const MOTO: &str = "moto[s3,server]==5.2.5";
 const AZURITE: &str = "azurite@3.37.0";
+const S3RVER: &str = "s3rver@3.7.1";
 
 /// The account that Azurite has, and its key: both stand in its documentation.
 pub const AZURITE_ACCOUNT: &str = "devstoreaccount1";
 pub const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// The pair of keys that s3rver knows, an identity and its secret: both stand in its documentation.
+pub const S3RVER_KEYS: [&str; 2] = ["S3RVER", "S3RVER"];
 
 /// A server under way. It reads its standard input and ends when that does, so it never outlives this process.
 pub struct Server {
@@ -29,6 +33,13 @@ pub struct Server {
 pub fn moto() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(|| told("moto", start_moto())).as_ref()
+}
+
+/// s3rver, one for all tests of this program. It checks signatures, which moto does not, and takes no notice of conditions
+/// on reads, which moto does.
+pub fn s3rver() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| told("s3rver", start_s3rver())).as_ref()
 }
 
 /// Azurite's blob service, one for all tests of this program.
@@ -92,21 +103,38 @@ fn start_moto() -> Result<Server, String> {
     Server::start(Command::new(python).args(["-c", program, &port.to_string()]), port)
 }
 
+fn start_s3rver() -> Result<Server, String> {
+    let program = "process.stdin.on('end', () => process.exit()).resume();\n\
+                   const S3rver = require('s3rver');\n\
+                   const [port, directory] = process.argv.slice(2);\n\
+                   new S3rver({ address: '127.0.0.1', port: Number(port), silent: true, directory }).run();\n";
+    let port = free_port();
+    let data = std::env::temp_dir().join(format!("lastword-test-s3rver-{}", std::process::id()));
+    Server::start(node_with("s3rver", S3RVER, program)?.arg(port.to_string()).arg(data), port)
+}
+
 fn start_azurite() -> Result<Server, String> {
-    let home = home("azurite");
-    installed(&home, AZURITE, || {
-        fs::write(home.join("package.json"), "{}").map_err(|error| error.to_string())?;
-        run(Command::new("npm").current_dir(&home).args(["install", "--no-audit", "--no-fund", "--silent", AZURITE]))
-    })?;
     let program = "process.stdin.on('end', () => process.exit()).resume();\n\
                    require('azurite/dist/src/blob/main.js');\n";
     let port = free_port();
     let port_text = port.to_string();
     let arguments =
         ["--blobHost", "127.0.0.1", "--blobPort", &port_text, "--inMemoryPersistence", "--skipApiVersionCheck"];
+    Server::start(node_with("azurite", AZURITE, program)?.args(arguments).arg("--silent"), port)
+}
+
+/// That program, where the package can be required.
+fn node_with(name: &str, package: &str, program: &str) -> Result<Command, String> {
+    let home = home(name);
+    installed(&home, package, || {
+        fs::write(home.join("package.json"), "{}").map_err(|error| error.to_string())?;
+        run(Command::new("npm").current_dir(&home).args(["install", "--no-audit", "--no-fund", "--silent", package]))
+    })?;
     let script = home.join("start.js");
     fs::write(&script, program).map_err(|error| error.to_string())?;
-    Server::start(Command::new("node").current_dir(&home).arg(script).args(arguments).arg("--silent"), port)
+    let mut command = Command::new("node");
+    command.current_dir(&home).arg(script);
+    Ok(command)
 }
 
 fn free_port() -> u16 {

@@ -94,7 +94,7 @@ fn no_byte_of_another_content_is_read() {
 
 #[test]
 fn a_copy_onto_itself_is_no_change_where_the_tag_stays() {
-    for bucket in [bucket::s3(), Some(bucket::staged(&Stage::start()))].into_iter().flatten() {
+    for bucket in [bucket::s3(), bucket::s3rver(), Some(bucket::staged(&Stage::start()))].into_iter().flatten() {
         bucket.put("a", b"content");
         let (buckets, source) = (bucket.buckets(), bucket.source(""));
         let before = list(&buckets, &source).unwrap().files;
