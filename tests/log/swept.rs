@@ -73,14 +73,16 @@ fn defect_28_a_retention_bounds_the_objects_while_the_engine_runs() {
         handle.refresh(name.clone()).unwrap();
         applied(Generation(n));
     }
-    assert!(count(dir.path()) > 20 * one, "{} objects of one set, and {}", one, count(dir.path()));
+    // A look at its interval may have come between, so that one set was two.
+    let many = count(dir.path());
+    assert!(many > 10 * one, "{one} objects of one set, and {many}");
     // Only what the end of the log names is left, though the engine goes on.
     handle.compact(NOTHING).unwrap();
     handle.compact(NOTHING).unwrap();
     until("the objects of what was let go are collected", || {
         handle.compact(NOTHING).unwrap();
         handle.refresh(name.clone()).unwrap();
-        count(dir.path()) < 10 * one
+        count(dir.path()) < many / 4
     });
     engine.shutdown(LONG).unwrap();
     let copy = PrivateCopy::of(dir.path()).unwrap();
