@@ -11,7 +11,7 @@ use lastword::external::{
 use lastword::objects::MemoryObjects;
 use test_buckets::bucket::{self, Bucket};
 use test_buckets::servers;
-use test_buckets::stage::{Manners, Stage};
+use test_buckets::stage::{Asked, Manners, Stage};
 
 /// Reads every file in two pieces, and does something between them.
 struct InTwoPieces<F> {
@@ -150,6 +150,25 @@ fn objects_with_weak_tags_are_named_by_their_content() {
     assert_ne!(first.version, second.version);
     // And what is read is compared with what was listed: both have the same tag, and were modified at one time or not.
     assert!(second.set.racy() == 1, "until its time can be trusted it is read at every observation");
+}
+
+/// What a look may read is a bound on objects as well: what is left the next one reads, and until then the object is named.
+#[test]
+fn a_look_reads_no_more_of_objects_than_it_may() {
+    const MIB: usize = 1 << 20;
+    let stage = Stage::start();
+    stage.behave(Manners { has_weak_tags: true, ..Manners::default() });
+    let bucket = bucket::staged(&stage);
+    let (buckets, source) = (bucket.buckets(), bucket.source(""));
+    bucket.put("small", b"small");
+    bucket.put("large", &vec![7; 3 * MIB]);
+    stage.asked();
+    let request = ScanRequest { most_read: MIB as u64, ..ScanRequest::new(&buckets, &source, Timestamp(1)) };
+    let refused = scan(&request).unwrap_err().to_string();
+    assert!(refused.contains("large"), "{refused}");
+    let read = stage.asked().iter().filter(|asked| matches!(asked, Asked::Get { .. })).count();
+    assert!(read <= 2, "{read} requests, of at most a mebibyte each");
+    assert!(scan(&ScanRequest { most_read: 4 * MIB as u64, ..request }).is_ok());
 }
 
 /// Keeps the addresses of what it is to build, and reads nothing.

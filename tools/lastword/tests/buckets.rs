@@ -159,6 +159,53 @@ fn status_shows_what_a_look_took_that_the_store_asked_to_wait_and_when_the_next_
     run.stop();
 }
 
+/// A share of the threads is a bucket's own: whoever else is followed goes on.
+#[test]
+fn a_bucket_that_falls_silent_holds_up_nothing_else() {
+    let stage = Stage::start();
+    let bucket = bucket::staged(&stage);
+    let place = place(&bucket);
+    place.look_often();
+    stage.before_each(|_| Some(Fault::Hang));
+    let document = |name: &str| fs::write(place.dir.path().join("documents").join(name), name).unwrap();
+    document("one.md");
+    let run = Running::start(&place);
+    let documents = |n| {
+        until("the documents are followed", || {
+            let shown = lastword(&["manifest", text(&place.state()), "documents", "--json"]);
+            serde_json::from_str(&shown.stdout).is_ok_and(|manifest: Value| rows(&manifest) == n)
+        });
+    };
+    documents(1);
+    document("two.md");
+    documents(2);
+    let silent = place.status();
+    assert_ne!(silent["health"], "ok", "{silent}");
+    assert!(silent["live"]["look"].is_object(), "it is being looked at: {silent}");
+    run.stop();
+}
+
+#[test]
+fn other_keys_of_the_same_store_rebuild_nothing() {
+    let bucket = bucket::staged(&Stage::start());
+    let place = place(&bucket);
+    put(&place, &bucket, "lake/a.parquet", 1, 0);
+    fs::write(place.dir.path().join("documents/one.md"), "1").unwrap();
+    place.once().expect_code(0);
+    let (seq, before) = (place.last_event(), fs::read_to_string(place.config()).unwrap());
+    let secret = place.dir.path().join("rotated");
+    fs::write(&secret, "another-key").unwrap();
+    let rotated = |line: &str| match line.split_once(" = \"file:") {
+        Some((key, _)) => format!("{key} = \"file:{}\"\n", secret.display()),
+        None => format!("{line}\n"),
+    };
+    let after: String = before.lines().map(rotated).collect();
+    assert_ne!(before, after);
+    place.configure(&after);
+    place.once().expect_code(0);
+    assert_eq!(place.last_event(), seq + 1, "the log was opened, and that is all");
+}
+
 #[test]
 fn what_is_wrong_with_a_store_is_named_with_line_and_key() {
     for (lines, expected) in [
@@ -186,5 +233,16 @@ fn what_is_wrong_with_a_store_is_named_with_line_and_key() {
             assert!(!ended.stderr.contains("wJalr") && !ended.stderr.contains("secret@"), "{}", ended.stderr);
             assert!(!place.state().exists());
         }
+        // The run that is there goes on with what it has.
+        place.configure(&format!("state = \"state\"\n{collection}").replace("s3://lake/x", "lake/"));
+        fs::create_dir_all(place.lake()).unwrap();
+        let run = Running::start(&place);
+        until("it answers", || place.status()["live"]["last_look"]["succeeded"] == true);
+        let seq = place.last_event();
+        place.configure(&format!("state = \"state\"\n{lines}{collection}"));
+        let ended = lastword(&["reload", text(&place.state())]).expect_code(2);
+        assert!(ended.stderr.contains(expected), "{lines}\n{}", ended.stderr);
+        assert_eq!(place.last_event(), seq);
+        run.stop();
     }
 }
