@@ -41,6 +41,11 @@ pub(crate) enum Command {
     Verify {
         #[command(flatten)]
         log: LogArgs,
+        /// That the log extends what it was when its head had this hash, as `head` printed it and somebody noted it
+        /// elsewhere. Exit 1 if no frame has it: the log was rewritten, cut off, replaced by an older copy, or what the
+        /// note names was deleted with the beginning of the log.
+        #[arg(long, value_name = "HEX", value_parser = parse_hash)]
+        expect_head: Option<String>,
     },
     /// Prints where the log ends.
     Head {
@@ -288,6 +293,12 @@ fn parse_until(text: &str) -> Result<Until, String> {
 
 fn parse_name(text: &str) -> Result<Name, String> {
     Name::new(text).map_err(|error| error.problem)
+}
+
+/// As hashes are printed.
+fn parse_hash(text: &str) -> Result<String, String> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { Ok(text.to_ascii_lowercase()) } else { Err("must be 64 hexadecimal digits".to_owned()) }
 }
 
 fn parse_type(text: &str) -> Result<u16, String> {

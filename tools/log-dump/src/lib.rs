@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dump { log, damage, selection } => dump::run(&log, damage, &selection),
-        Command::Verify { log } => verify::run(&log),
+        Command::Verify { log, expect_head } => verify::run(&log, expect_head.as_deref()),
         Command::Head { log, anchor: true } => head::anchor(&log),
         Command::Head { log, anchor: false } => head::run(&log),
         Command::State { log, damage, at } => state::run(&log, damage, at),

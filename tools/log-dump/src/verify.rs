@@ -1,12 +1,13 @@
 //! `verify`: everything that can be checked, checked.
 
+use lastword::core::vocabulary::Seq;
 use lastword::describe::counted;
 use lastword::replay;
 use lastword::snapshot::{self, VerifiedSnapshot};
 use serde::Serialize;
 
 use crate::args::LogArgs;
-use crate::fail::Failure;
+use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::Output;
 
@@ -27,6 +28,8 @@ struct VerifyLine {
     clean: Option<bool>,
     writer_active: bool,
     checked: Vec<&'static str>,
+    /// The last event that the log had when its head was the one that was expected; `null` if none was.
+    extends: Option<u64>,
     /// The first event of a log from which a prefix was deleted, and the one that holds the first part of its
     /// checkpoint. The key is still `base`.
     base: Option<CheckpointLine>,
@@ -63,8 +66,8 @@ struct DefectLine<'a> {
     problem: &'a str,
 }
 
-pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
-    let result = verify(log);
+pub(crate) fn run(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> {
+    let result = verify(log, expected);
     if let (Err(Failure::Error(exit, problem)), true) = (&result, log.json) {
         let mut output = Output::new();
         output.object(&DefectLine { kind: "verify", ok: false, exit: exit.0, problem })?;
@@ -73,8 +76,9 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     result
 }
 
-fn verify(log: &LogArgs) -> Result<(), Failure> {
+fn verify(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
+    let extends = expected.map(|expected| find_head(&input, expected)).transpose()?;
     let objects = input.objects()?;
     let (verified, snapshots) = match input.snapshots() {
         Some(snapshots) => snapshot::verify_with_snapshots(input.reader(), objects.as_deref(), &snapshots)?,
@@ -96,6 +100,7 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
         clean: input.anchor().map(|anchor| anchor.clean),
         writer_active: input.writer_active(),
         checked: CHECKED.into_iter().filter(|what| has_anchor || *what != "anchor").collect(),
+        extends: extends.map(|seq| seq.0),
         base: (!start.is_whole()).then_some(CheckpointLine { begins: start.first().0, seq: start.checkpoint.0 }),
         snapshots: snapshots.into_iter().map(SnapshotLine::from).collect(),
     };
@@ -109,6 +114,9 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
     let counts = counts.map(|(count, noun)| counted(count, noun)).join(", ");
     output.line(&format!("ok: {counts} of frames"))?;
     output.line(&format!("head     {} at event {}", line.head, line.seq))?;
+    if let Some(seq) = line.extends {
+        output.line(&format!("extends  the head that was expected, at event {seq}"))?;
+    }
     output.line(&format!("digest   {}", line.digest))?;
     if let Some(base) = &line.base {
         output.line(&format!("base     at event {}: the log begins with event {}", base.seq, base.begins))?;
@@ -119,4 +127,29 @@ fn verify(log: &LogArgs) -> Result<(), Failure> {
     }
     output.line(&format!("checked  {}", line.checked.join(", ")))?;
     output.finish()
+}
+
+/// The event at which the log ended when its head was this one. The hash of a frame covers the one before it, so whoever
+/// has it has everything up to it.
+fn find_head(input: &Input, expected: &str) -> Result<Seq, Failure> {
+    let start = input.start();
+    if start.hash.to_string() == expected {
+        return Ok(start.seq);
+    }
+    for frame in input.reader().frames(Seq::ZERO) {
+        let frame = frame?;
+        let frame = frame.as_frame();
+        if frame.hash().to_string() == expected {
+            return Ok(frame.last());
+        }
+    }
+    let end = input.end().seq;
+    let deleted = match start.is_whole() {
+        true => String::new(),
+        false => format!(", and those before event {} were deleted, which can no longer be compared", start.first()),
+    };
+    let problem = format!(
+        "the log does not extend the head that was expected: no frame up to event {end} has the hash {expected}{deleted}"
+    );
+    Err(Failure::new(Exit::DEFECT, problem))
 }
