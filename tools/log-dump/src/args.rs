@@ -90,6 +90,10 @@ pub(crate) enum Command {
         /// Why this task was aborted, given up or committed, and its completions refused.
         #[arg(long, value_name = "N")]
         task: Option<u64>,
+        /// All files that an observation found added (+), changed (~) or removed (-), not only the first 20 of each. With
+        /// --json: behind each such event a line {"kind":"files",...}.
+        #[arg(long)]
+        files: bool,
     },
     /// Says what changed between two points of a log, or where two logs part.
     ///

@@ -56,8 +56,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Head { log, anchor: false } => head::run(&log),
         Command::State { log, damage, at } => state::run(&log, damage, at),
         Command::Stat { log, selection } => stat::run(&log, &selection),
-        Command::Why { log, name, at, task } => {
-            why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId))
+        Command::Why { log, name, at, task, files } => {
+            why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), files)
         }
         Command::Diff { log, between } => diff::run(&log, &between),
         Command::Export { log, damage, file } => transfer::export(&log, damage, &file),

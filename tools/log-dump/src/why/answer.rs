@@ -6,6 +6,7 @@ use lastword::describe::counted;
 use lastword::replay::Until;
 use serde::Serialize;
 
+use super::Form;
 use super::chain::Chain;
 use super::life::{Incarnation, Life, Since};
 use super::mark::MarkLine;
@@ -17,7 +18,7 @@ use crate::output::{Output, printable};
 /// As many of the attempts that hold the workers as fit into a sentence.
 const MOST_BUSY: usize = 3;
 
-pub(super) fn run(input: &Input, name: &Name, until: Until, json: bool) -> Result<(), Failure> {
+pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Result<(), Failure> {
     let life = Life::of(input, name, until)?;
     let Some(incarnation) = &life.incarnation else {
         let last = life.state.last();
@@ -39,8 +40,8 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, json: bool) -> Resul
     };
     let mut output = Output::new();
     let sentence = sentence(&life, incarnation);
-    if json {
-        let events = chain.write(input, &mut output, true)?;
+    if form.json {
+        let events = chain.write(input, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
         output.object(&WhyLine::of(&life, incarnation, sentence, extent))?;
         return output.finish();
@@ -51,7 +52,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, json: bool) -> Resul
         Some(begins) => format!("\n{begin}, event {}; history begins with event {begins}:", chain.first),
         None => format!("\n{begin}, event {}:", chain.first),
     })?;
-    chain.write(input, &mut output, false)?;
+    chain.write(input, &mut output, form)?;
     output.finish()
 }
 

@@ -7,7 +7,9 @@ use lastword::core::vocabulary::{CollectionId, Event, Recorded, Seq, TaskId};
 use lastword::describe::Describer;
 use lastword::replay::{begin, events};
 
+use super::Form;
 use super::fate::Fates;
+use super::files::Files;
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
@@ -58,9 +60,10 @@ impl Chain<'_> {
 
     /// Writes the events, and says how many there are. Lines for people have a remark where an event alone does not
     /// say why.
-    pub(super) fn write(&self, input: &Input, output: &mut Output, json: bool) -> Result<u64, Failure> {
+    pub(super) fn write(&self, input: &Input, output: &mut Output, form: Form) -> Result<u64, Failure> {
         let state = begin(input.reader())?;
         let (mut describer, mut fates) = (Describer::behind(&state), Fates::default());
+        let mut files = Files::behind(&state, input.objects()?, form.files);
         let mut outstanding = self.outstanding(&state);
         let (mut told, mut left_out) = (0, LeftOut::default());
         for event in events(input.reader(), state.last().next()) {
@@ -71,18 +74,21 @@ impl Chain<'_> {
             let described = describer.describe(&event);
             let ours = event.event.collection(event.seq).is_some_and(|id| self.ids.contains(&id));
             let remark = if ours { fates.remark(&event) } else { None };
+            let sets = if ours { files.follow(&event) } else { None };
             let selected = self.holds(&event, ours, outstanding > 0);
             outstanding = self.count_attempts(&event, outstanding);
             if !selected {
                 continue;
             }
             told += 1;
-            if json {
+            if form.json {
                 output.line(&described.json())?;
+                sets.map_or(Ok(()), |sets| files.write(output, &event, sets, true))?;
             } else if event.seq >= self.recent || self.always.contains(&event.seq) {
                 left_out.tell(output)?;
                 let remark = remark.map(|remark| format!(" [{remark}]")).unwrap_or_default();
                 output.line(&format!("{described}{}", printable(&remark)))?;
+                sets.map_or(Ok(()), |sets| files.write(output, &event, sets, false))?;
             } else {
                 left_out.add(event.seq);
             }

@@ -8,6 +8,7 @@
 mod answer;
 mod chain;
 mod fate;
+mod files;
 mod life;
 mod mark;
 mod show;
@@ -20,10 +21,19 @@ use crate::args::LogArgs;
 use crate::fail::Failure;
 use crate::input::Input;
 
-pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>) -> Result<(), Failure> {
+/// How an answer is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) json: bool,
+    /// All files that an observation found changed, not only the first ones.
+    pub(crate) files: bool,
+}
+
+pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>, files: bool) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
+    let form = Form { json: log.json, files };
     match task {
-        None => answer::run(&input, name, until, log.json),
-        Some(task) => task::run(&input, name, until, task, log.json),
+        None => answer::run(&input, name, until, form),
+        Some(task) => task::run(&input, name, until, task, form),
     }
 }

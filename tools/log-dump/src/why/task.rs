@@ -9,6 +9,7 @@ use lastword::core::{Applied, CollectionView, State, Status, Task};
 use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 
+use super::Form;
 use super::chain::{Chain, Recent};
 use super::fate::{Ending, Fate, changes_inputs};
 use super::mark::{Mark, MarkLine};
@@ -18,7 +19,7 @@ use crate::input::Input;
 use crate::output::{Output, printable};
 use crate::point::{is_behind, now_at};
 
-pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bool) -> Result<(), Failure> {
+pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Form) -> Result<(), Failure> {
     let mut reading = Reading::behind(begin_before(input.reader(), until)?, name, id);
     reading.read(input, name, until)?;
     let last = reading.state.last();
@@ -45,8 +46,8 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bo
         recent: reading.recent.first(),
     };
     let mut output = Output::new();
-    if json {
-        let events = chain.write(input, &mut output, true)?;
+    if form.json {
+        let events = chain.write(input, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
         let condition = condition.as_ref().map_or("dropped", |condition| condition.name());
         output.object(&answer.line(condition, now, extent))?;
@@ -56,7 +57,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, json: bo
     output.line(
         &chain.history_begins().map_or_else(String::new, |begins| format!("\nhistory begins with event {begins}:")),
     )?;
-    chain.write(input, &mut output, false)?;
+    chain.write(input, &mut output, form)?;
     output.finish()
 }
 
