@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use lastword::describe::counted;
+use lastword::describe::{advised, counted};
 use lastword::evlog::{self, Totals};
 use lastword::objects::Objects;
 use serde::Serialize;
@@ -88,7 +88,7 @@ fn write_to(
         evlog::EvlogError::Output(error) => Failure::io("writing", path, &error),
         error @ evlog::EvlogError::Object { .. } => Failure::new(
             Exit::of(error.kind()),
-            format_args!("{error}; `export --up-to-damage` writes what comes before that event"),
+            format_args!("{}; `export --up-to-damage` writes what comes before that event", advised(&error)),
         ),
         error => error.into(),
     })?;
