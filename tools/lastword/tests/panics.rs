@@ -15,20 +15,23 @@ use support::{Place, program, text, wait};
 fn make_large(place: &Place) {
     let mut log = SledLog::open(place.state(), IfAbsent::Create, Durability::Power).unwrap();
     for n in 0..200_u64 {
-        // Texts that no compression makes small.
-        let bytes = (0..64_u64).flat_map(|part| blake3_of(n * 64 + part));
-        let found: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+        let found: String = noise(n).take(350).map(|number| format!("{number:016x}")).collect();
         let mut payload = Vec::new();
-        let (event_type, version) =
-            codec::encode(&Event::DataLossAccepted { last: Seq(n), found: found.into() }, &mut payload).unwrap();
+        let lost = Event::DataLossAccepted { last: Seq(n), found: found.into() };
+        let tag = codec::encode(&lost, None, &mut payload).unwrap();
         let mut builder = FrameBuilder::new();
-        builder.push(event_type, version, &payload).unwrap();
+        builder.push(tag.event_type, tag.version, &payload).unwrap();
         let (last, time) = (log.appended(), Timestamp(log.time().0 + 1_000));
         let frame = builder.seal(last.seq.next(), last.epoch, time, time, last.hash).unwrap();
         log.append(&frame).unwrap();
         log.barrier().unwrap();
     }
     Box::new(log).close().unwrap();
+}
+
+/// Numbers that no compression makes small.
+fn noise(seed: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(seed + 1), |last| Some(last.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)))
 }
 
 #[test]
