@@ -140,3 +140,30 @@ fn ask(mut paths: impl FnMut(Ask<'_>) + Send + 'static, asking: Arc<Mutex<Asking
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defect_03_a_path_that_does_not_answer_is_told_once_and_once_more_when_it_does() {
+        let asking = Arc::new(Mutex::new(Asking { number: 1, path: Some(PathBuf::from("state")) }));
+        let paths = None::<fn(Ask<'_>)>;
+        let mut watch = Watch { paths, asking: Arc::clone(&asking), stop: None, number: 0, turns: 0, silent: None };
+        let told: Vec<_> = (0..3 * SILENT_TURNS).filter_map(|_| watch.turn()).collect();
+        assert_eq!(told, [(PathBuf::from("state"), false)]);
+        // Another question: the one before was answered.
+        asking.lock().unwrap().number = 2;
+        let told: Vec<_> = (0..SILENT_TURNS).filter_map(|_| watch.turn()).collect();
+        assert_eq!(told, [(PathBuf::from("state"), true)]);
+        asking.lock().unwrap().path = None;
+        assert_eq!(watch.turn(), None);
+    }
+
+    #[test]
+    fn a_panic_of_the_work_is_an_error_and_its_result_is_handed_on() {
+        let quiet = |_: Ask<'_>| {};
+        assert_eq!(apart(|| 7, quiet, |_, _| ()).unwrap(), 7);
+        assert!(apart(|| panic!("the work"), quiet, |_, _| ()).is_err());
+    }
+}

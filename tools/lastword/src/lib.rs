@@ -3,7 +3,8 @@
 //! Data goes to standard output, everything said to a person to standard error. Exit codes: 0 ok, 1 something is not
 //! as it should be (a collection is not fresh, a stored thing is damaged), 2 usage, 3 cannot open, 4 format too new,
 //! 5 log shorter than its anchor, 6 replay diverged. `run` ends in order and with 0 on the first SIGINT or SIGTERM (with
-//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on one that comes a second later or more.
+//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on one that comes a second later or more, or
+//! if the state directory does not answer.
 //!
 //! The program is [`run`]; what else is public is there for the tests of what it parses.
 
