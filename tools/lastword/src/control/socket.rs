@@ -36,6 +36,8 @@ pub(super) struct Socket {
     woken: UnixStream,
     waker: UnixStream,
     place: SocketPlace,
+    /// That the socket cannot be made again was said.
+    is_told: bool,
 }
 
 /// Where a socket is, and which one it is; none once it was taken away for good.
@@ -52,7 +54,7 @@ impl Socket {
         let (listener, file) = make(state, &directory)?;
         let (woken, waker) = UnixStream::pair()?;
         let place = SocketPlace { directory: Arc::new(directory), file: Arc::new(Mutex::new(Some(file))) };
-        Ok(Socket { state: state.to_owned(), listener, woken, waker, place })
+        Ok(Socket { state: state.to_owned(), listener, woken, waker, place, is_told: false })
     }
 
     /// What ends [`accept`](Socket::accept) when it is shut down, and where the socket is.
@@ -76,10 +78,23 @@ impl Socket {
         Ok(())
     }
 
+    /// Says that the socket cannot be made again, once until it is: it is tried at every turn.
+    fn tell(&mut self, restored: io::Result<()>) {
+        match restored {
+            Ok(()) => self.is_told = false,
+            Err(error) if !self.is_told => {
+                self.is_told = true;
+                tracing::warn!(target: "lastword::control", %error, "the socket is gone and cannot be made again for now");
+            }
+            Err(_) => {}
+        }
+    }
+
     /// The next connection; nothing after it was woken.
     pub(super) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
         loop {
-            self.restore()?;
+            let restored = self.restore();
+            self.tell(restored);
             let mut both = [
                 PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
