@@ -37,6 +37,10 @@
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unreachable_pub, unused_imports))]
 
 #[cfg(feature = "internals")]
+pub mod apart;
+#[cfg(not(feature = "internals"))]
+mod apart;
+#[cfg(feature = "internals")]
 pub mod clock;
 #[cfg(not(feature = "internals"))]
 mod clock;

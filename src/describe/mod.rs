@@ -4,6 +4,7 @@
 //! Events name collections and tasks by number. A [`Describer`] is shown all of them in order and remembers the
 //! names, so that every line can be read by itself.
 
+mod advice;
 mod begin;
 mod counted;
 mod json;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use crate::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, TaskId};
 
+pub use advice::advised;
 pub use counted::counted;
 pub use json::{Summary, policy_json};
 pub use panicked::panicked;

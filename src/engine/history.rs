@@ -249,6 +249,12 @@ impl History {
         // First the receiver of its parts: it may be waiting for one to be taken.
         self.checkpoint = None;
         self.snapshotter = None;
+        self.forget_all();
+    }
+
+    /// Whoever waits for a compaction is told that there will be none: nothing more is begun. What is under way is not waited
+    /// for here, for it may be reading.
+    pub(super) fn forget_all(&mut self) {
         self.waiting.extend(self.asked.drain(..).map(|(_, reply)| reply));
         self.answer(&Err(CompactError::Closed));
     }

@@ -109,6 +109,9 @@ fn defect_09_a_worker_that_waits_for_its_engine_holds_up_no_shutdown() {
         handle.declare(never).unwrap();
         handle.declare(declaration("a", &format!(r#"{{"how":"{how}"}}"#))).unwrap();
         (&begun).within("the attempt");
+        // A watch is no request: it waits by itself.
+        let is_known = || handle.stats().unwrap().waiters > 0 || matches!(how, "watched" | "event");
+        until("the engine knows who waits", is_known);
         let ending = thread::spawn(move || reconciler.shutdown(Duration::from_secs(3600)).map_err(|e| e.to_string()));
         ending.within(&format!("a shutdown while a worker waits ({how})")).unwrap().unwrap();
     }

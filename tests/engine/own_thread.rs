@@ -281,3 +281,45 @@ fn defect_25_a_shutdown_while_a_checkpoint_is_begun_comes_to_its_end() {
     end.recv_timeout(LONG).expect("the shutdown has come to its end").unwrap();
     drop(compacting);
 }
+
+/// Waits for a compaction whose log does not answer, and says how that ended.
+struct Compacts(Arc<OnceLock<Handle>>, Mutex<mpsc::Sender<Result<Seq, CompactError>>>);
+
+impl Worker for Compacts {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        // The second waits behind the first.
+        let request = || self.0.wait().request().compact(Retention { events: Some(0), age: None });
+        let both = [request(), request()];
+        for compacting in both {
+            let _ = self.1.lock().unwrap().send(compacting.wait().unwrap_or(Err(CompactError::Closed)));
+        }
+        Ok(Built::default())
+    }
+}
+
+#[test]
+fn defect_09_a_worker_that_waits_for_a_compaction_holds_up_no_shutdown() {
+    let (reached, begun) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let end = move || {
+        let _ = reached.send(());
+        let _ = gate.lock().unwrap().recv_timeout(LONG * 3);
+    };
+    let log = Box::new(Watched(MemoryLog::new(), Doing { begin: || (), end: Arc::new(end) }));
+    let (cell, (told, answered)) = (Arc::default(), mpsc::channel());
+    let worker = Compacts(Arc::clone(&cell), Mutex::new(told));
+    let reconciler = Reconciler::on(log, Arc::new(MemoryObjects::new())).kind(kind("puppet"), worker).start().unwrap();
+    let handle = reconciler.handle();
+    cell.set(handle.clone()).ok().unwrap();
+    handle.declare(declaration("a", "{}")).unwrap();
+    begun.recv_timeout(LONG).expect("the log is read for the compaction");
+    let ending = thread::spawn(move || reconciler.shutdown(Duration::from_secs(3600)).map_err(|e| e.to_string()));
+    for _ in 0..2 {
+        let ended = answered.recv_timeout(LONG).expect("the wait for the compaction ends");
+        assert!(matches!(ended, Err(CompactError::Closed)), "{ended:?}");
+    }
+    // Only now does the log answer.
+    drop(go_on);
+    ending.join().unwrap().unwrap();
+}

@@ -16,6 +16,7 @@ mod engine;
 mod evidence;
 mod formats;
 mod growing;
+mod half_listed;
 mod hinted;
 mod lake;
 mod layout;

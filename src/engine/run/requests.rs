@@ -193,6 +193,7 @@ impl EngineLoop {
         drop(self.leases.take_waiting());
         self.waits.forget_all();
         self.settling.forget_all();
+        self.history.forget_all();
         self.feed.stop();
     }
 

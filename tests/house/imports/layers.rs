@@ -6,7 +6,7 @@ use super::arrows::Arrows;
 /// `promises` holds no code and stands nowhere.
 const LAYERS: &[&[&str]] = &[
     // What knows nothing of the library: kinds of errors, panics as values, what threads wait with.
-    &["error", "sync", "unwind"],
+    &["apart", "error", "sync", "unwind"],
     // Directories that are held open.
     &["held"],
     // What may happen. It cannot see the world.

@@ -48,7 +48,7 @@ pub(crate) struct Common {
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// The directory of the log, or the configuration that names it
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     /// The collection
     name: String,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Target {
 #[derive(Debug, Args)]
 pub(crate) struct Refresh {
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
     /// Build all of it anew, whether it is fresh or not
     #[arg(long)]
     force: bool,
@@ -76,7 +76,7 @@ pub(crate) struct Refresh {
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
     /// Only if this is its task
     #[arg(long, value_name = "N")]
     task: Option<u64>,
@@ -88,7 +88,7 @@ pub(crate) struct Cancel {
 #[derive(Debug, Args)]
 pub(crate) struct Confirm {
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
     /// What is accepted, as `lastword status` shows it
     fingerprint: String,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub(crate) struct Confirm {
 #[derive(Debug, Args)]
 pub(crate) struct Plain {
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
     #[command(flatten)]
     common: Common,
 }
@@ -108,7 +108,7 @@ pub(crate) struct Plain {
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
     /// The directory of the log, or the configuration that names it
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     #[command(flatten)]
     common: Common,
 }
@@ -117,7 +117,7 @@ pub(crate) struct Reload {
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
     /// Until this generation is applied; if not given, until an observation that begins now finds everything applied
     #[arg(long, value_name = "N")]
     generation: Option<u64>,

@@ -7,9 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use lastword::describe::way_on;
+use lastword::describe::{advised, way_on};
 use lastword::{Error, ErrorKind};
-use rustix::io::Errno;
 
 use crate::console::quoted;
 
@@ -31,6 +30,11 @@ impl Fail {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Fail {
         Fail { code, message: message.into() }
     }
+
+    /// An error of the operating system about what is named.
+    pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Fail {
+        Fail::new(CANNOT_OPEN, format!("{what}: {}", advised(error)))
+    }
 }
 
 impl fmt::Display for Fail {
@@ -45,8 +49,7 @@ impl std::error::Error for Fail {}
 impl<E: Into<Error>> From<E> for Fail {
     fn from(error: E) -> Fail {
         let error = error.into();
-        let advice = what_to_raise(&error).map(|advice| format!(": {advice}")).unwrap_or_default();
-        Fail::new(error.kind().exit_code(), format!("{error}{advice}"))
+        Fail::new(error.kind().exit_code(), advised(&error))
     }
 }
 
@@ -79,20 +82,6 @@ impl Fail {
             _ => self,
         }
     }
-}
-
-/// What helps where the operating system has a limit that was reached.
-fn what_to_raise(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    let number = causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())?;
-    let is = |errno: Errno| errno.raw_os_error() == number;
-    let advice = [
-        (Errno::MFILE, "raise the limit of open files (ulimit -n)"),
-        (Errno::NFILE, "raise the limit of open files of the system (sysctl fs.file-max)"),
-        (Errno::FBIG, "raise the limit of the size of files (ulimit -f)"),
-        (Errno::AGAIN, "raise the limit of processes and threads (ulimit -u)"),
-    ];
-    advice.iter().find(|(errno, _)| is(*errno)).map(|(_, advice)| *advice)
 }
 
 #[cfg(test)]

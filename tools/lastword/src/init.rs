@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::console::{line, quoted};
-use crate::fail::{CANNOT_OPEN, Fail, USAGE};
+use crate::fail::{Fail, USAGE};
 
 const TEXT: &str = include_str!("init.toml");
 
@@ -19,10 +19,10 @@ pub(crate) fn init(file: &Path) -> Result<ExitCode, Fail> {
     let made = OpenOptions::new().write(true).create_new(true).open(file);
     let mut made = made.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Fail::new(USAGE, format!("{shown} is there already and stays as it is")),
-        _ => Fail::new(CANNOT_OPEN, format!("{shown}: {error}")),
+        _ => Fail::io(&shown, &error),
     })?;
     let text = TEXT.replace(NAME, &shown);
-    made.write_all(text.as_bytes()).map_err(|error| Fail::new(CANNOT_OPEN, format!("{shown}: {error}")))?;
+    made.write_all(text.as_bytes()).map_err(|error| Fail::io(&shown, &error))?;
     line(&format!("{shown} is written: name your source in it, then: lastword plan {shown}"))?;
     Ok(ExitCode::SUCCESS)
 }

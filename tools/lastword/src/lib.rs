@@ -3,10 +3,12 @@
 //! Data goes to standard output, everything said to a person to standard error. Exit codes: 0 ok, 1 something is not
 //! as it should be (a collection is not fresh, a stored thing is damaged), 2 usage, 3 cannot open, 4 format too new,
 //! 5 log shorter than its anchor, 6 replay diverged. `run` ends in order and with 0 on the first SIGINT or SIGTERM (with
-//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on one that comes a second later or more.
+//! `--once`: 1, because not everything was settled), and at once with 130 or 143 on one that comes a second later or more, or
+//! if the state directory does not answer.
 //!
 //! The program is [`run`]; what else is public is there for the tests of what it parses.
 
+mod answering;
 mod beside;
 mod command;
 #[doc(hidden)]
@@ -33,7 +35,7 @@ mod status;
 mod words;
 
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -129,6 +131,33 @@ enum Command {
     },
 }
 
+impl Command {
+    /// The file or directory that a person named, on which all of the command depends.
+    fn named(&self) -> Option<&Path> {
+        match self {
+            Command::Init { file } => Some(file),
+            Command::Run(run::Arguments { config, .. }) | Command::Plan { config } => Some(config),
+            Command::Status(status::Arguments { state, .. }) | Command::Manifest { state, .. } => Some(state),
+            Command::Refresh(command::Refresh { target, .. })
+            | Command::Cancel(command::Cancel { target, .. })
+            | Command::Confirm(command::Confirm { target, .. })
+            | Command::Wait(command::Wait { target, .. })
+            | Command::Pause(command::Plain { target, .. })
+            | Command::Resume(command::Plain { target, .. })
+            | Command::Drop(command::Plain { target, .. }) => Some(&target.state),
+            Command::Reload(command::Reload { state, .. }) => Some(state),
+            Command::Demo { dir } => dir.as_deref(),
+            Command::Doctor(_) | Command::DemoWorker { .. } => None,
+        }
+    }
+}
+
+/// The code of a program that panicked.
+const PANICKED: u8 = 101;
+
+/// How long a signal waits for the private copies to be removed.
+const COPIES_REMOVED_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the end waits for the reader of standard error.
 const LAST_NOTES: Duration = Duration::from_secs(1);
 
@@ -146,10 +175,16 @@ pub fn run() -> ExitCode {
     tracing_subscriber::fmt().with_writer(|| console::Notes).with_ansi(false).with_max_level(level).init();
     // A file that becomes too large for a limit is an error like others, and not the end of the process.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
-    let code = dispatch(arguments.command).unwrap_or_else(|fail| {
-        console::note(&format!("lastword: {fail}"));
-        ExitCode::from(fail.code)
-    });
+    let named = arguments.command.named().map(Path::to_owned);
+    let work = move || dispatch(arguments.command);
+    let code = match answering::apart(named, work) {
+        Ok(ended) => ended.unwrap_or_else(|fail| {
+            console::note(&format!("lastword: {fail}"));
+            ExitCode::from(fail.code)
+        }),
+        // Its text was printed by the hook.
+        Err(_) => ExitCode::from(PANICKED),
+    };
     console::settle_notes(LAST_NOTES);
     code
 }
@@ -159,7 +194,8 @@ fn remove_copies_on_signals() {
     let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
     let wait = move || {
         for signal in signals.forever() {
-            lastword::log::remove_private_copies();
+            // They may lie where nothing answers either.
+            let _ = patience::within(COPIES_REMOVED_WITHIN, lastword::log::remove_private_copies);
             control::interrupted().iter().for_each(|text| console::note(text));
             // Ends the process as the signal would have.
             let _ = emulate_default_handler(signal);

@@ -9,6 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use lastword::apart::within;
 use lastword::external::Interrupted;
 
 /// Whether some work goes on.
@@ -34,15 +35,6 @@ impl Life {
     fn silent_for(&self) -> Duration {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
     }
-}
-
-/// The answer of `work`, if it comes within `patience`.
-pub(crate) fn within<R: Send + 'static>(patience: Duration, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
-    let (answer, answered) = sync_channel(1);
-    // Nobody waits for one that was given up.
-    let working = move || drop(answer.send(work()));
-    thread::Builder::new().name("lastword-ask".to_owned()).spawn(working).ok()?;
-    answered.recv_timeout(patience).ok()
 }
 
 /// One piece of work.

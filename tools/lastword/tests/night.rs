@@ -396,6 +396,10 @@ fn defect_39_a_run_whose_socket_was_removed_is_not_said_to_be_none() {
     let place = built();
     let run = Running::start(&place);
     place.command(&["wait"]).expect_code(0);
+    // It cannot be made again either: what is in the way is not the run's.
+    let staging = place.state().join("control.new");
+    fs::create_dir(&staging).unwrap();
+    fs::write(staging.join("other"), "").unwrap();
     fs::remove_file(place.socket()).unwrap();
     let named = format!("(pid {})", run.pid());
     for arguments in [vec!["reload", text(&place.state())], vec!["pause", text(&place.state()), "lineitem"]] {

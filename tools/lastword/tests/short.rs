@@ -168,3 +168,34 @@ fn defect_06_a_limit_of_the_size_of_files_ends_a_run_with_what_is_short() {
     let ended = ended.expect_code(3);
     assert!(ended.stderr.contains("too large") && ended.stderr.contains("ulimit -f"), "{}", ended.stderr);
 }
+
+#[test]
+fn defect_41_whichever_command_lacks_descriptors_says_which_limit_to_raise() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    let temporary = place.dir.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let (state, config) = (place.state(), place.config());
+    let (state, config) = (text(&state), text(&config));
+    let commands: [&[&str]; 5] = [
+        &["status", state],
+        &["manifest", state, "lineitem"],
+        &["plan", config],
+        &["pause", state, "lineitem"],
+        &["wait", state, "lineitem", "--timeout", "1s"],
+    ];
+    let (mut short, mut silent) = ([0; 5], Vec::new());
+    for limit in 4..14 {
+        for (arguments, short) in commands.iter().zip(&mut short) {
+            let said = limited(&format!("--nofile={limit}:{limit}"), &temporary, arguments).stderr;
+            let lacks = |line: &&str| line.starts_with("lastword: ") && line.contains("Too many open files");
+            let (told, untold): (Vec<_>, Vec<_>) =
+                said.lines().filter(lacks).partition(|line| line.contains("ulimit -n"));
+            *short += told.len();
+            silent.extend(untold.iter().map(|line| format!("{limit} {arguments:?}: {line}")));
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+    assert!(short.iter().all(|short| *short > 0), "no limit was low enough: {short:?}");
+}

@@ -193,3 +193,20 @@ fn defect_10_a_run_that_is_told_to_end_does_not_wait_for_the_answer_of_another()
     first.stop();
     assert!(place.socket().exists(), "a socket that is not its own was removed");
 }
+
+#[test]
+fn a_socket_that_another_has_removed_is_made_again() {
+    let (place, run) = running();
+    let before = say(&place, b"{\"v\":1,\"do\":\"look\"}\n");
+    assert!(before.contains("looks"), "{before}");
+    fs::remove_file(place.socket()).unwrap();
+    until("the run takes commands again", || UnixStream::connect(place.socket()).is_ok());
+    let found = fs::metadata(place.socket()).unwrap();
+    assert_eq!(found.permissions().mode() & 0o7777, 0o600);
+    // It is the run that has carried this out: the log is not free.
+    place.command(&["pause"]).expect_code(0);
+    assert_eq!(place.last_of("writer_opened")["seq"], 1);
+    assert_eq!(place.last_of("collection_paused")["collection"], "lineitem");
+    run.stop();
+    assert!(!place.socket().exists() && !place.state().join("control.new").exists());
+}

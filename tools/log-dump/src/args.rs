@@ -1,6 +1,6 @@
 //! Arguments, and what is allowed in them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::builder::Styles;
@@ -125,6 +125,23 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Command {
+    /// The file or directory on which all of the command depends.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        match self {
+            Command::Dump { log, .. }
+            | Command::Verify { log }
+            | Command::Head { log, .. }
+            | Command::State { log, .. }
+            | Command::Stat { log, .. }
+            | Command::Why { log, .. }
+            | Command::Diff { log, .. }
+            | Command::Export { log, .. } => Some(&log.state),
+            Command::Import { state, .. } => state.parent(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use lastword::describe::advised;
 use lastword::evlog::EvlogError;
 use lastword::{Error, ErrorKind};
 
@@ -43,14 +44,14 @@ impl Failure {
 
     /// An error of the operating system about `path`.
     pub(crate) fn io(doing: &str, path: &Path, error: &io::Error) -> Failure {
-        Failure::new(Exit::CANNOT_OPEN, format_args!("{doing} {}: {error}", path.display()))
+        Failure::new(Exit::CANNOT_OPEN, format_args!("{doing} {}: {}", path.display(), advised(error)))
     }
 
     /// An error of writing to stdout.
     pub(crate) fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
-            _ => Failure::new(Exit::CANNOT_OPEN, format_args!("writing the output: {error}")),
+            _ => Failure::new(Exit::CANNOT_OPEN, format_args!("writing the output: {}", advised(error))),
         }
     }
 }
@@ -62,7 +63,7 @@ impl<E: Into<Error>> From<E> for Failure {
         // A stream that is written goes to stdout, unless its writer says otherwise.
         match error.source().and_then(|error| error.downcast_ref()) {
             Some(EvlogError::Output(error)) => Failure::output(error),
-            _ => Failure::new(Exit::of(error.kind()), error),
+            _ => Failure::new(Exit::of(error.kind()), advised(&error)),
         }
     }
 }

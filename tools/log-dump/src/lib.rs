@@ -20,12 +20,14 @@ mod verify;
 mod why;
 
 use std::io::Write;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
 use fail::{Exit, Failure};
+use lastword::apart;
 use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::describe::panicked;
 use lastword::replay::Until;
@@ -36,7 +38,20 @@ pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|info| panicked(info).iter().for_each(|line| complain(line))));
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
     signals::remove_copies_on_signals();
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
+    let named = cli.command.named().map(Path::to_owned);
+    let paths = move |ask: apart::Ask<'_>| named.iter().for_each(|named| ask(named));
+    let ended = apart::apart(
+        move || dispatch(cli.command),
+        paths,
+        |path, answers| {
+            let what = if answers {
+                "answers again"
+            } else {
+                "does not answer, and is waited for; Ctrl-C or a signal ends that"
+            };
+            complain(&format!("{}: {what}", output::quoted(path)));
+        },
+    );
     match ended {
         Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
         Ok(Err(Failure::Error(exit, problem))) => {

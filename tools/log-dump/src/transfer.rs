@@ -1,11 +1,12 @@
 //! `export` and `import`: the portable stream.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use lastword::describe::counted;
+use lastword::describe::{advised, counted};
 use lastword::evlog::{self, Totals};
 use lastword::objects::Objects;
 use serde::Serialize;
@@ -26,6 +27,10 @@ struct TransferLine {
 }
 
 pub(crate) fn export(log: &LogArgs, damage: DamageArgs, file: &Path) -> Result<(), Failure> {
+    if file == Path::new("-") && leads_nowhere(io::stdout()) {
+        let problem = "standard output is closed, so there is nowhere to write the stream to";
+        return Err(Failure::new(Exit::CANNOT_OPEN, problem));
+    }
     let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
     let Some(objects) = input.objects()? else {
         return Err(Failure::new(Exit::CANNOT_OPEN, "this is an exported stream already"));
@@ -55,6 +60,15 @@ pub(crate) fn export(log: &LogArgs, damage: DamageArgs, file: &Path) -> Result<(
     let (totals, cut) = written?;
     report("export", &totals, log.json)?;
     cut.and(end)
+}
+
+/// Whether an output is what the standard library puts in the place of one that is closed: the null device, for reading as
+/// well. No redirection of a shell opens it so; a parent that does has no use for a stream either.
+fn leads_nowhere(output: impl AsFd) -> bool {
+    let Ok(mut output) = output.as_fd().try_clone_to_owned().map(File::from) else { return true };
+    let (Ok(found), Ok(null)) = (output.metadata(), fs::metadata("/dev/null")) else { return false };
+    let is_null = found.file_type().is_char_device() && found.rdev() == null.rdev();
+    is_null && output.read(&mut [0]).is_ok()
 }
 
 /// How a stream was written: up to the end of the log, or up to what is damaged or missing, which is then the failure.
@@ -88,7 +102,7 @@ fn write_to(
         evlog::EvlogError::Output(error) => Failure::io("writing", path, &error),
         error @ evlog::EvlogError::Object { .. } => Failure::new(
             Exit::of(error.kind()),
-            format_args!("{error}; `export --up-to-damage` writes what comes before that event"),
+            format_args!("{}; `export --up-to-damage` writes what comes before that event", advised(&error)),
         ),
         error => error.into(),
     })?;

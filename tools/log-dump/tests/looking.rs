@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::Read;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +127,23 @@ fn export_and_import_give_the_same_log() {
         program().args(["import", piped.to_str().unwrap(), "-"]).stdin(fs::File::open(&file).unwrap()).output();
     assert_eq!(code(&import.unwrap()), 0);
     assert_eq!(ok(&piped, "dump", &[]), ok(&path, "dump", &[]));
+}
+
+#[test]
+fn a_stream_that_goes_to_a_closed_output_is_no_backup() {
+    let (_dir, path) = story_log();
+    let export = |redirected: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec \"$0\" export \"$1\" {redirected}")]).arg(program().get_program()).arg(&path);
+        shell.stdin(Stdio::null()).output().unwrap()
+    };
+    for closed in [">&-", ">&- <&-"] {
+        let output = export(closed);
+        assert_eq!(code(&output), 3, "{closed}");
+        assert!(err(&output).contains("standard output is closed"), "{closed}: {}", err(&output));
+    }
+    // Who sends it there himself wants it so.
+    assert_eq!(code(&export(">/dev/null")), 0);
 }
 
 #[test]

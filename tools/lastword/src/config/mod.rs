@@ -16,6 +16,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::{Limits, Name};
+use lastword::describe::advised;
 use lastword::external::{Access, Bucket, Buckets, Store};
 
 use crate::fail::{Fail, USAGE};
@@ -149,7 +150,8 @@ pub(crate) fn every_key() -> impl Iterator<Item = &'static str> {
 }
 
 fn text_of(file: &Path) -> Result<(Vec<u8>, PathBuf), Fail> {
-    let unreadable = |error: io::Error| Fail::new(USAGE, format!("{}: cannot be read: {error}", file.display()));
+    let unreadable =
+        |error: io::Error| Fail::new(USAGE, format!("{}: cannot be read: {}", file.display(), advised(&error)));
     if file.is_dir() {
         let problem = "is a directory; give the configuration, a file such as lastword.toml";
         return Err(Fail::new(USAGE, format!("{}: {problem}", file.display())));

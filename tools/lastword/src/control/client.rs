@@ -14,6 +14,7 @@ use rustix::net::sockopt::socket_peercred;
 
 use super::protocol::{Answer, Request};
 use super::{Steer, socket, taken};
+use crate::answering::is_silent;
 use crate::console::note;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 use crate::inspect::Inspected;
@@ -200,6 +201,9 @@ impl Connection {
 
 /// What is said of a run that does not answer, and what to do.
 pub(crate) fn silent(pid: Option<u32>) -> String {
+    if pid.is_none() && is_silent() {
+        return "the state directory does not answer".to_owned();
+    }
     let run = pid.map_or_else(|| "the run".to_owned(), |pid| format!("the run (pid {pid})"));
     format!("{run} {}", silence(pid))
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::beside;
 use crate::console::note;
-use crate::fail::{CANNOT_OPEN, Fail};
+use crate::fail::Fail;
 
 const NAME: &str = "unmanaged.json";
 
@@ -67,8 +67,7 @@ impl Unmanaged {
         if self.entries == entries {
             return Ok(());
         }
-        let unwritten =
-            |error: io::Error| Fail::new(CANNOT_OPEN, format!("{}: {error}", self.state.join(NAME).display()));
+        let unwritten = |error: io::Error| Fail::io(self.state.join(NAME).display(), &error);
         let written = File::open(&self.state).and_then(|state| beside::write(&state, NAME, &render(&entries)));
         written.map_err(unwritten)?;
         self.entries = entries;

@@ -174,7 +174,7 @@ impl Server {
         let (waker, place) = socket.end()?;
         let open = Arc::new(Open::default());
         let (served, streams) = (Arc::clone(&desk), Arc::clone(&open));
-        let accept = move || accept(&socket, &served, &streams);
+        let accept = move || accept(socket, &served, &streams);
         let thread = thread::Builder::new().name("lastword-control".to_owned()).spawn(accept)?;
         Ok(Server { desk, waker, place, open, thread: Some(thread) })
     }
@@ -225,7 +225,7 @@ fn let_wait(open: &Open, number: u64) -> Result<(), Fail> {
     Ok(())
 }
 
-fn accept(socket: &Socket, desk: &Desk, open: &Open) {
+fn accept(mut socket: Socket, desk: &Desk, open: &Open) {
     // Without descriptors accepting fails at once, again and again.
     const REST: Duration = Duration::from_millis(100);
     thread::scope(|scope| {

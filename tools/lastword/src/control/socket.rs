@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
@@ -23,56 +24,83 @@ const STAGED: &str = "control.new/control.sock";
 /// The longest path of a socket: `sun_path` has 108 bytes, and the last is zero.
 const MOST_PATH: usize = 107;
 
+/// How often it is looked whether the socket is still in its place: one `stat`.
+const TURN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// A socket in its place. Whatever the path of the state directory leads to by now, it is removed where it was made, and
 /// only if it is still there.
 pub(super) struct Socket {
+    state: PathBuf,
     listener: UnixListener,
     /// Something to read here means that nothing more is to be accepted.
     woken: UnixStream,
     waker: UnixStream,
     place: SocketPlace,
+    /// That the socket cannot be made again was said.
+    is_told: bool,
 }
 
-/// Where a socket is, and which one it is.
+/// Where a socket is, and which one it is; none once it was taken away for good.
+#[derive(Clone)]
 pub(super) struct SocketPlace {
-    directory: File,
-    file: (u64, u64),
+    directory: Arc<File>,
+    file: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl Socket {
     /// Makes the socket, in place of one that a dead process left. Only for who holds the lock of the log.
     pub(super) fn bind(state: &Path) -> io::Result<Socket> {
         let directory = File::open(state)?;
-        // What a process left that was killed here.
-        gone(unlinkat(&directory, STAGED, AtFlags::empty()))?;
-        gone(unlinkat(&directory, STAGING, AtFlags::REMOVEDIR))?;
-        mkdirat(&directory, STAGING, Mode::RWXU)?;
-        let listener = by_short_path(&state.join(STAGING), NAME, UnixListener::bind)?;
-        listener.set_nonblocking(true)?;
-        let opened = openat(&directory, STAGING, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::fs::chmodat(&opened, NAME, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
-        let file = identity(&directory, STAGED)?;
-        renameat(&directory, STAGED, &directory, NAME)?;
-        unlinkat(&directory, STAGING, AtFlags::REMOVEDIR)?;
+        let (listener, file) = make(state, &directory)?;
         let (woken, waker) = UnixStream::pair()?;
-        Ok(Socket { listener, woken, waker, place: SocketPlace { directory, file } })
+        let place = SocketPlace { directory: Arc::new(directory), file: Arc::new(Mutex::new(Some(file))) };
+        Ok(Socket { state: state.to_owned(), listener, woken, waker, place, is_told: false })
     }
 
     /// What ends [`accept`](Socket::accept) when it is shut down, and where the socket is.
     pub(super) fn end(&self) -> io::Result<(UnixStream, SocketPlace)> {
-        let SocketPlace { directory, file } = &self.place;
-        Ok((self.waker.try_clone()?, SocketPlace { directory: directory.try_clone()?, file: *file }))
+        Ok((self.waker.try_clone()?, self.place.clone()))
+    }
+
+    /// Makes the socket again if somebody has removed it. What is there instead is another's and stays, and where the path
+    /// leads to another directory there is nothing to be made: the run will find that out itself.
+    fn restore(&mut self) -> io::Result<()> {
+        let mut file = self.place.lock();
+        let directory = &*self.place.directory;
+        if file.is_none() || !identity(directory, NAME).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(());
+        }
+        if identity(&File::open(&self.state)?, ".")? == identity(directory, ".")? {
+            let (listener, made) = make(&self.state, directory)?;
+            (self.listener, *file) = (listener, Some(made));
+            tracing::warn!(target: "lastword::control", "the socket was removed by another, and is made again");
+        }
+        Ok(())
+    }
+
+    /// Says that the socket cannot be made again, once until it is: it is tried at every turn.
+    fn tell(&mut self, restored: io::Result<()>) {
+        match restored {
+            Ok(()) => self.is_told = false,
+            Err(error) if !self.is_told => {
+                self.is_told = true;
+                tracing::warn!(target: "lastword::control", %error, "the socket is gone and cannot be made again for now");
+            }
+            Err(_) => {}
+        }
     }
 
     /// The next connection; nothing after it was woken.
-    pub(super) fn accept(&self) -> io::Result<Option<UnixStream>> {
+    pub(super) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
         loop {
+            let restored = self.restore();
+            self.tell(restored);
             let mut both = [
                 PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
             ];
-            match poll(&mut both, None) {
-                Err(Errno::INTR) => continue,
+            match poll(&mut both, Some(&TURN)) {
+                Err(Errno::INTR) | Ok(0) => continue,
                 polled => polled?,
             };
             if !both[0].revents().is_empty() {
@@ -95,10 +123,31 @@ impl SocketPlace {
     /// Takes the socket away, if it is still this one.
     pub(super) fn remove(&self) {
         // If it is gone already, so much the better; a socket that no run answers does no harm.
-        if identity(&self.directory, NAME).is_ok_and(|found| found == self.file) {
-            let _ = unlinkat(&self.directory, NAME, AtFlags::empty());
+        let file = self.lock().take();
+        if identity(&self.directory, NAME).is_ok_and(|found| Some(found) == file) {
+            let _ = unlinkat(&*self.directory, NAME, AtFlags::empty());
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(u64, u64)>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket in the directory that `state` leads to, and which one it is.
+fn make(state: &Path, directory: &File) -> io::Result<(UnixListener, (u64, u64))> {
+    // What a process left that was killed here.
+    gone(unlinkat(directory, STAGED, AtFlags::empty()))?;
+    gone(unlinkat(directory, STAGING, AtFlags::REMOVEDIR))?;
+    mkdirat(directory, STAGING, Mode::RWXU)?;
+    let listener = by_short_path(&state.join(STAGING), NAME, UnixListener::bind)?;
+    listener.set_nonblocking(true)?;
+    let opened = openat(directory, STAGING, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::fs::chmodat(&opened, NAME, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+    let file = identity(directory, STAGED)?;
+    renameat(directory, STAGED, directory, NAME)?;
+    unlinkat(directory, STAGING, AtFlags::REMOVEDIR)?;
+    Ok((listener, file))
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
@@ -126,7 +175,7 @@ pub(super) fn connect(state: &Path) -> Result<Option<UnixStream>, Fail> {
     match by_short_path(state, NAME, UnixStream::connect) {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if matches!(error.kind(), NotFound | NotADirectory | ConnectionRefused) => Ok(None),
-        Err(error) => Err(Fail::new(CANNOT_OPEN, format!("{}: {error}", state.join(NAME).display())).of_owner(state)),
+        Err(error) => Err(Fail::io(state.join(NAME).display(), &error).of_owner(state)),
     }
 }
 
@@ -175,8 +224,8 @@ mod tests {
     #[test]
     fn defect_10_only_its_own_socket_is_removed_and_its_own_waker_ends_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Socket::bind(dir.path()).unwrap();
-        let second = Socket::bind(dir.path()).unwrap();
+        let mut first = Socket::bind(dir.path()).unwrap();
+        let mut second = Socket::bind(dir.path()).unwrap();
         let (waker, place) = first.end().unwrap();
         place.remove();
         assert!(connect(dir.path()).unwrap().is_some(), "the socket of another was removed");

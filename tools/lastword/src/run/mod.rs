@@ -68,7 +68,7 @@ const ONCE_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The configuration
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not, 3 if its output
     /// could not be written
     #[arg(long)]

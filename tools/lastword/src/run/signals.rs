@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for an end in order, one that comes later ends at once. SIGHUP: read the file again.
+//! SIGINT and SIGTERM: the first asks for an end in order, one that comes later ends at once, and so does the first if the
+//! state directory does not answer. SIGHUP: read the file again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,13 +9,20 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals as Arriving;
+use signal_hook::low_level::exit;
 
+use super::TURN;
+use crate::answering::is_silent;
+use crate::console::{note, settle_notes};
 use crate::fail::{CANNOT_OPEN, Fail};
 
 /// What comes within this time of the first is the same request, and not another: `timeout` signals its child and then the
 /// group that the child is in, as a terminal and a supervisor do that end at the same time. A person who asks again has
 /// waited for longer.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
+
+/// How long such an end waits for the reader of standard error.
+const LAST_NOTES: Duration = Duration::from_secs(1);
 
 pub(crate) struct Signals {
     asked: Arc<AtomicBool>,
@@ -35,9 +43,16 @@ impl Signals {
         }
         let mut arriving = Arriving::new([SIGINT, SIGTERM]).map_err(uncaught)?;
         let wait = move || {
-            arriving.forever().next();
+            let first = arriving.forever().next();
             thread::sleep(ONE_REQUEST);
             insists.store(true, Ordering::Relaxed);
+            // What does not answer cannot be closed in order either.
+            while !is_silent() {
+                thread::sleep(TURN);
+            }
+            note("what is waited for does not answer: this run ends at once, and its log is found as after a crash");
+            settle_notes(LAST_NOTES);
+            exit(128 + first.unwrap_or(SIGTERM));
         };
         thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(uncaught)?;
         Ok(Signals { asked, hung_up })

@@ -29,7 +29,7 @@ use writer::Writer;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the log, or the configuration that names it
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Only these collections: names, or patterns with *, ? and [a-z]
     names: Vec<String>,
     /// Only those in one of these conditions, such as parked,held
