@@ -132,7 +132,7 @@ impl Command {
     pub(crate) fn named(&self) -> Option<&Path> {
         match self {
             Command::Dump { log, .. }
-            | Command::Verify { log }
+            | Command::Verify { log, .. }
             | Command::Head { log, .. }
             | Command::State { log, .. }
             | Command::Stat { log, .. }
