@@ -19,7 +19,7 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
 /// | `kind`, `source`, `spec`, `versioned` | as declared last |
 /// | `generation` | counts the changes of `wanted` |
 /// | `latest`, `wanted`, `applied` | fingerprints: of the latest inputs, of the admitted ones, of the last commit |
-/// | `condition` | `fresh awaiting_observation awaiting_caller not_observed no_worker unobservable settling held running draining backing_off failing moving waiting_for_worker isolated limit parked paused` |
+/// | `condition` | `fresh awaiting_observation awaiting_caller not_observed no_worker unobservable settling held running draining backing_off failing moving waiting_for_worker isolated limit parked undelivered paused` |
 /// | `cause` | of `held`, `parked` and `failing`, `unobservable` for a source that cannot be observed, `not_observed` for one that is not |
 /// | `because` | the condition as a sentence |
 /// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |

@@ -94,7 +94,9 @@ impl Facts {
             "waiting_for_worker" | "limit" | "isolated" => String::new(),
             "awaiting_observation" => "; nobody has looked at its source yet".to_owned(),
             "running" => "; an attempt was running when the log heard of it last".to_owned(),
-            "settling" | "draining" | "backing_off" | "failing" | "moving" => format!("; before: {}", self.because),
+            "settling" | "draining" | "backing_off" | "failing" | "moving" | "undelivered" => {
+                format!("; before: {}", self.because)
+            }
             _ => return,
         };
         self.because = format!("no lastword runs, so nobody builds it{heard}");
@@ -127,7 +129,8 @@ impl Facts {
         if self.paused && !by_file && !is("paused") {
             causes.push("paused by a person: no further attempt starts".to_owned());
         }
-        causes.extend(self.delivery.clone());
+        // It is said already.
+        causes.extend(self.delivery.clone().filter(|_| !is("undelivered")));
         causes.join("; ")
     }
 }

@@ -90,7 +90,7 @@ impl Row {
         match self.facts.condition.as_str() {
             _ if self.manifest_problem.is_some() => 0,
             "parked" | "held" | "no_worker" | "awaiting_caller" | "unobservable" | "not_observed" => 0,
-            "backing_off" | "failing" | "isolated" | "moving" => 1,
+            "backing_off" | "failing" | "isolated" | "moving" | "undelivered" => 1,
             _ if self.facts.unobservable.is_some() || self.facts.is_overdue => 0,
             _ if self.facts.delivery.is_some() || is_exhausted => 1,
             _ if self.facts.paused => 2,

@@ -11,7 +11,7 @@ use crate::console::grouped;
 use crate::fail::{Fail, USAGE};
 
 /// The words of `--condition`: all that a collection may be, and `unmanaged`.
-pub(crate) const CONDITIONS: [&str; 19] = [
+pub(crate) const CONDITIONS: [&str; 20] = [
     "fresh",
     "awaiting_observation",
     "awaiting_caller",
@@ -29,6 +29,7 @@ pub(crate) const CONDITIONS: [&str; 19] = [
     "isolated",
     "limit",
     "parked",
+    "undelivered",
     "paused",
     "unmanaged",
 ];
