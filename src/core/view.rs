@@ -8,7 +8,7 @@ use super::collection::{Collection, Pending, Unobservable};
 use super::commit::Applied;
 use super::condition::{Condition, NotObserved};
 use super::outbox::{Outbox, OutboxEntry};
-use super::state::State;
+use super::state::{Orphan, State};
 use super::status::{LastFailure, Status};
 use super::vocabulary::{
     CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Seq, Source, Spec, TaskId,
@@ -95,6 +95,24 @@ pub struct DeliveryFailure {
     pub retry_at: Timestamp,
 }
 
+/// What is left of a dropped collection at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedView {
+    /// Its incarnation.
+    pub id: CollectionId,
+    /// The name that it had. Another collection may have it by now.
+    pub name: Name,
+    /// Which worker built it.
+    pub kind: Kind,
+    /// Attempts of it that have not stopped yet.
+    pub draining: u32,
+    /// Since when what is discarded next is to be; nothing if nothing is.
+    pub since: Option<Timestamp>,
+    /// What is still to be discarded, and why that failed.
+    pub outbox: OutboxView,
+}
+
 /// How far a collection is behind its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lag {
@@ -174,6 +192,22 @@ impl CollectionView {
             Some(Pending::Held { cause, fingerprint, .. }) => Some((cause, fingerprint)),
             Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None => None,
         }
+    }
+}
+
+impl DroppedView {
+    /// What is left of the incarnation `id` at `now`; nothing if that is nothing, or if it was not dropped.
+    #[must_use]
+    pub fn of(state: &State, id: CollectionId, now: Timestamp) -> Option<DroppedView> {
+        let Orphan { name, kind, draining, outbox } = state.orphan(id)?;
+        Some(DroppedView {
+            id,
+            name: name.clone(),
+            kind: kind.clone(),
+            draining: *draining,
+            since: outbox.first().map(|first| first.since),
+            outbox: OutboxView::of(outbox, now),
+        })
     }
 }
 

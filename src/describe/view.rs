@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::json::raw;
 use super::plain_json;
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
+use crate::core::{CollectionView, Condition, DeliveryFailure, DroppedView, LastFailure};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -41,6 +41,48 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
 pub fn view_json(view: &CollectionView, now: Timestamp) -> String {
     // Nothing in the object can fail to be written: a lag is a finite number.
     plain_json(serde_json::to_string(&Row::of(view, now)).unwrap_or_default())
+}
+
+/// What is left of a dropped collection as one JSON object, without a line break, as it is at `now`.
+///
+/// Every key is always there, in this order; what does not apply is `null`:
+///
+/// | key | value |
+/// |---|---|
+/// | `v`, `name`, `incarnation`, `kind`, `time` | as of a collection, see [`view_json`] |
+/// | `condition` | `dropped` |
+/// | `attempts_stopping` | attempts of it that have not stopped yet |
+/// | `since` | since when what is discarded next is to be |
+/// | `undiscarded`, `delivery_failure` | as of a collection |
+#[must_use]
+pub fn dropped_json(view: &DroppedView, now: Timestamp) -> String {
+    let row = DroppedRow {
+        v: 1,
+        name: view.name.as_str(),
+        incarnation: view.id.0.0,
+        kind: view.kind.as_str(),
+        condition: "dropped",
+        attempts_stopping: view.draining,
+        since: view.since.map(|since| since.to_string()),
+        undiscarded: view.outbox.undiscarded,
+        delivery_failure: view.outbox.failure.as_ref().map(DeliveryFailureRow::of),
+        time: now.to_string(),
+    };
+    plain_json(serde_json::to_string(&row).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct DroppedRow<'v> {
+    v: u32,
+    name: &'v str,
+    incarnation: u64,
+    kind: &'v str,
+    condition: &'static str,
+    attempts_stopping: u32,
+    since: Option<String>,
+    undiscarded: u64,
+    delivery_failure: Option<DeliveryFailureRow<'v>>,
+    time: String,
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,7 @@ pub mod control;
 mod demo;
 mod differences;
 mod doctor;
+mod dropped;
 mod facts;
 mod fail;
 mod foresee;

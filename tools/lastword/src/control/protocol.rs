@@ -38,6 +38,8 @@ pub enum Request {
         /// Those declared after this one.
         after: Option<CollectionId>,
     },
+    /// What is left of dropped collections.
+    Dropped,
 }
 
 impl Request {
@@ -77,6 +79,10 @@ impl Request {
             Request::Look { name } => {
                 put("do", json!("look"));
                 name.iter().for_each(|name| put("name", json!(name.as_str())));
+                None
+            }
+            Request::Dropped => {
+                put("do", json!("dropped"));
                 None
             }
             Request::Status { name, after } => {
@@ -149,6 +155,7 @@ impl Request {
                 let named = fields.line.contains_key("name");
                 Request::Look { name: named.then(|| fields.name()).transpose()? }
             }
+            "dropped" => Request::Dropped,
             "status" => {
                 let named = fields.line.contains_key("name");
                 let name = named.then(|| fields.name()).transpose()?;
@@ -181,7 +188,7 @@ impl fmt::Display for Request {
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Reload(_) => f.write_str("reload"),
-            Request::Look { .. } | Request::Status { .. } => f.write_str("status"),
+            Request::Look { .. } | Request::Status { .. } | Request::Dropped => f.write_str("status"),
         }
     }
 }

@@ -23,6 +23,7 @@ use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
 use super::{MOST_CONNECTIONS, MOST_REQUEST, MOST_ROWS, MOST_WAIT, MOST_WAITING, REQUEST_WITHIN, Unmanaged};
+use crate::dropped::waiting;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
@@ -144,6 +145,20 @@ impl Desk {
                 let page = self.handle.list_page(after, MOST_ROWS)?;
                 let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
                 Ok(Desk::rows(&page, next))
+            }
+            Request::Dropped => {
+                let (mut rows, mut after) = (Vec::new(), None);
+                loop {
+                    let page = self.handle.list_dropped(after, MOST_ROWS)?;
+                    after = page.last().map(|last| last.id);
+                    let now = self.handle.stats()?.at;
+                    rows.extend(page.iter().filter_map(|view| waiting(view, now)));
+                    if after.is_none() || rows.len() >= MOST_ROWS {
+                        break;
+                    }
+                }
+                rows.truncate(MOST_ROWS);
+                Ok(Answer::new(json!({"rows": rows})))
             }
             Request::Look { name: None } => {
                 let all: Vec<Value> = self.handle.list()?.iter().map(Desk::volatile).collect();

@@ -14,6 +14,7 @@ use super::row::Row;
 use super::select::Selection;
 use super::writer::Writer;
 use crate::control::{Answer, Connection, Found, Request, Unmanaged, WithoutSocket};
+use crate::dropped::{Dropped, all_waiting};
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
@@ -27,6 +28,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Gathered {
     pub(super) writer: Writer,
     pub(super) rows: Vec<Row>,
+    /// What is left of dropped collections and waits.
+    pub(super) dropped: Vec<Dropped>,
 }
 
 /// `depth`: how much of each applied manifest is read.
@@ -58,7 +61,10 @@ fn ask_or_read(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
         Found::Run(mut run) => {
             run.be_patient_for(ANSWERED_WITHIN);
             match ask(&mut run, state, selection) {
-                Ok(rows) => return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows }),
+                Ok(rows) => {
+                    let dropped = ask_dropped(&mut run, selection);
+                    return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows, dropped });
+                }
                 Err(_) if run.is_silent => Some(run.pid),
                 // It ended meanwhile.
                 Err(_) if run.is_lost => None,
@@ -92,6 +98,13 @@ fn ask(run: &mut Connection, state: &Path, selection: &Selection) -> Result<Vec<
     let by_name: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.facts.name.clone(), row)).collect();
     check(selection, by_name.keys().map(String::as_str))?;
     Ok(by_name.into_values().collect())
+}
+
+/// Nothing of a run that does not know the question.
+fn ask_dropped(run: &mut Connection, selection: &Selection) -> Vec<Dropped> {
+    let Ok(answer) = run.ask(&Request::Dropped) else { return Vec::new() };
+    let texts = answer.list("rows").iter().filter_map(|text| Dropped::parse(text.as_str()?));
+    texts.filter(|dropped| selection.holds_dropped(&dropped.name)).collect()
 }
 
 fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mut Vec<Row>) -> Result<(), Fail> {
@@ -148,7 +161,9 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
         Some(row(text, facts, &unmanaged, None))
     };
     let rows = views.iter().filter_map(as_row).collect();
-    Ok(Gathered { writer, rows })
+    let mut dropped = all_waiting(&inspected.state, now);
+    dropped.retain(|dropped| selection.holds_dropped(&dropped.name));
+    Ok(Gathered { writer, rows, dropped })
 }
 
 fn check<'n>(selection: &Selection, names: impl Iterator<Item = &'n str> + Clone) -> Result<(), Fail> {

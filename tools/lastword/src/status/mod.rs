@@ -72,16 +72,17 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     order.sort(&mut found.rows);
     let writer = &found.writer;
     let lines = if arguments.json {
-        found.rows.iter().map(|row| describe::plain_json(row.json(writer))).collect()
+        let dropped = found.dropped.iter().map(|dropped| dropped.text.clone());
+        found.rows.iter().map(|row| describe::plain_json(row.json(writer))).chain(dropped).collect()
     } else {
-        table(&found.rows, writer.line(looked, &arguments.state), &arguments.state, all)
+        table(&found, writer.line(looked, &arguments.state), &arguments.state, all)
     };
     for text in lines {
         if !line(&text)? {
             break;
         }
     }
-    if found.rows.is_empty() {
+    if found.rows.is_empty() && found.dropped.is_empty() {
         note(&selection.nothing(all));
     }
     if !arguments.json
@@ -91,7 +92,8 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
         note("no lastword has this log open: what is unfinished goes on when one does");
     }
     differs.iter().for_each(|differs| note(differs));
-    let is_well = writer.answers() && differs.is_empty() && all > 0 && !found.rows.iter().any(Row::needs_somebody);
+    let is_done = differs.is_empty() && found.dropped.is_empty();
+    let is_well = writer.answers() && is_done && all > 0 && !found.rows.iter().any(Row::needs_somebody);
     Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
 }
 
@@ -145,9 +147,10 @@ pub(crate) fn blemish(
     Ok(unreadable.map(Blemish::Unreadable).or_else(differs))
 }
 
-fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> {
+fn table(found: &Gathered, header: String, place: &Path, all: usize) -> Vec<String> {
+    let Gathered { rows, dropped, writer } = found;
     let mut lines = vec![header];
-    if rows.is_empty() {
+    if rows.is_empty() && dropped.is_empty() {
         return lines;
     }
     let mut table = Table::new(&[
@@ -162,8 +165,12 @@ fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> 
         "SINCE",
         "CAUSE",
     ]);
-    rows.iter().for_each(|row| table.row(row.cells(place)));
+    let pid = writer.pid();
+    rows.iter().for_each(|row| table.row(row.cells(place, pid)));
+    dropped.iter().for_each(|dropped| table.row(dropped.cells()));
     lines.extend(table.lines());
-    lines.push(summary(rows, all));
+    let beside =
+        if dropped.is_empty() { String::new() } else { format!("; {} dropped and not discarded", dropped.len()) };
+    lines.push(summary(rows, all) + &beside);
     lines
 }

@@ -92,6 +92,11 @@ impl Selection {
         self.names.is_empty() || self.names.iter().any(|(exact, glob)| exact == name || glob.matches(name))
     }
 
+    /// Whether what is left of a dropped collection of this name is shown: it is in no condition.
+    pub(super) fn holds_dropped(&self, name: &str) -> bool {
+        self.conditions.is_empty() && self.holds_name(name)
+    }
+
     /// The first name or pattern that none of these has.
     pub(super) fn unknown<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Option<&str> {
         let is_there =
