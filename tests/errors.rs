@@ -236,6 +236,7 @@ fn what_sources_and_external_collections_say() {
     check(StoreError::Interrupted, ErrorKind::Stopped, ALONE);
     check(FormatError::Corrupt(text()), ErrorKind::InvalidInput, ALONE);
     check(FormatError::Cut(text()), ErrorKind::Bug, ALONE);
+    check(FormatError::Panicked(text()), ErrorKind::Bug, ALONE);
     check(FormatError::Store(absent()), ErrorKind::WrongPath, AROUND);
     check(FragmentError::Interrupted, ErrorKind::Stopped, ALONE);
     check(ManifestError::Malformed { root: object_hash(b""), problem: text() }, ErrorKind::Damaged, ALONE);
