@@ -80,6 +80,7 @@ fn what_is_given_and_refused() {
     check(SubmitError::Command(CommandError::Unknown(text())), ErrorKind::Unknown, AROUND);
     check(WatchError::TimedOut, ErrorKind::TimedOut, ALONE);
     check(WatchError::Closed, ErrorKind::Closed, ALONE);
+    check(WatchError::OwnThread, ErrorKind::InvalidInput, ALONE);
     check(WatchError::Replay(ReplayError::Snapshot { seq: Seq(1) }), ErrorKind::Diverged, AROUND);
     check(CompactError::Closed, ErrorKind::Closed, ALONE);
     check(CompactError::Failed(text()), ErrorKind::Io, ALONE);
