@@ -2,6 +2,7 @@
 //!
 //! `NothingWaitsSilently`: a collection that is not fresh has a [`Condition`] that says why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::collection::{Collection, Pending, Unobservable};
@@ -11,8 +12,8 @@ use super::outbox::{Outbox, OutboxEntry};
 use super::state::{Orphan, State};
 use super::status::{LastFailure, Status};
 use super::vocabulary::{
-    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Seq, Source, Spec, TaskId,
-    Timestamp,
+    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Policy, Seq, Source, Spec,
+    TaskId, Timestamp,
 };
 
 /// One collection at one moment.
@@ -61,6 +62,8 @@ pub struct CollectionView {
     pub lag: Lag,
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
+    /// How it is treated, as declared last.
+    pub policy: Arc<Policy>,
     /// What is still to be delivered to its destination; nothing for kinds that have none.
     pub outbox: Option<OutboxView>,
 }
@@ -168,6 +171,7 @@ impl CollectionView {
             last_failure,
             lag: Lag::of(collection, now),
             resync_at: collection.resync_at,
+            policy: Arc::clone(&collection.policy),
             outbox: collection.outbox.as_deref().map(|outbox| OutboxView::of(outbox, now)),
         })
     }

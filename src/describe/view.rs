@@ -36,6 +36,7 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, DroppedView, LastF
 /// | `undiscarded` | how many events have made outputs obsolete that are still to be discarded |
 /// | `delivery_failure` | why the destination could not be served: `{"delivery","cause","failures","retry_at"}` |
 /// | `resync_at` | when what is applied is checked again |
+/// | `policy` | as declared last, with every key, as [`Policy::to_json`](crate::core::vocabulary::Policy::to_json) writes it |
 /// | `time` | `now` |
 #[must_use]
 pub fn view_json(view: &CollectionView, now: Timestamp) -> String {
@@ -128,6 +129,7 @@ struct Row<'v> {
     undiscarded: Option<u64>,
     delivery_failure: Option<DeliveryFailureRow<'v>>,
     resync_at: Option<String>,
+    policy: Option<Box<RawValue>>,
     time: String,
 }
 
@@ -210,6 +212,7 @@ impl<'v> Row<'v> {
             undiscarded: owes.map(|owes| owes.undiscarded),
             delivery_failure: owes.and_then(|owes| owes.failure.as_ref()).map(DeliveryFailureRow::of),
             resync_at: view.resync_at.map(|at| at.to_string()),
+            policy: RawValue::from_string(view.policy.to_json()).ok(),
             time: now.to_string(),
         }
     }
@@ -255,8 +258,11 @@ mod tests {
         }
         let now = Timestamp(2_500_000);
         let view = CollectionView::of(&state, CollectionId(Seq(2)), now).unwrap();
+        let row = view_json(&view, now);
+        let policy = format!(r#""policy":{},"#, Policy::default().to_json());
+        assert!(row.contains(&policy), "{row}");
         assert_eq!(
-            view_json(&view, now),
+            row.replace(&policy, ""),
             concat!(
                 r#"{"v":1,"name":"a","incarnation":2,"kind":"files","source":"lake/","spec":{"b":1},"versioned":true,"#,
                 r#""generation":1,"latest":null,"wanted":null,"applied":null,"condition":"awaiting_observation","#,

@@ -19,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) kind: String,
     pub(crate) source: String,
     pub(crate) spec: Value,
+    /// How it is treated; nothing if an older run does not say it.
+    pub(crate) policy: Option<Map<String, Value>>,
     /// The root of the applied manifest, in hexadecimal.
     pub(crate) manifest: Option<String>,
     /// The live task: the event that created it.
@@ -68,6 +70,7 @@ impl Facts {
             kind: text("kind")?,
             source: text("source")?,
             spec: row.get("spec")?.clone(),
+            policy: row.get("policy").and_then(Value::as_object).cloned(),
             manifest: text("manifest"),
             task: number("task"),
             because: text("because")?,

@@ -31,6 +31,7 @@ mod readable;
 mod record;
 mod run;
 mod status;
+mod told;
 mod words;
 
 use std::panic;

@@ -20,6 +20,7 @@ use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::readable::{Depth, problem};
 use crate::record::LastRun;
+use crate::told::Told;
 
 /// A run that is well answers at once; one that does not is not waited for by who wants to see how things are.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
@@ -30,6 +31,8 @@ pub(super) struct Gathered {
     pub(super) rows: Vec<Row>,
     /// What is left of dropped collections and waits.
     pub(super) dropped: Vec<Dropped>,
+    /// What is known of the top of the file that the run has read.
+    pub(super) told: Option<Told>,
 }
 
 /// `depth`: how much of each applied manifest is read.
@@ -63,7 +66,8 @@ fn ask_or_read(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
             match ask(&mut run, state, selection) {
                 Ok(rows) => {
                     let dropped = ask_dropped(&mut run, selection);
-                    return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows, dropped });
+                    let told = ask_told(&mut run);
+                    return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows, dropped, told });
                 }
                 Err(_) if run.is_silent => Some(run.pid),
                 // It ended meanwhile.
@@ -105,6 +109,11 @@ fn ask_dropped(run: &mut Connection, selection: &Selection) -> Vec<Dropped> {
     let Ok(answer) = run.ask(&Request::Dropped) else { return Vec::new() };
     let texts = answer.list("rows").iter().filter_map(|text| Dropped::parse(text.as_str()?));
     texts.filter(|dropped| selection.holds_dropped(&dropped.name)).collect()
+}
+
+fn ask_told(run: &mut Connection) -> Option<Told> {
+    let answer = run.ask(&Request::Settings).ok()?;
+    Told::parse(answer.text("version"), answer.object("settings")?)
 }
 
 fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mut Vec<Row>) -> Result<(), Fail> {
@@ -163,7 +172,9 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
     let rows = views.iter().filter_map(as_row).collect();
     let mut dropped = all_waiting(&inspected.state, now);
     dropped.retain(|dropped| selection.holds_dropped(&dropped.name));
-    Ok(Gathered { writer, rows, dropped })
+    // What a run that does not answer was told is not known.
+    let told = nobody_runs.then(|| Told::of_log(inspected.state.limits()));
+    Ok(Gathered { writer, rows, dropped, told })
 }
 
 fn check<'n>(selection: &Selection, names: impl Iterator<Item = &'n str> + Clone) -> Result<(), Fail> {

@@ -106,15 +106,23 @@ fn differences(file: &NamedFile<'_>, found: &Gathered, selection: &Selection) ->
     let in_log = |name: &str| rows.iter().any(|row| row.facts.name == name);
     let missing = file.missing(in_log).filter(|name| selection.holds_name(name.as_str()));
     let missing = missing.map(|name| file.is_missing(name));
-    let differ = rows.iter().filter_map(|row| file.difference(&row.facts, row.gone.as_ref()));
-    let mut all: Vec<String> = missing.chain(differ).collect();
+    let differ = rows.iter().filter_map(|row| {
+        let (facts, gone) = (&row.facts, row.gone.as_ref());
+        file.difference(facts, gone).or_else(|| file.other_policy(facts, gone))
+    });
+    let is_run = !matches!(found.writer, Writer::Nobody { .. });
+    let top = found.told.as_ref().and_then(|told| file.other_top(told, is_run));
+    let needs_start = is_run && top.as_ref().is_some_and(|(_, are_read_again)| !are_read_again);
+    let top = top.map(|(said, _)| said);
+    let mut all: Vec<String> = top.into_iter().chain(missing).chain(differ).collect();
     let more = all.len().saturating_sub(MOST_DIFFERENCES);
     all.truncate(MOST_DIFFERENCES);
     if more > 0 {
         all.push(format!("and {more} more"));
     }
     if !all.is_empty() {
-        all.push(file.way_on(!matches!(found.writer, Writer::Nobody { .. })));
+        let pid = found.writer.pid().filter(|_| needs_start);
+        all.push(pid.map_or_else(|| file.way_on(is_run), |pid| file.start_again(pid)));
     }
     file.refused().into_iter().chain(all).collect()
 }
@@ -148,7 +156,7 @@ pub(crate) fn blemish(
 }
 
 fn table(found: &Gathered, header: String, place: &Path, all: usize) -> Vec<String> {
-    let Gathered { rows, dropped, writer } = found;
+    let Gathered { rows, dropped, writer, .. } = found;
     let mut lines = vec![header];
     if rows.is_empty() && dropped.is_empty() {
         return lines;
