@@ -161,7 +161,7 @@ pub mod event {
 /// failed last. [`CollectionStatus::to_json`] writes all of it.
 pub mod status {
     pub use crate::core::vocabulary::Scope;
-    pub use crate::core::{DeliveryFailure, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
+    pub use crate::core::{DeliveryFailure, DroppedView, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
     pub use crate::engine::{LastObservation, LastVerification, Observing};
     pub use crate::worker::{Progress, Traffic};
 }

@@ -80,6 +80,7 @@ fn what_is_given_and_refused() {
     check(SubmitError::Command(CommandError::Unknown(text())), ErrorKind::Unknown, AROUND);
     check(WatchError::TimedOut, ErrorKind::TimedOut, ALONE);
     check(WatchError::Closed, ErrorKind::Closed, ALONE);
+    check(WatchError::OwnThread, ErrorKind::InvalidInput, ALONE);
     check(WatchError::Replay(ReplayError::Snapshot { seq: Seq(1) }), ErrorKind::Diverged, AROUND);
     check(CompactError::Closed, ErrorKind::Closed, ALONE);
     check(CompactError::Failed(text()), ErrorKind::Io, ALONE);
@@ -236,6 +237,7 @@ fn what_sources_and_external_collections_say() {
     check(StoreError::Interrupted, ErrorKind::Stopped, ALONE);
     check(FormatError::Corrupt(text()), ErrorKind::InvalidInput, ALONE);
     check(FormatError::Cut(text()), ErrorKind::Bug, ALONE);
+    check(FormatError::Panicked(text()), ErrorKind::Bug, ALONE);
     check(FormatError::Store(absent()), ErrorKind::WrongPath, AROUND);
     check(FragmentError::Interrupted, ErrorKind::Stopped, ALONE);
     check(ManifestError::Malformed { root: object_hash(b""), problem: text() }, ErrorKind::Damaged, ALONE);

@@ -229,6 +229,13 @@ impl Collection {
         Ok(())
     }
 
+    /// Whether nothing more is built before some of what it has to deliver was delivered. A log whose writer went further is
+    /// still one, so this is asked before an attempt starts and not when it is folded.
+    #[must_use]
+    pub fn is_undelivered(&self) -> bool {
+        self.outbox.as_deref().is_some_and(Outbox::is_full)
+    }
+
     /// Whether its attempts run alone, because too many before them ended with the process that ran them.
     #[must_use]
     pub fn is_isolated(&self) -> bool {

@@ -108,6 +108,13 @@ pub enum Condition {
         /// How its last attempt failed.
         failure: Option<LastFailure>,
     },
+    /// The next attempt waits until its destination has taken some of what is to be delivered to it.
+    Undelivered {
+        /// How many entries its outbox has.
+        entries: u32,
+        /// Why the first of them could not be delivered the last time.
+        cause: Option<Box<str>>,
+    },
     /// The next attempt waits for a resume.
     Paused,
 }
@@ -157,6 +164,10 @@ impl Condition {
         if let Some(Pending::Held { cause, fingerprint, .. }) = collection.pending.filter(|_| collection.is_held_up()) {
             return Condition::Held { cause, fingerprint };
         }
+        if let Some(outbox) = collection.outbox.as_deref().filter(|outbox| outbox.is_full()) {
+            let entries = u32::try_from(outbox.entries.len()).unwrap_or(u32::MAX);
+            return Condition::Undelivered { entries, cause: outbox.first().and_then(|first| first.cause.clone()) };
+        }
         let until = waiting.not_before;
         // When the last of the attempts that have to stop first is abandoned.
         let draining = state.draining_of(id).filter_map(|draining| draining.grace_until).max();
@@ -198,6 +209,7 @@ impl Condition {
             Condition::Isolated { .. } => "isolated",
             Condition::Limit { .. } => "limit",
             Condition::Parked { .. } => "parked",
+            Condition::Undelivered { .. } => "undelivered",
             Condition::Paused => "paused",
         }
     }
@@ -223,6 +235,7 @@ impl Condition {
             | Condition::Isolated { .. }
             | Condition::Limit { .. }
             | Condition::Parked { .. }
+            | Condition::Undelivered { .. }
             | Condition::Paused => None,
         }
     }
@@ -297,6 +310,11 @@ impl fmt::Display for Condition {
                     write!(f, "{}; ", wrong.trim_end_matches('.'))?;
                 }
                 write!(f, "{why}; a change or a refresh starts it again")
+            }
+            Condition::Undelivered { entries, cause } => {
+                write!(f, "waits for its destination, which has not taken {entries} deliveries")?;
+                let cause = cause.as_deref().and_then(|cause| cause.lines().next());
+                cause.map_or(Ok(()), |cause| write!(f, ": {cause}"))
             }
             Condition::Paused => f.write_str("paused by a person"),
         }

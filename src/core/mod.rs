@@ -27,4 +27,4 @@ pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
 pub use state::{Draining, Illegal, Orphan, Parts, Restored, RunsAt, State, Violation};
 pub use status::{Attempt, LastFailure, Parked, Parking, Running, Status, Task, Waiting};
 pub(crate) use surroundings::Surroundings;
-pub use view::{CollectionView, DeliveryFailure, Lag, OutboxView};
+pub use view::{CollectionView, DeliveryFailure, DroppedView, Lag, OutboxView};

@@ -5,6 +5,8 @@
 //! attempt may take it over, so it is discarded only when that has become impossible, which is at the next commit, or
 //! at once if nothing is left to be built. What a *zombie* has made, an attempt that was abandoned and may go on, is
 //! never taken over: it is discarded whenever that can be, until the zombie is known to be gone.
+//!
+//! No entry is ever given up, so an outbox is bounded by what fills it: while it is full, no attempt starts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -85,6 +87,10 @@ const MOST_LEFTOVERS: usize = 64;
 /// remembered until its process ends or, at the latest, until so many have come after it: each is named by every discard.
 const MOST_ZOMBIES: usize = 16;
 
+/// Entries of an outbox beyond which no attempt starts. A commit makes two at most, of some hundred bytes and 72 KiB at the
+/// very most: many more than a destination that answers is ever behind, and few megabytes for one that does not.
+const MOST_ENTRIES: usize = 128;
+
 impl OutboxEntry {
     fn new(id: Seq, at: Timestamp, item: OutboxItem) -> OutboxEntry {
         OutboxEntry { id, since: at, item, due: at, failures: 0, cause: None }
@@ -105,6 +111,13 @@ impl Outbox {
     #[must_use]
     pub fn first(&self) -> Option<&OutboxEntry> {
         self.entries.front()
+    }
+
+    /// Whether so much is to be delivered that nothing more is built first: each commit would only make it more. An attempt
+    /// that runs may still commit.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= MOST_ENTRIES
     }
 
     /// Whether nothing is to be delivered, and nothing that is known can lead to a delivery.

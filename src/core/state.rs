@@ -237,6 +237,12 @@ impl State {
         self.orphans.iter().map(|(id, orphan)| (*id, orphan))
     }
 
+    /// What is left of the dropped collections that were declared after `after`; of all, if it is `None`.
+    pub fn orphans_after(&self, after: Option<CollectionId>) -> impl Iterator<Item = (CollectionId, &Orphan)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.orphans.range((from, std::ops::Bound::Unbounded)).map(|(id, orphan)| (*id, orphan))
+    }
+
     /// The collections, dropped ones included, whose first outbox entry is due at `now`, in the order in which they became due.
     pub fn outboxes_due(&self, now: Timestamp) -> impl Iterator<Item = CollectionId> {
         self.indices.outboxes.iter().take_while(move |(due, _)| *due <= now).map(|(_, id)| *id)

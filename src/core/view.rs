@@ -2,17 +2,18 @@
 //!
 //! `NothingWaitsSilently`: a collection that is not fresh has a [`Condition`] that says why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::collection::{Collection, Pending, Unobservable};
 use super::commit::Applied;
 use super::condition::{Condition, NotObserved};
 use super::outbox::{Outbox, OutboxEntry};
-use super::state::State;
+use super::state::{Orphan, State};
 use super::status::{LastFailure, Status};
 use super::vocabulary::{
-    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Seq, Source, Spec, TaskId,
-    Timestamp,
+    CollectionId, DeliveryKind, Fingerprint, Generation, HoldCause, Kind, Name, ParkCause, Policy, Seq, Source, Spec,
+    TaskId, Timestamp,
 };
 
 /// One collection at one moment.
@@ -61,6 +62,8 @@ pub struct CollectionView {
     pub lag: Lag,
     /// When what is applied is checked again.
     pub resync_at: Option<Timestamp>,
+    /// How it is treated, as declared last.
+    pub policy: Arc<Policy>,
     /// What is still to be delivered to its destination; nothing for kinds that have none.
     pub outbox: Option<OutboxView>,
 }
@@ -93,6 +96,24 @@ pub struct DeliveryFailure {
     pub failures: u32,
     /// It is tried again then.
     pub retry_at: Timestamp,
+}
+
+/// What is left of a dropped collection at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedView {
+    /// Its incarnation.
+    pub id: CollectionId,
+    /// The name that it had. Another collection may have it by now.
+    pub name: Name,
+    /// Which worker built it.
+    pub kind: Kind,
+    /// Attempts of it that have not stopped yet.
+    pub draining: u32,
+    /// Since when what is discarded next is to be; nothing if nothing is.
+    pub since: Option<Timestamp>,
+    /// What is still to be discarded, and why that failed.
+    pub outbox: OutboxView,
 }
 
 /// How far a collection is behind its source.
@@ -150,6 +171,7 @@ impl CollectionView {
             last_failure,
             lag: Lag::of(collection, now),
             resync_at: collection.resync_at,
+            policy: Arc::clone(&collection.policy),
             outbox: collection.outbox.as_deref().map(|outbox| OutboxView::of(outbox, now)),
         })
     }
@@ -174,6 +196,22 @@ impl CollectionView {
             Some(Pending::Held { cause, fingerprint, .. }) => Some((cause, fingerprint)),
             Some(Pending::Settling { .. } | Pending::Waiting { .. }) | None => None,
         }
+    }
+}
+
+impl DroppedView {
+    /// What is left of the incarnation `id` at `now`; nothing if that is nothing, or if it was not dropped.
+    #[must_use]
+    pub fn of(state: &State, id: CollectionId, now: Timestamp) -> Option<DroppedView> {
+        let Orphan { name, kind, draining, outbox } = state.orphan(id)?;
+        Some(DroppedView {
+            id,
+            name: name.clone(),
+            kind: kind.clone(),
+            draining: *draining,
+            since: outbox.first().map(|first| first.since),
+            outbox: OutboxView::of(outbox, now),
+        })
     }
 }
 

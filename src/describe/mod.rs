@@ -23,7 +23,7 @@ pub use counted::counted;
 pub use json::{Summary, policy_json};
 pub use panicked::panicked;
 pub use plain::plain_json;
-pub use view::view_json;
+pub use view::{dropped_json, view_json};
 pub use way_on::way_on;
 
 /// Remembers what events refer to.

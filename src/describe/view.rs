@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::json::raw;
 use super::plain_json;
 use crate::core::vocabulary::{Fingerprint, Timestamp};
-use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
+use crate::core::{CollectionView, Condition, DeliveryFailure, DroppedView, LastFailure};
 
 /// A collection as one JSON object, without a line break, as it is at `now` (the time that `view` was made for).
 ///
@@ -19,7 +19,7 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
 /// | `kind`, `source`, `spec`, `versioned` | as declared last |
 /// | `generation` | counts the changes of `wanted` |
 /// | `latest`, `wanted`, `applied` | fingerprints: of the latest inputs, of the admitted ones, of the last commit |
-/// | `condition` | `fresh awaiting_observation awaiting_caller not_observed no_worker unobservable settling held running draining backing_off failing moving waiting_for_worker isolated limit parked paused` |
+/// | `condition` | `fresh awaiting_observation awaiting_caller not_observed no_worker unobservable settling held running draining backing_off failing moving waiting_for_worker isolated limit parked undelivered paused` |
 /// | `cause` | of `held`, `parked` and `failing`, `unobservable` for a source that cannot be observed, `not_observed` for one that is not |
 /// | `because` | the condition as a sentence |
 /// | `until` | when the condition ends by itself: the end of settling, grace or backoff, or the deadline of an attempt |
@@ -36,11 +36,54 @@ use crate::core::{CollectionView, Condition, DeliveryFailure, LastFailure};
 /// | `undiscarded` | how many events have made outputs obsolete that are still to be discarded |
 /// | `delivery_failure` | why the destination could not be served: `{"delivery","cause","failures","retry_at"}` |
 /// | `resync_at` | when what is applied is checked again |
+/// | `policy` | as declared last, with every key, as [`Policy::to_json`](crate::core::vocabulary::Policy::to_json) writes it |
 /// | `time` | `now` |
 #[must_use]
 pub fn view_json(view: &CollectionView, now: Timestamp) -> String {
     // Nothing in the object can fail to be written: a lag is a finite number.
     plain_json(serde_json::to_string(&Row::of(view, now)).unwrap_or_default())
+}
+
+/// What is left of a dropped collection as one JSON object, without a line break, as it is at `now`.
+///
+/// Every key is always there, in this order; what does not apply is `null`:
+///
+/// | key | value |
+/// |---|---|
+/// | `v`, `name`, `incarnation`, `kind`, `time` | as of a collection, see [`view_json`] |
+/// | `condition` | `dropped` |
+/// | `attempts_stopping` | attempts of it that have not stopped yet |
+/// | `since` | since when what is discarded next is to be |
+/// | `undiscarded`, `delivery_failure` | as of a collection |
+#[must_use]
+pub fn dropped_json(view: &DroppedView, now: Timestamp) -> String {
+    let row = DroppedRow {
+        v: 1,
+        name: view.name.as_str(),
+        incarnation: view.id.0.0,
+        kind: view.kind.as_str(),
+        condition: "dropped",
+        attempts_stopping: view.draining,
+        since: view.since.map(|since| since.to_string()),
+        undiscarded: view.outbox.undiscarded,
+        delivery_failure: view.outbox.failure.as_ref().map(DeliveryFailureRow::of),
+        time: now.to_string(),
+    };
+    plain_json(serde_json::to_string(&row).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct DroppedRow<'v> {
+    v: u32,
+    name: &'v str,
+    incarnation: u64,
+    kind: &'v str,
+    condition: &'static str,
+    attempts_stopping: u32,
+    since: Option<String>,
+    undiscarded: u64,
+    delivery_failure: Option<DeliveryFailureRow<'v>>,
+    time: String,
 }
 
 #[derive(Serialize)]
@@ -86,6 +129,7 @@ struct Row<'v> {
     undiscarded: Option<u64>,
     delivery_failure: Option<DeliveryFailureRow<'v>>,
     resync_at: Option<String>,
+    policy: Option<Box<RawValue>>,
     time: String,
 }
 
@@ -168,6 +212,7 @@ impl<'v> Row<'v> {
             undiscarded: owes.map(|owes| owes.undiscarded),
             delivery_failure: owes.and_then(|owes| owes.failure.as_ref()).map(DeliveryFailureRow::of),
             resync_at: view.resync_at.map(|at| at.to_string()),
+            policy: RawValue::from_string(view.policy.to_json()).ok(),
             time: now.to_string(),
         }
     }
@@ -213,8 +258,11 @@ mod tests {
         }
         let now = Timestamp(2_500_000);
         let view = CollectionView::of(&state, CollectionId(Seq(2)), now).unwrap();
+        let row = view_json(&view, now);
+        let policy = format!(r#""policy":{},"#, Policy::default().to_json());
+        assert!(row.contains(&policy), "{row}");
         assert_eq!(
-            view_json(&view, now),
+            row.replace(&policy, ""),
             concat!(
                 r#"{"v":1,"name":"a","incarnation":2,"kind":"files","source":"lake/","spec":{"b":1},"versioned":true,"#,
                 r#""generation":1,"latest":null,"wanted":null,"applied":null,"condition":"awaiting_observation","#,

@@ -250,6 +250,8 @@ pub enum WatchError {
     /// The reconciler has shut down, and everything was seen. A watch that began after that sees only the events
     /// that were still in memory.
     Closed,
+    /// The engine's own thread, as of a worker's [`check`](crate::Worker::check), cannot wait for what the engine will do.
+    OwnThread,
     /// The log could not be read.
     Replay(ReplayError),
 }
@@ -261,6 +263,7 @@ impl WatchError {
         match self {
             WatchError::TimedOut => ErrorKind::TimedOut,
             WatchError::Closed => ErrorKind::Closed,
+            WatchError::OwnThread => ErrorKind::InvalidInput,
             WatchError::Replay(error) => error.kind(),
         }
     }
@@ -271,6 +274,7 @@ impl fmt::Display for WatchError {
         match self {
             WatchError::TimedOut => f.write_str("nothing happened in time"),
             WatchError::Closed => f.write_str("the reconciler has shut down"),
+            WatchError::OwnThread => CommandError::OwnThread.fmt(f),
             WatchError::Replay(error) => error.fmt(f),
         }
     }
@@ -279,7 +283,7 @@ impl fmt::Display for WatchError {
 impl std::error::Error for WatchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            WatchError::TimedOut | WatchError::Closed => None,
+            WatchError::TimedOut | WatchError::Closed | WatchError::OwnThread => None,
             WatchError::Replay(error) => Some(error),
         }
     }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::WatchError;
-use super::life::{self, Life};
+use super::life::Life;
 use crate::core::vocabulary::{Recorded, Seq};
 use crate::log::LogReader;
 use crate::replay;
@@ -215,15 +215,18 @@ impl Watch {
     /// The next event, as soon as it is durable; waits for at most `timeout`, and on the engine's own thread not at all.
     ///
     /// # Errors
-    /// When nothing came in time, nothing will come any more, or the log could not be read.
+    /// When nothing came in time, nothing will come any more, or the log could not be read; [`WatchError::OwnThread`] on the
+    /// engine's own thread, if something was to be waited for.
     pub fn next_within(&mut self, timeout: Duration) -> Result<WatchItem, WatchError> {
         if let Some(shown) = self.show() {
             return Ok(shown);
         }
-        let timeout = if self.life.is_this_thread() { Duration::ZERO } else { timeout };
+        let is_own = self.life.is_this_thread() && !timeout.is_zero();
+        let timeout = if is_own { Duration::ZERO } else { timeout };
         let is_crew = self.life.is_crew();
         match self.feed.recent.wait_timeout(timeout, |recent| recent.next(self.next, is_crew)) {
             Some(next) => self.take(next),
+            None if is_own => Err(WatchError::OwnThread),
             None => Err(WatchError::TimedOut),
         }
     }
@@ -233,8 +236,8 @@ impl Watch {
     /// where it is polled.
     ///
     /// # Errors
-    /// When nothing will come any more, or the log could not be read; [`WatchError::TimedOut`] only in a call that the
-    /// engine's own thread has made, as of [`Worker::check`](crate::Worker::check): nothing comes before it returns.
+    /// When nothing will come any more, or the log could not be read; [`WatchError::OwnThread`] in a call that the engine's
+    /// own thread has made, as of [`Worker::check`](crate::Worker::check): nothing comes before it returns.
     pub async fn next_event(&mut self) -> Result<WatchItem, WatchError> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
@@ -248,8 +251,8 @@ impl Watch {
         if let Some(shown) = self.show() {
             return Poll::Ready(Ok(shown));
         }
-        if life::is_called_out() {
-            return Poll::Ready(self.next_within(Duration::ZERO));
+        if self.life.is_called_out() {
+            return Poll::Ready(self.next_within(Duration::MAX));
         }
         let (next, is_crew) = (self.next, self.life.is_crew());
         let polled = self.feed.recent.poll(&mut self.waiter, context, |recent| recent.next(next, is_crew));

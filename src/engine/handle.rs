@@ -22,6 +22,7 @@ use super::retention::Retention;
 use super::stats::Stats;
 use super::status::CollectionStatus;
 use super::waits::{Goal, SettleOutcome, WaitOutcome};
+use crate::core::DroppedView;
 use crate::core::vocabulary::{
     By, CollectionId, Command, Declaration, Fingerprint, Generation, Limits, Name, ObservationOutcome, Receipt,
     Rejection, Seq, SourceState, TaskId,
@@ -269,6 +270,15 @@ impl Handle {
     /// When the reconciler has shut down or died.
     pub fn list_page(&self, after: Option<CollectionId>, most: usize) -> Result<Vec<CollectionStatus>, CommandError> {
         self.wait(|request| request.list_page(after, most))
+    }
+
+    /// What is left of dropped collections: attempts that have not stopped, and outputs that are to be discarded and, if that
+    /// fails, why. See [`Requests::list_dropped`].
+    ///
+    /// # Errors
+    /// When the reconciler has shut down or died.
+    pub fn list_dropped(&self, after: Option<CollectionId>, most: usize) -> Result<Vec<DroppedView>, CommandError> {
+        self.wait(|request| request.list_dropped(after, most))
     }
 
     /// The collections with an attempt that holds a worker, see [`Requests::list_running`].

@@ -24,12 +24,6 @@ pub(super) fn call_out<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     result
 }
 
-/// Whether this is user code that the engine's own thread has called: what it waits for here, whether it blocks or polls,
-/// does not come before it returns.
-pub(super) fn is_called_out() -> bool {
-    IS_CALLED_OUT.get()
-}
-
 /// Shared by an engine and everybody who asks it something.
 #[derive(Debug, Default)]
 pub(super) struct Life {
@@ -47,6 +41,12 @@ impl Life {
     /// [`Worker::check`](crate::Worker::check), in [`Observer::domain`](crate::Observer::domain) and in wakers.
     pub(super) fn is_this_thread(&self) -> bool {
         self.thread.get().is_some_and(|thread| *thread == thread::current().id())
+    }
+
+    /// Whether this is user code that the thread of this engine has called: what it waits for here, whether it blocks or polls,
+    /// does not come before it returns. What another engine does comes.
+    pub(super) fn is_called_out(&self) -> bool {
+        IS_CALLED_OUT.get() && self.is_this_thread()
     }
 
     /// This thread does jobs of the engine. As long as it does, it has to hold its life.

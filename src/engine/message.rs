@@ -13,6 +13,7 @@ use super::retention::Retention;
 use super::stats::Stats;
 use super::status::CollectionStatus;
 use super::waits::{Goal, SettleOutcome, WaitOutcome};
+use crate::core::DroppedView;
 use crate::core::vocabulary::{
     AttemptRef, By, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Name, Receipt, Rejection,
     Seq, WorkerName,
@@ -27,6 +28,7 @@ pub(super) enum Message {
     Settle { name: Name, reply: Reply<SettleOutcome> },
     Status { name: Name, reply: Reply<Option<CollectionStatus>> },
     Page { after: Option<CollectionId>, most: usize, reply: Reply<Vec<CollectionStatus>> },
+    Dropped { after: Option<CollectionId>, most: usize, reply: Reply<Vec<DroppedView>> },
     Running { reply: Reply<Vec<CollectionStatus>> },
     Stats { reply: Reply<Stats> },
     Digest { reply: Reply<(Seq, [u8; 32])> },

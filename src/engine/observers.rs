@@ -24,6 +24,7 @@ use self::hints::Hints;
 use self::job::ObserveJob;
 pub use self::pace::ObserveInterval;
 pub(super) use self::pace::Pace;
+use self::pace::{Begun, SOONEST};
 use super::crew::{Crew, Domain, Member, Sparing};
 use super::env::{Kinds, Served, WorkerEnv};
 use super::life;
@@ -35,9 +36,6 @@ use crate::core::vocabulary::{
     Timestamp,
 };
 use crate::worker::ObserveSignals;
-
-/// How soon an observer can have its source observed again: what is never at rest would take a whole core without it.
-const SOONEST: Duration = Duration::from_millis(10);
 
 /// How often a source is observed, and how long that may take.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +88,7 @@ struct Entry {
     /// Observations begun, and which of them was accepted last.
     count: u64,
     observed: u64,
+    begun: Begun,
     watch: Option<ActiveWatch>,
     /// The next observation is to believe nothing.
     verify: bool,
@@ -232,6 +231,7 @@ impl Observers {
                     let under_way = UnderWay { id, source, domain, since: now, late, given_up: false };
                     self.under_way.insert(member, under_way);
                     (entry.due, entry.under_way) = (None, Some(member));
+                    entry.begun.begin(now);
                 }
                 // No thread could be started. It stays due, and nothing has room until one comes back.
                 Err(job) => {
@@ -371,7 +371,8 @@ impl Observers {
         self.under_way.len()
     }
 
-    /// The source is to be observed now, or right after the observation that is under way.
+    /// The source is to be observed now, or right after the observation that is under way; a little later, if that was
+    /// asked for all the time.
     pub(super) fn request(&mut self, id: CollectionId, state: &State, now: Timestamp) {
         if !self.observes(id, state) {
             return;
@@ -386,6 +387,7 @@ impl Observers {
 
     fn schedule(&mut self, id: CollectionId, state: &State, at: Timestamp) {
         let (Some(entry), Some(collection)) = (self.entries.get_mut(&id), state.collection(id)) else { return };
+        let at = at.max(entry.begun.next());
         let due = Due { at, id, domain: domain(&self.kinds, &collection.kind, &collection.latest.source) };
         // Removed first: both may be the same, when one frame asks twice.
         if let Some(before) = entry.due.take() {

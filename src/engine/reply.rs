@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::error::CommandError;
-use super::life::{self, Life};
+use super::life::Life;
 use crate::clock::{Clock, SystemClock};
 use crate::watch_cell::{WaiterId, WatchCell};
 
@@ -208,7 +208,7 @@ impl<T> Future for Response<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if life::is_called_out() {
+        if this.life.is_called_out() {
             return Poll::Ready(this.try_wait().unwrap_or(Err(CommandError::OwnThread)));
         }
         let Response { cell, waiter, unsent, life: _ } = this;

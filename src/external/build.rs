@@ -297,19 +297,22 @@ impl Build<'_> {
             FragmentError::Interrupted => BuildError::Interrupted,
             FragmentError::Store(error) => of_store(error),
             // One that is in the making is enough: the others are named again if it is finished and they are as they were.
-            FragmentError::Files(files) if files.first().iter().any(|file| self.may_be_in_the_making(file)) => {
-                BuildError::Transient(files.to_string())
-            }
             FragmentError::Files(files) => {
-                let is_cut = files.first().iter().any(|file| matches!(file.error, FormatError::Cut(_)));
-                let format = if is_cut { format!("format {:?}: ", self.spec.format) } else { String::new() };
-                BuildError::Permanent(format!("{format}{files}"))
+                let is_bug = files.first().iter().any(|file| file.error.is_bug());
+                let format = if is_bug { format!("format {:?}: ", self.spec.format) } else { String::new() };
+                let text = format!("{format}{files}");
+                // One that is in the making is enough: the others are named again if it is finished and they are as they were.
+                let may_pass = files.first().iter().any(|file| self.may_be_in_the_making(file));
+                if may_pass { BuildError::Transient(text) } else { BuildError::Permanent(text) }
             }
         }
     }
 
     fn may_be_in_the_making(&self, file: &BadFile) -> bool {
-        matches!(file.error, FormatError::Corrupt(_) | FormatError::Foreign(_)) && file.mtime.is_young((self.now)())
+        // A file that is not whole yet is what careless formats panic of.
+        let of_file =
+            matches!(file.error, FormatError::Corrupt(_) | FormatError::Foreign(_) | FormatError::Panicked(_));
+        of_file && file.mtime.is_young((self.now)())
     }
 }
 

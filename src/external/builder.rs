@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::format::ask;
 use super::{
     BuildError, ExternalSpec, FileAddress, FileReader, Format, FormatError, Fragment, Interrupted, Manifest, PathSet,
     Segment, SegmentId, SegmentKey, SourceLocation, SourcePath, StopCheck, Store, StoreError,
@@ -176,26 +177,46 @@ impl SegmentJob<'_> {
     /// for all its fragments in this segment.
     ///
     /// # Errors
-    /// When the file changed since it was listed, cannot be read, or has no part that begins where the fragment does.
+    /// When the file changed since it was listed, cannot be read, or has no part that holds the rows of the fragment and no
+    /// others.
     pub fn part(&self, fragment: &Fragment) -> Result<usize, BuildError> {
         let path = &fragment.path;
         let known = self.parts.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
         let starts = match known {
             Some(starts) => starts,
             None => {
-                let of_format = |error| match error {
-                    FormatError::Store(error) => BuildError::from(error),
-                    error => BuildError::Permanent(format!("{path} {error}")),
-                };
-                let starts: Arc<[u64]> = self.format.parts(&*self.open(fragment)?).map_err(of_format)?.into();
+                let file = self.open(fragment)?;
+                let starts = ask(|| self.format.parts(&*file)).map_err(|error| self.of_format(path, error))?;
+                let starts: Arc<[u64]> = starts.into();
                 self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), Arc::clone(&starts));
                 starts
             }
         };
-        // Of several parts with one start, the last has the rows.
-        let at = starts.partition_point(|start| *start <= fragment.start).checked_sub(1);
-        let is_its = |at: &usize| starts.get(*at) == Some(&fragment.start);
-        at.filter(is_its).ok_or_else(|| BuildError::Permanent(format!("{path} has no part at row {}", fragment.start)))
+        part_of(&starts, fragment).map_err(|problem| self.of_format(path, FormatError::Cut(problem)))
+    }
+
+    fn of_format(&self, path: &SourcePath, error: FormatError) -> BuildError {
+        match error {
+            FormatError::Store(error) => error.into(),
+            error if error.is_bug() => BuildError::Permanent(format!("format {:?}: {path} {error}", self.spec.format)),
+            error => BuildError::Permanent(format!("{path} {error}")),
+        }
+    }
+}
+
+/// Which of the parts that begin at `starts` holds the rows of a fragment: as many as it has, no more and no fewer.
+fn part_of(starts: &[u64], fragment: &Fragment) -> Result<usize, String> {
+    let Fragment { start, end, .. } = fragment;
+    if !starts.is_sorted() {
+        return Err("the rows at which its parts begin are not in ascending order".to_owned());
+    }
+    let behind = starts.partition_point(|at| at <= start);
+    // Of several parts with one start, the last has the rows.
+    let part = behind.checked_sub(1).filter(|part| starts.get(*part) == Some(start));
+    let part = part.ok_or_else(|| format!("it has no part at row {start}, where rows to {end} begin"))?;
+    match starts.get(behind) {
+        Some(next) if next != end => Err(format!("part {part} has the rows {start} to {next}, and was cut to {end}")),
+        _ => Ok(part),
     }
 }
 

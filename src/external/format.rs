@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{FileReader, StoreError};
 use crate::error::ErrorKind;
+use crate::unwind;
 
 /// A range of rows of one file: from `start`, up to and without `end`. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,10 +57,11 @@ pub trait Format: Send + Sync {
     fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError>;
 
     /// The first row of every part of the file, counted as the format counts its parts, those without rows included: of
-    /// a Parquet file, of every row group. Without parts that have no rows it follows from the fragments.
+    /// a Parquet file, of every row group. In ascending order; without parts that have no rows it follows from the fragments.
     ///
     /// # Errors
-    /// When the file is not what the format says, or cannot be read.
+    /// When the file is not what the format says, or cannot be read. Parts that hold other rows than the fragments are not
+    /// read.
     fn parts(&self, file: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
         self.fragments(file, None).map(|ranges| ranges.iter().map(|range| range.start).collect())
     }
@@ -98,6 +100,8 @@ pub enum FormatError {
     NoColumn(String),
     /// The format has cut it against its contract, see [`Format::fragments`]: a bug in the format.
     Cut(String),
+    /// The format panicked, and this is what it said.
+    Panicked(String),
     /// It could not be read.
     Store(StoreError),
 }
@@ -108,7 +112,17 @@ impl From<StoreError> for FormatError {
     }
 }
 
+/// Asks a format, which is code of somebody else.
+pub(super) fn ask<T>(call: impl FnOnce() -> Result<T, FormatError>) -> Result<T, FormatError> {
+    unwind::catch(call).unwrap_or_else(|text| Err(FormatError::Panicked(text)))
+}
+
 impl FormatError {
+    /// It is the format that is wrong, and not the file.
+    pub(super) fn is_bug(&self) -> bool {
+        matches!(self, FormatError::Cut(_) | FormatError::Panicked(_))
+    }
+
     /// What a caller does about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -117,7 +131,7 @@ impl FormatError {
             | FormatError::Corrupt(_)
             | FormatError::Unsupported(_)
             | FormatError::NoColumn(_) => ErrorKind::InvalidInput,
-            FormatError::Cut(_) => ErrorKind::Bug,
+            FormatError::Cut(_) | FormatError::Panicked(_) => ErrorKind::Bug,
             FormatError::Store(error) => error.kind(),
         }
     }
@@ -131,6 +145,7 @@ impl fmt::Display for FormatError {
             FormatError::Unsupported(problem) => write!(f, "is not supported: {problem}"),
             FormatError::NoColumn(column) => write!(f, "has no column {column}"),
             FormatError::Cut(problem) => write!(f, "was cut wrongly, by a bug in its format: {problem}"),
+            FormatError::Panicked(text) => write!(f, "was not cut, by a bug in its format, which panicked: {text}"),
             FormatError::Store(error) => error.fmt(f),
         }
     }

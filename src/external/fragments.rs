@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::format::ask;
 use super::{
     FileVersion, Format, FormatError, Fragment, Instant, Interrupted, ObservedFile, PathSet, RowRange, Segment,
     SourceLocation, SourcePath, StopCheck, Store, StoreError,
@@ -73,7 +74,7 @@ pub fn fragments_of(
             // What a format remarks of a file belongs to its name.
             let _named = tracing::warn_span!(target: "lastword::external", "file", %path).entered();
             let opened = store.open(source, &path, &last_stat).map_err(FormatError::Store);
-            match opened.and_then(|file| format.fragments(file.as_ref(), columns)) {
+            match opened.and_then(|file| ask(|| format.fragments(file.as_ref(), columns))) {
                 Ok(ranges) => match gap_in(&ranges) {
                     None => add(&ranges),
                     Some(problem) => bad.add(&path, last_stat.mtime, FormatError::Cut(problem)),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::content::{MOST_READ, Reading, Unread};
 use super::evidence::{Before, Evidence, Told};
+use super::format::ask;
 use super::judge::{Age, Earlier, compare, judge};
 use super::memory::{By, Doubt, Found, Memory, Reach, SOON};
 use super::packed::{Along, PackedFile, Packing};
@@ -104,7 +105,7 @@ impl ScanRequest<'_> {
         }
         let format = self.format.filter(|_| listed.mtime.is_young(self.now))?;
         let opened = self.store.open(self.source, path, listed).map_err(FormatError::Store);
-        match opened.and_then(|file| format.is_finished(file.as_ref())) {
+        match opened.and_then(|file| ask(|| format.is_finished(file.as_ref()))) {
             Ok(false) | Err(FormatError::Store(StoreError::Moved { .. })) => Some(SkipReason::Unfinished),
             // What cannot be read is for the attempt to name.
             Ok(true) | Err(_) => None,

@@ -162,6 +162,7 @@ fn is_settled(status: &CollectionStatus, begun: Timestamp) -> bool {
         | Condition::Isolated { .. }
         | Condition::Limit { .. }
         | Condition::Parked { .. }
+        | Condition::Undelivered { .. }
         | Condition::Paused => true,
         Condition::Unobservable { .. } => status.last_observation.is_none_or(|last| !last.goes_on),
         Condition::NotObserved(_)

@@ -5,6 +5,7 @@ mod attempts;
 mod catalogue;
 mod checks;
 mod detection;
+mod full_outbox;
 mod isolated;
 mod kinds;
 mod leases;

@@ -120,6 +120,11 @@ impl Worker for Awaits {
         let said = [
             format!("{:?}", block_on(self.0.wait().request().stats()).map(drop)),
             format!("{:?}", block_on(self.0.wait().settled(name("b"))).map(drop)),
+            format!("{:?}", block_on(self.0.wait().watch(Seq(1 << 40)).next_event()).map(drop)),
+            format!("{:?}", self.0.wait().watch(Seq(1 << 40)).next_within(LONG).map(drop)),
+            format!("{:?}", self.0.wait().watch(Seq(1 << 40)).next_within(Duration::ZERO).map(drop)),
+            // What there is already is shown, and what another engine does is awaited.
+            format!("{:?}", block_on(self.0.wait().watch(Seq(1)).next_event()).map(drop)),
         ];
         self.1.lock().unwrap().extend(said);
         Ok(())
@@ -134,8 +139,42 @@ fn defect_09_a_check_that_awaits_its_own_engine_is_refused_and_hangs_nobody() {
     let (handle, (told, declared)) = (reconciler.handle(), mpsc::channel());
     thread::spawn(move || told.send(handle.declare(declaration("a", "{}"))));
     (&declared).within("the answer to a declaration whose check awaits the engine").unwrap();
-    assert_eq!(*awaits.1.lock().unwrap(), ["Err(OwnThread)", "Err(OwnThread)"]);
+    assert_eq!(
+        *awaits.1.lock().unwrap(),
+        ["Err(OwnThread)", "Err(OwnThread)", "Err(OwnThread)", "Err(OwnThread)", "Err(TimedOut)", "Ok(())"]
+    );
     reconciler.shutdown(LONG).unwrap();
+}
+
+/// Awaits another engine than the one that it serves while it checks.
+struct AwaitsAnother(Handle, Arc<Mutex<Vec<String>>>);
+
+impl Worker for AwaitsAnother {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn check(&self, _: &Source, _: &Spec) -> Result<(), FieldError> {
+        let durable = block_on(self.0.request().stats()).unwrap().durable;
+        let mut watch = self.0.watch(durable.next());
+        block_on(self.0.request().declare(declaration("a", "{}"))).unwrap();
+        self.1.lock().unwrap().push(format!("{:?}", block_on(watch.next_event()).map(drop)));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_check_that_awaits_another_engine_gets_what_that_one_says() {
+    let another = in_memory().kind(kind("puppet"), Hangs::default()).start().unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let worker = AwaitsAnother(another.handle(), Arc::clone(&said));
+    let reconciler = in_memory().kind(kind("puppet"), worker).start().unwrap();
+    let (handle, (told, declared)) = (reconciler.handle(), mpsc::channel());
+    thread::spawn(move || told.send(handle.declare(declaration("a", "{}"))));
+    (&declared).within("the answer to a declaration whose check awaits another engine").unwrap();
+    assert_eq!(*said.lock().unwrap(), ["Ok(())"]);
+    reconciler.shutdown(LONG).unwrap();
+    another.shutdown(Duration::from_secs(1)).unwrap();
 }
 
 fn impossible() -> FileCounts {

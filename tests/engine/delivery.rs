@@ -71,6 +71,31 @@ fn case_45_commits_are_published_one_after_the_other_in_their_order() {
 }
 
 #[test]
+fn a_full_outbox_keeps_the_next_attempt_until_something_of_it_was_delivered() {
+    let press = Press::new();
+    let lab = lab(&press);
+    let gate = press.gate("door");
+    press.next(Act::Publish, "a", Reaction::Wait(gate.clone()));
+    // The first commit replaces nothing, every other one does: one and 64 times two.
+    for n in 1..=65 {
+        lab.commit("a", &format!(r#"{{"n":{n}}}"#));
+    }
+    let last = lab.print("a", r#"{"n":0}"#).generation;
+    lab.until_condition("a", "undelivered");
+    // Others are not kept by it.
+    lab.commit("b", r#"{"n":1}"#);
+    lab.until_met("b");
+    let waited = lab.handle.wait_applied(name("a"), last, Duration::from_millis(1)).unwrap();
+    assert_eq!((waited, lab.commits("a").len()), (lastword::engine::WaitOutcome::TimedOut, 65));
+    gate.open();
+    lab.applied("a", last.0);
+    lab.until_met("a");
+    assert_eq!((lab.published("a"), lab.published("a").len()), (lab.commits("a"), 66));
+    lab.is_as_published(&press, "a");
+    lab.verify();
+}
+
+#[test]
 fn case_45_a_crash_between_commit_and_publish_publishes_after_the_restart() {
     let press = Press::new();
     let lab = lab(&press);

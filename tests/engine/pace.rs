@@ -1,12 +1,12 @@
 //! How often a source is looked at follows what a look costs: time, and requests. By the engine's clock, which is moved by
 //! hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lastword::core::vocabulary::*;
-use lastword::engine::{Builder, ObserveInterval, Reconciler};
+use lastword::engine::{Builder, Handle, ObserveInterval, Reconciler};
 use lastword::log::MemoryLog;
 use lastword::objects::MemoryObjects;
 use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
@@ -202,4 +202,68 @@ fn a_budget_of_nothing_is_refused_and_the_interval_is_automatic() {
     let refused = on.list_budget(0).start().err().unwrap();
     assert_eq!(refused.to_string(), "list_budget: must be at least 1, found 0");
     assert_eq!(ObserveInterval::default(), ObserveInterval::Auto);
+}
+
+/// Has its own source looked at again from inside of each look, for as long as it is told to.
+#[derive(Clone, Default)]
+struct Restless(Arc<OnceLock<Handle>>, Arc<AtomicU64>, Arc<AtomicBool>);
+
+impl Worker for Restless {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn observer(&self) -> Option<&dyn Observer> {
+        Some(self)
+    }
+}
+
+impl Observer for Restless {
+    fn observe(&self, _: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        if !self.2.load(SeqCst) {
+            self.0.wait().refresh(name("a")).map_err(|error| ObserveError(error.to_string()))?;
+        }
+        self.1.fetch_add(1, SeqCst);
+        Ok(Observation::new(observed("1"), None))
+    }
+}
+
+#[test]
+fn looks_that_ask_for_the_next_one_have_a_floor_and_none_that_was_asked_for_is_lost() {
+    let restless = Restless::default();
+    let worker = restless.clone();
+    let lab = Lab::with(move |builder| builder.kind(kind("restless"), worker.clone()));
+    assert!(restless.0.set(lab.handle.clone()).is_ok());
+    lab.handle.declare(versioned("a", "restless", "lake:a")).unwrap();
+    let looks = || restless.1.load(SeqCst);
+    // Each refresh is answered before the look that it was asked from ends.
+    let rests = |what: &str, from: u64| {
+        until(what, || {
+            let stats = lab.stats();
+            looks() > 2_000 || looks() > from && stats.observations == 0 && stats.due.is_some_and(|due| due > stats.at)
+        });
+    };
+    rests("a rest", 0);
+    assert_eq!(looks(), 101, "the clock stands");
+    for _ in 0..5 {
+        let from = looks();
+        lab.clock.advance(Duration::from_millis(10));
+        rests("the look that was asked for", from);
+        assert_eq!(looks(), from + 1, "one in ten milliseconds, and none is lost");
+    }
+    // Nor does a caller that asks in a loop get more.
+    let from = looks();
+    for _ in 0..50 {
+        lab.handle.refresh(name("a")).unwrap();
+    }
+    assert_eq!(looks(), from);
+    // What has rested may be looked at again and again for a while.
+    restless.2.store(true, SeqCst);
+    lab.clock.advance(Duration::from_secs(1));
+    rests("the last look", from);
+    for _ in 0..50 {
+        let from = looks();
+        lab.handle.refresh(name("a")).unwrap();
+        until("a look at once", || looks() > from && lab.stats().observations == 0);
+    }
 }

@@ -139,3 +139,88 @@ fn defect_34_a_reader_may_go_to_other_threads() {
         Err(FormatError::NoColumn(column)) if column == "id"
     ));
 }
+
+/// What a careless author's format does beside cutting lines: says other parts than those that it has cut, or panics.
+#[derive(Clone, Default)]
+struct Careless {
+    parts: Vec<u64>,
+    panics_in: &'static str,
+}
+
+impl Careless {
+    fn may_panic(&self, called: &str) {
+        assert_ne!(self.panics_in, called, "index out of bounds");
+    }
+}
+
+impl Format for Careless {
+    fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
+        self.may_panic("fragments");
+        Lines.fragments(file, columns)
+    }
+
+    fn parts(&self, _: &dyn FileReader) -> Result<Vec<u64>, FormatError> {
+        self.may_panic("parts");
+        Ok(self.parts.clone())
+    }
+
+    fn is_finished(&self, _: &dyn FileReader) -> Result<bool, FormatError> {
+        self.may_panic("is_finished");
+        Ok(true)
+    }
+}
+
+/// Builds a directory with the file `a` of three lines, which was written long ago or just now, and says how that ended.
+fn built_by(careless: &Careless, is_old: bool) -> Result<BTreeMap<String, String>, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    fs::create_dir(&lake).unwrap();
+    fs::write(lake.join("a"), "1\n2\n3\n").unwrap();
+    if is_old {
+        let file = fs::File::options().write(true).open(lake.join("a")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3_600)).unwrap();
+    }
+    let (noting, kind, name) = (Noting::default(), Kind::new("external").unwrap(), Name::new("lake").unwrap());
+    let external = External::with_builder(noting.clone()).format("careless", careless.clone());
+    let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external).start().unwrap();
+    let handle = reconciler.handle();
+    let declaration = Declaration::new(name.clone()).kind(kind).source(Source::new(lake.to_str().unwrap()).unwrap());
+    handle.declare(declaration.spec(Spec::parse(r#"{"format":"careless"}"#).unwrap())).unwrap();
+    let waited = handle.wait_applied(name.clone(), Generation(1), LONG).unwrap();
+    let view = handle.status(name).unwrap().unwrap().view;
+    reconciler.shutdown(LONG).unwrap();
+    match waited {
+        WaitOutcome::Applied { .. } => Ok(noting.0.lock().unwrap().clone()),
+        WaitOutcome::Parked { cause } => Err(format!("{}: {}", cause.as_str(), view.last_failure.unwrap().message)),
+        other => panic!("{other:?}: {view:?}"),
+    }
+}
+
+#[test]
+fn parts_that_are_not_those_that_a_format_has_cut_are_refused_by_its_name_and_the_files() {
+    let built = |parts: &[u64]| built_by(&Careless { parts: parts.to_vec(), panics_in: "" }, true);
+    // Rows 0 to 2 and 2 to 3; empty parts may be anywhere.
+    for (parts, first, second) in [(&[0, 2][..], 0, 1), (&[0, 0, 2], 1, 2), (&[0, 2, 3, 3], 0, 1), (&[0, 2, 2], 0, 2)] {
+        let pieces = built(parts).unwrap();
+        let expected =
+            [format!("part {first}, rows 0 to 2: 1\n2\n3\n"), format!("part {second}, rows 2 to 3: 1\n2\n3\n")];
+        assert!(pieces.values().eq(&expected), "{parts:?}: {pieces:?}");
+    }
+    // Not in order, more or fewer than were cut, none at all, and some that hold other rows than their fragment.
+    for parts in [&[2, 0][..], &[0, 2, 1], &[0], &[2], &[], &[0, 1, 2], &[0, 3], &[0, 2, 3, 2], &[1, 2]] {
+        let refused = built(parts).unwrap_err();
+        assert!(refused.starts_with("permanent: format \"careless\": a was cut wrongly"), "{parts:?}: {refused}");
+    }
+}
+
+#[test]
+fn a_format_that_panics_is_named_with_its_file_and_parks_at_once() {
+    for panics_in in ["fragments", "parts"] {
+        let refused = built_by(&Careless { parts: vec![0, 2], panics_in }, true).unwrap_err();
+        let begins = "permanent: format \"careless\": a was not cut, by a bug in its format, which panicked: ";
+        assert!(refused.starts_with(begins) && refused.contains("index out of bounds"), "{panics_in}: {refused}");
+    }
+    // What nobody can tell of a file that is young is left to those who read it.
+    let pieces = built_by(&Careless { parts: vec![0, 2], panics_in: "is_finished" }, false).unwrap();
+    assert_eq!(pieces.len(), 2);
+}

@@ -17,7 +17,8 @@ pub(super) fn assign(state: &State, assign: &Assign, at: Timestamp, events: &mut
     let Assign { ref worker, collection: id, lease, duties } = *assign;
     let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
     let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
-    if collection.may_start().is_err() || waiting.not_before > at || (lease.is_none() && !state.has_room_beside(id)) {
+    let is_kept = collection.may_start().is_err() || collection.is_undelivered();
+    if is_kept || waiting.not_before > at || (lease.is_none() && !state.has_room_beside(id)) {
         return Err(Rejection::NotReady(id));
     }
     if let Some((scope, most)) = state.limit_reached(id) {

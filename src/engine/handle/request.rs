@@ -3,6 +3,7 @@
 //! *Architecture invariant:* like the handle, it knows the queue alone.
 
 use super::Handle;
+use crate::core::DroppedView;
 use crate::core::vocabulary::{
     CollectionId, Command, Declaration, Limits, Name, ObservationOutcome, Receipt, Rejection, Seq, SourceState,
 };
@@ -103,6 +104,13 @@ impl<'a> Requests<'a> {
     pub fn list_page(self, after: Option<CollectionId>, most: usize) -> Response<Vec<CollectionStatus>> {
         let most = most.clamp(1, MOST_IN_PAGE);
         self.handle.queue.ask(|reply| Message::Page { after, most, reply })
+    }
+
+    /// What is left of the dropped collections that were declared after the incarnation `after`, or of all: of `most` of
+    /// them, 1,024 at the most.
+    pub fn list_dropped(self, after: Option<CollectionId>, most: usize) -> Response<Vec<DroppedView>> {
+        let most = most.clamp(1, MOST_IN_PAGE);
+        self.handle.queue.ask(|reply| Message::Dropped { after, most, reply })
     }
 
     /// The collections with an attempt that holds a worker, in the order of their declaration; 1,024 at the most. It

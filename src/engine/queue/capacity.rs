@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use super::Queue;
 use crate::watch_cell::WaiterId;
 
-/// Resolves when the queue of commands has room, or the reconciler has ended; see
+/// Resolves when the queue of commands has room, or the reconciler has ended, or at once in a call that the engine's own
+/// thread has made, which nobody makes room for; see
 /// [`Handle::queue_capacity`](crate::engine::Handle::queue_capacity).
 #[must_use = "a future does nothing unless it is polled"]
 pub struct QueueCapacity {
@@ -29,7 +30,8 @@ impl Future for QueueCapacity {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let QueueCapacity { queue, waiter } = self.get_mut();
-        queue.capacity.poll(waiter, context, |()| queue.has_room().then_some(()))
+        let is_own = queue.life().is_called_out();
+        queue.capacity.poll(waiter, context, |()| (is_own || queue.has_room()).then_some(()))
     }
 }
 

@@ -9,11 +9,11 @@ use crossbeam_channel::TryRecvError;
 
 use super::{EngineLoop, Shutdown};
 use crate::clock::SystemClock;
-use crate::core::Collection;
 use crate::core::vocabulary::{
     AttemptRef, By, CollectionId, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name,
     ObservationOutcome, Receipt, Rejection, Source,
 };
+use crate::core::{Collection, DroppedView};
 use crate::engine::error::CommandError;
 use crate::engine::leases;
 use crate::engine::life;
@@ -111,6 +111,12 @@ impl EngineLoop {
             }
             Message::Page { after, most, reply } => {
                 let page = state.collections_after(after).take(most).filter_map(|(id, _)| self.status(id)).collect();
+                self.batch.answer(reply, Ok(page));
+            }
+            Message::Dropped { after, most, reply } => {
+                let now = self.time.now();
+                let ids = state.orphans_after(after).take(most).map(|(id, _)| id);
+                let page = ids.filter_map(|id| DroppedView::of(state, id, now)).collect();
                 self.batch.answer(reply, Ok(page));
             }
             Message::Running { reply } => {

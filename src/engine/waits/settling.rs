@@ -159,6 +159,9 @@ fn outcome(seen: &Seen, after: u64, is_late: bool) -> Option<SettleOutcome> {
     match &view.condition {
         Condition::Unobservable { .. } if status.last_observation.is_some_and(|last| last.goes_on) => None,
         condition @ (Condition::Unobservable { .. } | Condition::Held { .. }) => stands(condition),
+        condition @ Condition::Undelivered { .. } if status.undeliverable || status.deliveries_exhausted => {
+            stands(condition)
+        }
         condition @ (Condition::Parked { .. } | Condition::Paused) if !settles => stands(condition),
         Condition::Fresh | Condition::NotObserved(_) if status.last_observation.is_none_or(|last| last.succeeded) => {
             let applied = view.applied.as_ref()?;

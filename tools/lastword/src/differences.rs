@@ -1,19 +1,19 @@
 //! What a configuration file says and the log does not have, or the other way round: a run reads its file when it starts and
 //! when it is told to, and until then everything it says is of what the file said before.
 //!
-//! Values are not repeated: they stand in the file, and one of them could be a secret in the wrong place. Policies are not
-//! compared: a row of the log does not show them.
+//! Values are not repeated: they stand in the file, and one of them could be a secret in the wrong place.
 
 use std::path::Path;
 
 use lastword::core::vocabulary::Name;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::{Config, Entry, KIND};
 use crate::console::quoted;
 use crate::control::Gone;
 use crate::facts::Facts;
 use crate::fail::{Fail, USAGE};
+use crate::told::Told;
 use crate::words::{how_to_start, is_config};
 
 /// The file that a person named instead of the directory of its log, as it is now.
@@ -45,6 +45,30 @@ impl<'p> NamedFile<'p> {
             (Some(entry), None) => changed(entry, facts)?,
         };
         Some(format!("{}: {what} {}", facts.name, quoted(self.path)))
+    }
+
+    /// The keys of the policy of one collection that the file has another value of. What is applied does not depend on them.
+    pub(crate) fn other_policy(&self, facts: &Facts, gone: Option<&Gone>) -> Option<String> {
+        let config = self.read.as_ref().ok().filter(|_| facts.kind == KIND && gone.is_none())?;
+        let entry = config.get(&Name::new(&facts.name).ok()?)?;
+        let in_file: Map<String, Value> = serde_json::from_str(&entry.policy.to_json()).ok()?;
+        let known = facts.policy.as_ref()?;
+        let others = in_file.iter().filter(|(key, value)| known.get(*key).is_some_and(|known| known != *value));
+        let others: Vec<&str> = others.map(|(key, _)| key.as_str()).collect();
+        let (name, file) = (&facts.name, quoted(self.path));
+        (!others.is_empty()).then(|| format!("{name}: has another policy ({}) in {file}", others.join(", ")))
+    }
+
+    /// The keys at the top that differ from what the run or the log was told, and whether a reload reads all of them.
+    pub(crate) fn other_top(&self, told: &Told, is_run: bool) -> Option<(String, bool)> {
+        let (keys, are_read_again) = told.differs(self.read.as_ref().ok()?)?;
+        let whose = if is_run { "run" } else { "log" };
+        Some((format!("{}: {} differ from those of the {whose}", quoted(self.path), keys.join(", ")), are_read_again))
+    }
+
+    /// What has a run told that a reload does not tell it.
+    pub(crate) fn start_again(&self, pid: u32) -> String {
+        format!("only a new start reads that; end the run with: kill {pid}, and {}", how_to_start(self.path))
     }
 
     /// The names that the file has and the log has not; `in_log` are those of the log.

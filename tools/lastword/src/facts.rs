@@ -19,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) kind: String,
     pub(crate) source: String,
     pub(crate) spec: Value,
+    /// How it is treated; nothing if an older run does not say it.
+    pub(crate) policy: Option<Map<String, Value>>,
     /// The root of the applied manifest, in hexadecimal.
     pub(crate) manifest: Option<String>,
     /// The live task: the event that created it.
@@ -68,6 +70,7 @@ impl Facts {
             kind: text("kind")?,
             source: text("source")?,
             spec: row.get("spec")?.clone(),
+            policy: row.get("policy").and_then(Value::as_object).cloned(),
             manifest: text("manifest"),
             task: number("task"),
             because: text("because")?,
@@ -94,7 +97,9 @@ impl Facts {
             "waiting_for_worker" | "limit" | "isolated" => String::new(),
             "awaiting_observation" => "; nobody has looked at its source yet".to_owned(),
             "running" => "; an attempt was running when the log heard of it last".to_owned(),
-            "settling" | "draining" | "backing_off" | "failing" | "moving" => format!("; before: {}", self.because),
+            "settling" | "draining" | "backing_off" | "failing" | "moving" | "undelivered" => {
+                format!("; before: {}", self.because)
+            }
             _ => return,
         };
         self.because = format!("no lastword runs, so nobody builds it{heard}");
@@ -127,7 +132,8 @@ impl Facts {
         if self.paused && !by_file && !is("paused") {
             causes.push("paused by a person: no further attempt starts".to_owned());
         }
-        causes.extend(self.delivery.clone());
+        // It is said already.
+        causes.extend(self.delivery.clone().filter(|_| !is("undelivered")));
         causes.join("; ")
     }
 }

@@ -19,6 +19,7 @@ pub mod control;
 mod demo;
 mod differences;
 mod doctor;
+mod dropped;
 mod facts;
 mod fail;
 mod foresee;
@@ -32,6 +33,7 @@ mod readable;
 mod record;
 mod run;
 mod status;
+mod told;
 mod words;
 
 use std::panic;

@@ -253,3 +253,53 @@ fn the_hint_how_to_drop_what_is_gone_is_as_a_shell_takes_it() {
     let hint = format!(r"lastword drop {} 'the nation'\''s' drops it", text(&place.state()));
     assert!(told.contains(&hint), "{told}");
 }
+
+#[test]
+fn what_status_is_shown_of_a_file_has_policies_limits_and_what_is_set_for_a_run() {
+    let place = place();
+    let run = Running::start(&place);
+    for name in ["lineitem", "nation"] {
+        command(&place, "wait", name).expect_code(0);
+    }
+    let reload = format!("lastword reload {}", text(&place.config()));
+    let check = |code: i32| lastword(&["status", text(&place.config()), "--check"]).expect_code(code).stderr;
+    let differs = |said: &str| {
+        let stderr = check(1);
+        assert!(stderr.contains(said), "{said}: {stderr}");
+        stderr
+    };
+    assert_eq!(check(0), "");
+
+    // A policy: each key by its name, and no value.
+    let other = [LINEITEM, "quiet = \"77ms\"\nmax_attempts = 7\n"].concat();
+    place.configure(&[TOP, &other, NATION].concat());
+    let stderr = differs("lineitem: has another policy (");
+    assert!(stderr.contains("max_attempts") && stderr.contains("quiet") && stderr.contains(&reload), "{stderr}");
+    assert!(!stderr.contains("nation") && !stderr.contains("77ms"), "{stderr}");
+    // What is applied is so whatever the policy says.
+    let waited = lastword(&["wait", text(&place.config()), "lineitem"]).expect_code(0);
+    assert!(!waited.stderr.contains("policy"), "{}", waited.stderr);
+    lastword(&["reload", text(&place.config())]).expect_code(0);
+    assert_eq!(check(0), "");
+
+    // Limits are read again, what is set for a run is not.
+    let limits = "[limits]\ntotal = 3\n";
+    place.configure(&[TOP, &other, NATION, limits].concat());
+    let stderr = differs(": limits differ from those of the run");
+    assert!(stderr.contains(&reload), "{stderr}");
+    lastword(&["reload", text(&place.config())]).expect_code(0);
+    assert_eq!(check(0), "");
+    place.configure(&["workers = 7\nretain = { events = 1_000 }\n", TOP, &other, NATION, limits].concat());
+    let stderr = differs(": workers, retain differ from those of the run");
+    let start = format!("kill {}, and start it: lastword run {}", run.pid(), text(&place.config()));
+    assert!(stderr.contains(&start) && !stderr.contains(&reload), "{stderr}");
+    run.stop();
+
+    // Without a run there is the log: it has policies and limits.
+    let stderr = check(1);
+    assert!(!stderr.contains("differ") && !stderr.contains("policy"), "{stderr}");
+    place.configure(&[TOP, LINEITEM, NATION].concat());
+    let stderr = differs("lineitem: has another policy (");
+    assert!(stderr.contains(": limits differ from those of the log"), "{stderr}");
+    assert!(stderr.contains("the next run reads it"), "{stderr}");
+}

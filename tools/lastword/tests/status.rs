@@ -201,3 +201,71 @@ fn defect_48_what_is_asked_for_is_shown_and_problems_come_first() {
     assert!(typo.stderr.contains("parked"), "what is allowed is named: {}", typo.stderr);
     run.stop();
 }
+
+/// A program of somebody's whose destination refuses every discard.
+struct Refuses;
+
+impl lastword::Worker for Refuses {
+    fn run(&self, _: &lastword::Context) -> Result<lastword::Built, lastword::Failure> {
+        Ok(lastword::Built { output: Some("there".into()), ..lastword::Built::default() })
+    }
+
+    fn duties(&self) -> lastword::destination::Duties {
+        lastword::destination::Duties { publish: false, discard: true }
+    }
+
+    fn discard(
+        &self,
+        _: &lastword::destination::DiscardRequest<'_>,
+    ) -> Result<(), lastword::destination::DeliveryError> {
+        Err(lastword::destination::DeliveryError("the bucket is read-only\nand more of it".to_owned()))
+    }
+}
+
+#[test]
+fn what_a_dropped_collection_has_left_and_nobody_can_discard_is_shown_with_its_name_time_and_error() {
+    use lastword::core::vocabulary::{Declaration, Kind, Name, Source};
+    let place = Place::new(FAST);
+    place.look_often();
+    place.write("a.parquet", 1, 0);
+    {
+        let kind = Kind::new("theirs").unwrap();
+        let reconciler = lastword::Reconciler::open(place.state()).kind(kind.clone(), Refuses).start().unwrap();
+        let (handle, name) = (reconciler.handle(), Name::new("gone").unwrap());
+        let declaration = Declaration::new(name.clone()).kind(kind).source(Source::new("s").unwrap()).unversioned();
+        let generation = handle.declare(declaration).unwrap().generation;
+        handle.wait_applied(name.clone(), generation, Duration::from_secs(60)).unwrap();
+        handle.drop_collection(name).unwrap();
+        until("a discard that fails", || handle.stats().unwrap().counters.publish_failed > 0);
+        reconciler.shutdown(Duration::from_secs(5)).unwrap();
+    }
+    let is_told = |place: &Place, others: u64| {
+        let shown = status(place, &[]).expect_code(0).stdout;
+        let line = shown.lines().find(|line| line.starts_with("gone ")).unwrap_or_else(|| panic!("{shown}"));
+        assert!(
+            line.contains(" dropped ") && line.contains(" 20") && line.contains("the bucket is read-only"),
+            "{line}"
+        );
+        assert!(shown.contains("; 1 dropped and not discarded"), "{shown}");
+        let json = status(place, &["--json"]).expect_code(0).stdout;
+        assert_eq!(json.lines().count() as u64, others + 1, "{json}");
+        let row: Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (&row["name"], &row["condition"], &row["undiscarded"]),
+            (&"gone".into(), &"dropped".into(), &1.into())
+        );
+        assert!(row["since"].as_str().unwrap().starts_with("20"), "{row}");
+        assert_eq!(row["delivery_failure"]["cause"], "the bucket is read-only\nand more of it", "{row}");
+        assert_eq!(row["delivery_failure"]["delivery"], "discard", "{row}");
+        status(place, &["--check"]).expect_code(1);
+        // Who asks for something else is not told.
+        assert!(!status(place, &["--condition", "fresh"]).expect_code(0).stdout.contains("gone"));
+    };
+    is_told(&place, 0);
+    // A run that does not build the kind says so as well.
+    let run = Running::start(&place);
+    place.command(&["wait"]).expect_code(0);
+    is_told(&place, 1);
+    assert!(!place.command(&["status"]).expect_code(0).stdout.contains("gone"));
+    run.stop();
+}

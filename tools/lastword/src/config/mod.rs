@@ -105,6 +105,12 @@ impl Config {
         state.into_iter().chain(stores).chain(self.settings.differences(&new.settings)).collect()
     }
 
+    /// What stands at its top, each key with a text that tells two apart. `limits` comes last: it is read again.
+    pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
+        let stores = ("stores", format!("{:?}", self.stores));
+        self.settings.shown().chain([stores, ("limits", shown_limits(&self.limits))]).collect()
+    }
+
     /// What its sources are read through: buckets, as the file says, beside the directories of `directories`.
     pub(crate) fn buckets(&self, directories: impl Store + 'static) -> Buckets {
         through(&self.stores, directories)
@@ -131,6 +137,11 @@ impl Config {
     pub(crate) fn get(&self, name: &Name) -> Option<&Entry> {
         self.collections.iter().find(|entry| entry.name == *name)
     }
+}
+
+/// Limits as a text that tells two apart.
+pub(crate) fn shown_limits(limits: &Limits) -> String {
+    format!("{limits:?}")
 }
 
 fn through(stores: &BTreeMap<Bucket, Access>, directories: impl Store + 'static) -> Buckets {

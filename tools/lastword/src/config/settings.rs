@@ -57,25 +57,25 @@ impl Default for Settings {
     }
 }
 
-/// One key: how it is read, and whether two files say the same.
+/// One key: how it is read, and what it is, as a text that tells two apart.
 struct Setting {
     key: &'static str,
     read: for<'f, 'd, 'i> fn(&'f Field<'d, 'i>, &mut Settings) -> Result<(), Wrong>,
-    same: fn(&Settings, &Settings) -> bool,
+    show: fn(&Settings) -> String,
 }
 
 const SETTINGS: &[Setting] = &[
-    Setting { key: "workers", read: workers, same: |a, b| a.workers == b.workers },
-    Setting { key: "look_interval", read: observe_interval, same: |a, b| a.observe_interval == b.observe_interval },
-    Setting { key: "list_budget", read: list_budget, same: |a, b| a.list_budget == b.list_budget },
-    Setting { key: "look_timeout", read: observe_timeout, same: |a, b| a.observe_timeout == b.observe_timeout },
-    Setting { key: "look_threads", read: observer_threads, same: |a, b| a.observer_threads == b.observer_threads },
-    Setting { key: "watch", read: watch, same: |a, b| a.watch == b.watch },
-    Setting { key: "durability", read: durability, same: |a, b| a.durability == b.durability },
-    Setting { key: "parallel", read: parallel, same: |a, b| a.parallel == b.parallel },
-    Setting { key: "learning", read: learning, same: |a, b| a.learning == b.learning },
-    Setting { key: "snapshot_every", read: snapshot_every, same: |a, b| a.snapshot_every == b.snapshot_every },
-    Setting { key: "retain", read: retain, same: |a, b| a.retain == b.retain },
+    Setting { key: "workers", read: workers, show: |a| format!("{:?}", a.workers) },
+    Setting { key: "look_interval", read: observe_interval, show: |a| format!("{:?}", a.observe_interval) },
+    Setting { key: "list_budget", read: list_budget, show: |a| format!("{:?}", a.list_budget) },
+    Setting { key: "look_timeout", read: observe_timeout, show: |a| format!("{:?}", a.observe_timeout) },
+    Setting { key: "look_threads", read: observer_threads, show: |a| format!("{:?}", a.observer_threads) },
+    Setting { key: "watch", read: watch, show: |a| format!("{:?}", a.watch) },
+    Setting { key: "durability", read: durability, show: |a| format!("{:?}", a.durability) },
+    Setting { key: "parallel", read: parallel, show: |a| format!("{:?}", a.parallel) },
+    Setting { key: "learning", read: learning, show: |a| format!("{:?}", a.learning) },
+    Setting { key: "snapshot_every", read: snapshot_every, show: |a| format!("{:?}", a.snapshot_every) },
+    Setting { key: "retain", read: retain, show: |a| format!("{:?}", a.retain) },
 ];
 
 /// All keys.
@@ -96,7 +96,12 @@ impl Settings {
 
     /// The keys in which two files differ.
     pub(super) fn differences(&self, other: &Settings) -> impl Iterator<Item = &'static str> {
-        SETTINGS.iter().filter(|setting| !(setting.same)(self, other)).map(|setting| setting.key)
+        SETTINGS.iter().filter(|setting| (setting.show)(self) != (setting.show)(other)).map(|setting| setting.key)
+    }
+
+    /// Every key, and what it is.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
+        SETTINGS.iter().map(|setting| (setting.key, (setting.show)(self)))
     }
 }
 

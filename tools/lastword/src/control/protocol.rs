@@ -38,6 +38,10 @@ pub enum Request {
         /// Those declared after this one.
         after: Option<CollectionId>,
     },
+    /// What is left of dropped collections.
+    Dropped,
+    /// What the run was told for the whole of it.
+    Settings,
 }
 
 impl Request {
@@ -77,6 +81,14 @@ impl Request {
             Request::Look { name } => {
                 put("do", json!("look"));
                 name.iter().for_each(|name| put("name", json!(name.as_str())));
+                None
+            }
+            Request::Settings => {
+                put("do", json!("settings"));
+                None
+            }
+            Request::Dropped => {
+                put("do", json!("dropped"));
                 None
             }
             Request::Status { name, after } => {
@@ -149,6 +161,8 @@ impl Request {
                 let named = fields.line.contains_key("name");
                 Request::Look { name: named.then(|| fields.name()).transpose()? }
             }
+            "dropped" => Request::Dropped,
+            "settings" => Request::Settings,
             "status" => {
                 let named = fields.line.contains_key("name");
                 let name = named.then(|| fields.name()).transpose()?;
@@ -181,7 +195,9 @@ impl fmt::Display for Request {
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Reload(_) => f.write_str("reload"),
-            Request::Look { .. } | Request::Status { .. } => f.write_str("status"),
+            Request::Look { .. } | Request::Status { .. } | Request::Dropped | Request::Settings => {
+                f.write_str("status")
+            }
         }
     }
 }
@@ -310,6 +326,10 @@ impl Answer {
 
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
         self.0.get(key)?.as_u64()
+    }
+
+    pub(crate) fn object(&self, key: &str) -> Option<&Map<String, Value>> {
+        self.0.get(key)?.as_object()
     }
 
     pub(crate) fn list(&self, key: &str) -> &[Value] {

@@ -23,7 +23,10 @@ use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
 use super::{MOST_CONNECTIONS, MOST_REQUEST, MOST_ROWS, MOST_WAIT, MOST_WAITING, REQUEST_WITHIN, Unmanaged};
+use crate::config::Config;
+use crate::dropped::waiting;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
+use crate::told::Told;
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -35,6 +38,8 @@ pub(crate) struct Desk {
     unmanaged: Mutex<Unmanaged>,
     /// The names in the file.
     managed: Mutex<BTreeSet<Name>>,
+    /// What the file says at its top.
+    told: Mutex<Told>,
     reloads: SyncSender<Reload>,
     stopping: AtomicBool,
     /// How long an observation may take.
@@ -59,6 +64,7 @@ impl Desk {
             handle,
             unmanaged: Mutex::new(unmanaged),
             managed: Mutex::default(),
+            told: Mutex::default(),
             reloads,
             stopping: AtomicBool::new(false),
             observe_timeout,
@@ -72,9 +78,10 @@ impl Desk {
         self.unmanaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file has these names now.
-    pub(crate) fn manages(&self, names: impl Iterator<Item = Name>) {
-        *self.managed.lock().unwrap_or_else(PoisonError::into_inner) = names.collect();
+    /// The file is this one now.
+    pub(crate) fn manages(&self, config: &Config) {
+        *self.managed.lock().unwrap_or_else(PoisonError::into_inner) = config.names().collect();
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::of(config);
     }
 
     /// What the log does not have.
@@ -144,6 +151,21 @@ impl Desk {
                 let page = self.handle.list_page(after, MOST_ROWS)?;
                 let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
                 Ok(Desk::rows(&page, next))
+            }
+            Request::Settings => Ok(Answer::new(self.told.lock().unwrap_or_else(PoisonError::into_inner).json())),
+            Request::Dropped => {
+                let (mut rows, mut after) = (Vec::new(), None);
+                loop {
+                    let page = self.handle.list_dropped(after, MOST_ROWS)?;
+                    after = page.last().map(|last| last.id);
+                    let now = self.handle.stats()?.at;
+                    rows.extend(page.iter().filter_map(|view| waiting(view, now)));
+                    if after.is_none() || rows.len() >= MOST_ROWS {
+                        break;
+                    }
+                }
+                rows.truncate(MOST_ROWS);
+                Ok(Answer::new(json!({"rows": rows})))
             }
             Request::Look { name: None } => {
                 let all: Vec<Value> = self.handle.list()?.iter().map(Desk::volatile).collect();

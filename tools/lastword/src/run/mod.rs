@@ -215,7 +215,7 @@ impl Run<'_> {
     fn begin(&self, wishes: &Wishes) -> Result<(), Fail> {
         let session = &self.session;
         session.adopt(&self.config, &mut self.desk.unmanaged())?;
-        self.desk.manages(self.config.names());
+        self.desk.manages(&self.config);
         wishes.confirm.iter().try_for_each(|fingerprint| session.confirm(*fingerprint))?;
         wishes.refresh.iter().try_for_each(|name| session.refresh(name))?;
         wishes.rebuild.iter().try_for_each(|name| session.rebuild(name))?;
@@ -325,7 +325,7 @@ impl Run<'_> {
         let file = quoted(&self.config.file);
         let adopted = self.read_again().and_then(|config| {
             let adopted = adopt(&self.session.handle, &config, &mut self.desk.unmanaged(), by)?;
-            self.desk.manages(config.names());
+            self.desk.manages(&config);
             adopted.tell(&config);
             self.config = config;
             Ok(adopted)

@@ -14,11 +14,13 @@ use super::row::Row;
 use super::select::Selection;
 use super::writer::Writer;
 use crate::control::{Answer, Connection, Found, Request, Unmanaged, WithoutSocket};
+use crate::dropped::{Dropped, all_waiting};
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::readable::{Depth, problem};
 use crate::record::LastRun;
+use crate::told::Told;
 
 /// A run that is well answers at once; one that does not is not waited for by who wants to see how things are.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
@@ -27,6 +29,10 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Gathered {
     pub(super) writer: Writer,
     pub(super) rows: Vec<Row>,
+    /// What is left of dropped collections and waits.
+    pub(super) dropped: Vec<Dropped>,
+    /// What is known of the top of the file that the run has read.
+    pub(super) told: Option<Told>,
 }
 
 /// `depth`: how much of each applied manifest is read.
@@ -58,7 +64,11 @@ fn ask_or_read(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
         Found::Run(mut run) => {
             run.be_patient_for(ANSWERED_WITHIN);
             match ask(&mut run, state, selection) {
-                Ok(rows) => return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows }),
+                Ok(rows) => {
+                    let dropped = ask_dropped(&mut run, selection);
+                    let told = ask_told(&mut run);
+                    return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows, dropped, told });
+                }
                 Err(_) if run.is_silent => Some(run.pid),
                 // It ended meanwhile.
                 Err(_) if run.is_lost => None,
@@ -92,6 +102,18 @@ fn ask(run: &mut Connection, state: &Path, selection: &Selection) -> Result<Vec<
     let by_name: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.facts.name.clone(), row)).collect();
     check(selection, by_name.keys().map(String::as_str))?;
     Ok(by_name.into_values().collect())
+}
+
+/// Nothing of a run that does not know the question.
+fn ask_dropped(run: &mut Connection, selection: &Selection) -> Vec<Dropped> {
+    let Ok(answer) = run.ask(&Request::Dropped) else { return Vec::new() };
+    let texts = answer.list("rows").iter().filter_map(|text| Dropped::parse(text.as_str()?));
+    texts.filter(|dropped| selection.holds_dropped(&dropped.name)).collect()
+}
+
+fn ask_told(run: &mut Connection) -> Option<Told> {
+    let answer = run.ask(&Request::Settings).ok()?;
+    Told::parse(answer.text("version"), answer.object("settings")?)
 }
 
 fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mut Vec<Row>) -> Result<(), Fail> {
@@ -148,7 +170,11 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
         Some(row(text, facts, &unmanaged, None))
     };
     let rows = views.iter().filter_map(as_row).collect();
-    Ok(Gathered { writer, rows })
+    let mut dropped = all_waiting(&inspected.state, now);
+    dropped.retain(|dropped| selection.holds_dropped(&dropped.name));
+    // What a run that does not answer was told is not known.
+    let told = nobody_runs.then(|| Told::of_log(inspected.state.limits()));
+    Ok(Gathered { writer, rows, dropped, told })
 }
 
 fn check<'n>(selection: &Selection, names: impl Iterator<Item = &'n str> + Clone) -> Result<(), Fail> {

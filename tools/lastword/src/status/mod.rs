@@ -72,16 +72,17 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     order.sort(&mut found.rows);
     let writer = &found.writer;
     let lines = if arguments.json {
-        found.rows.iter().map(|row| describe::plain_json(row.json(writer))).collect()
+        let dropped = found.dropped.iter().map(|dropped| dropped.text.clone());
+        found.rows.iter().map(|row| describe::plain_json(row.json(writer))).chain(dropped).collect()
     } else {
-        table(&found.rows, writer.line(looked, &arguments.state), &arguments.state, all)
+        table(&found, writer.line(looked, &arguments.state), &arguments.state, all)
     };
     for text in lines {
         if !line(&text)? {
             break;
         }
     }
-    if found.rows.is_empty() {
+    if found.rows.is_empty() && found.dropped.is_empty() {
         note(&selection.nothing(all));
     }
     if !arguments.json
@@ -91,7 +92,8 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
         note("no lastword has this log open: what is unfinished goes on when one does");
     }
     differs.iter().for_each(|differs| note(differs));
-    let is_well = writer.answers() && differs.is_empty() && all > 0 && !found.rows.iter().any(Row::needs_somebody);
+    let is_done = differs.is_empty() && found.dropped.is_empty();
+    let is_well = writer.answers() && is_done && all > 0 && !found.rows.iter().any(Row::needs_somebody);
     Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
 }
 
@@ -104,15 +106,23 @@ fn differences(file: &NamedFile<'_>, found: &Gathered, selection: &Selection) ->
     let in_log = |name: &str| rows.iter().any(|row| row.facts.name == name);
     let missing = file.missing(in_log).filter(|name| selection.holds_name(name.as_str()));
     let missing = missing.map(|name| file.is_missing(name));
-    let differ = rows.iter().filter_map(|row| file.difference(&row.facts, row.gone.as_ref()));
-    let mut all: Vec<String> = missing.chain(differ).collect();
+    let differ = rows.iter().filter_map(|row| {
+        let (facts, gone) = (&row.facts, row.gone.as_ref());
+        file.difference(facts, gone).or_else(|| file.other_policy(facts, gone))
+    });
+    let is_run = !matches!(found.writer, Writer::Nobody { .. });
+    let top = found.told.as_ref().and_then(|told| file.other_top(told, is_run));
+    let needs_start = is_run && top.as_ref().is_some_and(|(_, are_read_again)| !are_read_again);
+    let top = top.map(|(said, _)| said);
+    let mut all: Vec<String> = top.into_iter().chain(missing).chain(differ).collect();
     let more = all.len().saturating_sub(MOST_DIFFERENCES);
     all.truncate(MOST_DIFFERENCES);
     if more > 0 {
         all.push(format!("and {more} more"));
     }
     if !all.is_empty() {
-        all.push(file.way_on(!matches!(found.writer, Writer::Nobody { .. })));
+        let pid = found.writer.pid().filter(|_| needs_start);
+        all.push(pid.map_or_else(|| file.way_on(is_run), |pid| file.start_again(pid)));
     }
     file.refused().into_iter().chain(all).collect()
 }
@@ -145,9 +155,10 @@ pub(crate) fn blemish(
     Ok(unreadable.map(Blemish::Unreadable).or_else(differs))
 }
 
-fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> {
+fn table(found: &Gathered, header: String, place: &Path, all: usize) -> Vec<String> {
+    let Gathered { rows, dropped, writer, .. } = found;
     let mut lines = vec![header];
-    if rows.is_empty() {
+    if rows.is_empty() && dropped.is_empty() {
         return lines;
     }
     let mut table = Table::new(&[
@@ -162,8 +173,12 @@ fn table(rows: &[Row], header: String, place: &Path, all: usize) -> Vec<String> 
         "SINCE",
         "CAUSE",
     ]);
-    rows.iter().for_each(|row| table.row(row.cells(place)));
+    let pid = writer.pid();
+    rows.iter().for_each(|row| table.row(row.cells(place, pid)));
+    dropped.iter().for_each(|dropped| table.row(dropped.cells()));
     lines.extend(table.lines());
-    lines.push(summary(rows, all));
+    let beside =
+        if dropped.is_empty() { String::new() } else { format!("; {} dropped and not discarded", dropped.len()) };
+    lines.push(summary(rows, all) + &beside);
     lines
 }

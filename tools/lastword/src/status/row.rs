@@ -10,7 +10,7 @@ use crate::console::grouped;
 use crate::control::Gone;
 use crate::facts::Facts;
 use crate::readable::way_on;
-use crate::words::{ago, how_to_go_on, seconds, short};
+use crate::words::{ago, how_to_go_on, how_to_start, seconds, short};
 
 /// One collection: what the log or the run says of it, and what is known besides.
 pub(super) struct Row {
@@ -45,7 +45,8 @@ impl Row {
         )
     }
 
-    pub(super) fn cells(&self, place: &Path) -> Vec<String> {
+    /// `pid`: of the run that answers.
+    pub(super) fn cells(&self, place: &Path, pid: Option<u32>) -> Vec<String> {
         let facts = &self.facts;
         let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
         vec![
@@ -59,7 +60,7 @@ impl Row {
             self.looked().unwrap_or_else(|| "-".to_owned()),
             self.next().unwrap_or_else(|| "-".to_owned()),
             facts.since.as_deref().map_or_else(|| "-".to_owned(), seconds),
-            self.cause(place),
+            self.cause(place, pid),
         ]
     }
 
@@ -86,13 +87,14 @@ impl Row {
 
     /// How much it needs somebody, from 0.
     pub(super) fn rank(&self) -> u8 {
-        let is_exhausted = self.live.as_ref().is_some_and(|live| live.get("workers_exhausted") == Some(&json!(true)));
+        let is_kept =
+            ["workers_exhausted", "deliveries_exhausted", "undeliverable"].iter().any(|key| self.is_live(key));
         match self.facts.condition.as_str() {
             _ if self.manifest_problem.is_some() => 0,
             "parked" | "held" | "no_worker" | "awaiting_caller" | "unobservable" | "not_observed" => 0,
-            "backing_off" | "failing" | "isolated" | "moving" => 1,
+            "backing_off" | "failing" | "isolated" | "moving" | "undelivered" => 1,
             _ if self.facts.unobservable.is_some() || self.facts.is_overdue => 0,
-            _ if self.facts.delivery.is_some() || is_exhausted => 1,
+            _ if self.facts.delivery.is_some() || is_kept => 1,
             _ if self.facts.paused => 2,
             "fresh" if self.is_doubtful() => 3,
             "fresh" => 5,
@@ -152,7 +154,30 @@ impl Row {
         self.live.as_ref()?.pointer("/last_look/skipped").and_then(skipped)
     }
 
-    fn cause(&self, place: &Path) -> String {
+    /// Whether the run says so of it.
+    fn is_live(&self, key: &str) -> bool {
+        self.live.as_ref().is_some_and(|live| live.get(key) == Some(&json!(true)))
+    }
+
+    /// What waits for work of its kind that hangs and was given up, or for a worker that is not there, and what to type.
+    fn kept(&self, place: &Path, pid: Option<u32>) -> Option<String> {
+        let hang = "which hang and were given up: mend what they hang on, or end the run";
+        let again = || {
+            let end = pid.map_or_else(String::new, |pid| format!(" with: kill {pid}"));
+            format!("{end}, and {}", how_to_start(place))
+        };
+        if self.is_live("deliveries_exhausted") {
+            return Some(format!("its delivery waits for others of its kind, {hang}{}", again()));
+        }
+        if self.is_live("workers_exhausted") {
+            return Some(format!("it waits for attempts of its kind, {hang}{}", again()));
+        }
+        let kind = &self.facts.kind;
+        let nobody = || format!("nobody delivers it: start the program that builds the kind {kind}");
+        self.is_live("undeliverable").then(nobody)
+    }
+
+    fn cause(&self, place: &Path, pid: Option<u32>) -> String {
         let name = &self.facts.name;
         let count = |key: &str| self.live.as_ref().and_then(|live| live.pointer(&format!("/progress/{key}"))?.as_u64());
         let progress = count("done").zip(count("total"));
@@ -170,7 +195,7 @@ impl Row {
         let cause = self.facts.cause(self.gone.as_ref(), self.skipped().as_deref());
         let cause = if cause.is_empty() { doubt.to_owned() } else { cause };
         let problem = self.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name)));
-        let causes = problem.into_iter().chain([cause]).chain(self.throttled());
+        let causes = problem.into_iter().chain([cause]).chain(self.kept(place, pid)).chain(self.throttled());
         let cause = causes.filter(|cause| !cause.is_empty()).collect::<Vec<_>>().join("; ");
         cause + &progress.unwrap_or_default() + &go_on.unwrap_or_default()
     }
@@ -183,4 +208,43 @@ fn skipped(reasons: &Value) -> Option<String> {
         format!("{} {}", grouped(count.as_u64().unwrap_or(0)), reason.replace('_', " "))
     };
     Some(reasons.iter().map(count).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No kind of the command publishes, so that no run of it has this; the rows of another program do.
+    fn row(name: &str, live: &str) -> Row {
+        let text = format!(
+            r#"{{"name":"{name}","incarnation":2,"kind":"press","source":"s","spec":{{}},"condition":"fresh","because":"",
+            "generation":1,"paused":false,"versioned":false,"time":"2026-11-30T19:00:00.000000Z"}}"#
+        );
+        let facts = Facts::parse(&text).unwrap();
+        let live = Some(serde_json::from_str(live).unwrap());
+        Row { text, facts, gone: None, is_run: true, manifest_problem: None, live }
+    }
+
+    #[test]
+    fn what_waits_for_deliveries_or_workers_that_hang_has_its_place_and_says_what_to_type() {
+        use super::super::Order;
+        let live = |key: &str| format!(r#"{{"{key}":true}}"#);
+        let mut rows = vec![
+            row("a", "{}"),
+            row("b", &live("deliveries_exhausted")),
+            row("c", &live("undeliverable")),
+            row("d", &live("workers_exhausted")),
+            row("e", r#"{"deliveries_exhausted":false,"undeliverable":false,"workers_exhausted":false}"#),
+        ];
+        Order::Problems.sort(&mut rows);
+        let names: Vec<&str> = rows.iter().map(|row| row.facts.name.as_str()).collect();
+        assert_eq!(names, ["b", "c", "d", "a", "e"]);
+        assert_eq!(rows.iter().filter(|row| row.needs_somebody()).count(), 3, "`--check` and `--unhealthy` see them");
+        let cause = |at: usize| rows[at].cause(Path::new("lake.toml"), Some(412));
+        assert!(cause(0).contains("kill 412, and start it: lastword run lake.toml"), "{}", cause(0));
+        assert!(cause(0).starts_with("its delivery waits for others of its kind"), "{}", cause(0));
+        assert!(cause(1).contains("start the program that builds the kind press"), "{}", cause(1));
+        assert!(cause(2).starts_with("it waits for attempts of its kind"), "{}", cause(2));
+        assert_eq!(cause(3), "");
+    }
 }

@@ -11,7 +11,7 @@ use crate::console::grouped;
 use crate::fail::{Fail, USAGE};
 
 /// The words of `--condition`: all that a collection may be, and `unmanaged`.
-pub(crate) const CONDITIONS: [&str; 19] = [
+pub(crate) const CONDITIONS: [&str; 20] = [
     "fresh",
     "awaiting_observation",
     "awaiting_caller",
@@ -29,6 +29,7 @@ pub(crate) const CONDITIONS: [&str; 19] = [
     "isolated",
     "limit",
     "parked",
+    "undelivered",
     "paused",
     "unmanaged",
 ];
@@ -89,6 +90,11 @@ impl Selection {
 
     pub(super) fn holds_name(&self, name: &str) -> bool {
         self.names.is_empty() || self.names.iter().any(|(exact, glob)| exact == name || glob.matches(name))
+    }
+
+    /// Whether what is left of a dropped collection of this name is shown: it is in no condition.
+    pub(super) fn holds_dropped(&self, name: &str) -> bool {
+        self.conditions.is_empty() && self.holds_name(name)
     }
 
     /// The first name or pattern that none of these has.

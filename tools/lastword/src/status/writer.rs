@@ -29,6 +29,14 @@ impl Writer {
         matches!(self, Writer::Run { .. })
     }
 
+    /// Of the run that answers.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match self {
+            Writer::Run { pid } => *pid,
+            Writer::Silent { .. } | Writer::WithoutSocket(_) | Writer::Nobody { .. } => None,
+        }
+    }
+
     /// `looked`: how long ago the last look at a source began. `place`: the directory of the log, or the configuration.
     pub(super) fn line(&self, looked: Option<Duration>, place: &Path) -> String {
         let pid = |pid: &Option<u32>| pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
