@@ -139,7 +139,7 @@ impl Buckets {
         }
         let raw = lead.finish(found, spent).map_err(|fault| {
             self.heard(prefix.bucket(), &fault);
-            fault.of_listing(&prefix.to_string())
+            fault.of_shared_listing(&prefix.to_string())
         })?;
         let (is_unordered, room) = (raw.is_unordered, raw.len());
         // What nobody else waits for goes page by page.
@@ -168,10 +168,7 @@ impl Buckets {
         let found = self.network.wait(&client.meter, stop_check, work).and_then(|found| found);
         found.map_err(|fault| {
             self.heard(prefix.bucket(), &fault);
-            match fault {
-                Fault::Listed(table) => table,
-                fault => fault.of_listing(&prefix.to_string()),
-            }
+            fault.of_listing(&prefix.to_string())
         })
     }
 
@@ -263,7 +260,7 @@ impl Store for Buckets {
 
 /// Takes a source's part out of another's listing.
 fn follow(served: Served, (prefix, rules): (&BucketPrefix, &Rules)) -> Result<Listed, StoreError> {
-    let raw = served.found.map_err(|fault| fault.of_listing(&prefix.to_string()))?;
+    let raw = served.found.map_err(|fault| fault.of_shared_listing(&prefix.to_string()))?;
     // What encloses it has others as well.
     let is_whole = served.prefix == *prefix;
     let is_own = |key: &str| is_whole || key.starts_with(prefix.prefix());
