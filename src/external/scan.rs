@@ -192,7 +192,7 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
     let list_check = request.list_check.unwrap_or(request.stop_check);
     let Listed { files: mut listing, mounts, left_out } =
-        request.store.list_and_count(request.source, list_check, &request.traffic)?;
+        request.store.list(request.source, list_check, &request.traffic)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let found_last = memory.found.clone();

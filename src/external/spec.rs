@@ -256,8 +256,7 @@ mod tests {
         assert_eq!(spec.params.as_deref(), Some(&br#"{"a":[],"z":1}"#[..]));
         assert_eq!(spec.recipe.as_deref(), Some("v2"));
         assert!(spec.follow_symlinks);
-        let spec =
-            parse(r#"{"format":"parquet","include":["*.parquet"],"exclude":["tmp_*","a/b"]}"#).unwrap();
+        let spec = parse(r#"{"format":"parquet","include":["*.parquet"],"exclude":["tmp_*","a/b"]}"#).unwrap();
         assert!(spec.include.unwrap().is_match(b"x/a.parquet"));
         assert!(spec.exclude.unwrap().is_match(b"a/b"));
     }

@@ -33,8 +33,8 @@ use object_store::ObjectStoreExt as _;
 use object_store::path::Path as Key;
 
 use super::{
-    Bucket, BucketPrefix, FieldError, FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat,
-    StopCheck, Store, StoreError,
+    Bucket, BucketPrefix, FieldError, FileReader, Listed, LocalStore, SourceLocation, SourcePath, Stat, StopCheck,
+    Store, StoreError,
 };
 use crate::external::skip::Rules;
 use crate::worker::TrafficCounter;
@@ -193,22 +193,14 @@ impl std::fmt::Debug for Buckets {
 }
 
 impl Store for Buckets {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        self.list_and_tell(source, stop_check).map(|listed| listed.files)
-    }
-
-    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-        self.list_and_count(source, stop_check, &TrafficCounter::default())
-    }
-
-    fn list_and_count(
+    fn list(
         &self,
         source: &SourceLocation,
         stop_check: StopCheck<'_>,
         traffic: &TrafficCounter,
     ) -> Result<Listed, StoreError> {
         let Some(prefix) = source.bucket() else {
-            return self.directories.list_and_count(source, stop_check, traffic);
+            return self.directories.list(source, stop_check, traffic);
         };
         self.check_table(prefix, source.rules(), stop_check, traffic)?;
         match self.sharing.join(prefix, stop_check)? {
