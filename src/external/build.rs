@@ -41,8 +41,8 @@ pub struct Build<'a> {
     /// The wanted set: a source that did not change has its version only in comparison with it. Without it all that the
     /// source holds has to be what is wanted.
     pub known: Option<&'a PathSet>,
-    /// The mounts that the wanted set was found on, if the last look found it, by the same rules. If not, nothing
-    /// that is weak is believed.
+    /// The mounts that the wanted set was found on, if the last look found it. If not, nothing that is weak is
+    /// believed.
     pub mounts: Option<&'a Mounts>,
     /// How many bytes each of the two observations may read where the content of files decides.
     pub most_read: u64,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::content::{MOST_READ, Reading, Unread};
 use super::evidence::{Before, Evidence, Told};
 use super::judge::{Age, Earlier, compare, judge};
-use super::memory::{By, Doubt, Found, Memory, Reach, SOON};
+use super::memory::{Doubt, Found, Memory, Reach, SOON};
 use super::packed::{Along, PackedFile, Packing};
 use super::path_set::{Difference, in_order};
 use super::skip::has_other_ending;
@@ -221,7 +221,7 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
     memory.doubt = doubt;
     drop(evidence);
     let version = set.digest();
-    memory.finished(Found { version, mounts: mounts.clone(), by: By::of(request.source, request.format) });
+    memory.finished(Found { version, mounts: mounts.clone() });
     Ok(Scan {
         version,
         racy: set.racy() + in_the_making,
