@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::memory::{By, Found, Learned, Memory};
+use super::memory::{Found, Learned, Memory};
 use super::{MAX_FILES, Mounts, PathSet, load_set};
 use crate::core::vocabulary::{Name, ObjectHash};
 use crate::objects::tree::TreeError;
@@ -116,11 +116,11 @@ impl ObservationCache {
         drop(evicted);
     }
 
-    /// The mounts that this version was found on, if the last look found it, was told the same, and all of it was read there
-    /// where content decides.
-    pub(super) fn mounts(&self, name: &Name, version: [u8; 32], by: &By) -> Option<Mounts> {
+    /// The mounts that this version was found on, if the last look found it, and all of it was read there where content
+    /// decides.
+    pub(super) fn mounts(&self, name: &Name, version: [u8; 32]) -> Option<Mounts> {
         let found = self.entries().collections.get(name)?.proven.clone()?;
-        (found.version == version && found.by == *by).then(|| found.mounts.clone())
+        (found.version == version).then(|| found.mounts.clone())
     }
 
     /// Contents that were read while something was built from them: the next look knows them.
@@ -275,16 +275,14 @@ mod tests {
         let (cache, name) = (ObservationCache::default(), Name::new("lake").unwrap());
         let mut mounts = Mounts::default();
         mounts.insert(SourcePath(Vec::new()), crate::external::Mount { id: 7, ..Default::default() });
-        let location = |path: &str| crate::external::SourceUri::parse(path).unwrap().resolve("/".as_ref()).unwrap();
-        let [by, other] = ["/lake", "/sea"].map(|path| By::of(&location(path), None));
         let look = |doubt: Option<Reach>, version: Option<u8>| {
             let mut memory = cache.take_memory(&name);
             memory.doubt = doubt.map(|reach| Doubt { from: SourcePath(b"x".to_vec()), reach });
-            let found = |version| Found { version: [version; 32], mounts: mounts.clone(), by: by.clone() };
+            let found = |version| Found { version: [version; 32], mounts: mounts.clone() };
             version.into_iter().for_each(|version| memory.finished(found(version)));
             cache.put_memory(&name, memory);
         };
-        let told = |version| cache.mounts(&name, [version; 32], &by);
+        let told = |version| cache.mounts(&name, [version; 32]);
         assert_eq!(told(1), None, "nobody has looked");
         look(Some(Reach::Weak), None);
         assert_eq!(told(1), None, "that look found nothing");
@@ -294,7 +292,6 @@ mod tests {
             look(believed, Some(1));
             assert_eq!(told(1), Some(mounts.clone()), "what is strong need not be read");
             assert_eq!(told(2), None, "that was found elsewhere, or before");
-            assert_eq!(cache.mounts(&name, [1; 32], &other), None, "that look was told something else");
         }
         let taken = cache.take_memory(&name);
         assert_eq!(told(1), Some(mounts.clone()), "the next look is under way");

@@ -22,7 +22,7 @@ pub struct RowRange {
 /// [`Store`](super::Store) that reads the table's log in the place of a directory and whose listing is the files of that
 /// version, each with its size and tag; they are cut, fenced and built as Parquet. A table whose data files are of another
 /// kind (Lance) brings a format for those beside such a store. That a table's log is read instead of its prefix is one or
-/// two requests, counted by [`Store::list_and_count`](super::Store::list_and_count) like any others.
+/// two requests, counted by [`Store::list`](super::Store::list) like any others.
 ///
 /// Nor does a format hear of hints: they make an observation come sooner ([`Observer::watch`](crate::Observer::watch)), and a
 /// file is cut only when an observation has found it. Whatever came first, [`fragments`](Format::fragments) is asked once

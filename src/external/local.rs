@@ -28,7 +28,7 @@ use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 use super::{
     FieldError, FileReader, Instant, LeftOut, Listed, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat,
-    StopCheck, Store, StoreError,
+    StopCheck, Store, StoreError, TrafficCounter,
 };
 use crate::worker::SkipReason;
 
@@ -48,11 +48,12 @@ const DO_NOT_WAIT: i32 = 0;
 pub struct LocalStore;
 
 impl Store for LocalStore {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        self.list_and_tell(source, stop_check).map(|listed| listed.files)
-    }
-
-    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
+    fn list(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        _: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
         let mut last = String::new();
         for _ in 0..TRIES {
             let mut left_out = LeftOut::default();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::Carried;
-use super::{ContentHash, Format, Mounts, SourceLocation, SourcePath, Stat, StoreError};
+use super::{ContentHash, Mounts, SourcePath, Stat, StoreError};
 use crate::core::vocabulary::Timestamp;
 
 /// Before a look goes on with what another has begun: the threads that look, and the disk, are not for one source alone.
@@ -43,20 +43,6 @@ pub(super) struct Memory {
 pub(super) struct Found {
     pub(super) version: [u8; 32],
     pub(super) mounts: Mounts,
-    pub(super) by: By,
-}
-
-/// What a look was told: where, what is data there, and which endings its format has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct By {
-    source: Option<SourceLocation>,
-    endings: Vec<&'static str>,
-}
-
-impl By {
-    pub(super) fn of(source: &SourceLocation, format: Option<&dyn Format>) -> By {
-        By { source: Some(source.clone()), endings: format.map(Format::endings).unwrap_or_default().to_vec() }
-    }
 }
 
 /// Files that are believed by what `stat` says of them, and are to be read. They are read in the order of their paths.

@@ -72,6 +72,7 @@ use std::fmt;
 use crate::error::ErrorKind;
 
 pub(crate) use crate::core::vocabulary::FieldError;
+pub use crate::worker::TrafficCounter;
 pub use address::FileAddress;
 pub use balance::balance;
 pub use bucket::{Bucket, BucketPrefix, Scheme};

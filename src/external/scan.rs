@@ -11,7 +11,7 @@ use super::content::{MOST_READ, Reading, Unread};
 use super::evidence::{Before, Evidence, Told};
 use super::format::ask;
 use super::judge::{Age, Earlier, compare, judge};
-use super::memory::{By, Doubt, Found, Memory, Reach, SOON};
+use super::memory::{Doubt, Found, Memory, Reach, SOON};
 use super::packed::{Along, PackedFile, Packing};
 use super::path_set::{Difference, in_order};
 use super::skip::has_other_ending;
@@ -193,7 +193,7 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
     let list_check = request.list_check.unwrap_or(request.stop_check);
     let Listed { files: mut listing, mounts, left_out } =
-        request.store.list_and_count(request.source, list_check, &request.traffic)?;
+        request.store.list(request.source, list_check, &request.traffic)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let found_last = memory.found.clone();
@@ -222,7 +222,7 @@ pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -
     memory.doubt = doubt;
     drop(evidence);
     let version = set.digest();
-    memory.finished(Found { version, mounts: mounts.clone(), by: By::of(request.source, request.format) });
+    memory.finished(Found { version, mounts: mounts.clone() });
     Ok(Scan {
         version,
         racy: set.racy() + in_the_making,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    BuildError, Discard, FieldError, FileReader, Format, FormatError, Listed, Listing, Manifest, RowRange, Segment,
+    BuildError, Discard, FieldError, FileReader, Format, FormatError, Listed, Manifest, RowRange, Segment,
     SegmentBuilder, SegmentJob, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
 };
 use crate::worker::{CommitView, TrafficCounter};
@@ -15,21 +15,13 @@ use crate::worker::{CommitView, TrafficCounter};
 macro_rules! pass_on {
     ($($pointer:ident)*) => {$(
         impl<S: Store + ?Sized> Store for $pointer<S> {
-            fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-                (**self).list(source, stop_check)
-            }
-
-            fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-                (**self).list_and_tell(source, stop_check)
-            }
-
-            fn list_and_count(
+            fn list(
                 &self,
                 source: &SourceLocation,
                 stop_check: StopCheck<'_>,
                 traffic: &TrafficCounter,
             ) -> Result<Listed, StoreError> {
-                (**self).list_and_count(source, stop_check, traffic)
+                (**self).list(source, stop_check, traffic)
             }
 
             fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

@@ -98,9 +98,15 @@ impl Rules {
     /// it makes a table of the source.
     #[cfg(any(test, all(feature = "notify", target_os = "linux")))]
     pub(super) fn may_matter(&self, path: &[u8]) -> bool {
-        let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()]);
-        ends.all(|end| path.get(..end).is_none_or(|part| !matches!(self.named(part), Named::Skipped(_))))
+        parts(path).all(|part| !matches!(self.named(part), Named::Skipped(_)))
     }
+}
+
+/// The directories that something lies in, relative to the source and from the outermost on, and at last itself.
+#[cfg(any(test, feature = "_buckets", all(feature = "notify", target_os = "linux")))]
+pub(super) fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.chain([path.len()]).filter_map(|end| path.get(..end))
 }
 
 /// Whether the name of a file has an ending, and none of these.

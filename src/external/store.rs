@@ -22,39 +22,23 @@ pub const MAX_PATH_BYTES: usize = 4096;
 /// A place where files lie: it lists, says what `stat` says of a file, and reads byte ranges. Synchronous: calls
 /// come from threads of the pool.
 pub trait Store: Send + Sync {
-    /// All data files of a source with what `stat` says of them, in ascending order of their paths. Every regular file is
-    /// data, whatever its extension, but for what the source's rules leave out: see
-    /// [`settings`](crate::settings#what-is-data).
+    /// All data files of a source with what `stat` says of them, in ascending order of their paths, and what else is known of
+    /// them. Every regular file is data, whatever its extension, but for what the source's rules leave out: see
+    /// [`settings`](crate::settings#what-is-data). A store that says nothing of mounts tells none from another.
+    ///
+    /// What is sent over a wire is counted in `traffic`, while it is, and also if the listing fails. A store that counts
+    /// nothing sends nothing that anybody pays for. It may serve several who ask at the same time with one listing, but none
+    /// of them with one that began before he asked.
     ///
     /// # Errors
     /// When anything could not be listed: a listing is whole or it is an error, never a part and never empty
     /// because something was unreadable.
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError>;
-
-    /// The same, with what else is known of it: the mounts that the files lie on, and what was left out. A store that does
-    /// not say it tells no mount from another, and counts nothing.
-    ///
-    /// # Errors
-    /// As [`list`](Store::list).
-    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-        Ok(Listed { files: self.list(source, stop_check)?, ..Listed::default() })
-    }
-
-    /// The same, counting in `traffic` what it sends over a wire, while it does, and also if it fails. A store that does not
-    /// do it sends nothing that anybody pays for. A store may serve several who ask at the same time with one listing, but
-    /// none of them with one that began before he asked.
-    ///
-    /// # Errors
-    /// As [`list`](Store::list).
-    fn list_and_count(
+    fn list(
         &self,
         source: &SourceLocation,
         stop_check: StopCheck<'_>,
         traffic: &TrafficCounter,
-    ) -> Result<Listed, StoreError> {
-        let _ = traffic;
-        self.list_and_tell(source, stop_check)
-    }
+    ) -> Result<Listed, StoreError>;
 
     /// What `stat` says of one file now.
     ///
@@ -101,6 +85,13 @@ pub struct Listed {
     pub mounts: Mounts,
     /// What is not among them.
     pub left_out: LeftOut,
+}
+
+/// With nothing known beside the files.
+impl From<Listing> for Listed {
+    fn from(files: Listing) -> Listed {
+        Listed { files, ..Listed::default() }
+    }
 }
 
 /// What a listing left out.

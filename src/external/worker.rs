@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::cache::ObservationCache;
 use super::content::MOST_READ;
 use super::formats::Formats;
-use super::memory::{By, Learned, Reach, SOON};
+use super::memory::{Learned, Reach, SOON};
 use super::mount_table::MountTable;
 use super::scan::scan_remembering;
 use super::takeover::{note_of, noted};
@@ -234,7 +234,7 @@ impl Worker for External {
             let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
             learned.insert(path.clone(), (*stat, content));
         };
-        let mounts = self.cache.mounts(name, wanted, &By::of(&source, Some(format)));
+        let mounts = self.cache.mounts(name, wanted);
         let result = build(&Build {
             collection: context.name(),
             store: &*self.store,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lastword::core::vocabulary::{Name, Source, Spec, Timestamp};
 use lastword::external::{
-    External, LocalStore, SourceLocation, SourcePath, SourceUri, Store, StoreError, never_interrupted,
+    External, LocalStore, SourceLocation, SourcePath, SourceUri, Store, StoreError, TrafficCounter, never_interrupted,
 };
 use lastword::objects::FileObjects;
 use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
@@ -52,7 +52,7 @@ fn case_24_a_directory_that_becomes_a_link_while_the_source_is_listed_is_not_wal
             }
             Ok(())
         };
-        let listing = LocalStore.list(&source, &replace).unwrap();
+        let listing = LocalStore.list(&source, &replace, &TrafficCounter::default()).unwrap().files;
         assert_eq!(listing, [], "{replaced} was replaced before directory {before} was read");
         assert!(asked.load(Ordering::Relaxed) > before, "the listing began anew");
     }
@@ -77,7 +77,9 @@ fn case_24_nothing_outside_is_listed_or_opened_while_links_come_and_go() {
         ready.wait();
         for _ in 0..2_000 {
             // A listing that cannot settle is an error, and that is right.
-            for (path, stat) in LocalStore.list(&source, &never_interrupted).unwrap_or_default() {
+            for (path, stat) in
+                LocalStore.list(&source, &never_interrupted, &TrafficCounter::default()).unwrap_or_default().files
+            {
                 assert_eq!(path.to_string(), "d/e/inside");
                 if let Ok(file) = LocalStore.open(&source, &path, &stat) {
                     assert_eq!(file.len(), 4);
@@ -92,7 +94,7 @@ fn case_24_nothing_outside_is_listed_or_opened_while_links_come_and_go() {
 fn case_24_a_file_whose_directory_became_a_link_is_not_opened() {
     let place = Place::new();
     let source = place.source();
-    let listing = LocalStore.list(&source, &never_interrupted).unwrap();
+    let listing = LocalStore.list(&source, &never_interrupted, &TrafficCounter::default()).unwrap().files;
     let (path, stat) = &listing[0];
     fs::write(place.path("elsewhere/e/inside"), "data").unwrap();
     fs::rename(place.path("lake/d"), place.path("moved")).unwrap();

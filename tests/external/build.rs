@@ -13,7 +13,7 @@ use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token}
 use lastword::external::{
     Build, BuildError, BuildFailed, BuildOutcome, BuildProgress, ExternalSpec, FileReader, Format, FormatError,
     Interrupted, LocalStore, Manifest, NoBuilder, Parquet, PathSet, RowRange, ScanRequest, SegmentBuilder, SegmentId,
-    SegmentJob, SourceLocation, SourceUri, StopCheck, Store, build, never_interrupted, scan,
+    SegmentJob, SourceLocation, SourceUri, StopCheck, Store, TrafficCounter, build, never_interrupted, scan,
 };
 use lastword::objects::{FileObjects, MemoryObjects, ObjectError, Objects};
 use test_support::parquet_files::{rows_read, write};
@@ -129,7 +129,7 @@ impl Lake {
     /// The manifest names exactly the rows that reading every file finds.
     fn check(&self, outcome: &BuildOutcome) {
         let mut read = BTreeMap::new();
-        for (path, _) in &LocalStore.list(&self.source, &never_interrupted).unwrap() {
+        for (path, _) in &LocalStore.list(&self.source, &never_interrupted, &TrafficCounter::default()).unwrap().files {
             let rows = rows_read(&self.dir.path().join(String::from_utf8(path.0.clone()).unwrap()));
             if rows > 0 {
                 read.insert(path.clone(), rows);

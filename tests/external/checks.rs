@@ -12,8 +12,8 @@ use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::{Coalesce, Declaration, Kind, Name, Policy, Source, Spec};
 use lastword::engine::{Builder, CollectionStatus, Handle, Reconciler, SettleOutcome};
 use lastword::external::{
-    BuildError, External, FileReader, Listing, LocalStore, SegmentBuilder, SegmentJob, SourceLocation, SourcePath,
-    Stat, StopCheck, Store, StoreError,
+    BuildError, External, FileReader, Listed, Listing, LocalStore, SegmentBuilder, SegmentJob, SourceLocation,
+    SourcePath, Stat, StopCheck, Store, StoreError, TrafficCounter,
 };
 use test_support::parquet_files::write;
 
@@ -111,9 +111,14 @@ fn frozen(stat: Stat) -> Stat {
 }
 
 impl Store for Frozen {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        let listing = LocalStore.list(source, stop_check)?;
-        Ok(listing.into_iter().map(|(path, stat)| (path, frozen(stat))).collect())
+    fn list(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
+        let files = LocalStore.list(source, stop_check, traffic)?.files;
+        Ok(files.into_iter().map(|(path, stat)| (path, frozen(stat))).collect::<Listing>().into())
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

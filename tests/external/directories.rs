@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lastword::engine::CollectionStatus;
 use lastword::errors::FieldError;
-use lastword::external::{SourceLocation, Stat, StopCheck};
+use lastword::external::{Listed, SourceLocation, Stat, StopCheck, TrafficCounter};
 use lastword::policy::{Coalesce, Policy};
 use lastword::sources::{Change, Directory, FileReader, SourcePath, Store, StoreError};
 use lastword::{
@@ -259,8 +259,8 @@ impl FileReader for Text {
 }
 
 impl Store for Coarse {
-    fn list(&self, _: &SourceLocation, _: StopCheck<'_>) -> Result<Vec<(SourcePath, Stat)>, StoreError> {
-        Ok(vec![(SourcePath(b"a".to_vec()), self.stat)])
+    fn list(&self, _: &SourceLocation, _: StopCheck<'_>, _: &TrafficCounter) -> Result<Listed, StoreError> {
+        Ok(vec![(SourcePath(b"a".to_vec()), self.stat)].into())
     }
 
     fn stat(&self, _: &SourceLocation, _: &SourcePath) -> Result<Stat, StoreError> {

@@ -1,12 +1,13 @@
 //! External collections in a running engine: when the next look is due, what is shown of the last, and what neither
 //! a moved ctime nor a rename back and forth sets in motion.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lastword::clock::{Clock, ManualClock, SystemClock};
 use lastword::core::vocabulary::{
@@ -25,7 +26,7 @@ struct Lake {
     name: Name,
     clock: ManualClock,
     dir: tempfile::TempDir,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 impl Lake {
@@ -53,7 +54,7 @@ impl Lake {
         let coalesce = Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO };
         declaration.policy = Some(Policy { coalesce, on_change, ..Policy::default() });
         handle.declare(declaration).unwrap();
-        let lake = Lake { reconciler, handle, name, clock, dir, _state: state };
+        let lake = Lake { reconciler, handle, name, clock, dir, state };
         lake.status_that(|status| status.view.applied.is_some());
         lake
     }
@@ -274,4 +275,58 @@ fn defect_38_a_source_that_only_grows_is_committed_each_time() {
         assert_eq!((stats.committed, stats.failed), (9, 0), "{on_change:?}");
         lake.end();
     }
+}
+
+/// Every file below a directory, with its length, what it holds and when it was written.
+fn files_below(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime, Vec<u8>)> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let (path, found) = (entry.path(), entry.metadata().unwrap());
+        if found.is_dir() {
+            files.extend(files_below(&path));
+        } else if found.is_file() {
+            files.insert(path.clone(), (found.len(), found.modified().unwrap(), fs::read(&path).unwrap()));
+        }
+    }
+    files
+}
+
+#[test]
+fn case_50_an_unchanged_look_appends_nothing_and_writes_no_file() {
+    let lake = Lake::new(External::local(), Duration::from_secs(100));
+    (0..50).for_each(|n| write(&lake.path(&format!("{n}.parquet")), &[10], n));
+    lake.look();
+    lake.status_that(|status| status.view.applied.as_ref().is_some_and(|applied| applied.result.rows == Some(510)));
+    lake.applied();
+    // What follows a commit, as its anchor does, has come to its end when nothing was written for longer than anything waits.
+    lake.clock.advance(Duration::from_secs(10));
+    let begun = Instant::now();
+    let mut before = files_below(lake.state.path());
+    loop {
+        std::thread::sleep(Duration::from_secs(3));
+        let now = files_below(lake.state.path());
+        if now == before {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "something is written without an end");
+        before = now;
+    }
+    let (seq, _) = lake.handle.digest().unwrap();
+    for mode in [0o600, 0o640, 0o644, 0o600, 0o640] {
+        let last = lake.look_that(|_| true).started;
+        // What stat says of it is something else now, its content is not.
+        fs::set_permissions(lake.path("a.parquet"), Permissions::from_mode(mode)).unwrap();
+        lake.look_that(|look| {
+            // The next one may be put off once more while the clock is moved.
+            lake.clock.advance(Duration::from_secs(60));
+            look.started > last && look.succeeded
+        });
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(lake.handle.digest().unwrap().0, seq, "an event");
+    let after = files_below(lake.state.path());
+    let written: Vec<_> =
+        after.iter().filter(|(path, found)| before.get(*path) != Some(found)).map(|(path, _)| path).collect();
+    assert!(written.is_empty() && after.len() == before.len(), "{written:?}");
+    lake.end();
 }

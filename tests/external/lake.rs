@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Name, Source, SourceState, Spec, Timestamp};
 use lastword::external::{
-    self, External, FileReader, Instant, Listed, Listing, Mount, Mounts, PathSet, SourceLocation, SourcePath,
-    SourceUri, Stat, StopCheck, Store, StoreError, load_set,
+    self, External, FileReader, Instant, Listed, Mount, Mounts, PathSet, SourceLocation, SourcePath, SourceUri, Stat,
+    StopCheck, Store, StoreError, TrafficCounter, load_set,
 };
 use lastword::objects::MemoryObjects;
 use lastword::worker::{Observation, ObserveError, ObserveRequest, ObserveSignals, Worker};
@@ -152,18 +152,11 @@ impl Shelf {
 }
 
 impl Store for Shelf {
-    fn list(&self, _: &external::SourceLocation, _: StopCheck<'_>) -> Result<Listing, StoreError> {
-        Ok(self.files.lock().unwrap().iter().map(|(path, (stat, _))| (path.clone(), *stat)).collect())
-    }
-
-    fn list_and_tell(
-        &self,
-        source: &external::SourceLocation,
-        stop_check: StopCheck<'_>,
-    ) -> Result<Listed, StoreError> {
+    fn list(&self, _: &external::SourceLocation, _: StopCheck<'_>, _: &TrafficCounter) -> Result<Listed, StoreError> {
+        let files = self.files.lock().unwrap().iter().map(|(path, (stat, _))| (path.clone(), *stat)).collect();
         let mut mounts = Mounts::default();
         self.mount.lock().unwrap().iter().for_each(|mount| mounts.insert(SourcePath(Vec::new()), *mount));
-        Ok(Listed { files: self.list(source, stop_check)?, mounts, ..Listed::default() })
+        Ok(Listed { files, mounts, ..Listed::default() })
     }
 
     fn stat(&self, _: &external::SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

@@ -12,7 +12,8 @@ use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Name, Spec, Timestamp};
 use lastword::external::{
     Difference, External, FileVersion, Interrupted, Listing, LocalStore, ObservedFile, PathSet, ScanRequest,
-    SourceLocation, SourcePath, SourceUri, Stat, Store, StoreError, load_set, never_interrupted, scan, store_set,
+    SourceLocation, SourcePath, SourceUri, Stat, Store, StoreError, TrafficCounter, load_set, never_interrupted, scan,
+    store_set,
 };
 use lastword::objects::{MemoryObjects, Objects};
 use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
@@ -22,7 +23,7 @@ fn source(path: &Path) -> SourceLocation {
 }
 
 fn list(path: &Path) -> Result<Listing, StoreError> {
-    LocalStore.list(&source(path), &never_interrupted)
+    LocalStore.list(&source(path), &never_interrupted, &TrafficCounter::default()).map(|listed| listed.files)
 }
 
 fn names(listing: &Listing) -> Vec<String> {
@@ -134,7 +135,8 @@ fn case_24_links_are_followed_where_that_is_asked_for() {
         symlink(to, lake.join(link)).unwrap();
     }
     let following = source(&lake).following_links(true);
-    let followed = || LocalStore.list(&following, &never_interrupted);
+    let followed =
+        || LocalStore.list(&following, &never_interrupted, &TrafficCounter::default()).map(|listed| listed.files);
     let set = followed().unwrap();
     assert_eq!(names(&set), ["a", "d/two/x", "near", "one/x", "x"]);
     for (path, stat) in &set {
@@ -149,7 +151,7 @@ fn case_24_links_are_followed_where_that_is_asked_for() {
     let set = followed().unwrap();
     for to in ["nowhere", "z"] {
         symlink(to, lake.join("z")).unwrap();
-        let listed = LocalStore.list_and_tell(&following, &never_interrupted).unwrap();
+        let listed = LocalStore.list(&following, &never_interrupted, &TrafficCounter::default()).unwrap();
         assert_eq!(listed.files, set);
         assert_eq!(listed.left_out.dead_links, [SourcePath(b"z".to_vec())]);
         fs::remove_file(lake.join("z")).unwrap();

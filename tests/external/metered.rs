@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lastword::external::{
-    FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+    FileReader, Listed, LocalStore, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError, TrafficCounter,
 };
 
 /// The local file system, and what is read of it.
@@ -41,12 +41,13 @@ impl Metered {
 }
 
 impl Store for Metered {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        LocalStore.list(source, stop_check)
-    }
-
-    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-        LocalStore.list_and_tell(source, stop_check)
+    fn list(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
+        LocalStore.list(source, stop_check, traffic)
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

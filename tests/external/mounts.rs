@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lastword::external::{LocalStore, Mount, SourcePath, SourceUri, Store, StoreError, never_interrupted};
+use lastword::external::{
+    LocalStore, Mount, SourcePath, SourceUri, Store, StoreError, TrafficCounter, never_interrupted,
+};
 
 /// A file system that is mounted, until it is dropped.
 pub struct Mounted(PathBuf);
@@ -35,7 +37,7 @@ fn run(command: &mut Command) -> bool {
 /// The mount of a file below a directory, as a look finds it.
 fn mount_of(directory: &Path, file: &str) -> Mount {
     let source = SourceUri::parse(directory.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
-    let listed = LocalStore.list_and_tell(&source, &never_interrupted).unwrap();
+    let listed = LocalStore.list(&source, &never_interrupted, &TrafficCounter::default()).unwrap();
     let path = SourcePath(file.into());
     assert!(listed.files.iter().any(|(listed, _)| *listed == path), "{:?}", listed.files);
     *listed.mounts.of(&path).unwrap()
@@ -115,7 +117,7 @@ fn case_38_what_the_kernel_shows_as_files_is_no_data() {
             // What it would list has no end.
             let patience = std::time::Instant::now();
             let stop = || if patience.elapsed().as_secs() < 20 { Ok(()) } else { Err(lastword::external::Interrupted) };
-            let error = LocalStore.list(&source, &stop).unwrap_err();
+            let error = LocalStore.list(&source, &stop, &TrafficCounter::default()).unwrap_err();
             assert!(matches!(&error, StoreError::Device { what } if what.ends_with("/d/e")), "{error}");
         }
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lastword::core::vocabulary::Timestamp;
 use lastword::external::{
-    FileReader, Format, FormatError, Instant, Listing, RowRange, SourceLocation, SourcePath, Stat, StopCheck, Store,
-    StoreError,
+    FileReader, Format, FormatError, Instant, Listed, Listing, RowRange, SourceLocation, SourcePath, Stat, StopCheck,
+    Store, StoreError, TrafficCounter,
 };
 
 use super::dice::Dice;
@@ -212,11 +212,16 @@ impl Directories {
 }
 
 impl Store for Lake {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
+    fn list(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        _: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
         stop_check()?;
         let mut held = self.held();
         held.called();
-        Ok(held.readable(source)?.iter().map(|(path, file)| (path.clone(), file.stat)).collect())
+        Ok(held.readable(source)?.iter().map(|(path, file)| (path.clone(), file.stat)).collect::<Listing>().into())
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {

@@ -47,12 +47,22 @@ impl Fault {
     }
 
     /// As a listing of this source fails. A bucket that is not there is missing, and not empty.
-    pub(super) fn of_listing(&self, source: &str) -> StoreError {
+    pub(super) fn of_listing(self, source: &str) -> StoreError {
         match self {
-            Fault::Store(error) if matches!(error, Error::NotFound { .. }) || status_of(error) == Some(404) => {
-                StoreError::Missing { what: source.to_owned() }
-            }
+            Fault::Store(error) if is_missing(&error) => StoreError::Missing { what: source.to_owned() },
             other => other.of(source),
+        }
+    }
+
+    /// The same for each of several who waited for one listing: what was listed is told again, in words.
+    pub(super) fn of_shared_listing(&self, source: &str) -> StoreError {
+        match self {
+            Fault::Store(error) if is_missing(error) => StoreError::Missing { what: source.to_owned() },
+            Fault::Interrupted => StoreError::Interrupted,
+            Fault::Listed(StoreError::Limit { what, limit }) => {
+                StoreError::Limit { what: what.clone(), limit: limit.clone() }
+            }
+            other => unreadable(source, other.words()),
         }
     }
 
@@ -96,12 +106,10 @@ impl Fault {
         }
     }
 
-    fn of(&self, what: &str) -> StoreError {
+    fn of(self, what: &str) -> StoreError {
         match self {
             Fault::Interrupted => StoreError::Interrupted,
-            Fault::Listed(StoreError::Limit { what, limit }) => {
-                StoreError::Limit { what: what.clone(), limit: limit.clone() }
-            }
+            Fault::Listed(error) => error,
             other => unreadable(what, other.words()),
         }
     }
@@ -156,6 +164,11 @@ fn deepest(error: &Error) -> String {
         }
         cause => format!("the store cannot be asked: {cause}"),
     }
+}
+
+/// Whether what was asked for is not there.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. }) || status_of(error) == Some(404)
 }
 
 /// Whether no connection came about, or nothing came over it.

@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::meter::counted;
 use super::network::Network;
 use super::stat::stat_of;
-use crate::external::skip::{Named, Rules};
+use crate::external::skip::{Named, Rules, parts};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
 use crate::external::wire::{Reader, Writer};
 use crate::external::{BucketPrefix, LeftOut, Listing, SourcePath, Stat, StopCheck, StoreError};
@@ -250,10 +250,8 @@ impl<'a> Below<'a> {
         if self.skipped.as_ref().is_some_and(|skipped| path.starts_with(skipped)) {
             return Ok(());
         }
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        for end in slashes.chain([path.len()]) {
-            let part = path.get(..end).unwrap_or_default();
-            let is_whole = end == path.len();
+        for part in parts(path) {
+            let is_whole = part.len() == path.len();
             let reason = match self.rules.named(part) {
                 Named::Data => continue,
                 Named::Skipped(reason) => reason,
@@ -266,7 +264,7 @@ impl<'a> Below<'a> {
             };
             self.left_out.skipped.add(reason);
             if !is_whole {
-                self.skipped = path.get(..=end).map(<[u8]>::to_vec);
+                self.skipped = path.get(..=part.len()).map(<[u8]>::to_vec);
             }
             return Ok(());
         }

@@ -33,8 +33,8 @@ use object_store::ObjectStoreExt as _;
 use object_store::path::Path as Key;
 
 use super::{
-    Bucket, BucketPrefix, FieldError, FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat,
-    StopCheck, Store, StoreError,
+    Bucket, BucketPrefix, FieldError, FileReader, Listed, LocalStore, SourceLocation, SourcePath, Stat, StopCheck,
+    Store, StoreError,
 };
 use crate::external::skip::Rules;
 use crate::worker::TrafficCounter;
@@ -139,7 +139,7 @@ impl Buckets {
         }
         let raw = lead.finish(found, spent).map_err(|fault| {
             self.heard(prefix.bucket(), &fault);
-            fault.of_listing(&prefix.to_string())
+            fault.of_shared_listing(&prefix.to_string())
         })?;
         let (is_unordered, room) = (raw.is_unordered, raw.len());
         // What nobody else waits for goes page by page.
@@ -168,10 +168,7 @@ impl Buckets {
         let found = self.network.wait(&client.meter, stop_check, work).and_then(|found| found);
         found.map_err(|fault| {
             self.heard(prefix.bucket(), &fault);
-            match fault {
-                Fault::Listed(table) => table,
-                fault => fault.of_listing(&prefix.to_string()),
-            }
+            fault.of_listing(&prefix.to_string())
         })
     }
 
@@ -196,22 +193,14 @@ impl std::fmt::Debug for Buckets {
 }
 
 impl Store for Buckets {
-    fn list(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listing, StoreError> {
-        self.list_and_tell(source, stop_check).map(|listed| listed.files)
-    }
-
-    fn list_and_tell(&self, source: &SourceLocation, stop_check: StopCheck<'_>) -> Result<Listed, StoreError> {
-        self.list_and_count(source, stop_check, &TrafficCounter::default())
-    }
-
-    fn list_and_count(
+    fn list(
         &self,
         source: &SourceLocation,
         stop_check: StopCheck<'_>,
         traffic: &TrafficCounter,
     ) -> Result<Listed, StoreError> {
         let Some(prefix) = source.bucket() else {
-            return self.directories.list_and_count(source, stop_check, traffic);
+            return self.directories.list(source, stop_check, traffic);
         };
         self.check_table(prefix, source.rules(), stop_check, traffic)?;
         match self.sharing.join(prefix, stop_check)? {
@@ -263,7 +252,7 @@ impl Store for Buckets {
 
 /// Takes a source's part out of another's listing.
 fn follow(served: Served, (prefix, rules): (&BucketPrefix, &Rules)) -> Result<Listed, StoreError> {
-    let raw = served.found.map_err(|fault| fault.of_listing(&prefix.to_string()))?;
+    let raw = served.found.map_err(|fault| fault.of_shared_listing(&prefix.to_string()))?;
     // What encloses it has others as well.
     let is_whole = served.prefix == *prefix;
     let is_own = |key: &str| is_whole || key.starts_with(prefix.prefix());

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use lastword::core::vocabulary::Timestamp;
 use lastword::external::{
     FileVersion, LocalStore, ObservedFile, PathSet, ScanRequest, SourceLocation, SourcePath, SourceUri, Stat, Store,
-    never_interrupted, scan,
+    TrafficCounter, never_interrupted, scan,
 };
 use peak_alloc::PeakAlloc;
 use test_buckets::bucket;
@@ -52,7 +52,7 @@ fn a_listing_takes_at_most_two_hundred_bytes_beyond_each_key() {
     let buckets = bucket.buckets();
     let list = |count: u64| {
         let source = bucket.source(if count == few { "few/" } else { "many/" });
-        let listed = buckets.list(&source, &never_interrupted).unwrap();
+        let listed = buckets.list(&source, &never_interrupted, &TrafficCounter::default()).unwrap().files;
         assert_eq!(listed.len() as u64, count);
         listed
     };

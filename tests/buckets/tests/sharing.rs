@@ -72,7 +72,7 @@ impl Look {
             counted.fetch_add(1, Ordering::Relaxed);
             if stopped.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Interrupted) }
         };
-        let thread = thread::spawn(move || buckets.list_and_count(&source, &stop_check, &counter));
+        let thread = thread::spawn(move || buckets.list(&source, &stop_check, &counter));
         Look { thread, turns, stop, traffic }
     }
 
@@ -111,7 +111,7 @@ fn who_comes_while_a_prefix_is_listed_shares_the_next_listing_with_all_who_come_
     }
     assert_eq!(stage.asked().len(), 2, "one for the first, one for all others");
     // Nothing is kept for who comes later.
-    buckets.list(&bucket.source("lake/"), &never_interrupted).unwrap();
+    buckets.list(&bucket.source("lake/"), &never_interrupted, &TrafficCounter::default()).unwrap();
     assert_eq!(stage.asked().len(), 1);
 }
 
@@ -142,8 +142,8 @@ fn what_lies_below_a_prefix_that_is_about_to_be_listed_is_served_by_its_listing_
     let spec = ExternalSpec::parse(r#"{"format":"files","exclude":["*.csv"]}"#).unwrap();
     let orders = || bucket.source("lake/orders/").read_by(&spec);
     // How many keys there are is known: it is worth waiting for.
-    buckets.list(&bucket.source("lake/"), &never_interrupted).unwrap();
-    let alone = buckets.list_and_tell(&orders(), &never_interrupted).unwrap();
+    buckets.list(&bucket.source("lake/"), &never_interrupted, &TrafficCounter::default()).unwrap();
+    let alone = buckets.list(&orders(), &never_interrupted, &TrafficCounter::default()).unwrap();
     stage.asked();
     let (arrived, go) = hold_page(&stage, 1);
     let first = Look::begin(&buckets, bucket.source("lake/"));
@@ -168,7 +168,7 @@ fn a_small_source_does_not_wait_for_a_large_one_that_encloses_it() {
     stage.put(&name, "lake/small/a", b"x");
     let buckets = Arc::new(bucket.buckets());
     for source in ["lake/", "lake/small/"] {
-        buckets.list(&bucket.source(source), &never_interrupted).unwrap();
+        buckets.list(&bucket.source(source), &never_interrupted, &TrafficCounter::default()).unwrap();
     }
     let arrived = hang_page(&stage);
     let first = Look::begin(&buckets, bucket.source("lake/"));
@@ -238,7 +238,7 @@ fn requests_and_the_word_to_wait_are_counted_also_of_a_listing_that_fails() {
     (0..1_500).for_each(|n| stage.put(&name, &format!("{n:04}"), b"x"));
     let count = |buckets: &Buckets| {
         let traffic = TrafficCounter::default();
-        let is_listed = buckets.list_and_count(&bucket.source(""), &never_interrupted, &traffic).is_ok();
+        let is_listed = buckets.list(&bucket.source(""), &never_interrupted, &traffic).is_ok();
         let Traffic { requests, throttled, status, .. } = traffic.counted();
         (is_listed, requests, throttled, status)
     };

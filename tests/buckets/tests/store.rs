@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lastword::external::{
-    Buckets, Listed, SecretName, SourceLocation, SourcePath, Store, StoreError, never_interrupted,
+    Buckets, Listed, SecretName, SourceLocation, SourcePath, Store, StoreError, TrafficCounter, never_interrupted,
 };
 use test_buckets::bucket::{self, Bucket};
 use test_buckets::stage::{Asked, Fault, Manners, Stage};
 
 fn list(buckets: &Buckets, source: &SourceLocation) -> Result<Listed, StoreError> {
-    buckets.list_and_tell(source, &never_interrupted)
+    buckets.list(source, &never_interrupted, &TrafficCounter::default())
 }
 
 fn names(listed: &Listed) -> Vec<String> {
@@ -273,7 +273,7 @@ fn a_listing_is_told_to_stop() {
         0..3 => Ok(()),
         _ => Err(lastword::external::Interrupted),
     };
-    let error = bucket.buckets().list_and_tell(&bucket.source(""), &stop_check).unwrap_err();
+    let error = bucket.buckets().list(&bucket.source(""), &stop_check, &TrafficCounter::default()).unwrap_err();
     assert!(matches!(error, StoreError::Interrupted), "{error:?}");
 }
 

@@ -1,19 +1,20 @@
 //! The local file system with nothing in it that could be watched: `watch = false`.
 
 use lastword::external::{
-    FileReader, Listed, Listing, LocalStore, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError,
+    FileReader, Listed, LocalStore, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError, TrafficCounter,
 };
 
 /// Lists and reads as [`LocalStore`] does, and names no directory.
 pub(super) struct Unwatched(pub(super) LocalStore);
 
 impl Store for Unwatched {
-    fn list(&self, source: &SourceLocation, check_stop: StopCheck<'_>) -> Result<Listing, StoreError> {
-        self.0.list(source, check_stop)
-    }
-
-    fn list_and_tell(&self, source: &SourceLocation, check_stop: StopCheck<'_>) -> Result<Listed, StoreError> {
-        self.0.list_and_tell(source, check_stop)
+    fn list(
+        &self,
+        source: &SourceLocation,
+        stop_check: StopCheck<'_>,
+        traffic: &TrafficCounter,
+    ) -> Result<Listed, StoreError> {
+        self.0.list(source, stop_check, traffic)
     }
 
     fn stat(&self, source: &SourceLocation, path: &SourcePath) -> Result<Stat, StoreError> {
