@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use lastword::external::{LocalStore, SourceUri, Store, StoreError, never_interrupted};
+use lastword::external::{LocalStore, SourceUri, Store, StoreError, TrafficCounter, never_interrupted};
 
 /// A file system with the directory `d`, in which are `a`, `b` and `c`, and nothing is to be had behind `b`.
 struct HalfListed<'a>(&'a Path);
@@ -116,7 +116,7 @@ fn defect_01_a_listing_that_fails_midway_is_an_error_with_the_name_of_its_direct
     // As a source, and in one.
     for root in [&half, dir.path()] {
         let source = SourceUri::parse(root.to_str().unwrap()).unwrap().resolve(Path::new("/")).unwrap();
-        let listed = LocalStore.list(&source, &never_interrupted);
+        let listed = LocalStore.list(&source, &never_interrupted, &TrafficCounter::default());
         let Err(StoreError::Unreadable { what, source }) = listed else { panic!("{listed:?}") };
         assert_eq!((what.as_str(), source.raw_os_error()), (half.to_str().unwrap(), Some(5)));
     }

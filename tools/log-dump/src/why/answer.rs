@@ -6,8 +6,8 @@ use lastword::describe::counted;
 use lastword::replay::Until;
 use serde::Serialize;
 
-use super::Form;
 use super::chain::Chain;
+use super::form::Form;
 use super::life::{Incarnation, Life, Since};
 use super::mark::MarkLine;
 use super::show::{Extent, rows, unknown};

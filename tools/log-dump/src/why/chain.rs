@@ -7,9 +7,9 @@ use lastword::core::vocabulary::{CollectionId, Event, Recorded, Seq, TaskId};
 use lastword::describe::Describer;
 use lastword::replay::{begin, events};
 
-use super::Form;
 use super::fate::Fates;
 use super::files::Files;
+use super::form::Form;
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};

@@ -9,6 +9,7 @@ mod answer;
 mod chain;
 mod fate;
 mod files;
+mod form;
 mod life;
 mod mark;
 mod show;
@@ -20,14 +21,7 @@ use lastword::replay::Until;
 use crate::args::LogArgs;
 use crate::fail::Failure;
 use crate::input::Input;
-
-/// How an answer is written.
-#[derive(Clone, Copy)]
-pub(crate) struct Form {
-    pub(crate) json: bool,
-    /// All files that an observation found changed, not only the first ones.
-    pub(crate) files: bool,
-}
+use form::Form;
 
 pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>, files: bool) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;

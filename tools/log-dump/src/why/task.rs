@@ -9,9 +9,9 @@ use lastword::core::{Applied, CollectionView, State, Status, Task};
 use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 
-use super::Form;
 use super::chain::{Chain, Recent};
 use super::fate::{Ending, Fate, changes_inputs};
+use super::form::Form;
 use super::mark::{Mark, MarkLine};
 use super::show::{Extent, rows, unknown};
 use crate::fail::Failure;
