@@ -1,7 +1,7 @@
 //! The step that one attempt runs: observe, cut, plan, build, observe again, write the manifest.
 //!
 //! What was observed is what is built: the result is handed out only if every file of the wanted set was there with its
-//! version at both observations. The first one may be the look that found the set. Files that came since are left to the next observation. What happens to the result then,
+//! version at both observations. Files that came since are left to the next observation. What happens to the result then,
 //! and whether it is still wanted, is the reducer's to decide.
 
 use std::fmt;
@@ -157,7 +157,7 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 }
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
-    let (own, mounts) = attempt.before()?;
+    let Own { set: own, mounts, .. } = attempt.observe(attempt.known, attempt.mounts)?;
     let Plan { kept, new, dropped } = attempt.plan(&own)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
     let (finished, result) = build_all(attempt, &own, new);
@@ -197,15 +197,6 @@ struct Own {
 }
 
 impl Build<'_> {
-    /// The wanted set before the work, and the mounts that it lies on. Where a read of anything else is refused, it is what the
-    /// look has found: one more observation would tell nothing that the one behind the work does not.
-    fn before(&self) -> Result<(PathSet, Mounts), BuildError> {
-        if let Some(known) = self.known.filter(|known| known.is_fenced() && known.digest() == self.wanted) {
-            return Ok((known.clone(), self.mounts.cloned().unwrap_or_default()));
-        }
-        self.observe(self.known, self.mounts).map(|own| (own.set, own.mounts))
-    }
-
     /// Scans the source for the files of the wanted set. It is an error if one of them is gone or another one.
     fn observe(&self, known: Option<&PathSet>, mounts: Option<&Mounts>) -> Result<Own, BuildError> {
         let own = known.filter(|known| known.digest() == self.wanted);

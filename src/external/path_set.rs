@@ -135,11 +135,6 @@ impl PathSet {
         })
     }
 
-    /// Whether the tag of each file stands for its bytes, so that the store refuses to read anything else.
-    pub(super) fn is_fenced(&self) -> bool {
-        self.0.packed.iter().all(|held| held.file().last_stat.tag.is_strong())
-    }
-
     /// When the next of those can be proven, by another scan.
     pub(super) fn next_aged(&self, now: Timestamp) -> Option<Duration> {
         if self.racy() == 0 {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Timestamp, Token};
+use lastword::core::vocabulary::{Epoch, Name, Seq, Timestamp, Token};
 use lastword::external::{
     Build, BuildError, BuildFailed, BuildOutcome, ExternalSpec, FileAddress, Mounts, PathSet, ScanRequest,
     SegmentBuilder, SegmentJob, SourceLocation, Store, build, format_of, never_interrupted, scan,
@@ -11,7 +11,7 @@ use lastword::external::{
 use lastword::objects::MemoryObjects;
 use test_buckets::bucket::{self, Bucket};
 use test_buckets::servers;
-use test_buckets::stage::{Asked, Manners, Stage};
+use test_buckets::stage::{Manners, Stage};
 
 /// Reads every file in two pieces, and does something between them.
 struct InTwoPieces<F> {
@@ -39,31 +39,21 @@ fn attempt(
     known: &PathSet,
     builder: &dyn SegmentBuilder,
 ) -> Result<BuildOutcome, BuildFailed> {
-    attempt_after((&MemoryObjects::new(), None), (store, source), known, builder)
-}
-
-/// An attempt behind a commit of this set with this manifest, if there was one.
-fn attempt_after(
-    (objects, committed): (&MemoryObjects, Option<(&PathSet, ObjectHash)>),
-    (store, source): (&dyn Store, &SourceLocation),
-    known: &PathSet,
-    builder: &dyn SegmentBuilder,
-) -> Result<BuildOutcome, BuildFailed> {
     let spec = ExternalSpec::parse(r#"{"format":"files"}"#).unwrap();
     build(&Build {
         collection: &Name::new("documents").unwrap(),
         store,
         format: format_of("files").unwrap(),
-        objects,
+        objects: &MemoryObjects::new(),
         source,
         spec: &spec,
         wanted: known.digest(),
         known: Some(known),
         mounts: Some(&Mounts::default()),
         most_read: u64::MAX,
-        applied: committed.map(|(set, _)| set),
-        previous: committed.map(|(_, manifest)| manifest),
-        token: Token { epoch: Epoch(1), seq: Seq(if committed.is_some() { 2 } else { 1 }) },
+        applied: None,
+        previous: None,
+        token: Token { epoch: Epoch(1), seq: Seq(1) },
         builder,
         parallel: 1,
         leftovers: &[],
@@ -127,48 +117,6 @@ fn what_changes_behind_the_last_read_is_found_by_the_last_observation() {
         let (found, read) = with(&bucket, change);
         assert!(is_moved(&found), "{}: {found:?}", bucket.name);
         assert_eq!(read, [b"first content"; 2], "{}: what was read is what was observed", bucket.name);
-    }
-}
-
-#[test]
-fn what_strong_tags_stand_for_is_listed_behind_the_work_alone() {
-    for (has_weak_tags, expected) in [(false, 0), (true, 1)] {
-        let stage = Stage::start();
-        stage.behave(Manners { has_weak_tags, ..Manners::default() });
-        let bucket = bucket::staged(&stage);
-        bucket.put("docs/a", b"first content");
-        let (buckets, source) = (bucket.buckets(), bucket.source("docs/"));
-        let known = observe(&buckets, &source);
-        let listings = || stage.asked().iter().filter(|asked| matches!(asked, Asked::List { .. })).count();
-        listings();
-        let before = Mutex::new(0);
-        let between = || *before.lock().unwrap() += listings();
-        let builder = InTwoPieces { between, read: Mutex::default() };
-        attempt(&buckets, &source, &known, &builder).unwrap();
-        assert_eq!((*before.lock().unwrap(), listings()), (expected, 1), "weak: {has_weak_tags}");
-    }
-}
-
-#[test]
-fn what_changed_before_the_work_and_is_not_read_is_found_behind_it() {
-    for change in ["overwritten", "deleted"] {
-        let bucket = bucket::staged(&Stage::start());
-        let (buckets, source, objects) = (bucket.buckets(), bucket.source("docs/"), MemoryObjects::new());
-        ["docs/a", "docs/b"].iter().for_each(|key| bucket.put(key, b"first content"));
-        let first = observe(&buckets, &source);
-        let nothing = || InTwoPieces { between: || (), read: Mutex::default() };
-        let place: (&dyn Store, _) = (&buckets, &source);
-        let committed = attempt_after((&objects, None), place, &first, &nothing()).unwrap().manifest;
-        bucket.put("docs/b", b"other content");
-        let known = observe(&buckets, &source);
-        match change {
-            "overwritten" => bucket.put("docs/a", b"third content"),
-            _ => bucket.delete("docs/a"),
-        }
-        let builder = nothing();
-        let found = attempt_after((&objects, Some((&first, committed))), place, &known, &builder);
-        assert!(is_moved(&found), "{change}: {found:?}");
-        assert_eq!(builder.read.into_inner().unwrap(), [b"other content"], "{change}: the other one stayed");
     }
 }
 
