@@ -6,6 +6,7 @@
 //! know* what the work is, nor who is told.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,7 +58,8 @@ pub fn apart<R: Send + 'static>(
     let done = started.map_or(Ok(None), thread::JoinHandle::join)?;
     // Where no thread can be started it is better done here, in danger, than not at all.
     let here = lock(&work).take();
-    match done.or_else(|| here.map(|work| work())) {
+    let here = || here.map(|work| catch_unwind(AssertUnwindSafe(work))).transpose();
+    match done.map_or_else(here, |done| Ok(Some(done)))? {
         Some(result) => Ok(result),
         None => Err(Box::new("the work was given to a thread that was never there")),
     }

@@ -1,6 +1,7 @@
 //! What a command waits for when a file system does not answer: said once, and no reason to wait for an end in order.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -8,8 +9,11 @@ use crate::config::Config;
 use crate::console::{note, quoted};
 use crate::words::is_config;
 
-/// What the command depends on does not answer.
+/// The state directory does not answer.
 static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// The state directory, once it is known.
+static STATE: OnceLock<PathBuf> = OnceLock::new();
 
 /// Carries out a command on a thread of its own, so that this one hears signals, and says so if what it depends on does not
 /// answer: the file or directory that a person `named`, and the state directory if that is a configuration.
@@ -20,25 +24,30 @@ pub(crate) fn apart<R: Send + 'static>(
     named: Option<PathBuf>,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> thread::Result<R> {
-    let mut state = None;
     let paths = move |ask: lastword::apart::Ask<'_>| {
         let Some(named) = &named else { return };
         ask(named);
-        if state.is_none() && is_config(named) {
-            // What is wrong with the file is said by the command.
-            state = Config::state_of(named).ok();
+        if STATE.get().is_none() {
+            // What is wrong with the file is said by the command. What is no file is read once, by the command.
+            let state = match is_config(named) {
+                true => named.is_file().then(|| Config::state_of(named).ok()).flatten(),
+                false => Some(named.clone()),
+            };
+            state.into_iter().for_each(|state| drop(STATE.set(state)));
         }
-        state.iter().for_each(|state| ask(state));
+        STATE.get().filter(|state| *state != named).into_iter().for_each(|state| ask(state));
     };
     lastword::apart::apart(work, paths, |path, answers| {
-        SILENT.store(!answers, Ordering::Relaxed);
+        if STATE.get().is_some_and(|state| state == path) {
+            SILENT.store(!answers, Ordering::Relaxed);
+        }
         let what =
             if answers { "answers again" } else { "does not answer, and is waited for; Ctrl-C or a signal ends that" };
         note(&format!("{}: {what}", quoted(path)));
     })
 }
 
-/// Whether something that the command depends on does not answer. An end in order would wait for it.
+/// Whether the state directory does not answer. An end in order would wait for it; nothing waits for a configuration.
 pub(crate) fn is_silent() -> bool {
     SILENT.load(Ordering::Relaxed)
 }

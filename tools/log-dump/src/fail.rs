@@ -51,6 +51,8 @@ impl Failure {
     pub(crate) fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            // Of an output that does not block, and no limit.
+            io::ErrorKind::WouldBlock => Failure::new(Exit::CANNOT_OPEN, format_args!("writing the output: {error}")),
             _ => Failure::new(Exit::CANNOT_OPEN, format_args!("writing the output: {}", advised(error))),
         }
     }
@@ -92,5 +94,7 @@ mod tests {
         assert!(matches!(Failure::from(closed), Failure::OutputClosed));
         let full = Failure::from(EvlogError::Output(io::ErrorKind::StorageFull.into()));
         assert!(matches!(&full, Failure::Error(Exit(3), said) if said.starts_with("writing the output: ")), "{full:?}");
+        let busy = Failure::output(&io::Error::from_raw_os_error(11));
+        assert!(matches!(&busy, Failure::Error(Exit(3), said) if !said.contains("ulimit")), "{busy:?}");
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -20,6 +20,9 @@ use crate::fail::{CANNOT_OPEN, Fail};
 /// group that the child is in, as a terminal and a supervisor do that end at the same time. A person who asks again has
 /// waited for longer.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
+
+/// How long a state directory does not answer before the run is not closed in order.
+const STAYS_SILENT: Duration = Duration::from_secs(5);
 
 /// How long such an end waits for the reader of standard error.
 const LAST_NOTES: Duration = Duration::from_secs(1);
@@ -46,9 +49,13 @@ impl Signals {
             let first = arriving.forever().next();
             thread::sleep(ONE_REQUEST);
             insists.store(true, Ordering::Relaxed);
-            // What does not answer cannot be closed in order either.
-            while !is_silent() {
+            // What does not answer cannot be closed in order either. What is only slow can.
+            let mut since = Instant::now();
+            while since.elapsed() < STAYS_SILENT {
                 thread::sleep(TURN);
+                if !is_silent() {
+                    since = Instant::now();
+                }
             }
             note("what is waited for does not answer: this run ends at once, and its log is found as after a crash");
             settle_notes(LAST_NOTES);

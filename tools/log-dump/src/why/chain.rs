@@ -63,7 +63,7 @@ impl Chain<'_> {
     pub(super) fn write(&self, input: &Input, output: &mut Output, form: Form) -> Result<u64, Failure> {
         let state = begin(input.reader())?;
         let (mut describer, mut fates) = (Describer::behind(&state), Fates::default());
-        let mut files = Files::behind(&state, input.objects()?, form.files);
+        let mut files = Files::behind(&state, input, form);
         let mut outstanding = self.outstanding(&state);
         let (mut told, mut left_out) = (0, LeftOut::default());
         for event in events(input.reader(), state.last().next()) {

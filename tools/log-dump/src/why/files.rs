@@ -9,7 +9,9 @@ use lastword::external::{ObservedFile, PathSet, SourcePath};
 use lastword::objects::{Objects, tree};
 use serde::Serialize;
 
+use super::form::Form;
 use crate::fail::Failure;
+use crate::input::Input;
 use crate::output::{Output, printable};
 
 /// As many as a person reads of one observation; the rest is counted.
@@ -17,8 +19,8 @@ const MOST_SHOWN: usize = 20;
 
 /// The sets of files that the collections of a name had, as far as the events were read.
 pub(super) struct Files {
-    /// Nothing for an exported stream, which is not read by name.
-    objects: Option<Box<dyn Objects>>,
+    /// What they are named by, or why they cannot be named.
+    objects: Result<Box<dyn Objects>, String>,
     sets: BTreeMap<CollectionId, ObjectHash>,
     shows_all: bool,
 }
@@ -53,18 +55,28 @@ struct FilesLine {
 }
 
 impl Files {
-    /// Those that `state` knows.
-    pub(super) fn behind(state: &State, objects: Option<Box<dyn Objects>>, shows_all: bool) -> Files {
+    /// Those that `state` knows. The answer does not depend on the objects of the log, which may be gone.
+    pub(super) fn behind(state: &State, input: &Input, form: Form) -> Files {
+        let objects = match input.objects() {
+            Ok(Some(objects)) => Ok(objects),
+            Ok(None) => Err("an exported stream does not name its files: import it".to_owned()),
+            Err(Failure::Error(_, problem)) => Err(format!("its files cannot be named: {problem}")),
+            Err(Failure::OutputClosed) => Err("its files cannot be named".to_owned()),
+        };
         let set = |content: &Content| match content {
             Content::Observed(observed) => root(observed),
             Content::Unversioned | Content::Unknown => None,
         };
         let sets = state.by_name().filter_map(|(id, collection)| Some((id, set(&collection.latest.content)?)));
-        Files { objects, sets: sets.collect(), shows_all }
+        Files { objects, sets: sets.collect(), shows_all: form.files }
     }
 
     /// Takes note of an event; gives the set before and the set that it found, if it found one.
     pub(super) fn follow(&mut self, recorded: &Recorded) -> Option<(Option<ObjectHash>, ObjectHash)> {
+        if let Event::SourceChanged { collection, .. } = &recorded.event {
+            // What another source holds differs from nothing.
+            self.sets.remove(collection);
+        }
         let (Event::SourceObserved { collection, observed, .. } | Event::CollectionHeld { collection, observed, .. }) =
             &recorded.event
         else {
@@ -105,9 +117,12 @@ impl Files {
     fn between(&self, seq: u64, (before, after): (Option<ObjectHash>, ObjectHash), most: usize) -> FilesLine {
         let mut line =
             FilesLine { kind: "files", seq, added: 0, changed: 0, removed: 0, files: Vec::new(), problem: None };
-        let Some(objects) = self.objects.as_deref() else {
-            line.problem = Some("an exported stream does not name its files: import it".to_owned());
-            return line;
+        let objects = match &self.objects {
+            Ok(objects) => &**objects,
+            Err(problem) => {
+                line.problem = Some(problem.clone());
+                return line;
+            }
         };
         // The first set has nothing before it: all that it has was added.
         let changes: Box<dyn Iterator<Item = Result<tree::Change, tree::TreeError>>> = match before {
