@@ -40,6 +40,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ use clap::builder::Styles;
 use clap::{Parser, Subcommand};
 use lastword::describe::panicked;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use tracing_subscriber::filter::LevelFilter;
@@ -157,8 +159,11 @@ impl Command {
 /// The code of a program that panicked.
 const PANICKED: u8 = 101;
 
-/// How long a signal waits for the private copies to be removed.
-const COPIES_REMOVED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a signal waits for the private copies to be removed, which may be large; one that comes later does not wait.
+const COPIES_REMOVED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What comes within this time of the first signal is the same request.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// How long the end waits for the reader of standard error.
 const LAST_NOTES: Duration = Duration::from_secs(1);
@@ -193,9 +198,20 @@ pub fn run() -> ExitCode {
 
 /// Has the private copies of this process removed before a signal ends it, and says what it has begun. A run ends in order instead.
 fn remove_copies_on_signals() {
-    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
+    let all = [SIGHUP, SIGINT, SIGTERM];
+    let is_removing = Arc::new(AtomicBool::new(false));
+    for signal in all {
+        let _ = register_conditional_default(signal, Arc::clone(&is_removing));
+    }
+    let Ok(mut signals) = Signals::new(all) else { return };
     let wait = move || {
         for signal in signals.forever() {
+            let insists = Arc::clone(&is_removing);
+            // `timeout` and terminals signal a process and then its group: that is one request.
+            thread::spawn(move || {
+                thread::sleep(ONE_REQUEST);
+                insists.store(true, Ordering::Relaxed);
+            });
             // They may lie where nothing answers either.
             let _ = patience::within(COPIES_REMOVED_WITHIN, lastword::log::remove_private_copies);
             control::interrupted().iter().for_each(|text| console::note(text));

@@ -64,45 +64,53 @@ fn defect_03_a_wait_ends_with_the_cause() {
 
 #[test]
 fn defect_03_a_state_directory_that_never_answers_is_named_and_a_signal_ends_every_command() {
-    let place = Place::new("");
-    place.write("a.parquet", 2, 0);
-    place.once().expect_code(0);
-    let Some(_mount) = DeadMount::at(&place.state()) else { return };
-    let (config, state) = (place.config(), place.state());
-    let (config, state) = (text(&config), text(&state));
+    // Each in a mount of its own: who looks up what another one is looking up waits in the kernel, where no signal ends it.
+    let scene = || {
+        let place = Place::new("");
+        place.write("a.parquet", 2, 0);
+        place.once().expect_code(0);
+        DeadMount::at(&place.state()).map(|mount| (place, mount))
+    };
     // A run ends with the code of the signal, as a second signal ends it; what else there is ends by the signal itself.
-    let commands: [(&[&str], _); 7] = [
-        (&["status", state], None),
-        (&["status", config], None),
-        (&["plan", config], None),
-        (&["manifest", state, "lineitem"], None),
-        (&["wait", state, "lineitem"], None),
-        (&["run", config, "--once"], Some(143)),
-        (&["run", config], Some(143)),
+    let commands: [(&[&str], Option<i32>); 7] = [
+        (&["status", "STATE"], None),
+        (&["status", "CONFIG"], None),
+        (&["plan", "CONFIG"], None),
+        (&["manifest", "STATE", "lineitem"], None),
+        (&["wait", "STATE", "lineitem"], None),
+        (&["run", "CONFIG", "--once"], Some(143)),
+        (&["run", "CONFIG"], Some(143)),
     ];
-    let stderr = |number: usize| place.dir.path().join(format!("stderr-{number}"));
-    let mut running: Vec<Option<Child>> = Vec::new();
-    for (number, (arguments, _)) in commands.iter().enumerate() {
-        let stderr = File::create(stderr(number)).unwrap();
-        running.push(Some(program().args(*arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap()));
+    let mut running = Vec::new();
+    for (arguments, code) in commands {
+        let Some((place, mount)) = scene() else { return };
+        let (config, state) = (place.config(), place.state());
+        let path = |argument: &&str| match *argument {
+            "STATE" => text(&state).to_owned(),
+            "CONFIG" => text(&config).to_owned(),
+            other => other.to_owned(),
+        };
+        let stderr = File::create(place.dir.path().join("stderr")).unwrap();
+        let arguments: Vec<String> = arguments.iter().map(path).collect();
+        let child = program().args(&arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        running.push((place, mount, arguments, code, child));
     }
     let mut wrong = Vec::new();
-    for (number, (arguments, code)) in commands.iter().enumerate() {
-        let said = || fs::read_to_string(stderr(number)).unwrap();
-        let expected = format!("{state}: does not answer");
+    for (place, _mount, arguments, code, mut child) in running {
+        let said = || fs::read_to_string(place.dir.path().join("stderr")).unwrap();
+        let expected = format!("{}: does not answer", text(&place.state()));
         until(&format!("{arguments:?} says what it waits for"), || said().contains(&expected));
-        let mut child = running[number].take().unwrap();
         signal(&child, "TERM");
         let ended = bounded(&mut child);
-        let signal = ended.signal();
-        if (ended.code(), signal) != (*code, code.map_or(Some(15), |_| None)) {
+        if (ended.code(), ended.signal()) != (code, code.map_or(Some(15), |_| None)) {
             wrong.push((arguments, ended));
         }
         assert_eq!(said().matches(&expected).count(), 1, "{}", said());
     }
     assert!(wrong.is_empty(), "did not end by the signal: {wrong:?}");
     // What is for a run is not waited for, and the run is not blamed.
-    let ended = lastword(&["pause", config, "lineitem"]).expect_code(3);
+    let Some((place, _mount)) = scene() else { return };
+    let ended = lastword(&["pause", text(&place.config()), "lineitem"]).expect_code(3);
     assert!(ended.stderr.contains("the state directory does not answer"), "{}", ended.stderr);
 }
 

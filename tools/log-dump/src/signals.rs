@@ -1,21 +1,38 @@
 //! Signals that end the program: the private copy that it has made goes first.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use lastword::apart::within;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-/// How long a signal waits for that.
-const REMOVED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a signal waits for that; a copy may be large and its disk slow. One that comes later does not wait.
+const REMOVED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What comes within this time of the first is the same request.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// Has the private copies of this process removed before a signal ends it. Without a thread for that they stay behind.
 pub(crate) fn remove_copies_on_signals() {
-    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGTERM]) else { return };
+    let all = [SIGHUP, SIGINT, SIGTERM];
+    let is_removing = Arc::new(AtomicBool::new(false));
+    for signal in all {
+        let _ = register_conditional_default(signal, Arc::clone(&is_removing));
+    }
+    let Ok(mut signals) = Signals::new(all) else { return };
     let wait = move || {
         for signal in signals.forever() {
+            let insists = Arc::clone(&is_removing);
+            // `timeout` and terminals signal a process and then its group: that is one request.
+            thread::spawn(move || {
+                thread::sleep(ONE_REQUEST);
+                insists.store(true, Ordering::Relaxed);
+            });
             // They may lie where nothing answers either.
             let _ = within(REMOVED_WITHIN, lastword::log::remove_private_copies);
             // Ends the process as the signal would have.
