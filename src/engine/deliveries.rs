@@ -163,9 +163,10 @@ impl Deliveries {
         self.verified.get(&id)
     }
 
-    /// Whether no worker here delivers what is first in a collection's outbox.
-    pub(super) fn is_undeliverable(&self, state: &State, id: CollectionId) -> bool {
-        state.first_outbox_entry(id).is_some_and(|(_, kind, first)| !self.does(kind, first.delivery()))
+    /// What is first in a collection's outbox, if no worker here delivers that.
+    pub(super) fn undeliverable(&self, state: &State, id: CollectionId) -> Option<DeliveryKind> {
+        let (_, kind, first) = state.first_outbox_entry(id)?;
+        Some(first.delivery()).filter(|delivery| !self.does(kind, *delivery))
     }
 
     /// Whether what is first in a collection's outbox waits for deliveries of its kind that were given up.
