@@ -343,6 +343,7 @@ impl External {
             own: None,
             applied: applied.as_deref(),
             format: self.formats.get(&spec.format),
+            format_name: &spec.format,
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,
