@@ -381,14 +381,14 @@ impl Handle {
         Requests::new(self)
     }
 
-    /// Asks the engine to shut down, and waits for room for that. If it is gone already, its result says why.
+    /// Tells the engine to shut down, and waits for nothing. If it is gone already, its result says why.
     pub(super) fn shutdown(&self, timeout: Duration) {
-        self.queue.send(Message::Shutdown { timeout });
+        self.queue.shut_down(timeout);
     }
 
-    /// The same, without waiting. If there is no room, the engine ends when its last handle is gone.
-    pub(super) fn begin_shutdown(&self, timeout: Duration) {
-        let _ = self.queue.try_send(Message::Shutdown { timeout });
+    /// Whether the engine's thread is in code of the program at this moment.
+    pub(super) fn is_held(&self) -> bool {
+        self.queue.life().is_held()
     }
 
     fn ask(&self, command: Command) -> Result<Receipt, CommandError> {
