@@ -96,7 +96,8 @@ mod tests {
     fn defect_25_the_text_of_a_panic_is_taken_over_and_not_kept_beside_its_copy() {
         let text = "x".repeat(1 << 20);
         let there = text.as_ptr();
-        assert_eq!(text_of(Box::new(text)).as_ptr(), there);
+        let said = text_of(Box::new(text));
+        assert_eq!(said.as_ptr(), there);
     }
 
     #[test]

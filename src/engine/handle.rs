@@ -38,8 +38,10 @@ use crate::core::vocabulary::{
 /// full; [`applied`](Handle::applied), [`published`](Handle::published) and [`settled`](Handle::settled); and [`Watch::next_event`].
 /// None of them ever blocks its thread. They are woken by the engine and ask for no runtime in particular.
 ///
-/// User code that runs on the engine's own thread, a [`Worker::check`](crate::Worker::check) or a waker, cannot wait for the
-/// engine: the blocking methods answer [`CommandError::OwnThread`] there, and ask nothing.
+/// User code that runs on the engine's own thread, a [`Worker::check`](crate::Worker::check), a waker or the drop of a watch,
+/// cannot wait for the engine: the blocking methods answer [`CommandError::OwnThread`] there, and ask nothing; so does what is
+/// awaited there. A waker is to note that it was woken, and to return: one that polls its future at once, on the thread that
+/// wakes it, gets that answer too.
 ///
 /// ```
 /// use lastword::{Declaration, Kind, Name, Reconciler, Source, Spec, WaitOutcome};

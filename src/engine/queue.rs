@@ -129,9 +129,9 @@ impl Queue {
         }))
     }
 
-    /// Messages that wait.
+    /// Messages that wait, and the end of the engine, if it was told and has not heard of it.
     pub(super) fn len(&self) -> usize {
-        self.commands.len() + self.reports.len()
+        self.commands.len() + self.reports.len() + self.shutdown.len()
     }
 
     fn send_until(&self, message: Message, left: impl Fn() -> Option<Duration>) -> Result<(), Unqueued> {

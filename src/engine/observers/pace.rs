@@ -89,7 +89,8 @@ impl Pace {
         let interval = self.interval(took, requests);
         let (tenth, least) = (interval / 10, self.least(took, requests));
         let latest = interval.saturating_add(tenth);
-        ((interval - tenth).max(least), if least < SELDOM { latest } else { interval })
+        // What costs nothing is as seldom as its interval says.
+        ((interval - tenth).max(least), if least.is_zero() { latest } else { latest.min(SELDOM) })
     }
 
     /// When the next observation is due, counted from the end of the last one: collections that were declared together are
