@@ -417,7 +417,8 @@ const MOST_OF_A_DOMAIN: usize = 256;
 /// The text of a domain, within bounds: what is cut off is there as its hash, so that two domains stay two.
 fn bounded(mut named: String) -> String {
     if named.len() > MOST_OF_A_DOMAIN {
-        let rest = named.split_off(named.floor_char_boundary(MOST_OF_A_DOMAIN));
+        let end = (0..=MOST_OF_A_DOMAIN).rev().find(|end| named.is_char_boundary(*end)).unwrap_or(0);
+        let rest = named.split_off(end);
         named.push_str("...");
         named.push_str(&blake3::hash(rest.as_bytes()).to_hex()[..16]);
     }
