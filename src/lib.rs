@@ -29,6 +29,11 @@
 //! | `lastword::external` | what of the past cannot be read and is built anew (warn) | `collection`, `manifest`, `error` |
 //! | `lastword::engine` | the end of the engine, if it was not asked for | `error` |
 //!
+//! A subscriber is called where the event is: those of `lastword::event` and `lastword::engine`, among others, on the engine's
+//! own thread, which waits for it. It must not block, and must not wait for the engine: what writes to a place that may be
+//! slow, as a pipe, a socket or a disk, hands over to a thread of its own and drops what does not fit (`tracing-appender` in
+//! its non-blocking mode does that). One that blocks holds up everything that the engine does.
+//!
 //! Counters are in [`Stats`], see [`Handle::stats`].
 #![forbid(unsafe_code)]
 // A library that keeps other people's data does not end their process: errors are values.

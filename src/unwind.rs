@@ -1,13 +1,34 @@
-//! Calls of code that is not ours: workers, observers, wakers, watches, subscribers. A panic in it is a value here.
+//! Calls of code that is not ours: workers, observers, wakers, watches, subscribers. A panic in it is a value here, and
+//! others can see that a thread is in it.
 //!
-//! *Architecture invariant:* the payload of a panic is never dropped. Dropping it runs code of the one who panicked,
-//! which may panic once more and end a thread of the engine.
+//! *Architecture invariant:* the payload of a panic is dropped only if it is a text. Dropping any other runs code of the one
+//! who panicked, which may panic once more and end a thread of the engine.
 
 use std::any::Any;
+use std::cell::{Cell, OnceCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+thread_local! {
+    /// This thread is in code that is not ours.
+    static IS_OUT: Cell<bool> = const { Cell::new(false) };
+    /// Where others see that.
+    static SHOWN: OnceCell<Arc<AtomicBool>> = const { OnceCell::new() };
+}
 
 /// Calls `call`. If it panics, the error is what the panic said.
 pub(crate) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+    let before = IS_OUT.replace(true);
+    show(true);
+    let result = catch_own(call);
+    IS_OUT.set(before);
+    show(before);
+    result
+}
+
+/// The same for what is ours, and is not to panic.
+pub(crate) fn catch_own<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(text_of)
 }
 
@@ -16,12 +37,38 @@ pub(crate) fn tell(say: impl FnOnce()) {
     let _ = catch(say);
 }
 
-/// What a panic said. Its payload is leaked.
+/// Whether this thread is in code that is not ours, and goes on with its own work only when that returns.
+pub(crate) fn is_out() -> bool {
+    IS_OUT.get()
+}
+
+/// From now on `shown` says whether this thread is in code that is not ours.
+pub(crate) fn show_in(shown: &Arc<AtomicBool>) {
+    let _ = SHOWN.try_with(|cell| cell.set(Arc::clone(shown)));
+}
+
+fn show(is_out: bool) {
+    // A thread that ends shows nothing any more.
+    let _ = SHOWN.try_with(|shown| {
+        if let Some(shown) = shown.get() {
+            shown.store(is_out, Ordering::Relaxed);
+        }
+    });
+}
+
+/// What a panic said. A payload that is no text is leaked.
 pub(crate) fn text_of(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("a panic without a text").to_owned();
-    std::mem::forget(panic);
-    text
+    let panic = match panic.downcast::<String>() {
+        Ok(text) => return *text,
+        Err(panic) => panic,
+    };
+    match panic.downcast::<&'static str>() {
+        Ok(text) => (*text).to_owned(),
+        Err(panic) => {
+            std::mem::forget(panic);
+            "a panic without a text".to_owned()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +87,27 @@ mod tests {
     fn a_panic_becomes_its_text_whatever_it_carries() {
         assert_eq!(catch(|| 7), Ok(7));
         assert_eq!(catch(|| panic!("said {}", 1)), Err::<(), _>("said 1".to_owned()));
+        assert_eq!(catch(|| panic!("said")), Err::<(), _>("said".to_owned()));
         let bomb = || std::panic::panic_any(Bomb);
         assert_eq!(catch(bomb), Err::<(), _>("a panic without a text".to_owned()));
+    }
+
+    #[test]
+    fn defect_25_the_text_of_a_panic_is_taken_over_and_not_kept_beside_its_copy() {
+        let text = "x".repeat(1 << 20);
+        let there = text.as_ptr();
+        let said = text_of(Box::new(text));
+        assert_eq!(said.as_ptr(), there);
+    }
+
+    #[test]
+    fn others_see_that_a_thread_is_in_foreign_code() {
+        let shown = Arc::<AtomicBool>::default();
+        let seen = || (is_out(), shown.load(Ordering::Relaxed));
+        show_in(&shown);
+        assert_eq!((seen(), catch_own(seen), catch(seen)), ((false, false), Ok((false, false)), Ok((true, true))));
+        let inside = || (catch(|| ()).is_ok(), seen());
+        assert_eq!((catch(inside), seen()), (Ok((true, (true, true))), (false, false)));
+        assert!(catch(|| panic!("out")).is_err() && seen() == (false, false));
     }
 }

@@ -79,7 +79,8 @@ pub trait Worker: Send + Sync + 'static {
 
     /// Checks source and spec when they are declared or changed, so that bad input is refused where it is made.
     /// Called on the engine's own thread: whatever takes time belongs into `run`, and what waits for the engine is refused
-    /// here ([`CommandError::OwnThread`](crate::errors::CommandError::OwnThread)). A declaration that names neither kind nor
+    /// here ([`CommandError::OwnThread`](crate::errors::CommandError::OwnThread)). What does not return holds up the engine: a
+    /// shutdown gives up waiting for it, with an error ([`EngineError::Held`](crate::errors::EngineError::Held)). A declaration that names neither kind nor
     /// source nor spec is not checked. A panic refuses the declaration.
     ///
     /// # Errors

@@ -96,6 +96,7 @@ fn how_a_reconciler_does_not_start_and_ends() {
     check(StartError::Thread(disk()), ErrorKind::Io, AROUND);
     check(EngineError::Panicked(text()), ErrorKind::Bug, ALONE);
     check(EngineError::OwnCrew, ErrorKind::InvalidInput, ALONE);
+    check(EngineError::Held, ErrorKind::TimedOut, ALONE);
     let full = LogError::Io { doing: "writing", path: path(), source: disk() };
     check(EngineError::Reducer(ReducerError::Log(full)), ErrorKind::Io, AROUND);
     check(ReducerError::Dead, ErrorKind::Closed, ALONE);

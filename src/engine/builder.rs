@@ -23,7 +23,7 @@ use super::life::Life;
 use super::notebooks;
 use super::observers::{ObserveConfig, ObserveInterval, Observers, Pace};
 use super::queue::{Queue, Room};
-use super::reconciler::Reconciler;
+use super::reconciler::{EngineThread, Reconciler};
 use super::retention::Retention;
 use super::run::{ClockMoved, EngineLoop, Parts, Wakes};
 use super::storage::{Opened, Storage};
@@ -354,14 +354,16 @@ impl Builder {
         let wakes = Wakes { inbox, reports: returned, clock_moved: wake_on_moved(&*self.clock) };
         let engine = EngineLoop::new(reducer, &env, wakes, parts);
         let queue_end = queue.end();
+        let ((ended, told), (presence, gone)) = (bounded(1), bounded(0));
         let run = move || {
+            // Before anything else that this thread has for itself.
+            life.begin(presence);
             // Dropped after the engine and its inbox.
             let _queue_end = queue_end;
-            life.begin();
-            life.live(|| engine.run(&life))
+            life.live(|| engine.run(&life, &ended));
         };
         let thread = thread::Builder::new().name("lastword".to_owned()).spawn(run).map_err(StartError::Thread)?;
-        Ok(Reconciler::new(Handle::new(queue, feed), began_new_log, thread))
+        Ok(Reconciler::new(Handle::new(queue, feed), began_new_log, EngineThread { thread, ended: told, gone }))
     }
 
     fn check(&self) -> Result<(), FieldError> {

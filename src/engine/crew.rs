@@ -27,6 +27,7 @@
 //! *Architecture invariant:* this knows threads, domains and times. What a job is, and what its end means, is its
 //! owner's; nothing here reads a clock or reports anything by itself.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -65,6 +66,9 @@ const MOST_PROBES: usize = 16;
 /// Threads given up and not come back, over all domains: far more than a machine has mounts and destinations that hang,
 /// far fewer than it has threads. Beyond them nothing is replaced.
 const MOST_GIVEN_UP: usize = 1024;
+
+/// Domains that are named where all threads are lost. More of them would hide what it says.
+const MOST_NAMED: usize = 4;
 
 /// What a thread does with a job. It has to report its end itself, and must not panic.
 type Work<J> = Arc<dyn Fn(Member, J) + Send + Sync>;
@@ -152,9 +156,27 @@ impl<J: Send + 'static> Crew<J> {
         self.holds(domain) < self.share()
     }
 
-    /// Whether all of the domain's share is held by jobs that were given up.
-    pub(super) fn is_exhausted(&self, domain: &str) -> bool {
-        self.lost_to(domain) >= self.share()
+    /// What jobs that were given up hold, if nothing of this domain begins before one of them comes back: all of its share, or
+    /// every thread that the crew may have.
+    pub(super) fn held_by_lost(&self, domain: &str) -> Option<String> {
+        if self.lost_to(domain) >= self.share() {
+            return Some(format!("all {} threads that {domain} may have", self.share()));
+        }
+        self.threads.is_empty().then(|| match self.given_up.len() {
+            lost if lost < MOST_GIVEN_UP => "their threads, and no other could be started".to_owned(),
+            lost => format!("{lost} threads, and beyond so many none is replaced: {}", self.losers()),
+        })
+    }
+
+    /// The domains that have lost threads, those first that have lost the most.
+    fn losers(&self) -> String {
+        let mut lost = BTreeMap::<&str, usize>::new();
+        self.given_up.values().for_each(|domain| *lost.entry(domain).or_default() += 1);
+        let mut lost: Vec<_> = lost.into_iter().collect();
+        lost.sort_by_key(|(_, lost)| Reverse(*lost));
+        let more = lost.len().saturating_sub(MOST_NAMED);
+        let named = lost.into_iter().take(MOST_NAMED).map(|(domain, lost)| format!("{lost} of {domain}"));
+        named.chain((more > 0).then(|| format!("and those of {more} more"))).collect::<Vec<_>>().join(", ")
     }
 
     /// Begins a job at `now`; it is given up after `timeout`. The job comes back if its domain has no room, or no thread
@@ -348,7 +370,7 @@ mod tests {
             let (report, ended) = bounded(100);
             let work = move |member, job: Receiver<()>| {
                 let _ = job.recv();
-                report.send(member).unwrap();
+                let _ = report.send(member);
             };
             Shift { crew: Crew::start("test", size, sparing, work).unwrap(), ended, hold: Vec::new() }
         }
@@ -382,7 +404,7 @@ mod tests {
             assert_ne!(given_up[0], given_up[1]);
         }
         assert_eq!((shift.crew.given_up(), shift.crew.busy(), shift.crew.idle()), (4, 0, 2));
-        assert!(shift.crew.is_exhausted("dead") && shift.begin("dead", 30).is_none());
+        assert!(shift.crew.held_by_lost("dead").is_some() && shift.begin("dead", 30).is_none());
         let well = [shift.begin("well", 30).unwrap(), shift.begin("other", 30).unwrap()];
         assert!(well.into_iter().all(|member| shift.end(member)));
 
@@ -401,6 +423,30 @@ mod tests {
         assert!(shift.begin("well", 10).is_none(), "one of its own, not more");
         assert!(shift.end(spare));
         assert_eq!((shift.crew.idle(), shift.crew.busy()), (0, 1), "a spare thread goes when the crew is full");
+        assert!(shift.begin("well", 10).is_some());
+    }
+
+    #[test]
+    fn defect_16_a_crew_that_has_lost_all_of_its_threads_says_so_to_every_domain() {
+        let mut shift = Shift::new(128, Sparing::None);
+        let mut lost = 0;
+        while let Some(member) = shift.begin(&format!("d{}", lost / 64), 10) {
+            assert_eq!(shift.crew.held_by_lost("well"), None, "{lost}");
+            shift.crew.abandon(member);
+            lost += 1;
+        }
+        assert_eq!(lost, MOST_GIVEN_UP + 127, "beyond the most, none is replaced");
+        let held = shift.crew.held_by_lost("well").unwrap();
+        let named = "threads, and beyond so many none is replaced: 64 of d0, 64 of d1, 64 of d10, 64 of d11, and those of 14 more";
+        assert!(held.contains(named), "{held}");
+        let first = shift.hold[0].0;
+        assert!(!shift.end(first));
+        assert!(shift.crew.held_by_lost("well").is_some(), "the total is still reached");
+        while shift.crew.given_up() >= MOST_GIVEN_UP {
+            let next = shift.hold[0].0;
+            assert!(!shift.end(next));
+        }
+        assert_eq!(shift.crew.held_by_lost("well"), None);
         assert!(shift.begin("well", 10).is_some());
     }
 

@@ -170,10 +170,11 @@ impl Deliveries {
         Some(first.delivery()).filter(|delivery| !self.does(kind, *delivery))
     }
 
-    /// Whether what is first in a collection's outbox waits for deliveries of its kind that were given up.
-    pub(super) fn is_exhausted(&self, state: &State, id: CollectionId) -> bool {
-        let first = state.first_outbox_entry(id);
-        first.is_some_and(|(_, kind, first)| self.does(kind, first.delivery()) && self.crew.is_exhausted(kind.as_str()))
+    /// Why what is first in a collection's outbox does not begin, if it waits for deliveries that were given up.
+    pub(super) fn exhausted(&self, state: &State, id: CollectionId) -> Option<String> {
+        let (_, kind, _) = state.first_outbox_entry(id).filter(|(_, kind, first)| self.does(kind, first.delivery()))?;
+        let held = self.crew.held_by_lost(kind.as_str())?;
+        Some(format!("deliveries that were given up hold {held}"))
     }
 
     /// Deliveries under way and not given up.

@@ -33,6 +33,10 @@ pub enum EngineError {
     /// It was told to shut down by a job of its own, which the shutdown would wait for: by a worker, an observer, a
     /// publication or another delivery. It ends without anybody waiting for that.
     OwnCrew,
+    /// Code of the program holds its thread and does not come back: a [`Worker::check`](crate::Worker::check), an
+    /// [`Observer::domain`](crate::Observer::domain), the drop of a watch, a waker, a subscriber of `tracing`. It ends when that
+    /// returns, and until then its log stays locked by this process. Everything that was acknowledged is durable.
+    Held,
 }
 
 impl EngineError {
@@ -43,6 +47,7 @@ impl EngineError {
             EngineError::Reducer(error) => error.kind(),
             EngineError::Panicked(_) => ErrorKind::Bug,
             EngineError::OwnThread | EngineError::OwnCrew => ErrorKind::InvalidInput,
+            EngineError::Held => ErrorKind::TimedOut,
         }
     }
 }
@@ -57,6 +62,11 @@ impl fmt::Display for EngineError {
                 "what runs on a thread of the engine, as a worker does, cannot wait for the engine's end: it has been told \
                  to end",
             ),
+            EngineError::Held => f.write_str(
+                "code of the program holds the engine's thread and does not come back: a check, a domain, the drop of a \
+                 watch, a waker or a subscriber of tracing. The engine ends when that returns, and its log stays locked by \
+                 this process until then",
+            ),
         }
     }
 }
@@ -65,7 +75,7 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             EngineError::Reducer(error) => Some(error),
-            EngineError::Panicked(_) | EngineError::OwnThread | EngineError::OwnCrew => None,
+            EngineError::Panicked(_) | EngineError::OwnThread | EngineError::OwnCrew | EngineError::Held => None,
         }
     }
 }

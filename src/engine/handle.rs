@@ -38,8 +38,10 @@ use crate::core::vocabulary::{
 /// full; [`applied`](Handle::applied), [`published`](Handle::published) and [`settled`](Handle::settled); and [`Watch::next_event`].
 /// None of them ever blocks its thread. They are woken by the engine and ask for no runtime in particular.
 ///
-/// User code that runs on the engine's own thread, a [`Worker::check`](crate::Worker::check) or a waker, cannot wait for the
-/// engine: the blocking methods answer [`CommandError::OwnThread`] there, and ask nothing.
+/// User code that runs on the engine's own thread, a [`Worker::check`](crate::Worker::check), a waker or the drop of a watch,
+/// cannot wait for the engine: the blocking methods answer [`CommandError::OwnThread`] there, and ask nothing; so does what is
+/// awaited there. A waker is to note that it was woken, and to return: one that polls its future at once, on the thread that
+/// wakes it, gets that answer too.
 ///
 /// ```
 /// use lastword::{Declaration, Kind, Name, Reconciler, Source, Spec, WaitOutcome};
@@ -381,14 +383,14 @@ impl Handle {
         Requests::new(self)
     }
 
-    /// Asks the engine to shut down, and waits for room for that. If it is gone already, its result says why.
+    /// Tells the engine to shut down, and waits for nothing. If it is gone already, its result says why.
     pub(super) fn shutdown(&self, timeout: Duration) {
-        self.queue.send(Message::Shutdown { timeout });
+        self.queue.shut_down(timeout);
     }
 
-    /// The same, without waiting. If there is no room, the engine ends when its last handle is gone.
-    pub(super) fn begin_shutdown(&self, timeout: Duration) {
-        let _ = self.queue.try_send(Message::Shutdown { timeout });
+    /// Whether the engine's thread is in code of the program at this moment.
+    pub(super) fn is_held(&self) -> bool {
+        self.queue.life().is_held()
     }
 
     fn ask(&self, command: Command) -> Result<Receipt, CommandError> {

@@ -2,26 +2,25 @@
 //!
 //! *Architecture invariant:* a leaf: it is told, and asked.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::convert::Infallible;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
 
+use crossbeam_channel::Sender;
+
 use crate::unwind;
+
+/// Held by a thread until it has ended.
+pub(super) type Presence = Sender<Infallible>;
 
 thread_local! {
     /// Which engine has its jobs done on this thread: where its life lies, or 0.
     static CREW_OF: Cell<usize> = const { Cell::new(0) };
-    /// The engine of this thread is inside of a call of user code, and does nothing else before that returns.
-    static IS_CALLED_OUT: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Calls user code on the engine's own thread. If it panics, the error is what the panic said.
-pub(super) fn call_out<R>(call: impl FnOnce() -> R) -> Result<R, String> {
-    let before = IS_CALLED_OUT.replace(true);
-    let result = unwind::catch(call);
-    IS_CALLED_OUT.set(before);
-    result
+    /// Goes last of all when the thread ends: what a thread has first it drops last.
+    static PRESENCE: OnceCell<Presence> = const { OnceCell::new() };
 }
 
 /// Shared by an engine and everybody who asks it something.
@@ -29,24 +28,34 @@ pub(super) fn call_out<R>(call: impl FnOnce() -> R) -> Result<R, String> {
 pub(super) struct Life {
     died: OnceLock<String>,
     thread: OnceLock<ThreadId>,
+    /// The engine's thread is in code of the program.
+    is_held: Arc<AtomicBool>,
 }
 
 impl Life {
-    /// The engine runs on this thread.
-    pub(super) fn begin(&self) {
+    /// The engine runs on this thread, which has done nothing before, and drops `presence` when it has ended.
+    pub(super) fn begin(&self, presence: Presence) {
+        let _ = PRESENCE.try_with(|cell| cell.set(presence));
         let _ = self.thread.set(thread::current().id());
+        unwind::show_in(&self.is_held);
+    }
+
+    /// Whether the engine's thread is in code of the program at this moment, and not in its own.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
     }
 
     /// Whether this is the engine's own thread: whoever waits for the engine on it waits for ever. User code runs on it in
-    /// [`Worker::check`](crate::Worker::check), in [`Observer::domain`](crate::Observer::domain) and in wakers.
+    /// [`Worker::check`](crate::Worker::check), in [`Observer::domain`](crate::Observer::domain), in wakers and in the drops of watches.
     pub(super) fn is_this_thread(&self) -> bool {
         self.thread.get().is_some_and(|thread| *thread == thread::current().id())
     }
 
-    /// Whether this is user code that the thread of this engine has called: what it waits for here, whether it blocks or polls,
-    /// does not come before it returns. What another engine does comes.
+    /// Whether this is code of the program that the thread of this engine has called, a waker and the drop of a watch among
+    /// it: what it waits for here, whether it blocks or polls, does not come before it returns. What another engine does
+    /// comes.
     pub(super) fn is_called_out(&self) -> bool {
-        IS_CALLED_OUT.get() && self.is_this_thread()
+        unwind::is_out() && self.is_this_thread()
     }
 
     /// This thread does jobs of the engine. As long as it does, it has to hold its life.
@@ -61,7 +70,7 @@ impl Life {
 
     /// Does what the engine does. If it panics, the engine has died of that, before anything that it holds is dropped.
     pub(super) fn live<R>(&self, call: impl FnOnce() -> R) -> R {
-        unwind::catch(call).unwrap_or_else(|text| {
+        unwind::catch_own(call).unwrap_or_else(|text| {
             self.die(format!("a bug in lastword: the engine panicked: {text}"));
             resume_unwind(Box::new(text))
         })

@@ -13,6 +13,7 @@ use super::retention::Retention;
 use super::stats::Stats;
 use super::status::CollectionStatus;
 use super::waits::{Goal, SettleOutcome, WaitOutcome};
+use crate::clock::SystemClock;
 use crate::core::DroppedView;
 use crate::core::vocabulary::{
     AttemptRef, By, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Name, Receipt, Rejection,
@@ -36,7 +37,20 @@ pub(super) enum Message {
     Remote(RemoteRequest),
     Hint { name: Name, reply: Reply<()> },
     Verify { name: Name, reply: Reply<()> },
-    Shutdown { timeout: Duration },
+}
+
+/// That the engine is to end, which waits behind no message. Its bound is real time, counted from when it was asked for: a
+/// manual clock must not keep a process from ending.
+pub(super) struct ShutdownRequest {
+    pub(super) since: SystemClock,
+    pub(super) timeout: Duration,
+}
+
+impl ShutdownRequest {
+    /// Asked for now.
+    pub(super) fn new(timeout: Duration) -> ShutdownRequest {
+        ShutdownRequest { since: SystemClock::new(), timeout }
+    }
 }
 
 /// What a message takes beside its texts, as a round figure.

@@ -27,7 +27,6 @@ pub(super) use self::pace::Pace;
 use self::pace::{Begun, SOONEST};
 use super::crew::{Crew, Domain, Member, Sparing};
 use super::env::{Kinds, Served, WorkerEnv};
-use super::life;
 use super::report::{ActiveWatch, ObserveReport, ObserverFacts};
 use super::status::{LastObservation, Observing};
 use crate::core::State;
@@ -35,6 +34,7 @@ use crate::core::vocabulary::{
     CollectionId, EngineCommand, Event, FailReason, Kind, ObservationOutcome, ObservationReport, Recorded, Seq, Source,
     Timestamp,
 };
+use crate::unwind;
 use crate::worker::ObserveSignals;
 
 /// How often a source is observed, and how long that may take.
@@ -411,12 +411,26 @@ impl Observers {
     }
 }
 
+/// What is kept of the text of a domain: it stands in a cause, and with every source that is due.
+const MOST_OF_A_DOMAIN: usize = 256;
+
+/// The text of a domain, within bounds: what is cut off is there as its hash, so that two domains stay two.
+fn bounded(mut named: String) -> String {
+    if named.len() > MOST_OF_A_DOMAIN {
+        let end = (0..=MOST_OF_A_DOMAIN).rev().find(|end| named.is_char_boundary(*end)).unwrap_or(0);
+        let rest = named.split_off(end);
+        named.push_str("...");
+        named.push_str(&blake3::hash(rest.as_bytes()).to_hex()[..16]);
+    }
+    named
+}
+
 /// The domain of a source: what its observer says, within its kind.
 fn domain(kinds: &Kinds, kind: &Kind, source: &Source) -> Domain {
     let observer = kinds.get(kind);
-    let named = life::call_out(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
+    let named = unwind::catch(|| observer.and_then(|worker| worker.observer()?.domain(source))).unwrap_or(None);
     match named {
-        Some(named) => format!("{kind}\n{named}").into(),
+        Some(named) => format!("{kind}\n{}", bounded(named)).into(),
         None => kind.as_str().into(),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! It has two lanes: one for what workers of callers report, one for everything else. A flood of declarations keeps no
 //! heartbeat and no completion from being heard, and the engine knows when the oldest of them arrived: what came in time is
-//! judged by that. Each lane is bounded by the number of its messages and by their bytes.
+//! judged by that. Each lane is bounded by the number of its messages and by their bytes. That the engine is to end stands in
+//! neither: it waits behind nothing and needs no room.
 //!
 //! A bounded channel of crossbeam keeps what is in it for as long as anybody could still send, even when no receiver is
 //! left. A caller that asked while the engine came to its end would wait for ever. Here every sender checks afterwards
@@ -20,7 +21,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{SendTimeoutError, TrySendError};
+use crossbeam_channel::{SendTimeoutError, Sender, TrySendError, bounded};
 
 pub use self::capacity::QueueCapacity;
 pub(super) use self::inbox::Inbox;
@@ -28,7 +29,7 @@ pub(super) use self::lane::Room;
 use self::lane::{Lane, Queued, lane};
 use self::waiting::Waiting;
 use super::life::Life;
-use super::message::Message;
+use super::message::{Message, ShutdownRequest};
 use super::reply::{Reply, Response, reply};
 use crate::clock::{Clock, EngineTime, SystemClock};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,7 @@ use crate::watch_cell::WatchCell;
 pub(super) struct Queue {
     commands: Lane,
     reports: Lane,
+    shutdown: Sender<ShutdownRequest>,
     is_over: Arc<AtomicBool>,
     /// Notified when messages have left the queue.
     capacity: Arc<WatchCell<()>>,
@@ -68,9 +70,11 @@ impl Queue {
     pub(super) fn bounded(room: Room, time: EngineTime, life: Arc<Life>) -> (Queue, Inbox) {
         let ((commands, queued), (reports, reported)) = (lane(room), lane(room));
         let capacity = Arc::new(WatchCell::new(()));
-        let inbox = Inbox::new(queued, reported, Arc::clone(&capacity));
+        // One is enough: the engine ends once.
+        let (shutdown, told) = bounded(1);
+        let inbox = Inbox::new((queued, reported), told, Arc::clone(&capacity));
         let is_over = Arc::new(AtomicBool::new(false));
-        (Queue { commands, reports, is_over, capacity, time, life }, inbox)
+        (Queue { commands, reports, shutdown, is_over, capacity, time, life }, inbox)
     }
 
     /// What the engine drops last of all.
@@ -91,6 +95,11 @@ impl Queue {
             Err(Unqueued::Full(message)) => response.unsent(Box::new(Waiting::new(self.clone(), message))),
             Ok(()) | Err(Unqueued::Over) => response,
         }
+    }
+
+    /// Tells the engine to end. Never waits.
+    pub(super) fn shut_down(&self, timeout: Duration) {
+        let _ = self.shutdown.try_send(ShutdownRequest::new(timeout));
     }
 
     /// Waits for room; not if the engine has ended, or this is its own thread.
@@ -120,9 +129,9 @@ impl Queue {
         }))
     }
 
-    /// Messages that wait.
+    /// Messages that wait, and the end of the engine, if it was told and has not heard of it.
     pub(super) fn len(&self) -> usize {
-        self.commands.len() + self.reports.len()
+        self.commands.len() + self.reports.len() + self.shutdown.len()
     }
 
     fn send_until(&self, message: Message, left: impl Fn() -> Option<Duration>) -> Result<(), Unqueued> {

@@ -2,20 +2,97 @@
 //!
 //! *Architecture invariant:* it knows the thread and how to end it. What runs on it is not its business.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
 use super::builder::Builder;
 use super::error::EngineError;
 use super::handle::Handle;
+use crate::clock::{Clock, SystemClock};
 use crate::log::Log;
 use crate::objects::Objects;
 use crate::reducer::ReducerError;
 use crate::unwind;
 
+/// What code of the program may take of the engine's thread beyond the time that a shutdown has. If it takes most of that,
+/// nobody waits for it any longer.
+const MOST_HELD: Duration = Duration::from_secs(1);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The engine's thread, as it is waited for.
+#[derive(Debug)]
+pub(super) struct EngineThread {
+    pub(super) thread: JoinHandle<()>,
+    /// How the engine has ended, once its log is closed.
+    pub(super) ended: Receiver<Result<(), ReducerError>>,
+    /// Disconnected once the thread has dropped everything that it had for itself.
+    pub(super) gone: Receiver<Infallible>,
+}
+
+/// What became of a wait.
+enum Waited<T> {
+    Came(T),
+    /// It comes no more.
+    Over,
+    /// Code of the program does not let it come.
+    Held,
+}
+
+impl EngineThread {
+    /// Waits until the engine, which was told to end within `timeout`, has ended. What is its own work, as writing to a slow
+    /// disk, is waited for as long as it takes.
+    fn wait(self, timeout: Duration, is_held: impl Fn() -> bool) -> Result<(), EngineError> {
+        let ended = match wait(&self.ended, timeout, &is_held) {
+            Waited::Held => return Err(EngineError::Held),
+            Waited::Came(ended) => Some(ended.map_err(EngineError::Reducer)),
+            Waited::Over => None,
+        };
+        // A thread that only has its destructors left is held by them.
+        let is_gone =
+            matches!(wait(&self.gone, Duration::ZERO, || is_held() || self.thread.is_finished()), Waited::Over);
+        match (ended, is_gone.then(|| self.thread.join())) {
+            (_, Some(Err(panic))) => Err(EngineError::Panicked(unwind::text_of(panic))),
+            // The log is closed, whatever the thread does now.
+            (Some(ended), _) => ended,
+            (None, _) => Err(EngineError::Held),
+        }
+    }
+}
+
+/// Waits for what a thread sends, or drops. It is given up if the thread was held for most of the time since `timeout`, and
+/// still is.
+fn wait<T>(receiver: &Receiver<T>, timeout: Duration, is_held: impl Fn() -> bool) -> Waited<T> {
+    let (mut next, mut since, mut held, mut looked) = (timeout, None::<SystemClock>, Duration::ZERO, Duration::ZERO);
+    loop {
+        match receiver.recv_timeout(next) {
+            Ok(came) => return Waited::Came(came),
+            Err(RecvTimeoutError::Disconnected) => return Waited::Over,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let passed = since.get_or_insert_with(SystemClock::new).monotonic();
+        if is_held() {
+            held += passed.saturating_sub(looked);
+            if passed >= MOST_HELD && 2 * held >= passed {
+                return Waited::Held;
+            }
+        }
+        (looked, next) = (passed, LOOK);
+    }
+}
+
 /// A running reconciler: one log, one reducer, its workers. Dropping it shuts it down without waiting for workers.
+///
+/// A drop waits until the log is closed. Code of the program that runs on the engine's own thread, as a
+/// [`Worker::check`](crate::Worker::check) does, and does not come back keeps it from that: after a second the drop waits no
+/// longer, and says so to `tracing`. The log stays locked by this process then, until that code returns. A
+/// [`shutdown`](Reconciler::shutdown) answers with an error in that case.
 ///
 /// ```
 /// use lastword::{Built, Context, Failure, Kind, Reconciler, Worker};
@@ -45,7 +122,7 @@ use crate::unwind;
 pub struct Reconciler {
     handle: Handle,
     began_new_log: bool,
-    thread: Option<JoinHandle<Result<(), ReducerError>>>,
+    thread: Option<EngineThread>,
 }
 
 impl Reconciler {
@@ -62,7 +139,7 @@ impl Reconciler {
         Builder::on(log, objects)
     }
 
-    pub(super) fn new(handle: Handle, began_new_log: bool, thread: JoinHandle<Result<(), ReducerError>>) -> Reconciler {
+    pub(super) fn new(handle: Handle, began_new_log: bool, thread: EngineThread) -> Reconciler {
         Reconciler { handle, began_new_log, thread: Some(thread) }
     }
 
@@ -86,7 +163,9 @@ impl Reconciler {
     /// The log can be opened again afterwards, unless a [`Watch`](crate::Watch) that has not seen its end is still held.
     ///
     /// # Errors
-    /// When the log failed, now or earlier; or on a thread of the engine, which would wait for itself: in a worker, an
+    /// When the log failed, now or earlier. [`EngineError::Held`] when code of the program does not come back on the engine's own
+    /// thread: a second after `timeout` the shutdown waits no longer for it, and the log stays locked until it returns. Or on
+    /// a thread of the engine, which would wait for itself: in a worker, an
     /// observer or a publication as much as on the thread of the engine itself. Then the shutdown begins, and nobody waits
     /// for it.
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), EngineError> {
@@ -100,17 +179,13 @@ impl Reconciler {
 
     fn end(&mut self, timeout: Duration) -> Result<(), EngineError> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        if thread.thread().id() == std::thread::current().id() {
+        if thread.thread.thread().id() == std::thread::current().id() {
             // It would wait for itself. The engine is told without waiting, and ends when this call has returned.
-            self.handle.begin_shutdown(timeout);
+            self.handle.shutdown(timeout);
             return Err(EngineError::OwnThread);
         }
         self.handle.shutdown(timeout);
-        let result = thread.join();
-        match result {
-            Ok(result) => result.map_err(EngineError::Reducer),
-            Err(panic) => Err(EngineError::Panicked(unwind::text_of(panic))),
-        }
+        thread.wait(timeout, || self.handle.is_held())
     }
 }
 

@@ -201,7 +201,7 @@ impl<T> Slot<T> {
 }
 
 /// Not to be polled again once it has answered: it would say that the outcome is unknown. In a call that the engine's own
-/// thread has made, as of [`Worker::check`](crate::Worker::check), nothing comes before that returns: there it is
+/// thread has made, as of [`Worker::check`](crate::Worker::check) or of a waker, nothing comes before that returns: there it is
 /// [`CommandError::OwnThread`] if there is no answer yet.
 impl<T> Future for Response<T> {
     type Output = Result<T, CommandError>;

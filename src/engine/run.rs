@@ -30,6 +30,7 @@ use super::feed::{CloseOnDrop, Feed};
 use super::history::History;
 use super::leases::Leases;
 use super::life::Life;
+use super::message::ShutdownRequest;
 use super::notebooks;
 use super::observers::Observers;
 use super::queue::Inbox;
@@ -39,7 +40,7 @@ use super::sweep::{self, Sweeps};
 use super::tally::Tally;
 use super::waits::{Settling, Waits};
 use super::workers::Workers;
-use crate::clock::{Clock, EngineTime, SystemClock};
+use crate::clock::{Clock, EngineTime};
 use crate::core::vocabulary::{AttemptRef, CollectionId, Inputs, Recorded, Timestamp};
 use crate::notes::Notes;
 use crate::objects::Objects;
@@ -104,13 +105,7 @@ pub(super) struct EngineLoop {
     woken: u64,
     /// When the log was last told that time passes.
     ticked: Duration,
-    shutdown: Option<Shutdown>,
-}
-
-/// A shutdown under way. Its bound is real time: a manual clock must not keep a process from ending.
-struct Shutdown {
-    since: SystemClock,
-    timeout: Duration,
+    shutdown: Option<ShutdownRequest>,
 }
 
 impl EngineLoop {
@@ -142,8 +137,9 @@ impl EngineLoop {
         }
     }
 
-    /// Runs until it is told to shut down or the log fails. `life` is told why it failed.
-    pub(super) fn run(mut self, life: &Life) -> Result<(), ReducerError> {
+    /// Runs until it is told to shut down or the log fails. `life` is told why it failed, and `ended` how it has ended once the
+    /// log is closed.
+    pub(super) fn run(mut self, life: &Life, ended: &Sender<Result<(), ReducerError>>) {
         let _feed = CloseOnDrop(Arc::clone(&self.feed));
         let result = life.live(|| self.run_to_the_end());
         self.workers.stop_all();
@@ -168,10 +164,11 @@ impl EngineLoop {
             unwind::tell(|| tracing::error!(target: "lastword::engine", %error, "the reconciler died"));
             life.die(error.to_string());
         }
+        // From here on code of the program that does not come back, a waker or the drop of a watch, holds up nobody.
+        let _ = ended.send(result);
         // Replies of a batch that never became durable say why nothing is known of them. What is still queued is
         // dropped by [`QueueEnd`](super::queue::QueueEnd).
         drop(batch);
-        result
     }
 
     fn run_to_the_end(&mut self) -> Result<(), ReducerError> {

@@ -27,13 +27,16 @@ pub struct CollectionStatus {
     pub next_observation: Option<Timestamp>,
     /// How far the running attempt has come.
     pub progress: Option<Progress>,
-    /// The task waits, and every worker that its kind may have is held by an attempt that was abandoned.
+    /// The task waits, and every worker that its kind may have is held by an attempt that was abandoned: of its own kind, or of
+    /// all kinds together if so many were abandoned that none is replaced any more.
     pub workers_exhausted: bool,
     /// Its outbox is not empty, and no worker here delivers what is first in it.
     pub undeliverable: bool,
-    /// Its outbox is not empty, and every thread that deliveries of its kind may have is held by one that was given up. It
-    /// is delivered once one of them comes back.
+    /// Its outbox is not empty, and every thread that deliveries of its kind may have is held by one that was given up, of its
+    /// own kind or of all together. It is delivered once one of them comes back.
     pub deliveries_exhausted: bool,
+    /// Why, if `workers_exhausted` or `deliveries_exhausted`: what holds the threads.
+    pub exhausted: Option<Box<str>>,
     /// The last verification of what it has applied, since the engine was opened.
     pub verification: Option<LastVerification>,
 }
@@ -52,6 +55,7 @@ impl CollectionStatus {
     /// | `workers_exhausted` | whether abandoned attempts hold every worker that its kind may have |
     /// | `undeliverable` | whether nobody here delivers what is first in its outbox |
     /// | `deliveries_exhausted` | whether deliveries that were given up hold every thread that its kind may have |
+    /// | `exhausted` | why, if one of `workers_exhausted` and `deliveries_exhausted` is true: what holds the threads |
     /// | `verification` | the last verification: `{"at","commit","intact","found"}`; `intact` is `null` if that could not be told |
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -94,6 +98,7 @@ impl CollectionStatus {
             "workers_exhausted": self.workers_exhausted,
             "undeliverable": self.undeliverable,
             "deliveries_exhausted": self.deliveries_exhausted,
+            "exhausted": self.exhausted,
             "verification": self.verification.as_ref().map(LastVerification::json),
         })
     }

@@ -139,9 +139,10 @@ impl Workers {
         self.duties.get(kind).is_some_and(|duties| duties.any())
     }
 
-    /// Whether every worker that a kind may have is lost to attempts that do not listen.
-    pub(super) fn is_exhausted(&self, kind: &Kind) -> bool {
-        self.builds(kind) && self.crew.is_exhausted(kind.as_str())
+    /// Why no attempt of a kind can begin, if every worker that it may have is lost to attempts that do not listen.
+    pub(super) fn exhausted(&self, kind: &Kind) -> Option<String> {
+        let held = self.crew.held_by_lost(kind.as_str()).filter(|_| self.builds(kind))?;
+        Some(format!("attempts that were abandoned hold {held}"))
     }
 
     /// The collections whose attempts are here.

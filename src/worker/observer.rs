@@ -99,14 +99,15 @@ pub trait Observer: Send + Sync {
     /// sources of a kind are one domain.
     ///
     /// Called on the reducer's own thread before each observation: it must not touch the source. A panic counts as the
-    /// default.
+    /// default. Of a long text the first 256 bytes and a hash of the rest are kept: domains that differ stay different.
     fn domain(&self, source: &Source) -> Option<String> {
         let _ = source;
         None
     }
 }
 
-/// A source that is watched for as long as this is held. Dropping it must not take long.
+/// A source that is watched for as long as this is held. Dropping it must not take long: it is
+/// often dropped on the engine's own thread.
 pub trait SourceWatch: Send {
     /// Whether it still tells of everything that happens. Asked right before each observation, on its thread, so it may
     /// ask the file system; one that does not is dropped and made anew before that observation, so nothing is missed.

@@ -208,3 +208,84 @@ fn defect_19_a_policy_is_not_held_against_what_is_declared() {
     assert!(matches!(again, Err(CommandError::Refused(Rejection::Field(_)))), "{again:?}");
     assert_eq!(stricter.count("policy_changed"), 1);
 }
+
+/// Says far too much of where its sources are, and is slow to say it; a look hangs while it is said to.
+#[derive(Clone, Default)]
+struct Talks {
+    says: String,
+    slow: Duration,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Worker for Talks {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn observer(&self) -> Option<&dyn Observer> {
+        Some(self)
+    }
+}
+
+impl Observer for Talks {
+    fn observe(&self, request: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        while request.source.as_str() != "well" && self.hangs.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(Observation::new(observed("1"), None))
+    }
+
+    fn domain(&self, source: &Source) -> Option<String> {
+        std::thread::sleep(self.slow);
+        Some(format!("{}{source}", self.says))
+    }
+}
+
+fn start_talking(talks: &Talks) -> Reconciler {
+    let on = Reconciler::on(Box::new(MemoryLog::new()), Arc::new(MemoryObjects::new()));
+    let builder = on.kind(kind("k"), talks.clone()).observe_interval(Duration::from_millis(20));
+    builder.observe_timeout(Duration::from_secs(3600)).start().unwrap()
+}
+
+#[test]
+fn defect_25_the_text_of_a_domain_is_bounded_drives_no_terminal_and_stays_its_own() {
+    let says = "\u{1b}[2J\0\n\u{20ac}".repeat(1 << 17);
+    let talks = Talks { says, hangs: Arc::new(AtomicBool::new(true)), ..Talks::default() };
+    let reconciler = start_talking(&talks);
+    let handle = reconciler.handle();
+    let all: Vec<String> = (0..30).map(|n| format!("c{n:02}")).collect();
+    for of in &all {
+        handle.declare(versioned(of, "k", "dead")).unwrap();
+    }
+    let cause = |of: &String| view(&handle, of).not_observed.map(|found| found.cause.to_string());
+    let waits = |of: &String| cause(of).filter(|cause| cause.starts_with("all observers of "));
+    until("one that waits behind others", || all.iter().any(|of| waits(of).is_some()));
+    let cause = all.iter().find_map(waits).unwrap();
+    assert!(cause.len() < 2048 && !cause.contains(char::is_control), "{} bytes: {cause}", cause.len());
+    assert!(cause.starts_with(r"all observers of \u{1b}[2J\u{0}\n€\u{1b}"), "{cause}");
+    // What differs only behind the bound is another domain.
+    handle.declare(versioned("well", "k", "well")).unwrap();
+    until("another domain being looked at", || condition(&handle, "well") == "fresh");
+    talks.hangs.store(false, SeqCst);
+    until("everything being fresh", || all.iter().all(|of| condition(&handle, of) == "fresh"));
+    reconciler.shutdown(LONG).unwrap();
+}
+
+#[test]
+fn defect_01_an_engine_that_is_behind_with_its_looks_says_so() {
+    let talks = Talks { slow: Duration::from_millis(5), ..Talks::default() };
+    let reconciler = start_talking(&talks);
+    let handle = reconciler.handle();
+    for n in 0..20 {
+        handle.declare(versioned(&format!("c{n:02}"), "k", "there")).unwrap();
+    }
+    let mut behind = 0;
+    until("looks that are late", || {
+        for cause in handle.list().unwrap().into_iter().filter_map(|status| status.view.not_observed) {
+            assert!(!cause.cause.ends_with("held by "), "{cause:?}");
+            behind += u32::from(&*cause.cause == "no look is in its way: the engine is behind with its looks");
+        }
+        behind > 10
+    });
+    reconciler.shutdown(LONG).unwrap();
+}

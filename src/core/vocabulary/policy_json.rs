@@ -256,7 +256,16 @@ fn span_or_none(value: &Value) -> Result<Option<Duration>, String> {
 
 fn duration(value: &Value, allowed: &str) -> Result<Duration, String> {
     match value {
-        Value::String(text) => humantime::parse_duration(text).map_err(|_| allowed.to_owned()),
+        Value::String(text) => {
+            let span = humantime::parse_duration(text).map_err(|_| allowed.to_owned())?;
+            // What is kept are microseconds, and what was written must not become nothing.
+            let is_kept = span.is_zero() || span >= Duration::from_micros(1);
+            if is_kept {
+                Ok(span)
+            } else {
+                Err(format!("must be at least 1us if it is not zero, found {}", shortened(text)))
+            }
+        }
         other => Err(format!("{allowed}, found {}", kind(other))),
     }
 }
@@ -358,6 +367,11 @@ mod tests {
             ),
             (r#"{"empty_source":null}"#, "policy.empty_source: must be one of \"hold\", \"apply\""),
             (r#"{"backoff_base":"1h"}"#, "policy.backoff_base: must be longer than zero and at most cap"),
+            (r#"{"backoff_base":"1ns"}"#, "policy.backoff_base: must be at least 1us if it is not zero, found 1ns"),
+            (
+                r#"{"attempt_timeout":"999ns"}"#,
+                "policy.attempt_timeout: must be at least 1us if it is not zero, found 999ns",
+            ),
             (r#"{"quiet":"1h"}"#, "policy.quiet: must be at most max_delay"),
             (r#"{"attempt_timeout":"0s"}"#, "policy.attempt_timeout: must be longer than zero, or none"),
         ] {

@@ -52,12 +52,15 @@ impl Observers {
         if self.crew.is_short() {
             return "no thread could be started for it".to_owned();
         }
+        if self.crew.has_room(domain, self.checked) {
+            return "no look is in its way: the engine is behind with its looks".to_owned();
+        }
         let of_domain: Vec<_> = self.under_way.values().filter(|under_way| *under_way.domain == *domain).collect();
         if of_domain.is_empty() {
             let all = self.names(self.under_way.values().collect(), state);
             return format!("all observers are held by {all}");
         }
-        let what = domain.split_once('\n').map_or_else(|| format!("the kind {domain}"), |(_, named)| named.to_owned());
+        let what = domain.split_once('\n').map_or_else(|| format!("the kind {domain}"), |(_, named)| shown(named));
         format!("all observers of {what} are held by {}", self.names(of_domain, state))
     }
 
@@ -73,4 +76,10 @@ impl Observers {
         names.extend((more > 0).then(|| format!("{more} more")));
         names.join(", ")
     }
+}
+
+/// A text of an observer, without what would drive a terminal or break a line.
+fn shown(named: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    named.chars().map(escaped).collect()
 }

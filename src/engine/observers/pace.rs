@@ -11,7 +11,7 @@ use crate::core::vocabulary::{CollectionId, Timestamp, micros};
 #[non_exhaustive]
 pub enum ObserveInterval {
     /// Every 5 seconds, and less often where an observation costs more: never for more than a twentieth of the time, and with
-    /// no more requests a day than the budget has.
+    /// no more requests a day than the budget has; but at least once in 7 days, whatever it costs.
     #[default]
     Auto,
     /// So often, whatever it costs.
@@ -37,6 +37,9 @@ pub(super) const SOONEST: Duration = Duration::from_millis(10);
 /// What a source that has rested may be observed in advance of that: a hundred observations, for callers that wait for each.
 const IN_ADVANCE: Duration = Duration::from_secs(1);
 
+/// No source is observed less often than this, whatever an observation says that it has cost.
+const SELDOM: Duration = Duration::from_secs(7 * 86_400);
+
 const DAY: u128 = 86_400 * 1_000_000;
 
 /// The setting, and what is paid for requests.
@@ -61,7 +64,7 @@ impl Pace {
         match self.interval {
             ObserveInterval::Auto => {
                 let micros = (u128::from(requests) * DAY).div_ceil(u128::from(self.budget.max(1)));
-                Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+                Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)).min(SELDOM)
             }
             ObserveInterval::Fixed(_) => Duration::ZERO,
         }
@@ -70,7 +73,7 @@ impl Pace {
     /// The least that follows an observation that took so long and so many requests.
     fn least(self, took: Duration, requests: u64) -> Duration {
         match self.interval {
-            ObserveInterval::Auto => took.saturating_mul(REST).max(self.earned(requests)),
+            ObserveInterval::Auto => took.saturating_mul(REST).min(SELDOM).max(self.earned(requests)),
             ObserveInterval::Fixed(_) => Duration::ZERO,
         }
     }
@@ -84,15 +87,17 @@ impl Pace {
     /// tenth, and never sooner than what it costs allows.
     pub(super) fn window(self, took: Duration, requests: u64) -> (Duration, Duration) {
         let interval = self.interval(took, requests);
-        let tenth = interval / 10;
-        ((interval - tenth).max(self.least(took, requests)), interval.saturating_add(tenth))
+        let (tenth, least) = (interval / 10, self.least(took, requests));
+        let latest = interval.saturating_add(tenth);
+        // What costs nothing is as seldom as its interval says.
+        ((interval - tenth).max(least), if least.is_zero() { latest } else { latest.min(SELDOM) })
     }
 
     /// When the next observation is due, counted from the end of the last one: collections that were declared together are
     /// not observed together for ever. `dice`: the collection, and how often it was observed.
     pub(super) fn pause(self, took: Duration, requests: u64, dice: (CollectionId, u64)) -> Duration {
-        let (soonest, _) = self.window(took, requests);
-        jittered(self.interval(took, requests), dice).max(soonest)
+        let (soonest, latest) = self.window(took, requests);
+        jittered(self.interval(took, requests), dice).clamp(soonest, latest)
     }
 }
 
@@ -162,8 +167,14 @@ mod tests {
             let interval = auto(budget).interval(ms(took), requests);
             assert_eq!(interval, ms(expected), "{took} ms, {requests} requests of {budget}");
         }
-        // What nobody pays for does not wrap around.
-        assert!(auto(1).interval(Duration::MAX, u64::MAX) >= Duration::from_secs(86_400 * 365));
+        // What nobody pays for does not wrap around, and what says that it costs more than anything is observed nevertheless.
+        for (took, requests) in [(Duration::MAX, u64::MAX), (Duration::MAX, 0), (Duration::ZERO, u64::MAX)] {
+            let week = Duration::from_secs(7 * 86_400);
+            let dice = (CollectionId(Seq(1)), 1);
+            let pace = auto(1);
+            assert_eq!((pace.interval(took, requests), pace.window(took, requests)), (week, (week, week)));
+            assert_eq!(pace.pause(took, requests, dice), week);
+        }
         let fixed = Pace { interval: ms(300).into(), budget: 1 };
         assert_eq!((fixed.interval(ms(60_000), 1_000), fixed.earned(1_000)), (ms(300), Duration::ZERO));
     }

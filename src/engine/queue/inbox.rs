@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 
 use super::lane::{Budget, Queued};
 use crate::core::vocabulary::Timestamp;
-use crate::engine::message::Message;
+use crate::engine::message::{Message, ShutdownRequest};
 use crate::watch_cell::WatchCell;
 
 type Taken = (Receiver<Queued>, Arc<Budget>);
@@ -19,18 +19,29 @@ pub(in crate::engine) struct Inbox {
     reports: Taken,
     /// The report that is next, if it was looked at.
     next_report: Option<Queued>,
+    shutdown: Receiver<ShutdownRequest>,
     capacity: Arc<WatchCell<()>>,
 }
 
 impl Inbox {
-    pub(super) fn new(commands: Taken, reports: Taken, capacity: Arc<WatchCell<()>>) -> Inbox {
-        Inbox { commands, reports, next_report: None, capacity }
+    pub(super) fn new(
+        (commands, reports): (Taken, Taken),
+        shutdown: Receiver<ShutdownRequest>,
+        capacity: Arc<WatchCell<()>>,
+    ) -> Inbox {
+        Inbox { commands, reports, next_report: None, shutdown, capacity }
     }
 
     /// Has `select` wake when there is a message.
     pub(in crate::engine) fn wake<'i>(&'i self, select: &mut Select<'i>) {
         select.recv(&self.commands.0);
         select.recv(&self.reports.0);
+        select.recv(&self.shutdown);
+    }
+
+    /// That the engine is to end, if it was told.
+    pub(in crate::engine) fn take_shutdown(&self) -> Option<ShutdownRequest> {
+        self.shutdown.try_recv().ok()
     }
 
     /// The next report of a worker, if there is one.

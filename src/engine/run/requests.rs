@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::TryRecvError;
 
-use super::{EngineLoop, Shutdown};
-use crate::clock::SystemClock;
+use super::EngineLoop;
 use crate::core::vocabulary::{
     AttemptRef, By, CollectionId, Command, Completion, Declaration, EngineCommand, FieldError, Fingerprint, Kind, Name,
     ObservationOutcome, Receipt, Rejection, Source,
@@ -16,8 +15,7 @@ use crate::core::vocabulary::{
 use crate::core::{Collection, DroppedView};
 use crate::engine::error::CommandError;
 use crate::engine::leases;
-use crate::engine::life;
-use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest};
+use crate::engine::message::{AssignmentWaiter, Message, RemoteRequest, ShutdownRequest};
 use crate::engine::named_objects::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
 use crate::engine::reply::Reply;
@@ -25,6 +23,7 @@ use crate::engine::report::AttemptEnd;
 use crate::engine::waits::{SettleOutcome, WaitOutcome};
 use crate::engine::workers;
 use crate::reducer::ReducerError;
+use crate::unwind;
 use crate::worker::Failure;
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
@@ -43,11 +42,12 @@ impl EngineLoop {
         result
     }
 
-    /// What workers report comes first: no flood of commands keeps it from being heard.
+    /// What workers report comes first: no flood of commands keeps it from being heard. Then comes the end of the engine,
+    /// before every command that still waits.
     fn take_while_there_is_room(&mut self) -> Result<(), ReducerError> {
         for _ in 0..MOST_MESSAGES {
             if !self.has_room_for_commands() {
-                return Ok(());
+                break;
             }
             match self.wakes.inbox.take_report() {
                 Some(report) => self.message(report)?,
@@ -55,6 +55,7 @@ impl EngineLoop {
             }
         }
         for _ in 0..MOST_MESSAGES {
+            self.take_shutdown();
             if !self.has_room_for_commands() {
                 break;
             }
@@ -63,7 +64,7 @@ impl EngineLoop {
                 Err(TryRecvError::Empty) => break,
                 // The reconciler and every handle are gone: nothing can be asked any more.
                 Err(TryRecvError::Disconnected) => {
-                    self.begin_shutdown(Duration::ZERO);
+                    self.begin_shutdown(ShutdownRequest::new(Duration::ZERO));
                     break;
                 }
             }
@@ -132,7 +133,6 @@ impl EngineLoop {
             Message::Remote(request) => self.remote(request)?,
             Message::Hint { name, reply } => self.hint(name, reply),
             Message::Verify { name, reply } => self.verify(name, reply),
-            Message::Shutdown { timeout } => self.begin_shutdown(timeout),
         }
         Ok(())
     }
@@ -188,11 +188,19 @@ impl EngineLoop {
         };
         let spec = declaration.spec.clone().or_else(|| existing.map(|c| c.latest.spec.clone())).unwrap_or_default();
         let panicked = |text| FieldError::new("kind", format!("its worker panicked while it checked: {text}"));
-        life::call_out(|| worker.check(source, &spec)).unwrap_or_else(|text| Err(panicked(text)))
+        unwind::catch(|| worker.check(source, &spec)).unwrap_or_else(|text| Err(panicked(text)))
     }
 
-    fn begin_shutdown(&mut self, timeout: Duration) {
-        self.shutdown = Some(Shutdown { since: SystemClock::new(), timeout });
+    fn take_shutdown(&mut self) {
+        if let Some(request) = self.wakes.inbox.take_shutdown()
+            && self.shutdown.is_none()
+        {
+            self.begin_shutdown(request);
+        }
+    }
+
+    fn begin_shutdown(&mut self, request: ShutdownRequest) {
+        self.shutdown = Some(request);
         self.workers.stop_all();
         self.observers.stop_all();
         // Whoever waits may be a worker that the shutdown waits for; a reply that is dropped says that the engine shuts down.

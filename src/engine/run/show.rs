@@ -18,11 +18,15 @@ impl EngineLoop {
         let at = self.time.now();
         let view = CollectionView::of(state, id, at)?.within(self.surroundings(id));
         let token = state.collection(id)?.status.attempt().map(|attempt| attempt.token);
+        let waits = view.task.is_some() && token.is_none();
+        let workers = waits.then(|| self.workers.exhausted(&view.kind)).flatten();
+        let deliveries = self.deliveries.exhausted(state, id);
         Some(CollectionStatus {
             at,
-            workers_exhausted: view.task.is_some() && token.is_none() && self.workers.is_exhausted(&view.kind),
+            workers_exhausted: workers.is_some(),
             undeliverable: self.deliveries.undeliverable(state, id).is_some(),
-            deliveries_exhausted: self.deliveries.is_exhausted(state, id),
+            deliveries_exhausted: deliveries.is_some(),
+            exhausted: workers.or(deliveries).map(String::into_boxed_str),
             verification: self.deliveries.last_verification(id).cloned(),
             view,
             last_observation: self.observers.last(id),

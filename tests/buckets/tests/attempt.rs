@@ -11,7 +11,7 @@ use lastword::external::{
 use lastword::objects::MemoryObjects;
 use test_buckets::bucket::{self, Bucket};
 use test_buckets::servers;
-use test_buckets::stage::{Manners, Stage};
+use test_buckets::stage::{Asked, Manners, Stage};
 
 /// Reads every file in two pieces, and does something between them.
 struct InTwoPieces<F> {

@@ -166,6 +166,10 @@ impl Row {
             let end = pid.map_or_else(String::new, |pid| format!(" with: kill {pid}"));
             format!("{end}, and {}", how_to_start(place))
         };
+        let why = self.live.as_ref().and_then(|live| live.get("exhausted")).and_then(Value::as_str);
+        if let Some(why) = why {
+            return Some(format!("{}: mend what they hang on, or end the run{}", why, again()));
+        }
         if self.is_live("deliveries_exhausted") {
             return Some(format!("its delivery waits for others of its kind, {hang}{}", again()));
         }
@@ -242,18 +246,24 @@ mod tests {
             row("c", &live("undeliverable")),
             row("d", &live("workers_exhausted")),
             row("e", r#"{"deliveries_exhausted":false,"undeliverable":false,"workers_exhausted":false}"#),
+            row("f", r#"{"exhausted":"attempts hold all","workers_exhausted":true}"#),
         ];
         Order::Problems.sort(&mut rows);
         let names: Vec<&str> = rows.iter().map(|row| row.facts.name.as_str()).collect();
-        assert_eq!(names, ["b", "c", "d", "a", "e"]);
-        assert_eq!(rows.iter().filter(|row| row.needs_somebody()).count(), 3, "`--check` and `--unhealthy` see them");
+        assert_eq!(names, ["b", "c", "d", "f", "a", "e"]);
+        assert_eq!(rows.iter().filter(|row| row.needs_somebody()).count(), 4, "`--check` and `--unhealthy` see them");
         let cause = |at: usize| rows[at].cause(Path::new("lake.toml"), Some(412));
         assert!(cause(0).contains("kill 412, and start it: lastword run lake.toml"), "{}", cause(0));
         assert!(cause(0).starts_with("its delivery waits for others of its kind"), "{}", cause(0));
         let way_out = "run a program whose kind press publishes and discards, or drop c and declare it anew";
         assert!(cause(1).ends_with(way_out), "{}", cause(1));
         assert!(cause(2).starts_with("it waits for attempts of its kind"), "{}", cause(2));
-        assert_eq!(cause(3), "");
+        assert!(
+            cause(3).starts_with("attempts hold all: mend what they hang on, or end the run with: kill"),
+            "{}",
+            cause(3)
+        );
+        assert_eq!(cause(4), "");
     }
 
     #[test]
