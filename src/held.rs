@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{self, Path, PathBuf};
@@ -128,7 +128,7 @@ impl HeldDirectory {
     }
 
     fn through_descriptor(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))
+        path_of(self.directory.as_raw_fd())
     }
 
     /// What is wrong if the path does not lead to it any more.
@@ -193,13 +193,23 @@ impl HeldDirectory {
         Ok(File::from(opened))
     }
 
-    /// Makes a directory that only its owner may enter, and says whether it was missing. A link to a directory is none.
+    /// See [`make_directory`]; `name` is in it.
     pub(crate) fn make_directory(&self, name: &str) -> io::Result<bool> {
-        match rustix::fs::mkdirat(&self.directory, name, Mode::RWXU) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::EXIST) if self.is_directory(name) => Ok(false),
-            Err(error) => Err(error.into()),
+        make_directory_at(&self.directory, Path::new(name))
+    }
+
+    /// Lets the owner read, write and enter it, if that is this user and may not. What does not succeed is met again.
+    pub(crate) fn let_owner_in(&self) {
+        if let Ok(stat) = rustix::fs::fstat(&self.directory)
+            && let Some(mode) = mode_that_lets_in(&stat)
+        {
+            let _ = rustix::fs::fchmod(&self.directory, mode);
         }
+    }
+
+    /// The same for the directory `name` in it. What is none is left alone.
+    pub(crate) fn let_owner_into(&self, name: &str) {
+        let _ = let_owner_into_at(&self.directory, Path::new(name));
     }
 
     /// Whether `name` is a directory. A link to one is none.
@@ -255,6 +265,55 @@ impl HeldDirectory {
     fn openat(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
     }
+}
+
+/// Makes a directory that only its owner may enter, whatever the umask of this process is, and says whether it was missing.
+/// One that is there is put right if its owner, who is this user, may not enter it. A link to a directory is none.
+pub(crate) fn make_directory(path: &Path) -> io::Result<bool> {
+    make_directory_at(rustix::fs::CWD, path)
+}
+
+fn make_directory_at(at: impl AsFd, path: &Path) -> io::Result<bool> {
+    let made = rustix::fs::mkdirat(&at, path, Mode::RWXU);
+    if made == Err(rustix::io::Errno::EXIST) {
+        let is_directory = let_owner_into_at(&at, path).unwrap_or(true);
+        return if is_directory { Ok(false) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+    }
+    made?;
+    let_owner_into_at(&at, path).map(|_| true)
+}
+
+/// Whether it is a directory.
+fn let_owner_into_at(at: impl AsFd, path: &Path) -> io::Result<bool> {
+    let stat = rustix::fs::statat(&at, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+    if is_directory && let Some(mode) = mode_that_lets_in(&stat) {
+        rustix::fs::chmodat(&at, path, mode, AtFlags::empty())?;
+    }
+    Ok(is_directory)
+}
+
+/// The mode that a directory of this user lacks.
+fn mode_that_lets_in(stat: &rustix::fs::Stat) -> Option<Mode> {
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let is_ours = stat.st_uid == rustix::process::geteuid().as_raw();
+    (is_ours && !mode.contains(Mode::RWXU)).then_some(mode | Mode::RWXU)
+}
+
+/// The numbers of this process' descriptors of what `file` is: its own, and others. They are told apart by where they lead,
+/// without asking the file system, which may hang.
+pub(crate) fn descriptors_of(file: &File) -> io::Result<Vec<i32>> {
+    let where_to = fs::read_link(path_of(file.as_raw_fd()))?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")?.flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        found.extend(number.filter(|number| fs::read_link(path_of(*number)).is_ok_and(|path| path == where_to)));
+    }
+    Ok(found)
+}
+
+fn path_of(descriptor: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{descriptor}"))
 }
 
 /// A text with what lies below `from` told as below `to`.

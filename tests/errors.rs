@@ -111,6 +111,7 @@ fn what_is_stored() {
     check(damaged_state(), ErrorKind::Damaged, ALONE);
     check(out_of_order(), ErrorKind::Diverged, ALONE);
     check(ObjectError::Missing(object_hash(b"")), ErrorKind::Damaged, ALONE);
+    check(ObjectError::NotRemoved(object_hash(b"")), ErrorKind::Refused, ALONE);
     check(ObjectError::Io(text(), disk()), ErrorKind::Io, AROUND);
     check(TreeError::Malformed { hash: object_hash(b""), problem: "level" }, ErrorKind::Damaged, ALONE);
     check(TreeError::Object(ObjectError::Io(text(), disk())), ErrorKind::Io, AROUND);

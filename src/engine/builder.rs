@@ -280,8 +280,8 @@ impl Builder {
     }
 
     /// How much of the past is kept. Default all of it. What goes is replaced by the state that it had led to, when at
-    /// least a thousand events and a quarter of what is kept can go. A [`Watch`](crate::Watch) that is further behind is
-    /// told so.
+    /// least a thousand events and a quarter of what is kept can go; objects that nothing names go also while nothing
+    /// happens. A [`Watch`](crate::Watch) that is further behind is told so.
     #[must_use]
     pub fn retain(mut self, retention: Retention) -> Builder {
         self.history.retention = retention;
@@ -313,8 +313,9 @@ impl Builder {
         let time = EngineTime::begin(Arc::clone(&self.clock), state.at());
         let (durable, reader, history_reader) = (log.durable().seq, log.reader(), log.reader());
         let sweepable = may_sweep.then(|| Arc::new(Sweepable::new(Arc::clone(&objects))));
-        let sweeps =
-            sweepable.clone().map(|objects| Sweeps::new(objects, log.reader(), marker, (was_clean, log.durable())));
+        let is_bounded = !self.history.retention.is_everything();
+        let begin = |objects| Sweeps::new(objects, log.reader(), marker, (was_clean, log.durable()), is_bounded);
+        let sweeps = sweepable.clone().map(begin);
         let mut reducer =
             Reducer::open(log, state, &self.software, time.now(), time.wall()).map_err(StartError::Reducer)?;
         if let Some(found) = lost {

@@ -15,7 +15,7 @@ use super::sweep::Sweepable;
 use crate::clock::EngineTime;
 use crate::core::vocabulary::{Built, Duties, FieldError, Kind};
 use crate::notes::Notes;
-use crate::objects::Objects;
+use crate::objects::{Lent, Objects};
 use crate::unwind;
 use crate::worker::{Context, Failure, Worker};
 
@@ -99,11 +99,12 @@ impl Abilities {
 }
 
 impl WorkerEnv {
-    /// The store for one job, which keeps it until it has reported: until then what it has stored is not swept.
+    /// The store for one job, which keeps it until it has reported: until then what it has stored is not swept. It removes
+    /// nothing.
     pub(super) fn objects_of_a_job(&self) -> Arc<dyn Objects> {
         match &self.sweepable {
             Some(sweepable) => Arc::new(sweepable.pinning()),
-            None => Arc::clone(&self.objects),
+            None => Arc::new(Lent(Arc::clone(&self.objects))),
         }
     }
 

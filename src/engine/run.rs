@@ -411,7 +411,8 @@ impl EngineLoop {
             let collections = self.reducer.state().len();
             self.history.begin_due(self.reducer.durable(), self.time.now(), collections);
             let durable = self.reducer.durable();
-            self.sweeps.iter_mut().for_each(|sweeps| sweeps.begin_due(durable));
+            let now = self.time.monotonic();
+            self.sweeps.iter_mut().for_each(|sweeps| sweeps.begin_due(durable, now));
         }
         Ok(())
     }

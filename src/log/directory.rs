@@ -14,17 +14,15 @@
 //!   rejected/     sled/ as a failed opening left it, on its way out
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use super::anchor::{Anchor, AnchorError, FILE_LENGTH, decode_file, first_file};
 use super::error::OpenError;
-use super::holder::lock_holder;
-use crate::held::HeldDirectory;
+use super::lock::WriterLock;
+use crate::held::{HeldDirectory, make_directory};
 
 /// 1 MiB. When it opens, sled fills up the segment it stopped in, up to 512 KiB, and writes a snapshot of some bytes
 /// per page; the rest is for what comes after.
@@ -167,16 +165,22 @@ impl Directory {
 
     /// Makes the directory and whatever leads to it.
     pub(super) fn create(&self) -> Result<(), OpenError> {
-        let missing: Vec<&Path> = self.path.ancestors().take_while(|path| !path.exists()).collect();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)
-            .map_err(OpenError::io("creating", &self.path))?;
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let missing: Vec<&Path> = self.path.ancestors().take_while(is_missing).collect();
+        for path in missing.iter().rev() {
+            make_directory(path).map_err(OpenError::io("creating", &self.path))?;
+        }
         for created in missing {
             sync_parent(created)?;
         }
         Ok(())
+    }
+
+    /// Lets its owner into the directory and what lies in it, if that is this user: a process of a short umask, or an
+    /// earlier version in one, may have made them so that nobody may enter.
+    pub(super) fn let_owner_in(held: &HeldDirectory) {
+        held.let_owner_in();
+        DIRECTORIES.into_iter().chain(["sled/blobs"]).for_each(|name| held.let_owner_into(name));
     }
 
     /// Refuses the log of another user, which root could write. Where every file belongs to one user, whoever makes it,
@@ -199,21 +203,11 @@ impl Directory {
         Err(OpenError::ForeignOwner { path: path.to_owned(), owner, user })
     }
 
-    /// Takes the lock of the writer, and keeps it as long as the file lives.
-    ///
-    /// An inspecting tool may hold it shared for an instant to see whether a writer is there; a writer that starts
-    /// in this instant must not fail for it, hence the few tries.
-    pub(super) fn take_lock(&self, held: &HeldDirectory) -> Result<File, OpenError> {
+    /// Takes the lock of the writer.
+    pub(super) fn take_lock(&self, held: &HeldDirectory) -> Result<WriterLock, OpenError> {
         let path = self.lock();
         let file = held.open_or_create("LOCK").map_err(OpenError::io("opening", &path))?;
-        for _ in 0..10 {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
-                Err(TryLockError::Error(error)) => return Err(OpenError::io("locking", &path)(error)),
-            }
-        }
-        Err(OpenError::Busy { holder: lock_holder(&path), path })
+        WriterLock::take(file, &path)
     }
 
     /// Whether a writer holds the lock at this moment.

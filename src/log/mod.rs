@@ -10,6 +10,7 @@ mod directory;
 mod error;
 mod frame;
 mod holder;
+mod lock;
 mod memory;
 mod position;
 mod sled;

@@ -1,16 +1,16 @@
 //! Where notebooks lie: in memory, or as files of a directory that is held open. The directory is opened once, and every
 //! file is reached through it: what takes the place of its path later is another's, and is never touched.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
 
 use super::record;
 use crate::core::vocabulary::{CollectionId, Epoch, Seq, Token};
+use crate::held::make_directory;
 
 /// The directory beside the log.
 const DIRECTORY: &str = "notes";
@@ -42,7 +42,7 @@ impl Place {
     /// The directory of the notes beside the log in `state`; it is made if it is missing. A link is no directory.
     pub(super) fn open(state: &Path) -> io::Result<Place> {
         let path = state.join(DIRECTORY);
-        match DirBuilder::new().mode(0o700).create(&path) {
+        match make_directory(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }

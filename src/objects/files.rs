@@ -14,17 +14,16 @@
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{MAX_OBJECT_BYTES, ObjectError, Objects, check_len, object_hash};
 use crate::core::vocabulary::ObjectHash;
-use crate::held::HeldDirectory;
+use crate::held::{HeldDirectory, make_directory};
 
 const TEMPORARY: &str = "tmp";
 /// One directory per value of the first byte of a hash: at a million objects each holds about 4,000 names.
@@ -66,9 +65,12 @@ impl FileObjects {
     /// When the directory cannot be made, synced, or swept.
     pub fn open(directory: impl Into<PathBuf>) -> Result<FileObjects, ObjectError> {
         let path = directory.into();
-        make_dir(&path)?;
+        // Their names are not durable yet. A link to a directory is none: what is stored and swept here would be stored and
+        // swept where it leads.
+        make_directory(&path).map_err(failed("create the directory", &path))?;
         let root = HeldDirectory::open(&path).map_err(failed("open", &path))?;
         root.make_directory(TEMPORARY).map_err(failed("create the directory", &path.join(TEMPORARY)))?;
+        (0..FANOUT).for_each(|slot| root.let_owner_into(&format!("{slot:02x}")));
         // Directories that a process made and did not live to sync are made durable here, once for all.
         sync_dir(parent_of(&path))?;
         root.sync().map_err(failed("sync the directory", &path))?;
@@ -158,7 +160,7 @@ impl FileObjects {
     fn holds(&self, hash: ObjectHash, bytes: &[u8]) -> Result<bool, ObjectError> {
         match self.get(hash) {
             Ok(held) => Ok(held == bytes),
-            Err(ObjectError::Missing(_) | ObjectError::Damaged(_)) => Ok(false),
+            Err(ObjectError::Missing(_) | ObjectError::Damaged(_) | ObjectError::NotRemoved(_)) => Ok(false),
             Err(ObjectError::Io(_, error)) => Err(self.not_stored()(error)),
         }
     }
@@ -277,16 +279,6 @@ fn name_of(hash: ObjectHash) -> String {
 fn write_synced(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Makes one directory. Its name is not durable yet. A link to a directory is none: what is stored and swept here would
-/// be stored and swept where it leads.
-fn make_dir(path: &Path) -> Result<(), ObjectError> {
-    let is_there = || fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_there() => Ok(()),
-        made => made.map_err(failed("create the directory", path)),
-    }
 }
 
 fn parent_of(path: &Path) -> &Path {

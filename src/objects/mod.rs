@@ -5,6 +5,7 @@
 //! becomes objects that share what did not change ([`tree`]). It must not know what the entries mean.
 
 mod files;
+mod lent;
 mod memory;
 pub mod tree;
 
@@ -16,6 +17,7 @@ use crate::core::vocabulary::ObjectHash;
 use crate::error::ErrorKind;
 
 pub use files::FileObjects;
+pub(crate) use lent::Lent;
 pub use memory::MemoryObjects;
 
 /// The longest object that is stored or read, in bytes. The largest one that `tree` writes holds a single entry
@@ -44,10 +46,11 @@ pub trait Objects: Send + Sync {
     /// When the store cannot be listed.
     fn list(&self) -> Result<Vec<ObjectHash>, ObjectError>;
 
-    /// Removes one object. Removing one that is not there does nothing.
+    /// Removes one object. Removing one that is not there does nothing. Workers, observers and destinations are given
+    /// stores that refuse it: only the engine knows what the log names, and it collects the rest.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When it cannot be removed; [`ObjectError::NotRemoved`] where only the engine may.
     fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError>;
 
     /// The directory of the log that they belong to; `None` if they belong to none, or lie in memory. It changes with
@@ -65,6 +68,8 @@ pub enum ObjectError {
     Missing(ObjectHash),
     /// The bytes held under that name are not the ones that were stored.
     Damaged(ObjectHash),
+    /// It was to be removed by one who may not: only the engine removes objects, once nothing names them any more.
+    NotRemoved(ObjectHash),
     /// The operating system refused; the text says what was tried, on which path.
     Io(String, io::Error),
 }
@@ -75,6 +80,7 @@ impl ObjectError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             ObjectError::Missing(_) | ObjectError::Damaged(_) => ErrorKind::Damaged,
+            ObjectError::NotRemoved(_) => ErrorKind::Refused,
             ObjectError::Io(..) => ErrorKind::Io,
         }
     }
@@ -85,6 +91,9 @@ impl fmt::Display for ObjectError {
         match self {
             ObjectError::Missing(hash) => write!(f, "object {hash} is missing"),
             ObjectError::Damaged(hash) => write!(f, "object {hash} is damaged: its bytes do not have that hash"),
+            ObjectError::NotRemoved(hash) => {
+                write!(f, "object {hash} was not removed: only the engine removes objects")
+            }
             ObjectError::Io(doing, source) => write!(f, "{doing}: {source}"),
         }
     }
@@ -94,7 +103,7 @@ impl std::error::Error for ObjectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ObjectError::Io(_, source) => Some(source),
-            ObjectError::Missing(_) | ObjectError::Damaged(_) => None,
+            ObjectError::Missing(_) | ObjectError::Damaged(_) | ObjectError::NotRemoved(_) => None,
         }
     }
 }

@@ -1,14 +1,12 @@
 //! The files in `snapshots/`: `<seq, 20 digits>.snap`, written beside their place and renamed into it.
 
-use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{self, SnapshotError, SnapshotHeader};
 use crate::core::vocabulary::Seq;
-use crate::held::HeldDirectory;
+use crate::held::{HeldDirectory, make_directory};
 
 /// Where they lie in the directory of a log.
 const NAME: &str = "snapshots";
@@ -139,7 +137,7 @@ impl Snapshots {
             log.make_directory(NAME)?;
             return log.below(NAME);
         }
-        match DirBuilder::new().mode(0o700).create(&self.path) {
+        match make_directory(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => HeldDirectory::open(&self.path),
         }

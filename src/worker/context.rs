@@ -104,7 +104,8 @@ impl Context {
         self.signals.hint();
     }
 
-    /// Where sets of files and manifests are kept.
+    /// Where sets of files and manifests are kept. What is stored there and then named by nothing is collected; nothing is
+    /// removed through it, see [`Objects::remove`].
     #[must_use]
     pub fn objects(&self) -> &dyn Objects {
         &*self.objects

@@ -31,7 +31,7 @@ pub struct CommitView<'a> {
     pub spec: &'a Spec,
     /// What was built.
     pub result: &'a Built,
-    /// Where sets of files and manifests are kept.
+    /// Where sets of files and manifests are kept. Nothing is removed through it, see [`Objects::remove`].
     pub objects: &'a dyn Objects,
 }
 
@@ -62,7 +62,7 @@ pub struct DiscardRequest<'a> {
     /// The collection was dropped: in the end nothing of it stays, and nothing may be published for it any more, not
     /// even by a publication that hung and goes on now. If `after` is set, a later call gets that result as `before`.
     pub dropped: bool,
-    /// Where sets of files and manifests are kept.
+    /// Where sets of files and manifests are kept. Nothing is removed through it, see [`Objects::remove`].
     pub objects: &'a dyn Objects,
 }
 

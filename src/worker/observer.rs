@@ -150,7 +150,8 @@ pub struct ObserveRequest<'a> {
     /// What the last commit was built from, if that is known. A content that returns to it should have its version
     /// again: then nothing is built.
     pub applied: Option<&'a SourceState>,
-    /// Where sets of files are kept.
+    /// Where sets of files are kept. What is stored there and then named by nothing is collected; nothing is removed through
+    /// it, see [`Objects::remove`].
     pub objects: &'a dyn Objects,
     /// The wall clock.
     pub wall: Timestamp,

@@ -9,6 +9,7 @@ use crate::core::{Applied, DiscardSet, clip};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::report::{Delivery, DeliveryEnd, DeliveryReport, Report};
+use crate::objects::Objects;
 use crate::unwind;
 use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
 
@@ -30,23 +31,25 @@ impl DeliveryJob {
     /// Delivers, and reports.
     pub(super) fn run(self, env: &WorkerEnv, member: Member) {
         env.life.join_crew();
+        let objects = env.objects_of_a_job();
         // Whoever listens to spans is foreign code as well.
         let deliver = || {
             let (collection, kind) = (&self.name, &self.kind);
             let span = tracing::info_span!(target: "lastword::delivery", "delivery", %collection, %kind);
-            span.in_scope(|| self.deliver(env))
+            span.in_scope(|| self.deliver(env, &*objects))
         };
         let end = unwind::catch(deliver)
             .unwrap_or_else(|panic| DeliveryEnd::Failed(DeliveryError(format!("it panicked: {panic}"))));
         env.report(Report::Delivered(DeliveryReport { member, delivery: self.delivery, end: clipped(end) }));
+        drop(objects);
     }
 
-    fn deliver(&self, env: &WorkerEnv) -> DeliveryEnd {
+    fn deliver(&self, env: &WorkerEnv, objects: &dyn Objects) -> DeliveryEnd {
         let Some(worker) = env.kinds.get(&self.kind) else {
             return DeliveryEnd::Failed(DeliveryError(format!("no worker serves the kind {}", self.kind)));
         };
         match &self.payload {
-            Payload::Publish(commit) => delivered(worker.publish(&self.commit(commit, env))),
+            Payload::Publish(commit) => delivered(worker.publish(&self.commit(commit, objects))),
             Payload::Discard { entry, outputs, newest, dropped } => delivered(worker.discard(&DiscardRequest {
                 obligation: *entry,
                 collection: self.delivery.collection(),
@@ -57,16 +60,16 @@ impl DeliveryJob {
                 after: outputs.after.as_deref(),
                 newest: newest.as_deref(),
                 dropped: *dropped,
-                objects: &*env.objects,
+                objects,
             })),
-            Payload::Verify(commit) => match worker.verify(&self.commit(commit, env)) {
+            Payload::Verify(commit) => match worker.verify(&self.commit(commit, objects)) {
                 Ok(outcome) => DeliveryEnd::Verified(outcome),
                 Err(error) => DeliveryEnd::Failed(error),
             },
         }
     }
 
-    fn commit<'a>(&'a self, commit: &'a Applied, env: &'a WorkerEnv) -> CommitView<'a> {
+    fn commit<'a>(&'a self, commit: &'a Applied, objects: &'a dyn Objects) -> CommitView<'a> {
         CommitView {
             collection: self.delivery.collection(),
             name: &self.name,
@@ -78,7 +81,7 @@ impl DeliveryJob {
             source: &commit.inputs.source,
             spec: &commit.inputs.spec,
             result: &commit.result,
-            objects: &*env.objects,
+            objects,
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::engine::deliveries::Settled;
 use crate::engine::observers::Observers;
 use crate::engine::report::{BuildReport, ObserveReport, Report};
 use crate::engine::status::LastVerification;
-use crate::engine::sweep::Sweeps;
 use crate::engine::workers;
 use crate::reducer::ReducerError;
 use crate::unwind;
@@ -61,9 +60,6 @@ impl EngineLoop {
         // One that was told to stop has found nothing out, unless it came to its end before.
         let counts = !report.was_stopped || report.result.is_ok();
         let accepted = counts && self.reducer.command(&Observers::command(&report))?.is_ok();
-        if !accepted {
-            self.sweeps.iter_mut().for_each(Sweeps::refused);
-        }
         let (state, now) = (self.reducer.state(), self.time.now());
         self.settling.touch(report.collection);
         self.observers.returned(report, accepted, state, now);

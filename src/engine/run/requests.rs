@@ -20,6 +20,7 @@ use crate::engine::named_objects::{IN_THE_LOOP, check_built, check_set};
 use crate::engine::remote::{AttemptState, CompletionOutcome};
 use crate::engine::reply::Reply;
 use crate::engine::report::AttemptEnd;
+use crate::engine::sweep::Sweeps;
 use crate::engine::waits::{SettleOutcome, WaitOutcome};
 use crate::engine::workers;
 use crate::reducer::ReducerError;
@@ -129,7 +130,10 @@ impl EngineLoop {
                 self.batch.answer(reply, Ok(stats));
             }
             Message::Digest { reply } => self.batch.answer(reply, Ok((state.last(), state.digest()))),
-            Message::Compact { keep, reply } => self.history.compact(keep, reply),
+            Message::Compact { keep, reply } => {
+                self.sweeps.iter_mut().for_each(Sweeps::asked);
+                self.history.compact(keep, reply);
+            }
             Message::Remote(request) => self.remote(request)?,
             Message::Hint { name, reply } => self.hint(name, reply),
             Message::Verify { name, reply } => self.verify(name, reply),

@@ -1,7 +1,8 @@
 //! A store of objects that can be swept while it is used: what may be about to be named is *pinned*.
 //!
 //! Whoever stores for a job does it through [`Pinning`], which pins all that it stores until the job has ended and
-//! reported, and the loop has heard of it. So a sweep may begin at any time.
+//! reported, and the loop has heard of it. So a sweep may begin at any time. What is then released and was named by no
+//! event meanwhile is counted: it is an orphan, however the job has ended.
 //!
 //! *Architecture invariant:* it removes what nothing names and nobody has pinned. When that is done it does not know.
 
@@ -26,20 +27,45 @@ pub(in crate::engine) struct Sweepable {
 /// What must not go, though nothing names it yet.
 #[derive(Default)]
 struct Pins {
-    /// How often each is pinned.
-    held: BTreeMap<ObjectHash, usize>,
+    held: BTreeMap<ObjectHash, Pin>,
+    /// Jobs that may still store.
+    jobs: usize,
     /// Of jobs that have ended since the last batch, and since the one before. Their reports are heard in the next one, so
     /// the latter can go.
-    ended: Vec<BTreeSet<ObjectHash>>,
-    ended_before: Vec<BTreeSet<ObjectHash>>,
+    ended: Vec<Stored>,
+    ended_before: Vec<Stored>,
+    /// Bytes of what was released and had not been named, since the last sweep began.
+    unnamed: u64,
+}
+
+/// What holds one object.
+#[derive(Default)]
+struct Pin {
+    /// How often it is pinned.
+    count: usize,
+    /// An event has named it since.
+    is_named: bool,
+}
+
+/// What a job has stored.
+#[derive(Default)]
+struct Stored {
+    pinned: BTreeSet<ObjectHash>,
+    /// What these have directly below them: named with them.
+    below: BTreeSet<ObjectHash>,
+    bytes: u64,
 }
 
 impl Pins {
-    fn release(&mut self, pinned: &BTreeSet<ObjectHash>) {
-        for hash in pinned {
-            if let Some(count) = self.held.get_mut(hash) {
-                *count -= 1;
-                if *count == 0 {
+    fn release(&mut self, stored: &Stored) {
+        let is_named = |hash| self.held.get(hash).is_some_and(|pin| pin.is_named);
+        if !stored.pinned.difference(&stored.below).all(is_named) {
+            self.unnamed = self.unnamed.saturating_add(stored.bytes.max(1));
+        }
+        for hash in &stored.pinned {
+            if let Some(pin) = self.held.get_mut(hash) {
+                pin.count -= 1;
+                if pin.count == 0 {
                     self.held.remove(hash);
                 }
             }
@@ -54,7 +80,8 @@ impl Sweepable {
 
     /// The store for one job.
     pub(in crate::engine) fn pinning(self: &Arc<Sweepable>) -> Pinning {
-        Pinning { store: Arc::clone(self), pinned: Mutex::default() }
+        self.pins().jobs += 1;
+        Pinning { store: Arc::clone(self), stored: Mutex::default() }
     }
 
     /// Removes what no event up to `durable` names, nor what deleted events had led to, and nobody has pinned. Says how
@@ -73,6 +100,37 @@ impl Sweepable {
         let ended = std::mem::take(&mut pins.ended);
         let before = std::mem::replace(&mut pins.ended_before, ended);
         before.iter().for_each(|pinned| pins.release(pinned));
+    }
+
+    /// An event names this object, and so what is below it.
+    pub(super) fn name(&self, root: ObjectHash) {
+        if let Some(pin) = self.pins().held.get_mut(&root) {
+            pin.is_named = true;
+        }
+    }
+
+    /// Bytes of what jobs had stored that has been released without being named since this was last
+    /// [forgotten](Self::forget_unnamed). At least one if there is anything.
+    pub(super) fn unnamed(&self) -> u64 {
+        self.pins().unnamed
+    }
+
+    /// Whether jobs have ended of which it is not known yet whether what they had stored is named.
+    pub(super) fn has_ended(&self) -> bool {
+        let pins = self.pins();
+        !pins.ended.is_empty() || !pins.ended_before.is_empty()
+    }
+
+    /// A sweep begins, which finds all that is unnamed so far.
+    pub(super) fn forget_unnamed(&self) {
+        self.pins().unnamed = 0;
+    }
+
+    /// When nothing more is heard of any job: whether some have stored, or may still store, what nothing names.
+    pub(super) fn leaves_unnamed(&self) -> bool {
+        (0..2).for_each(|_| self.release_ended());
+        let pins = self.pins();
+        pins.unnamed > 0 || pins.jobs > 0
     }
 
     /// What no event names.
@@ -157,20 +215,28 @@ fn pass_over(seq: Seq, root: ObjectHash, error: TreeError) -> Result<(), ReplayE
 /// A store for one job: what is stored through it is pinned until it is dropped, and a little longer.
 pub(in crate::engine) struct Pinning {
     store: Arc<Sweepable>,
-    pinned: Mutex<BTreeSet<ObjectHash>>,
+    stored: Mutex<Stored>,
 }
 
 impl Objects for Pinning {
     fn put(&self, objects: &[Vec<u8>]) -> Result<Vec<ObjectHash>, ObjectError> {
-        let mut mine = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let hashed: Vec<_> = objects.iter().map(|object| (object_hash(object), object)).collect();
+        let mut mine = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         // Pinned before it is looked for: a sweep that comes first removes it, and it is written anew.
         let mut pins = self.store.pins();
-        for hash in objects.iter().map(|object| object_hash(object)) {
-            if mine.insert(hash) {
-                *pins.held.entry(hash).or_default() += 1;
+        let mut new = Vec::new();
+        for (hash, object) in hashed {
+            if mine.pinned.insert(hash) {
+                pins.held.entry(hash).or_default().count += 1;
+                new.push((hash, object));
             }
         }
-        drop((pins, mine));
+        drop(pins);
+        for (hash, object) in new {
+            mine.below.extend(tree::children(hash, object));
+            mine.bytes = mine.bytes.saturating_add(object.len() as u64);
+        }
+        drop(mine);
         self.store.objects.put(objects)
     }
 
@@ -187,21 +253,26 @@ impl Objects for Pinning {
     }
 
     fn remove(&self, hash: ObjectHash) -> Result<(), ObjectError> {
-        self.store.objects.remove(hash)
+        Err(ObjectError::NotRemoved(hash))
     }
 }
 
 impl Drop for Pinning {
     fn drop(&mut self) {
-        let mine = std::mem::take(self.pinned.get_mut().unwrap_or_else(PoisonError::into_inner));
-        if !mine.is_empty() {
-            self.store.pins().ended.push(mine);
+        let mine = std::mem::take(self.stored.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut pins = self.store.pins();
+        pins.jobs -= 1;
+        if !mine.pinned.is_empty() {
+            pins.ended.push(mine);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::Sweeps;
     use super::*;
     use crate::core::vocabulary::{
         Admission, CollectionId, Content, Epoch, Event, Generation, Inputs, Kind, Name, PathSetRef, Policy, Source,
@@ -279,24 +350,74 @@ mod tests {
         }
     }
 
+    /// The sweep of the start has ended.
+    fn swept(sweepable: &Arc<Sweepable>, log: &MemoryLog, is_bounded: bool) -> Sweeps {
+        let begin = (false, log.durable());
+        let mut sweeps = Sweeps::new(Arc::clone(sweepable), log.reader(), None, begin, is_bounded);
+        for _ in 0..60_000 {
+            sweeps.begin_due(Seq(3), Duration::ZERO);
+            if sweeps.running.is_none() {
+                return sweeps;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("a sweep of a few objects takes longer than a minute");
+    }
+
+    #[test]
+    fn under_a_retention_much_that_nothing_names_is_swept_at_once_and_little_of_it_later() {
+        const LATER: Duration = Duration::from_secs(600);
+        let begins = |is_bounded: bool, bytes: usize, now: Duration| {
+            let objects = Arc::new(MemoryObjects::new());
+            let log = log_naming(a_tree(&*objects, 5));
+            let sweepable = Arc::new(Sweepable::new(objects as Arc<dyn Objects>));
+            let mut sweeps = swept(&sweepable, &log, is_bounded);
+            let job = sweepable.pinning();
+            (0..bytes.div_ceil(32 << 20)).for_each(|n| drop(job.put(&[vec![n as u8; bytes.min(32 << 20)]]).unwrap()));
+            drop(job);
+            (0..4).any(|_| {
+                sweeps.begin_due(Seq(3), now);
+                sweeps.running.is_some()
+            })
+        };
+        let little = Duration::from_secs(599);
+        assert!(!begins(true, 0, LATER), "nothing was stored");
+        assert!(!begins(true, 1, little) && begins(true, 1, LATER));
+        assert!(!begins(true, 32 << 20, little) && begins(true, 64 << 20, little));
+        assert!(!begins(false, 64 << 20, LATER), "everything is kept");
+    }
+
+    #[test]
+    fn what_was_named_before_its_job_is_forgotten_is_no_orphan_with_all_that_is_below() {
+        let is_unnamed = |named: &dyn Fn(ObjectHash) -> Option<ObjectHash>, beside: Option<Vec<u8>>| {
+            let sweepable = Arc::new(Sweepable::new(Arc::new(MemoryObjects::new()) as Arc<dyn Objects>));
+            let job = sweepable.pinning();
+            let root = a_tree(&job, 5_000);
+            beside.into_iter().for_each(|object| drop(job.put(&[object]).unwrap()));
+            named(root).into_iter().for_each(|root| sweepable.name(root));
+            drop(job);
+            sweepable.leaves_unnamed()
+        };
+        assert!(!is_unnamed(&Some, None));
+        assert!(is_unnamed(&|_| None, None));
+        assert!(is_unnamed(&Some, Some(b"beside it".to_vec())));
+        assert!(is_unnamed(&|_| Some(object_hash(b"another")), None));
+        let sweepable = Arc::new(Sweepable::new(Arc::new(MemoryObjects::new()) as Arc<dyn Objects>));
+        let job = sweepable.pinning();
+        assert!(sweepable.leaves_unnamed(), "it may still store");
+        drop(job);
+        assert!(!sweepable.leaves_unnamed());
+    }
+
     #[test]
     fn defect_28_what_jobs_had_pinned_is_released_though_nothing_is_swept() {
         let objects = Arc::new(MemoryObjects::new());
         let log = log_naming(a_tree(&*objects, 5));
         let sweepable = Arc::new(Sweepable::new(objects as Arc<dyn Objects>));
-        let mut sweeps = super::super::Sweeps::new(Arc::clone(&sweepable), log.reader(), None, (false, log.durable()));
-        // The sweep of the start.
-        for _ in 0..60_000 {
-            sweeps.begin_due(Seq(3));
-            if sweeps.running.is_none() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        assert!(sweeps.running.is_none(), "a sweep of a few objects takes longer than a minute");
+        let mut sweeps = swept(&sweepable, &log, false);
         for job in 0..10_u8 {
             sweepable.pinning().put(&[vec![job; 100]]).unwrap();
-            sweeps.begin_due(Seq(3));
+            sweeps.begin_due(Seq(3), Duration::ZERO);
         }
         assert!(sweepable.pins().held.len() <= 2, "of each batch until the one after the next");
     }

@@ -47,6 +47,7 @@ impl SledLog {
             return Err(OpenError::Absent { path: path.to_owned() });
         }
         let held = Arc::new(HeldDirectory::open(path).map_err(OpenError::io("opening", path))?);
+        Directory::let_owner_in(&held);
         let directory = Directory::of_held(&held);
         SledLog::accept_held(&directory, &held, last).map_err(|error| directory.explain(error))
     }

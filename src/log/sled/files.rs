@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::held;
 use crate::log::OpenError;
 
 /// Copies what sled has in `from` to the existing directory `to`. `db` goes last: an old snapshot beside a newer
@@ -134,11 +135,12 @@ impl TemporaryDirectory {
         let spare = [spare()?, spare()?, spare()?];
         for number in 0..10_000 {
             let path = parent.join(format!("lastword-{}-{number}", process::id()));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {
+            match held::make_directory(&path) {
+                Ok(true) => {
                     copies.insert(path.clone(), spare);
                     return Ok(TemporaryDirectory(path));
                 }
+                Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
                 Err(error) => return Err(OpenError::io("creating", &path)(error)),
             }
@@ -199,7 +201,7 @@ pub(super) fn kept(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
 }
 
 pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
-    match DirBuilder::new().mode(0o700).create(path) {
+    match held::make_directory(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(OpenError::io("creating", path)(error)),
         _ => Ok(()),
     }

@@ -18,6 +18,7 @@ mod aside;
 mod check;
 mod copy;
 mod files;
+mod lock;
 mod nudge;
 mod open;
 mod place;

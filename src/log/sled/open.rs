@@ -59,6 +59,7 @@ fn open(
 ) -> Result<SledLog, OpenError> {
     make_or_refuse(directory, if_absent)?;
     let held = HeldDirectory::open(directory.path()).map_err(OpenError::io("opening", directory.path()))?;
+    Directory::let_owner_in(&held);
     // From here on everything is done in this directory, whatever the path leads to.
     let directory = Directory::of_held(&held);
     open_held(&directory, Arc::new(held), if_absent, durability, visitor).map_err(|error| directory.explain(error))
@@ -103,7 +104,7 @@ fn open_held(
     match open_and_check(directory, &held, &kept, &before, visitor) {
         Ok((store, db, Checked { chain, frames })) => {
             aside::give_up(directory)?;
-            let mut place = Place::of(Arc::clone(&held), (&lock, &head, &db))?;
+            let mut place = Place::of(Arc::clone(&held), (lock.file(), &head, &db))?;
             place.check_blobs()?;
             place.check(&head)?;
             let (was_clean, frames_read) = (before.clean, frames);

@@ -14,9 +14,11 @@ use std::time::Duration;
 use ::sled::{Batch, Config, Db, Tree};
 
 use super::files::TemporaryDirectory;
+use super::lock::SledLock;
 use super::nudge::Nudge;
 use crate::core::vocabulary::Seq;
 use crate::held::HeldDirectory;
+use crate::log::lock::WriterLock;
 use crate::log::{Frame, LogError, OpenError, Start};
 
 /// Bytes of one entry's value. sled puts pages past a threshold (65,516 bytes were measured) into files that it
@@ -47,7 +49,7 @@ pub(super) struct SledStore {
 /// What a store keeps until sled is closed.
 pub(super) enum Held {
     /// The lock of the writer, and the directory of the log: the path that sled has leads through its descriptor.
-    Log { _lock: Arc<File>, directory: Arc<HeldDirectory> },
+    Log { _lock: Arc<WriterLock>, directory: Arc<HeldDirectory> },
     /// The directory of a private copy.
     Copy { _directory: TemporaryDirectory },
 }
@@ -209,11 +211,14 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         drop(self.nudge.take());
         let open = self.open.take();
+        let is_log = matches!(self.held, Held::Log { .. });
+        let lock = if is_log { SledLock::find(&self.path.join("db")) } else { None };
         if self.panicked.load(Ordering::Acquire) {
             mem::forget(open);
             self.held.keep();
         } else {
             let _ = catch_unwind(AssertUnwindSafe(move || drop(open)));
+            lock.into_iter().for_each(SledLock::let_go);
             self.held.let_go(&self.path);
         }
     }

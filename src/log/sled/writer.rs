@@ -17,6 +17,7 @@ use super::store::{SledFailure, SledStore, wait_until_unlocked};
 use crate::core::vocabulary::{Seq, Timestamp};
 use crate::log::anchor::{Anchor, AnchorFile};
 use crate::log::directory::Directory;
+use crate::log::lock::WriterLock;
 use crate::log::start::{check_behind, check_truncation};
 use crate::log::{Chain, CheckpointCheck, Frame, FrameError, FrameHash, Log, LogError, LogReader, Position, Start};
 
@@ -64,7 +65,7 @@ pub struct SledLog {
     /// There may be entries of deleted frames left.
     removes_prefix: bool,
     /// Also held by the store, which may outlive this writer for the sake of readers.
-    lock: Arc<File>,
+    lock: Arc<WriterLock>,
 }
 
 /// What opening a log has come to.
@@ -79,7 +80,7 @@ pub(super) struct Opened {
     pub(super) chain: Chain,
     pub(super) was_clean: bool,
     pub(super) frames_read: u64,
-    pub(super) lock: Arc<File>,
+    pub(super) lock: Arc<WriterLock>,
 }
 
 impl SledLog {

@@ -90,6 +90,11 @@ fn length(what: &'static str, bytes: &[u8], allowed: usize) -> Result<[u8; 4], T
     }
 }
 
+/// Whether these bytes begin as those of a node do.
+pub(super) fn is_node(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC) && bytes.get(6) == Some(&NODE)
+}
+
 pub(super) fn decode(hash: ObjectHash, bytes: &[u8]) -> Result<Object, TreeError> {
     decode_object(bytes).map_err(|problem| TreeError::Malformed { hash, problem })
 }

@@ -41,6 +41,7 @@ use crate::objects::ObjectError;
 pub use build::{TreeWriter, build};
 pub use diff::{Change, Diff, diff};
 pub use gather::Gathering;
+pub(crate) use read::children;
 pub use read::{Entries, Take, entry_count, get, reachable, read, verify, walk};
 
 /// The longest key, in bytes. A path of the deepest directory that is listed fits.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::layout::{Child, Object, decode};
+use super::layout::{Child, Object, decode, is_node};
 use super::{Entry, Root, TreeError, build};
 use crate::core::vocabulary::ObjectHash;
 use crate::objects::{ObjectError, Objects, object_hash};
@@ -67,6 +67,15 @@ pub fn reachable(
         }
     }
     Ok(())
+}
+
+/// What the object with these bytes has directly below it. Nothing if it is no node.
+pub(crate) fn children(hash: ObjectHash, bytes: &[u8]) -> Vec<ObjectHash> {
+    // A leaf may be long, and has none.
+    match is_node(bytes).then(|| decode(hash, bytes)) {
+        Some(Ok(Object::Node { children, .. })) => children.into_iter().map(|child| child.hash).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Reads the objects of a tree, children before parents, and hands each to `take` with its bytes. `enter` is asked
