@@ -28,4 +28,5 @@ mod parquet;
 mod segments;
 mod skip;
 mod takeover;
+mod unreadable;
 mod watch;
