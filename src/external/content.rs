@@ -156,6 +156,8 @@ impl<'a> Reading<'a> {
             }
             Step::Failed(error) => {
                 self.left -= LEAST_COST;
+                // What was read of it holds for as long as it is the same file.
+                *partial = Some(one);
                 return Err(Unread::Failed(error));
             }
         }
