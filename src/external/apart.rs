@@ -27,14 +27,14 @@ impl Apart {
         Some(Apart { state, identities })
     }
 
-    /// The state directory, if this is a directory of it.
-    pub(super) fn met(&self, directory: &Metadata) -> Option<&Path> {
-        self.identities.contains(&identity(directory)).then_some(&*self.state)
+    /// The state directory, if this is a directory of it, by its device and inode.
+    pub(super) fn met(&self, directory: (u64, u64)) -> Option<&Path> {
+        self.identities.contains(&directory).then_some(&*self.state)
     }
 
     /// The state directory, if this path, which has no links in it, leads into it.
     pub(super) fn is_around(&self, real: &Path) -> Option<&Path> {
-        let above = |path: &Path| fs::metadata(path).is_ok_and(|found| self.met(&found).is_some());
+        let above = |path: &Path| fs::metadata(path).is_ok_and(|found| self.met(identity(&found)).is_some());
         real.ancestors().any(above).then_some(&*self.state)
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::mount::Mounts;
-use super::{ContentHash, FileReader, Interrupted, SourceLocation, SourcePath, Stat, StopCheck, Store};
+use super::{ContentHash, FileReader, Interrupted, SourceLocation, SourcePath, Stat, StopCheck, Store, StoreError};
 
 /// What one look reads at most to find out what a file holds, in bytes: about half a second of one core. What is written
 /// within two seconds is seldom more, and waits until it has aged if it is.
@@ -23,12 +23,14 @@ const PIECE: u64 = 1 << 20;
 const LEAST_COST: u64 = 4 << 10;
 
 /// Why a content is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Unread {
     /// The work was told to stop.
     Interrupted,
     /// This look has read what it may.
     Unfinished,
+    /// It cannot be read, and this says why: nothing is known of the file.
+    Failed(StoreError),
 }
 
 impl From<Interrupted> for Unread {
@@ -92,7 +94,7 @@ impl<'a> Reading<'a> {
         Reading { place, stop_check, left: most }
     }
 
-    /// The content of a racy file. `None` when it is another file by now, changed while it was read, or cannot be read.
+    /// The content of a racy file. `None` when it is another file by now, or changed while it was read.
     pub(super) fn racy(&mut self, path: &SourcePath, listed: &Stat) -> Result<Option<ContentHash>, Unread> {
         if listed.size.max(LEAST_COST) > self.left {
             return Err(Unread::Unfinished);
@@ -147,14 +149,20 @@ impl<'a> Reading<'a> {
         match step {
             Step::Read(read) => self.left = self.left.saturating_sub(read.max(LEAST_COST)),
             Step::Stopped => {}
-            // It changed or cannot be read; the next listing will tell.
-            Step::Failed => {
+            // The next listing will tell.
+            Step::Changed => {
                 self.left -= LEAST_COST;
                 return Ok(None);
             }
+            Step::Failed(error) => {
+                self.left -= LEAST_COST;
+                // What was read of it holds for as long as it is the same file.
+                *partial = Some(one);
+                return Err(Unread::Failed(error));
+            }
         }
         if one.is_done() {
-            return Ok(one.finish(self.place));
+            return one.finish(self.place).map_err(Unread::Failed);
         }
         *partial = Some(one);
         Err(if matches!(step, Step::Stopped) { Unread::Interrupted } else { Unread::Unfinished })
@@ -171,9 +179,9 @@ pub(super) fn hash_file(
 ) -> Result<Option<ContentHash>, Interrupted> {
     let mut whole = PartialHash::begin(path, listed);
     match whole.read_on(place, listed.size, stop_check) {
-        Step::Read(_) => Ok(whole.finish(place)),
+        Step::Read(_) => Ok(whole.finish(place).ok().flatten()),
         Step::Stopped => Err(Interrupted),
-        Step::Failed => Ok(None),
+        Step::Changed | Step::Failed(_) => Ok(None),
     }
 }
 
@@ -191,7 +199,20 @@ enum Step {
     /// So many bytes were read.
     Read(u64),
     Stopped,
-    Failed,
+    /// It is another file by now, or none.
+    Changed,
+    /// It cannot be read.
+    Failed(StoreError),
+}
+
+impl Step {
+    fn of(error: StoreError) -> Step {
+        match error {
+            StoreError::Moved { .. } => Step::Changed,
+            StoreError::Interrupted => Step::Stopped,
+            error => Step::Failed(error),
+        }
+    }
 }
 
 impl PartialHash {
@@ -214,7 +235,10 @@ impl PartialHash {
         most: u64,
         stop_check: StopCheck<'_>,
     ) -> Step {
-        let Ok(file) = store.open(source, &self.path, &self.stat) else { return Step::Failed };
+        let file = match store.open(source, &self.path, &self.stat) {
+            Ok(file) => file,
+            Err(error) => return Step::of(error),
+        };
         let file: &dyn FileReader = file.as_ref();
         let end = self.offset.saturating_add(most).min(self.stat.size);
         let begun = self.offset;
@@ -224,16 +248,21 @@ impl PartialHash {
             }
             let length = PIECE.min(end - self.offset);
             // Lossless: a piece fits.
-            let Ok(bytes) = file.read(self.offset, length as usize) else { return Step::Failed };
-            self.hasher.update(&bytes);
+            match file.read(self.offset, length as usize) {
+                Ok(bytes) => self.hasher.update(&bytes),
+                Err(error) => return Step::of(error),
+            };
             self.offset += length;
         }
         Step::Read(end - begun)
     }
 
     /// The hash, if the path still means what was read.
-    fn finish(&self, (store, source): (&dyn Store, &SourceLocation)) -> Option<ContentHash> {
-        let now = store.stat(source, &self.path).ok()?;
-        (now == self.stat).then(|| *self.hasher.finalize().as_bytes())
+    fn finish(&self, (store, source): (&dyn Store, &SourceLocation)) -> Result<Option<ContentHash>, StoreError> {
+        match store.stat(source, &self.path) {
+            Ok(now) => Ok((now == self.stat).then(|| *self.hasher.finalize().as_bytes())),
+            Err(StoreError::Moved { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

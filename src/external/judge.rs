@@ -31,9 +31,9 @@
 //! One scan hashes no more than it may. A file whose content decides and cannot be read in this scan leaves the scan
 //! unfinished: it has found nothing then. What is unknown is never unchanged, and never a change either.
 //!
-//! A hash that could not be had honestly (the file changed while it was read, or cannot be read at all) proves
-//! nothing: the file stays racy, and what was never hashed is a new content as soon as it is. That a build from it
-//! fails is for the build to say.
+//! A hash that could not be had honestly, because the file changed or went while it was read, proves nothing: the file
+//! stays racy, and what was never hashed is a new content as soon as it is. One that cannot be read at all says nothing
+//! of its content: then the scan fails and names it.
 //!
 //! What this trusts: that every write moves ctime once the clock has moved on, and that a remote file system's clock
 //! is not *behind* this machine's by more than the clock's granularity. Files from the future are held to be racy for
@@ -61,7 +61,7 @@ pub(super) enum Age {
     Aged,
 }
 
-/// Hashes the content of the file that was listed. `None` when it cannot be had, or is not of what was listed.
+/// Hashes the content of the file that was listed. `None` when it is not of what was listed.
 pub(super) type Hash<'a> = dyn FnMut(Age) -> Result<Option<ContentHash>, Unread> + 'a;
 
 /// What the file is that was listed, by a scan that began at `now` (wall time).
@@ -106,7 +106,7 @@ pub(super) fn compare(
     now: Timestamp,
     found: Option<ContentHash>,
 ) -> ObservedFile {
-    // It cannot be read: nothing is proven.
+    // It is another one by now: nothing is proven.
     let Some(found) = found else { return ObservedFile { racy_since: known.racy_since.or(Some(now)), ..*known } };
     let racy_since = known.racy_since.filter(|_| known.ages_in(now).is_some()).map(|since| since.min(now));
     if known.content == Some(found) {
@@ -223,9 +223,7 @@ mod tests {
         let known = ObservedFile { content: Some([1; 32]), ..ObservedFile::of(FileVersion::of(stat(20))) };
         let earlier = Earlier { known: Some(&known), applied: None };
         assert_eq!(judge((stat(30), Told::default()), earlier, OLD, refuse).unwrap().racy_since, Some(OLD));
-        assert_eq!(
-            judge((stat(30), Told::default()), earlier, OLD, &mut |_| Err(Unread::Interrupted)),
-            Err(Unread::Interrupted)
-        );
+        let stopped = judge((stat(30), Told::default()), earlier, OLD, &mut |_| Err(Unread::Interrupted));
+        assert!(matches!(stopped, Err(Unread::Interrupted)));
     }
 }

@@ -13,7 +13,7 @@
 //! What is left out by its name, and what makes a table of a directory, is for `skip.rs` to say.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -23,12 +23,13 @@ use std::path::{Path, PathBuf};
 use super::apart::Apart;
 use super::enclosing::Enclosing;
 use super::mount;
+use super::names::{Found, FoundKind, Names, found_under, stat_of};
 use super::skip::Named;
 use super::source::is_device;
 use super::store::{MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 use super::{
-    FieldError, FileReader, Instant, LeftOut, Listed, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat,
-    StopCheck, Store, StoreError, TrafficCounter,
+    FieldError, FileReader, LeftOut, Listed, Listing, Mount, Mounts, SourceLocation, SourcePath, Stat, StopCheck,
+    Store, StoreError, TrafficCounter,
 };
 use crate::worker::SkipReason;
 
@@ -184,19 +185,23 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
     let identity = (found.dev(), found.ino());
     let trail = if source.follows_links() { vec![identity] } else { Vec::new() };
     // Nothing is above the source: its own mount is noted first.
+    let mut room = Vec::new();
     let mut pending = vec![Directory { relative: Vec::new(), depth: 0, identity, above: None, trail }];
     while let Some(directory) = pending.pop() {
         stop_check()?;
         let full = join(root, &directory.relative);
-        let opened = OpenDirectory::of(&full, directory.identity).and_then(|opened| match opened {
-            Some(opened) => fs::read_dir(&opened.path).map(|entries| Some((opened, entries))),
-            None => Ok(None),
-        });
-        let (opened, entries) = match opened {
-            Ok(Some(found)) => found,
+        let failed = |error| match error {
+            error if gone(&error) => Ok(Walk::Vanished(shown(&full))),
+            error => Err(StoreError::Unreadable { what: shown(&full), source: error }),
+        };
+        let opened = match OpenDirectory::of(&full, directory.identity) {
+            Ok(Some(opened)) => opened,
             Ok(None) => return Ok(Walk::Vanished(shown(&full))),
-            Err(error) if gone(&error) => return Ok(Walk::Vanished(shown(&full))),
-            Err(error) => return Err(StoreError::Unreadable { what: shown(&full), source: error }),
+            Err(error) => return failed(error),
+        };
+        let names = match Names::of(opened.place(), &mut room) {
+            Ok(names) => names,
+            Err(error) => return failed(error),
         };
         if directory.above != Some(directory.identity.0) {
             if mount::is_of_kernel(&opened.held) {
@@ -204,9 +209,14 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
             }
             mounts.insert(SourcePath(directory.relative.clone()), opened.mount(directory.identity.0));
         }
-        for entry in entries {
-            let entry = entry.map_err(|error| StoreError::Unreadable { what: shown(&full), source: error })?;
-            let name = entry.file_name();
+        for name in names {
+            // A slow mount answers for each name by itself, and each answer is a sign of life.
+            stop_check()?;
+            // Removed while it was listed: that is no end.
+            let name = match name {
+                Ok(name) => name,
+                Err(error) => return failed(error),
+            };
             let relative = below(&directory.relative, &name);
             let named = source.rules().named(&relative);
             if let Named::Skipped(reason) = named {
@@ -221,7 +231,7 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
                     format!("a path relative to the source has at most {MAX_PATH_BYTES} bytes"),
                 ));
             }
-            let found = match metadata(&entry, &opened, source.follows_links(), apart.as_ref()) {
+            let found = match metadata(&name, &opened, source.follows_links(), apart.as_ref()) {
                 Ok(found) => found,
                 Err(EntryError::Gone) => return Ok(Walk::Vanished(shown(&path()))),
                 Err(EntryError::Unreadable(error)) => {
@@ -244,7 +254,7 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
                 }
             }
             if found.is_dir() {
-                if let Some(state) = apart.as_ref().and_then(|apart| apart.met(&found)) {
+                if let Some(state) = apart.as_ref().and_then(|apart| apart.met(found.identity())) {
                     return Err(StoreError::HoldsState { what: shown(&path()), state: shown(state) });
                 }
                 if directory.depth == MAX_DEPTH {
@@ -258,7 +268,7 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
                     return Err(limit(root, format!("a source has at most {MAX_FILES} directories")));
                 }
                 directories += 1;
-                let identity = (found.dev(), found.ino());
+                let identity = found.identity();
                 let above = Some(directory.identity.0);
                 pending.push(Directory { relative, depth: directory.depth + 1, identity, above, trail });
             } else if found.is_file() && !source.rules().includes(&relative) {
@@ -267,12 +277,13 @@ fn list_once(source: &SourceLocation, left_out: &mut LeftOut, stop_check: StopCh
                 if files.len() == MAX_FILES {
                     return Err(limit(root, format!("a source has at most {MAX_FILES} files")));
                 }
-                if found.dev() != directory.identity.0 && !mount::is_shared(&opened.held, &name, source.follows_links())
+                if found.device != directory.identity.0
+                    && !mount::is_shared(&opened.held, &name, source.follows_links())
                 {
-                    let mount = linked_mount(&opened.path.join(&name), found.dev());
+                    let mount = linked_mount(&opened.path.join(&name), found.device);
                     mounts.insert(SourcePath(relative.clone()), mount);
                 }
-                files.push((SourcePath(relative), stat_of(&found)));
+                files.push((SourcePath(relative), found.stat));
             } else {
                 left_out.skipped.add(SkipReason::Special);
             }
@@ -304,6 +315,10 @@ impl OpenDirectory {
         Ok(Some(OpenDirectory { held, path }))
     }
 
+    fn place(&self) -> (&File, &Path) {
+        (&self.held, &self.path)
+    }
+
     fn mount(&self, device: u64) -> Mount {
         mount::of_open(&self.held, device)
     }
@@ -331,19 +346,17 @@ enum EntryError {
 
 /// What lies under a name that the directory which is open has.
 fn metadata(
-    entry: &DirEntry,
+    name: &OsStr,
     opened: &OpenDirectory,
     follows_links: bool,
     apart: Option<&Apart>,
-) -> Result<Metadata, EntryError> {
-    // On Linux this asks the directory itself, by its descriptor.
-    let found = entry
-        .metadata()
+) -> Result<Found, EntryError> {
+    let found = found_under(opened.place(), name)
         .map_err(|error| if gone(&error) { EntryError::Gone } else { EntryError::Unreadable(error) })?;
-    if !(follows_links && found.is_symlink()) {
+    if !(follows_links && found.kind == FoundKind::Link) {
         return Ok(found);
     }
-    let real = fs::canonicalize(opened.path.join(entry.file_name()))
+    let real = fs::canonicalize(opened.path.join(name))
         .map_err(|error| if leads_nowhere(&error) { EntryError::DeadLink } else { EntryError::Unreadable(error) })?;
     if is_device(&real) {
         return Err(EntryError::Device(shown(&real)));
@@ -351,13 +364,13 @@ fn metadata(
     if let Some(state) = apart.and_then(|apart| apart.is_around(&real)) {
         return Err(EntryError::State(shown(state)));
     }
-    fs::metadata(&real).map_err(EntryError::Unreadable)
+    fs::metadata(&real).map(|found| Found::from(&found)).map_err(EntryError::Unreadable)
 }
 
 /// The trail one directory further; `None` if it leads in a circle. Without a trail links are not followed, and there
 /// are no circles.
-fn step(trail: &[(u64, u64)], directory: &Metadata) -> Option<Vec<(u64, u64)>> {
-    let here = (directory.dev(), directory.ino());
+fn step(trail: &[(u64, u64)], directory: &Found) -> Option<Vec<(u64, u64)>> {
+    let here = directory.identity();
     if trail.contains(&here) {
         return None;
     }
@@ -391,7 +404,7 @@ fn check_root(source: &SourceLocation, apart: Option<&Apart>) -> Result<Metadata
 }
 
 /// Iceberg is known by a file, the others by a directory.
-fn marks_table(relative: &[u8], found: &Metadata) -> bool {
+fn marks_table(relative: &[u8], found: &Found) -> bool {
     if relative.ends_with(b".json") { found.is_file() } else { found.is_dir() }
 }
 
@@ -400,17 +413,6 @@ fn table(root: &Path, format: &'static str, mark: Vec<u8>) -> StoreError {
     let place = join(root, &mark);
     let table = place.ancestors().nth(levels).unwrap_or(root);
     StoreError::Table { what: shown(table), format, mark: SourcePath(mark) }
-}
-
-fn stat_of(found: &Metadata) -> Stat {
-    let instant = |seconds, nanoseconds: i64| Instant { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) };
-    Stat {
-        size: found.len(),
-        mtime: instant(found.mtime(), found.mtime_nsec()),
-        ctime: instant(found.ctime(), found.ctime_nsec()),
-        inode: found.ino(),
-        ..Stat::default()
-    }
 }
 
 fn below(directory: &[u8], name: &OsStr) -> Vec<u8> {

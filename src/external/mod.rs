@@ -41,6 +41,8 @@ mod manifest;
 mod memory;
 mod mount;
 mod mount_table;
+mod names;
+mod next_set;
 mod packed;
 mod parallel;
 #[cfg(feature = "external")]

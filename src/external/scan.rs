@@ -12,6 +12,7 @@ use super::evidence::{Before, Evidence, Told};
 use super::format::{ask, endings_of};
 use super::judge::{Age, Earlier, compare, judge};
 use super::memory::{Doubt, Found, Memory, Reach, SOON};
+use super::next_set::NextSet;
 use super::packed::{Along, PackedFile, Packing};
 use super::path_set::{Difference, in_order};
 use super::skip::has_other_ending;
@@ -56,7 +57,7 @@ pub struct ScanRequest<'a> {
     pub traffic: TrafficCounter,
     /// Asked between steps whether to go on.
     pub stop_check: StopCheck<'a>,
-    /// Asked in its place between steps of the listing, if there is one.
+    /// Asked in its place between steps of the listing and between files, if there is one.
     pub list_check: Option<StopCheck<'a>>,
 }
 
@@ -90,6 +91,11 @@ impl<'a> ScanRequest<'a> {
 /// would pass for a file that was removed. One that had bytes when it was observed last is being rewritten. The ending of a
 /// name is no rule of the user's, so it is not in the way of what was built before there was such a rule.
 impl ScanRequest<'_> {
+    /// Asked between steps of the listing and between files; not while one is read.
+    fn between(&self) -> StopCheck<'_> {
+        self.list_check.unwrap_or(self.stop_check)
+    }
+
     fn no_data_yet(&self, path: &SourcePath, listed: &Stat, endings: &[&str]) -> Option<SkipReason> {
         // Nearly all files are neither: their sets are not searched.
         let may_be_unfinished = self.format.is_some() && listed.mtime.is_young(self.now);
@@ -192,9 +198,8 @@ pub fn scan(request: &ScanRequest<'_>) -> Result<Scan, StoreError> {
 
 /// A scan that goes on where the last one stopped.
 pub(super) fn scan_remembering(request: &ScanRequest<'_>, memory: &mut Memory) -> Result<Scan, StoreError> {
-    let list_check = request.list_check.unwrap_or(request.stop_check);
     let Listed { files: mut listing, mounts, left_out } =
-        request.store.list(request.source, list_check, &request.traffic)?;
+        request.store.list(request.source, request.between(), &request.traffic)?;
     in_order(&mut listing);
     memory.carried = std::mem::take(&mut memory.carried).on(&mounts);
     let found_last = memory.found.clone();
@@ -255,8 +260,12 @@ impl OutOfIt {
         }
         let format = request.format.filter(|_| !request.source.rules().has_include());
         let endings = format.map_or(Ok(&[][..]), |format| endings_of(format, request.format_name))?;
-        let (mut in_the_making, mut finished_in) = (0, None);
+        let (mut in_the_making, mut finished_in, mut goes_on) = (0, None, Ok(()));
         listing.retain(|(path, listed)| {
+            goes_on = goes_on.and_then(|()| (request.between())());
+            if goes_on.is_err() {
+                return true;
+            }
             let Some(reason) = request.no_data_yet(path, listed, endings) else { return true };
             skipped.add(reason);
             // Also one without bytes, a moment ago.
@@ -267,52 +276,8 @@ impl OutOfIt {
             }
             false
         });
+        goes_on?;
         Ok(OutOfIt { skipped, in_the_making, finished_in })
-    }
-}
-
-/// A set in the making: the known one for as long as nothing differs from it, so that no file is copied if nothing does.
-struct NextSet<'a> {
-    known: Option<&'a PathSet>,
-    /// So many files are the first of the known set.
-    same: usize,
-    /// All of them, as soon as one is not.
-    packing: Option<Packing>,
-    /// Files of the listing, and the bytes of their paths.
-    of: (usize, usize),
-}
-
-impl<'a> NextSet<'a> {
-    fn new(listing: &Listing, known: Option<&'a PathSet>) -> NextSet<'a> {
-        let of = (listing.len(), listing.iter().map(|(path, _)| path.0.len()).sum());
-        NextSet { known, same: 0, packing: None, of }
-    }
-
-    /// Adds a file as the known set has it, at this place.
-    fn add_known(&mut self, (place, held): (usize, PackedFile<'_>)) {
-        if self.packing.is_none() && place == self.same {
-            self.same += 1;
-        } else {
-            self.packing().add_packed(held);
-        }
-    }
-
-    fn packing(&mut self) -> &mut Packing {
-        let (known, same, (files, paths)) = (self.known, self.same, self.of);
-        self.packing.get_or_insert_with(|| match known {
-            Some(known) if same > 0 => known.packed().first(same, files.saturating_sub(same)),
-            _ => Packing::for_files(files, paths),
-        })
-    }
-
-    fn into_set(mut self) -> PathSet {
-        match self.known.filter(|known| self.packing.is_none() && self.same == known.len()) {
-            Some(known) => known.clone(),
-            None => {
-                self.packing();
-                PathSet::of(self.packing.unwrap_or_default().done())
-            }
-        }
     }
 }
 
@@ -332,7 +297,7 @@ fn judge_all(
     let is_one = request.known.zip(request.applied).is_some_and(|(known, applied)| known.is_same(applied));
     let (mut found, mut unread, mut has_moved) = (NextSet::new(listing, request.known), Vec::new(), false);
     for (path, stat) in listing {
-        (request.stop_check)()?;
+        (request.between())()?;
         let held = known.at(&path.0);
         let before = held.map(|(_, held)| held.file());
         let was_applied = if is_one { before } else { applied.at(&path.0).map(|(_, held)| held.file()) };
@@ -351,6 +316,7 @@ fn judge_all(
             },
             Err(Unread::Unfinished) => unread.push((path.clone(), *stat)),
             Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
+            Err(Unread::Failed(error)) => return Err(error),
         }
     }
     if unread.is_empty() { Ok((found.into_set(), has_moved)) } else { Err(memory.unfinished(unread, request.now)) }
@@ -391,6 +357,7 @@ fn read_doubted<'a>(
         if left.is_some() {
             continue;
         }
+        (request.between())()?;
         match reading.aged(&mut memory.carried, &path, &file.last_stat) {
             Ok(found) => {
                 weak -= 1;
@@ -402,6 +369,7 @@ fn read_doubted<'a>(
             }
             Err(Unread::Unfinished) => left = Some(Doubt { from: path, reach }),
             Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
+            Err(Unread::Failed(error)) => return Err(error),
         }
     }
     Ok((left, weak))
@@ -443,10 +411,13 @@ fn learn(
         if !seen.insert(at) {
             continue;
         }
+        (request.between())()?;
         match reading.ahead(&mut memory.carried, &path, &file.last_stat) {
             Ok(content) => changes.extend(content.map(|content| (at, ObservedFile { content: Some(content), ..file }))),
             Err(Unread::Unfinished) => break,
             Err(Unread::Interrupted) => return Err(StoreError::Interrupted),
+            // Nothing depends on it yet.
+            Err(Unread::Failed(_)) => {}
         }
     }
     Ok(())

@@ -350,7 +350,8 @@ impl External {
             traffic: request.signals.traffic().clone(),
             stop_check: &stop_check,
             list_check: Some(&|| {
-                // A listing may be long; what reads without an end does not live by that. A step that hangs gives no sign.
+                // A listing may be long, and so may a look at many files; what reads one without an end does not live by
+                // that. A step that hangs gives no sign.
                 request.signals.sign();
                 stop_check()
             }),

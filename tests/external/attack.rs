@@ -41,8 +41,8 @@ impl Place {
 
 #[test]
 fn case_24_a_directory_that_becomes_a_link_while_the_source_is_listed_is_not_walked() {
-    // The checkpoint is asked before each directory is read: the source, `d`, `d/e`.
-    for (before, replaced, target) in [(2, "d", "elsewhere"), (3, "d", "elsewhere"), (3, "d/e", "elsewhere/e")] {
+    // The checkpoint is asked before each directory is read and for each name: the source, its `d`, `d`, its `e`, `d/e`.
+    for (before, replaced, target) in [(3, "d", "elsewhere"), (5, "d", "elsewhere"), (5, "d/e", "elsewhere/e")] {
         let place = Place::new();
         let (source, asked) = (place.source(), AtomicUsize::new(0));
         let replace = || {
@@ -53,7 +53,7 @@ fn case_24_a_directory_that_becomes_a_link_while_the_source_is_listed_is_not_wal
             Ok(())
         };
         let listing = LocalStore.list(&source, &replace, &TrafficCounter::default()).unwrap().files;
-        assert_eq!(listing, [], "{replaced} was replaced before directory {before} was read");
+        assert_eq!(listing, [], "{replaced} was replaced at checkpoint {before}");
         assert!(asked.load(Ordering::Relaxed) > before, "the listing began anew");
     }
 }

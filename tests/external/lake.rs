@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +19,8 @@ use lastword::worker::{Observation, ObserveError, ObserveRequest, ObserveSignals
 
 /// A directory, who looks at it, and what was seen last.
 pub struct Lake {
+    /// Where it lies, if not in its own.
+    pub elsewhere: Option<PathBuf>,
     pub dir: tempfile::TempDir,
     pub external: External,
     pub objects: MemoryObjects,
@@ -33,7 +35,12 @@ impl Lake {
     pub fn new() -> Lake {
         let (dir, external) = (tempfile::tempdir().unwrap(), External::local());
         let (objects, signals) = (MemoryObjects::new(), ObserveSignals::default());
-        Lake { dir, external, objects, known: None, applied: None, verify: false, signals }
+        Lake { elsewhere: None, dir, external, objects, known: None, applied: None, verify: false, signals }
+    }
+
+    /// One whose files lie there.
+    pub fn of(directory: &Path) -> Lake {
+        Lake { elsewhere: Some(directory.to_owned()), ..Lake::new() }
     }
 
     pub fn learning(self, bytes: u64) -> Lake {
@@ -69,7 +76,8 @@ impl Lake {
     }
 
     pub fn look_at(&mut self, wall: Timestamp) -> Result<Observation, ObserveError> {
-        let source = Source::new(self.dir.path().to_str().unwrap()).unwrap();
+        let directory = self.elsewhere.as_deref().unwrap_or(self.dir.path());
+        let source = Source::new(directory.to_str().unwrap()).unwrap();
         let observation = self.external.observer().unwrap().observe(&ObserveRequest {
             name: &Name::new("lake").unwrap(),
             source: &source,

@@ -6,14 +6,14 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lastword::clock::{Clock, SystemClock};
 use lastword::core::vocabulary::{Name, Spec, Timestamp};
 use lastword::external::{
     Difference, External, FileVersion, Interrupted, Listing, LocalStore, ObservedFile, PathSet, ScanRequest,
-    SourceLocation, SourcePath, SourceUri, Stat, Store, StoreError, TrafficCounter, load_set, never_interrupted, scan,
-    store_set,
+    SourceLocation, SourcePath, SourceUri, Stat, Store, StoreError, TrafficCounter, format_of, load_set,
+    never_interrupted, scan, store_set,
 };
 use lastword::objects::{MemoryObjects, Objects};
 use lastword::worker::{ObserveRequest, ObserveSignals, Worker};
@@ -277,6 +277,32 @@ fn a_look_can_be_told_to_stop() {
         ScanRequest { stop_check: &|| Err(Interrupted), ..ScanRequest::new(&LocalStore, &source, Timestamp(0)) };
     let error = scan(&looking).unwrap_err();
     assert!(matches!(error, StoreError::Interrupted));
+}
+
+/// What takes long, one file after the other, is alive: an observation is given up by its signs.
+#[test]
+fn defect_01_a_look_gives_a_sign_for_each_file_of_a_flat_directory() {
+    const FILES: usize = 300;
+    // All of them are young then.
+    let (dir, now) = (tempfile::tempdir().unwrap(), SystemClock::new().wall());
+    (0..FILES).for_each(|n| fs::write(dir.path().join(format!("{n}")), "x").unwrap());
+    let (source, signs) = (source(dir.path()), AtomicUsize::new(0));
+    let sign = || {
+        signs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    LocalStore.list(&source, &sign, &TrafficCounter::default()).unwrap();
+    let listing = signs.swap(0, Ordering::Relaxed);
+    assert!(listing >= FILES, "{listing} signs while {FILES} files were listed");
+    // Beside the listing: while it is told what is finished, and while the content of each is read, which is young.
+    let request = ScanRequest {
+        list_check: Some(&sign),
+        format: format_of("files"),
+        ..ScanRequest::new(&LocalStore, &source, now)
+    };
+    assert_eq!(scan(&request).unwrap().racy, FILES as u64);
+    let looking = signs.load(Ordering::Relaxed);
+    assert!(looking >= 3 * FILES, "{looking} signs of a look at {FILES} files");
 }
 
 /// An aged look at the files of a directory, compared with what is known.

@@ -29,4 +29,5 @@ mod parquet;
 mod segments;
 mod skip;
 mod takeover;
+mod unreadable;
 mod watch;

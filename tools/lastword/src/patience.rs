@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 pub(crate) use lastword::apart::within;
 use lastword::external::Interrupted;
 
+/// For so long at most work that gives no sign of life keeps others from beginning. A healthy source answers sooner, but
+/// for a store over a wire that is slow; then more of them are at work at the same time.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Whether some work goes on.
 pub(crate) struct Life {
     begun: Instant,
@@ -41,7 +45,8 @@ impl Life {
 pub(crate) type Work<R> = Box<dyn FnOnce(&Life) -> R + Send>;
 
 /// The answer of each, in the order of `works`; `None` for one that gave no sign of life for as long as `patience`.
-/// `places` of them are at work at the same time; one that was given up holds no place.
+/// `places` of them are at work at the same time. One that is silent holds its place for a moment only and is waited for
+/// beside the others, so all that hang are known within twice the patience, however many there are.
 /// Each is made when there is a place for it.
 pub(crate) fn ask_each<R: Send + 'static>(
     works: impl ExactSizeIterator<Item = Work<R>>,
@@ -50,12 +55,18 @@ pub(crate) fn ask_each<R: Send + 'static>(
 ) -> Vec<Option<R>> {
     /// How often it is seen whether the work goes on: long after an answer, which is heard at once.
     const TURN: Duration = Duration::from_millis(50);
+    let places = places.max(1);
+    // If all of them hang, the last one begins in half of the patience.
+    let rounds = u32::try_from(works.len().div_ceil(places)).unwrap_or(u32::MAX).max(1);
+    let moment = (patience / rounds.saturating_mul(2)).min(MOMENT);
+    let turn = moment.clamp(Duration::from_millis(1), TURN);
     let (answer, answers) = sync_channel::<(usize, R)>(works.len());
     let mut found: Vec<Option<R>> = (0..works.len()).map(|_| None).collect();
     let mut waiting = works.enumerate();
     let mut at_work: Vec<(usize, Arc<Life>)> = Vec::new();
     loop {
-        while at_work.len() < places.max(1)
+        // In one turn no more than there are places: who begins now is not silent yet.
+        while at_work.iter().filter(|(_, life)| life.silent_for() < moment).count() < places
             && let Some((number, work)) = waiting.next()
         {
             let (life, answer) = (Arc::new(Life::new()), answer.clone());
@@ -72,7 +83,7 @@ pub(crate) fn ask_each<R: Send + 'static>(
         if at_work.is_empty() {
             return found;
         }
-        match answers.recv_timeout(TURN) {
+        match answers.recv_timeout(turn) {
             Ok((number, result)) => {
                 if let Some(found) = found.get_mut(number) {
                     *found = Some(result);
@@ -92,6 +103,7 @@ pub(crate) fn ask_each<R: Send + 'static>(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -117,5 +129,22 @@ mod tests {
         let works: Vec<Work<u32>> = vec![hang, slow, Box::new(|_| 3)];
         assert_eq!(ask_each(works.into_iter(), 1, PATIENCE), [None, Some(2), Some(3)]);
         drop(never);
+    }
+
+    #[test]
+    fn defect_03_all_that_hang_are_waited_for_at_the_same_time() {
+        const WORKS: usize = 8;
+        // Each hangs until all of them do.
+        let all = Arc::new(Barrier::new(WORKS));
+        let works: Vec<Work<bool>> = (0..WORKS)
+            .map(|_| {
+                let all = Arc::clone(&all);
+                Box::new(move |_: &Life| {
+                    all.wait();
+                    true
+                }) as Work<bool>
+            })
+            .collect();
+        assert_eq!(ask_each(works.into_iter(), 2, Duration::from_secs(6)), [Some(true); WORKS]);
     }
 }

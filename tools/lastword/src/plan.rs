@@ -1,6 +1,7 @@
 //! `lastword plan`: what a build would do now. It scans, cuts and plans as an attempt does, and changes nothing.
 //!
-//! A source that gives no sign of life for `look_timeout` is given up and named, and the others are planned.
+//! A source that gives no sign of life for `look_timeout` is given up and named, and the others are planned. All that hang
+//! are given up together, so a plan waits for them no longer than for a few.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ use crate::foresee::held;
 use crate::inspect::Inspected;
 use crate::patience::{Life, Work, ask_each};
 
-/// Sources that are read at the same time, as many as a run builds by itself.
+/// Sources that are read at the same time, as many as a run builds by itself. One that is silent does not count.
 const PLACES: usize = 2;
 
 pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
