@@ -127,6 +127,11 @@ impl HeldDirectory {
         with_path(text, &self.through_descriptor(), &self.path)
     }
 
+    /// A path with the one that people know in place of [that of the descriptor](Self::path_of_descriptor).
+    pub(crate) fn path_shown(&self, path: PathBuf) -> PathBuf {
+        path.strip_prefix(self.through_descriptor()).map(|rest| self.path.join(rest)).unwrap_or(path)
+    }
+
     fn through_descriptor(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))
     }
