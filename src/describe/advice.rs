@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::held::{NO_INODES, lacks_inodes};
 use crate::log::{LogError, OpenError};
 
 /// What an error says, and which limit is to be raised if one was reached. The numbers of the operating system are found
@@ -17,7 +18,7 @@ pub fn advised(error: &(dyn Error + 'static)) -> String {
 
 fn what_to_raise(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if full_place(error).is_some_and(|place| lacks_inodes(&place)) {
-        return Some("there is space, and no inodes are left: remove files");
+        return Some(NO_INODES);
     }
     let number = number_of(error)?;
     let is = |errno: Errno| errno.raw_os_error() == number;
@@ -43,12 +44,6 @@ fn full_place(error: &(dyn Error + 'static)) -> Option<PathBuf> {
         _ => None,
     });
     own.cloned().or_else(|| full_place(error.source()?))
-}
-
-/// Whether a file system has space and cannot have another file. Some count no inodes.
-fn lacks_inodes(place: &Path) -> bool {
-    let there = place.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    rustix::fs::statvfs(there).is_ok_and(|found| found.f_files > 0 && found.f_favail == 0 && found.f_bavail > 0)
 }
 
 /// The operating system's number of the error below this one that has one.

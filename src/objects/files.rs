@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{MAX_OBJECT_BYTES, ObjectError, Objects, check_len, object_hash};
 use crate::core::vocabulary::ObjectHash;
-use crate::held::HeldDirectory;
+use crate::held::{HeldDirectory, NO_INODES, lacks_inodes};
 
 const TEMPORARY: &str = "tmp";
 /// One directory per value of the first byte of a hash: at a million objects each holds about 4,000 names.
@@ -298,5 +298,12 @@ fn sync_dir(path: &Path) -> Result<(), ObjectError> {
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> ObjectError {
-    move |error| ObjectError::Io(format!("{doing} {}", path.display()), error)
+    move |error| {
+        let full = error.kind() == io::ErrorKind::StorageFull;
+        let error = match full && lacks_inodes(path) {
+            true => io::Error::new(io::ErrorKind::StorageFull, format!("{error}: {NO_INODES}")),
+            false => error,
+        };
+        ObjectError::Io(format!("{doing} {}", path.display()), error)
+    }
 }

@@ -8,7 +8,7 @@
 //! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that
 //! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -131,7 +131,7 @@ fn open_held(
 pub(super) fn check_unused(directory: &Directory, held: &HeldDirectory) -> Result<(), OpenError> {
     // What is missing or cannot be opened is told by whoever needs it.
     match held.open_to_read("sled/db") {
-        Ok(db) if !wait_until_unlocked(&db) => {
+        Ok(db) if !wait_until_unlocked(&db) && matches!(db.try_lock(), Err(TryLockError::WouldBlock)) => {
             let path = directory.db();
             Err(OpenError::Busy { holder: lock_holder(&path), path })
         }
