@@ -251,7 +251,7 @@ impl Reducer {
         lease: Option<Duration>,
     ) -> Result<Option<CollectionId>, ReducerError> {
         let place = if lease.is_some() { RunsAt::Elsewhere } else { RunsAt::Here };
-        let Some(collection) = self.state.first_ready_at(place, kinds.keys(), self.at) else { return Ok(None) };
+        let Some(collection) = self.state.first_ready_at(place, kinds, self.at) else { return Ok(None) };
         let kind = self.state.collection(collection).map(|collection| &collection.kind);
         let duties = kind.and_then(|kind| kinds.get(kind)).copied().unwrap_or_default();
         let assign = Assign { worker: worker.clone(), collection, lease, duties };

@@ -229,8 +229,9 @@ impl Collection {
         Ok(())
     }
 
-    /// Whether nothing more is built before some of what it has to deliver was delivered. A log whose writer went further is
-    /// still one, so this is asked before an attempt starts and not when it is folded.
+    /// Whether nothing more is built before some of what it has to deliver was delivered, unless its kind has no duties any
+    /// more, which is not known before an attempt starts. A log whose writer went further is still one, so this is asked then
+    /// and not when it is folded.
     #[must_use]
     pub fn is_undelivered(&self) -> bool {
         self.outbox.as_deref().is_some_and(Outbox::is_full)

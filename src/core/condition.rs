@@ -108,11 +108,11 @@ pub enum Condition {
         /// How its last attempt failed.
         failure: Option<LastFailure>,
     },
-    /// The next attempt waits until its destination has taken some of what is to be delivered to it.
+    /// The next attempt waits until some of what is to be delivered to its destination was delivered.
     Undelivered {
         /// How many entries its outbox has.
         entries: u32,
-        /// Why the first of them could not be delivered the last time.
+        /// Why the first of them could not be delivered the last time; or, if the engine runs, that nobody does so there.
         cause: Option<Box<str>>,
     },
     /// The next attempt waits for a resume.
@@ -168,6 +168,17 @@ impl Condition {
             let entries = u32::try_from(outbox.entries.len()).unwrap_or(u32::MAX);
             return Condition::Undelivered { entries, cause: outbox.first().and_then(|first| first.cause.clone()) };
         }
+        Condition::past_outbox(state, id, collection, waiting, now)
+    }
+
+    /// What a task waits for that its outbox does not keep.
+    fn past_outbox(
+        state: &State,
+        id: CollectionId,
+        collection: &Collection,
+        waiting: &Waiting,
+        now: Timestamp,
+    ) -> Condition {
         let until = waiting.not_before;
         // When the last of the attempts that have to stop first is abandoned.
         let draining = state.draining_of(id).filter_map(|draining| draining.grace_until).max();
@@ -186,6 +197,13 @@ impl Condition {
                 None => Condition::WaitingForWorker,
             },
         }
+    }
+
+    /// What a collection that is undelivered waits for if its kind has no duties: what it builds adds nothing to its outbox.
+    pub(crate) fn without_duties(state: &State, id: CollectionId, now: Timestamp) -> Option<Condition> {
+        let collection = state.collection(id).filter(|collection| collection.is_undelivered())?;
+        let Status::Waiting(waiting) = &collection.status else { return None };
+        Some(Condition::past_outbox(state, id, collection, waiting, now))
     }
 
     /// The condition's name, as scripts know it.
@@ -312,7 +330,7 @@ impl fmt::Display for Condition {
                 write!(f, "{why}; a change or a refresh starts it again")
             }
             Condition::Undelivered { entries, cause } => {
-                write!(f, "waits for its destination, which has not taken {entries} deliveries")?;
+                write!(f, "{entries} deliveries to its destination wait, and nothing more is built before one is made")?;
                 let cause = cause.as_deref().and_then(|cause| cause.lines().next());
                 cause.map_or(Ok(()), |cause| write!(f, ": {cause}"))
             }

@@ -24,7 +24,7 @@ pub use condition::{Condition, NotObserved};
 pub(crate) use decide::clip;
 pub use decide::{Events, decide};
 pub use outbox::{DiscardSet, Outbox, OutboxEntry, OutboxItem};
-pub use state::{Draining, Illegal, Orphan, Parts, Restored, RunsAt, State, Violation};
+pub use state::{Draining, Illegal, Orphan, Parts, ReadyKind, Restored, RunsAt, State, Violation};
 pub use status::{Attempt, LastFailure, Parked, Parking, Running, Status, Task, Waiting};
 pub(crate) use surroundings::Surroundings;
 pub use view::{CollectionView, DeliveryFailure, DroppedView, Lag, OutboxView};

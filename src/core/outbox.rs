@@ -6,7 +6,7 @@
 //! at once if nothing is left to be built. What a *zombie* has made, an attempt that was abandoned and may go on, is
 //! never taken over: it is discarded whenever that can be, until the zombie is known to be gone.
 //!
-//! No entry is ever given up, so an outbox is bounded by what fills it: while it is full, no attempt starts.
+//! No entry is ever given up, so an outbox is bounded by what fills it: while it is full, no attempt starts that adds to it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Outbox {
     }
 
     /// Whether so much is to be delivered that nothing more is built first: each commit would only make it more. An attempt
-    /// that runs may still commit.
+    /// that runs may still commit, and one of a kind that has no duties starts: its commit adds nothing.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.entries.len() >= MOST_ENTRIES

@@ -23,6 +23,7 @@ use crate::error::ErrorKind;
 
 pub use check::Violation;
 pub use next::RunsAt;
+pub use ready::ReadyKind;
 pub use restore::{Parts, Restored};
 
 /// What the events so far add up to.

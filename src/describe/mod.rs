@@ -10,6 +10,7 @@ mod counted;
 mod json;
 mod panicked;
 mod plain;
+mod printable;
 mod sentence;
 mod view;
 mod way_on;
@@ -23,6 +24,7 @@ pub use counted::counted;
 pub use json::{Summary, policy_json};
 pub use panicked::panicked;
 pub use plain::plain_json;
+pub use printable::printable;
 pub use view::{dropped_json, view_json};
 pub use way_on::way_on;
 

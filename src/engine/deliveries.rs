@@ -12,6 +12,7 @@ mod job;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::job::{DeliveryJob, Payload};
@@ -23,7 +24,7 @@ use crate::core::vocabulary::{
     CollectionId, DeliveryKind, DeliveryRef, Duties, EngineCommand, Event, Kind, Name, Recorded, RefreshReason, Seq,
     Timestamp,
 };
-use crate::core::{OutboxItem, State};
+use crate::core::{Collection, OutboxEntry, OutboxItem, State};
 use crate::worker::{DeliveryError, VerifyOutcome};
 
 /// How many delivery threads there are, and how long a delivery may take.
@@ -163,9 +164,10 @@ impl Deliveries {
         self.verified.get(&id)
     }
 
-    /// Whether no worker here delivers what is first in a collection's outbox.
-    pub(super) fn is_undeliverable(&self, state: &State, id: CollectionId) -> bool {
-        state.first_outbox_entry(id).is_some_and(|(_, kind, first)| !self.does(kind, first.delivery()))
+    /// What is first in a collection's outbox, if no worker here delivers that.
+    pub(super) fn undeliverable(&self, state: &State, id: CollectionId) -> Option<DeliveryKind> {
+        let (_, kind, first) = state.first_outbox_entry(id)?;
+        Some(first.delivery()).filter(|delivery| !self.does(kind, *delivery))
     }
 
     /// Whether what is first in a collection's outbox waits for deliveries of its kind that were given up.
@@ -233,8 +235,11 @@ impl Deliveries {
         let payload = match &first.item {
             OutboxItem::Publish(commit) => Payload::Publish(commit.clone()),
             OutboxItem::Discard(outputs) => {
-                let dropped = state.collection(id).is_none();
-                Payload::Discard { entry: first.id, outputs: outputs.clone(), dropped }
+                let collection = state.collection(id);
+                let shown = collection.filter(|collection| is_published(collection));
+                let newest = shown.and_then(|shown| Some(Arc::clone(&shown.applied.as_ref()?.result)));
+                let (entry, dropped) = (first.id, collection.is_none());
+                Payload::Discard { entry, outputs: outputs.clone(), newest, dropped }
             }
         };
         Some((Delivery::Outbox(entry), name, kind, payload))
@@ -249,14 +254,16 @@ impl Deliveries {
     ) -> Option<(Delivery, &'s Name, &'s Kind, Payload)> {
         let collection = state.collection(id)?;
         let applied = collection.applied.as_ref()?;
-        let is_published = collection
-            .outbox
-            .as_deref()
-            .is_none_or(|outbox| outbox.entries.iter().all(|entry| entry.delivery() != DeliveryKind::Publish));
         let delivery = Delivery::Verify { collection: id, commit: applied.seq };
-        (is_published && self.crew.has_room(collection.kind.as_str(), now))
+        (is_published(collection) && self.crew.has_room(collection.kind.as_str(), now))
             .then(|| (delivery, &collection.name, &collection.kind, Payload::Verify(applied.clone())))
     }
+}
+
+/// Whether no commit waits to be published: what is applied is what readers are shown.
+fn is_published(collection: &Collection) -> bool {
+    let is_discard = |entry: &OutboxEntry| entry.delivery() == DeliveryKind::Discard;
+    collection.outbox.as_deref().is_none_or(|outbox| outbox.entries.iter().all(is_discard))
 }
 
 fn failed(delivery: Delivery, error: DeliveryError) -> Settled {

@@ -104,7 +104,7 @@ impl Leases {
 
     /// When a worker that waits can be given something.
     pub(super) fn next_ready(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
-        self.waiting().filter_map(|waiter| state.next_ready_at(RunsAt::Elsewhere, waiter.kinds.keys(), now)).min()
+        self.waiting().filter_map(|waiter| state.next_ready_at(RunsAt::Elsewhere, &waiter.kinds, now)).min()
     }
 
     /// Takes back what is leased to workers that have left or were silent for too long.

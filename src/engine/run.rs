@@ -239,7 +239,7 @@ impl EngineLoop {
         if self.shutdown.is_some() {
             return deadline.into_iter().chain(lease).min();
         }
-        let ready = self.workers.first_idle().and_then(|_| state.next_ready(self.workers.kinds().keys(), now));
+        let ready = self.workers.first_idle().and_then(|_| state.next_ready(&*self.workers.kinds(), now));
         let checkpoint = self.history.is_writing().then_some(now);
         let (observation, delivery) = (self.observers.next_due(), self.deliveries.next_due(state, now));
         let all = [deadline, lease, ready, self.leases.next_ready(state, now), checkpoint, observation, delivery];

@@ -134,6 +134,11 @@ impl Workers {
         self.duties.contains_key(kind)
     }
 
+    /// Whether what it builds of a kind may add to an outbox. What callers drive adds nothing.
+    pub(super) fn has_duties(&self, kind: &Kind) -> bool {
+        self.duties.get(kind).is_some_and(|duties| duties.any())
+    }
+
     /// Whether every worker that a kind may have is lost to attempts that do not listen.
     pub(super) fn is_exhausted(&self, kind: &Kind) -> bool {
         self.builds(kind) && self.crew.is_exhausted(kind.as_str())

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::read::check;
+use super::read::{check, check_up_to_damage};
 use super::{EvlogError, Item, Reader, Totals};
 use crate::core::vocabulary::Seq;
 use crate::log::{FrameBuf, LogError, LogReader, Start};
 
-/// A stream in a file that was checked as a whole. Every iteration over its frames reads it from the start.
+/// A stream in a file that was checked as a whole, or up to its first defect. Every iteration over its frames reads it from the start.
 #[derive(Clone, Debug)]
 pub struct EvlogFile {
     path: PathBuf,
@@ -25,6 +25,17 @@ impl EvlogFile {
         let path = path.as_ref();
         let file = File::open(path).map_err(EvlogError::Input)?;
         Ok(EvlogFile { path: path.to_owned(), totals: check(BufReader::new(file))? })
+    }
+
+    /// The same of a damaged stream: what is whole before the first defect, and beside it that defect.
+    ///
+    /// # Errors
+    /// The defect, if what comes before it is no log.
+    pub fn open_up_to_damage(path: impl AsRef<Path>) -> Result<(EvlogFile, Option<EvlogError>), EvlogError> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(EvlogError::Input)?;
+        let (totals, damage) = check_up_to_damage(BufReader::new(file))?;
+        Ok((EvlogFile { path: path.to_owned(), totals }, damage))
     }
 
     /// What it holds.
@@ -66,11 +77,17 @@ impl LogReader for EvlogFile {
             Ok(reader) => reader,
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
-        Box::new(reader.filter_map(move |item| match item {
+        let frames = reader.filter_map(|item| match item {
             Ok(Item::Object(_)) => None,
-            Ok(Item::Frame(frame)) => (frame.as_frame().last() >= from).then_some(Ok(frame)),
+            Ok(Item::Frame(frame)) => Some(Ok(frame)),
             Err(error) => Some(Err(self.log_error(error))),
-        }))
+        });
+        // What lies behind the last one was not whole when the stream was opened.
+        let whole = frames.take(usize::try_from(self.totals.frames).unwrap_or(usize::MAX));
+        let is_asked_for = move |frame: &Result<FrameBuf, LogError>| {
+            frame.as_ref().map_or(true, |frame| frame.as_frame().last() >= from)
+        };
+        Box::new(whole.filter(is_asked_for))
     }
 
     fn another(&self) -> Box<dyn LogReader> {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::{ImportError, Item, Reader, Totals};
+use super::{EvlogError, ImportError, Item, Reader, Totals};
 use crate::log::{Durability, Frame, IfAbsent, Log, Position, SledLog};
 use crate::objects::{FileObjects, Objects};
 use crate::replay::check_checkpoint;
@@ -21,26 +21,53 @@ const BATCH_BYTES: usize = 4 << 20;
 /// # Errors
 /// When the target exists, the stream is not whole, or the disk refuses. What was built by then is removed.
 pub fn import(input: &mut dyn Read, target: impl AsRef<Path>) -> Result<Totals, ImportError> {
-    let target = target.as_ref();
+    build(input, target.as_ref(), false).map(|(totals, _)| totals)
+}
+
+/// The same of a damaged stream: the log ends before the first defect, which comes beside it.
+///
+/// # Errors
+/// As above, and the defect if what comes before it is no log.
+pub fn import_up_to_damage(
+    input: &mut dyn Read,
+    target: impl AsRef<Path>,
+) -> Result<(Totals, Option<EvlogError>), ImportError> {
+    build(input, target.as_ref(), true)
+}
+
+fn build(input: &mut dyn Read, target: &Path, up_to_damage: bool) -> Result<(Totals, Option<EvlogError>), ImportError> {
     refuse_existing(target)?;
     let mut reader = Reader::new(input)?;
     let place = beside(target)?;
     refuse_existing(&place)?;
     let building = Building(place);
-    fill(&mut reader, &building.0)?;
+    let damage = fill(&mut reader, &building.0, up_to_damage)?;
     refuse_existing(target)?;
     fs::rename(&building.0, target).map_err(failed("renaming", &building.0))?;
     let parent = parent_of(target);
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed("syncing", parent))?;
-    Ok(reader.totals())
+    Ok((reader.totals(), damage))
 }
 
-fn fill(reader: &mut Reader<&mut dyn Read>, path: &Path) -> Result<(), ImportError> {
+fn fill(
+    reader: &mut Reader<&mut dyn Read>,
+    path: &Path,
+    up_to_damage: bool,
+) -> Result<Option<EvlogError>, ImportError> {
     // Nothing of it is acknowledged before it is closed, and closing syncs.
     let mut log = Box::new(SledLog::open(path, IfAbsent::Create, Durability::Process).map_err(ImportError::Open)?);
     let objects = FileObjects::open(log.objects())?;
     let mut batch = Batch::default();
-    while let Some(item) = reader.next().transpose()? {
+    let mut damage = None;
+    while let Some(item) = reader.next() {
+        let item = match item {
+            Ok(item) => item,
+            Err(error) if up_to_damage && reader.is_log() => {
+                damage = Some(error);
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        };
         match item {
             Item::Object(bytes) => batch.object(bytes, &objects)?,
             Item::Frame(frame) => {
@@ -58,7 +85,8 @@ fn fill(reader: &mut Reader<&mut dyn Read>, path: &Path) -> Result<(), ImportErr
         log.barrier()?;
         log.truncate_prefix(start, check_checkpoint)?;
     }
-    log.close().map_err(ImportError::Log)
+    log.close().map_err(ImportError::Log)?;
+    Ok(damage)
 }
 
 /// What is not durable yet.

@@ -27,7 +27,7 @@ use crate::objects::MAX_OBJECT_BYTES;
 
 pub use error::{EvlogError, ImportError};
 pub use file::EvlogFile;
-pub use import::import;
+pub use import::{import, import_up_to_damage};
 pub use read::{Item, Reader};
 pub use write::{write, write_up_to_damage};
 

@@ -90,6 +90,11 @@ impl<R: Read> Reader<R> {
         self.totals
     }
 
+    /// Whether what came so far is a log: the checkpoint of one that begins later has come.
+    pub(super) fn is_log(&self) -> bool {
+        self.checkpoint.is_none()
+    }
+
     fn block(&mut self) -> Result<Option<Item>, EvlogError> {
         let begin = self.offset;
         let head = self.pull(8)?;
@@ -251,7 +256,18 @@ fn has_its_crc(header: &[u8]) -> bool {
 /// # Errors
 /// The first defect.
 pub(super) fn check(input: impl Read) -> Result<Totals, EvlogError> {
+    let (totals, damage) = check_up_to_damage(input)?;
+    damage.map_or(Ok(totals), Err)
+}
+
+/// The same up to the first defect, which comes beside what is whole before it.
+///
+/// # Errors
+/// The defect, if what comes before it is no log.
+pub(super) fn check_up_to_damage(input: impl Read) -> Result<(Totals, Option<EvlogError>), EvlogError> {
     let mut reader = Reader::new(input)?;
-    reader.by_ref().try_for_each(|item| item.map(drop))?;
-    Ok(reader.totals())
+    match reader.by_ref().try_for_each(|item| item.map(drop)) {
+        Err(error) if !reader.is_log() => Err(error),
+        found => Ok((reader.totals(), found.err())),
+    }
 }

@@ -235,6 +235,7 @@ impl Build<'_> {
             own,
             applied: self.applied,
             format: Some(self.format),
+            format_name: &self.spec.format,
             now: (self.now)(),
             most_read: self.most_read,
             hash_budget: 0,

@@ -14,8 +14,12 @@ use crate::unwind;
 /// Has the builder remove everything that was made under `tokens`, except for segments of the manifest `after`, and
 /// the segments of `before` that are not in `after`. `after` is what is live; `None`: nothing is.
 ///
+/// If `after` is missing or damaged, waiting does not bring it back. Then `newest` stands for it, what is live by now: a
+/// segment of `before` or under `tokens` that is in a later manifest is in `after`, and what is in `after` alone is not live
+/// any more. Of a collection that was dropped nothing stays.
+///
 /// # Errors
-/// When `after` cannot be read (what is live must not be guessed), the disk refused `before`, or the builder failed.
+/// When what is live cannot be read (it must not be guessed), the disk refused `before`, or the builder failed.
 /// A `before` that is missing or damaged is no error: then what it named is not known any more, and waiting does not
 /// bring it back.
 pub fn discard(
@@ -25,12 +29,18 @@ pub fn discard(
     tokens: &[Token],
     before: Option<ObjectHash>,
     after: Option<ObjectHash>,
+    newest: Option<ObjectHash>,
 ) -> Result<(), String> {
-    let unread = |error: ManifestError| format!("what is live cannot be read, so nothing is discarded: {error}");
-    let live: BTreeSet<SegmentId> = ids(&segments(objects, after).map_err(unread)?);
+    let live = match segments(objects, after) {
+        Err(error) if is_lost(&error) && is_drop => Ok(Vec::new()),
+        Err(error) if is_lost(&error) && newest.is_some() => segments(objects, newest).inspect(|_| instead_of(&error)),
+        read => read,
+    };
+    let live =
+        ids(&live.map_err(|error| format!("what is live cannot be read, so nothing is discarded: {}", said(&error)))?);
     let mut dropped = match segments(objects, before) {
         Ok(segments) => segments,
-        Err(error @ ManifestError::Tree(TreeError::Object(ObjectError::Io(..)))) => return Err(error.to_string()),
+        Err(error) if !is_lost(&error) => return Err(error.to_string()),
         Err(error) => {
             unwind::tell(|| {
                 tracing::warn!(target: "lastword::external", %error,
@@ -41,6 +51,26 @@ pub fn discard(
     };
     dropped.retain(|segment| !live.contains(&segment.id));
     builder.discard(&Discard { collection, name, is_drop, tokens, live: &live, dropped: &dropped })
+}
+
+fn instead_of(error: &ManifestError) {
+    unwind::tell(|| {
+        tracing::warn!(target: "lastword::external", %error,
+            "what was live is not known any more: what is live by now stays, and nothing else");
+    });
+}
+
+/// Whether waiting does not bring a manifest back: what the disk refuses now may be fine.
+fn is_lost(error: &ManifestError) -> bool {
+    !matches!(error, ManifestError::Tree(TreeError::Object(ObjectError::Io(..))))
+}
+
+/// Why a manifest cannot be read, and what helps where waiting does not.
+pub(super) fn said(error: &ManifestError) -> String {
+    match is_lost(error) {
+        true => format!("{error}. Put the object back from a backup; or drop the collection and declare it anew"),
+        false => error.to_string(),
+    }
 }
 
 fn segments(objects: &dyn Objects, manifest: Option<ObjectHash>) -> Result<Vec<Segment>, ManifestError> {
@@ -58,8 +88,8 @@ fn ids(segments: &[Segment]) -> BTreeSet<SegmentId> {
 /// See [`VerifyError`].
 pub fn verify(builder: &dyn SegmentBuilder, objects: &dyn Objects, manifest: ObjectHash) -> Result<(), VerifyError> {
     let manifest = Manifest::read(objects, manifest).map_err(|error| match error {
-        ManifestError::Tree(TreeError::Object(ObjectError::Io(..))) => VerifyError::Unknown(error.to_string()),
-        error => VerifyError::Drift(error.to_string()),
+        error if is_lost(&error) => VerifyError::Drift(error.to_string()),
+        error => VerifyError::Unknown(error.to_string()),
     })?;
     let mut problems = manifest.segments.iter().filter_map(|segment| {
         builder.verify(segment).err().map(|problem| format!("segment {}: {problem}", segment.id))

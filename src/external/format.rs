@@ -117,6 +117,11 @@ pub(super) fn ask<T>(call: impl FnOnce() -> Result<T, FormatError>) -> Result<T,
     unwind::catch(call).unwrap_or_else(|text| Err(FormatError::Panicked(text)))
 }
 
+/// What the names of files of the format end in, see [`Format::endings`].
+pub(super) fn endings_of<'f>(format: &'f dyn Format, name: &str) -> Result<&'f [&'static str], StoreError> {
+    unwind::catch(|| format.endings()).map_err(|said| StoreError::Format { name: name.to_owned(), said })
+}
+
 impl FormatError {
     /// It is the format that is wrong, and not the file.
     pub(super) fn is_bug(&self) -> bool {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::content::{MOST_READ, Reading, Unread};
 use super::evidence::{Before, Evidence, Told};
-use super::format::ask;
+use super::format::{ask, endings_of};
 use super::judge::{Age, Earlier, compare, judge};
 use super::memory::{Doubt, Found, Memory, Reach, SOON};
 use super::packed::{Along, PackedFile, Packing};
@@ -44,6 +44,8 @@ pub struct ScanRequest<'a> {
     pub applied: Option<&'a PathSet>,
     /// What says whether a file is finished; without it every file is.
     pub format: Option<&'a dyn Format>,
+    /// What specs name it.
+    pub format_name: &'a str,
     /// The wall clock when the scan begins.
     pub now: Timestamp,
     /// How many bytes may be read at most where the content of files decides.
@@ -73,6 +75,7 @@ impl<'a> ScanRequest<'a> {
             own,
             applied,
             format,
+            format_name: "",
             now,
             most_read,
             hash_budget,
@@ -87,11 +90,9 @@ impl<'a> ScanRequest<'a> {
 /// would pass for a file that was removed. One that had bytes when it was observed last is being rewritten. The ending of a
 /// name is no rule of the user's, so it is not in the way of what was built before there was such a rule.
 impl ScanRequest<'_> {
-    fn no_data_yet(&self, path: &SourcePath, listed: &Stat) -> Option<SkipReason> {
+    fn no_data_yet(&self, path: &SourcePath, listed: &Stat, endings: &[&str]) -> Option<SkipReason> {
         // Nearly all files are neither: their sets are not searched.
         let may_be_unfinished = self.format.is_some() && listed.mtime.is_young(self.now);
-        let endings =
-            self.format.filter(|_| !self.source.rules().has_include()).map(Format::endings).unwrap_or_default();
         let is_other = has_other_ending(&path.0, endings);
         let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.has(path));
         if !(listed.size == 0 || may_be_unfinished || is_other) || is_in(self.applied) {
@@ -252,9 +253,11 @@ impl OutOfIt {
             request.check_dead_link(&link)?;
             skipped.add(SkipReason::DeadLink);
         }
+        let format = request.format.filter(|_| !request.source.rules().has_include());
+        let endings = format.map_or(Ok(&[][..]), |format| endings_of(format, request.format_name))?;
         let (mut in_the_making, mut finished_in) = (0, None);
         listing.retain(|(path, listed)| {
-            let Some(reason) = request.no_data_yet(path, listed) else { return true };
+            let Some(reason) = request.no_data_yet(path, listed, endings) else { return true };
             skipped.add(reason);
             // Also one without bytes, a moment ago.
             let may_become_data = reason != SkipReason::OtherEnding;

@@ -195,6 +195,13 @@ pub enum StoreError {
         /// What there is too much of, with the limit.
         limit: String,
     },
+    /// A format panicked when it was asked which endings its files have: a bug in the format.
+    Format {
+        /// The format, as specs name it.
+        name: String,
+        /// What the panic said.
+        said: String,
+    },
     /// The work was told to stop.
     Interrupted,
 }
@@ -212,6 +219,7 @@ impl StoreError {
             StoreError::Unreadable { .. } => ErrorKind::Io,
             StoreError::Unsettled { .. } | StoreError::Moved { .. } | StoreError::Unfinished { .. } => ErrorKind::Busy,
             StoreError::Limit { .. } | StoreError::Table { .. } => ErrorKind::InvalidInput,
+            StoreError::Format { .. } => ErrorKind::Bug,
             StoreError::Interrupted => ErrorKind::Stopped,
         }
     }
@@ -232,7 +240,8 @@ impl StoreError {
             | StoreError::Device { .. }
             | StoreError::HoldsState { .. }
             | StoreError::Table { .. }
-            | StoreError::Limit { .. } => false,
+            | StoreError::Limit { .. }
+            | StoreError::Format { .. } => false,
         }
     }
 }
@@ -268,6 +277,9 @@ impl fmt::Display for StoreError {
                 write!(f, "the content of {path}{others} is not read yet, which alone tells whether it has changed")
             }
             StoreError::Limit { what, limit } => write!(f, "{what} is beyond a limit: {limit}"),
+            StoreError::Format { name, said } => {
+                write!(f, "format {name:?} panicked when it was asked which endings its files have: {said}")
+            }
             StoreError::Interrupted => super::Interrupted.fmt(f),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::ObservationCache;
 use super::content::MOST_READ;
+use super::destination::said;
 use super::formats::Formats;
 use super::memory::{Learned, Reach, SOON};
 use super::mount_table::MountTable;
@@ -114,8 +115,9 @@ impl External {
         tokens: &[Token],
         before: Option<ObjectHash>,
         after: Option<ObjectHash>,
+        newest: Option<ObjectHash>,
     ) -> Result<(), String> {
-        discard(&*self.builder, of, objects, tokens, before, after)
+        discard(&*self.builder, of, objects, tokens, before, after, newest)
     }
 
     /// Whether what a commit names is still there; see [`verify`].
@@ -288,14 +290,17 @@ impl Worker for External {
 
     fn publish(&self, publication: &CommitView<'_>) -> Result<(), DeliveryError> {
         let root = publication.result.manifest.ok_or_else(|| DeliveryError("the commit has no manifest".to_owned()))?;
-        let manifest = Manifest::read(publication.objects, root).map_err(|error| DeliveryError(error.to_string()))?;
+        let manifest = Manifest::read(publication.objects, root);
+        let manifest =
+            manifest.map_err(|error| DeliveryError(format!("the commit cannot be read: {}", said(&error))))?;
         self.builder.publish(publication, &manifest).map_err(DeliveryError)
     }
 
     fn discard(&self, discarding: &DiscardRequest<'_>) -> Result<(), DeliveryError> {
         let manifest = |built: Option<&Built>| built.and_then(|built| built.manifest);
-        let DiscardRequest { collection, name, dropped, objects, tokens, before, after, .. } = *discarding;
-        External::discard(self, (collection, name, dropped), objects, tokens, manifest(before), manifest(after))
+        let DiscardRequest { collection, name, dropped, objects, tokens, before, after, newest, .. } = *discarding;
+        let [before, after, newest] = [before, after, newest].map(manifest);
+        External::discard(self, (collection, name, dropped), objects, tokens, before, after, newest)
             .map_err(DeliveryError)
     }
 
@@ -338,6 +343,7 @@ impl External {
             own: None,
             applied: applied.as_deref(),
             format: self.formats.get(&spec.format),
+            format_name: &spec.format,
             now: request.wall,
             most_read: self.reading,
             hash_budget: self.learning,

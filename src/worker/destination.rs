@@ -55,6 +55,10 @@ pub struct DiscardRequest<'a> {
     pub before: Option<&'a Built>,
     /// The result that is live, and that stays; nothing if nothing was committed yet, or nothing stays.
     pub after: Option<&'a Built>,
+    /// The result that is live by now, if no commit waits to be published: `after` or a later one. For a kind that cannot read
+    /// what `after` names any more: of what is to go, no later result has anything that `after` has not, and what only
+    /// `after` has is not live any more. While a commit waits, readers may be shown an earlier result, and this is nothing.
+    pub newest: Option<&'a Built>,
     /// The collection was dropped: in the end nothing of it stays, and nothing may be published for it any more, not
     /// even by a publication that hung and goes on now. If `after` is set, a later call gets that result as `before`.
     pub dropped: bool,
@@ -117,12 +121,13 @@ impl fmt::Debug for CommitView<'_> {
 
 impl fmt::Debug for DiscardRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DiscardRequest { name, tokens, before, after, dropped, .. } = self;
+        let DiscardRequest { name, tokens, before, after, newest, dropped, .. } = self;
         f.debug_struct("DiscardRequest")
             .field("name", name)
             .field("tokens", tokens)
             .field("before", before)
             .field("after", after)
+            .field("newest", newest)
             .field("dropped", dropped)
             .finish_non_exhaustive()
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lastword::core::OutboxItem;
 use lastword::core::vocabulary::{
-    Command, DeliveryRef, Duties, EngineCommand, Event, FailureClass, Grace, Policy, Rejection, Seq,
+    Command, DeliveryRef, Duties, EngineCommand, Event, FailureClass, Grace, Kind, OnChange, Policy, Rejection, Seq,
+    Spec,
 };
 
 use super::world::{BOTH, NAME, World, at_once, kind, name};
@@ -36,7 +37,11 @@ fn first(world: &World) -> DeliveryRef {
 }
 
 fn full(duties: Duties) -> World {
-    let mut world = World::declared(at_once());
+    full_under(at_once(), duties)
+}
+
+fn full_under(policy: Policy, duties: Duties) -> World {
+    let mut world = World::declared(policy);
     world.duties = duties;
     let commits = fill(&mut world);
     assert!(commits >= 64, "{commits}");
@@ -130,4 +135,56 @@ fn attempts_that_fail_and_are_abandoned_do_not_fill_an_outbox_without_an_end() {
     // Dropped, it owes what it has made, and no publication.
     world.say(Command::Drop { name: name(NAME) }).unwrap();
     assert!(world.state.orphans().all(|(_, orphan)| orphan.outbox.entries.len() < MOST + 20));
+}
+
+fn under(on_change: OnChange) -> World {
+    full_under(Policy { on_change, ..at_once() }, BOTH)
+}
+
+#[test]
+fn no_change_waits_for_a_task_that_a_full_outbox_keeps() {
+    for on_change in [OnChange::FinishThenLatest, OnChange::Reject] {
+        let mut world = under(on_change);
+        assert_eq!(world.observe(250), ["source_observed", "task_aborted", "task_created"], "{on_change:?}");
+        let respecified = world.declare(|declared| declared.spec = Some(Spec::parse(r#"{"n":1}"#).unwrap()));
+        assert_eq!(respecified, Ok(vec!["spec_changed", "task_aborted", "task_created"]), "{on_change:?}");
+        // Nor does another kind.
+        let changed = world.declare(|declared| declared.kind = Some(Kind::new("other").unwrap()));
+        assert!(changed.is_ok_and(|events| events.contains(&"collection_dropped")), "{on_change:?}");
+    }
+}
+
+#[test]
+fn changes_wait_for_an_attempt_that_runs_beside_a_full_outbox() {
+    for on_change in [OnChange::FinishThenLatest, OnChange::Reject] {
+        let mut world = under(on_change);
+        // A kind that adds nothing goes on.
+        world.duties = Duties::default();
+        world.assign();
+        assert_eq!(world.observe(250), ["source_observed"], "{on_change:?}");
+        let changed = world.declare(|declared| declared.kind = Some(Kind::new("other").unwrap()));
+        assert_eq!(changed.is_err(), on_change == OnChange::Reject, "{changed:?}");
+    }
+}
+
+#[test]
+fn what_a_kind_without_duties_builds_goes_past_a_full_outbox_and_adds_nothing_to_it() {
+    let mut world = full(BOTH);
+    let (owed, none, kind) = (entries(&world), Duties::default(), kind());
+    assert_eq!(world.state.first_ready([(&kind, &BOTH)], world.now), None);
+    assert_eq!(world.state.next_ready([(&kind, &BOTH)], world.now), None);
+    let collection = world.state.id_of(&name(NAME));
+    assert_eq!(world.state.first_ready([(&kind, &none)], world.now), collection);
+    assert_eq!(world.state.next_ready([(&kind, &none)], world.now), Some(world.now));
+    world.duties = none;
+    for version in 240..250 {
+        let attempt = world.assign();
+        world.complete(attempt);
+        assert_eq!((world.condition(), entries(&world)), ("fresh", owed));
+        world.observe(version);
+    }
+    // One that has a duty again waits as before.
+    world.duties = Duties { publish: false, discard: true };
+    assert!(matches!(world.try_assign(), Err(Rejection::NotReady(_))));
+    assert_eq!(world.condition(), "undelivered");
 }

@@ -41,6 +41,7 @@ mod superseding;
 mod support;
 mod surroundings;
 mod told;
+mod undelivered;
 mod verifying;
 mod waiting;
 mod watching;

@@ -80,6 +80,11 @@ impl Press {
         Press { destination, sources, duties, life: 0, desk: Arc::default(), _home: Arc::new(home) }
     }
 
+    /// The same press, as an upgrade makes it.
+    pub fn with_duties(self, duties: Duties) -> Press {
+        Press { duties, ..self }
+    }
+
     /// The same press in the next process: attempts of the one before make no more outputs.
     pub fn reborn(&self) -> Press {
         let mut life = lock(&self.desk.life);

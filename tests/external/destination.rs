@@ -327,6 +327,7 @@ fn case_46_discarding_leaves_exactly_the_live_files() {
             tokens,
             before,
             after,
+            None,
         )
     };
     // What is live cannot be read: nothing goes.
@@ -347,6 +348,55 @@ fn case_46_discarding_leaves_exactly_the_live_files() {
     assert_eq!(lake.files().len(), 4);
     // Dropped: nothing is live.
     clear(&lake, &[], lake.previous, None).unwrap();
+    assert_eq!(lake.files(), BTreeSet::new());
+}
+
+#[test]
+fn what_is_live_by_now_stands_for_what_was_live_and_is_lost() {
+    let mut lake = Lake::new(4);
+    let leftovers = fail_at(&mut lake, 2);
+    let failed = lake.token();
+    lake.write(0, 7);
+    let builder = lake.builder();
+    lake.commit(&builder, &leftovers);
+    let lost = lake.previous.unwrap();
+    // One that was taken over and is not live any more: only the lost manifest names it.
+    lake.write(1, 8);
+    lake.commit(&builder, &[]);
+    let newest = lake.previous;
+    lake.objects.remove(lost).unwrap();
+    let made = lake.files();
+    assert!(made.is_superset(&["1.1-0", "1.1-1"].map(String::from).into()) && made.is_superset(&lake.live()));
+    let clear = |objects: &dyn Objects, is_drop, newest| {
+        let (id, name) = (CollectionId(Seq(1)), Name::new("lake").unwrap());
+        discard(&builder, (id, &name, is_drop), objects, &[failed], None, Some(lost), newest)
+    };
+    // Readers may be shown what is lost, or what is live by now is lost as well: nothing goes, and there is a way out.
+    for unknown in [None, Some(lost), Some(ObjectHash([9; 32]))] {
+        let error = clear(&lake.objects, false, unknown).unwrap_err();
+        assert!(error.starts_with("what is live cannot be read, so nothing is discarded: object "), "{error}");
+        assert!(error.ends_with("or drop the collection and declare it anew"), "{error}");
+    }
+    // What the disk refuses may be there in a moment.
+    for is_drop in [false, true] {
+        let error = clear(&Refusing, is_drop, newest).unwrap_err();
+        assert!(!error.contains("drop the collection"), "{error}");
+    }
+    assert_eq!(lake.files(), made);
+    clear(&lake.objects, false, newest).unwrap();
+    assert_eq!(lake.files(), lake.live());
+    // That way out is one.
+    clear(&lake.objects, true, None).unwrap();
+    discard(
+        &builder,
+        (CollectionId(Seq(1)), &Name::new("lake").unwrap(), true),
+        &lake.objects,
+        &[],
+        newest,
+        None,
+        None,
+    )
+    .unwrap();
     assert_eq!(lake.files(), BTreeSet::new());
 }
 

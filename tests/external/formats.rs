@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use lastword::core::Condition;
+use lastword::core::vocabulary::{Coalesce, Policy};
 use lastword::external::{
     BuildError, External, FileReader, Format, FormatError, Parquet, RowRange, SegmentBuilder, SegmentJob, StoreError,
     WholeFiles,
 };
-use lastword::{Declaration, Generation, Kind, Name, Reconciler, Source, Spec, WaitOutcome};
+use lastword::{Declaration, ErrorKind, Generation, Kind, Name, Reconciler, Source, Spec, WaitOutcome};
 use test_support::parquet_files;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -223,4 +225,61 @@ fn a_format_that_panics_is_named_with_its_file_and_parks_at_once() {
     // What nobody can tell of a file that is young is left to those who read it.
     let pieces = built_by(&Careless { parts: vec![0, 2], panics_in: "is_finished" }, false).unwrap();
     assert_eq!(pieces.len(), 2);
+}
+
+/// Lines in files whose names end in anything. Which endings they have panics when that is asked for the n-th time.
+struct Endings {
+    asked: std::sync::atomic::AtomicUsize,
+    panics_from: usize,
+}
+
+impl Format for Endings {
+    fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
+        Lines.fragments(file, columns)
+    }
+
+    fn endings(&self) -> &[&'static str] {
+        let asked = 1 + self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        assert!(asked < self.panics_from, "no such table");
+        &[]
+    }
+}
+
+#[test]
+fn a_format_that_panics_when_it_is_asked_for_its_endings_is_named() {
+    let begins = "format \"careless\" panicked when it was asked which endings its files have: no such table";
+    for panics_from in [1, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = dir.path().join("lake");
+        fs::create_dir(&lake).unwrap();
+        (0..3).for_each(|n| fs::write(lake.join(n.to_string()), "1\n2\n3\n").unwrap());
+        let (kind, name) = (Kind::new("external").unwrap(), Name::new("lake").unwrap());
+        let external = External::local().format("careless", Endings { asked: 0.into(), panics_from });
+        let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external);
+        let reconciler = reconciler.observe_interval(Duration::from_secs(3_600)).start().unwrap();
+        let handle = reconciler.handle();
+        let policy =
+            Policy { coalesce: Coalesce { quiet: Duration::ZERO, max_delay: Duration::ZERO }, ..Policy::default() };
+        let declaration =
+            Declaration::new(name.clone()).kind(kind).source(Source::new(lake.to_str().unwrap()).unwrap());
+        handle.declare(declaration.spec(Spec::parse(r#"{"format":"careless"}"#).unwrap()).policy(policy)).unwrap();
+        // First the observation asks, and then the attempt.
+        let begun = std::time::Instant::now();
+        let said = loop {
+            let view = handle.status(name.clone()).unwrap().unwrap().view;
+            match &view.condition {
+                Condition::Unobservable { cause, .. } if panics_from == 1 => break cause.to_string(),
+                Condition::Parked { failure: Some(failure), .. } if panics_from == 2 => {
+                    break failure.message.to_string();
+                }
+                other => assert!(begun.elapsed() < LONG, "{panics_from}: {other:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert!(said.starts_with(begins), "{panics_from}: {said}");
+        reconciler.shutdown(LONG).unwrap();
+    }
+    let error = StoreError::Format { name: "careless".to_owned(), said: "no such table".to_owned() };
+    assert_eq!((error.to_string().as_str(), error.kind()), (begins, ErrorKind::Bug));
+    assert!(!error.is_transient());
 }

@@ -22,6 +22,7 @@ mod lake;
 mod layout;
 mod listed;
 mod look;
+mod lost_manifest;
 mod metered;
 mod mounts;
 mod parquet;

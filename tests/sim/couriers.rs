@@ -219,7 +219,7 @@ impl Sim {
                 let (before, after) = (root(&leaving.before), root(&leaving.after));
                 let shelf = self.destination.shelf.clone();
                 let is_drop = self.collection(id).is_none();
-                external::discard(&shelf, (id, &name, is_drop), &*self.objects, &leaving.tokens, before, after)
+                external::discard(&shelf, (id, &name, is_drop), &*self.objects, &leaving.tokens, before, after, None)
                     .unwrap();
                 self.assert_live_segments(id);
             }

@@ -17,7 +17,7 @@ pub(super) fn assign(state: &State, assign: &Assign, at: Timestamp, events: &mut
     let Assign { ref worker, collection: id, lease, duties } = *assign;
     let collection = state.collection(id).ok_or(Rejection::UnknownIncarnation(id))?;
     let Status::Waiting(waiting) = &collection.status else { return Err(Rejection::NotReady(id)) };
-    let is_kept = collection.may_start().is_err() || collection.is_undelivered();
+    let is_kept = collection.may_start().is_err() || (collection.is_undelivered() && duties.any());
     if is_kept || waiting.not_before > at || (lease.is_none() && !state.has_room_beside(id)) {
         return Err(Rejection::NotReady(id));
     }

@@ -98,13 +98,16 @@ impl<'c> DecisionContext<'c> {
         starves || self.has_to_wait(policy, Some(wanted))
     }
 
-    /// Whether a change that makes `wanted` what is wanted has to wait for the end of the live task.
+    /// Whether a change that makes `wanted` what is wanted has to wait for the end of the live task. Nothing waits for one
+    /// that is failing, nor for one that cannot start before something was delivered.
     pub(super) fn has_to_wait(&self, policy: &Policy, wanted: Option<Fingerprint>) -> bool {
         let waits = match policy.on_change {
             OnChange::Supersede => false,
             OnChange::FinishThenLatest | OnChange::Reject => true,
         };
-        waits && self.live.is_some_and(|live| !live.moved && !live.is_failing && Some(live.fingerprint) != wanted)
+        let is_kept = |live: &Live| !live.runs && self.collection.is_undelivered();
+        let is_worth_it = |live: &Live| !live.moved && !live.is_failing && !is_kept(live);
+        waits && self.live.filter(is_worth_it).is_some_and(|live| Some(live.fingerprint) != wanted)
     }
 
     /// Turns the task to what is wanted: aborts the live one if it builds something else than `wanted`, and creates one if

@@ -54,8 +54,10 @@ fn change_kind(
     let policy = policy.unwrap_or_else(|| (*collection.policy).clone());
     check_revision(collection, declaration, &policy)?;
     let live = collection.status.live();
-    // As no other change does, this one does not wait for a task that is retried without an end.
-    if policy.on_change == OnChange::Reject && live.is_some() && !collection.is_failing() {
+    // As no other change does, this one does not wait for a task that is retried without an end, or that cannot start before
+    // something was delivered.
+    let is_kept = collection.is_failing() || (collection.status.running().is_none() && collection.is_undelivered());
+    if policy.on_change == OnChange::Reject && live.is_some() && !is_kept {
         return Err(Rejection::TaskIsLive { task: live.map(|task| task.id) });
     }
     let Inputs { source, spec, .. } = &*collection.latest;

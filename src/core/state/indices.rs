@@ -52,9 +52,9 @@ const TIMED: [fn(CollectionId) -> Deadline; 3] = [Deadline::Settled, Deadline::A
 impl Entry {
     pub(super) fn of(id: CollectionId, collection: &Collection) -> Entry {
         let place = match &collection.status {
-            Status::Waiting(waiting) if collection.may_start().is_ok() && !collection.is_undelivered() => {
+            Status::Waiting(waiting) if collection.may_start().is_ok() => {
                 let place = Place::new(id, waiting.task.id, collection.policy.priority, waiting.not_before);
-                Some(place.alone(collection.is_isolated()))
+                Some(place.alone(collection.is_isolated()).undelivered(collection.is_undelivered()))
             }
             Status::Waiting(_) | Status::Idle | Status::Running(_) | Status::Parked(_) => None,
         };

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::State;
-use super::ready::Which;
+use super::ready::{ReadyKind, Which};
 use crate::core::status::Status;
-use crate::core::vocabulary::{CollectionId, Kind, Retry, Timestamp, micros};
+use crate::core::vocabulary::{CollectionId, Retry, Timestamp, micros};
 
 /// Where an attempt is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +22,13 @@ pub enum RunsAt {
 impl State {
     /// The collection whose task is next for a worker of one of `kinds` in the process of the reducer: of those that may
     /// start at `now`, the one of the highest priority, and of equals the one that has waited longest. Waiting raises a
-    /// priority. Isolated tasks come last, until one has waited for long: then the process is [drained](Retry::DRAINED_AFTER)
+    /// priority. Of a kind that is named without its duties, and of one that has some, none may start whose outbox is full.
+    /// Isolated tasks come last, until one has waited for long: then the process is [drained](Retry::DRAINED_AFTER)
     /// for it.
     #[must_use]
     pub fn first_ready<'k>(
         &self,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>> + Clone,
         now: Timestamp,
     ) -> Option<CollectionId> {
         self.first_ready_at(RunsAt::Here, kinds, now)
@@ -38,7 +39,7 @@ impl State {
     pub fn first_ready_at<'k>(
         &self,
         place: RunsAt,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>> + Clone,
         now: Timestamp,
     ) -> Option<CollectionId> {
         if place == RunsAt::Here
@@ -54,7 +55,7 @@ impl State {
     #[must_use]
     pub fn next_ready<'k>(
         &self,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>> + Clone,
         now: Timestamp,
     ) -> Option<Timestamp> {
         self.next_ready_at(RunsAt::Here, kinds, now)
@@ -65,7 +66,7 @@ impl State {
     pub fn next_ready_at<'k>(
         &self,
         place: RunsAt,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>> + Clone,
         now: Timestamp,
     ) -> Option<Timestamp> {
         let next =
@@ -80,7 +81,7 @@ impl State {
     /// that this comes to its end.
     fn drained<'k>(
         &self,
-        kinds: impl IntoIterator<Item = &'k Kind> + Clone,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>> + Clone,
         now: Timestamp,
     ) -> Option<(CollectionId, Timestamp)> {
         if self.runs_alone() {

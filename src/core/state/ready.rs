@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::vocabulary::{CollectionId, Kind, Limits, Name, Priority, Scope, TaskId, Timestamp, micros};
+use crate::core::vocabulary::{CollectionId, Duties, Kind, Limits, Name, Priority, Scope, TaskId, Timestamp, micros};
 
 /// The smaller goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +26,19 @@ pub(super) struct Place {
     key: Key,
     /// It is isolated.
     alone: bool,
+    /// Its collection is undelivered.
+    undelivered: bool,
 }
 
 type Key = (Rank, TaskId, CollectionId);
 
 impl Place {
     pub(super) fn new(id: CollectionId, task: TaskId, priority: Priority, not_before: Timestamp) -> Place {
-        Place { not_before, key: (Rank::of(not_before, priority), task, id), alone: false }
+        Place { not_before, key: (Rank::of(not_before, priority), task, id), alone: false, undelivered: false }
+    }
+
+    pub(super) fn undelivered(self, undelivered: bool) -> Place {
+        Place { undelivered, ..self }
     }
 
     pub(super) fn alone(self, alone: bool) -> Place {
@@ -57,8 +63,29 @@ struct Queue {
     timed: BTreeSet<(Timestamp, Key)>,
 }
 
-/// By kind and longest prefix.
-type Queues = BTreeMap<Kind, BTreeMap<Option<Name>, Queue>>;
+/// By kind, and then by whether their collections are undelivered and the longest prefix.
+type Queues = BTreeMap<Kind, BTreeMap<(bool, Option<Name>), Queue>>;
+
+/// A kind whose tasks are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadyKind<'k> {
+    pub(super) kind: &'k Kind,
+    /// Nothing that it builds is to be delivered, so that a full outbox keeps none of its tasks.
+    pub(super) adds_nothing: bool,
+}
+
+impl<'k> From<&'k Kind> for ReadyKind<'k> {
+    /// One that may have duties.
+    fn from(kind: &'k Kind) -> ReadyKind<'k> {
+        ReadyKind { kind, adds_nothing: false }
+    }
+}
+
+impl<'k> From<(&'k Kind, &Duties)> for ReadyKind<'k> {
+    fn from((kind, duties): (&'k Kind, &Duties)) -> ReadyKind<'k> {
+        ReadyKind { kind, adds_nothing: !duties.any() }
+    }
+}
 
 /// Which tasks are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +117,7 @@ impl Ready {
             kinds.insert(owner.kind.clone(), BTreeMap::new());
         }
         let Some(queues) = kinds.get_mut(owner.kind) else { return };
-        let queue = queues.entry(prefix).or_default();
+        let queue = queues.entry((place.undelivered, prefix)).or_default();
         if place.not_before <= self.at {
             queue.ranked.insert(place.key);
         } else {
@@ -102,12 +129,13 @@ impl Ready {
         let prefix = owner.limits.prefix_of(owner.name).cloned();
         let kinds = if place.alone { &mut self.isolated } else { &mut self.queues };
         let Some(queues) = kinds.get_mut(owner.kind) else { return };
-        let Some(queue) = queues.get_mut(&prefix) else { return };
+        let at = (place.undelivered, prefix);
+        let Some(queue) = queues.get_mut(&at) else { return };
         if !queue.ranked.remove(&place.key) {
             queue.timed.remove(&(place.not_before, place.key));
         }
         if queue.ranked.is_empty() && queue.timed.is_empty() {
-            queues.remove(&prefix);
+            queues.remove(&at);
             if queues.is_empty() {
                 kinds.remove(owner.kind);
             }
@@ -164,7 +192,7 @@ impl Ready {
     pub(super) fn first<'k>(
         &self,
         which: Which,
-        kinds: impl IntoIterator<Item = &'k Kind>,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>>,
         now: Timestamp,
         limits: &Limits,
     ) -> Option<CollectionId> {
@@ -179,7 +207,7 @@ impl Ready {
     pub(super) fn next<'k>(
         &self,
         which: Which,
-        kinds: impl IntoIterator<Item = &'k Kind>,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>>>,
         limits: &Limits,
     ) -> Option<Timestamp> {
         let next = |queue: &Queue| {
@@ -193,17 +221,19 @@ impl Ready {
     fn open<'r, 'k: 'r>(
         &'r self,
         which: Which,
-        kinds: impl IntoIterator<Item = &'k Kind> + 'r,
+        kinds: impl IntoIterator<Item = impl Into<ReadyKind<'k>> + 'r> + 'r,
         limits: &'r Limits,
     ) -> impl Iterator<Item = &'r Queue> + 'r {
         let all = match which {
             Which::Usual => &self.queues,
             Which::Isolated => &self.isolated,
         };
-        let of_kind = |kind: &'k Kind| Some((kind, all.get(kind)?));
-        kinds.into_iter().filter_map(of_kind).flat_map(move |(kind, queues)| {
-            let open =
-                move |(prefix, _): &(&Option<Name>, &Queue)| self.blocked(kind, prefix.as_ref(), limits).is_none();
+        let asked = kinds.into_iter().map(Into::<ReadyKind<'k>>::into);
+        asked.filter_map(|asked| Some((asked, all.get(asked.kind)?))).flat_map(move |(asked, queues)| {
+            let ReadyKind { kind, adds_nothing } = asked;
+            let open = move |((undelivered, prefix), _): &(&(bool, Option<Name>), &Queue)| {
+                (adds_nothing || !undelivered) && self.blocked(kind, prefix.as_ref(), limits).is_none()
+            };
             queues.iter().filter(open).map(|(_, queue)| queue)
         })
     }

@@ -26,6 +26,7 @@ pub use facts::*;
 pub use ids::*;
 pub use inputs::*;
 pub use limits::*;
+pub(crate) use name_rules::misleads;
 pub use names::*;
 pub use policy::*;
 pub use policy_change::PolicyChange;

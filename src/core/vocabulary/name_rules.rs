@@ -87,7 +87,7 @@ impl Name {
 
 /// Characters that are not shown themselves, and change how others are: marks, embeddings, overrides and isolates of
 /// direction, the separators of lines and paragraphs, the byte order mark.
-fn misleads(c: char) -> bool {
+pub(crate) fn misleads(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -2,13 +2,15 @@
 //!
 //! *Architecture invariant:* it calls the worker and reports. What the end of a delivery means is not known here.
 
-use crate::core::vocabulary::{FailureReport, Kind, Name, Seq};
+use std::sync::Arc;
+
+use crate::core::vocabulary::{Built, FailureReport, Kind, Name, Seq};
 use crate::core::{Applied, DiscardSet, clip};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::report::{Delivery, DeliveryEnd, DeliveryReport, Report};
 use crate::unwind;
-use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome, Worker};
+use crate::worker::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
 
 /// One delivery, with everything that the worker needs to know.
 pub(super) struct DeliveryJob {
@@ -20,7 +22,7 @@ pub(super) struct DeliveryJob {
 
 pub(super) enum Payload {
     Publish(Box<Applied>),
-    Discard { entry: Seq, outputs: Box<DiscardSet>, dropped: bool },
+    Discard { entry: Seq, outputs: Box<DiscardSet>, newest: Option<Arc<Built>>, dropped: bool },
     Verify(Box<Applied>),
 }
 
@@ -45,35 +47,23 @@ impl DeliveryJob {
         };
         match &self.payload {
             Payload::Publish(commit) => delivered(worker.publish(&self.commit(commit, env))),
-            Payload::Discard { entry, outputs, dropped } => {
-                delivered(self.discard(&**worker, *entry, outputs, *dropped, env))
-            }
+            Payload::Discard { entry, outputs, newest, dropped } => delivered(worker.discard(&DiscardRequest {
+                obligation: *entry,
+                collection: self.delivery.collection(),
+                name: &self.name,
+                kind: &self.kind,
+                tokens: &outputs.all_tokens(),
+                before: outputs.before.as_deref(),
+                after: outputs.after.as_deref(),
+                newest: newest.as_deref(),
+                dropped: *dropped,
+                objects: &*env.objects,
+            })),
             Payload::Verify(commit) => match worker.verify(&self.commit(commit, env)) {
                 Ok(outcome) => DeliveryEnd::Verified(outcome),
                 Err(error) => DeliveryEnd::Failed(error),
             },
         }
-    }
-
-    fn discard(
-        &self,
-        worker: &dyn Worker,
-        entry: Seq,
-        outputs: &DiscardSet,
-        dropped: bool,
-        env: &WorkerEnv,
-    ) -> Result<(), DeliveryError> {
-        worker.discard(&DiscardRequest {
-            obligation: entry,
-            collection: self.delivery.collection(),
-            name: &self.name,
-            kind: &self.kind,
-            tokens: &outputs.all_tokens(),
-            before: outputs.before.as_deref(),
-            after: outputs.after.as_deref(),
-            dropped,
-            objects: &*env.objects,
-        })
     }
 
     fn commit<'a>(&'a self, commit: &'a Applied, env: &'a WorkerEnv) -> CommitView<'a> {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::EngineLoop;
 use crate::core::vocabulary::CollectionId;
-use crate::core::{CollectionView, Surroundings};
+use crate::core::{CollectionView, Condition, Surroundings};
 use crate::engine::handle::MOST_IN_PAGE;
 use crate::engine::stats::Stats;
 use crate::engine::status::CollectionStatus;
@@ -21,7 +21,7 @@ impl EngineLoop {
         Some(CollectionStatus {
             at,
             workers_exhausted: view.task.is_some() && token.is_none() && self.workers.is_exhausted(&view.kind),
-            undeliverable: self.deliveries.is_undeliverable(state, id),
+            undeliverable: self.deliveries.undeliverable(state, id).is_some(),
             deliveries_exhausted: self.deliveries.is_exhausted(state, id),
             verification: self.deliveries.last_verification(id).cloned(),
             view,
@@ -36,8 +36,16 @@ impl EngineLoop {
     fn surroundings(&self, id: CollectionId) -> Surroundings {
         let state = self.reducer.state();
         let kind = state.collection(id).map(|collection| &collection.kind);
+        let has_worker = kind.is_some_and(|kind| self.workers.builds(kind) || self.leases.drives(kind));
+        let has_duties = kind.is_some_and(|kind| self.workers.has_duties(kind));
         Surroundings {
-            has_worker: kind.is_some_and(|kind| self.workers.builds(kind) || self.leases.drives(kind)),
+            has_worker,
+            undeliverable: self.deliveries.undeliverable(state, id),
+            without_duties: if has_worker && !has_duties {
+                Condition::without_duties(state, id, self.time.now())
+            } else {
+                None
+            },
             has_observer: self.observers.observes(id, state),
             not_observed: self.observers.not_observed(id, state),
         }

@@ -25,7 +25,8 @@ pub enum SettleOutcome {
         generation: Generation,
     },
     /// A cause stands that waiting alone does not remove: the source cannot be observed, or is not; what it holds is held
-    /// for a person; the task was given up; the collection is paused; nobody builds it; its caller owes an observation.
+    /// for a person; the task was given up; the collection is paused; nobody builds it; its caller owes an observation; its
+    /// outbox is full, and no worker here delivers what is first in it, or those that hang hold every thread for that.
     Stands {
         /// The cause.
         condition: Condition,

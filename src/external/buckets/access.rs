@@ -86,7 +86,7 @@ impl Access {
     }
 }
 
-fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), FieldError> {
+pub(super) fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), FieldError> {
     let wrong = |problem: &str| Err(FieldError::new("endpoint", problem));
     let (scheme, rest) = endpoint.split_once("://").unwrap_or_default();
     let host = rest.strip_suffix('/').unwrap_or(rest);
@@ -103,6 +103,11 @@ fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), FieldError> {
         return wrong("is http://, over which everything can be read on the way; allow_http = true allows it");
     }
     Ok(())
+}
+
+/// Whether a text can stand in a header: a key with the end of its line in it cannot.
+pub(super) fn is_one_word(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() && !c.is_whitespace())
 }
 
 /// The name of something secret: `env:NAME` or `file:PATH`. Only the name is ever shown or kept.
@@ -153,6 +158,12 @@ impl SecretName {
         let found = found.trim_end();
         if found.is_empty() { Err(format!("{self} is empty")) } else { Ok(found.to_owned()) }
     }
+
+    /// The same of a key, which is one word: with more than that no request can be made.
+    pub(super) fn look_up_key(&self) -> Result<String, String> {
+        let found = self.look_up()?;
+        if is_one_word(&found) { Ok(found) } else { Err(format!("{self} holds more than one word")) }
+    }
 }
 
 impl fmt::Display for SecretName {
@@ -188,7 +199,9 @@ mod tests {
         fs::write(&path, "  \n").unwrap();
         assert!(name.look_up().unwrap_err().ends_with("is empty"));
         fs::write(&path, "s3cr3t\n").unwrap();
-        assert_eq!(name.look_up().unwrap(), "s3cr3t");
+        assert_eq!((name.look_up().unwrap(), name.look_up_key().unwrap()), ("s3cr3t".to_owned(), "s3cr3t".to_owned()));
+        fs::write(&path, "s3cr3t\r\nmore").unwrap();
+        assert!(name.look_up_key().is_err_and(|error| error.ends_with("holds more than one word")));
         assert!(!format!("{name:?} {name}").contains("s3cr3t"));
         fs::write(&path, vec![b'x'; 70_000]).unwrap();
         assert!(name.look_up().unwrap_err().contains("has 70000 bytes"));

@@ -7,6 +7,7 @@ use object_store::list::PaginatedListStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
 use super::access::Access;
+use super::environment;
 use super::meter::{Meter, Metered};
 use crate::external::{Bucket, FieldError, Scheme};
 
@@ -32,6 +33,7 @@ impl Client {
     /// A client; credentials that are named are looked up. Nothing is asked yet.
     pub(super) fn new(bucket: &Bucket, access: &Access) -> Result<Client, String> {
         access.check(bucket).map_err(|error| error.to_string())?;
+        environment::check(bucket.scheme(), access, |name| std::env::var(name).ok())?;
         let meter = Arc::default();
         let remote = remote(bucket, access, &meter)?;
         Ok(Client { remote, meter })
@@ -118,10 +120,10 @@ fn s3(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dyn Re
         builder = builder.with_region(region);
     }
     if let (Some(id), Some(secret)) = (&access.access_key_id, &access.secret_access_key) {
-        builder = builder.with_access_key_id(id.look_up()?).with_secret_access_key(secret.look_up()?);
+        builder = builder.with_access_key_id(id.look_up_key()?).with_secret_access_key(secret.look_up_key()?);
         // One of the environment belongs to the key of the environment.
         builder = match &access.session_token {
-            Some(token) => builder.with_token(token.look_up()?),
+            Some(token) => builder.with_token(token.look_up_key()?),
             None => without_token(builder),
         };
     }
@@ -200,7 +202,7 @@ fn az(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dyn Re
         builder = builder.with_account(account);
     }
     if let Some(key) = &access.access_key {
-        builder = builder.with_access_key(key.look_up()?);
+        builder = builder.with_access_key(key.look_up_key()?);
     }
     if access.anonymous {
         builder = builder.with_skip_signature(true);

@@ -120,6 +120,9 @@ pub(super) fn unreadable(what: &str, why: String) -> StoreError {
     StoreError::Unreadable { what: what.to_owned(), source: io::Error::other(why) }
 }
 
+/// Where clients ask for the credentials of a machine when nobody has named any: an answer of these is none of the store.
+const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+
 /// What the store said, or why it could not be asked.
 fn said(error: &Error) -> String {
     if let Error::InvalidPath { .. } = error {
@@ -128,6 +131,11 @@ fn said(error: &Error) -> String {
             .to_owned();
     }
     let text = error.to_string();
+    if METADATA.iter().any(|service| text.contains(service)) {
+        return "no credentials were found: none are named, the environment has none, and the metadata service of this \
+                machine gives none"
+            .to_owned();
+    }
     if let Some(status) = status_of(error) {
         // The code that S3 and its kin give, as NoSuchBucket: words of the protocol, and nothing of the request.
         let code = between(&text, "<Code>", "</Code>").filter(|code| is_word(code));
@@ -207,5 +215,20 @@ fn means(status: u16) -> &'static str {
         429 | 503 => "too many requests: it is asked more slowly",
         500..=599 => "it has trouble of its own",
         _ => "it does not do this",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_metadata_service_says_is_none_of_the_store() {
+        let source = "Error performing GET http://169.254.169.254/latest/api/token: status code: 403 ".into();
+        let found = Fault::Store(Error::Generic { store: "S3", source }).words();
+        assert!(found.starts_with("no credentials were found"), "{found}");
+        let source = "Error performing GET http://minio/b: status code: 403 ".into();
+        let found = Fault::Store(Error::Generic { store: "S3", source }).words();
+        assert!(found.starts_with("the store answers with status 403"), "{found}");
     }
 }

@@ -17,6 +17,7 @@ mod access;
 mod client;
 mod doctor;
 mod enclosing;
+mod environment;
 mod fault;
 mod listing;
 mod meter;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub(crate) use lastword::describe::printable;
 use unicode_width::UnicodeWidthStr;
 
 use crate::fail::{CANNOT_OPEN, Fail};
@@ -14,18 +15,6 @@ use crate::outlet::{self, Outlet, Target};
 
 /// Standard error, once nothing may wait for its reader any more.
 static NOTES: OnceLock<Outlet> = OnceLock::new();
-
-/// Text as it may be shown on a terminal: names of files come from outside and must not drive it.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if c.is_control() {
-            shown.extend(c.escape_default())
-        } else {
-            shown.push(c)
-        }
-        shown
-    })
-}
 
 /// A path as a shell takes it.
 pub(crate) fn quoted(path: &Path) -> String {

@@ -47,7 +47,7 @@ impl Dropped {
             Some(format!("its last discard failed, {failures} in a row, the next one not before {retry_at}: {cause}"))
         });
         let kind = word("kind")?;
-        let nobody = || format!("nobody discards it: start the program that builds the kind {kind}");
+        let nobody = || format!("nobody discards it: run a program whose kind {kind} discards");
         let count = row.get("undiscarded")?.as_u64()?;
         let what = if count == 1 {
             "1 discard of what it made waits".to_owned()

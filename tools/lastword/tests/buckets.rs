@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use support::{Place, Running, lastword, rows, text, until, write_parquet};
+use support::{Place, Running, lastword, program, rows, text, until, write_parquet};
 use test_buckets::bucket::{self, Bucket, SECRET};
 use test_buckets::servers::AZURITE_KEY;
 use test_buckets::stage::{Asked, Fault, Stage};
@@ -244,5 +244,23 @@ fn what_is_wrong_with_a_store_is_named_with_line_and_key() {
         assert!(ended.stderr.contains(expected), "{lines}\n{}", ended.stderr);
         assert_eq!(place.last_event(), seq);
         run.stop();
+    }
+}
+
+/// What the client of the store would panic over.
+#[test]
+fn what_the_environment_has_wrong_is_named_by_its_variable() {
+    let place = Place::new("");
+    let collection = "[collections.lineitem]\nsource = \"s3://lake/x\"\nspec = { format = \"parquet\" }\n";
+    place.configure(&format!("state = \"state\"\n{collection}"));
+    let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s3cr3t\r")];
+    for set in [&[("AWS_ENDPOINT_URL", "127.0.0.1:9000")][..], &[("AWS_ENDPOINT_URL", "")], &keys] {
+        let (name, _) = set.last().unwrap();
+        for arguments in [&["plan", text(&place.config())][..], &["doctor", "s3://lake/x/"]] {
+            let output = program().args(arguments).envs(set.iter().copied()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains(&format!("the environment variable {name} ")), "{arguments:?}: {said}");
+            assert!(!said.contains("panicked") && !said.contains("s3cr3t"), "{arguments:?}: {said}");
+        }
     }
 }

@@ -121,6 +121,8 @@ pub(crate) enum Command {
         state: PathBuf,
         /// The stream; `-` is stdin.
         file: PathBuf,
+        #[command(flatten)]
+        damage: DamageArgs,
         /// JSON Lines.
         #[arg(long)]
         json: bool,
@@ -156,7 +158,7 @@ pub(crate) struct LogArgs {
 /// What to do with a log that is damaged.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DamageArgs {
-    /// Of a damaged log, what lies before the damage. The exit code is still that of the damage.
+    /// Of a damaged log or stream, what lies before the damage. The exit code is still that of the damage.
     #[arg(long)]
     pub(crate) up_to_damage: bool,
 }

@@ -33,7 +33,15 @@ impl Input {
             _ => Failure::io("looking at", path, &error),
         })?;
         if metadata.is_file() {
-            let file = EvlogFile::open(path).map_err(|error| configuration(path).unwrap_or_else(|| error.into()))?;
+            let file = EvlogFile::open(path).map_err(|error| match configuration(path) {
+                Some(failure) => failure,
+                None if error.is_no_stream() || error.is_too_new() => error.into(),
+                None => {
+                    let way_on = "dump --up-to-damage and state --up-to-damage show what lies before it, import \
+                                  --up-to-damage makes a log of that";
+                    Failure::new(Exit::of(error.kind()), format_args!("{}: {error}; {way_on}", path.display()))
+                }
+            })?;
             let (end, time) = (file.totals().end, file.totals().time);
             return Ok(Input::Stream { file, end, time });
         }
@@ -42,8 +50,17 @@ impl Input {
 
     /// The same, of a damaged log only what lies before the damage. Beside it is how the command ends then.
     pub(crate) fn open_up_to_damage(path: &Path, args: DamageArgs) -> Result<(Input, Result<(), Failure>), Failure> {
-        if !args.up_to_damage || !path.is_dir() {
+        if !args.up_to_damage {
             return Ok((Input::open(path)?, Ok(())));
+        }
+        if path.is_file() {
+            let opened = EvlogFile::open_up_to_damage(path);
+            let (file, damage) = opened.map_err(|error| configuration(path).unwrap_or_else(|| error.into()))?;
+            let (end, time) = (file.totals().end, file.totals().time);
+            let shown = format!("what is left up to event {} was shown", end.seq);
+            let cut = damage
+                .map_or(Ok(()), |damage| Err(Failure::new(Exit::of(damage.kind()), format_args!("{damage}; {shown}"))));
+            return Ok((Input::Stream { file, end, time }, cut));
         }
         let Salvage { copy, damage, .. } = Salvage::of(path).map_err(|error| unopened(path, error))?;
         let end = damage.map_or(Ok(()), |damage| {

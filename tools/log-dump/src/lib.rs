@@ -76,7 +76,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Diff { log, between } => diff::run(&log, &between),
         Command::Export { log, damage, file } => transfer::export(&log, damage, &file),
-        Command::Import { state, file, json } => transfer::import(&state, &file, json),
+        Command::Import { state, file, damage, json } => transfer::import(&state, &file, damage, json),
     }
 }
 

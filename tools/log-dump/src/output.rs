@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 
 use lastword::core::vocabulary::Seq;
+pub(crate) use lastword::describe::printable;
 use lastword::describe::{Summary, plain_json};
 use lastword::log::FrameHash;
 use serde::Serialize;
@@ -53,10 +54,4 @@ pub(crate) fn quoted(path: &Path) -> String {
     let text = printable(&path.display().to_string());
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
     if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// A text without control characters: messages of workers and names of files come from outside and must not drive a
-/// terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

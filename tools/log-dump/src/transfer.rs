@@ -102,7 +102,12 @@ fn write_to(
         evlog::EvlogError::Output(error) => Failure::io("writing", path, &error),
         error @ evlog::EvlogError::Object { .. } => Failure::new(
             Exit::of(error.kind()),
-            format_args!("{}; `export --up-to-damage` writes what comes before that event", advised(&error)),
+            format_args!(
+                "{}; `export --up-to-damage` writes what comes before that event, and nothing behind it; if all else is \
+                 well, keep a copy of the directory, made while no run has it open, until that object is restored or the \
+                 log was shortened behind that event (`retain`)",
+                advised(&error)
+            ),
         ),
         error => error.into(),
     })?;
@@ -111,13 +116,22 @@ fn write_to(
     Ok(written)
 }
 
-pub(crate) fn import(state: &Path, file: &Path, json: bool) -> Result<(), Failure> {
-    let totals = if file == Path::new("-") {
-        evlog::import(&mut io::stdin().lock(), state)?
+pub(crate) fn import(state: &Path, file: &Path, damage: DamageArgs, json: bool) -> Result<(), Failure> {
+    let mut source: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
     } else {
         let source = File::open(file).map_err(|error| Failure::io("opening", file, &error))?;
-        evlog::import(&mut BufReader::new(source), state)?
+        Box::new(BufReader::new(source))
     };
+    if damage.up_to_damage {
+        let (totals, cut) = evlog::import_up_to_damage(&mut source, state)?;
+        report("import", &totals, json)?;
+        return cut.map_or(Ok(()), |error| {
+            let exit = Exit::of(error.kind());
+            Err(Failure::new(exit, format_args!("{error}; the log ends before that, at event {}", totals.end.seq)))
+        });
+    }
+    let totals = evlog::import(&mut source, state)?;
     report("import", &totals, json)
 }
 

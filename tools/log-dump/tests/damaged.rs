@@ -74,6 +74,39 @@ fn defect_43_a_damaged_log_is_shown_up_to_the_damage() {
 }
 
 #[test]
+fn what_is_left_of_a_damaged_stream_is_shown_and_made_a_log_of() {
+    let (dir, path) = story_log();
+    let (whole, stream) = (ok(&path, "dump", &[]), dir.path().join("backup.evlog"));
+    ok(&path, "export", &[stream.to_str().unwrap()]);
+    let bytes = fs::read(&stream).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() * 2 / 3] ^= 1;
+    for (number, damaged) in [&bytes[..bytes.len() - 1], &bytes[..bytes.len() * 2 / 3], &flipped].iter().enumerate() {
+        fs::write(&stream, damaged).unwrap();
+        let plain = on(&stream, "dump", &[]);
+        assert_eq!((code(&plain), out(&plain).as_str()), (1, ""), "{}", err(&plain));
+        assert!(err(&plain).contains("--up-to-damage"), "{}", err(&plain));
+        let shown = on(&stream, "dump", &["--up-to-damage"]);
+        assert_eq!(code(&shown), 1, "{}", err(&shown));
+        assert!(err(&shown).contains("what is left up to event"), "{}", err(&shown));
+        assert!(whole.starts_with(&out(&shown)) && out(&shown).lines().count() > 5, "{}", out(&shown));
+        assert_eq!(code(&on(&stream, "state", &["--up-to-damage"])), 1);
+
+        let made = dir.path().join(format!("made-{number}"));
+        let import = |more: &[&str]| {
+            program().args(["import", made.to_str().unwrap(), stream.to_str().unwrap()]).args(more).output().unwrap()
+        };
+        assert_eq!(code(&import(&[])), 1);
+        assert!(!made.exists());
+        let imported = import(&["--up-to-damage"]);
+        assert_eq!(code(&imported), 1);
+        assert!(err(&imported).contains("the log ends before that, at event"), "{}", err(&imported));
+        ok(&made, "verify", &[]);
+        assert_eq!(ok(&made, "dump", &[]), out(&shown));
+    }
+}
+
+#[test]
 fn defect_12_every_object_that_is_missing_is_named_and_the_rest_exported() {
     let (dir, path) = story_log();
     let mut objects: Vec<_> = look(&path.join("objects")).into_iter().map(|(path, ..)| path).collect();

@@ -172,8 +172,15 @@ impl Row {
         if self.is_live("workers_exhausted") {
             return Some(format!("it waits for attempts of its kind, {hang}{}", again()));
         }
-        let kind = &self.facts.kind;
-        let nobody = || format!("nobody delivers it: start the program that builds the kind {kind}");
+        let (kind, name) = (&self.facts.kind, &self.facts.name);
+        let nobody = || match self.facts.condition.as_str() {
+            "no_worker" => format!("nobody delivers it: start the program that builds the kind {kind}"),
+            // That program may run, and the kind have lost its duty.
+            _ => format!(
+                "no worker of this run delivers it: run a program whose kind {kind} publishes and discards, or drop {name} \
+                 and declare it anew"
+            ),
+        };
         self.is_live("undeliverable").then(nobody)
     }
 
@@ -243,8 +250,23 @@ mod tests {
         let cause = |at: usize| rows[at].cause(Path::new("lake.toml"), Some(412));
         assert!(cause(0).contains("kill 412, and start it: lastword run lake.toml"), "{}", cause(0));
         assert!(cause(0).starts_with("its delivery waits for others of its kind"), "{}", cause(0));
-        assert!(cause(1).contains("start the program that builds the kind press"), "{}", cause(1));
+        let way_out = "run a program whose kind press publishes and discards, or drop c and declare it anew";
+        assert!(cause(1).ends_with(way_out), "{}", cause(1));
         assert!(cause(2).starts_with("it waits for attempts of its kind"), "{}", cause(2));
         assert_eq!(cause(3), "");
+    }
+
+    #[test]
+    fn what_nobody_delivers_is_not_blamed_on_a_program_that_does_not_run_while_it_does() {
+        let said = |condition: &str| {
+            let mut row = row("a", r#"{"undeliverable":true}"#);
+            row.facts.condition = condition.to_owned();
+            row.kept(Path::new("lake.toml"), None).unwrap()
+        };
+        assert_eq!(said("no_worker"), "nobody delivers it: start the program that builds the kind press");
+        for condition in ["undelivered", "fresh", "backing_off"] {
+            assert!(!said(condition).contains("start the program"), "{}", said(condition));
+            assert!(said(condition).contains("drop a and declare it anew"), "{}", said(condition));
+        }
     }
 }
