@@ -127,6 +127,11 @@ impl HeldDirectory {
         with_path(text, &self.through_descriptor(), &self.path)
     }
 
+    /// A path with the one that people know in place of [that of the descriptor](Self::path_of_descriptor).
+    pub(crate) fn path_shown(&self, path: PathBuf) -> PathBuf {
+        path.strip_prefix(self.through_descriptor()).map(|rest| self.path.join(rest)).unwrap_or(path)
+    }
+
     fn through_descriptor(&self) -> PathBuf {
         path_of(self.directory.as_raw_fd())
     }
@@ -345,6 +350,15 @@ impl EmptyDirectory {
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// What is said of a place that [lacks inodes](lacks_inodes).
+pub(crate) const NO_INODES: &str = "there is space, and no inodes are left: remove files";
+
+/// Whether the file system of a place has space and cannot have another name. Some count no inodes.
+pub(crate) fn lacks_inodes(place: &Path) -> bool {
+    let there = place.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(there).is_ok_and(|found| found.f_files > 0 && found.f_favail == 0 && found.f_bavail > 0)
+}
 
 /// The path leads to nothing. `ESTALE` is what a file system over a network says of it.
 fn is_gone(error: &io::Error) -> bool {

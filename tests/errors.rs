@@ -148,6 +148,8 @@ fn what_a_log_says() {
     check(OpenError::FileShorterThanAnchor { path: path(), expected: 9, found: 0 }, ErrorKind::TailLost, ALONE);
     check(OpenError::ShorterThanAnchor { anchor: Seq(2), found: Seq(1) }, ErrorKind::TailLost, ALONE);
     check(OpenError::LongerThanAnchor { anchor: Seq(1), found: Seq(2) }, ErrorKind::Damaged, ALONE);
+    check(OpenError::FileMissing { path: path() }, ErrorKind::TailLost, ALONE);
+    check(OpenError::DanglingLink { path: path(), target: path() }, ErrorKind::WrongPath, ALONE);
     check(OpenError::ForeignOwner { path: path(), owner: 1000, user: 0 }, ErrorKind::WrongPath, ALONE);
     check(OpenError::Full { path: path(), text: text() }, ErrorKind::Io, ALONE);
     check(OpenError::Storage(text()), ErrorKind::Damaged, ALONE);

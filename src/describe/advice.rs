@@ -2,8 +2,12 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
+
+use crate::held::{NO_INODES, lacks_inodes};
+use crate::log::{LogError, OpenError};
 
 /// What an error says, and which limit is to be raised if one was reached. The numbers of the operating system are found
 /// wherever among its causes they are.
@@ -13,6 +17,9 @@ pub fn advised(error: &(dyn Error + 'static)) -> String {
 }
 
 fn what_to_raise(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if full_place(error).is_some_and(|place| lacks_inodes(&place)) {
+        return Some(NO_INODES);
+    }
     let number = number_of(error)?;
     let is = |errno: Errno| errno.raw_os_error() == number;
     let advice = [
@@ -22,6 +29,21 @@ fn what_to_raise(error: &(dyn Error + 'static)) -> Option<&'static str> {
         (Errno::AGAIN, "raise the limit of processes and threads (ulimit -u)"),
     ];
     advice.iter().find(|(errno, _)| is(*errno)).map(|(_, advice)| *advice)
+}
+
+/// Where a disk is full, if that is what the error, or one below it, says of a log.
+fn full_place(error: &(dyn Error + 'static)) -> Option<PathBuf> {
+    let is_full = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
+    let opening = match error.downcast_ref::<OpenError>() {
+        Some(OpenError::Full { path, .. }) => Some(path),
+        Some(OpenError::Io { path, source, .. }) if is_full(source) => Some(path),
+        _ => None,
+    };
+    let own = opening.or_else(|| match error.downcast_ref::<LogError>() {
+        Some(LogError::Io { path, source, .. }) if is_full(source) => Some(path),
+        _ => None,
+    });
+    own.cloned().or_else(|| full_place(error.source()?))
 }
 
 /// The operating system's number of the error below this one that has one.

@@ -11,13 +11,16 @@ use crate::log::Salvage;
 pub fn way_on(path: &Path, state: &str, file: &str) -> String {
     let salvage = match Salvage::of(path) {
         Ok(salvage) => salvage,
-        Err(error) if error.is_defect() => {
+        Err(error) if error.is_defect() && !error.is_too_new() => {
             return "restore a backup: nothing of it can be read; or move the directory away, and the next run builds \
                     everything anew"
                 .to_owned();
         }
         Err(error) => return format!("restore a backup; what is left of it cannot be looked at now: {error}"),
     };
+    if salvage.damage.is_none() {
+        return "it is whole now that it was read again: try again, and look after the disk".to_owned();
+    }
     let (last, anchor) = (salvage.last(), salvage.copy.anchor().position.seq);
     let lost = match anchor.0.saturating_sub(last.0) {
         0 => "whatever came after it".to_owned(),

@@ -115,7 +115,9 @@ impl Directory {
     pub(super) fn inspect(&self) -> Result<Found, OpenError> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return dangling_link(&self.path).map_or(Ok(Found::Nothing), Err);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(OpenError::NotALog { path: self.path.clone(), found: "a file".to_owned() });
             }
@@ -210,9 +212,10 @@ impl Directory {
         WriterLock::take(file, &path)
     }
 
-    /// Whether a writer holds the lock at this moment.
+    /// Whether a writer holds the lock at this moment. Where that was removed the one of its storage engine says so.
     pub(super) fn writer_is_active(&self) -> bool {
-        File::open(self.lock()).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        let lock = File::open(self.lock()).or_else(|_| File::open(self.db()));
+        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     pub(super) fn read_head(&self) -> Result<Anchor, OpenError> {
@@ -257,6 +260,14 @@ impl Directory {
     pub(super) fn give_up_ballast(&self) -> bool {
         fs::remove_file(self.ballast()).is_ok()
     }
+}
+
+/// The first link on the way to `path` that leads to nothing.
+fn dangling_link(path: &Path) -> Option<OpenError> {
+    path.ancestors().find_map(|path| {
+        let target = fs::read_link(path).ok()?;
+        (!path.exists()).then(|| OpenError::DanglingLink { path: path.to_owned(), target })
+    })
 }
 
 /// What lies at the path of a log.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{AnchorError, FrameError, FrameHash};
 use crate::core::vocabulary::Seq;
 use crate::error::ErrorKind;
-use crate::held::{Replaced, with_path};
+use crate::held::{Replaced, Replacement, with_path};
 
 /// Why a log could not be read or written.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl fmt::Display for LogError {
                 write!(f, "the frame at event {at} is from a newer program: {found}")
             }
             LogError::Damaged { at, found } => write!(f, "the frame at event {at} is damaged: {found}"),
-            LogError::Replaced(what) => write!(f, "{what}: {NOT_ACKNOWLEDGED}"),
+            LogError::Replaced(what) => write!(f, "{what}: {NOT_ACKNOWLEDGED}; {}", where_it_is(what)),
             LogError::Storage(text) => write!(f, "the storage engine failed: {text}"),
             LogError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
         }
@@ -91,7 +91,17 @@ impl std::error::Error for LogError {
     }
 }
 
-const NOT_ACKNOWLEDGED: &str = "nothing more is acknowledged here; what was is where it was moved to";
+const NOT_ACKNOWLEDGED: &str = "nothing more is acknowledged here";
+
+/// What is known of where the acknowledged is.
+fn where_it_is(replaced: &Replaced) -> &'static str {
+    match replaced.found {
+        Replacement::Rewritten => "its content is not what this process wrote last, and who wrote it is not known",
+        Replacement::Nothing | Replacement::Another => {
+            "what was acknowledged is where it was moved to, if it was not removed or overwritten"
+        }
+    }
+}
 
 /// Why a log on disk could not be opened. None of these has changed or dropped a frame.
 #[derive(Debug)]
@@ -108,6 +118,14 @@ pub enum OpenError {
         path: PathBuf,
         /// The name of something found in it.
         found: String,
+    },
+    /// The path is a symbolic link, or goes through one, that leads to nothing: that is what a file system looks like that
+    /// is not mounted.
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
     },
     /// One of the log's own files is something else: a symbolic link, or a directory where a file belongs.
     WrongKind {
@@ -146,13 +164,18 @@ pub enum OpenError {
         /// What is wrong.
         found: AnchorError,
     },
-    /// A file of the log is shorter than `HEAD` says, or missing. The storage engine was not allowed near it.
+    /// A file of the log is missing. The storage engine was not allowed near its place.
+    FileMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of the log is shorter than `HEAD` says. The storage engine was not allowed near it.
     FileShorterThanAnchor {
         /// The file.
         path: PathBuf,
         /// The bytes it had, if `HEAD` knows.
         expected: u64,
-        /// The bytes it has; 0 if it is missing.
+        /// The bytes it has.
         found: u64,
     },
     /// The log ends before `HEAD`: events that were durable are gone.
@@ -230,12 +253,15 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         use OpenError::*;
         match self {
-            Absent { .. } | NotALog { .. } | WrongKind { .. } | Replaced(_) | ForeignOwner { .. } => {
-                ErrorKind::WrongPath
-            }
+            Absent { .. }
+            | NotALog { .. }
+            | DanglingLink { .. }
+            | WrongKind { .. }
+            | Replaced(_)
+            | ForeignOwner { .. } => ErrorKind::WrongPath,
             Busy { .. } | Moving { .. } => ErrorKind::Busy,
             Anchor { found, .. } => found.kind(),
-            FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } => ErrorKind::TailLost,
+            FileMissing { .. } | FileShorterThanAnchor { .. } | ShorterThanAnchor { .. } => ErrorKind::TailLost,
             LongerThanAnchor { .. } | OtherThanAnchor { .. } | Damaged { .. } | Storage(_) => ErrorKind::Damaged,
             TooNew { .. } => ErrorKind::TooNew,
             PrefixGone { .. } => ErrorKind::PrefixGone,
@@ -273,10 +299,12 @@ impl OpenError {
         match &mut self {
             Absent { path }
             | NotALog { path, .. }
+            | DanglingLink { path, .. }
             | WrongKind { path, .. }
             | ForeignOwner { path, .. }
             | Busy { path, .. }
             | Anchor { path, .. }
+            | FileMissing { path }
             | FileShorterThanAnchor { path, .. }
             | Io { path, .. } => replace(path, from, to),
             Full { path, text } => {
@@ -327,7 +355,17 @@ impl fmt::Display for OpenError {
         use OpenError::*;
         match self {
             Absent { path } => write!(f, "{}: there is no log", path.display()),
+            NotALog { path, found } if found == LOST_AND_FOUND => write!(
+                f,
+                "{}: not a log, it holds {found}, which belongs to the file system that is mounted here: use a directory \
+                 below it",
+                path.display()
+            ),
             NotALog { path, found } => write!(f, "{}: not a log, it holds {found}", path.display()),
+            DanglingLink { path, target } => {
+                let (path, target) = (path.display(), target.display());
+                write!(f, "{path} is a link to {target}, which does not exist")
+            }
             WrongKind { path, expected } => write!(f, "{} is not {expected}", path.display()),
             ForeignOwner { path, owner, user } => write!(
                 f,
@@ -347,6 +385,7 @@ impl fmt::Display for OpenError {
             Busy { path, holder: None } => write!(f, "{}: another writer has the log open", path.display()),
             Moving { tries, last } => write!(f, "the log changed under {tries} attempts to copy it; last: {last}"),
             Anchor { path, found } => write!(f, "{}: {found}", path.display()),
+            FileMissing { path } => write!(f, "{} is missing", path.display()),
             FileShorterThanAnchor { path, expected, found } => {
                 write!(f, "{} has {found} bytes and had at least {expected}", path.display())
             }
@@ -375,6 +414,9 @@ impl fmt::Display for OpenError {
         }
     }
 }
+
+/// What ext4 has at its root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

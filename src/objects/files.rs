@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{MAX_OBJECT_BYTES, ObjectError, Objects, check_len, object_hash};
 use crate::core::vocabulary::ObjectHash;
-use crate::held::{HeldDirectory, make_directory};
+use crate::held::{HeldDirectory, NO_INODES, lacks_inodes, make_directory};
 
 const TEMPORARY: &str = "tmp";
 /// One directory per value of the first byte of a hash: at a million objects each holds about 4,000 names.
@@ -290,5 +290,12 @@ fn sync_dir(path: &Path) -> Result<(), ObjectError> {
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> ObjectError {
-    move |error| ObjectError::Io(format!("{doing} {}", path.display()), error)
+    move |error| {
+        let full = error.kind() == io::ErrorKind::StorageFull;
+        let error = match full && lacks_inodes(path) {
+            true => io::Error::new(io::ErrorKind::StorageFull, format!("{error}: {NO_INODES}")),
+            false => error,
+        };
+        ObjectError::Io(format!("{doing} {}", path.display()), error)
+    }
 }

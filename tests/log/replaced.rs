@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use lastword::core::vocabulary::Seq;
-use lastword::log::{Durability, IfAbsent, Log, LogError, SledLog};
+use lastword::log::{Durability, IfAbsent, Log, LogError, OpenError, SledLog};
 use lastword::objects::{FileObjects, Objects};
 use test_support::log_writer::{Writer, copy_tree};
 
@@ -166,4 +166,25 @@ fn contents(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// Whoever removes the lock lets nobody in: the storage engine has one of its own, and it is looked at before anything is
+/// written.
+#[test]
+fn a_second_writer_without_the_lock_changes_nothing() {
+    let scene = Scene::new();
+    fs::remove_file(scene.state().join("LOCK")).unwrap();
+    let of_the_log = || {
+        let mut names: Vec<_> = fs::read_dir(scene.state()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names.retain(|name| name != "LOCK");
+        (fs::read(scene.state().join("HEAD")).unwrap(), names)
+    };
+    let before = of_the_log();
+    let refused = SledLog::open(scene.state(), IfAbsent::Refuse, Durability::Power).unwrap_err();
+    let db = scene.state().join("sled/db");
+    assert!(matches!(&refused, OpenError::Busy { path, .. } if *path == db), "{refused:?}");
+    let refused = SledLog::accept_loss(scene.state(), Seq(1)).unwrap_err();
+    assert!(matches!(&refused, OpenError::Busy { .. }), "{refused:?}");
+    assert_eq!(of_the_log(), before);
 }

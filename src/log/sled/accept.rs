@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::aside;
 use super::files::{KEPT, kept, make_directory, remove};
-use super::open::take_over_made;
+use super::open::{check_unused, take_over_made};
 use super::salvage::Salvage;
-use super::store::{Held, SledStore};
+use super::store::{Held, SledFailure, SledStore};
 use super::writer::SledLog;
 use crate::core::vocabulary::Seq;
 use crate::held::HeldDirectory;
@@ -56,6 +56,7 @@ impl SledLog {
         directory.check_kinds()?;
         directory.check_owner(held)?;
         let lock = Arc::new(directory.take_lock(held)?);
+        check_unused(directory, held)?;
         // First what an opening has left half done: without `sled/` only one of the two was interrupted.
         aside::finish_interrupted(directory)?;
         let kept = kept(directory.path())?;
@@ -102,7 +103,7 @@ fn make(directory: &Directory, salvage: &Salvage, held: Held) -> Result<PathBuf,
     make_directory(&new)?;
     let made = new.join("made");
     make_directory(&made)?;
-    let failed = |failure: super::store::SledFailure| failure.at(&made);
+    let failed = SledFailure::while_opening;
     let store = SledStore::open(&made, held).map_err(failed)?;
     let reader = salvage.copy.reader();
     let start = reader.start();

@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::files::{copy_sled, make_directory, names, remove};
 use crate::log::anchor::{Anchor, FILE_LENGTH};
 use crate::log::directory::{Directory, sync_directory, write_private};
@@ -24,13 +26,19 @@ const NOTE: &str = "whole";
 
 /// Copies `sled/` to `before/`. It is not synced: it is needed only until the check has passed, and its note says whether
 /// all of it has reached the disk. Without room for it the log is opened without it. Whether the copy is there.
-pub(super) fn put_aside(directory: &Directory) -> bool {
+///
+/// # Errors
+/// When the disk does not give what is stored: the storage engine would take it for damage, and write over it.
+pub(super) fn put_aside(directory: &Directory) -> Result<bool, OpenError> {
     let before = directory.before();
-    let small = fs::metadata(directory.db()).is_ok_and(|metadata| metadata.len() <= LIMIT);
-    let copied = small && make_directory(&before).is_ok() && copy_sled(&directory.sled(), &before).is_ok();
-    if !copied {
+    if !fs::metadata(directory.db()).is_ok_and(|metadata| metadata.len() <= LIMIT) {
         let _ = remove(&before);
-        return false;
+        return Ok(false);
+    }
+    if let Err(error) = make_directory(&before).and_then(|()| copy_sled(&directory.sled(), &before)) {
+        let _ = remove(&before);
+        let is_of_the_disk = matches!(&error, OpenError::Io { source, .. } if is_of_the_disk(source));
+        return if is_of_the_disk { Err(error) } else { Ok(false) };
     }
     if let (Ok(mut note), Ok(files)) = (fs::read(directory.head()), lines(&before)) {
         note.extend_from_slice(&files);
@@ -39,7 +47,12 @@ pub(super) fn put_aside(directory: &Directory) -> bool {
         // Without it only a kill is not provided for.
         let _ = fs::write(before.join(NOTE), note);
     }
-    true
+    Ok(true)
+}
+
+/// Whether a disk, or the way to it, has failed.
+pub(super) fn is_of_the_disk(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// The check has passed. The note has to be gone for good before anything is appended.

@@ -72,7 +72,7 @@ pub(super) fn check_files(directory: &Directory, anchor: &Anchor) -> Result<(), 
     let path = directory.db();
     let found = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::FileMissing { path }),
         Err(error) => return Err(OpenError::io("looking at", &path)(error)),
     };
     let expected = if anchor.clean { anchor.db_length } else { 0 };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::check::{Checked, check, check_files};
 use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
 use super::reader::SledReader;
-use super::store::{Held, SledStore};
+use super::store::{Held, SledFailure, SledStore};
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
@@ -151,8 +151,7 @@ pub(super) fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Resul
     make_directory(&copied)?;
     copy_sled_if_it_fits(&directory.sled(), &copied)?;
     // It is our disk that may be full, which says nothing about the log.
-    let store =
-        SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(|failure| failure.at(&copied))?;
+    let store = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(SledFailure::while_opening)?;
     let Checked { chain, .. } = check(&store, &anchor, visitor)?;
     store.set_appended(chain.position().seq);
     Ok(PrivateCopy {

@@ -8,20 +8,23 @@
 //! *Why a copy:* sled syncs what it has made on threads of its own and keeps to itself that a sync failed. What that
 //! has lost no later sync of the same file brings back, nor says. Of the copy every write and sync is ours.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::aside;
 use super::check::{Checked, check, check_files};
+use super::copy::attempt;
 use super::files::{copy_synced, make_directory, remove, sweep_snapshots};
 use super::place::Place;
+use super::salvage::Unseen;
 use super::store::{Held, SledFailure, SledStore, wait_until_unlocked};
 use super::writer::{Durability, Opened, SledLog};
 use crate::held::HeldDirectory;
 use crate::log::anchor::{Anchor, AnchorError, AnchorFile};
 use crate::log::directory::{Directory, Found, make_private, set_mode, sync_directory, sync_parent};
-use crate::log::{OpenError, Position, Visitor};
+use crate::log::{OpenError, Position, Visitor, lock_holder};
 
 /// What to do where there is no log yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,7 @@ fn open_held(
         return Err(OpenError::Absent { path: directory.path().to_owned() });
     }
     let lock = Arc::new(directory.take_lock(&held)?);
+    check_unused(directory, &held)?;
     let kept = || Held::Log { _lock: Arc::clone(&lock), directory: Arc::clone(&held) };
     aside::finish_interrupted(directory)?;
     let before = match directory.read_head() {
@@ -99,7 +103,7 @@ fn open_held(
         finish_creation(directory, &kept)?;
     }
     directory.keep_ballast();
-    let is_aside = aside::put_aside(directory);
+    let is_aside = aside::put_aside(directory)?;
     write_head(directory, &mut head, Anchor { clean: false, complete: true, ..before })?;
     match open_and_check(directory, &held, &kept, &before, visitor) {
         Ok((store, db, Checked { chain, frames })) => {
@@ -116,9 +120,41 @@ fn open_held(
             if is_aside {
                 aside::restore(directory)?;
                 write_head(directory, &mut head, before)?;
+                return Err(looked_at_again(directory, error));
             }
             Err(error)
         }
+    }
+}
+
+/// Refuses what another writer has open. It holds `LOCK` as well, unless somebody removed that: the lock of its storage
+/// engine is looked at before anything is written.
+pub(super) fn check_unused(directory: &Directory, held: &HeldDirectory) -> Result<(), OpenError> {
+    // What is missing or cannot be opened is told by whoever needs it.
+    match held.open_to_read("sled/db") {
+        Ok(db) if !wait_until_unlocked(&db) && matches!(db.try_lock(), Err(TryLockError::WouldBlock)) => {
+            let path = directory.db();
+            Err(OpenError::Busy { holder: lock_holder(&path), path })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The storage engine takes a part of its file that the disk did not give for one that was never written. What is damaged is
+/// so when it is read again; what is whole then was not read.
+fn looked_at_again(directory: &Directory, found: OpenError) -> OpenError {
+    if !found.is_defect() || found.is_too_new() {
+        return found;
+    }
+    let path = directory.db();
+    let passed = || io::Error::other("it could not be read a moment ago, and it is whole now: try again");
+    match attempt(directory, &mut Unseen) {
+        // Of a log that begins later the checkpoint was not looked at.
+        Ok(copy) if copy.reader().start().is_whole() => OpenError::io("reading", &path)(passed()),
+        Err(OpenError::Io { doing, path, source }) if aside::is_of_the_disk(&source) => {
+            OpenError::Io { doing, path, source }
+        }
+        _ => found,
     }
 }
 
@@ -152,7 +188,7 @@ fn finish_creation(directory: &Directory, held: &dyn Fn() -> Held) -> Result<(),
     let made = new.join("made");
     make_directory(&made)?;
     let store = or_without_ballast(directory, &made, || SledStore::open(&made, held()))?;
-    store.flush().map_err(|failure| OpenError::Storage(failure.text))?;
+    store.flush().map_err(SledFailure::while_opening)?;
     drop(store);
     take_over_made(&made, &new)?;
     fs::rename(&new, directory.sled()).map_err(OpenError::io("renaming", &new))?;
@@ -204,14 +240,14 @@ fn or_without_ballast(
 ) -> Result<SledStore, OpenError> {
     let full = match open() {
         Ok(store) => return Ok(store),
-        Err(failure) if !failure.disk_is_full => return Err(failure.at(sled)),
+        Err(failure) if !failure.disk_is_full() => return Err(failure.while_opening()),
         Err(failure) => failure,
     };
     if directory.give_up_ballast() {
         sweep_snapshots(sled)?;
-        return open().map_err(|failure| match failure.disk_is_full {
+        return open().map_err(|failure| match failure.disk_is_full() {
             true => OpenError::Full { path: directory.path().to_owned(), text: failure.text },
-            false => failure.at(sled),
+            false => failure.while_opening(),
         });
     }
     Err(OpenError::Full { path: directory.path().to_owned(), text: full.text })

@@ -13,7 +13,7 @@ use super::copy::{PrivateCopy, attempt};
 use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
 use super::reader::Frames;
 use super::scan::{Scanned, scan};
-use super::store::{Held, SledStore};
+use super::store::{Held, SledFailure, SledStore};
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
@@ -59,6 +59,8 @@ impl Salvage {
     fn after(directory: &Directory, opened: Result<PrivateCopy, OpenError>) -> Result<Salvage, OpenError> {
         match opened {
             Ok(copy) => Ok(Salvage { copy, damage: None }),
+            // There is nothing to salvage from.
+            Err(missing @ OpenError::FileMissing { .. }) => Err(missing),
             Err(damage) if damage.is_defect() && !damage.is_too_new() => {
                 let copy = salvage(directory, &damage)?;
                 Ok(Salvage { copy, damage: Some(damage) })
@@ -75,7 +77,7 @@ impl Salvage {
 }
 
 /// The frames are read again by whoever wants them; a checkpoint that cannot be read is their matter.
-struct Unseen;
+pub(super) struct Unseen;
 
 impl crate::log::Visitor for Unseen {
     fn checkpoint(
@@ -185,7 +187,7 @@ fn try_one(directory: &Directory, attempt: Attempt) -> Result<(Arc<SledStore>, C
         cut.map_err(OpenError::io("shortening", &db))?;
     }
     let opened = SledStore::open(&copied, Held::Copy { _directory: temporary });
-    let store = opened.map_err(|failure| failure.at(&copied))?;
+    let store = opened.map_err(SledFailure::while_opening)?;
     store.read_start()?;
     let mut frames = Frames::new(&store, Seq::ZERO, None);
     // To the first that is not whole.
@@ -200,15 +202,15 @@ fn store_of(scanned: &Scanned) -> Result<(Arc<SledStore>, Chain), OpenError> {
     let made = temporary.path().join("sled");
     make_directory(&made)?;
     let opened = SledStore::open(&made, Held::Copy { _directory: temporary });
-    let store = opened.map_err(|failure| failure.at(&made))?;
+    let store = opened.map_err(SledFailure::while_opening)?;
     store.set_start(scanned.start);
     if !scanned.start.is_whole() {
-        store.put_start(scanned.start).map_err(|failure| failure.at(&made))?;
+        store.put_start(scanned.start).map_err(SledFailure::while_opening)?;
     }
     let mut chain = scanned.start.chain();
     for frame in &scanned.frames {
         let frame = frame.as_frame();
-        store.put(&frame).map_err(|failure| failure.at(&made))?;
+        store.put(&frame).map_err(SledFailure::while_opening)?;
         chain.check(&frame).map_err(|found| OpenError::Damaged { at: frame.first(), found })?;
     }
     Ok((Arc::new(store), chain))

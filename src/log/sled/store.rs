@@ -12,12 +12,14 @@ use std::thread;
 use std::time::Duration;
 
 use ::sled::{Batch, Config, Db, Tree};
+use rustix::io::Errno;
 
 use super::files::TemporaryDirectory;
 use super::lock::SledLock;
 use super::nudge::Nudge;
 use crate::core::vocabulary::Seq;
 use crate::held::HeldDirectory;
+use crate::log::holder::lock_holder;
 use crate::log::lock::WriterLock;
 use crate::log::{Frame, LogError, OpenError, Start};
 
@@ -55,11 +57,14 @@ pub(super) enum Held {
 }
 
 impl Held {
-    /// What sled says, with the paths that people know.
-    fn explain(&self, failure: SledFailure) -> SledFailure {
+    /// What sled says of what it has at `sled`, with the paths that people know.
+    fn explain(&self, failure: SledFailure, sled: &Path) -> SledFailure {
+        let path = sled.join("db");
         match self {
-            Held::Log { directory, .. } => SledFailure { text: directory.explain(&failure.text), ..failure },
-            Held::Copy { .. } => failure,
+            Held::Log { directory, .. } => {
+                SledFailure { text: directory.explain(&failure.text), path: directory.path_shown(path), ..failure }
+            }
+            Held::Copy { .. } => SledFailure { path, ..failure },
         }
     }
 
@@ -84,11 +89,12 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct SledFailure {
     pub(super) text: String,
-    pub(super) disk_is_full: bool,
-    /// The operating system does not let this user.
-    pub(super) forbidden: bool,
-    /// The number of the error of the operating system, if something is short: that says nothing of what is stored.
-    pub(super) lacking: Option<i32>,
+    /// The file of sled, by the path that people know.
+    path: PathBuf,
+    /// The number of the error of the operating system, if it refused: that says nothing of what is stored.
+    refused: Option<i32>,
+    /// Another process has the file open.
+    is_locked: bool,
 }
 
 impl SledStore {
@@ -96,20 +102,19 @@ impl SledStore {
     /// through the descriptor of what is held.
     ///
     /// sled's `flock` on `db` outlives a dropped `Db` for the moments in which its threads finish. The caller holds
-    /// `LOCK`, so no other writer can have it, and waiting for a second is enough.
+    /// `LOCK`, so no other writer can have it unless that was removed, and waiting for a second is enough.
     pub(super) fn open(path: &Path, held: Held) -> Result<SledStore, SledFailure> {
         for _ in 0..100 {
-            match open_once(path).map_err(|failure| held.explain(failure)) {
-                Err(failure) if failure.text.contains("could not acquire lock") => {
-                    thread::sleep(Duration::from_millis(10));
-                }
+            match open_once(path).map_err(|failure| held.explain(failure, path)) {
+                Err(failure) if failure.is_locked => thread::sleep(Duration::from_millis(10)),
                 Err(failure) => return Err(failure),
                 Ok(open) => {
                     let (panicked, appended) = (AtomicBool::new(false), AtomicU64::new(0));
                     let start = Mutex::new(Start::WHOLE);
                     let db = open.0.clone();
                     let nudge = Nudge::new(move || drop(catch(|| db.flush()))).map_err(|error| SledFailure {
-                        lacking: error.raw_os_error().filter(|number| is_lacking(*number)),
+                        refused: error.raw_os_error(),
+                        path: path.join("db"),
                         ..SledFailure::of(&format!("no thread to watch over it: {error}"))
                     })?;
                     return Ok(SledStore {
@@ -124,7 +129,7 @@ impl SledStore {
                 }
             }
         }
-        Err(held.explain(SledFailure::of(&format!("{} stays locked", path.join("db").display()))))
+        Err(held.explain(SledFailure { is_locked: true, ..SledFailure::of("it stays locked") }, path))
     }
 
     /// Stores a frame: as one entry if it fits, which is atomic by itself and a quarter faster, else as a batch.
@@ -158,7 +163,7 @@ impl SledStore {
             if failure.is_panic() {
                 self.panicked.store(true, Ordering::Release);
             }
-            self.held.explain(failure)
+            self.held.explain(failure, &self.path)
         })
     }
 
@@ -228,19 +233,26 @@ const PANICKED: &str = "it panicked: ";
 
 impl SledFailure {
     pub(super) fn of(text: &str) -> Self {
-        SledFailure { text: text.to_owned(), disk_is_full: false, forbidden: false, lacking: None }
+        SledFailure { text: text.to_owned(), path: PathBuf::new(), refused: None, is_locked: false }
     }
 
-    /// What it means for a log that was to be opened at `path`. sled does not say where; and what is short is no damage.
-    pub(super) fn at(self, path: &Path) -> OpenError {
-        let refused = match self.lacking {
-            _ if self.disk_is_full => Some(io::ErrorKind::StorageFull.into()),
-            _ if self.forbidden => Some(io::ErrorKind::PermissionDenied.into()),
-            lacking => lacking.map(io::Error::from_raw_os_error),
-        };
-        match refused {
-            Some(error) => OpenError::io("opening", path)(error),
-            None => OpenError::Storage(self.text),
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.refused == Some(Errno::NOSPC.raw_os_error())
+    }
+
+    /// What it means for a log that was to be opened. What the operating system refuses is no damage.
+    pub(super) fn while_opening(self) -> OpenError {
+        if self.is_locked {
+            return OpenError::Busy { holder: lock_holder(&self.path), path: self.path };
+        }
+        self.into_error("opening").into()
+    }
+
+    /// What it means for a log that is open.
+    pub(super) fn into_error(self, doing: &'static str) -> LogError {
+        match self.refused {
+            Some(number) => LogError::Io { doing, path: self.path, source: io::Error::from_raw_os_error(number) },
+            None => LogError::Storage(self.text),
         }
     }
 
@@ -285,13 +297,13 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
-            let is = |kind| matches!(&error, ::sled::Error::Io(error) if error.kind() == kind);
-            let (disk_is_full, forbidden) = (is(io::ErrorKind::StorageFull), is(io::ErrorKind::PermissionDenied));
-            let lacking = match &error {
-                ::sled::Error::Io(error) => error.raw_os_error().filter(|number| is_lacking(*number)),
+            // A lock is refused with the number of what passes by itself.
+            let is_locked = is_lock(&error);
+            let refused = match &error {
+                ::sled::Error::Io(error) if !is_locked => number_of(error),
                 _ => None,
             };
-            Err(SledFailure { text: said(&error), disk_is_full, forbidden, lacking })
+            Err(SledFailure { refused, is_locked, ..SledFailure::of(&said(&error)) })
         }
         Err(panic) => {
             let text = panic
@@ -299,24 +311,41 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            let (disk_is_full, forbidden) = (text.contains("StorageFull"), text.contains("PermissionDenied"));
-            Err(SledFailure { text: format!("{PANICKED}{text}"), disk_is_full, forbidden, lacking: lacking_in(text) })
+            Err(SledFailure { refused: number_in(text), ..SledFailure::of(&format!("{PANICKED}{text}")) })
         }
     }
 }
 
-/// The number of such an error in the text of a panic, which has the notation of the program.
-fn lacking_in(text: &str) -> Option<i32> {
-    let (_, behind) = text.split_once("Os { code: ")?;
-    behind.split_once(',')?.0.parse().ok().filter(|number| is_lacking(*number))
+/// Whether another process, or a thread of a store that was dropped, has the file locked. Where no lock can be had at all,
+/// the operating system has another number.
+fn is_lock(error: &::sled::Error) -> bool {
+    let ::sled::Error::Io(error) = error else { return false };
+    let text = error.to_string();
+    text.contains("could not acquire lock") && number_written_in(&text) == Some(Errno::AGAIN.raw_os_error())
 }
 
-/// Whether an error of the operating system says that something of its own is short, or that a limit is reached. A disk that
-/// cannot be read is none of them: that may stay so.
-fn is_lacking(number: i32) -> bool {
-    use rustix::io::Errno;
-    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR, Errno::FBIG, Errno::DQUOT];
-    short.iter().any(|errno| errno.raw_os_error() == number)
+/// The number of what the operating system refused. sled wraps an error of which it speaks a second time.
+fn number_of(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().filter(|number| is_refusal(*number)).or_else(|| number_in(&error.to_string()))
+}
+
+/// The same out of the text of a panic or of a wrapped error, which has the notation of the program.
+fn number_in(text: &str) -> Option<i32> {
+    number_written_in(text).filter(|number| is_refusal(*number))
+}
+
+fn number_written_in(text: &str) -> Option<i32> {
+    let (_, behind) = text.split_once("Os { code: ")?;
+    behind.split_once(',')?.0.parse().ok()
+}
+
+/// Whether an error of the operating system says something of the system: a disk that does not answer, something that is
+/// short, a limit, a right. The others are what a damaged number or name in a file leads to.
+fn is_refusal(number: i32) -> bool {
+    use Errno as E;
+    let of_what_is_stored =
+        [E::NOENT, E::NOTDIR, E::ISDIR, E::INVAL, E::OVERFLOW, E::NAMETOOLONG, E::BADF, E::NOTEMPTY, E::EXIST];
+    of_what_is_stored.iter().all(|errno| errno.raw_os_error() != number)
 }
 
 /// What sled says, but for its own notation of places and an empty backtrace.
@@ -330,23 +359,49 @@ fn said(error: &::sled::Error) -> String {
     }
 }
 
+/// Of a log that is read.
 impl From<SledFailure> for LogError {
     fn from(failure: SledFailure) -> Self {
-        LogError::Storage(failure.text)
+        failure.into_error("reading")
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
+
+    fn failure(error: io::Error) -> SledFailure {
+        catch(|| Err::<(), _>(::sled::Error::Io(error))).unwrap_err()
+    }
 
     #[test]
     fn defect_41_what_is_short_is_read_out_of_a_panic() {
-        let error = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
-        let said = format!("called `Result::unwrap()` on an `Err` value: {:?}", ::sled::Error::Io(error));
-        assert_eq!(lacking_in(&said), Some(rustix::io::Errno::MFILE.raw_os_error()));
-        assert_eq!(lacking_in("index out of bounds"), None);
-        let broken = io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
-        assert_eq!(lacking_in(&format!("{broken:?}")), None, "it may stay so");
+        for errno in [Errno::MFILE, Errno::IO, Errno::ROFS] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            let said = format!("called `Result::unwrap()` on an `Err` value: {:?}", ::sled::Error::Io(error));
+            assert_eq!(number_in(&said), Some(errno.raw_os_error()));
+        }
+        assert_eq!(number_in("index out of bounds"), None);
+    }
+
+    /// An error of the disk is none of what is stored, also when sled says it a second time; an end that comes too early,
+    /// and a place that no file has, are.
+    #[test]
+    fn what_the_operating_system_refuses_is_no_damage() {
+        for errno in [Errno::IO, Errno::ROFS, Errno::NOSPC, Errno::ACCESS, Errno::DQUOT] {
+            let error = io::Error::from(errno);
+            let again = ::sled::Error::Io(io::Error::from(errno)).clone();
+            let ::sled::Error::Io(again) = again else { unreachable!("it stays what it is") };
+            for error in [error, again] {
+                let shown = format!("{error:?}");
+                assert_eq!(failure(error).while_opening().kind(), ErrorKind::Io, "{shown}");
+            }
+        }
+        for damage in [io::ErrorKind::UnexpectedEof.into(), io::Error::other("torn"), Errno::INVAL.into()] {
+            let shown = format!("{damage:?}");
+            assert_eq!(failure(damage).while_opening().kind(), ErrorKind::Damaged, "{shown}");
+        }
     }
 }

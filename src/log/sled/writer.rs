@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,17 +186,9 @@ impl SledLog {
         error
     }
 
-    /// A disk that is full is no damage, and neither is whatever else is short.
+    /// What the operating system refuses is no damage.
     fn broken(&mut self, failure: SledFailure) -> LogError {
-        let source = match failure.lacking {
-            _ if failure.disk_is_full => Some(io::ErrorKind::StorageFull.into()),
-            lacking => lacking.map(io::Error::from_raw_os_error),
-        };
-        let error = match source {
-            Some(source) => LogError::Io { doing: "writing", path: self.directory.sled(), source },
-            None => failure.into(),
-        };
-        self.poison(error)
+        self.poison(failure.into_error("writing"))
     }
 
     fn flush(&mut self) -> Result<(), LogError> {

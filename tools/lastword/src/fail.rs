@@ -5,7 +5,8 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use lastword::describe::{advised, way_on};
 use lastword::{Error, ErrorKind};
@@ -53,15 +54,24 @@ impl<E: Into<Error>> From<E> for Fail {
     }
 }
 
+/// What the person at the command line named: the configuration, or the directory of a log.
+static NAMED: OnceLock<PathBuf> = OnceLock::new();
+
+/// Remembers what the person named, for advice that names it again.
+pub(crate) fn remember_named(path: &Path) {
+    let _ = NAMED.set(path.to_owned());
+}
+
 /// An error of opening a log. Of one that is damaged it says what can be done, and what that costs; of one that this user
-/// may not open whose it is. `file`: the configuration, if one was named.
-pub(crate) fn unopened(error: impl Into<Error>, state: &Path, file: Option<&Path>) -> Fail {
+/// may not open whose it is.
+pub(crate) fn unopened(error: impl Into<Error>, state: &Path) -> Fail {
     let error = error.into();
     let kind = error.kind();
     let fail = Fail::from(error);
     match kind {
         ErrorKind::Damaged | ErrorKind::TailLost => {
-            let file = file.map_or_else(|| "FILE".to_owned(), quoted);
+            let file =
+                NAMED.get().filter(|named| named.is_file()).map_or_else(|| "FILE".to_owned(), |file| quoted(file));
             let way_on = way_on(state, &quoted(state), &file);
             Fail::new(fail.code, format!("{}: {}; {way_on}", state.display(), fail.message))
         }
@@ -86,8 +96,6 @@ impl Fail {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use lastword::core::vocabulary::Seq;
     use lastword::log::OpenError;
 

@@ -32,7 +32,7 @@ impl Inspected {
         let (copy, folding) = match PrivateCopy::of_visiting(path, || Folding::from_snapshots(Snapshots::of_log(path)))
         {
             Err(OpenError::Absent { .. }) => return Ok(None),
-            opened => opened.map_err(|error| unopened(error, path, None))?,
+            opened => opened.map_err(|error| unopened(error, path))?,
         };
         let state = folding.finish()?;
         let now = SystemClock::new().wall().max(state.at());

@@ -183,6 +183,7 @@ pub fn run() -> ExitCode {
     // A file that becomes too large for a limit is an error like others, and not the end of the process.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
     let named = arguments.command.named().map(Path::to_owned);
+    named.as_deref().into_iter().for_each(fail::remember_named);
     let work = move || dispatch(arguments.command);
     let code = match answering::apart(named, work) {
         Ok(ended) => ended.unwrap_or_else(|fail| {

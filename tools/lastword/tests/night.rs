@@ -386,7 +386,7 @@ fn defect_06_a_run_that_a_full_disk_ends_says_so_afterwards() {
     assert_eq!(lines.next(), Some("code 3"), "{ended:?}");
     let header = lines.next().unwrap();
     assert!(header.starts_with("run: none since 20") && header.contains("it failed: "), "{header}");
-    assert!(header.contains("no storage space") && !header.contains("killed"), "{header}");
+    assert!(header.contains("No space left on device") && !header.contains("killed"), "{header}");
     assert!(ended.stdout.contains("code 0") && !ended.stdout.contains("the last run"), "{}", ended.stdout);
     assert!(!ended.stderr.contains("Os {"), "{}", ended.stderr);
 }

@@ -4,13 +4,13 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Place, text};
+use support::{Ended, Place, Running, text};
 
 #[test]
 fn defect_41_a_run_raises_the_limit_of_descriptors() {
@@ -134,4 +134,147 @@ fn defect_43_a_damaged_log_says_how_to_go_on_and_what_it_costs() {
     assert_eq!(support::rows(&place.manifest()), place.count());
     run(&["--accept-loss", &last.to_string()]).expect_code(2);
     run(&[]).expect_code(0);
+}
+
+/// A run once under strace, which lets calls on the file of sled fail; nothing where there is no strace.
+fn with_failing_calls(place: &Place, inject: &str) -> Option<Ended> {
+    let mut command = Command::new("strace");
+    let db = place.state().join("sled/db");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-P", text(&db), "-e", &format!("inject={inject}")]);
+    command.arg(support::program().get_program()).args(["run", text(&place.config()), "--once"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+    Some(support::wait(child, Duration::from_secs(120)))
+}
+
+/// A disk that fails for once is not damage: nobody is to give up events for it.
+#[test]
+fn an_error_of_the_disk_is_none_of_the_log() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    let (mut refused, last) = (0, place.last_event());
+    let of_reading = (1..=6).map(|when| format!("pread64:error=EIO:when={when}"));
+    let of_writing = ["EIO", "EROFS"].map(|error| format!("pwrite64:error={error}:when=1+"));
+    for inject in of_reading.chain(of_writing).chain(["fdatasync,fsync:error=EIO:when=1+".to_owned()]) {
+        let Some(ended) = with_failing_calls(&place, &inject) else {
+            return println!("SKIPPED: strace is not installed");
+        };
+        let said = &ended.stderr;
+        assert!(!said.contains("accept-loss") && !said.contains("Os {"), "{inject}: {said}");
+        assert!(matches!(ended.code, Some(0 | 3)), "{inject}: {:?}: {said}", ended.code);
+        if ended.code == Some(3) {
+            refused += 1;
+            assert!(said.contains(text(&place.state())), "{inject}: {said}");
+            let is_named = said.contains("os error") || said.contains("whole now");
+            assert!(is_named, "{inject}: {said}");
+        }
+    }
+    assert!(refused > 2, "no call failed: {refused}");
+    place.once().expect_code(0);
+    assert!(place.last_event() >= last);
+}
+
+/// The second run at once, after somebody has removed the lock, hears of the first and disturbs nothing.
+#[test]
+fn a_second_run_without_the_lock_is_told_of_the_first() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    let run = Running::start(&place);
+    place.command(&["wait"]).expect_code(0);
+    let head = fs::read(place.state().join("HEAD")).unwrap();
+    fs::remove_file(place.state().join("LOCK")).unwrap();
+    let second = place.once().expect_code(3);
+    assert!(second.stderr.contains("has the log open"), "{}", second.stderr);
+    assert!(!second.stderr.contains("accept-loss"), "{}", second.stderr);
+    let after = fs::read(place.state().join("HEAD")).unwrap();
+    assert!(after.len() == head.len(), "HEAD is whole");
+    let first = run.ended();
+    assert!(first.stderr.contains("LOCK"), "{}", first.stderr);
+    assert!(!first.stderr.contains("HEAD"), "the second has written: {}", first.stderr);
+}
+
+/// What is missing is called so, and who has no backup hears how to begin anew.
+#[test]
+fn a_storage_directory_that_is_gone_is_missing() {
+    for gone in ["sled", "sled/db"] {
+        let place = Place::new("");
+        place.write("a.parquet", 1, 0);
+        place.once().expect_code(0);
+        let path = place.state().join(gone);
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap()
+        } else {
+            fs::remove_file(&path).unwrap()
+        }
+        let (state, config) = (place.state(), place.config());
+        for arguments in [
+            vec!["run", text(&config), "--once"],
+            vec!["run", text(&config), "--once", "--accept-loss", "0"],
+            vec!["status", text(&state)],
+            vec!["plan", text(&config)],
+        ] {
+            let said = support::lastword(&arguments).expect_code(5).stderr;
+            for part in ["sled/db is missing", "restore a backup", "move the directory away"] {
+                assert!(said.contains(part), "{gone} {arguments:?} {part}: {said}");
+            }
+        }
+    }
+}
+
+/// A file system that is not mounted, with a link that leads into it.
+#[test]
+fn a_link_to_nothing_is_named() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    let target = place.dir.path().join("not mounted");
+    symlink(&target, place.state()).unwrap();
+    let (state, config) = (place.state(), place.config());
+    let said_so = format!("{} is a link to {}, which does not exist", state.display(), target.display());
+    for arguments in [
+        vec!["run", text(&config), "--once"],
+        vec!["plan", text(&config)],
+        vec!["status", text(&config)],
+        vec!["pause", text(&state), "lineitem"],
+    ] {
+        let said = support::lastword(&arguments).expect_code(3).stderr;
+        assert!(said.contains(&said_so), "{arguments:?}: {said}");
+    }
+    // The same one level above.
+    fs::remove_file(&state).unwrap();
+    symlink(&target, place.dir.path().join("disk")).unwrap();
+    place.configure(&fs::read_to_string(&config).unwrap().replace("\"state\"", "\"disk/state\""));
+    for arguments in [vec!["run", text(&config), "--once"], vec!["plan", text(&config)]] {
+        let said = support::lastword(&arguments).expect_code(3).stderr;
+        assert!(said.contains("disk is a link to"), "{arguments:?}: {said}");
+    }
+}
+
+/// The advice can be typed as it is printed: it has the file that was named.
+#[test]
+fn advice_about_a_damaged_log_names_the_file_that_was_given() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    fs::remove_file(place.state().join("HEAD")).unwrap();
+    let config = place.config();
+    let named = format!("lastword run {} --accept-loss", text(&config));
+    for arguments in [
+        vec!["status", text(&config)],
+        vec!["plan", text(&config)],
+        vec!["manifest", text(&config), "lineitem"],
+        vec!["pause", text(&config), "lineitem"],
+        vec!["wait", text(&config), "lineitem"],
+    ] {
+        let said = support::lastword(&arguments).expect_code(1).stderr;
+        assert!(said.contains(&named), "{arguments:?}: {said}");
+    }
+}
+
+/// The root of a file system is no place for a log.
+#[test]
+fn the_root_of_a_file_system_is_known_by_what_it_keeps_there() {
+    let place = Place::new("");
+    fs::create_dir_all(place.state().join("lost+found")).unwrap();
+    let said = place.once().expect_code(3).stderr;
+    assert!(said.contains("use a directory below it"), "{said}");
 }

@@ -25,7 +25,11 @@ impl Input {
     /// Opens what is at `path`. Nothing is created or changed there.
     pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => OpenError::Absent { path: path.to_owned() }.into(),
+            // Where nothing is, or a link that leads to nothing.
+            io::ErrorKind::NotFound => {
+                let absent = || OpenError::Absent { path: path.to_owned() };
+                PrivateCopy::of(path).err().unwrap_or_else(absent).into()
+            }
             _ => Failure::io("looking at", path, &error),
         })?;
         if metadata.is_file() {
@@ -41,14 +45,7 @@ impl Input {
             let (end, time) = (file.totals().end, file.totals().time);
             return Ok(Input::Stream { file, end, time });
         }
-        let copy = PrivateCopy::of(path).map_err(|error| match error.is_defect() && !error.is_too_new() {
-            true => {
-                let way_on = way_on(path, &quoted(path), "FILE");
-                Failure::new(Exit::of(error.kind()), format_args!("{}: {error}; {way_on}", path.display()))
-            }
-            false => error.into(),
-        })?;
-        Ok(Input::of(copy))
+        Ok(Input::of(PrivateCopy::of(path).map_err(|error| unopened(path, error))?))
     }
 
     /// The same, of a damaged log only what lies before the damage. Beside it is how the command ends then.
@@ -65,7 +62,7 @@ impl Input {
                 .map_or(Ok(()), |damage| Err(Failure::new(Exit::of(damage.kind()), format_args!("{damage}; {shown}"))));
             return Ok((Input::Stream { file, end, time }, cut));
         }
-        let Salvage { copy, damage, .. } = Salvage::of(path)?;
+        let Salvage { copy, damage, .. } = Salvage::of(path).map_err(|error| unopened(path, error))?;
         let end = damage.map_or(Ok(()), |damage| {
             let (last, anchor) = (copy.end().seq, copy.anchor().position.seq);
             let lost = match anchor.0.saturating_sub(last.0) {
@@ -170,6 +167,15 @@ impl Input {
     pub(crate) fn head(&self) -> FrameHash {
         self.end().hash
     }
+}
+
+/// What is said of a log that does not open; of one that is damaged also what can be done.
+fn unopened(path: &Path, error: OpenError) -> Failure {
+    if !error.is_defect() || error.is_too_new() {
+        return error.into();
+    }
+    let way_on = way_on(path, &quoted(path), "FILE");
+    Failure::new(Exit::of(error.kind()), format_args!("{}: {error}; {way_on}", path.display()))
 }
 
 /// What is said of a file that is none of ours, if it is one that `lastword run` reads.

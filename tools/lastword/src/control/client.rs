@@ -72,7 +72,7 @@ pub(crate) fn reach(state: &Path, steer: &Steer) -> Result<Reached, Fail> {
             }
             Err(StartError::Log(OpenError::Busy { .. })) => return Err(taken(state)),
             opened => {
-                let reconciler = opened.map_err(|error| unopened(error, state, None))?;
+                let reconciler = opened.map_err(|error| unopened(error, state))?;
                 if inspected.is_some_and(|inspected| !inspected.copy.anchor().clean) {
                     note(&found_open(state));
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lastword::core::vocabulary::{Fingerprint, Kind, Name, Seq};
 use lastword::describe::Describer;
 use lastword::engine::{Handle, ObserveInterval, Reconciler};
-use lastword::log::lock_holder;
+use lastword::log::{OpenError, PrivateCopy, lock_holder};
 use lastword::worker::Worker;
 
 use super::adopt::adopt;
@@ -53,7 +53,7 @@ impl Session {
             .replayed(move |state| drop(sender.send((state.last().next(), Describer::behind(state)))))
             .start()
             .map_err(|error| {
-                let fail = unopened(error, &config.state, Some(&config.file));
+                let fail = unopened(error, &config.state);
                 let holder = lock_holder(&config.state.join("LOCK")).filter(|pid| is_stopped(*pid));
                 let more = holder
                     .map_or_else(String::new, |pid| format!(", which is stopped; kill -CONT {pid} lets it go on"));
@@ -117,6 +117,9 @@ impl Session {
 fn check_parent(state: &Path) -> Result<(), Fail> {
     match state.parent() {
         Some(parent) if !parent.is_dir() => {
+            if let Err(link @ OpenError::DanglingLink { .. }) = PrivateCopy::of(state) {
+                return Err(link.into());
+            }
             Err(Fail::new(CANNOT_OPEN, format!("{}: {} is not a directory", state.display(), parent.display())))
         }
         Some(_) | None => Ok(()),
