@@ -19,6 +19,7 @@ use lastword::engine::{CollectionStatus, CommandError};
 use serde_json::{Value, json};
 
 use super::protocol::{Answer, Request};
+use super::run_file::absolute;
 use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
@@ -40,6 +41,8 @@ pub(crate) struct Desk {
     managed: Mutex<BTreeSet<Name>>,
     /// What the file says at its top.
     told: Mutex<Told>,
+    /// The file that is read again.
+    file: Mutex<Option<String>>,
     reloads: SyncSender<Reload>,
     stopping: AtomicBool,
     /// How long an observation may take.
@@ -65,6 +68,7 @@ impl Desk {
             unmanaged: Mutex::new(unmanaged),
             managed: Mutex::default(),
             told: Mutex::default(),
+            file: Mutex::default(),
             reloads,
             stopping: AtomicBool::new(false),
             observe_timeout,
@@ -82,6 +86,7 @@ impl Desk {
     pub(crate) fn manages(&self, config: &Config) {
         *self.managed.lock().unwrap_or_else(PoisonError::into_inner) = config.names().collect();
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::of(config);
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(absolute(&config.file).display().to_string());
     }
 
     /// What the log does not have.
@@ -152,7 +157,11 @@ impl Desk {
                 let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
                 Ok(Desk::rows(&page, next))
             }
-            Request::Settings => Ok(Answer::new(self.told.lock().unwrap_or_else(PoisonError::into_inner).json())),
+            Request::Settings => {
+                let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).json();
+                Ok(Answer::new(told).with("file", json!(file)))
+            }
             Request::Dropped => {
                 let (mut rows, mut after) = (Vec::new(), None);
                 loop {

@@ -26,7 +26,7 @@ use lastword::objects::FileObjects;
 
 use crate::config::{Config, Entry};
 use crate::console::{never_wait_for_notes, note, quoted};
-use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
+use crate::control::{Answer, Desk, Reload, Server, Unmanaged, absolute, by, user};
 use crate::facts::Facts;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::patience::within;
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     raise_descriptors();
     let last = LastRun::read(&config.state);
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
-    let record = begun(&config.state, session.is_new, last);
+    let record = begun(&config, session.is_new, last);
     let (desk, reloads) =
         Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
     let progress = Progress::new(arguments.quiet);
@@ -179,14 +179,15 @@ impl End {
 
 /// Says what a person has to know of the log that was opened, and notes that there is a run. `last`: what the one before
 /// has left.
-fn begun(state: &Path, is_new: bool, last: Option<LastRun>) -> Option<Record> {
+fn begun(config: &Config, is_new: bool, last: Option<LastRun>) -> Option<Record> {
+    let state = &config.state;
     if is_new {
         note(&format!("began a new log in {}", quoted(state)));
     }
     if let Some(last) = last.filter(|last| !is_new && last.is_open()) {
         note(&format!("{}; nothing that was acknowledged is lost", last.crashed()));
     }
-    Record::begin(state).inspect_err(|error| unrecorded(state, error)).ok()
+    Record::begin(state, &absolute(&config.file)).inspect_err(|error| unrecorded(state, error)).ok()
 }
 
 /// A record of the run is words and nothing else.
