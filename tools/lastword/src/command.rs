@@ -166,7 +166,8 @@ fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail>
     let answer = match reach(&state, &steer).map_err(refused)? {
         Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone())).map_err(refused)?,
         Reached::Opened(reconciler) => {
-            let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
+            let answer = Unmanaged::of(&state, &reconciler.handle())
+                .and_then(|mut unmanaged| carry_out(&reconciler.handle(), &steer, &mut unmanaged));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
             let answer = answer.map_err(refused)?;
@@ -383,7 +384,7 @@ fn reach_to_wait(state: &Path, timeout: Duration) -> Result<Waitable, Fail> {
 fn at_rest(state: &Path, inspected: &Inspected, name: &Name, generation: Option<Generation>) -> Result<Answer, Fail> {
     let (id, _) = inspected.find(name.as_str())?;
     let view = CollectionView::of(&inspected.state, id, inspected.now);
-    let unmanaged = Unmanaged::read(state);
+    let unmanaged = Unmanaged::inspected(state, inspected);
     let last_event = last_event(inspected.copy.time(), inspected.now);
     view.map(|view| known(&view, unmanaged.get(name, id), generation, &last_event))
         .ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))

@@ -75,7 +75,7 @@ pub(crate) use by::{because_of, by, user};
 pub(crate) use client::{
     Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, is_stopped, reach, silence, silent,
 };
-pub(crate) use gone::{Gone, Unmanaged};
+pub(crate) use gone::{GONE_FROM, Gone, Unmanaged};
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};
 pub(crate) use run_file::{Hearer, RunFile, absolute};

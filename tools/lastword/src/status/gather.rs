@@ -123,7 +123,8 @@ fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mu
     for (text, live) in answer.list("rows").iter().zip(answer.list("looks")) {
         let garbage = || Fail::new(DEFECT, "the run answered what this program does not understand");
         let text = text.as_str().ok_or_else(garbage)?;
-        let facts = Facts::parse(text).ok_or_else(garbage)?;
+        let mut facts = Facts::parse(text).ok_or_else(garbage)?;
+        facts.since = facts.since.take().or_else(|| Some(live.get("since")?.as_str()?.to_owned()));
         if selection.holds_name(&facts.name) {
             rows.push(row(text.to_owned(), facts, unmanaged, Some(live.clone())));
         }
@@ -140,7 +141,7 @@ fn row(text: String, facts: Facts, unmanaged: &Unmanaged, live: Option<Value>) -
 /// Reads the log. `silent`: the run that does not answer.
 fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Result<Gathered, Fail> {
     let inspected = Inspected::open(state)?;
-    let (unmanaged, now) = (Unmanaged::read(state), inspected.now);
+    let (unmanaged, now) = (Unmanaged::inspected(state, &inspected), inspected.now);
     let view = |id| CollectionView::of(&inspected.state, id, now);
     let all = inspected.state.by_name();
     let views: Vec<CollectionView> = match selection.exact() {
@@ -172,7 +173,8 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
         if nobody_runs {
             facts.without_run();
         }
-        facts.since = facts.since.take().or_else(|| Some(inspected.time_of(Seq(facts.task?))?.to_string()));
+        let parked = view.parked_since.map(|since| since.to_string());
+        facts.since = facts.since.take().or(parked).or_else(|| Some(inspected.time_of(Seq(facts.task?))?.to_string()));
         Some(row(text, facts, &unmanaged, None))
     };
     let rows = views.iter().filter_map(as_row).collect();

@@ -149,8 +149,7 @@ pub(crate) fn blemish(
     let selection = Selection::new(&[glob::Pattern::escape(name.as_str())], &[], false)?;
     let found = gather(state, &selection, Depth::Whole)?;
     let Some(row) = found.rows.first() else { return Ok(None) };
-    let unreadable =
-        row.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name.as_str())));
+    let unreadable = row.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, &row.facts)));
     let differs = || {
         if let Some(other) = found.writer.file().filter(|_| file.is_some()).and_then(|run| run.differs(place)) {
             return Some(Blemish::Differs(other));
