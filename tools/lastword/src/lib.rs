@@ -205,7 +205,7 @@ pub fn run() -> ExitCode {
             })
         }),
         // Its text was printed by the hook.
-        Err(_) => ExitCode::from(PANICKED),
+        Err(_) => leave_to_signal().unwrap_or(ExitCode::from(PANICKED)),
     };
     console::settle_notes(LAST_NOTES);
     code

@@ -304,12 +304,13 @@ fn why_a_collection_is_paused_outlives_the_list_of_those_that_are_gone() {
     to_config(&place, &["pause", "nation"]).expect_code(0);
     to_config(&place, &["pause", "lineitem"]).expect_code(0);
     place.configure(&format!("{right}{NATION}"));
-    place.once().expect_code(0);
-    lose();
     let paused = place.once().expect_code(0).stderr;
     assert!(!paused.contains("is back in "), "{paused}");
     let shown = to_config(&place, &["status"]).expect_code(0).stdout;
     assert!(shown.contains("of them 2 paused as well"), "{shown}");
+    lose();
+    place.once().expect_code(0);
+    assert_eq!(place.status()["paused"], true);
 }
 
 #[test]

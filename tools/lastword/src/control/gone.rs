@@ -5,7 +5,8 @@
 //! its prefix), so the reason is kept beside it. The list is written before the pause and after the resume: whatever
 //! is lost between the two, a collection that a person paused is never resumed, and one that is gone is paused by the
 //! next start. A list that is damaged costs a `lastword resume` and nothing else. One that is lost, because the log was
-//! exported and imported, is made again of what the log still has of the last pause of each: it was said with its cause.
+//! exported and imported, is made again of what the log still has of the last pause of each: it was said with its cause. What a
+//! person paused that was paused already has no event, and goes on then.
 
 use std::collections::BTreeMap;
 use std::fs::File;
