@@ -61,6 +61,7 @@
 mod by;
 mod client;
 mod gone;
+mod hearer;
 mod protocol;
 mod run_file;
 mod server;
@@ -76,9 +77,10 @@ pub(crate) use client::{
     Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, is_stopped, reach, silence, silent,
 };
 pub(crate) use gone::{GONE_FROM, Gone, Unmanaged};
+pub(crate) use hearer::Hearer;
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};
-pub(crate) use run_file::{Hearer, RunFile, absolute};
+pub(crate) use run_file::{RunFile, absolute};
 pub(crate) use server::{Desk, Reload, Server};
 pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
 pub(crate) use waiting::{APPLIED, PENDING, known};

@@ -3,19 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use lastword::log::lock_holder;
-
-use super::client::{Connection, Found};
-use super::protocol::{Answer, Request};
+use super::protocol::Answer;
 use crate::console::quoted;
-use crate::fail::Fail;
 use crate::record::LastRun;
 use crate::words::{how_to_start, is_config};
-
-/// A run that is well says it at once.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a run reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,50 +17,12 @@ pub(crate) struct RunFile {
     pub(crate) file: PathBuf,
 }
 
-/// Who would read a file again.
-pub(crate) enum Hearer {
-    /// No process has the log open.
-    Nobody,
-    /// One has; what it reads, if that can be found out.
-    Run(Option<RunFile>),
-}
-
 /// A file so that it means the same wherever it is said. A link stays one: it may lead elsewhere when it is read again.
 pub(crate) fn absolute(file: &Path) -> PathBuf {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match (fs::canonicalize(parent), file.file_name()) {
         (Ok(parent), Some(name)) => parent.join(name),
         _ => file.to_owned(),
-    }
-}
-
-impl Hearer {
-    /// Asks the run of a log, or takes what it has left word of.
-    pub(crate) fn find(state: &Path) -> Result<Hearer, Fail> {
-        let pid = match Connection::find(state, ANSWERED_WITHIN)? {
-            Found::Run(mut run) => {
-                run.be_patient_for(ANSWERED_WITHIN);
-                let answer = run.ask(&Request::Settings).ok();
-                if let Some(found) = answer.and_then(|answer| RunFile::of(&answer, run.pid)) {
-                    return Ok(Hearer::Run(Some(found)));
-                }
-                run.pid
-            }
-            Found::Silent => lock_holder(&state.join("LOCK")),
-            Found::Nobody => match lock_holder(&state.join("LOCK")) {
-                Some(pid) => Some(pid),
-                None => return Ok(Hearer::Nobody),
-            },
-        };
-        Ok(Hearer::Run(RunFile::recorded(state, pid)))
-    }
-
-    /// What is to be said to who named `place`, if the run reads another file.
-    pub(crate) fn differs(&self, place: &Path) -> Option<String> {
-        match self {
-            Hearer::Run(Some(file)) => file.differs(place),
-            Hearer::Run(None) | Hearer::Nobody => None,
-        }
     }
 }
 
