@@ -58,6 +58,8 @@ pub struct CollectionView {
     pub failures: u32,
     /// How the last attempt of the live or parked task failed.
     pub last_failure: Option<LastFailure>,
+    /// Since when its task is given up; nothing if none is.
+    pub parked_since: Option<Timestamp>,
     /// How far it is behind.
     pub lag: Lag,
     /// When what is applied is checked again.
@@ -169,6 +171,10 @@ impl CollectionView {
             attempts: live.map_or(0, |task| task.attempts),
             failures: collection.failures,
             last_failure,
+            parked_since: match &collection.status {
+                Status::Parked(parked) => Some(parked.since),
+                Status::Idle | Status::Waiting(_) | Status::Running(_) => None,
+            },
             lag: Lag::of(collection, now),
             resync_at: collection.resync_at,
             policy: Arc::clone(&collection.policy),

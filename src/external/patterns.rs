@@ -83,9 +83,18 @@ fn check_pattern(text: &str) -> Result<(), String> {
 }
 
 fn wrong(text: &str, problem: &str) -> String {
-    let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-    let problem: String = problem.chars().take(192).flat_map(char::escape_debug).collect();
-    format!("holds the pattern {shown}, which is wrong: {problem}")
+    format!("holds the pattern {}, which is wrong: {}", shown(text, 64), shown(problem, 192))
+}
+
+/// The first characters, such as they may be shown: as they were written, but for those that drive a terminal.
+fn shown(text: &str, most: usize) -> String {
+    text.chars().take(most).fold(String::new(), |mut shown, c| {
+        match c {
+            '\'' | '"' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+        shown
+    })
 }
 
 /// By their texts: what they match follows from those.

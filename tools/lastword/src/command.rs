@@ -15,8 +15,8 @@ use serde_json::json;
 use crate::config::Config;
 use crate::console::{line, note, printable, quoted};
 use crate::control::{
-    APPLIED, Answer, Connection, Found, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb, by,
-    carry_out, fingerprint, known, reach, silent, taken, user,
+    APPLIED, Answer, Connection, Found, Hearer, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb,
+    WithoutSocket, by, carry_out, fingerprint, known, reach, silent, taken, user,
 };
 use crate::differences::{NamedFile, unknown_in_log};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
@@ -162,11 +162,12 @@ pub(crate) fn plain(verb: Verb, Plain { target, common }: &Plain) -> Result<Exit
 fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail> {
     let steer = Steer { name: name_of(&target.name)?, verb, by: asked_by(common)? };
     let state = state_of(&target.state)?;
-    let refused = |fail| unknown_in_log(refused(&steer, fail), &target.state, &steer.name);
+    let refused = |fail| unknown_in_log(refused(&steer, fail), (&state, &target.state), &steer.name);
     let answer = match reach(&state, &steer).map_err(refused)? {
         Reached::Running(mut run) => run.ask(&Request::Steer(steer.clone())).map_err(refused)?,
         Reached::Opened(reconciler) => {
-            let answer = carry_out(&reconciler.handle(), &steer, &mut Unmanaged::read(&state));
+            let answer = Unmanaged::of(&state, &reconciler.handle())
+                .and_then(|mut unmanaged| carry_out(&reconciler.handle(), &steer, &mut unmanaged));
             // A command that was refused is no reason not to close the log in order.
             let closed = reconciler.shutdown(CLOSING);
             let answer = answer.map_err(refused)?;
@@ -178,13 +179,22 @@ fn steer(target: &Target, verb: Verb, common: &Common) -> Result<ExitCode, Fail>
                 .with_note(note.map(|_| "it is still in the configuration: the next start declares it anew".to_owned()))
         }
     };
-    if common.json {
-        line(&answer.to_string())?;
-    } else {
-        line(&described(&steer, &answer))?;
+    let text = if common.json { answer.to_string() } else { described(&steer, &answer) };
+    let event =
+        answer.number("seq").map_or_else(|| "nothing had to be changed".to_owned(), |seq| format!("event {seq}"));
+    let done = format!("{}: {} was carried out ({event})", steer.name, steer.verb.name());
+    let printed = carried_out(line(&text), &done);
+    if !common.json {
         answer.text("note").into_iter().for_each(note);
     }
-    Ok(ExitCode::SUCCESS)
+    printed.map(|()| ExitCode::SUCCESS)
+}
+
+/// An output that fails behind a command that does not: who sees the exit code is told that.
+fn carried_out(printed: Result<bool, Fail>, done: &str) -> Result<(), Fail> {
+    let only =
+        |fail: Fail| Fail::new(fail.code, format!("{done}; only the receipt could not be printed: {}", fail.message));
+    printed.map(drop).map_err(only)
 }
 
 /// A command that was refused, with what it was about.
@@ -205,9 +215,9 @@ fn described(steer: &Steer, answer: &Answer) -> String {
 }
 
 pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
-    let Reload { state, common } = arguments;
+    let Reload { state: named, common } = arguments;
     let by = asked_by(common)?;
-    let state = state_of(state)?;
+    let state = state_of(named)?;
     let no_run = || match lock_holder(&state.join("LOCK")) {
         Some(_) => taken(&state),
         // What is no log, or a damaged one, is not read by a next run either.
@@ -219,9 +229,14 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
             )
         }),
     };
-    let answer = Connection::open(&state)?.ok_or_else(no_run)?.ask(&Request::Reload(by))?;
+    let mut run = Connection::open(&state)?.ok_or_else(no_run)?;
+    // The run reads its own file again, and not the one that was named.
+    if let Some(other) = Hearer::find(&state)?.differs(named).filter(|_| is_config(named)) {
+        return Err(Fail::new(USAGE, format!("nothing was reloaded: {other}")));
+    }
+    let answer = run.ask(&Request::Reload(by))?;
     if common.json {
-        line(&answer.to_string())?;
+        carried_out(line(&answer.to_string()), "reload was carried out")?;
         return Ok(ExitCode::SUCCESS);
     }
     let names = |key: &str| -> String {
@@ -229,7 +244,8 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode, Fail> {
         if names.is_empty() { "none".to_owned() } else { printable(&names.join(", ")) }
     };
     let changed = answer.number("changed").unwrap_or(0);
-    line(&format!("changed: {changed}; paused: {}; resumed: {}", names("paused"), names("resumed")))?;
+    let text = format!("changed: {changed}; paused: {}; resumed: {}", names("paused"), names("resumed"));
+    carried_out(line(&text), &format!("reload was carried out ({text})"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -238,8 +254,8 @@ pub(crate) fn wait(arguments: &Wait) -> Result<ExitCode, Fail> {
     let state = state_of(&arguments.target.state)?;
     let generation = arguments.generation.map(Generation);
     let place = &arguments.target.state;
-    let answer =
-        wait_for(&state, &name, generation, arguments.timeout).map_err(|fail| unknown_in_log(fail, place, &name))?;
+    let answer = wait_for(&state, &name, generation, arguments.timeout)
+        .map_err(|fail| unknown_in_log(fail, (&state, place), &name))?;
     let answer = match answer.text("waited") == Some(APPLIED) {
         true => applied_after_all(answer, &state, place, &name, generation.is_some())?,
         false => answer,
@@ -295,17 +311,18 @@ fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: 
     let (begun, mut since) = (Instant::now(), None);
     let left = || timeout.saturating_sub(begun.elapsed());
     loop {
-        let mut run = match reach_to_wait(state, left() + SLACK)? {
+        let mut run = match reach_to_wait(state, left())? {
             Waitable::Running(run) => run,
             Waitable::NoRun(inspected) => return at_rest(state, &inspected, name, generation),
-            Waitable::Silent => return Ok(no_answer(None)),
+            Waitable::Silent => return Ok(no_answer(&silent(None))),
+            Waitable::Stopped(why) => return Ok(no_answer(&why)),
         };
         loop {
             let within = left();
             run.be_patient_for(within + SLACK);
             let answer = run.ask(&Request::Wait { name: name.clone(), generation, since, within: Some(within) });
             if run.is_silent {
-                return Ok(no_answer(run.pid));
+                return Ok(no_answer(&silent(run.pid)));
             }
             let is_late = begun.elapsed() >= timeout;
             if run.is_lost && !is_late {
@@ -322,14 +339,14 @@ fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: 
 }
 
 /// The answer that a run did not give.
-fn no_answer(pid: Option<u32>) -> Answer {
+fn no_answer(why: &str) -> Answer {
     Answer::new(json!({
         "waited": "no_answer",
         "collection": null,
         "condition": null,
         "generation": null,
         "seq": null,
-        "because": silent(pid),
+        "because": why,
     }))
 }
 
@@ -338,12 +355,14 @@ enum Waitable {
     Running(Connection),
     NoRun(Box<Inspected>),
     Silent,
+    /// A process that was stopped while it starts or ends, and what to do.
+    Stopped(String),
 }
 
 fn reach_to_wait(state: &Path, timeout: Duration) -> Result<Waitable, Fail> {
     let begun = Instant::now();
     loop {
-        match Connection::find(state, timeout)? {
+        match Connection::find(state, timeout + SLACK)? {
             Found::Run(run) => return Ok(Waitable::Running(run)),
             Found::Silent => return Ok(Waitable::Silent),
             Found::Nobody => {}
@@ -352,8 +371,11 @@ fn reach_to_wait(state: &Path, timeout: Duration) -> Result<Waitable, Fail> {
         match inspected.copy.writer_active() {
             false => return Ok(Waitable::NoRun(Box::new(inspected))),
             // A run that starts, or one that ends.
-            true if begun.elapsed() < TAKEN_WITHIN => thread::sleep(RETRY),
-            true => return Err(taken(state)),
+            true if begun.elapsed() < TAKEN_WITHIN.min(timeout) => thread::sleep(RETRY),
+            true => {
+                let holder = WithoutSocket::find(state);
+                return holder.stopped().map(|_| Waitable::Stopped(holder.to_string())).ok_or_else(|| taken(state));
+            }
         }
     }
 }
@@ -362,7 +384,7 @@ fn reach_to_wait(state: &Path, timeout: Duration) -> Result<Waitable, Fail> {
 fn at_rest(state: &Path, inspected: &Inspected, name: &Name, generation: Option<Generation>) -> Result<Answer, Fail> {
     let (id, _) = inspected.find(name.as_str())?;
     let view = CollectionView::of(&inspected.state, id, inspected.now);
-    let unmanaged = Unmanaged::read(state);
+    let unmanaged = Unmanaged::inspected(state, inspected);
     let last_event = last_event(inspected.copy.time(), inspected.now);
     view.map(|view| known(&view, unmanaged.get(name, id), generation, &last_event))
         .ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))

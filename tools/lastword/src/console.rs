@@ -16,9 +16,15 @@ use crate::outlet::{self, Outlet, Target};
 /// Standard error, once nothing may wait for its reader any more.
 static NOTES: OnceLock<Outlet> = OnceLock::new();
 
-/// A path as a shell takes it.
+/// A path as a shell takes it, and a program that reads options.
 pub(crate) fn quoted(path: &Path) -> String {
-    let text = printable(&path.display().to_string());
+    let text = path.display().to_string();
+    shell(&if text.starts_with('-') { format!("./{text}") } else { text })
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell(text: &str) -> String {
+    let text = printable(text);
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
     if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

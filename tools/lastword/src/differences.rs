@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Config, Entry, KIND};
 use crate::console::quoted;
-use crate::control::Gone;
+use crate::control::{Gone, Hearer};
 use crate::facts::Facts;
 use crate::fail::{Fail, USAGE};
 use crate::told::Told;
@@ -92,7 +92,8 @@ impl<'p> NamedFile<'p> {
 }
 
 /// A refusal of a name that the log does not have, with the way on if the file that was named has it, or if it is a pattern.
-pub(crate) fn unknown_in_log(fail: Fail, named: &Path, name: &Name) -> Fail {
+/// `state`: the directory of the log; `named`: that, or the configuration.
+pub(crate) fn unknown_in_log(fail: Fail, (state, named): (&Path, &Path), name: &Name) -> Fail {
     if fail.code != USAGE || !fail.message.contains("there is no collection") {
         return fail;
     }
@@ -102,8 +103,14 @@ pub(crate) fn unknown_in_log(fail: Fail, named: &Path, name: &Name) -> Fail {
     }
     match NamedFile::of(named) {
         Some(file) if file.missing(|_| false).any(|known| known == name) => {
-            let file = quoted(named);
-            Fail::new(USAGE, format!("{}; {file} has it: lastword reload {file} has a run read it", fail.message))
+            let way_on = match Hearer::find(state) {
+                Ok(hearer) => {
+                    let is_run = matches!(hearer, Hearer::Run(_));
+                    hearer.differs(named).unwrap_or_else(|| file.way_on(is_run))
+                }
+                Err(unknown) => unknown.message,
+            };
+            Fail::new(USAGE, format!("{}; {} has it: {way_on}", fail.message, quoted(named)))
         }
         _ => fail,
     }

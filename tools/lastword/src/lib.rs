@@ -40,7 +40,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -168,6 +168,19 @@ const ONE_REQUEST: Duration = Duration::from_secs(1);
 /// How long the end waits for the reader of standard error.
 const LAST_NOTES: Duration = Duration::from_secs(1);
 
+/// The signal that has begun to end this process; 0 before one has.
+static ENDS_BY: AtomicI32 = AtomicI32::new(0);
+
+/// A command that failed because what it works on was taken away by a signal has nothing to say: the signal ends the process.
+fn leave_to_signal() -> Option<ExitCode> {
+    let signal = ENDS_BY.load(Ordering::SeqCst);
+    if signal == 0 {
+        return None;
+    }
+    thread::sleep(COPIES_REMOVED_WITHIN + ONE_REQUEST);
+    Some(ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX)))
+}
+
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|info| {
@@ -187,11 +200,13 @@ pub fn run() -> ExitCode {
     let work = move || dispatch(arguments.command);
     let code = match answering::apart(named, work) {
         Ok(ended) => ended.unwrap_or_else(|fail| {
-            console::note(&format!("lastword: {fail}"));
-            ExitCode::from(fail.code)
+            leave_to_signal().unwrap_or_else(|| {
+                console::note(&format!("lastword: {fail}"));
+                ExitCode::from(fail.code)
+            })
         }),
         // Its text was printed by the hook.
-        Err(_) => ExitCode::from(PANICKED),
+        Err(_) => leave_to_signal().unwrap_or(ExitCode::from(PANICKED)),
     };
     console::settle_notes(LAST_NOTES);
     code
@@ -213,6 +228,8 @@ fn remove_copies_on_signals() {
                 thread::sleep(ONE_REQUEST);
                 insists.store(true, Ordering::Relaxed);
             });
+            // Before they are gone: a command that misses them is not to say so.
+            ENDS_BY.store(signal, Ordering::SeqCst);
             // They may lie where nothing answers either.
             let _ = patience::within(COPIES_REMOVED_WITHIN, lastword::log::remove_private_copies);
             control::interrupted().iter().for_each(|text| console::note(text));

@@ -10,7 +10,7 @@ use lastword::objects::{FileObjects, Objects};
 use crate::config::KIND;
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail};
-use crate::words::command;
+use crate::words::{command, command_with};
 
 /// How much of a manifest is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,17 @@ pub(crate) fn described(fail: &Fail) -> String {
 }
 
 /// What to type, with a run or without. `place`: the directory of the log, or the configuration.
-pub(crate) fn way_on(place: &Path, name: &str) -> String {
-    format!("build it anew with: {} --force", command("refresh", place, name))
+/// One that is paused is not built before it goes on.
+pub(crate) fn way_on(place: &Path, facts: &Facts) -> String {
+    format!(
+        "{}build it anew with: {}",
+        resumed(place, &facts.name, facts.paused),
+        command_with("refresh", place, &facts.name, "--force")
+    )
+}
+
+/// What comes before that for one that is paused.
+pub(crate) fn resumed(place: &Path, name: &str, is_paused: bool) -> String {
+    let resume = || format!("it is paused, resume it first: {}; then ", command("resume", place, name));
+    if is_paused { resume() } else { String::new() }
 }

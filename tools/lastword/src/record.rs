@@ -22,6 +22,7 @@ const NAME: &str = "run.json";
 pub(crate) struct Record {
     directory: File,
     began: Timestamp,
+    file: String,
 }
 
 /// What the last run has left.
@@ -29,6 +30,8 @@ pub(crate) struct Record {
 pub(crate) struct LastRun {
     pub(crate) pid: u32,
     pub(crate) began: String,
+    /// The configuration that it read; an older one has not said it.
+    pub(crate) file: Option<String>,
     pub(crate) end: Option<RunEnd>,
 }
 
@@ -42,9 +45,9 @@ pub(crate) struct RunEnd {
 
 impl Record {
     /// Notes that a run has begun. Only for who holds the lock of the log.
-    pub(crate) fn begin(state: &Path) -> io::Result<Record> {
+    pub(crate) fn begin(state: &Path, file: &Path) -> io::Result<Record> {
         let directory = File::open(state)?;
-        let record = Record { directory, began: now() };
+        let record = Record { directory, began: now(), file: file.display().to_string() };
         record.write(None).inspect_err(|_| {
             // What the run before has left would be taken for this one's.
             let _ = beside::remove(&record.directory, NAME);
@@ -62,7 +65,8 @@ impl Record {
 
     fn write(&self, end: Option<Value>) -> io::Result<()> {
         let end_is_told = end.is_some();
-        let record = json!({"v": 1, "pid": process::id(), "began": self.began.to_string(), "end": end});
+        let record =
+            json!({"v": 1, "pid": process::id(), "began": self.began.to_string(), "file": self.file, "end": end});
         let text = format!("{record}\n");
         beside::write(&self.directory, NAME, &text).or_else(|error| match (error.kind(), end_is_told) {
             (io::ErrorKind::StorageFull, true) => beside::overwrite(&self.directory, NAME, &text),
@@ -89,7 +93,7 @@ impl LastRun {
             end => Some(RunEnd { at: text(end, "at")?, failed: text(end, "failed") }),
         };
         let pid = u32::try_from(record.get("pid")?.as_u64()?).ok()?;
-        Some(LastRun { pid, began: text(&record, "began")?, end })
+        Some(LastRun { pid, began: text(&record, "began")?, file: text(&record, "file"), end })
     }
 
     /// Its last word was that it had begun.
@@ -123,11 +127,16 @@ mod tests {
     fn defect_39_a_record_is_of_the_run_that_began_last() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(LastRun::read(dir.path()), None);
-        let first = Record::begin(dir.path()).unwrap();
+        let first = Record::begin(dir.path(), Path::new("/a/lake.toml")).unwrap();
         assert!(LastRun::read(dir.path()).unwrap().is_open());
+        assert_eq!(LastRun::read(dir.path()).unwrap().file.as_deref(), Some("/a/lake.toml"));
         first.end(None).unwrap();
         assert_eq!(LastRun::read(dir.path()).unwrap().end.unwrap().failed, None);
-        let second = Record { began: Timestamp(first.began.0 + 1), directory: File::open(dir.path()).unwrap() };
+        let second = Record {
+            began: Timestamp(first.began.0 + 1),
+            directory: File::open(dir.path()).unwrap(),
+            file: String::new(),
+        };
         second.write(None).unwrap();
         first.end(Some("late")).unwrap();
         assert!(LastRun::read(dir.path()).unwrap().is_open(), "the record of another was written over");

@@ -5,11 +5,20 @@ use std::time::Duration;
 
 use lastword::core::vocabulary::Timestamp;
 
-use crate::console::quoted;
+use crate::console::{quoted, shell};
 
 /// A command as a person types it.
 pub(crate) fn command(verb: &str, place: &Path, name: &str) -> String {
-    format!("lastword {verb} {} {}", quoted(place), quoted(Path::new(name)))
+    command_with(verb, place, name, "")
+}
+
+/// The same with an option. Behind `--` a name may begin like one.
+pub(crate) fn command_with(verb: &str, place: &Path, name: &str, option: &str) -> String {
+    let (place, quoted_name, space) = (quoted(place), shell(name), if option.is_empty() { "" } else { " " });
+    match name.starts_with('-') {
+        true => format!("lastword {verb} {place}{space}{option} -- {quoted_name}"),
+        false => format!("lastword {verb} {place} {quoted_name}{space}{option}"),
+    }
 }
 
 /// What a person types to have a collection go on that waits for one; nothing if it waits for no person. `place`: the

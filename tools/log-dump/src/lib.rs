@@ -54,10 +54,10 @@ pub fn run() -> ExitCode {
     );
     match ended {
         Ok(Ok(())) | Ok(Err(Failure::OutputClosed)) => ExitCode::SUCCESS,
-        Ok(Err(Failure::Error(exit, problem))) => {
+        Ok(Err(Failure::Error(exit, problem))) => signals::leave_to_signal().unwrap_or_else(|| {
             complain(&problem);
             ExitCode::from(exit.0)
-        }
+        }),
         // Its text was printed by the hook. Whatever made us panic was in the log.
         Err(_) => ExitCode::from(Exit::DEFECT.0),
     }

@@ -49,9 +49,11 @@ pub(crate) fn complain(problem: &str) {
     let _ = writeln!(io::stderr(), "log-dump: {}", printable(problem));
 }
 
-/// A path as a shell takes it.
+/// A path as a shell takes it, and a program that reads options.
 pub(crate) fn quoted(path: &Path) -> String {
-    let text = printable(&path.display().to_string());
+    let text = path.display().to_string();
+    // It is no option.
+    let text = printable(&if text.starts_with('-') { format!("./{text}") } else { text });
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
     if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

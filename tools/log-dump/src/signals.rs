@@ -1,7 +1,8 @@
 //! Signals that end the program: the private copy that it has made goes first.
 
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,19 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What comes within this time of the first is the same request.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
+
+/// The signal that has begun to end this process; 0 before one has.
+static ENDS_BY: AtomicI32 = AtomicI32::new(0);
+
+/// A command that failed because its copy was taken away by a signal has nothing to say: the signal ends the process.
+pub(crate) fn leave_to_signal() -> Option<ExitCode> {
+    let signal = ENDS_BY.load(Ordering::SeqCst);
+    if signal == 0 {
+        return None;
+    }
+    thread::sleep(REMOVED_WITHIN + ONE_REQUEST);
+    Some(ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX)))
+}
 
 /// Has the private copies of this process removed before a signal ends it. Without a thread for that they stay behind.
 pub(crate) fn remove_copies_on_signals() {
@@ -33,6 +47,8 @@ pub(crate) fn remove_copies_on_signals() {
                 thread::sleep(ONE_REQUEST);
                 insists.store(true, Ordering::Relaxed);
             });
+            // Before they are gone: a command that misses them is not to say so.
+            ENDS_BY.store(signal, Ordering::SeqCst);
             // They may lie where nothing answers either.
             let _ = within(REMOVED_WITHIN, lastword::log::remove_private_copies);
             // Ends the process as the signal would have.

@@ -4,27 +4,44 @@
 //! it. The log cannot tell the two apart for ever (a pause is a flag of the state, and its event may be retired with
 //! its prefix), so the reason is kept beside it. The list is written before the pause and after the resume: whatever
 //! is lost between the two, a collection that a person paused is never resumed, and one that is gone is paused by the
-//! next start. A list that is lost or damaged costs a `lastword resume` and nothing else.
+//! next start. A list that is damaged costs a `lastword resume` and nothing else. One that is lost, because the log was
+//! exported and imported, is made again of what the log still has of the last pause of each: it was said with its cause. What a
+//! person paused that was paused already has no event, and goes on then.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use lastword::core::vocabulary::{CollectionId, Name, Seq};
+use lastword::Handle;
+use lastword::core::CollectionView;
+use lastword::core::vocabulary::{CollectionId, Event, Name, Recorded, Seq};
+use lastword::engine::WatchItem;
+use lastword::replay;
 use serde_json::{Map, Value, json};
 
 use crate::beside;
+use crate::config::KIND;
 use crate::console::note;
 use crate::fail::Fail;
+use crate::inspect::Inspected;
 
 const NAME: &str = "unmanaged.json";
+
+/// The cause of a pause that a file implies, before the name of the file.
+pub(crate) const GONE_FROM: &str = "gone from";
+
+/// Events that are there come at once.
+const EVENT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The list.
 #[derive(Clone, Debug)]
 pub(crate) struct Unmanaged {
     state: PathBuf,
     entries: BTreeMap<Name, Gone>,
+    /// There is such a file, whatever is in it.
+    is_written: bool,
 }
 
 /// One that is gone from its file.
@@ -41,7 +58,9 @@ pub(crate) struct Gone {
 impl Unmanaged {
     /// The list of a log; empty if there is none.
     pub(crate) fn read(state: &Path) -> Unmanaged {
-        let entries = match File::open(state).and_then(|directory| beside::read(&directory, NAME)) {
+        let found = File::open(state).and_then(|directory| beside::read(&directory, NAME));
+        let is_written = !found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let entries = match found {
             Ok(bytes) => parse(&bytes).unwrap_or_else(|| {
                 let path = state.join(NAME);
                 note(&format!("{}: is damaged and counts as empty: what is paused stays paused", path.display()));
@@ -50,7 +69,51 @@ impl Unmanaged {
             // Unreadable is as good as absent: see the module.
             Err(_) => BTreeMap::new(),
         };
-        Unmanaged { state: state.to_owned(), entries }
+        Unmanaged { state: state.to_owned(), entries, is_written }
+    }
+
+    /// The list of a log that this process has open.
+    pub(crate) fn of(state: &Path, handle: &Handle) -> Result<Unmanaged, Fail> {
+        let mut list = Unmanaged::read(state);
+        if list.is_written {
+            return Ok(list);
+        }
+        let paused = handle.list()?.into_iter().map(|status| status.view).filter(is_paused);
+        let mut recalled = Recalled::new(paused.map(|view| (view.id, view.name)));
+        let stats = handle.stats()?;
+        let (mut watch, last) = (handle.watch(stats.begins), stats.durable);
+        while !recalled.names.is_empty() {
+            match watch.next_within(EVENT_WITHIN) {
+                Ok(WatchItem::Event(event)) => {
+                    recalled.hear(&event);
+                    if event.seq >= last {
+                        break;
+                    }
+                }
+                Ok(WatchItem::Lagged { .. }) => {}
+                // What is not known costs a `lastword resume`.
+                Err(_) => break,
+            }
+        }
+        list.entries = recalled.gone;
+        Ok(list)
+    }
+
+    /// The list of a log that nobody has open.
+    pub(crate) fn inspected(state: &Path, inspected: &Inspected) -> Unmanaged {
+        let mut list = Unmanaged::read(state);
+        if list.is_written {
+            return list;
+        }
+        let ids = inspected.state.by_name().map(|(id, _)| id);
+        let views = ids.filter_map(|id| CollectionView::of(&inspected.state, id, inspected.now)).filter(is_paused);
+        let mut recalled = Recalled::new(views.map(|view| (view.id, view.name)));
+        if !recalled.names.is_empty() {
+            let reader = inspected.copy.reader();
+            replay::events(&*reader, Seq::ZERO).map_while(Result::ok).for_each(|event| recalled.hear(&event));
+        }
+        list.entries = recalled.gone;
+        list
     }
 
     /// What is known of a collection that is gone.
@@ -64,13 +127,13 @@ impl Unmanaged {
 
     /// Puts another list in place of this one, durably.
     pub(crate) fn replace(&mut self, entries: BTreeMap<Name, Gone>) -> Result<(), Fail> {
-        if self.entries == entries {
+        if self.entries == entries && self.is_written {
             return Ok(());
         }
         let unwritten = |error: io::Error| Fail::io(self.state.join(NAME).display(), &error);
         let written = File::open(&self.state).and_then(|state| beside::write(&state, NAME, &render(&entries)));
         written.map_err(unwritten)?;
-        self.entries = entries;
+        (self.entries, self.is_written) = (entries, true);
         Ok(())
     }
 
@@ -89,6 +152,37 @@ impl Unmanaged {
         entries.remove(name);
         self.replace(entries)
     }
+}
+
+/// What the log says of why its collections are paused.
+struct Recalled {
+    /// Those that are.
+    names: BTreeMap<CollectionId, Name>,
+    gone: BTreeMap<Name, Gone>,
+}
+
+impl Recalled {
+    fn new(paused: impl Iterator<Item = (CollectionId, Name)>) -> Recalled {
+        Recalled { names: paused.collect(), gone: BTreeMap::new() }
+    }
+
+    /// The last pause of each counts.
+    fn hear(&mut self, recorded: &Recorded) {
+        let Event::CollectionPaused { collection: id } = recorded.event else { return };
+        let Some(name) = self.names.get(&id) else { return };
+        let file = recorded.by.as_ref().and_then(|by| by.cause()?.strip_prefix(GONE_FROM)?.strip_prefix(' '));
+        match file {
+            Some(file) => {
+                drop(self.gone.insert(name.clone(), Gone { id, file: file.to_owned(), resumes: true }));
+            }
+            None => drop(self.gone.remove(name)),
+        }
+    }
+}
+
+/// Of other kinds nothing was ever in a file.
+fn is_paused(view: &CollectionView) -> bool {
+    view.paused && view.kind.as_str() == KIND
 }
 
 fn render(entries: &BTreeMap<Name, Gone>) -> String {

@@ -38,7 +38,7 @@
 //! | `look` | `name`? | `looks`: what only the running process knows |
 //! | `status` | `name`?, `after`? | `rows`, `looks`, `next` |
 //! | `dropped` | | `rows`: what is left of dropped collections and waits, [`MOST_ROWS`] at most; each as a text, `describe::dropped_json` |
-//! | `settings` | | `settings`: a digest of each key at the top of the file as the run was told it, of one `version` of the program |
+//! | `settings` | | `settings`: a digest of each key at the top of the file as the run was told it, of one `version` of the program; `file`: the configuration that it reads |
 //!
 //! Commands also take `actor` and `cause`, each of 1 to 256 bytes. A receipt has `seq` (the last event that the command
 //! added, null if it changed nothing), `collection` (the incarnation), `generation`, and sometimes a `note` for people.
@@ -61,7 +61,9 @@
 mod by;
 mod client;
 mod gone;
+mod hearer;
 mod protocol;
+mod run_file;
 mod server;
 mod socket;
 mod steer;
@@ -74,9 +76,11 @@ pub(crate) use by::{because_of, by, user};
 pub(crate) use client::{
     Connection, Found, RETRY, Reached, TAKEN_WITHIN, interrupted, is_stopped, reach, silence, silent,
 };
-pub(crate) use gone::{Gone, Unmanaged};
+pub(crate) use gone::{GONE_FROM, Gone, Unmanaged};
+pub(crate) use hearer::Hearer;
 pub(crate) use protocol::fingerprint;
 pub use protocol::{Answer, Request};
+pub(crate) use run_file::{RunFile, absolute};
 pub(crate) use server::{Desk, Reload, Server};
 pub(crate) use steer::{Steer, Verb, as_asked, carry_out};
 pub(crate) use waiting::{APPLIED, PENDING, known};

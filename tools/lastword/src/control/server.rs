@@ -12,13 +12,14 @@ use std::thread::{self, JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
 use lastword::Handle;
-use lastword::core::CollectionView;
 use lastword::core::vocabulary::{By, CollectionId, Name, Rejection, Timestamp};
+use lastword::core::{CollectionView, Lag};
 use lastword::describe;
-use lastword::engine::{CollectionStatus, CommandError};
+use lastword::engine::{CollectionStatus, CommandError, WatchItem};
 use serde_json::{Value, json};
 
 use super::protocol::{Answer, Request};
+use super::run_file::absolute;
 use super::socket::{Socket, SocketPlace};
 use super::steer::{Verb, carry_out};
 use super::waiting::Waiting;
@@ -40,6 +41,8 @@ pub(crate) struct Desk {
     managed: Mutex<BTreeSet<Name>>,
     /// What the file says at its top.
     told: Mutex<Told>,
+    /// The file that is read again.
+    file: Mutex<Option<String>>,
     reloads: SyncSender<Reload>,
     stopping: AtomicBool,
     /// How long an observation may take.
@@ -65,6 +68,7 @@ impl Desk {
             unmanaged: Mutex::new(unmanaged),
             managed: Mutex::default(),
             told: Mutex::default(),
+            file: Mutex::default(),
             reloads,
             stopping: AtomicBool::new(false),
             observe_timeout,
@@ -82,19 +86,40 @@ impl Desk {
     pub(crate) fn manages(&self, config: &Config) {
         *self.managed.lock().unwrap_or_else(PoisonError::into_inner) = config.names().collect();
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told::of(config);
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(absolute(&config.file).display().to_string());
     }
 
     /// What the log does not have.
-    fn volatile(status: &CollectionStatus) -> Value {
+    fn volatile(&self, status: &CollectionStatus) -> Value {
         let mut live = status.live();
         live["name"] = status.view.name.as_str().into();
+        live["since"] = json!(self.since(&status.view).map(|since| since.to_string()));
         live
     }
 
+    /// Since when something is to be done for a collection that is not behind, such as a rebuild that was asked for.
+    fn since(&self, view: &CollectionView) -> Option<Timestamp> {
+        if view.parked_since.is_some() || matches!(view.lag, Lag::Since(_)) {
+            return view.parked_since;
+        }
+        let created = view.task?.0;
+        let mut watch = self.handle.watch(created);
+        let mut next = || watch.next_within(Duration::ZERO).ok();
+        let found = match next()? {
+            // It is far behind, and comes next.
+            WatchItem::Lagged { .. } => next()?,
+            found => found,
+        };
+        match found {
+            WatchItem::Event(event) => (event.seq == created).then_some(event.at),
+            WatchItem::Lagged { .. } => None,
+        }
+    }
+
     /// `next`: those that follow are asked for with it.
-    fn rows(page: &[CollectionStatus], next: Option<CollectionId>) -> Answer {
+    fn rows(&self, page: &[CollectionStatus], next: Option<CollectionId>) -> Answer {
         let rows: Vec<String> = page.iter().map(|status| describe::view_json(&status.view, status.at)).collect();
-        let looks: Vec<Value> = page.iter().map(Desk::volatile).collect();
+        let looks: Vec<Value> = page.iter().map(|status| self.volatile(status)).collect();
         Answer::new(json!({"rows": rows, "looks": looks, "next": next.map(|next| next.0.0)}))
     }
 
@@ -140,19 +165,23 @@ impl Desk {
             Request::Look { name: Some(name) } => {
                 let found = self.handle.status(name.clone())?;
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
-                Ok(Answer::new(json!({"looks": [Desk::volatile(&found)]})))
+                Ok(Answer::new(json!({"looks": [self.volatile(&found)]})))
             }
             Request::Status { name: Some(name), .. } => {
                 let found = self.handle.status(name.clone())?;
                 let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
-                Ok(Desk::rows(&[found], None))
+                Ok(self.rows(&[found], None))
             }
             Request::Status { name: None, after } => {
                 let page = self.handle.list_page(after, MOST_ROWS)?;
                 let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
-                Ok(Desk::rows(&page, next))
+                Ok(self.rows(&page, next))
             }
-            Request::Settings => Ok(Answer::new(self.told.lock().unwrap_or_else(PoisonError::into_inner).json())),
+            Request::Settings => {
+                let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).json();
+                Ok(Answer::new(told).with("file", json!(file)))
+            }
             Request::Dropped => {
                 let (mut rows, mut after) = (Vec::new(), None);
                 loop {
@@ -168,7 +197,7 @@ impl Desk {
                 Ok(Answer::new(json!({"rows": rows})))
             }
             Request::Look { name: None } => {
-                let all: Vec<Value> = self.handle.list()?.iter().map(Desk::volatile).collect();
+                let all: Vec<Value> = self.handle.list()?.iter().map(|status| self.volatile(status)).collect();
                 Ok(Answer::new(json!({"looks": all})))
             }
         }

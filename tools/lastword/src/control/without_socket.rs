@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lastword::log::lock_holder;
 
-use super::is_stopped;
+use super::{RunFile, is_stopped};
 use crate::fail::{CANNOT_OPEN, Fail};
 use crate::record::LastRun;
 
@@ -16,6 +16,8 @@ pub(crate) struct WithoutSocket {
     pub(crate) pid: Option<u32>,
     /// It has said itself that it is a run.
     is_run: bool,
+    /// What it reads, if it has said it.
+    pub(crate) file: Option<RunFile>,
     socket: PathBuf,
 }
 
@@ -23,7 +25,11 @@ impl WithoutSocket {
     pub(crate) fn find(state: &Path) -> WithoutSocket {
         let pid = lock_holder(&state.join("LOCK"));
         let is_run = LastRun::read(state).is_some_and(|last| last.is_open() && Some(last.pid) == pid);
-        WithoutSocket { pid, is_run, socket: state.join("control.sock") }
+        WithoutSocket { pid, is_run, file: RunFile::recorded(state, pid), socket: state.join("control.sock") }
+    }
+    /// The process, if it was stopped by a signal: nothing comes of waiting for it.
+    pub(crate) fn stopped(&self) -> Option<u32> {
+        self.pid.filter(|pid| is_stopped(*pid))
     }
 }
 
@@ -33,7 +39,11 @@ impl fmt::Display for WithoutSocket {
         let Some(pid) = self.pid.filter(|_| self.is_run) else {
             let pid = self.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
             let who = "or a lastword that starts or ends";
-            return write!(f, "another program has the log open{pid}, {who}; it takes no commands from here");
+            write!(f, "another program has the log open{pid}, {who}; it takes no commands from here")?;
+            return match self.stopped() {
+                Some(pid) => write!(f, ": process {pid} is stopped; kill -CONT {pid} lets it go on"),
+                None => Ok(()),
+            };
         };
         let is_there = self.socket.symlink_metadata().is_ok();
         let what = if is_there { "is not its socket any more" } else { "was removed, or could not be made" };

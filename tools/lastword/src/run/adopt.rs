@@ -5,7 +5,6 @@
 //! declaration. Then that declaration alone is refused, and said so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use lastword::Handle;
 use lastword::core::CollectionView;
@@ -15,8 +14,9 @@ use serde_json::json;
 
 use crate::config::{Config, Entry, KIND};
 use crate::console::{note, quoted};
-use crate::control::{Answer, Gone, Unmanaged, as_asked, because_of};
+use crate::control::{Answer, GONE_FROM, Gone, Unmanaged, as_asked, because_of};
 use crate::fail::{Fail, USAGE};
+use crate::words::command;
 
 /// What became of a file.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged,
     let (paused, running): (Vec<&CollectionView>, Vec<&CollectionView>) =
         gone.into_iter().partition(|view| view.paused);
     let pauses = running.iter().map(|view| Command::Pause { name: view.name.clone() });
-    give(&as_asked(handle, &because("gone from")?), config, pauses.collect())?;
+    give(&as_asked(handle, &because(GONE_FROM)?), config, pauses.collect())?;
     adopted.paused = running.into_iter().map(|view| view.name.clone()).collect();
     adopted.were_paused = paused.into_iter().map(|view| view.name.clone()).collect();
     Ok(adopted)
@@ -73,12 +73,12 @@ pub(crate) fn adopt(handle: &Handle, config: &Config, unmanaged: &mut Unmanaged,
 impl Adopted {
     /// Says what a person has to know.
     pub(crate) fn tell(&self, config: &Config) {
-        let (file, state) = (quoted(&config.file), quoted(&config.state));
+        let file = quoted(&config.file);
         for name in &self.paused {
-            let dropped = quoted(Path::new(name.as_str()));
+            let drop = command("drop", &config.state, name.as_str());
             note(&format!(
                 "{name} is gone from {file}: unmanaged, and paused until it comes back; \
-                 lastword drop {state} {dropped} drops it"
+                 {drop} drops it"
             ));
         }
         if !self.were_paused.is_empty() {

@@ -25,12 +25,12 @@ use lastword::external::{External, LocalStore, Manifest, Store};
 use lastword::objects::FileObjects;
 
 use crate::config::{Config, Entry};
-use crate::console::{never_wait_for_notes, note, quoted};
-use crate::control::{Answer, Desk, Reload, Server, Unmanaged, by, user};
+use crate::console::{never_wait_for_notes, note, quoted, shell};
+use crate::control::{Answer, Desk, Reload, Server, Unmanaged, absolute, by, user};
 use crate::facts::Facts;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::patience::within;
-use crate::readable::{Depth, problem, way_on};
+use crate::readable::{Depth, problem, resumed, way_on};
 use crate::record::{LastRun, Record};
 use crate::words::how_to_go_on;
 pub(crate) use events::{Format, Next};
@@ -124,9 +124,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     raise_descriptors();
     let last = LastRun::read(&config.state);
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
-    let record = begun(&config.state, session.is_new, last);
-    let (desk, reloads) =
-        Desk::new(session.handle.clone(), Unmanaged::read(&config.state), config.settings.observe_timeout);
+    let record = begun(&config, session.is_new, last);
+    let (desk, reloads) = Desk::new(
+        session.handle.clone(),
+        Unmanaged::of(&config.state, &session.handle)?,
+        config.settings.observe_timeout,
+    );
     let progress = Progress::new(arguments.quiet);
     let mut run = Run { arguments, config, session, desk, reloads, signals, printer, progress };
     let end = run.begin(&wishes).and_then(|()| {
@@ -179,14 +182,15 @@ impl End {
 
 /// Says what a person has to know of the log that was opened, and notes that there is a run. `last`: what the one before
 /// has left.
-fn begun(state: &Path, is_new: bool, last: Option<LastRun>) -> Option<Record> {
+fn begun(config: &Config, is_new: bool, last: Option<LastRun>) -> Option<Record> {
+    let state = &config.state;
     if is_new {
         note(&format!("began a new log in {}", quoted(state)));
     }
     if let Some(last) = last.filter(|last| !is_new && last.is_open()) {
         note(&format!("{}; nothing that was acknowledged is lost", last.crashed()));
     }
-    Record::begin(state).inspect_err(|error| unrecorded(state, error)).ok()
+    Record::begin(state, &absolute(&config.file)).inspect_err(|error| unrecorded(state, error)).ok()
 }
 
 /// A record of the run is words and nothing else.
@@ -233,7 +237,7 @@ impl Run<'_> {
         let facts = facts.iter().filter_map(|status| Facts::parse(&view_json(&status.view, status.at)));
         for facts in facts.filter(|facts| !rebuilt(facts)) {
             if let Some(problem) = problem(&self.config.state, &facts, Depth::Root) {
-                note(&format!("{}: {problem}; {}", facts.name, way_on(&self.config.file, &facts.name)));
+                note(&format!("{}: {problem}; {}", facts.name, way_on(&self.config.file, &facts)));
             }
         }
         Ok(())
@@ -293,17 +297,20 @@ impl Run<'_> {
     fn find_damaged(&self) -> Result<Vec<String>, Fail> {
         let objects = FileObjects::open_read_only(self.config.state.join("objects"))?;
         let list = self.session.handle.list()?;
-        let applied: BTreeMap<_, _> = list.into_iter().map(|status| (status.view.name, status.view.applied)).collect();
+        let views: BTreeMap<_, _> = list.into_iter().map(|status| (status.view.name.clone(), status.view)).collect();
         let mut found = Vec::new();
         for Entry { name, .. } in &self.config.collections {
-            let applied = applied.get(name).and_then(Option::as_ref);
-            let Some(root) = applied.and_then(|applied| applied.result.manifest) else { continue };
+            let Some(view) = views.get(name) else { continue };
+            let Some(root) = view.applied.as_ref().and_then(|applied| applied.result.manifest) else { continue };
             let Err(error) = Manifest::read(&objects, root) else { continue };
             let fail = Fail::from(error);
             let what = if fail.code == DEFECT { "is damaged" } else { "cannot be read" };
-            let (file, quoted_name) = (quoted(&self.config.file), quoted(Path::new(name.as_str())));
-            let rebuild = format!("lastword run {file} --rebuild {quoted_name}");
-            found.push(format!("{name}: its manifest {what}: {fail}; {rebuild} builds it anew"));
+            let (file, shell_name) = (quoted(&self.config.file), shell(name.as_str()));
+            // As a word of its own it would be an option.
+            let equals = if name.as_str().starts_with('-') { "=" } else { " " };
+            let rebuild = format!("lastword run {file} --rebuild{equals}{shell_name}");
+            let first = resumed(&self.config.file, name.as_str(), view.paused);
+            found.push(format!("{name}: its manifest {what}: {fail}; {first}{rebuild} builds it anew"));
         }
         Ok(found)
     }

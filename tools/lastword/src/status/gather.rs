@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::row::Row;
 use super::select::Selection;
 use super::writer::Writer;
-use crate::control::{Answer, Connection, Found, Request, Unmanaged, WithoutSocket};
+use crate::control::{Answer, Connection, Found, Request, RunFile, Unmanaged, WithoutSocket};
 use crate::dropped::{Dropped, all_waiting};
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
@@ -66,8 +66,8 @@ fn ask_or_read(state: &Path, selection: &Selection) -> Result<Gathered, Fail> {
             match ask(&mut run, state, selection) {
                 Ok(rows) => {
                     let dropped = ask_dropped(&mut run, selection);
-                    let told = ask_told(&mut run);
-                    return Ok(Gathered { writer: Writer::Run { pid: run.pid }, rows, dropped, told });
+                    let (told, file) = ask_told(&mut run);
+                    return Ok(Gathered { writer: Writer::Run { pid: run.pid, file }, rows, dropped, told });
                 }
                 Err(_) if run.is_silent => Some(run.pid),
                 // It ended meanwhile.
@@ -111,16 +111,20 @@ fn ask_dropped(run: &mut Connection, selection: &Selection) -> Vec<Dropped> {
     texts.filter(|dropped| selection.holds_dropped(&dropped.name)).collect()
 }
 
-fn ask_told(run: &mut Connection) -> Option<Told> {
-    let answer = run.ask(&Request::Settings).ok()?;
-    Told::parse(answer.text("version"), answer.object("settings")?)
+/// What a run was told, and by which file.
+fn ask_told(run: &mut Connection) -> (Option<Told>, Option<RunFile>) {
+    let Ok(answer) = run.ask(&Request::Settings) else { return (None, None) };
+    let settings = answer.object("settings");
+    let told = settings.and_then(|settings| Told::parse(answer.text("version"), settings));
+    (told, RunFile::of(&answer, run.pid))
 }
 
 fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mut Vec<Row>) -> Result<(), Fail> {
     for (text, live) in answer.list("rows").iter().zip(answer.list("looks")) {
         let garbage = || Fail::new(DEFECT, "the run answered what this program does not understand");
         let text = text.as_str().ok_or_else(garbage)?;
-        let facts = Facts::parse(text).ok_or_else(garbage)?;
+        let mut facts = Facts::parse(text).ok_or_else(garbage)?;
+        facts.since = facts.since.take().or_else(|| Some(live.get("since")?.as_str()?.to_owned()));
         if selection.holds_name(&facts.name) {
             rows.push(row(text.to_owned(), facts, unmanaged, Some(live.clone())));
         }
@@ -137,7 +141,7 @@ fn row(text: String, facts: Facts, unmanaged: &Unmanaged, live: Option<Value>) -
 /// Reads the log. `silent`: the run that does not answer.
 fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Result<Gathered, Fail> {
     let inspected = Inspected::open(state)?;
-    let (unmanaged, now) = (Unmanaged::read(state), inspected.now);
+    let (unmanaged, now) = (Unmanaged::inspected(state, &inspected), inspected.now);
     let view = |id| CollectionView::of(&inspected.state, id, now);
     let all = inspected.state.by_name();
     let views: Vec<CollectionView> = match selection.exact() {
@@ -152,7 +156,10 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
     check(selection, views.iter().map(|view| view.name.as_str()))?;
     let last = inspected.copy.time();
     let writer = match silent {
-        Some(pid) => Writer::Silent { pid: pid.or_else(|| lock_holder(&state.join("LOCK"))), last, now },
+        Some(pid) => {
+            let pid = pid.or_else(|| lock_holder(&state.join("LOCK")));
+            Writer::Silent { pid, file: RunFile::recorded(state, pid), last, now }
+        }
         None if inspected.copy.writer_active() => Writer::WithoutSocket(WithoutSocket::find(state)),
         None => {
             let (in_order, run) = (inspected.copy.anchor().clean, LastRun::read(state));
@@ -166,7 +173,8 @@ fn read(state: &Path, selection: &Selection, silent: Option<Option<u32>>) -> Res
         if nobody_runs {
             facts.without_run();
         }
-        facts.since = facts.since.take().or_else(|| Some(inspected.time_of(Seq(facts.task?))?.to_string()));
+        let parked = view.parked_since.map(|since| since.to_string());
+        facts.since = facts.since.take().or(parked).or_else(|| Some(inspected.time_of(Seq(facts.task?))?.to_string()));
         Some(row(text, facts, &unmanaged, None))
     };
     let rows = views.iter().filter_map(as_row).collect();

@@ -59,12 +59,16 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
         let named = names.into_iter().find(|name| fail.message.contains(&format!("{:?}", name.as_str())));
         named.map_or_else(
             || Fail::new(fail.code, fail.message.clone()),
-            |name| unknown_in_log(fail.clone(), &arguments.state, &name),
+            |name| unknown_in_log(fail.clone(), (&state, &arguments.state), &name),
         )
     })?;
     let all = found.rows.len();
-    let differs =
-        NamedFile::of(&arguments.state).map(|file| differences(&file, &found, &selection)).unwrap_or_default();
+    let other = found.writer.file().and_then(|file| file.differs(&arguments.state));
+    let differs = match other {
+        // Of the log and a file that the run does not read nothing else is to be told.
+        Some(other) => vec![other],
+        None => NamedFile::of(&arguments.state).map(|file| differences(&file, &found, &selection)).unwrap_or_default(),
+    };
     // Of all of them: a selection may be empty.
     let looked = found.rows.iter().filter_map(Row::looked_ago).min();
     found.rows.retain(|row| selection.holds(row));
@@ -145,9 +149,11 @@ pub(crate) fn blemish(
     let selection = Selection::new(&[glob::Pattern::escape(name.as_str())], &[], false)?;
     let found = gather(state, &selection, Depth::Whole)?;
     let Some(row) = found.rows.first() else { return Ok(None) };
-    let unreadable =
-        row.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name.as_str())));
+    let unreadable = row.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, &row.facts)));
     let differs = || {
+        if let Some(other) = found.writer.file().filter(|_| file.is_some()).and_then(|run| run.differs(place)) {
+            return Some(Blemish::Differs(other));
+        }
         let difference = file?.difference(&row.facts, row.gone.as_ref())?;
         let is_run = !matches!(found.writer, Writer::Nobody { .. });
         Some(Blemish::Differs(format!("{difference}; {}", file?.way_on(is_run))))

@@ -205,7 +205,8 @@ impl Row {
         };
         let cause = self.facts.cause(self.gone.as_ref(), self.skipped().as_deref());
         let cause = if cause.is_empty() { doubt.to_owned() } else { cause };
-        let problem = self.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, name)));
+        let problem =
+            self.manifest_problem.as_ref().map(|problem| format!("{problem}; {}", way_on(place, &self.facts)));
         let causes = problem.into_iter().chain([cause]).chain(self.kept(place, pid)).chain(self.throttled());
         let cause = causes.filter(|cause| !cause.is_empty()).collect::<Vec<_>>().join("; ");
         cause + &progress.unwrap_or_default() + &go_on.unwrap_or_default()

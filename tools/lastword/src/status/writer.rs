@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lastword::core::vocabulary::Timestamp;
 use serde_json::{Value, json};
 
-use crate::control::{WithoutSocket, silence};
+use crate::control::{RunFile, WithoutSocket, silence};
 use crate::record::{LastRun, NOT_IN_ORDER, RunEnd};
 use crate::words::{ago, how_to_start, last_event, seconds};
 
@@ -14,9 +14,9 @@ use crate::words::{ago, how_to_start, last_event, seconds};
 #[derive(Clone, Debug)]
 pub(super) enum Writer {
     /// A run that answers.
-    Run { pid: Option<u32> },
+    Run { pid: Option<u32>, file: Option<RunFile> },
     /// A run that does not.
-    Silent { pid: Option<u32>, last: Timestamp, now: Timestamp },
+    Silent { pid: Option<u32>, file: Option<RunFile>, last: Timestamp, now: Timestamp },
     /// A process that takes no commands: a run that starts or ends, or another program.
     WithoutSocket(WithoutSocket),
     /// Nobody. `last`: the time of the last event; `in_order`: the last writer has closed the log; `run`: what the last run
@@ -32,8 +32,17 @@ impl Writer {
     /// Of the run that answers.
     pub(super) fn pid(&self) -> Option<u32> {
         match self {
-            Writer::Run { pid } => *pid,
+            Writer::Run { pid, .. } => *pid,
             Writer::Silent { .. } | Writer::WithoutSocket(_) | Writer::Nobody { .. } => None,
+        }
+    }
+
+    /// What the run reads that has it open.
+    pub(super) fn file(&self) -> Option<&RunFile> {
+        match self {
+            Writer::Run { file, .. } | Writer::Silent { file, .. } => file.as_ref(),
+            Writer::WithoutSocket(found) => found.file.as_ref(),
+            Writer::Nobody { .. } => None,
         }
     }
 
@@ -41,12 +50,12 @@ impl Writer {
     pub(super) fn line(&self, looked: Option<Duration>, place: &Path) -> String {
         let pid = |pid: &Option<u32>| pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
         match self {
-            Writer::Run { pid: of } => {
+            Writer::Run { pid: of, .. } => {
                 let looked =
                     looked.map_or_else(|| "has not looked yet".to_owned(), |looked| format!("looked {}", ago(looked)));
                 format!("run: {}, {looked}", pid(of))
             }
-            Writer::Silent { pid: of, last, now } => {
+            Writer::Silent { pid: of, last, now, .. } => {
                 let since = now.since(*last);
                 format!("run: {} {}; last event {}", pid(of), silence(*of), ago(since))
             }
@@ -60,7 +69,7 @@ impl Writer {
 
     pub(super) fn json(&self) -> Value {
         let (state, pid, last, in_order, run) = match self {
-            Writer::Run { pid } => ("answers", *pid, None, None, None),
+            Writer::Run { pid, .. } => ("answers", *pid, None, None, None),
             Writer::Silent { pid, last, .. } => ("does_not_answer", *pid, Some(*last), None, None),
             Writer::WithoutSocket(found) => ("takes_no_commands", found.pid, None, None, None),
             Writer::Nobody { last, in_order, run, .. } => ("none", None, Some(*last), Some(*in_order), run.as_ref()),
@@ -75,6 +84,7 @@ impl Writer {
         json!({
             "state": state,
             "pid": pid,
+            "file": self.file().map(|found| found.file.display().to_string()),
             "last_event": last.map(|last| last.to_string()),
             "closed_in_order": in_order,
             "ended": end.map(|end| &end.at),
