@@ -5,7 +5,8 @@
 //! observation finds out beside the versions is kept here, under the collection and the object, and is written with the
 //! next set that is stored anyway. It also saves reading the known set from objects at every observation.
 //!
-//! Beside the sets it keeps what looks remember. It owns which sets are held and which are evicted. It must not know how a set comes about.
+//! Beside the sets it keeps what looks remember. It owns which sets are held and which are evicted. It must not know how a
+//! set comes about.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Whether a source is a part of a table: which of its files count is said by a log that lies above it.
 //!
-//! It owns how far up is looked, in a bucket as well. It looks upwards from a partition (`x=1`) and from a directory called `data`, where Iceberg keeps the files of a table,
-//! and no further: what lies beside a table is none of it. What marks a table is for `skip.rs` to say.
+//! It owns how far up is looked, in a bucket as well. It looks upwards from a partition (`x=1`) and from a directory called
+//! `data`, where Iceberg keeps the files of a table, and no further: what lies beside a table is none of it. What marks a
+//! table is for `skip.rs` to say.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,5 @@
-//! What is checked when a log is opened: its files before sled may touch them, and its frames up to `HEAD`. It changes nothing, and must not know who opens a log or why.
+//! What is checked when a log is opened: its files before sled may touch them, and its frames up to `HEAD`. It changes nothing,
+//! and must not know who opens a log or why.
 
 use std::fs;
 use std::io;

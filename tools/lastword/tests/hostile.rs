@@ -192,6 +192,7 @@ fn a_fifo_in_a_state_holds_nobody_up() {
     let (place, _) = built();
     let _ = fs::create_dir(place.state().join("snapshots"));
     for name in ["unmanaged.json", "snapshots/00000000000000000003.snap"] {
+        let _ = fs::remove_file(place.state().join(name));
         assert!(Command::new("mkfifo").arg(place.state().join(name)).status().unwrap().success());
     }
     for arguments in [&["status", text(&place.state())][..], &["run", text(&place.config()), "--once"]] {
