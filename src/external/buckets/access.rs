@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::fs;
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use crate::external::{Bucket, FieldError, Scheme};
@@ -99,10 +101,27 @@ pub(super) fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), Fie
     if !host.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\')) {
         return wrong("must be a host, and a port or a path behind it");
     }
+    if !is_authority(host.split('/').next().unwrap_or_default()) {
+        return wrong("must name a host and, behind a colon, a port from 1 to 65535");
+    }
     if scheme == "http" && !allow_http {
         return wrong("is http://, over which everything can be read on the way; allow_http = true allows it");
     }
     Ok(())
+}
+
+/// `host`, `host:port`, `[::1]` or `[::1]:port`.
+fn is_authority(text: &str) -> bool {
+    let (is_host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            (!name.is_empty() && name.bytes().all(is_part), port)
+        }
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<NonZeroU16>().is_ok();
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Whether a text can stand in a header: a key with the end of its line in it cannot.
@@ -269,6 +288,20 @@ mod tests {
                 "{access:?}: {found}"
             );
             assert!(!found.contains("pw0rd"));
+        }
+    }
+
+    /// What the client of the store would panic over, or take for another host.
+    #[test]
+    fn an_endpoint_names_a_host_and_a_port() {
+        for right in ["minio", "minio:9000", "10.0.0.1:65535", "[::1]", "[::1]:9000", "a_b.example.com/path"] {
+            assert_eq!(check_endpoint(&format!("https://{right}"), false), Ok(()), "{right}");
+        }
+        for wrong in
+            ["127.0.0.1:9:9", "m:99999", "m:0", "m:abc", "m:", ":9", "[::1", "[x]:9", "[::1]9", "%zz:9", "<x>", "m:+9"]
+        {
+            let found = check_endpoint(&format!("https://{wrong}"), false).unwrap_err().to_string();
+            assert!(found.starts_with("endpoint: must "), "{wrong}: {found}");
         }
     }
 }
