@@ -90,9 +90,9 @@ impl<R: Read> Reader<R> {
         self.totals
     }
 
-    /// Whether what came so far is a log: the checkpoint of one that begins later has come.
+    /// Whether what came so far is a log: it has a frame, and the checkpoint of one that begins later has come.
     pub(super) fn is_log(&self) -> bool {
-        self.checkpoint.is_none()
+        self.totals.frames > 0 && self.checkpoint.is_none()
     }
 
     fn block(&mut self) -> Result<Option<Item>, EvlogError> {

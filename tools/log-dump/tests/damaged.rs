@@ -104,6 +104,12 @@ fn what_is_left_of_a_damaged_stream_is_shown_and_made_a_log_of() {
         ok(&made, "verify", &[]);
         assert_eq!(ok(&made, "dump", &[]), out(&shown));
     }
+    // Of nothing no log is made.
+    fs::write(&stream, &bytes[..20]).unwrap();
+    let made = dir.path().join("of-nothing");
+    let import =
+        program().args(["import", "--up-to-damage", made.to_str().unwrap(), stream.to_str().unwrap()]).output();
+    assert_eq!((code(&import.unwrap()), made.exists()), (1, false));
 }
 
 #[test]
