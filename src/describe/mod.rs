@@ -12,6 +12,7 @@ mod panicked;
 mod plain;
 mod printable;
 mod sentence;
+mod shell;
 mod view;
 mod way_on;
 
@@ -25,6 +26,7 @@ pub use json::{Summary, policy_json};
 pub use panicked::panicked;
 pub use plain::plain_json;
 pub use printable::printable;
+pub use shell::{quoted, shell};
 pub use view::{dropped_json, view_json};
 pub use way_on::way_on;
 

@@ -3,11 +3,10 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub(crate) use lastword::describe::printable;
+pub(crate) use lastword::describe::{printable, quoted, shell};
 use unicode_width::UnicodeWidthStr;
 
 use crate::fail::{CANNOT_OPEN, Fail};
@@ -15,19 +14,6 @@ use crate::outlet::{self, Outlet, Target};
 
 /// Standard error, once nothing may wait for its reader any more.
 static NOTES: OnceLock<Outlet> = OnceLock::new();
-
-/// A path as a shell takes it, and a program that reads options.
-pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    shell(&if text.starts_with('-') { format!("./{text}") } else { text })
-}
-
-/// A word as a shell takes it.
-pub(crate) fn shell(text: &str) -> String {
-    let text = printable(text);
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
 
 /// Prints one line of data.
 ///

@@ -1,11 +1,10 @@
 //! Writing to stdout, whose reader may go at any time, and to stderr.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
-use std::path::Path;
 
 use lastword::core::vocabulary::Seq;
-pub(crate) use lastword::describe::printable;
 use lastword::describe::{Summary, plain_json};
+pub(crate) use lastword::describe::{printable, quoted};
 use lastword::log::FrameHash;
 use serde::Serialize;
 
@@ -47,13 +46,4 @@ impl Output {
 /// One line on stderr. If stderr is gone too, there is nobody left to tell.
 pub(crate) fn complain(problem: &str) {
     let _ = writeln!(io::stderr(), "log-dump: {}", printable(problem));
-}
-
-/// A path as a shell takes it, and a program that reads options.
-pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    // It is no option.
-    let text = printable(&if text.starts_with('-') { format!("./{text}") } else { text });
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
