@@ -304,13 +304,15 @@ impl Run<'_> {
             let Some(root) = view.applied.as_ref().and_then(|applied| applied.result.manifest) else { continue };
             let Err(error) = Manifest::read(&objects, root) else { continue };
             let fail = Fail::from(error);
-            let what = if fail.code == DEFECT { "is damaged" } else { "cannot be read" };
+            // What lacks a descriptor, or a disk that comes back, is no reason to build anything.
+            let (what, when) =
+                if fail.code == DEFECT { ("is damaged", "") } else { ("cannot be read", " if that lasts") };
             let (file, shell_name) = (quoted(&self.config.file), shell(name.as_str()));
             // As a word of its own it would be an option.
             let equals = if name.as_str().starts_with('-') { "=" } else { " " };
             let rebuild = format!("lastword run {file} --rebuild{equals}{shell_name}");
             let first = resumed(&self.config.file, name.as_str(), view.paused);
-            found.push(format!("{name}: its manifest {what}: {fail}; {first}{rebuild} builds it anew"));
+            found.push(format!("{name}: its manifest {what}: {fail}; {first}{rebuild} builds it anew{when}"));
         }
         Ok(found)
     }
