@@ -39,6 +39,7 @@
 //! | `status` | `name`?, `after`? | `rows`, `looks`, `next` |
 //! | `dropped` | | `rows`: what is left of dropped collections and waits, [`MOST_ROWS`] at most; each as a text, `describe::dropped_json` |
 //! | `settings` | | `settings`: a digest of each key at the top of the file as the run was told it, of one `version` of the program; `file`: the configuration that it reads |
+//! | `metrics` | | `text`: what a run tells Prometheus, in its text format |
 //!
 //! Commands also take `actor` and `cause`, each of 1 to 256 bytes. A receipt has `seq` (the last event that the command
 //! added, null if it changed nothing), `collection` (the incarnation), `generation`, and sometimes a `note` for people.

@@ -42,6 +42,8 @@ pub enum Request {
     Dropped,
     /// What the run was told for the whole of it.
     Settings,
+    /// What it tells Prometheus.
+    Metrics,
 }
 
 impl Request {
@@ -85,6 +87,10 @@ impl Request {
             }
             Request::Settings => {
                 put("do", json!("settings"));
+                None
+            }
+            Request::Metrics => {
+                put("do", json!("metrics"));
                 None
             }
             Request::Dropped => {
@@ -163,6 +169,7 @@ impl Request {
             }
             "dropped" => Request::Dropped,
             "settings" => Request::Settings,
+            "metrics" => Request::Metrics,
             "status" => {
                 let named = fields.line.contains_key("name");
                 let name = named.then(|| fields.name()).transpose()?;
@@ -195,6 +202,7 @@ impl fmt::Display for Request {
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Reload(_) => f.write_str("reload"),
+            Request::Metrics => f.write_str("metrics"),
             Request::Look { .. } | Request::Status { .. } | Request::Dropped | Request::Settings => {
                 f.write_str("status")
             }
@@ -379,6 +387,7 @@ mod tests {
             },
             Request::Reload(by("cli:ann", None).unwrap()),
             Request::Look { name: None },
+            Request::Metrics,
             Request::Look { name: Some(name.clone()) },
             Request::Status { name: Some(name), after: None },
             Request::Status { name: None, after: Some(CollectionId(Seq(7))) },

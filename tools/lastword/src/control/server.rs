@@ -27,6 +27,7 @@ use super::{MOST_CONNECTIONS, MOST_REQUEST, MOST_ROWS, MOST_WAIT, MOST_WAITING, 
 use crate::config::Config;
 use crate::dropped::waiting;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
+use crate::metrics::Metrics;
 use crate::told::Told;
 
 /// How long an answer may take to be taken: it is a line, and who does not read it is gone.
@@ -47,6 +48,7 @@ pub(crate) struct Desk {
     stopping: AtomicBool,
     /// How long an observation may take.
     observe_timeout: Duration,
+    metrics: Metrics,
 }
 
 /// A wish that only the run itself can fulfil.
@@ -60,6 +62,7 @@ impl Desk {
         handle: Handle,
         unmanaged: Unmanaged,
         observe_timeout: Duration,
+        metrics: Metrics,
     ) -> (Arc<Desk>, Receiver<Reload>) {
         // One at a time: who comes meanwhile waits.
         let (reloads, wishes) = sync_channel(1);
@@ -72,6 +75,7 @@ impl Desk {
             reloads,
             stopping: AtomicBool::new(false),
             observe_timeout,
+            metrics,
         };
         (Arc::new(desk), wishes)
     }
@@ -177,6 +181,7 @@ impl Desk {
                 let next = page.last().filter(|_| page.len() == MOST_ROWS).map(|last| last.view.id);
                 Ok(self.rows(&page, next))
             }
+            Request::Metrics => Ok(Answer::new(json!({"text": self.metrics.render()?}))),
             Request::Settings => {
                 let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).json();

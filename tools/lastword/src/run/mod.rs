@@ -29,6 +29,7 @@ use crate::console::{never_wait_for_notes, note, quoted, shell};
 use crate::control::{Answer, Desk, Reload, Server, Unmanaged, absolute, by, user};
 use crate::facts::Facts;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
+use crate::metrics::Metrics;
 use crate::patience::within;
 use crate::readable::{Depth, problem, resumed, way_on};
 use crate::record::{LastRun, Record};
@@ -129,6 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
         session.handle.clone(),
         Unmanaged::of(&config.state, &session.handle)?,
         config.settings.observe_timeout,
+        Metrics::new(session.handle.clone(), &config.state),
     );
     let progress = Progress::new(arguments.quiet);
     let mut run = Run { arguments, config, session, desk, reloads, signals, printer, progress };
