@@ -12,6 +12,8 @@
 //! *Invariant:* it reads and counts nothing itself: no scrape changes what a later one says. *It must not know* who asks.
 
 mod command;
+#[cfg(test)]
+mod packaging;
 mod page;
 mod seen;
 mod table;

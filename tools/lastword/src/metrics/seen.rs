@@ -16,6 +16,7 @@ use lastword::core::{Lag, Pending};
 use lastword::engine::{CollectionStatus, Stats};
 use lastword::snapshot::Snapshots;
 
+use crate::console::printable;
 use crate::fail::Fail;
 use crate::status::CONDITIONS;
 
@@ -50,6 +51,7 @@ pub(super) struct Seen<'a> {
 /// A collection that is named.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
+    /// As it is shown: what misleads a reader is written out.
     pub(super) name: String,
     pub(super) condition: &'static str,
     /// In seconds; 0 where it does not count.
@@ -100,7 +102,8 @@ impl Fleet {
         self.listed.map_or(Duration::ZERO, |(at, _)| at.elapsed())
     }
 
-    fn new() -> Fleet {
+    /// Without a collection.
+    pub(super) fn new() -> Fleet {
         // Each has a number, so that none is missing before the first is in it. The last word is none of the engine's.
         let engine = CONDITIONS.iter().filter(|condition| **condition != "unmanaged");
         Fleet { conditions: engine.map(|condition| (*condition, 0)).collect(), ..Fleet::default() }
@@ -111,7 +114,7 @@ impl Fleet {
         let condition = view.condition.name();
         *self.conditions.entry(condition).or_default() += 1;
         let lag = known_lag(status);
-        let named = || Named { name: view.name.as_str().to_owned(), condition, lag: lag.unwrap_or(0.0) };
+        let named = || Named { name: printable(view.name.as_str()), condition, lag: lag.unwrap_or(0.0) };
         match lag {
             Some(lag) => {
                 self.lags += 1;

@@ -59,3 +59,46 @@ fn write(encoder: &mut DescriptorEncoder<'_>, metric: &Metric, samples: &[Sample
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use lastword::engine::Stats;
+
+    use super::super::seen::{Fleet, Named};
+    use super::*;
+
+    fn rendered(fleet: &Fleet) -> String {
+        render(&Seen { stats: Stats::default(), opened: SystemTime::now(), fleet, log: None }).unwrap()
+    }
+
+    #[test]
+    fn every_metric_has_its_help_and_type_also_where_there_is_no_sample() {
+        let text = rendered(&Fleet::new());
+        for metric in all() {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            assert!(text.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{}", metric.name);
+            assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}", metric.name);
+        }
+        // A number that is not known is no number.
+        assert!(!text.contains("\nlastword_log_bytes "), "{text}");
+        assert!(text.contains("\nlastword_events_total 0.0\n"), "{text}");
+    }
+
+    #[test]
+    fn case_24_a_hostile_name_stays_within_its_quotes() {
+        let hostile = "a\"} 1\nlastword_events_total 99\n# \\\u{1b}[2J\r";
+        let named = Named { name: hostile.to_owned(), condition: "parked", lag: 7.5 };
+        let mut fleet = Fleet::new();
+        fleet.worst.push(named);
+        let (text, without) = (rendered(&fleet), rendered(&Fleet::new()));
+        assert_eq!(text.lines().count(), without.lines().count() + 1, "it is one line: {text}");
+        let line = text.lines().find(|line| line.contains("[2J")).unwrap();
+        let escaped = hostile.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        assert_eq!(
+            line,
+            format!("lastword_collection_lag_seconds{{collection=\"{escaped}\",condition=\"parked\"}} 7.5")
+        );
+    }
+}
