@@ -25,6 +25,7 @@ use gather::{Gathered, gather};
 use row::Row;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
+use watch::Picture;
 use writer::Writer;
 
 /// `lastword status`.
@@ -54,16 +55,6 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = watch::USUAL,
         value_parser = watch::interval, conflicts_with = "check")]
     watch: Option<Duration>,
-}
-
-/// What is shown at one moment.
-struct Picture {
-    /// Of standard output.
-    lines: Vec<String>,
-    /// Said beside it.
-    notes: Vec<String>,
-    /// Nothing of it needs somebody.
-    is_well: bool,
 }
 
 pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {

@@ -13,7 +13,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 use unicode_width::UnicodeWidthChar;
 
-use super::Picture;
 use crate::console::{draws, line, note, printable};
 use crate::fail::{CANNOT_OPEN, Fail};
 
@@ -29,6 +28,16 @@ const REST: u32 = 9;
 /// What a terminal has that does not tell its size.
 const LINES: usize = 24;
 const COLUMNS: usize = 80;
+
+/// What is shown at one moment.
+pub(super) struct Picture {
+    /// Of standard output.
+    pub(super) lines: Vec<String>,
+    /// Said beside it.
+    pub(super) notes: Vec<String>,
+    /// Nothing of it needs somebody.
+    pub(super) is_well: bool,
+}
 
 /// An interval as a person writes it.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {

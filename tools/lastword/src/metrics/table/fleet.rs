@@ -1,7 +1,7 @@
 //! What collections do and wait for, and how far they are behind.
 
 use super::super::seen::{LAGS, NAMED, Named, unix};
-use super::{Kind, Metric, Sample, Value, by, count, labelled, one};
+use super::row::{Kind, Metric, Sample, Value, by, count, float, labelled, one};
 
 /// As many as the texts below say.
 const _: () = assert!(NAMED == 20, "the number stands in help and documentation");
@@ -31,7 +31,7 @@ pub(super) const FLEET: &[Metric] = &[
         help: "Collections by their condition: what each does or waits for. The sum is all of them",
         read: |seen| {
             let each = seen.fleet.conditions.iter();
-            each.map(|(condition, number)| labelled([condition], super::float(*number))).collect()
+            each.map(|(condition, number)| labelled([condition], float(*number))).collect()
         },
     },
     Metric {

@@ -1,7 +1,7 @@
 //! The log, what it costs, and what waits for it.
 
 use super::super::seen::unix;
-use super::{Kind, Metric, count, float, known, one, times};
+use super::row::{Kind, Metric, count, float, known, one, times};
 
 pub(super) const LOG: &[Metric] = &[
     Metric {

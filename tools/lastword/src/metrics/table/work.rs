@@ -1,6 +1,6 @@
 //! What the engine has done: tasks, attempts, looks and deliveries.
 
-use super::{Kind, Metric, by, count, one, times};
+use super::row::{Kind, Metric, by, count, one, times};
 
 pub(super) const TASKS: &[Metric] = &[
     Metric {
