@@ -209,6 +209,19 @@ fn what_a_run_tells_is_what_the_log_and_its_status_say() {
     assert_eq!(value("lastword_barrier_seconds_count"), value("lastword_frames_total"));
     assert!(value("lastword_look_seconds_count") >= value("lastword_looks_failed_total"));
     assert!(value("lastword_looks_failed_total") >= 26.0);
+    for histogram in ["lastword_lag_seconds", "lastword_look_seconds", "lastword_barrier_seconds"] {
+        let begins = format!("{histogram}_bucket{{le=\"");
+        let buckets = told.lines().filter_map(|line| line.strip_prefix(&begins)?.split_once("\"} "));
+        let buckets: Vec<(f64, f64)> =
+            buckets.map(|(bound, count)| (bound.replace('+', "").parse().unwrap(), count.parse().unwrap())).collect();
+        assert!(buckets.len() > 8 && buckets.is_sorted(), "{histogram}: {buckets:?}");
+        assert!(buckets.is_sorted_by_key(|(_, count)| *count), "{histogram}: each holds the one before: {buckets:?}");
+        assert_eq!(*buckets.last().unwrap(), (f64::INFINITY, value(&format!("{histogram}_count"))), "{histogram}");
+    }
+
+    // What is told is of now, and not of the first time.
+    lastword(&["resume", text(&place.state()), "paused"]).expect_code(0);
+    until("none that is paused", || crate::told(&place).contains("\nlastword_collections{condition=\"paused\"} 0.0\n"));
     run.stop();
 }
 
