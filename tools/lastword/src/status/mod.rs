@@ -6,6 +6,7 @@
 mod gather;
 mod row;
 mod select;
+mod served;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use gather::{Gathered, gather};
 use row::Row;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
+pub(crate) use served::{Filter, Known, Serving};
 use writer::Writer;
 
 /// `lastword status`.
