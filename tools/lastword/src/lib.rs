@@ -19,6 +19,8 @@ pub mod control;
 mod demo;
 mod differences;
 mod doctor;
+#[doc(hidden)]
+pub mod door;
 mod dropped;
 mod facts;
 mod fail;
@@ -124,6 +126,8 @@ enum Command {
     Wait(command::Wait),
     /// Have the running lastword read its configuration again; a bad one changes nothing
     Reload(command::Reload),
+    /// Print what can be asked of a run over HTTP, as an OpenAPI document
+    Api,
     /// Play a day in the life of a source, on real files and with a real log
     Demo {
         /// Where to play; must be empty or absent. A new temporary directory if not given
@@ -155,7 +159,7 @@ impl Command {
             | Command::Drop(command::Plain { target, .. }) => Some(&target.state),
             Command::Reload(command::Reload { state, .. }) => Some(state),
             Command::Demo { dir } => dir.as_deref(),
-            Command::Doctor(_) | Command::DemoWorker { .. } => None,
+            Command::Doctor(_) | Command::Api | Command::DemoWorker { .. } => None,
         }
     }
 }
@@ -267,6 +271,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Drop(arguments) => command::plain(Verb::Drop, &arguments),
         Command::Wait(arguments) => command::wait(&arguments),
         Command::Reload(arguments) => command::reload(&arguments),
+        Command::Api => door::print(),
         Command::Demo { dir } => demo::demo(dir),
         Command::DemoWorker { dir } => demo::worker_process(&dir),
     }

@@ -16,7 +16,7 @@ use lastword::core::vocabulary::{AbortReason, Event, FailReason, ParkCause, Reco
 use lastword::log::PrivateCopy;
 use lastword::replay;
 use serde_json::Value;
-use support::{Place, Running, lastword, program, text, until};
+use support::{Client, Place, Running, lastword, program, text, until};
 use test_buckets::servers::python_with;
 
 /// Pinned: what the test says of its parser is said of this version.
@@ -220,8 +220,10 @@ fn what_a_run_tells_is_what_the_log_and_its_status_say() {
     }
 
     // What is told is of now, and not of the first time.
-    lastword(&["resume", text(&place.state()), "paused"]).expect_code(0);
-    until("none that is paused", || crate::told(&place).contains("\nlastword_collections{condition=\"paused\"} 0.0\n"));
+    let unobservable = value("lastword_collections{condition=\"unobservable\"}");
+    lastword(&["drop", text(&place.state()), "gone-24"]).expect_code(0);
+    let one_less = format!("\nlastword_collections{{condition=\"unobservable\"}} {:?}\n", unobservable - 1.0);
+    until("one less", || crate::told(&place).contains(&one_less));
     run.stop();
 }
 
@@ -243,6 +245,26 @@ fn what_a_run_tells_is_read_by_the_client_of_prometheus_and_by_promtool() {
         assert_eq!(read.iter().filter(is_odd).count(), 1, "a name comes back as it is");
         assert_eq!(read.iter().filter(|sample| sample[0] == "lastword_events_total").count(), 1);
     }
+    run.stop();
+}
+
+#[test]
+fn a_scrape_is_a_get_and_is_told_what_the_command_prints() {
+    let place = Place::new("quiet = \"50ms\"\n");
+    place.look_often();
+    place.write("a.parquet", 1, 0);
+    let run = Running::start(&place);
+    place.command(&["wait"]).expect_code(0);
+    let mut client = Client::connect(&place.socket()).unwrap();
+    let answered = client.get("/metrics").unwrap();
+    assert_eq!(answered.status, 200);
+    assert!(answered.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{}", answered.head);
+    assert!(answered.body.ends_with('\n') && answered.body.contains("\nlastword_tasks_created_total 1.0\n"));
+    let names = |text: &str| samples(text).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(&answered.body), names(&told(&place)));
+    // The connection goes on, and only GET is a scrape.
+    assert_eq!(client.post("/metrics", "").unwrap().status, 405);
+    assert_eq!(client.get("/metrics?format=json").unwrap().status, 400);
     run.stop();
 }
 

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use super::page::page;
 use crate::command::state_of;
 use crate::console::line;
-use crate::control::{Connection, Request, taken};
-use crate::fail::{CANNOT_OPEN, DEFECT, Fail};
+use crate::control::{Connection, taken};
+use crate::door::Request;
+use crate::fail::{CANNOT_OPEN, Fail};
 use crate::inspect::Inspected;
 
 /// `lastword metrics`.
@@ -41,9 +42,7 @@ pub(crate) fn metrics(arguments: &Arguments) -> Result<ExitCode, Fail> {
         }
     };
     let mut run = Connection::open(&state)?.ok_or_else(no_run)?;
-    let answer = run.ask(&Request::Metrics)?;
-    let garbage = || Fail::new(DEFECT, "the run answered what this program does not understand");
-    let text = answer.text("text").ok_or_else(garbage)?;
-    line(text.trim_end_matches('\n'))?;
+    let text = run.ask_body(&Request::Metrics)?;
+    line(String::from_utf8_lossy(&text).trim_end_matches('\n'))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -27,6 +27,9 @@ use lastword::Handle;
 
 pub(crate) use command::{Arguments, metrics};
 
+/// The media type of the text.
+pub(crate) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE as MEDIA;
+
 use crate::fail::Fail;
 use seen::{Disk, Fleet, Seen};
 

@@ -6,6 +6,7 @@
 mod gather;
 mod row;
 mod select;
+mod served;
 mod watch;
 mod writer;
 
@@ -25,6 +26,7 @@ use gather::{Gathered, gather};
 use row::Row;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
+pub(crate) use served::{Filter, Known, Serving};
 use watch::Picture;
 use writer::Writer;
 
