@@ -1,8 +1,9 @@
 //! One connection: requests in, answers out, each within its bounds. It must not know what is answered.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
@@ -16,7 +17,7 @@ use hyper::{HeaderMap, Method, Request as Asked, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 use super::desk::{Desk, Reply};
@@ -55,8 +56,7 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let answer = |asked: Asked<Incoming>| {
         let is_command = asked.method() != Method::GET;
         let answering = tokio::spawn(respond(Arc::clone(&shared), Arc::clone(&held), asked));
-        let mut answering = Answering { answering, is_command };
-        async move { (&mut answering.answering).await }
+        Answering { answering, is_command }
     };
     let mut builder = http1::Builder::new();
     builder
@@ -80,6 +80,14 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 struct Answering {
     answering: JoinHandle<Answered>,
     is_command: bool,
+}
+
+impl Future for Answering {
+    type Output = Result<Answered, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answering).poll(context)
+    }
 }
 
 impl Drop for Answering {

@@ -146,7 +146,7 @@ async fn take(
 ) {
     let tcp = tcp.and_then(|(listener, shared)| {
         let listener = tokio::net::TcpListener::from_std(listener);
-        listener.inspect_err(|error| unserved(error)).ok().map(|listener| (listener, shared))
+        listener.inspect_err(unserved).ok().map(|listener| (listener, shared))
     });
     let (mut is_open, connection) = (true, ends.clone());
     loop {
