@@ -276,6 +276,25 @@ fn the_rules_for_alerts_are_rules_and_fire_at_what_they_are_for() {
 }
 
 #[test]
+fn every_expression_of_the_dashboard_is_one() {
+    let dashboard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/grafana/lastword.json");
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(dashboard).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let rules: Vec<Value> = targets
+        .map(|target| target["expr"].as_str().unwrap().replace("$instance", ".*").replace("$__rate_interval", "5m"))
+        .enumerate()
+        .map(|(number, expression)| serde_json::json!({"record": format!("panel:{number}"), "expr": expression}))
+        .collect();
+    assert!(rules.len() > 40, "{}", rules.len());
+    let place = tempfile::tempdir().unwrap();
+    // JSON is YAML.
+    let rules = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    fs::write(place.path().join("dashboard.yml"), rules.to_string()).unwrap();
+    promtool(&["check", "rules", "dashboard.yml"], "", place.path());
+}
+
+#[test]
 fn without_a_run_there_are_no_metrics_and_that_is_said() {
     let place = Place::new("");
     place.write("a.parquet", 1, 0);

@@ -8,8 +8,18 @@ const HEAD: &str = "\
 
 Made by `lastword metrics --table`; a test holds it.
 
-A run tells these in the text format of Prometheus, version 0.0.4: `lastword metrics STATE` asks the run and prints them. What is
-counted up begins with zero when the run opens its log (`lastword_opened_timestamp_seconds`); `rate` and `increase` expect that.
+A run tells these in the text format of Prometheus, version 0.0.4, at `GET /metrics`: over `state/control.sock`, and over TCP with
+`lastword run --http ADDR`. `lastword metrics STATE` asks the run and prints them.
+
+```yaml
+scrape_configs:
+  - job_name: lastword
+    static_configs: [{ targets: [127.0.0.1:7411] }]
+    # With `--http-token file:/etc/lastword/token`:
+    authorization: { credentials_file: /etc/lastword/token }
+```
+
+What is counted up begins with zero when the run opens its log (`lastword_opened_timestamp_seconds`); `rate` and `increase` expect that.
 Nothing is counted by being asked for. Names of collections are in two metrics only, 20 at most in each, so that a fleet of any
 size makes a bounded number of series; all of them are in `lastword status --json`. A look is an observation of a source.
 

@@ -186,8 +186,9 @@ impl Disk {
     }
 
     pub(super) fn read(&mut self) -> Option<LogFiles> {
-        let answer = match self.asked.take() {
-            Some(asked) => asked,
+        // What has not come in time before is not waited for again.
+        let (answer, within) = match self.asked.take() {
+            Some(asked) => (asked, Duration::ZERO),
             None => {
                 let (sender, answer) = sync_channel(1);
                 let state = self.state.clone();
@@ -195,10 +196,10 @@ impl Disk {
                     let _ = sender.send(files(&state).ok());
                 };
                 thread::Builder::new().name("lastword-metrics".to_owned()).spawn(look).ok()?;
-                answer
+                (answer, DISK_WITHIN)
             }
         };
-        match answer.recv_timeout(DISK_WITHIN) {
+        match answer.recv_timeout(within) {
             Ok(found) => found,
             Err(RecvTimeoutError::Timeout) => {
                 self.asked = Some(answer);
