@@ -28,6 +28,7 @@ mod foresee;
 mod init;
 mod inspect;
 mod manifest;
+mod metrics;
 mod outlet;
 mod patience;
 mod plan;
@@ -97,6 +98,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show who has a log open and how its collections are, also while it is written
     Status(status::Arguments),
+    /// Show what a run tells in numbers, in the text format of Prometheus
+    Metrics(metrics::Arguments),
     /// Show the segments of a collection, also while the log is written
     Manifest {
         /// The directory of the log, or the configuration that names it
@@ -145,6 +148,7 @@ impl Command {
         match self {
             Command::Init { file } => Some(file),
             Command::Run(run::Arguments { config, .. }) | Command::Plan { config } => Some(config),
+            Command::Metrics(metrics::Arguments { state, .. }) => state.as_deref(),
             Command::Status(status::Arguments { state, .. }) | Command::Manifest { state, .. } => Some(state),
             Command::Refresh(command::Refresh { target, .. })
             | Command::Cancel(command::Cancel { target, .. })
@@ -257,6 +261,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Plan { config } => plan::plan(&config),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Metrics(arguments) => metrics::metrics(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),

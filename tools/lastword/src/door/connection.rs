@@ -102,6 +102,7 @@ async fn respond(shared: Arc<Shared>, held: Arc<Held>, asked: Asked<Incoming>) -
     let form = form(asked.headers());
     match answer(&shared, &held, asked).await {
         Ok(Reply::Json(json)) => whole(StatusCode::OK, json),
+        Ok(Reply::Text(media, text)) => headed(StatusCode::OK, media, Either::Left(Full::from(text))),
         Ok(Reply::Events(following)) => {
             let media = match form {
                 Form::Lines => "application/x-ndjson",

@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::control::{Steer, Unmanaged, Verb, Waiting, absolute, carry_out};
 use crate::dropped::waiting;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
+use crate::metrics::{MEDIA, Metrics};
 use crate::status::{Filter, Known, Serving};
 use crate::told::Told;
 
@@ -48,6 +49,7 @@ pub(crate) struct Desk {
     stopping: AtomicBool,
     /// How long an observation may take.
     observe_timeout: Duration,
+    metrics: Metrics,
 }
 
 /// What a run reads.
@@ -71,6 +73,8 @@ pub(crate) struct Reload {
 pub(super) enum Reply {
     /// JSON.
     Json(String),
+    /// A text of another media type.
+    Text(&'static str, String),
     /// Events as they come.
     Events(Following),
 }
@@ -86,6 +90,7 @@ impl Desk {
         let (reloads, wishes) = sync_channel(1);
         let desk = Desk {
             past: Past::new(handle.clone(), past),
+            metrics: Metrics::new(handle.clone(), state),
             handle,
             state: state.to_owned(),
             unmanaged: Mutex::new(unmanaged),
@@ -159,6 +164,10 @@ impl Desk {
                 following.page_or_stream().await
             }
             Request::Run => json(self.run().await),
+            Request::Metrics => {
+                let desk = Arc::clone(self);
+                Ok(Reply::Text(MEDIA, pool.read(move || desk.metrics.render()).await??))
+            }
             Request::Api => Ok(Reply::Json(openapi::document().to_string())),
             Request::Alive => json(Answer::new(json!({"alive": true}))),
             Request::Ready => json(self.ready().await?),

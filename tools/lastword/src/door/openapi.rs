@@ -54,6 +54,9 @@ fn operation(route: &Route) -> Value {
         content["application/x-ndjson"] = json!({"schema": {"type": "string"}});
         content["text/event-stream"] = json!({"schema": {"type": "string"}});
     }
+    if route.answer == "Metrics" {
+        content = json!({crate::metrics::MEDIA: {"schema": reference(route.answer)}});
+    }
     let error = json!({"description": "Why not", "content": {"application/json": {"schema": reference("Error")}}});
     let mut operation = json!({
         "operationId": route.id,
@@ -166,6 +169,7 @@ fn schemas() -> Value {
             "v": one, "events": list(object(json!({"seq": number, "type": text, "time": text}))),
             "next": {"type": "integer", "description": "The `from` of the next page, whether there is one already or not"},
         })),
+        "Metrics": {"type": "string", "description": "Each metric is in tools/lastword/docs/metrics.md"},
         "Document": object(json!({"openapi": {"const": "3.1.0"}, "paths": {"type": "object"}})),
         "Alive": object(json!({"v": one, "alive": {"const": true}})),
         "Ready": object(json!({"v": one, "ready": {"const": true}, "durable": number})),

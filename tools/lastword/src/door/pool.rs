@@ -76,7 +76,7 @@ mod tests {
             let hangs = Arc::new(std::sync::Mutex::new(hangs));
             for _ in 0..2 * MOST_READS {
                 let (pool, hangs) = (Arc::clone(&pool), Arc::clone(&hangs));
-                drop(tokio::spawn(async move { pool.read(move || drop(hangs.lock().unwrap().recv())).await.is_ok() }));
+                drop(tokio::spawn(async move { pool.read(move || hangs.lock().unwrap().recv()).await.is_ok() }));
             }
             while pool.reads.available_permits() > 0 {
                 tokio::task::yield_now().await;

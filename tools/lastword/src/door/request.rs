@@ -37,6 +37,8 @@ pub enum Request {
     /// What is left of dropped collections.
     Dropped,
     Events(Wanted),
+    /// What is told Prometheus.
+    Metrics,
     /// The OpenAPI document.
     Api,
     /// Whether the process answers.
@@ -135,6 +137,7 @@ impl Request {
             Request::Run => &routes::RUN,
             Request::Show(_) => &routes::SHOW,
             Request::Dropped => &routes::DROPPED,
+            Request::Metrics => &routes::METRICS,
             Request::Api => &routes::API,
             Request::Alive => &routes::ALIVE,
             Request::Ready => &routes::READY,
@@ -232,6 +235,7 @@ pub(crate) fn fingerprint(text: &str) -> Result<Fingerprint, Fail> {
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Request::Metrics => f.write_str("metrics"),
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Reload(_) => f.write_str("reload"),

@@ -278,6 +278,15 @@ pub(super) static EVENTS: Route = Route {
     ..READS
 };
 
+pub(super) static METRICS: Route = Route {
+    path: "/metrics",
+    id: "metrics",
+    summary: "What the run tells Prometheus, in its text format: what `lastword metrics` prints",
+    answer: "Metrics",
+    read: |_| Ok(Request::Metrics),
+    ..READS
+};
+
 pub(super) static API: Route = Route {
     path: "/v1/openapi.json",
     id: "openapi",
@@ -309,8 +318,8 @@ pub(super) static READY: Route = Route {
 
 /// The table.
 pub(super) static ROUTES: &[&Route] = &[
-    &RUN, &LIST, &SHOW, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED, &EVENTS, &API,
-    &ALIVE, &READY,
+    &RUN, &LIST, &SHOW, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED, &EVENTS,
+    &METRICS, &API, &ALIVE, &READY,
 ];
 
 fn steer(given: &Given, verb: Verb) -> Result<Request, Refusal> {
