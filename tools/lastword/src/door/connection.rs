@@ -33,7 +33,6 @@ use super::refusal::Refusal;
 use super::request::{Request, methods_of, route_of};
 use super::routes::Place;
 use crate::fail::{CANNOT_OPEN, USAGE};
-use crate::metrics::MEDIA as METRICS_MEDIA;
 
 /// What all connections of one way in have in common.
 pub(super) struct Shared {
@@ -103,7 +102,7 @@ async fn respond(shared: Arc<Shared>, held: Arc<Held>, asked: Asked<Incoming>) -
     let form = form(asked.headers());
     match answer(&shared, &held, asked).await {
         Ok(Reply::Json(json)) => whole(StatusCode::OK, json),
-        Ok(Reply::Metrics(text)) => headed(StatusCode::OK, METRICS_MEDIA, Either::Left(Full::from(text))),
+        Ok(Reply::Text(media, text)) => headed(StatusCode::OK, media, Either::Left(Full::from(text))),
         Ok(Reply::Events(following)) => {
             let media = match form {
                 Form::Lines => "application/x-ndjson",

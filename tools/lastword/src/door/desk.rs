@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::control::{Steer, Unmanaged, Verb, Waiting, absolute, carry_out};
 use crate::dropped::waiting;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
-use crate::metrics::Metrics;
+use crate::metrics::{MEDIA, Metrics};
 use crate::status::{Filter, Known, Serving};
 use crate::told::Told;
 
@@ -73,8 +73,8 @@ pub(crate) struct Reload {
 pub(super) enum Reply {
     /// JSON.
     Json(String),
-    /// Metrics.
-    Metrics(String),
+    /// A text of another media type.
+    Text(&'static str, String),
     /// Events as they come.
     Events(Following),
 }
@@ -166,7 +166,7 @@ impl Desk {
             Request::Run => json(self.run().await),
             Request::Metrics => {
                 let desk = Arc::clone(self);
-                Ok(Reply::Metrics(pool.read(move || desk.metrics.render()).await??))
+                Ok(Reply::Text(MEDIA, pool.read(move || desk.metrics.render()).await??))
             }
             Request::Api => Ok(Reply::Json(openapi::document().to_string())),
             Request::Alive => json(Answer::new(json!({"alive": true}))),

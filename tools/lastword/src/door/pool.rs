@@ -56,3 +56,34 @@ async fn call<T: Send + 'static>(
         false => ended(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn commands_have_threads_however_many_reads_hang() {
+        let runtime = Builder::new_current_thread().enable_time().max_blocking_threads(MOST_THREADS).build().unwrap();
+        let (release, hangs) = channel::<()>();
+        runtime.block_on(async {
+            let pool = Arc::new(Pool::new());
+            let hangs = Arc::new(std::sync::Mutex::new(hangs));
+            for _ in 0..2 * MOST_READS {
+                let (pool, hangs) = (Arc::clone(&pool), Arc::clone(&hangs));
+                drop(tokio::spawn(async move { pool.read(move || hangs.lock().unwrap().recv()).await.is_ok() }));
+            }
+            while pool.reads.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let answered = timeout(Duration::from_secs(30), pool.command(|| 7)).await;
+            assert_eq!(answered.expect("a command waits for reads that hang").ok(), Some(7));
+        });
+        drop(release);
+    }
+}
