@@ -232,6 +232,14 @@ fn a_row_is_what_status_prints() {
 }
 
 #[test]
+fn a_manifest_is_what_the_command_prints() {
+    let (place, run) = running();
+    assert_eq!(place.client().get("/v1/collections/lineitem/manifest").unwrap().json(), place.manifest());
+    assert_eq!(place.client().get("/v1/collections/nation/manifest").unwrap().error().0, "not_found");
+    run.stop();
+}
+
+#[test]
 fn a_person_may_use_curl() {
     let (place, run) = running();
     let curl = |more: &[&str]| {
