@@ -25,6 +25,7 @@ mod fail;
 mod foresee;
 mod init;
 mod inspect;
+mod look;
 mod manifest;
 mod outlet;
 mod patience;
@@ -105,6 +106,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Look(log_dump::Look),
     /// Look at a source again, and try again what is parked or backing off
     Refresh(command::Refresh),
     /// Abort the task of a collection, which stays as it is until a change or a refresh
@@ -142,6 +145,7 @@ impl Command {
             Command::Init { file } => Some(file),
             Command::Run(run::Arguments { config, .. }) | Command::Plan { config } => Some(config),
             Command::Status(status::Arguments { state, .. }) | Command::Manifest { state, .. } => Some(state),
+            Command::Look(question) => Some(question.state()),
             Command::Refresh(command::Refresh { target, .. })
             | Command::Cancel(command::Cancel { target, .. })
             | Command::Confirm(command::Confirm { target, .. })
@@ -254,6 +258,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
+        Command::Look(question) => look::look(question),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),
         Command::Pause(arguments) => command::plain(Verb::Pause, &arguments),

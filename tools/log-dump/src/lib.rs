@@ -1,6 +1,7 @@
 //! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
 //!
-//! The program is [`run`]; what else is public is there for the tests of what it parses.
+//! The program is [`run`]. [`look`] is for `lastword`, whose commands of the same names are these; what else is public is there for
+//! the tests of what it parses.
 #![forbid(unsafe_code)]
 
 #[doc(hidden)]
@@ -25,13 +26,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
+pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, StateArgs, WhyArgs};
 use clap::Parser;
-use fail::{Exit, Failure};
+use fail::Exit;
+pub use fail::Failure;
 use lastword::apart;
 use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::describe::panicked;
 use lastword::replay::Until;
 use output::complain;
+pub use output::speak_as;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -65,18 +69,29 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Dump { log, damage, selection } => dump::run(&log, damage, &selection),
+        Command::Look(question) => look(&question),
         Command::Verify { log, expect_head } => verify::run(&log, expect_head.as_deref()),
-        Command::Head { log, anchor: true } => head::anchor(&log),
-        Command::Head { log, anchor: false } => head::run(&log),
-        Command::State { log, damage, at } => state::run(&log, damage, at),
         Command::Stat { log, selection } => stat::run(&log, &selection),
-        Command::Why { log, name, at, task, files } => {
-            why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), files)
-        }
-        Command::Diff { log, between } => diff::run(&log, &between),
         Command::Export { log, damage, file } => transfer::export(&log, damage, &file),
         Command::Import { state, file, damage, json } => transfer::import(&state, &file, damage, json),
+    }
+}
+
+/// Answers on standard output what a log is asked, whichever program asks it. What has to be said beside the answer is said as
+/// [`speak_as`] set it.
+///
+/// # Errors
+/// When there is no answer, or when it cannot be written.
+pub fn look(question: &Look) -> Result<(), Failure> {
+    match question {
+        Look::Dump(DumpArgs { log, damage, selection }) => dump::run(log, *damage, selection),
+        Look::Head(HeadArgs { log, anchor: true }) => head::anchor(log),
+        Look::Head(HeadArgs { log, anchor: false }) => head::run(log),
+        Look::State(StateArgs { log, damage, at }) => state::run(log, *damage, *at),
+        Look::Why(WhyArgs { log, name, at, task, files }) => {
+            why::run(log, name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), *files)
+        }
+        Look::Diff(DiffArgs { log, between }) => diff::run(log, between),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writing to stdout, whose reader may go at any time, and to stderr.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::sync::OnceLock;
 
 use lastword::core::vocabulary::Seq;
 use lastword::describe::{Summary, plain_json};
@@ -43,7 +44,19 @@ impl Output {
     }
 }
 
+/// Who says what is said on standard error, if not this program.
+static SPEAKER: OnceLock<fn(&str)> = OnceLock::new();
+
+/// From now on `speaker` is given what is to be said to a person, for a program that has its own way to say it. The first
+/// one stays.
+pub fn speak_as(speaker: fn(&str)) {
+    let _ = SPEAKER.set(speaker);
+}
+
 /// One line on stderr. If stderr is gone too, there is nobody left to tell.
 pub(crate) fn complain(problem: &str) {
-    let _ = writeln!(io::stderr(), "log-dump: {}", printable(problem));
+    match SPEAKER.get() {
+        Some(speaker) => speaker(problem),
+        None => drop(writeln!(io::stderr(), "log-dump: {}", printable(problem))),
+    }
 }
