@@ -13,7 +13,7 @@ mod head;
 mod input;
 mod output;
 mod point;
-mod signals;
+pub mod signals;
 mod stat;
 mod state;
 mod transfer;
@@ -41,7 +41,7 @@ pub use output::speak_as;
 pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|info| panicked(info).iter().for_each(|line| complain(line))));
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
-    signals::remove_copies_on_signals();
+    signals::remove_copies_on_signals(|| ());
     let named = cli.command.named().map(Path::to_owned);
     let paths = move |ask: apart::Ask<'_>| named.iter().for_each(|named| ask(named));
     let ended = apart::apart(
