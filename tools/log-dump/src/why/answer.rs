@@ -11,6 +11,7 @@ use super::form::Form;
 use super::life::{Incarnation, Life, Since};
 use super::mark::MarkLine;
 use super::show::{Extent, rows, unknown};
+use super::work::WorkLine;
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
@@ -179,6 +180,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
             ("wanted", Some(by(view.wanted, format!("generation {}, {wanted_by}", view.generation)))),
             ("applied", Some(applied)),
             ("task", view.task.map(|task| format!("{task}, {} so far", counted(view.attempts.into(), "attempt")))),
+            ("work", incarnation.work().line(life.now).text()),
             ("failures", (view.failures > 0).then(|| format!("{} in a row", view.failures))),
             ("lag", lag(view, incarnation).map(|lag| format!("{lag:.1} s"))),
         ],
@@ -222,6 +224,8 @@ struct WhyLine<'a> {
     delivery_failure: Option<&'a str>,
     lag_seconds: Option<f64>,
     dropped: Option<MarkLine>,
+    /// What attempts have worked in the story that is told.
+    work: WorkLine,
     time: String,
     #[serde(flatten)]
     extent: Extent,
@@ -262,6 +266,7 @@ impl<'a> WhyLine<'a> {
                 .map(|failure| &*failure.cause),
             lag_seconds: lag(view, incarnation),
             dropped: dropped.as_ref().map(MarkLine::from),
+            work: incarnation.work().line(life.now),
             time: life.now.to_string(),
             extent,
         }

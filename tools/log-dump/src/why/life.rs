@@ -8,6 +8,7 @@ use lastword::replay::{ReplayError, Until, begin_before, events};
 
 use super::chain::Recent;
 use super::mark::Mark;
+use super::work::Work;
 use crate::input::Input;
 use crate::point::{is_behind, now_at};
 
@@ -50,6 +51,8 @@ pub(super) struct Incarnation {
     pub(super) dropped: Option<Mark>,
     last_commit: Option<Seq>,
     commit_before: Option<Seq>,
+    /// Up to the last commit from the one before, and since.
+    work: (Work, Work),
 }
 
 impl Life {
@@ -126,6 +129,7 @@ impl Incarnation {
             dropped: None,
             last_commit: None,
             commit_before: None,
+            work: Default::default(),
         })
     }
 
@@ -135,15 +139,24 @@ impl Incarnation {
         let last_input = state.collection(id)?.last_input;
         let last_commit = view.applied.as_ref().map(|applied| applied.seq);
         let (since, wanted_by, dropped, commit_before) = (Since::PrefixGone, None, None, None);
-        Some(Incarnation { id, view, since, wanted_by, last_input, dropped, last_commit, commit_before })
+        let mut work = Work::default();
+        let running = state.running().filter(|(running, _)| *running == id);
+        running.for_each(|(_, attempt)| work.goes_on(&attempt, state.at()));
+        let work = (Work::default(), work);
+        Some(Incarnation { id, view, since, wanted_by, last_input, dropped, last_commit, commit_before, work })
     }
 
     fn follow(&mut self, state: &State, recorded: &Recorded) {
         if matches!(recorded.event, Event::CollectionDropped { .. }) {
             self.dropped = Some(Mark::of(recorded));
         }
+        // The end of the attempt that committed comes behind its commit.
         if matches!(recorded.event, Event::TaskCompleted { .. }) {
+            self.work.1.follow(recorded);
             self.commit_before = self.last_commit.replace(recorded.seq);
+            self.work.0 = std::mem::take(&mut self.work.1);
+        } else if !self.work.0.ends(recorded) {
+            self.work.1.follow(recorded);
         }
         // Gone: how it was stays.
         let Some(view) = CollectionView::of(state, self.id, recorded.at) else { return };
@@ -159,11 +172,19 @@ impl Incarnation {
 
     /// Where the story begins: with the last commit, or with the one before if the last is what made it so.
     pub(super) fn begin(&self) -> Seq {
-        let settled = self.dropped.is_none()
-            && self.view.condition.name() == "fresh"
-            && self.wanted_by.as_ref().map(|by| by.seq) <= self.last_commit;
-        let commit = if settled { self.commit_before } else { self.last_commit };
+        let commit = if self.is_settled() { self.commit_before } else { self.last_commit };
         commit.unwrap_or(self.id.0)
+    }
+
+    /// The work of the story.
+    pub(super) fn work(&self) -> &Work {
+        if self.is_settled() { &self.work.0 } else { &self.work.1 }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.dropped.is_none()
+            && self.view.condition.name() == "fresh"
+            && self.wanted_by.as_ref().map(|by| by.seq) <= self.last_commit
     }
 
     /// The events that are told however many others are left out.

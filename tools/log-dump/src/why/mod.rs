@@ -14,6 +14,7 @@ mod life;
 mod mark;
 mod show;
 mod task;
+mod work;
 
 use lastword::core::vocabulary::{Name, TaskId};
 use lastword::replay::Until;

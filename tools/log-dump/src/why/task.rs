@@ -14,6 +14,7 @@ use super::fate::{Ending, Fate, changes_inputs};
 use super::form::Form;
 use super::mark::{Mark, MarkLine};
 use super::show::{Extent, rows, unknown};
+use super::work::{BuiltLine, Commit, Work, WorkLine};
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
@@ -34,7 +35,13 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
     };
     let now = now_at(&reading.state, until);
     let condition = CollectionView::of(&reading.state, found.collection, now).map(|view| view.condition);
-    let answer = Answer { name, found, condition: condition.as_ref().map(|condition| condition.to_string()) };
+    let answer = Answer {
+        name,
+        found,
+        condition: condition.as_ref().map(|condition| condition.to_string()),
+        work: found.work.line(now),
+        built: found.commit.as_ref().and_then(|(_, commit)| found.work.built(input, commit)),
+    };
     let ids = BTreeSet::from([found.collection]);
     let chain = Chain {
         ids: &ids,
@@ -89,6 +96,9 @@ struct Found {
     dropped: Option<Mark>,
     rejections: u64,
     last_rejection: Option<Rejected>,
+    work: Work,
+    /// Its own, or the next one of its collection: whether that is its own comes first.
+    commit: Option<(bool, Commit)>,
 }
 
 struct Rejected {
@@ -114,6 +124,12 @@ impl Reading {
             let applied = collection.applied.as_ref().filter(|applied| applied.task == task);
             live.or_else(|| applied.map(|applied| Found::committed(id, applied)))
         });
+        let mut found = found;
+        if let Some(found) = &mut found {
+            state.running().map(|(_, attempt)| attempt).filter(|attempt| attempt.task == task).for_each(|attempt| {
+                found.work.goes_on(&attempt, state.at());
+            });
+        }
         Reading { task, begins: state.last().next(), state, inputs: None, found, recent: Recent::default() }
     }
 
@@ -144,6 +160,9 @@ impl Reading {
         if let (Event::CollectionDropped { .. }, Some(found)) = (&recorded.event, &mut self.found) {
             found.dropped = Some(Mark::of(recorded));
         }
+        if let (Some((_, task, commit)), Some(found)) = (Commit::of(recorded), &mut self.found) {
+            found.commit.get_or_insert((task == self.task, commit));
+        }
         if recorded.event.task(recorded.seq) != Some(self.task) {
             return;
         }
@@ -172,6 +191,8 @@ impl Found {
             dropped: None,
             rejections: 0,
             last_rejection: None,
+            work: Work::default(),
+            commit: None,
         }
     }
 
@@ -191,6 +212,7 @@ impl Found {
     }
 
     fn follow(&mut self, recorded: &Recorded, inputs: Option<&Mark>) {
+        self.work.follow(recorded);
         match &recorded.event {
             Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
             Event::AttemptFailed { attempt, reason, message, .. } => {
@@ -228,6 +250,8 @@ struct Answer<'a> {
     found: &'a Found,
     /// That of the collection; nothing if it was dropped.
     condition: Option<String>,
+    work: WorkLine,
+    built: Option<BuiltLine>,
 }
 
 impl Answer<'_> {
@@ -264,6 +288,8 @@ impl Answer<'_> {
                 ("to build", Some(format!("{}  generation {}", found.fingerprint, found.generation))),
                 ("because", found.created_by.as_ref().map(|by| by.to_string())),
                 ("attempts", Some(found.attempts.to_string())),
+                ("work", self.work.text()),
+                ("built", self.built.as_ref().map(|built| built.text(found.commit.is_some_and(|(own, _)| own)))),
                 ("failure", found.last_failure.clone()),
                 ("rejected", (found.rejections > 0).then(|| found.rejections.to_string())),
             ],
@@ -288,6 +314,8 @@ impl Answer<'_> {
             attempts: found.attempts,
             rejections: found.rejections,
             rejected: found.last_rejection.as_ref().map(|rejected| rejected.reason),
+            work: &self.work,
+            built: self.built.as_ref(),
             time: now.to_string(),
             extent,
         }
@@ -315,6 +343,10 @@ struct TaskLine<'a> {
     rejections: u64,
     /// The reason of the last one.
     rejected: Option<&'static str>,
+    /// What its attempts have worked.
+    work: &'a WorkLine,
+    /// What its own commit, or the next one of its collection, has of it; `null` if there is none, or it cannot be known.
+    built: Option<&'a BuiltLine>,
     time: String,
     #[serde(flatten)]
     extent: Extent,
