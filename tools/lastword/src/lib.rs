@@ -26,7 +26,6 @@ mod foresee;
 mod init;
 mod inspect;
 mod look;
-mod manifest;
 mod outlet;
 mod patience;
 mod plan;
@@ -91,16 +90,6 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show who has a log open and how its collections are, also while it is written
     Status(status::Arguments),
-    /// Show the segments of a collection, also while the log is written
-    Manifest {
-        /// The directory of the log, or the configuration that names it
-        state: PathBuf,
-        /// The collection
-        name: String,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
     #[command(flatten)]
     Look(log_dump::Look),
     /// Look at a source again, and try again what is parked or backing off
@@ -139,7 +128,7 @@ impl Command {
         match self {
             Command::Init { file } => Some(file),
             Command::Run(run::Arguments { config, .. }) | Command::Plan { config } => Some(config),
-            Command::Status(status::Arguments { state, .. }) | Command::Manifest { state, .. } => Some(state),
+            Command::Status(status::Arguments { state, .. }) => Some(state),
             Command::Look(question) => Some(question.state()),
             Command::Refresh(command::Refresh { target, .. })
             | Command::Cancel(command::Cancel { target, .. })
@@ -205,7 +194,6 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Plan { config } => plan::plan(&config),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
-        Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Look(question) => look::look(question),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),

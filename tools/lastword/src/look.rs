@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use log_dump::{Failure, Look, speak_as};
+use log_dump::{Failure, Look, named_by, speak_as};
 
 use crate::command::state_of;
 use crate::console::note;
-use crate::fail::Fail;
+use crate::fail::{CANNOT_OPEN, Fail};
 
 pub(crate) fn look(question: Look) -> Result<ExitCode, Fail> {
     speak_as(|text| note(&format!("lastword: {text}")));
@@ -17,9 +17,12 @@ pub(crate) fn look(question: Look) -> Result<ExitCode, Fail> {
         true => question.state().to_owned(),
         false => state_of(question.state())?.into_owned(),
     };
-    match log_dump::look(&question.at(state)) {
+    if question.state().is_file() {
+        named_by(question.state());
+    }
+    match log_dump::look(&question.at(state.clone())) {
         Ok(()) | Err(Failure::OutputClosed) => Ok(ExitCode::SUCCESS),
-        Err(failure) => Err(Fail::of_look(failure)),
+        Err(failure) => Err(Fail::of_look(failure, &state)),
     }
 }
 
@@ -28,8 +31,9 @@ fn is_exported(path: &Path) -> bool {
 }
 
 impl Fail {
-    fn of_look(failure: Failure) -> Fail {
+    fn of_look(failure: Failure, state: &Path) -> Fail {
         let (code, text) = failure.told();
-        Fail::new(code, text)
+        let fail = Fail::new(code, text);
+        if code == CANNOT_OPEN { fail.of_owner(state) } else { fail }
     }
 }

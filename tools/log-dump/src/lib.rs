@@ -6,11 +6,13 @@
 
 #[doc(hidden)]
 pub mod args;
+mod changed_files;
 mod diff;
 mod dump;
 mod fail;
 mod head;
 mod input;
+mod manifest;
 mod output;
 mod point;
 pub mod signals;
@@ -26,10 +28,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, StateArgs, WhyArgs};
+pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, ManifestArgs, StateArgs, WhyArgs};
 use clap::Parser;
 use fail::Exit;
 pub use fail::Failure;
+pub use input::named_by;
 use lastword::apart;
 use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::describe::panicked;
@@ -91,6 +94,7 @@ pub fn look(question: &Look) -> Result<(), Failure> {
         Look::Why(WhyArgs { log, name, at, task, files }) => {
             why::run(log, name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), *files)
         }
+        Look::Manifest(args) => manifest::run(args),
         Look::Diff(DiffArgs { log, between }) => diff::run(log, between),
     }
 }

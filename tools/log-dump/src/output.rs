@@ -44,6 +44,14 @@ impl Output {
     }
 }
 
+/// A whole number with its thousands apart: `1,000,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let apart = |at: usize| at > 0 && at % 3 == first;
+    digits.char_indices().map(|(at, digit)| if apart(at) { format!(",{digit}") } else { digit.to_string() }).collect()
+}
+
 /// Who says what is said on standard error, if not this program.
 static SPEAKER: OnceLock<fn(&str)> = OnceLock::new();
 

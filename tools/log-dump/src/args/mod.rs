@@ -100,6 +100,8 @@ pub enum Look {
     /// An answer in one sentence, and the events that led there, back to the last commit or the declaration. With
     /// --json: all of these events as `dump --json` prints them, then the answer, {"kind":"why",...}, as the last line.
     Why(WhyArgs),
+    /// Shows the segments of a collection, also while the log is written.
+    Manifest(ManifestArgs),
     /// Says what changed between two points of a log, or where two logs part.
     ///
     /// With --json: a line for every collection that differs, or for every event behind the common part, and what it
@@ -114,6 +116,7 @@ impl Look {
             | Look::Head(HeadArgs { log, .. })
             | Look::State(StateArgs { log, .. })
             | Look::Why(WhyArgs { log, .. })
+            | Look::Manifest(ManifestArgs { log, .. })
             | Look::Diff(DiffArgs { log, .. }) => log,
         }
     }
@@ -131,6 +134,7 @@ impl Look {
         | Look::Head(HeadArgs { log, .. })
         | Look::State(StateArgs { log, .. })
         | Look::Why(WhyArgs { log, .. })
+        | Look::Manifest(ManifestArgs { log, .. })
         | Look::Diff(DiffArgs { log, .. })) = &mut self;
         log.state = state;
         self
@@ -192,6 +196,19 @@ pub struct WhyArgs {
     pub(crate) files: bool,
 }
 
+/// The arguments of `manifest`.
+#[derive(Clone, Debug, Args)]
+pub struct ManifestArgs {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// The collection.
+    pub(crate) name: String,
+    /// As of this event, or of the last event not later than this time: a number of an event, a time in RFC 3339, or
+    /// how long ago, such as 2h. The end of the log without it.
+    #[arg(long, value_name = "SEQ|TIME", value_parser = parse_until)]
+    pub(crate) at: Option<Until>,
+}
+
 /// The arguments of `diff`.
 #[derive(Clone, Debug, Args)]
 pub struct DiffArgs {
@@ -236,6 +253,9 @@ pub(crate) struct BetweenArgs {
     /// Collections whose name matches: `*` any characters, `?` one, `[a-z]` one of these.
     #[arg(long, value_name = "GLOB", value_parser = parse_glob, conflicts_with = "other")]
     pub(crate) collection: Option<Pattern>,
+    /// All files and segments that differ by name, not only the first 20 of each.
+    #[arg(long, conflicts_with = "other")]
+    pub(crate) files: bool,
 }
 
 /// The events that the arguments of `dump` or `stat` select; for the tests of what is accepted.
