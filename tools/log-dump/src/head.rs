@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use lastword::core::vocabulary::Seq;
 use lastword::log::{Anchor, OpenError};
@@ -39,22 +40,27 @@ struct AnchorLine {
     db_length: u64,
 }
 
-/// What `HEAD` says. Nothing else is read.
-pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
-    let path = log.state.join("HEAD");
+/// What `HEAD` of the log at `state` says. Nothing else is read.
+pub(crate) fn read_anchor(state: &Path) -> Result<Anchor, Failure> {
+    let path = state.join("HEAD");
     // Two slots are all that is read of it, however long the file is.
     let mut bytes = Vec::new();
     let read = File::open(&path).and_then(|file| file.take(MOST_HEAD).read_to_end(&mut bytes));
     read.map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory if let Some(failure) = configuration(&log.state) => failure,
+        io::ErrorKind::NotADirectory if let Some(failure) = configuration(state) => failure,
         // A log that has lost it is damaged; what can be done is told as everywhere.
-        io::ErrorKind::NotFound => match Input::open(&log.state) {
+        io::ErrorKind::NotFound => match Input::open(state) {
             Err(failure) => failure,
             Ok(_) => Failure::io("reading", &path, &error),
         },
         _ => Failure::io("reading", &path, &error),
     })?;
-    let anchor = Anchor::parse(&bytes).map_err(|found| OpenError::Anchor { path, found })?;
+    Ok(Anchor::parse(&bytes).map_err(|found| OpenError::Anchor { path, found })?)
+}
+
+/// What `HEAD` says.
+pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
+    let anchor = read_anchor(&log.state)?;
     let Anchor { clean, position, db_length, .. } = anchor;
     let (seq, hash, epoch) = (position.seq.0, position.hash.to_string(), position.epoch.0);
     let mut output = Output::new();

@@ -87,7 +87,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 /// When there is no answer, or when it cannot be written.
 pub fn look(question: &Look) -> Result<(), Failure> {
     match question {
-        Look::Dump(DumpArgs { log, damage, selection }) => dump::run(log, *damage, selection),
+        Look::Dump(args) => dump::run(args),
         Look::Head(HeadArgs { log, anchor: true }) => head::anchor(log),
         Look::Head(HeadArgs { log, anchor: false }) => head::run(log),
         Look::State(StateArgs { log, damage, at }) => state::run(log, *damage, *at),

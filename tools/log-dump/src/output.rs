@@ -26,6 +26,16 @@ impl Output {
             .map_err(|error| Failure::output(&error))
     }
 
+    /// A part of a line.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.0.write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    }
+
+    /// Hands on what was written so far.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.0.flush().map_err(|error| Failure::output(&error))
+    }
+
     /// One JSON object as a line.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         // What is serialized here are structs of numbers and texts, which cannot fail.

@@ -11,6 +11,7 @@ use glob::Pattern;
 use lastword::core::vocabulary::Name;
 use lastword::replay::Until;
 
+use crate::dump::Format;
 pub use selection::SelectionArgs;
 use values::{parse_glob, parse_hash, parse_name, parse_until};
 
@@ -150,6 +151,18 @@ pub struct DumpArgs {
     pub(crate) damage: DamageArgs,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
+    /// How they are written.
+    #[arg(long, value_enum, conflicts_with = "json")]
+    pub(crate) format: Option<Format>,
+    /// Those that come as well, as they come, until it is interrupted or --limit is reached.
+    #[arg(long, conflicts_with_all = ["reverse", "up_to_damage"])]
+    pub(crate) follow: bool,
+    /// The last one first.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// At most so many, in the order in which they are written.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
 }
 
 /// The arguments of `head`.
