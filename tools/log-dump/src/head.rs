@@ -8,10 +8,11 @@ use lastword::core::vocabulary::Seq;
 use lastword::log::{Anchor, OpenError};
 use serde::Serialize;
 
-use crate::args::LogArgs;
-use crate::fail::Failure;
+use crate::args::{HeadArgs, LogArgs};
+use crate::fail::{Exit, Failure};
 use crate::input::{Input, configuration};
 use crate::output::Output;
+use crate::proof::{self, Checkpoint, SigningKey};
 
 /// What `HEAD` says is `null` for an exported stream, which has none.
 #[derive(Serialize)]
@@ -73,6 +74,24 @@ pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
     output.line(&format!("epoch          {epoch}"))?;
     output.line(&format!("clean          {}", if clean { "yes" } else { "no" }))?;
     output.line(&format!("db length      {db_length}"))?;
+    output.finish()
+}
+
+/// Where the log ends, as it is noted elsewhere.
+pub(crate) fn checkpoint(args: &HeadArgs) -> Result<(), Failure> {
+    let HeadArgs { log, sign, origin, .. } = args;
+    let key = sign.as_deref().map(SigningKey::read).transpose()?;
+    let input = Input::open(&log.state)?;
+    let (end, named) = (input.end(), proof::origin(input.reader())?);
+    let origin = match (named, origin) {
+        (Some(named), Some(other)) if named != *other => {
+            return Err(Failure::new(Exit::USAGE, format_args!("--origin {other:?}: the name of this log is {named}")));
+        }
+        (named, other) => named.or_else(|| other.clone()).ok_or_else(proof::unnamed)?,
+    };
+    let checkpoint = Checkpoint { origin, seq: end.seq, hash: end.hash, time: input.time() };
+    let mut output = Output::new();
+    output.text(&checkpoint.note(key.as_ref()))?;
     output.finish()
 }
 

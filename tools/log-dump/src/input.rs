@@ -226,7 +226,12 @@ impl Input {
 }
 
 /// Checks only what lies behind the last snapshot: what lies before it is not read.
-struct Behind(Snapshots);
+pub(crate) struct Behind(Snapshots);
+
+/// Of the log in `state`.
+pub(crate) fn behind_snapshots(state: &Path) -> Behind {
+    Behind(Snapshots::of_log(state))
+}
 
 impl Visitor for Behind {
     fn known(&mut self) -> Vec<Position> {

@@ -15,7 +15,9 @@ mod input;
 mod manifest;
 mod output;
 mod point;
+pub mod proof;
 pub mod signals;
+mod sought;
 mod stat;
 mod state;
 mod transfer;
@@ -27,7 +29,7 @@ use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Cli, Command};
+use args::{Cli, Command, KeyCommand};
 pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, ManifestArgs, StateArgs, WhyArgs};
 use clap::Parser;
 use fail::Exit;
@@ -39,6 +41,7 @@ use lastword::describe::panicked;
 use lastword::replay::Until;
 use output::complain;
 pub use output::speak_as;
+use verify::Expected;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -73,7 +76,10 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Look(question) => look(&question),
-        Command::Verify { log, expect_head } => verify::run(&log, expect_head.as_deref()),
+        Command::Verify { log, expect_head, expect_checkpoint, public_key } => {
+            verify::run(&log, &Expected::read(expect_head, expect_checkpoint.as_deref(), public_key.as_deref())?)
+        }
+        Command::Key { key: KeyCommand::New { file, name } } => proof::new_key(&file, &name),
         Command::Stat { log, selection } => stat::run(&log, &selection),
         Command::Export { log, damage, file } => transfer::export(&log, damage, &file),
         Command::Import { state, file, damage, json } => transfer::import(&state, &file, damage, json),
@@ -88,8 +94,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 pub fn look(question: &Look) -> Result<(), Failure> {
     match question {
         Look::Dump(args) => dump::run(args),
-        Look::Head(HeadArgs { log, anchor: true }) => head::anchor(log),
-        Look::Head(HeadArgs { log, anchor: false }) => head::run(log),
+        Look::Head(HeadArgs { log, anchor: true, .. }) => head::anchor(log),
+        Look::Head(args) if args.checkpoint || args.sign.is_some() => head::checkpoint(args),
+        Look::Head(HeadArgs { log, .. }) => head::run(log),
         Look::State(StateArgs { log, damage, at }) => state::run(log, *damage, *at),
         Look::Why(WhyArgs { log, name, at, task, files }) => {
             why::run(log, name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), *files)

@@ -9,10 +9,12 @@ use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand};
 use glob::Pattern;
 use lastword::core::vocabulary::Name;
+use lastword::log::FrameHash;
 use lastword::replay::Until;
 
 use crate::dump::Format;
 pub use selection::SelectionArgs;
+pub(crate) use values::parse_rfc3339 as rfc3339;
 use values::{parse_glob, parse_hash, parse_name, parse_until};
 
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
@@ -43,7 +45,18 @@ pub(crate) enum Command {
         /// elsewhere. Exit 1 if no frame has it: the log was rewritten, cut off, replaced by an older copy, or what the
         /// note names was deleted with the beginning of the log.
         #[arg(long, value_name = "HEX", value_parser = parse_hash)]
-        expect_head: Option<String>,
+        expect_head: Option<FrameHash>,
+        /// The same with a checkpoint that `head --checkpoint` or a run wrote: its log, event, hash and time.
+        #[arg(long, value_name = "FILE", conflicts_with = "expect_head")]
+        expect_checkpoint: Option<PathBuf>,
+        /// That this key has signed it: what `key new` printed, or a file with it.
+        #[arg(long, value_name = "KEY", requires = "expect_checkpoint")]
+        public_key: Option<String>,
+    },
+    /// Makes keys that sign checkpoints. They belong outside of the log.
+    Key {
+        #[command(subcommand)]
+        key: KeyCommand,
     },
     /// Prints counts and sizes.
     Stat {
@@ -76,6 +89,19 @@ pub(crate) enum Command {
     },
 }
 
+/// What is done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Makes an ed25519 key in a file that only its owner may read, and prints the public key.
+    New {
+        /// The file; it must not exist.
+        file: PathBuf,
+        /// By which name its signatures are known.
+        #[arg(long, default_value = "lastword")]
+        name: String,
+    },
+}
+
 impl Command {
     /// The file or directory on which all of the command depends.
     pub(crate) fn named(&self) -> Option<&Path> {
@@ -83,6 +109,7 @@ impl Command {
             Command::Look(look) => Some(look.state()),
             Command::Verify { log, .. } | Command::Stat { log, .. } | Command::Export { log, .. } => Some(&log.state),
             Command::Import { state, .. } => state.parent(),
+            Command::Key { key: KeyCommand::New { file, .. } } => file.parent(),
         }
     }
 }
@@ -173,6 +200,16 @@ pub struct HeadArgs {
     /// Only what HEAD says, which may be a second behind: nothing else is read, and nothing is copied.
     #[arg(long)]
     pub(crate) anchor: bool,
+    /// A checkpoint to be noted elsewhere, in the shape of C2SP: the log, its last event, the hash of its last frame, and its
+    /// time. `verify --expect-checkpoint` holds a log against it.
+    #[arg(long, conflicts_with_all = ["anchor", "json"])]
+    pub(crate) checkpoint: bool,
+    /// The same, signed with the key in this file, which `key new` made.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["anchor", "json"])]
+    pub(crate) sign: Option<PathBuf>,
+    /// How a checkpoint names a log whose first frame was let go, as earlier ones named it: lastword/ and the hash of that frame.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["anchor", "json"])]
+    pub(crate) origin: Option<String>,
 }
 
 /// The arguments of `state`.

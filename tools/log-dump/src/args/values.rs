@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use glob::Pattern;
 use lastword::codec;
 use lastword::core::vocabulary::{Name, Seq, Timestamp};
+use lastword::log::FrameHash;
 use lastword::replay::Until;
 
 /// RFC 3339 with any offset, or seconds since the Unix epoch with up to six decimals.
@@ -33,7 +34,7 @@ fn parse_ago(text: &str) -> Option<Timestamp> {
     Some(Timestamp(0).after(now.saturating_sub(ago)))
 }
 
-fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let since_epoch = |utc: &str| {
         let at = humantime::parse_rfc3339(utc).ok()?;
         at.duration_since(UNIX_EPOCH).ok().map(|since| Timestamp(0).after(since).0)
@@ -67,9 +68,14 @@ pub(super) fn parse_name(text: &str) -> Result<Name, String> {
 }
 
 /// As hashes are printed.
-pub(super) fn parse_hash(text: &str) -> Result<String, String> {
-    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hash { Ok(text.to_ascii_lowercase()) } else { Err("must be 64 hexadecimal digits".to_owned()) }
+pub(super) fn parse_hash(text: &str) -> Result<FrameHash, String> {
+    let pairs = text.as_bytes().chunks(2).map(|pair| {
+        let digits = std::str::from_utf8(pair).ok().filter(|_| pair.iter().all(u8::is_ascii_hexdigit))?;
+        u8::from_str_radix(digits, 16).ok()
+    });
+    let bytes: Option<Vec<u8>> = pairs.collect();
+    let hash = bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok());
+    hash.map(FrameHash).ok_or_else(|| "must be 64 hexadecimal digits".to_owned())
 }
 
 pub(super) fn parse_type(text: &str) -> Result<u16, String> {
