@@ -97,17 +97,18 @@ pub(crate) fn origin(reader: &dyn LogReader) -> Result<Option<String>, Failure> 
     Ok(first.map(|frame| format!("{ORIGIN}{}", frame.as_frame().hash())))
 }
 
-/// The name of the log in `state`, or what an earlier note in `noted` calls it. Without such a note a copy is made of the log.
+/// The name of the log in `state`; if it has lost its first frame, what an earlier note in `noted` calls it. A copy is made of
+/// the log.
 ///
 /// # Errors
 /// When there is neither.
 pub fn origin_of(state: &Path, noted: Option<&Path>) -> Result<String, Failure> {
-    let earlier = noted.and_then(|noted| fs::read_to_string(noted).ok()).and_then(|text| Checkpoint::parse(&text));
-    if let Some(earlier) = earlier {
-        return Ok(earlier.origin);
-    }
     let copy = PrivateCopy::of_visiting(state, || crate::input::behind_snapshots(state))?.0;
-    origin(&*copy.reader())?.ok_or_else(unnamed)
+    if let Some(origin) = origin(&*copy.reader())? {
+        return Ok(origin);
+    }
+    let earlier = noted.and_then(|noted| fs::read_to_string(noted).ok()).and_then(|text| Checkpoint::parse(&text));
+    earlier.map(|earlier| earlier.origin).ok_or_else(unnamed)
 }
 
 /// What is said where a log has lost its first frame.
