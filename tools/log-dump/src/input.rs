@@ -75,6 +75,38 @@ impl Input {
         Ok((input, state))
     }
 
+    /// The same, and checks only what lies behind the last snapshot.
+    pub(crate) fn open_tail(path: &Path) -> Result<Input, Failure> {
+        if !path.is_dir() {
+            return Input::open(path);
+        }
+        let opened = PrivateCopy::of_visiting(path, || behind_snapshots(path));
+        Ok(Input::of(opened.map_err(|error| unopened(path, error))?.0))
+    }
+
+    /// The states from which a reading up to `until` may begin, the one that takes the least first, and with the events before
+    /// which they stand: those of snapshots, and at last the one where the log begins.
+    pub(crate) fn beginnings(&self, until: Until) -> impl Iterator<Item = Result<State, Failure>> + '_ {
+        let snapshots = self.snapshots();
+        let all = snapshots.as_ref().and_then(|snapshots| snapshots.list().ok()).unwrap_or_default();
+        let states = all.into_iter().filter_map(move |seq| {
+            let snapshots = snapshots.as_ref()?;
+            let position = snapshots.usable_header(seq).ok()?.position;
+            let frame = self.reader().frames(seq).next()?.ok()?;
+            if Position::of(&frame.as_frame()) != position {
+                return None;
+            }
+            let state = snapshots.load(seq).ok()?.1;
+            let is_before = match until {
+                Until::End => true,
+                Until::Seq(last) => state.last() <= last,
+                Until::Time(at) => state.at() <= at,
+            };
+            is_before.then_some(Ok(state))
+        });
+        states.chain(std::iter::once_with(move || Ok(begin_before(self.reader(), until)?)))
+    }
+
     /// The state as of `until`, from the last snapshot before it.
     fn state_before(&self, until: Until) -> Result<State, Failure> {
         let reader = self.reader();

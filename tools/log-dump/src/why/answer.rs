@@ -20,7 +20,7 @@ use crate::output::{Output, printable};
 const MOST_BUSY: usize = 3;
 
 pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Result<(), Failure> {
-    let life = Life::of(input, name, until)?;
+    let (begin, life) = Life::find(input, name, until)?;
     let Some(incarnation) = &life.incarnation else {
         let last = life.state.last();
         let known = if life.begins > Seq(1) {
@@ -42,18 +42,18 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Resul
     let mut output = Output::new();
     let sentence = sentence(&life, incarnation);
     if form.json {
-        let events = chain.write(input, &mut output, form)?;
+        let events = chain.write(input, &begin, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
         output.object(&WhyLine::of(&life, incarnation, sentence, extent))?;
         return output.finish();
     }
     head(&mut output, &life, incarnation, &sentence)?;
-    let begin = if incarnation.begin() == incarnation.id.0 { "since its declaration" } else { "since a commit" };
+    let told = if incarnation.begin() == incarnation.id.0 { "since its declaration" } else { "since a commit" };
     output.line(&match chain.history_begins() {
-        Some(begins) => format!("\n{begin}, event {}; history begins with event {begins}:", chain.first),
-        None => format!("\n{begin}, event {}:", chain.first),
+        Some(begins) => format!("\n{told}, event {}; history begins with event {begins}:", chain.first),
+        None => format!("\n{told}, event {}:", chain.first),
     })?;
-    chain.write(input, &mut output, form)?;
+    chain.write(input, &begin, &mut output, form)?;
     output.finish()
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use lastword::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, Timestamp};
-use lastword::core::{CollectionView, State};
-use lastword::replay::{ReplayError, Until, begin_before, events};
+use lastword::core::{CollectionView, Condition, State};
+use lastword::replay::{ReplayError, Until, events};
 
 use super::chain::Recent;
 use super::mark::Mark;
+use super::show::no_beginning;
 use super::work::Work;
+use crate::fail::Failure;
 use crate::input::Input;
 use crate::point::{is_behind, now_at};
 
@@ -56,9 +58,34 @@ pub(super) struct Incarnation {
 }
 
 impl Life {
-    /// Replays the log up to `until` and follows `name`.
-    pub(super) fn of(input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
-        let mut life = Life::behind(begin_before(input.reader(), until)?, name);
+    /// Follows `name` up to `until`, and reads as little as that takes: from the last snapshot if the story begins behind it.
+    /// Beside it is where the reading began.
+    pub(super) fn find(input: &Input, name: &Name, until: Until) -> Result<(State, Life), Failure> {
+        for begin in input.beginnings(until) {
+            let begin = begin?;
+            let life = Life::of(begin.clone(), input, name, until)?;
+            if begin.last() <= input.start().seq || life.begins_behind(begin.last()) {
+                return Ok((begin, life));
+            }
+        }
+        Err(no_beginning())
+    }
+
+    /// Whether all that is told lies behind this event.
+    fn begins_behind(&self, seq: Seq) -> bool {
+        let Some(incarnation) = &self.incarnation else { return false };
+        let since = match &incarnation.since {
+            Since::Event(_) | Since::Time => true,
+            Since::PrefixGone => false,
+        };
+        let limits = !matches!(incarnation.view.condition, Condition::Limit { .. }) || self.limits.is_some();
+        let wanted = incarnation.view.wanted.is_none() || incarnation.wanted_by.is_some();
+        incarnation.begin() > seq && since && wanted && limits
+    }
+
+    /// Replays the log from `begin` up to `until` and follows `name`.
+    fn of(begin: State, input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
+        let mut life = Life::behind(begin, name);
         for event in events(input.reader(), life.begins) {
             let event = event?;
             if is_behind(&event, until) {

@@ -6,14 +6,14 @@ use lastword::core::vocabulary::{
     AbortReason, CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, TaskId, Timestamp,
 };
 use lastword::core::{Applied, CollectionView, State, Status, Task};
-use lastword::replay::{ReplayError, Until, begin_before, events};
+use lastword::replay::{ReplayError, Until, events};
 use serde::Serialize;
 
 use super::chain::{Chain, Recent};
 use super::fate::{Ending, Fate, changes_inputs};
 use super::form::Form;
 use super::mark::{Mark, MarkLine};
-use super::show::{Extent, rows, unknown};
+use super::show::{Extent, no_beginning, rows, unknown};
 use super::work::{BuiltLine, Commit, Work, WorkLine};
 use crate::fail::Failure;
 use crate::input::Input;
@@ -21,8 +21,7 @@ use crate::output::{Output, printable};
 use crate::point::{is_behind, now_at};
 
 pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Form) -> Result<(), Failure> {
-    let mut reading = Reading::behind(begin_before(input.reader(), until)?, name, id);
-    reading.read(input, name, until)?;
+    let (begin, reading) = Reading::find(input, name, until, id)?;
     let last = reading.state.last();
     let Some(found) = &reading.found else {
         let begins = reading.begins;
@@ -54,7 +53,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
     };
     let mut output = Output::new();
     if form.json {
-        let events = chain.write(input, &mut output, form)?;
+        let events = chain.write(input, &begin, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
         let condition = condition.as_ref().map_or("dropped", |condition| condition.name());
         output.object(&answer.line(condition, now, extent))?;
@@ -64,7 +63,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
     output.line(
         &chain.history_begins().map_or_else(String::new, |begins| format!("\nhistory begins with event {begins}:")),
     )?;
-    chain.write(input, &mut output, form)?;
+    chain.write(input, &begin, &mut output, form)?;
     output.finish()
 }
 
@@ -110,6 +109,24 @@ struct Rejected {
 }
 
 impl Reading {
+    /// Reads as little as the answer takes: from the last snapshot if the task is younger. Beside it is where it began.
+    fn find(input: &Input, name: &Name, until: Until, task: TaskId) -> Result<(State, Reading), Failure> {
+        let first = input.start().first();
+        for begin in input.beginnings(until) {
+            let begin = begin?;
+            let is_last = begin.last().next() <= first;
+            if !is_last && task.0 <= begin.last() {
+                continue;
+            }
+            let mut reading = Reading::behind(begin.clone(), name, task);
+            reading.read(input, name, until)?;
+            if is_last || reading.found.as_ref().is_some_and(|found| found.created_by.is_some()) {
+                return Ok((begin, reading));
+            }
+        }
+        Err(no_beginning())
+    }
+
     /// What is known of the task where history begins: if it is live, how far it has come, and if its result is what
     /// is applied, that. Of others nothing is left.
     fn behind(state: State, name: &Name, task: TaskId) -> Reading {
