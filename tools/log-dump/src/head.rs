@@ -1,16 +1,13 @@
 //! `head`: where the log ends, and who may be adding to it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-
 use lastword::core::vocabulary::Seq;
-use lastword::log::{Anchor, OpenError};
+use lastword::log::Anchor;
 use serde::Serialize;
 
+use crate::anchor::read_anchor;
 use crate::args::{HeadArgs, LogArgs};
 use crate::fail::{Exit, Failure};
-use crate::input::{Input, configuration};
+use crate::input::Input;
 use crate::output::Output;
 use crate::proof::{self, Checkpoint, SigningKey};
 
@@ -39,24 +36,6 @@ struct AnchorLine {
     epoch: u64,
     clean: bool,
     db_length: u64,
-}
-
-/// What `HEAD` of the log at `state` says. Nothing else is read.
-pub(crate) fn read_anchor(state: &Path) -> Result<Anchor, Failure> {
-    let path = state.join("HEAD");
-    // Two slots are all that is read of it, however long the file is.
-    let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(MOST_HEAD).read_to_end(&mut bytes));
-    read.map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory if let Some(failure) = configuration(state) => failure,
-        // A log that has lost it is damaged; what can be done is told as everywhere.
-        io::ErrorKind::NotFound => match Input::open(state) {
-            Err(failure) => failure,
-            Ok(_) => Failure::io("reading", &path, &error),
-        },
-        _ => Failure::io("reading", &path, &error),
-    })?;
-    Ok(Anchor::parse(&bytes).map_err(|found| OpenError::Anchor { path, found })?)
 }
 
 /// What `HEAD` says.
@@ -94,9 +73,6 @@ pub(crate) fn checkpoint(args: &HeadArgs) -> Result<(), Failure> {
     output.text(&checkpoint.note(key.as_ref()))?;
     output.finish()
 }
-
-/// More than `HEAD` ever has.
-const MOST_HEAD: u64 = 64 << 10;
 
 pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;

@@ -4,6 +4,7 @@
 //! the tests of what it parses.
 #![forbid(unsafe_code)]
 
+mod anchor;
 #[doc(hidden)]
 pub mod args;
 mod changed_files;

@@ -72,7 +72,7 @@ fn a_table_has_the_same_number_of_cells_in_each_line_whatever_is_in_them() {
             }
         }
     }
-    assert!(records.last().unwrap().iter().last().unwrap().starts_with("20"), "the sentence is the last cell");
+    assert!(records[records.len() - 1].iter().next_back().unwrap().starts_with("20"), "the sentence is the last cell");
 }
 
 /// The form: <https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>.

@@ -1,5 +1,6 @@
 //! Arguments, and what is allowed in them.
 
+mod format;
 mod selection;
 mod values;
 
@@ -12,7 +13,7 @@ use lastword::core::vocabulary::Name;
 use lastword::log::FrameHash;
 use lastword::replay::Until;
 
-use crate::dump::Format;
+pub(crate) use format::Format;
 pub use selection::SelectionArgs;
 pub(crate) use values::parse_rfc3339 as rfc3339;
 use values::{parse_glob, parse_hash, parse_name, parse_until};

@@ -4,8 +4,8 @@ use lastword::core::vocabulary::Seq;
 use lastword::describe::Describer;
 use lastword::replay;
 
+use super::events::{Line, Stretch, each_of, remember};
 use super::shape::Shape;
-use super::{Line, Stretch, each_of};
 use crate::args::SelectionArgs;
 use crate::fail::Failure;
 use crate::input::Input;
@@ -63,7 +63,7 @@ fn stretches(input: &Input, selection: &SelectionArgs) -> Result<Vec<(Seq, Descr
         if is_due && last >= selection.first() {
             found.push((first, describer.clone()));
         }
-        super::remember(&frame, &mut describer)?;
+        remember(&frame, &mut describer)?;
     }
     Ok(found)
 }

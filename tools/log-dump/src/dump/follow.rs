@@ -12,11 +12,11 @@ use lastword::describe::Describer;
 use lastword::log::Position;
 use lastword::replay;
 
+use super::events::{Stretch, each_of};
 use super::shape::Shape;
-use super::{Stretch, each_of};
+use crate::anchor::read_anchor;
 use crate::args::SelectionArgs;
 use crate::fail::{Exit, Failure};
-use crate::head::read_anchor;
 use crate::input::Input;
 use crate::output::{Output, complain};
 

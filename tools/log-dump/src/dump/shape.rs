@@ -1,27 +1,13 @@
 //! The forms in which events are written, one after the other, in memory that does not grow with them.
 
-use clap::ValueEnum;
 use lastword::describe::printable;
 use serde_json::Value;
 
-use super::Line;
+use super::events::Line;
 use super::trace::Trace;
+use crate::args::Format;
 use crate::fail::{Exit, Failure};
 use crate::output::Output;
-
-/// A form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// One line for people.
-    Text,
-    /// JSON Lines with stable keys; the last line is a summary.
-    Json,
-    /// A line of headings, and one for each event.
-    Csv,
-    /// Trace events in JSON, which Perfetto and chrome://tracing open: a track for each collection, a bar for each attempt, an
-    /// instant for each change.
-    Trace,
-}
 
 /// What a line of CSV has, by the keys of the JSON. The sentence for people is behind them.
 const COLUMNS: [&str; 13] = [

@@ -10,7 +10,7 @@ use lastword::core::vocabulary::{
 };
 use serde_json::{Value, json};
 
-use super::Line;
+use super::events::Line;
 use crate::fail::Failure;
 use crate::output::Output;
 
@@ -85,7 +85,7 @@ impl Trace {
     }
 
     /// What goes on is shown up to the last event.
-    pub(super) fn end(mut self: Box<Self>, output: &mut Output) -> Result<(), Failure> {
+    pub(super) fn end(mut self, output: &mut Output) -> Result<(), Failure> {
         let last = self.last;
         for bar in std::mem::take(&mut self.attempts).into_values() {
             let end = bar.end.unwrap_or("running");

@@ -15,8 +15,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::log::{FrameHash, LogReader, PrivateCopy};
 
+use crate::anchor::read_anchor;
 use crate::fail::{Exit, Failure};
-use crate::head::read_anchor;
 
 pub(crate) use key::new as new_key;
 pub use key::{PublicKey, SigningKey};
