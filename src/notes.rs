@@ -101,7 +101,8 @@ impl Notes {
             }
         };
         let mut index = Index::default();
-        listed.into_iter().for_each(|(collection, token, bytes)| index.begin(collection, token, bytes));
+        // One that its process could only begin has a file as well, which is to be removed with the others.
+        listed.into_iter().for_each(|(collection, token, bytes)| index.begin(collection, token, bytes.max(1)));
         Notes { place, most, index: Mutex::new(index) }
     }
 
@@ -337,6 +338,18 @@ mod tests {
             assert_eq!(kept(&notes, n), Vec::<Vec<u8>>::new());
         }
         assert_eq!(files(state.path()), before);
+    }
+
+    /// Found by 300 random kills on a busy machine.
+    #[test]
+    fn defect_33_a_notebook_of_a_process_that_was_killed_before_its_first_note_goes_as_well() {
+        let state = tempfile::tempdir().unwrap();
+        drop(Notes::beside_log(state.path(), 1 << 20));
+        fs::write(state.path().join("notes/1.7.2"), "").unwrap();
+        let next = Notes::beside_log(state.path(), 1 << 20);
+        assert_eq!(next.collections(), [of(2).0]);
+        next.retain(of(2).0, |_| false);
+        assert_eq!(files(state.path()), Vec::<String>::new());
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Verified {
     pub frames: u64,
     /// Events that decode, follow from each other and keep the invariants.
     pub events: u64,
-    /// Objects that are there and undamaged.
+    /// Objects that are there and undamaged. Of more than half a million some may be counted again.
     pub objects: u64,
     /// Bytes of all frames.
     pub bytes: u64,
@@ -49,7 +49,7 @@ pub(crate) fn verify_watching(
     let mut verification = Verification {
         state: begin(reader)?,
         objects,
-        seen: BTreeSet::new(),
+        seen: Seen::default(),
         unreadable: Vec::new(),
         all_unreadable: 0,
         watch,
@@ -61,10 +61,35 @@ pub(crate) fn verify_watching(
 /// What else is to hold of a state at the end of a frame.
 pub(crate) type Watch<'w> = dyn FnMut(Position, &State) -> Result<(), ReplayError> + 'w;
 
+/// Objects that were read, in memory that does not grow with the log. One that nothing has named for long is forgotten, and read
+/// again if something does.
+#[derive(Default)]
+struct Seen {
+    young: BTreeSet<ObjectHash>,
+    old: BTreeSet<ObjectHash>,
+    all: u64,
+}
+
+impl Seen {
+    /// How many are young before they grow old.
+    const MOST: usize = 1 << 18;
+
+    /// Whether it was not known.
+    fn insert(&mut self, hash: ObjectHash) -> bool {
+        let is_new = !self.old.contains(&hash) && !self.young.contains(&hash);
+        self.young.insert(hash);
+        self.all += u64::from(is_new);
+        if self.young.len() >= Self::MOST {
+            self.old = std::mem::take(&mut self.young);
+        }
+        is_new
+    }
+}
+
 struct Verification<'v, 'w> {
     state: State,
     objects: Option<&'v dyn Objects>,
-    seen: BTreeSet<ObjectHash>,
+    seen: Seen,
     /// The first objects that cannot be read, and how many there are. Everything else is checked all the same.
     unreadable: Vec<(Seq, TreeError)>,
     all_unreadable: u64,
@@ -105,7 +130,7 @@ impl Verification<'_, '_> {
         let violation = |violation| ReplayError::Violation { seq: self.state.last(), violation };
         self.state.check().map_err(violation)?;
         self.check_objects()?;
-        found.objects = self.seen.len() as u64;
+        found.objects = self.seen.all;
         found.last = self.state.last();
         found.digest = self.state.digest();
         Ok(found)
@@ -134,5 +159,25 @@ impl Verification<'_, '_> {
                 Err(ReplayError::Objects { first, all })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_known_as_long_as_something_names_it() {
+        let hash = |number: u64| ObjectHash(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        let mut seen = Seen::default();
+        let most = Seen::MOST as u64;
+        for number in 1..3 * most {
+            assert!(seen.insert(hash(number)));
+            // Named again and again.
+            assert_eq!(seen.insert(hash(0)), number == 1);
+            assert!(seen.young.len() + seen.old.len() <= 2 * Seen::MOST);
+        }
+        assert_eq!(seen.all, 3 * most);
+        assert!(seen.insert(hash(1)), "what nothing names is forgotten");
     }
 }

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::check::{Checked, check, check_files};
-use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
+use super::files::{copy_sled_if_it_fits, make_directory};
 use super::reader::SledReader;
 use super::store::{Held, SledFailure, SledStore};
+use super::temporary::TemporaryDirectory;
 use crate::core::vocabulary::Timestamp;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
@@ -52,8 +53,8 @@ impl fmt::Debug for PrivateCopy {
 
 impl PrivateCopy {
     /// Copies the log in `path` to a directory of its own below [`std::env::temp_dir`], opens that, and shows it to a
-    /// visitor in passing, which is handed back. `begin` makes a new one for every attempt. The directory goes when the
-    /// last reader does. [`of`](Self::of), which only checks, stands in `src/open.rs`: it has to read the checkpoint.
+    /// visitor in passing, which is handed back. `begin` makes a new one for every attempt. The directory goes as soon
+    /// as it is open; its room is given back when the last reader goes. [`of`](Self::of), which only checks, stands in `src/open.rs`: it has to read the checkpoint.
     ///
     /// # Errors
     /// [`OpenError::Moving`] if a writer changed the log under every attempt; everything that
@@ -151,7 +152,9 @@ pub(super) fn attempt(directory: &Directory, visitor: &mut dyn Visitor) -> Resul
     make_directory(&copied)?;
     copy_sled_if_it_fits(&directory.sled(), &copied)?;
     // It is our disk that may be full, which says nothing about the log.
-    let store = SledStore::open(&copied, Held::Copy { _directory: temporary }).map_err(SledFailure::while_opening)?;
+    let held = Held::Copy { directory: Some(temporary) };
+    let mut store = SledStore::open(&copied, held).map_err(SledFailure::while_opening)?;
+    store.unlink_copy();
     let Checked { chain, .. } = check(&store, &anchor, visitor)?;
     store.set_appended(chain.position().seq);
     Ok(PrivateCopy {

@@ -1,15 +1,11 @@
 //! Copying what sled has stored, making and removing directories that only their owner may read. It knows names of
 //! files and nothing of frames.
 
-use std::collections::BTreeMap;
-use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::held;
 use crate::log::OpenError;
@@ -89,77 +85,16 @@ fn is_cloned(source: &File, target: &File) -> bool {
 }
 
 fn open_both(from: &Path, to: &Path) -> io::Result<(File, File)> {
-    Ok((File::open(from)?, OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?))
+    let (source, target) = (File::open(from)?, OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?);
+    // Whatever the umask is: sled opens it again.
+    target.set_permissions(Permissions::from_mode(0o600))?;
+    Ok((source, target))
 }
 
 /// Like `fs::copy`, but private from the start. On file systems that can, the blocks are shared.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let (mut source, mut target) = open_both(from, to)?;
     io::copy(&mut source, &mut target).map(drop)
-}
-
-/// A directory that only this process uses, and that is removed with this value, or by [`remove_private_copies`].
-pub(super) struct TemporaryDirectory(PathBuf);
-
-/// What removing a directory takes, of which there may be none left by then: one for each of its levels.
-type Spare = [File; 3];
-
-/// Those of this process, and what is kept to remove them; nothing once they were all removed because it ends.
-static COPIES: Mutex<Option<BTreeMap<PathBuf, Spare>>> = Mutex::new(Some(BTreeMap::new()));
-
-fn copies() -> MutexGuard<'static, Option<BTreeMap<PathBuf, Spare>>> {
-    COPIES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes every private copy of this process, for one that is about to end by a signal. None can be made afterwards.
-pub fn remove_private_copies() {
-    let Some(copies) = copies().take() else { return };
-    for (path, spare) in copies {
-        drop(spare);
-        // Who is just copying may add a file while the directory is removed, and hears of it with the next one.
-        let _ = (0..3).any(|_| fs::remove_dir_all(&path).is_ok());
-    }
-}
-
-impl TemporaryDirectory {
-    /// Making a directory either succeeds for one or says that the name is taken, and it follows no link, so a
-    /// counter is as good as randomness here.
-    pub(super) fn create() -> Result<Self, OpenError> {
-        let parent = env::temp_dir();
-        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
-        let mut copies = copies();
-        let Some(copies) = &mut *copies else {
-            return Err(OpenError::io("creating a directory in", &parent)(io::ErrorKind::Interrupted.into()));
-        };
-        let spare = || File::open(&parent).map_err(OpenError::io("opening", &parent));
-        let spare = [spare()?, spare()?, spare()?];
-        for number in 0..10_000 {
-            let path = parent.join(format!("lastword-{}-{number}", process::id()));
-            match held::make_directory(&path) {
-                Ok(true) => {
-                    copies.insert(path.clone(), spare);
-                    return Ok(TemporaryDirectory(path));
-                }
-                Ok(false) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-                Err(error) => return Err(OpenError::io("creating", &path)(error)),
-            }
-        }
-        Err(OpenError::io("creating a directory in", &parent)(last))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        let mut copies = copies();
-        let spare = copies.as_mut().and_then(|copies| copies.remove(&self.0));
-        drop(spare);
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Byte by byte: a copy that shares its blocks would share what is on the disk, and that may be older than what is

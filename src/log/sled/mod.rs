@@ -26,11 +26,12 @@ mod reader;
 mod salvage;
 mod scan;
 mod store;
+mod temporary;
 mod writer;
 
 pub use accept::LossAccepted;
 pub use copy::PrivateCopy;
-pub use files::remove_private_copies;
 pub use open::IfAbsent;
 pub use salvage::Salvage;
+pub use temporary::remove_private_copies;
 pub use writer::{Durability, SledLog};

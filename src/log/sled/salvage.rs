@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::copy::{PrivateCopy, attempt};
-use super::files::{TemporaryDirectory, copy_sled_if_it_fits, make_directory};
+use super::files::{copy_sled_if_it_fits, make_directory};
 use super::reader::Frames;
 use super::scan::{Scanned, scan};
 use super::store::{Held, SledFailure, SledStore};
+use super::temporary::TemporaryDirectory;
 use crate::core::vocabulary::Seq;
 use crate::log::anchor::Anchor;
 use crate::log::directory::{Directory, Found};
@@ -186,8 +187,9 @@ fn try_one(directory: &Directory, attempt: Attempt) -> Result<(Arc<SledStore>, C
         let cut = File::options().write(true).open(&db).and_then(|file| file.set_len(length));
         cut.map_err(OpenError::io("shortening", &db))?;
     }
-    let opened = SledStore::open(&copied, Held::Copy { _directory: temporary });
-    let store = opened.map_err(SledFailure::while_opening)?;
+    let opened = SledStore::open(&copied, Held::Copy { directory: Some(temporary) });
+    let mut store = opened.map_err(SledFailure::while_opening)?;
+    store.unlink_copy();
     store.read_start()?;
     let mut frames = Frames::new(&store, Seq::ZERO, None);
     // To the first that is not whole.
@@ -201,7 +203,7 @@ fn store_of(scanned: &Scanned) -> Result<(Arc<SledStore>, Chain), OpenError> {
     let temporary = TemporaryDirectory::create()?;
     let made = temporary.path().join("sled");
     make_directory(&made)?;
-    let opened = SledStore::open(&made, Held::Copy { _directory: temporary });
+    let opened = SledStore::open(&made, Held::Copy { directory: Some(temporary) });
     let store = opened.map_err(SledFailure::while_opening)?;
     store.set_start(scanned.start);
     if !scanned.start.is_whole() {

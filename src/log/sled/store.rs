@@ -14,9 +14,9 @@ use std::time::Duration;
 use ::sled::{Batch, Config, Db, Tree};
 use rustix::io::Errno;
 
-use super::files::TemporaryDirectory;
 use super::lock::SledLock;
 use super::nudge::Nudge;
+use super::temporary::TemporaryDirectory;
 use crate::core::vocabulary::Seq;
 use crate::held::HeldDirectory;
 use crate::log::holder::lock_holder;
@@ -52,8 +52,8 @@ pub(super) struct SledStore {
 pub(super) enum Held {
     /// The lock of the writer, and the directory of the log: the path that sled has leads through its descriptor.
     Log { _lock: Arc<WriterLock>, directory: Arc<HeldDirectory> },
-    /// The directory of a private copy.
-    Copy { _directory: TemporaryDirectory },
+    /// The directory of a private copy; nothing once it is not needed any more.
+    Copy { directory: Option<TemporaryDirectory> },
 }
 
 impl Held {
@@ -130,6 +130,14 @@ impl SledStore {
             }
         }
         Err(held.explain(SledFailure { is_locked: true, ..SledFailure::of("it stays locked") }, path))
+    }
+
+    /// Removes the directory of a private copy, which stays readable by what sled has open. Nothing may be stored in it from here
+    /// on: sled would make a file of its own by a path that is gone.
+    pub(super) fn unlink_copy(&mut self) {
+        if let Held::Copy { directory } = &mut self.held {
+            drop(directory.take());
+        }
     }
 
     /// Stores a frame: as one entry if it fits, which is atomic by itself and a quarter faster, else as a batch.

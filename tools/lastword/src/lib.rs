@@ -27,7 +27,7 @@ mod fail;
 mod foresee;
 mod init;
 mod inspect;
-mod manifest;
+mod look;
 mod metrics;
 mod outlet;
 mod patience;
@@ -43,17 +43,12 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Parser, Subcommand};
 use lastword::describe::panicked;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag::register_conditional_default;
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
+use log_dump::signals::{leave_to_signal, remove_copies_on_signals};
 use tracing_subscriber::filter::LevelFilter;
 
 use control::Verb;
@@ -100,16 +95,8 @@ enum Command {
     Status(status::Arguments),
     /// Show what a run tells in numbers, in the text format of Prometheus
     Metrics(metrics::Arguments),
-    /// Show the segments of a collection, also while the log is written
-    Manifest {
-        /// The directory of the log, or the configuration that names it
-        state: PathBuf,
-        /// The collection
-        name: String,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(flatten)]
+    Look(log_dump::Look),
     /// Look at a source again, and try again what is parked or backing off
     Refresh(command::Refresh),
     /// Abort the task of a collection, which stays as it is until a change or a refresh
@@ -149,7 +136,8 @@ impl Command {
             Command::Init { file } => Some(file),
             Command::Run(run::Arguments { config, .. }) | Command::Plan { config } => Some(config),
             Command::Metrics(metrics::Arguments { state, .. }) => state.as_deref(),
-            Command::Status(status::Arguments { state, .. }) | Command::Manifest { state, .. } => Some(state),
+            Command::Status(status::Arguments { state, .. }) => Some(state),
+            Command::Look(question) => Some(question.state()),
             Command::Refresh(command::Refresh { target, .. })
             | Command::Cancel(command::Cancel { target, .. })
             | Command::Confirm(command::Confirm { target, .. })
@@ -167,27 +155,8 @@ impl Command {
 /// The code of a program that panicked.
 const PANICKED: u8 = 101;
 
-/// How long a signal waits for the private copies to be removed, which may be large; one that comes later does not wait.
-const COPIES_REMOVED_WITHIN: Duration = Duration::from_secs(30);
-
-/// What comes within this time of the first signal is the same request.
-const ONE_REQUEST: Duration = Duration::from_secs(1);
-
 /// How long the end waits for the reader of standard error.
 const LAST_NOTES: Duration = Duration::from_secs(1);
-
-/// The signal that has begun to end this process; 0 before one has.
-static ENDS_BY: AtomicI32 = AtomicI32::new(0);
-
-/// A command that failed because what it works on was taken away by a signal has nothing to say: the signal ends the process.
-fn leave_to_signal() -> Option<ExitCode> {
-    let signal = ENDS_BY.load(Ordering::SeqCst);
-    if signal == 0 {
-        return None;
-    }
-    thread::sleep(COPIES_REMOVED_WITHIN + ONE_REQUEST);
-    Some(ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX)))
-}
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -220,40 +189,12 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// Has the private copies of this process removed before a signal ends it, and says what it has begun. A run ends in order instead.
-fn remove_copies_on_signals() {
-    let all = [SIGHUP, SIGINT, SIGTERM];
-    let is_removing = Arc::new(AtomicBool::new(false));
-    for signal in all {
-        let _ = register_conditional_default(signal, Arc::clone(&is_removing));
-    }
-    let Ok(mut signals) = Signals::new(all) else { return };
-    let wait = move || {
-        for signal in signals.forever() {
-            let insists = Arc::clone(&is_removing);
-            // `timeout` and terminals signal a process and then its group: that is one request.
-            thread::spawn(move || {
-                thread::sleep(ONE_REQUEST);
-                insists.store(true, Ordering::Relaxed);
-            });
-            // Before they are gone: a command that misses them is not to say so.
-            ENDS_BY.store(signal, Ordering::SeqCst);
-            // They may lie where nothing answers either.
-            let _ = patience::within(COPIES_REMOVED_WITHIN, lastword::log::remove_private_copies);
-            control::interrupted().iter().for_each(|text| console::note(text));
-            // Ends the process as the signal would have.
-            let _ = emulate_default_handler(signal);
-        }
-    };
-    // Without a thread for that they stay behind.
-    let _ = thread::Builder::new().name("signals".to_owned()).spawn(wait);
-}
-
 fn dispatch(command: Command) -> Result<ExitCode, Fail> {
     let looks_after_signals =
         matches!(command, Command::Run(_) | Command::Doctor(_) | Command::Demo { .. } | Command::DemoWorker { .. });
     if !looks_after_signals {
-        remove_copies_on_signals();
+        // A run ends in order instead.
+        remove_copies_on_signals(|| control::interrupted().iter().for_each(|text| console::note(text)));
     }
     match command {
         Command::Init { file } => init::init(&file),
@@ -262,7 +203,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Metrics(arguments) => metrics::metrics(&arguments),
-        Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
+        Command::Look(question) => look::look(question),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),
         Command::Pause(arguments) => command::plain(Verb::Pause, &arguments),

@@ -13,7 +13,7 @@ use lastword::{Error, ErrorKind};
 
 /// An exit code that scripts rely on. Most of 2, usage, is given by the parser of the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exit(pub(crate) u8);
+pub struct Exit(pub u8);
 
 impl Exit {
     /// Something is damaged or missing, or two logs part.
@@ -30,7 +30,8 @@ impl Exit {
 
 /// Why a command did not come to its end.
 #[derive(Debug)]
-pub(crate) enum Failure {
+#[non_exhaustive]
+pub enum Failure {
     /// Something is wrong; the text says what.
     Error(Exit, String),
     /// The output is not read any more, which is no error: `| head`.
@@ -38,6 +39,15 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The exit code that says so, and the text for people, which is empty if nobody is to be told.
+    #[must_use]
+    pub fn told(self) -> (u8, String) {
+        match self {
+            Failure::Error(exit, problem) => (exit.0, problem),
+            Failure::OutputClosed => (0, String::new()),
+        }
+    }
+
     pub(crate) fn new(exit: Exit, problem: impl fmt::Display) -> Failure {
         Failure::Error(exit, problem.to_string())
     }

@@ -1,16 +1,15 @@
 //! `head`: where the log ends, and who may be adding to it.
 
-use std::fs::File;
-use std::io::{self, Read};
-
 use lastword::core::vocabulary::Seq;
-use lastword::log::{Anchor, OpenError};
+use lastword::log::Anchor;
 use serde::Serialize;
 
-use crate::args::LogArgs;
-use crate::fail::Failure;
-use crate::input::{Input, configuration};
+use crate::anchor::read_anchor;
+use crate::args::{HeadArgs, LogArgs};
+use crate::fail::{Exit, Failure};
+use crate::input::Input;
 use crate::output::Output;
+use crate::proof::{self, Checkpoint, SigningKey};
 
 /// What `HEAD` says is `null` for an exported stream, which has none.
 #[derive(Serialize)]
@@ -39,22 +38,9 @@ struct AnchorLine {
     db_length: u64,
 }
 
-/// What `HEAD` says. Nothing else is read.
+/// What `HEAD` says.
 pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
-    let path = log.state.join("HEAD");
-    // Two slots are all that is read of it, however long the file is.
-    let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(MOST_HEAD).read_to_end(&mut bytes));
-    read.map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory if let Some(failure) = configuration(&log.state) => failure,
-        // A log that has lost it is damaged; what can be done is told as everywhere.
-        io::ErrorKind::NotFound => match Input::open(&log.state) {
-            Err(failure) => failure,
-            Ok(_) => Failure::io("reading", &path, &error),
-        },
-        _ => Failure::io("reading", &path, &error),
-    })?;
-    let anchor = Anchor::parse(&bytes).map_err(|found| OpenError::Anchor { path, found })?;
+    let anchor = read_anchor(&log.state)?;
     let Anchor { clean, position, db_length, .. } = anchor;
     let (seq, hash, epoch) = (position.seq.0, position.hash.to_string(), position.epoch.0);
     let mut output = Output::new();
@@ -70,8 +56,23 @@ pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
     output.finish()
 }
 
-/// More than `HEAD` ever has.
-const MOST_HEAD: u64 = 64 << 10;
+/// Where the log ends, as it is noted elsewhere.
+pub(crate) fn checkpoint(args: &HeadArgs) -> Result<(), Failure> {
+    let HeadArgs { log, sign, origin, .. } = args;
+    let key = sign.as_deref().map(SigningKey::read).transpose()?;
+    let input = Input::open(&log.state)?;
+    let (end, named) = (input.end(), proof::origin(input.reader())?);
+    let origin = match (named, origin) {
+        (Some(named), Some(other)) if named != *other => {
+            return Err(Failure::new(Exit::USAGE, format_args!("--origin {other:?}: the name of this log is {named}")));
+        }
+        (named, other) => named.or_else(|| other.clone()).ok_or_else(proof::unnamed)?,
+    };
+    let checkpoint = Checkpoint { origin, seq: end.seq, hash: end.hash, time: input.time() };
+    let mut output = Output::new();
+    output.text(&checkpoint.note(key.as_ref()))?;
+    output.finish()
+}
 
 pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;

@@ -2,18 +2,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use lastword::core::State;
 use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::describe::{counted, way_on};
 use lastword::evlog::EvlogFile;
-use lastword::log::{Anchor, FrameHash, LogReader, OpenError, Position, PrivateCopy, Salvage, Start};
+use lastword::log::{
+    Anchor, Frame, FrameHash, FrameIter, LogError, LogReader, OpenError, Position, PrivateCopy, Salvage, Start, Visitor,
+};
 use lastword::objects::{FileObjects, Objects};
-use lastword::snapshot::Snapshots;
+use lastword::replay::{ReplayError, Until, begin_before, check_checkpoint, events, state_at};
+use lastword::snapshot::{Folding, Limit, Snapshots, TakeError, fold_until};
 
 use crate::args::DamageArgs;
 use crate::fail::{Exit, Failure};
 use crate::output::quoted;
+use crate::point::is_behind;
 
 /// An open log.
 pub(crate) enum Input {
@@ -46,6 +52,88 @@ impl Input {
             return Ok(Input::Stream { file, end, time });
         }
         Ok(Input::of(PrivateCopy::of(path).map_err(|error| unopened(path, error))?))
+    }
+
+    /// The same, with the state as of `until`. Of a log with a snapshot that this program can use, only the frames behind the
+    /// last one before that are read.
+    pub(crate) fn open_at(path: &Path, until: Until) -> Result<(Input, State), Failure> {
+        let snapshots = Snapshots::of_log(path);
+        if !path.is_dir() {
+            let input = Input::open(path)?;
+            let state = state_at(input.reader(), until)?;
+            return Ok((input, state));
+        }
+        if until == Until::End {
+            let opened = PrivateCopy::of_visiting(path, || Folding::from_snapshots(snapshots.clone()));
+            let (copy, folding) = opened.map_err(|error| unopened(path, error))?;
+            return Ok((Input::of(copy), folding.finish()?));
+        }
+        let opened = PrivateCopy::of_visiting(path, || Behind(snapshots.clone()));
+        let (copy, _) = opened.map_err(|error| unopened(path, error))?;
+        let input = Input::of(copy);
+        let state = input.state_before(until)?;
+        Ok((input, state))
+    }
+
+    /// The same, and checks only what lies behind the last snapshot.
+    pub(crate) fn open_tail(path: &Path) -> Result<Input, Failure> {
+        if !path.is_dir() {
+            return Input::open(path);
+        }
+        let opened = PrivateCopy::of_visiting(path, || behind_snapshots(path));
+        Ok(Input::of(opened.map_err(|error| unopened(path, error))?.0))
+    }
+
+    /// The states from which a reading up to `until` may begin, the one that takes the least first, and with the events before
+    /// which they stand: those of snapshots, and at last the one where the log begins.
+    pub(crate) fn beginnings(&self, until: Until) -> impl Iterator<Item = Result<State, Failure>> + '_ {
+        let snapshots = self.snapshots();
+        let all = snapshots.as_ref().and_then(|snapshots| snapshots.list().ok()).unwrap_or_default();
+        let states = all.into_iter().filter_map(move |seq| {
+            let snapshots = snapshots.as_ref()?;
+            let position = snapshots.usable_header(seq).ok()?.position;
+            let frame = self.reader().frames(seq).next()?.ok()?;
+            if Position::of(&frame.as_frame()) != position {
+                return None;
+            }
+            let state = snapshots.load(seq).ok()?.1;
+            let is_before = match until {
+                Until::End => true,
+                Until::Seq(last) => state.last() <= last,
+                Until::Time(at) => state.at() <= at,
+            };
+            is_before.then_some(Ok(state))
+        });
+        states.chain(std::iter::once_with(move || Ok(begin_before(self.reader(), until)?)))
+    }
+
+    /// The state as of `until`, from the last snapshot before it.
+    fn state_before(&self, until: Until) -> Result<State, Failure> {
+        let reader = self.reader();
+        if !self.start().is_whole() {
+            // Whether there is such a state at all.
+            begin_before(reader, until)?;
+        }
+        let (seq, time) = match until {
+            Until::End => (Seq(u64::MAX), None),
+            Until::Seq(seq) => (seq, None),
+            Until::Time(time) => (Seq(u64::MAX), Some(time)),
+        };
+        let folded = fold_until(reader, self.snapshots().as_ref(), Limit { seq, time }, &|| false);
+        let mut state = match folded {
+            Ok(folded) => folded.state,
+            Err(TakeError::Replay(error)) => return Err(error.into()),
+            Err(error) => return Err(Failure::new(Exit::of(error.kind()), error)),
+        };
+        // Its last events may be a part of a frame.
+        for event in events(reader, state.last().next()) {
+            let event = event?;
+            if is_behind(&event, until) {
+                break;
+            }
+            state.fold(&event).map_err(ReplayError::Illegal)?;
+        }
+        Ok(state)
     }
 
     /// The same, of a damaged log only what lies before the damage. Beside it is how the command ends then.
@@ -169,12 +257,46 @@ impl Input {
     }
 }
 
+/// Checks only what lies behind the last snapshot: what lies before it is not read.
+pub(crate) struct Behind(Snapshots);
+
+/// Of the log in `state`.
+pub(crate) fn behind_snapshots(state: &Path) -> Behind {
+    Behind(Snapshots::of_log(state))
+}
+
+impl Visitor for Behind {
+    fn known(&mut self) -> Vec<Position> {
+        let all = self.0.list().unwrap_or_default();
+        all.into_iter().filter_map(|seq| Some(self.0.usable_header(seq).ok()?.position)).collect()
+    }
+
+    fn resume(&mut self, _position: Position) -> bool {
+        true
+    }
+
+    fn checkpoint(&mut self, start: Start, frames: &mut FrameIter<'_>) -> Result<(), LogError> {
+        check_checkpoint(start, frames)
+    }
+
+    fn frame(&mut self, _frame: &Frame<'_>) {}
+}
+
+/// The configuration that a person named, if not the log.
+static NAMED: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on advice names `configuration` where it names one.
+pub fn named_by(configuration: &Path) {
+    let _ = NAMED.set(configuration.to_owned());
+}
+
 /// What is said of a log that does not open; of one that is damaged also what can be done.
 fn unopened(path: &Path, error: OpenError) -> Failure {
     if !error.is_defect() || error.is_too_new() {
         return error.into();
     }
-    let way_on = way_on(path, &quoted(path), "FILE");
+    let file = NAMED.get().map_or_else(|| "FILE".to_owned(), |file| quoted(file));
+    let way_on = way_on(path, &quoted(path), &file);
     Failure::new(Exit::of(error.kind()), format_args!("{}: {error}; {way_on}", path.display()))
 }
 

@@ -1,18 +1,24 @@
 //! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
 //!
-//! The program is [`run`]; what else is public is there for the tests of what it parses.
+//! The program is [`run`]. [`look`] is for `lastword`, whose commands of the same names are these; what else is public is there for
+//! the tests of what it parses.
 #![forbid(unsafe_code)]
 
+mod anchor;
 #[doc(hidden)]
 pub mod args;
+mod changed_files;
 mod diff;
 mod dump;
 mod fail;
 mod head;
 mod input;
+mod manifest;
 mod output;
 mod point;
-mod signals;
+pub mod proof;
+pub mod signals;
+mod sought;
 mod stat;
 mod state;
 mod transfer;
@@ -24,20 +30,25 @@ use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Cli, Command};
+use args::{Cli, Command, KeyCommand};
+pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, ManifestArgs, StateArgs, WhyArgs};
 use clap::Parser;
-use fail::{Exit, Failure};
+use fail::Exit;
+pub use fail::Failure;
+pub use input::named_by;
 use lastword::apart;
 use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::describe::panicked;
 use lastword::replay::Until;
 use output::complain;
+pub use output::speak_as;
+use verify::Expected;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|info| panicked(info).iter().for_each(|line| complain(line))));
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
-    signals::remove_copies_on_signals();
+    signals::remove_copies_on_signals(|| ());
     let named = cli.command.named().map(Path::to_owned);
     let paths = move |ask: apart::Ask<'_>| named.iter().for_each(|named| ask(named));
     let ended = apart::apart(
@@ -65,18 +76,34 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Dump { log, damage, selection } => dump::run(&log, damage, &selection),
-        Command::Verify { log, expect_head } => verify::run(&log, expect_head.as_deref()),
-        Command::Head { log, anchor: true } => head::anchor(&log),
-        Command::Head { log, anchor: false } => head::run(&log),
-        Command::State { log, damage, at } => state::run(&log, damage, at),
-        Command::Stat { log, selection } => stat::run(&log, &selection),
-        Command::Why { log, name, at, task, files } => {
-            why::run(&log, &name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), files)
+        Command::Look(question) => look(&question),
+        Command::Verify { log, expect_head, expect_checkpoint, public_key } => {
+            verify::run(&log, &Expected::read(expect_head, expect_checkpoint.as_deref(), public_key.as_deref())?)
         }
-        Command::Diff { log, between } => diff::run(&log, &between),
+        Command::Key { key: KeyCommand::New { file, name } } => proof::new_key(&file, &name),
+        Command::Stat { log, selection } => stat::run(&log, &selection),
         Command::Export { log, damage, file } => transfer::export(&log, damage, &file),
         Command::Import { state, file, damage, json } => transfer::import(&state, &file, damage, json),
+    }
+}
+
+/// Answers on standard output what a log is asked, whichever program asks it. What has to be said beside the answer is said as
+/// [`speak_as`] set it.
+///
+/// # Errors
+/// When there is no answer, or when it cannot be written.
+pub fn look(question: &Look) -> Result<(), Failure> {
+    match question {
+        Look::Dump(args) => dump::run(args),
+        Look::Head(HeadArgs { log, anchor: true, .. }) => head::anchor(log),
+        Look::Head(args) if args.checkpoint || args.sign.is_some() => head::checkpoint(args),
+        Look::Head(HeadArgs { log, .. }) => head::run(log),
+        Look::State(StateArgs { log, damage, at }) => state::run(log, *damage, *at),
+        Look::Why(WhyArgs { log, name, at, task, files }) => {
+            why::run(log, name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), *files)
+        }
+        Look::Manifest(args) => manifest::run(args),
+        Look::Diff(DiffArgs { log, between }) => diff::run(log, between),
     }
 }
 

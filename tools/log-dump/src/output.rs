@@ -1,6 +1,7 @@
 //! Writing to stdout, whose reader may go at any time, and to stderr.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::sync::OnceLock;
 
 use lastword::core::vocabulary::Seq;
 use lastword::describe::{Summary, plain_json};
@@ -25,6 +26,16 @@ impl Output {
             .map_err(|error| Failure::output(&error))
     }
 
+    /// A part of a line.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.0.write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    }
+
+    /// Hands on what was written so far.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.0.flush().map_err(|error| Failure::output(&error))
+    }
+
     /// One JSON object as a line.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         // What is serialized here are structs of numbers and texts, which cannot fail.
@@ -43,7 +54,27 @@ impl Output {
     }
 }
 
+/// A whole number with its thousands apart: `1,000,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let apart = |at: usize| at > 0 && at % 3 == first;
+    digits.char_indices().map(|(at, digit)| if apart(at) { format!(",{digit}") } else { digit.to_string() }).collect()
+}
+
+/// Who says what is said on standard error, if not this program.
+static SPEAKER: OnceLock<fn(&str)> = OnceLock::new();
+
+/// From now on `speaker` is given what is to be said to a person, for a program that has its own way to say it. The first
+/// one stays.
+pub fn speak_as(speaker: fn(&str)) {
+    let _ = SPEAKER.set(speaker);
+}
+
 /// One line on stderr. If stderr is gone too, there is nobody left to tell.
 pub(crate) fn complain(problem: &str) {
-    let _ = writeln!(io::stderr(), "log-dump: {}", printable(problem));
+    match SPEAKER.get() {
+        Some(speaker) => speaker(problem),
+        None => drop(writeln!(io::stderr(), "log-dump: {}", printable(problem))),
+    }
 }

@@ -1,4 +1,5 @@
-//! Signals that end the program: the private copy that it has made goes first.
+//! Signals that end a program that reads logs: a private copy that it is making goes first. One that is open has no name any
+//! more. `lastword` has it from here.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ const ONE_REQUEST: Duration = Duration::from_secs(1);
 static ENDS_BY: AtomicI32 = AtomicI32::new(0);
 
 /// A command that failed because its copy was taken away by a signal has nothing to say: the signal ends the process.
-pub(crate) fn leave_to_signal() -> Option<ExitCode> {
+#[must_use]
+pub fn leave_to_signal() -> Option<ExitCode> {
     let signal = ENDS_BY.load(Ordering::SeqCst);
     if signal == 0 {
         return None;
@@ -31,8 +33,9 @@ pub(crate) fn leave_to_signal() -> Option<ExitCode> {
     Some(ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX)))
 }
 
-/// Has the private copies of this process removed before a signal ends it. Without a thread for that they stay behind.
-pub(crate) fn remove_copies_on_signals() {
+/// Has the private copies of this process removed before a signal ends it, and then says what there is to `say`. Without a
+/// thread for that they stay behind, until the next reader finds them.
+pub fn remove_copies_on_signals(say: impl Fn() + Send + 'static) {
     let all = [SIGHUP, SIGINT, SIGTERM];
     let is_removing = Arc::new(AtomicBool::new(false));
     for signal in all {
@@ -51,6 +54,7 @@ pub(crate) fn remove_copies_on_signals() {
             ENDS_BY.store(signal, Ordering::SeqCst);
             // They may lie where nothing answers either.
             let _ = within(REMOVED_WITHIN, lastword::log::remove_private_copies);
+            say();
             // Ends the process as the signal would have.
             let _ = emulate_default_handler(signal);
         }

@@ -11,9 +11,18 @@ use crate::output::{Output, printable};
 use crate::point::{now_at, time_of};
 
 pub(crate) fn run(log: &LogArgs, damage: DamageArgs, at: Option<Until>) -> Result<(), Failure> {
-    let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
     let until = at.unwrap_or(Until::End);
-    let state = state_at(input.reader(), until)?;
+    let (input, state, end) = match damage.up_to_damage {
+        true => {
+            let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
+            let state = state_at(input.reader(), until)?;
+            (input, state, end)
+        }
+        false => {
+            let (input, state) = Input::open_at(&log.state, until)?;
+            (input, state, Ok(()))
+        }
+    };
     let now = now_at(&state, until);
     let views: Vec<_> = state.by_name().filter_map(|(id, _)| CollectionView::of(&state, id, now)).collect();
     let mut output = Output::new();

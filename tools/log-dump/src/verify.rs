@@ -1,7 +1,11 @@
 //! `verify`: everything that can be checked, checked.
 
-use lastword::core::vocabulary::Seq;
+use std::fs;
+use std::path::Path;
+
+use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::describe::counted;
+use lastword::log::FrameHash;
 use lastword::replay;
 use lastword::snapshot::{self, VerifiedSnapshot};
 use serde::Serialize;
@@ -9,7 +13,9 @@ use serde::Serialize;
 use crate::args::LogArgs;
 use crate::fail::{Exit, Failure};
 use crate::input::Input;
-use crate::output::Output;
+use crate::output::{Output, complain, grouped};
+use crate::proof::{self, Checkpoint, PublicKey, Signed};
+use crate::sought::Sought;
 
 /// What was checked, in the order in which it was.
 const CHECKED: [&str; 7] = ["anchor", "crc", "hash", "chain", "legality", "invariants", "objects"];
@@ -66,7 +72,22 @@ struct DefectLine<'a> {
     problem: &'a str,
 }
 
-pub(crate) fn run(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> {
+/// What the log is held against beside itself.
+#[derive(Default)]
+pub(crate) struct Expected {
+    hash: Option<FrameHash>,
+    noted: Option<(Checkpoint, Signed)>,
+}
+
+impl Expected {
+    pub(crate) fn read(head: Option<FrameHash>, file: Option<&Path>, key: Option<&str>) -> Result<Expected, Failure> {
+        let key = key.map(PublicKey::read).transpose()?;
+        let noted = file.map(|file| proof::read(file, key.as_ref())).transpose()?;
+        Ok(Expected { hash: head.or(noted.as_ref().map(|(checkpoint, _)| checkpoint.hash)), noted })
+    }
+}
+
+pub(crate) fn run(log: &LogArgs, expected: &Expected) -> Result<(), Failure> {
     let result = verify(log, expected);
     if let (Err(Failure::Error(exit, problem)), true) = (&result, log.json) {
         let mut output = Output::new();
@@ -76,14 +97,37 @@ pub(crate) fn run(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> 
     result
 }
 
-fn verify(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> {
+/// Says what will be copied and read, if that is much.
+fn tell_costs(state: &Path) {
+    /// Below that nobody waits.
+    const MUCH: u64 = 64 << 20;
+    let files = fs::read_dir(state.join("sled")).into_iter().flatten().flatten();
+    let bytes: u64 =
+        files.filter_map(|entry| entry.metadata().ok()).filter(|found| found.is_file()).map(|found| found.len()).sum();
+    if bytes >= MUCH {
+        let place = std::env::temp_dir();
+        complain(&format!(
+            "{} bytes of the log are copied to {} and read, where the file system cannot share them; then all of its objects are read",
+            grouped(bytes),
+            place.display()
+        ));
+    }
+}
+
+fn verify(log: &LogArgs, expected: &Expected) -> Result<(), Failure> {
+    tell_costs(&log.state);
     let input = Input::open(&log.state)?;
-    let extends = expected.map(|expected| find_head(&input, expected)).transpose()?;
     let objects = input.objects()?;
+    // The frame is looked for on the way: reading them takes as long as all the rest.
+    let reader = Sought::new(input.reader().another(), expected.hash.unwrap_or(FrameHash::ZERO));
     let (verified, snapshots) = match input.snapshots() {
-        Some(snapshots) => snapshot::verify_with_snapshots(input.reader(), objects.as_deref(), &snapshots)?,
-        None => (replay::verify(input.reader(), objects.as_deref())?, Vec::new()),
+        Some(snapshots) => snapshot::verify_with_snapshots(&reader, objects.as_deref(), &snapshots)?,
+        None => (replay::verify(&reader, objects.as_deref())?, Vec::new()),
     };
+    let extends = expected.hash.map(|hash| extended(&input, hash, reader.found())).transpose()?;
+    if let (Some((checkpoint, _)), Some(extends)) = (&expected.noted, extends) {
+        check_noted(&input, checkpoint, extends, reader.found())?;
+    }
     let start = verified.start;
     // An exported stream has no HEAD; its objects were counted when it was opened.
     let has_anchor = input.anchor().is_some();
@@ -117,6 +161,11 @@ fn verify(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> {
     if let Some(seq) = line.extends {
         output.line(&format!("extends  the head that was expected, at event {seq}"))?;
     }
+    match &expected.noted {
+        Some((_, Signed::Yes)) => output.line("signed   by the key that was expected")?,
+        Some((_, Signed::Unknown)) => output.line("signed   was not asked: --public-key asks")?,
+        None => {}
+    }
     output.line(&format!("digest   {}", line.digest))?;
     if let Some(base) = &line.base {
         output.line(&format!("base     at event {}: the log begins with event {}", base.seq, base.begins))?;
@@ -131,17 +180,13 @@ fn verify(log: &LogArgs, expected: Option<&str>) -> Result<(), Failure> {
 
 /// The event at which the log ended when its head was this one. The hash of a frame covers the one before it, so whoever
 /// has it has everything up to it.
-fn find_head(input: &Input, expected: &str) -> Result<Seq, Failure> {
+fn extended(input: &Input, expected: FrameHash, found: Option<(Seq, Timestamp)>) -> Result<Seq, Failure> {
     let start = input.start();
-    if start.hash.to_string() == expected {
+    if start.hash == expected {
         return Ok(start.seq);
     }
-    for frame in input.reader().frames(Seq::ZERO) {
-        let frame = frame?;
-        let frame = frame.as_frame();
-        if frame.hash().to_string() == expected {
-            return Ok(frame.last());
-        }
+    if let Some((seq, _)) = found {
+        return Ok(seq);
     }
     let end = input.end().seq;
     let deleted = match start.is_whole() {
@@ -152,4 +197,24 @@ fn find_head(input: &Input, expected: &str) -> Result<Seq, Failure> {
         "the log does not extend the head that was expected: no frame up to event {end} has the hash {expected}{deleted}"
     );
     Err(Failure::new(Exit::DEFECT, problem))
+}
+
+/// What a checkpoint says beside the hash. The time of a note that a run made is that of the note, which is not before the event.
+fn check_noted(
+    input: &Input,
+    checkpoint: &Checkpoint,
+    extends: Seq,
+    found: Option<(Seq, Timestamp)>,
+) -> Result<(), Failure> {
+    let Checkpoint { origin, seq, time, .. } = checkpoint;
+    let named = proof::origin(input.reader())?;
+    let problem = match (named, found) {
+        (Some(named), _) if named != *origin => format!("it is of the log {origin}, and this is {named}"),
+        _ if *seq != extends => format!("it says event {seq}, and the frame of its hash ends with event {extends}"),
+        (_, Some((_, at))) if *time < at && *time > Timestamp(0) => {
+            format!("it says {time}, and that event is of {at}")
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Exit::DEFECT, format_args!("the checkpoint does not fit this log: {problem}")))
 }

@@ -93,6 +93,44 @@ fn case_01_a_late_result_of_a_superseded_task_is_explained() {
 }
 
 #[test]
+fn what_was_thrown_away_is_told_in_seconds() {
+    let (_dir, path, (first, _)) = log(superseded);
+    // Two steps of a second each until the change, and one until its late result ended it; the second took one.
+    let (_, answer) = why(&path, &["orders"]);
+    let work = &answer["work"];
+    assert_eq!(
+        (&work["attempts"], &work["seconds"], &work["thrown_away_seconds"]),
+        (&2.into(), &3.0.into(), &2.0.into())
+    );
+    let told = ok(&path, "why", &["orders"]);
+    assert!(told.contains("work      2 attempts, 3.0 s; 2.0 s of work led to nothing"), "{told}");
+    assert!(told.contains("[1.0 s of work thrown away]"), "{told}");
+
+    let task = first.task.to_string();
+    let (_, answer) = why(&path, &["orders", "--task", &task]);
+    let work = &answer["work"];
+    assert_eq!((&work["attempts"], &work["thrown_away_seconds"]), (&1.into(), &2.0.into()));
+    // The scene writes no manifests.
+    assert_eq!(answer["built"], Value::Null);
+}
+
+/// What was built before the story begins is none of it, and an attempt that goes on is not thrown away.
+#[test]
+fn work_is_of_the_story_that_is_told() {
+    let (_dir, path, ()) = log(|scene| {
+        superseded(scene);
+        scene.declare_plain("orders", "lake/3");
+        scene.assign();
+        scene.pass(9);
+        scene.declare_plain("others", "lake/1");
+    });
+    let (_, answer) = why(&path, &["orders"]);
+    let work = &answer["work"];
+    assert_eq!((&work["attempts"], &work["thrown_away_seconds"]), (&1.into(), &0.0.into()));
+    assert_eq!((&work["seconds"], &work["running_seconds"]), (&10.0.into(), &10.0.into()));
+}
+
+#[test]
 fn the_events_are_those_of_dump() {
     let (_dir, path, (first, _)) = log(superseded);
     let all = json(&path, "dump", &[]).0;

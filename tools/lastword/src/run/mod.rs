@@ -1,6 +1,7 @@
 //! `lastword run`: keeps the collections of a configuration in step, for ever or until they are settled.
 
 mod adopt;
+mod checkpoint;
 mod events;
 mod printer;
 mod progress;
@@ -40,6 +41,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use session::Session;
 
 use adopt::adopt;
+use checkpoint::{Noter, Noting};
 use printer::Printer;
 use progress::Progress;
 use settle::{Settling, Verdict};
@@ -101,6 +103,16 @@ pub(crate) struct Arguments {
     /// an address may be one that other machines reach
     #[arg(long, value_name = "WHERE", value_parser = token_from, requires = "http")]
     http_token: Option<TokenFrom>,
+    /// Note where the log ends, in this file or with the command behind a |, so that `log-dump verify --expect-checkpoint` can
+    /// prove later that nothing before was changed: at the start, from time to time, and at the end
+    #[arg(long, value_name = "FILE|COMMAND")]
+    checkpoint: Option<String>,
+    /// How often
+    #[arg(long, value_name = "TIME", default_value = "1h", requires = "checkpoint", value_parser = humantime::parse_duration)]
+    checkpoint_every: Duration,
+    /// Signed with the key in this file, which `log-dump key new` made
+    #[arg(long, value_name = "FILE", requires = "checkpoint")]
+    checkpoint_key: Option<PathBuf>,
 }
 
 /// Why following the events came to its end.
@@ -117,6 +129,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
     let wishes = Wishes::read((&arguments.confirm, &arguments.refresh, &arguments.rebuild), &config)?;
     let http = listen(arguments)?;
+    let noting = arguments
+        .checkpoint
+        .as_ref()
+        .map(|to| Noting::new(&config.state, to, arguments.checkpoint_every, arguments.checkpoint_key.as_deref()));
+    let noting = noting.transpose()?;
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
@@ -135,6 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let last = LastRun::read(&config.state);
     let session = Session::start(&config, worker, (interval, arguments.accept_loss.map(Seq)), arguments.log)?;
     let record = begun(&config, session.is_new, last);
+    let noter = noting.and_then(Noting::start);
     let (desk, reloads) = Desk::new(
         session.handle.clone(),
         (&config.state, Unmanaged::of(&config.state, &session.handle)?),
@@ -159,6 +177,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     // Whatever happened, the log is closed in order; what went wrong first is what is reported.
     let printer = run.printer;
     let closed = run.session.close(SHUTDOWN, |text| printer.print(text));
+    noter.into_iter().for_each(Noter::finish);
     let printed = printer.finish(arguments.once, || run.signals.asked());
     let ended = end.and_then(|end| {
         closed?;

@@ -1,5 +1,6 @@
 //! `diff`: what changed between two points of a log, or where two logs part.
 
+mod content;
 mod logs;
 mod points;
 mod side;
@@ -20,7 +21,13 @@ pub(crate) fn run(log: &LogArgs, between: &BetweenArgs) -> Result<(), Failure> {
         // The parser of the arguments demands the one or the other.
         (None, from) => {
             let from = from.unwrap_or(Until::End);
-            points::run(&input, from, between.to.unwrap_or(Until::End), between.collection.as_ref(), log.json)
+            points::run(
+                &input,
+                from,
+                between.to.unwrap_or(Until::End),
+                between.collection.as_ref(),
+                (log.json, between.files),
+            )
         }
     }
 }

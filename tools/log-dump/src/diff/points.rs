@@ -12,7 +12,9 @@ use lastword::replay::{ReplayError, Until, begin_before, events};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::content::{Comparing, Content};
 use super::side::{At, Change, Side, changes, side};
+use crate::changed_files::Named;
 use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::{Output, printable};
@@ -26,17 +28,18 @@ pub(super) fn run(
     from: Until,
     to: Until,
     collection: Option<&Pattern>,
-    json: bool,
+    (json, files): (bool, bool),
 ) -> Result<(), Failure> {
     let mut reading = Reading::new(begin_before(input.reader(), from)?, collection);
     let Some(first) = reading.read(input, from, to)? else {
         return Err(Failure::new(Exit::USAGE, "--from lies behind --to: name the earlier point with --from"));
     };
     let last = reading.point(to);
+    let comparing = Comparing::new(Named::of(input), files, json);
     let names: BTreeSet<&Name> = first.side.keys().chain(last.side.keys()).collect();
     let found = names.into_iter().map(|name| {
         let counts = reading.counts.get(name).copied().unwrap_or_default();
-        Difference::of(name, first.side.get(name), last.side.get(name), counts)
+        Difference::of(name, (first.side.get(name), last.side.get(name)), counts, &comparing)
     });
     let found: Vec<Difference<'_>> = found.collect();
     let summary = Summary::of(&first, &last, &found, &reading, input);
@@ -204,23 +207,30 @@ struct Difference<'n> {
     /// `declared`, `dropped`, `declared_again`, `changed`, or `none`.
     change: &'static str,
     changes: BTreeMap<String, Change>,
+    #[serde(flatten)]
+    content: Content,
     counts: Counts,
     #[serde(skip)]
     because: Option<&'n str>,
 }
 
 impl<'n> Difference<'n> {
-    fn of(name: &'n Name, from: Option<&At>, to: Option<&'n At>, counts: Counts) -> Difference<'n> {
-        let changes = changes(from, to);
+    fn of(
+        name: &'n Name,
+        (from, to): (Option<&At>, Option<&'n At>),
+        counts: Counts,
+        comparing: &Comparing,
+    ) -> Difference<'n> {
+        let (changes, content) = (changes(from, to), comparing.of(from, to));
         let change = match (from, to) {
             (None, _) => "declared",
             (Some(_), None) => "dropped",
             (Some(from), Some(to)) if from.id != to.id => "declared_again",
-            (Some(_), Some(_)) if changes.is_empty() && counts == Counts::default() => "none",
+            (Some(_), Some(_)) if changes.is_empty() && counts == Counts::default() && content.is_none() => "none",
             (Some(_), Some(_)) => "changed",
         };
         let because = to.map(|to| to.condition.as_str());
-        Difference { kind: "collection", collection: name.as_str(), change, changes, counts, because }
+        Difference { kind: "collection", collection: name.as_str(), change, changes, content, counts, because }
     }
 
     fn is_none(&self) -> bool {
@@ -250,6 +260,7 @@ impl<'n> Difference<'n> {
             };
             output.line(&printable(&format!("    {field:<16} {text}")))?;
         }
+        self.content.write(output)?;
         self.counts.text().map_or(Ok(()), |text| output.line(&format!("    {:<16} {text}", "tasks")))
     }
 }

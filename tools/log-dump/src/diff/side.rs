@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lastword::core::vocabulary::{CollectionId, Fingerprint, Name, Policy, Timestamp};
+use lastword::core::vocabulary::{CollectionId, Fingerprint, Name, ObjectHash, Policy, Timestamp};
 use lastword::core::{CollectionView, State};
 use lastword::describe::policy_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::changed_files::set_of;
 
 /// The collections at a point.
 pub(super) type Side = BTreeMap<Name, At>;
@@ -15,6 +17,10 @@ pub(super) type Side = BTreeMap<Name, At>;
 pub(super) struct At {
     pub(super) id: CollectionId,
     pub(super) condition: String,
+    /// The files that were observed last.
+    pub(super) set: Option<ObjectHash>,
+    /// The segments that were applied.
+    pub(super) manifest: Option<ObjectHash>,
     fields: Map<String, Value>,
 }
 
@@ -24,13 +30,14 @@ pub(super) fn side(state: &State, now: Timestamp, holds: impl Fn(&Name) -> bool)
     matching
         .filter_map(|(id, collection)| {
             let view = CollectionView::of(state, id, now)?;
-            Some((collection.name.clone(), At::of(&view, &collection.policy)))
+            let set = set_of(&collection.latest.content);
+            Some((collection.name.clone(), At::of(&view, &collection.policy, set)))
         })
         .collect()
 }
 
 impl At {
-    fn of(view: &CollectionView, policy: &Policy) -> At {
+    fn of(view: &CollectionView, policy: &Policy, set: Option<ObjectHash>) -> At {
         let hex = |fingerprint: Option<Fingerprint>| fingerprint.map(|fingerprint| fingerprint.to_string());
         let applied = view.applied.as_ref();
         let mut fields = Map::new();
@@ -52,7 +59,8 @@ impl At {
         field("paused", view.paused.into());
         field("published", view.outbox.as_ref().and_then(|outbox| outbox.published).map(|commit| commit.0).into());
         field("unpublished", view.outbox.as_ref().map(|outbox| outbox.unpublished).into());
-        At { id: view.id, condition: view.condition.to_string(), fields }
+        let manifest = applied.and_then(|applied| applied.result.manifest);
+        At { id: view.id, condition: view.condition.to_string(), set, manifest, fields }
     }
 }
 

@@ -11,6 +11,7 @@ use super::form::Form;
 use super::life::{Incarnation, Life, Since};
 use super::mark::MarkLine;
 use super::show::{Extent, rows, unknown};
+use super::work::WorkLine;
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
@@ -19,7 +20,7 @@ use crate::output::{Output, printable};
 const MOST_BUSY: usize = 3;
 
 pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Result<(), Failure> {
-    let life = Life::of(input, name, until)?;
+    let (begin, life) = Life::find(input, name, until)?;
     let Some(incarnation) = &life.incarnation else {
         let last = life.state.last();
         let known = if life.begins > Seq(1) {
@@ -41,18 +42,18 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Resul
     let mut output = Output::new();
     let sentence = sentence(&life, incarnation);
     if form.json {
-        let events = chain.write(input, &mut output, form)?;
+        let events = chain.write(input, &begin, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
         output.object(&WhyLine::of(&life, incarnation, sentence, extent))?;
         return output.finish();
     }
     head(&mut output, &life, incarnation, &sentence)?;
-    let begin = if incarnation.begin() == incarnation.id.0 { "since its declaration" } else { "since a commit" };
+    let told = if incarnation.begin() == incarnation.id.0 { "since its declaration" } else { "since a commit" };
     output.line(&match chain.history_begins() {
-        Some(begins) => format!("\n{begin}, event {}; history begins with event {begins}:", chain.first),
-        None => format!("\n{begin}, event {}:", chain.first),
+        Some(begins) => format!("\n{told}, event {}; history begins with event {begins}:", chain.first),
+        None => format!("\n{told}, event {}:", chain.first),
     })?;
-    chain.write(input, &mut output, form)?;
+    chain.write(input, &begin, &mut output, form)?;
     output.finish()
 }
 
@@ -179,6 +180,7 @@ fn head(output: &mut Output, life: &Life, incarnation: &Incarnation, sentence: &
             ("wanted", Some(by(view.wanted, format!("generation {}, {wanted_by}", view.generation)))),
             ("applied", Some(applied)),
             ("task", view.task.map(|task| format!("{task}, {} so far", counted(view.attempts.into(), "attempt")))),
+            ("work", incarnation.work().line(life.now).text()),
             ("failures", (view.failures > 0).then(|| format!("{} in a row", view.failures))),
             ("lag", lag(view, incarnation).map(|lag| format!("{lag:.1} s"))),
         ],
@@ -222,6 +224,8 @@ struct WhyLine<'a> {
     delivery_failure: Option<&'a str>,
     lag_seconds: Option<f64>,
     dropped: Option<MarkLine>,
+    /// What attempts have worked in the story that is told.
+    work: WorkLine,
     time: String,
     #[serde(flatten)]
     extent: Extent,
@@ -262,6 +266,7 @@ impl<'a> WhyLine<'a> {
                 .map(|failure| &*failure.cause),
             lag_seconds: lag(view, incarnation),
             dropped: dropped.as_ref().map(MarkLine::from),
+            work: incarnation.work().line(life.now),
             time: life.now.to_string(),
             extent,
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use lastword::core::State;
 use lastword::core::vocabulary::{CollectionId, Event, Recorded, Seq, TaskId};
 use lastword::describe::Describer;
-use lastword::replay::{begin, events};
+use lastword::replay::events;
 
 use super::fate::Fates;
 use super::files::Files;
@@ -59,12 +59,11 @@ impl Chain<'_> {
     }
 
     /// Writes the events, and says how many there are. Lines for people have a remark where an event alone does not
-    /// say why.
-    pub(super) fn write(&self, input: &Input, output: &mut Output, form: Form) -> Result<u64, Failure> {
-        let state = begin(input.reader())?;
-        let (mut describer, mut fates) = (Describer::behind(&state), Fates::default());
-        let mut files = Files::behind(&state, input, form);
-        let mut outstanding = self.outstanding(&state);
+    /// say why. `state` is the one from which the story was read.
+    pub(super) fn write(&self, input: &Input, state: &State, output: &mut Output, form: Form) -> Result<u64, Failure> {
+        let (mut describer, mut fates) = (Describer::behind(state), Fates::default());
+        let mut files = Files::behind(state, input, form);
+        let mut outstanding = self.outstanding(state);
         let (mut told, mut left_out) = (0, LeftOut::default());
         for event in events(input.reader(), state.last().next()) {
             let event = event?;

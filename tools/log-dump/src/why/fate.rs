@@ -6,6 +6,7 @@ use std::fmt;
 use lastword::core::vocabulary::{AbortReason, Admission, Event, ParkCause, Recorded, TaskId};
 
 use super::mark::Mark;
+use super::work::Work;
 
 /// Late results come soon after the end of their task, or not at all; of the rest, `--task` tells.
 const MOST_KEPT: usize = 1024;
@@ -88,6 +89,7 @@ pub(super) fn changes_inputs(event: &Event) -> bool {
 pub(super) struct Fates {
     inputs: Option<Mark>,
     ended: BTreeMap<TaskId, Fate>,
+    work: Work,
 }
 
 impl Fates {
@@ -97,10 +99,20 @@ impl Fates {
             self.inputs = Some(Mark::of(recorded));
         }
         let task = recorded.event.task(recorded.seq)?;
+        let worked = self.work.follow(recorded).map(|worked| format!("{:.1} s of work", worked.as_secs_f64()));
+        let wasted = || worked.clone().map(|worked| format!("{worked} thrown away"));
+        let join = |one: Option<String>, two: Option<String>| {
+            let both: Vec<String> = one.into_iter().chain(two).collect();
+            (!both.is_empty()).then(|| both.join("] ["))
+        };
+        if matches!(recorded.event, Event::AttemptFailed { .. }) {
+            return wasted();
+        }
         if let Some(fate) = Fate::of(recorded, self.inputs.as_ref()) {
             let remark = match &fate.ending {
-                Ending::Aborted(_, Some(by)) => Some(format!("because of event {}", by.seq)),
-                Ending::Aborted(_, None) | Ending::Committed | Ending::Parked(_) => None,
+                Ending::Aborted(_, by) => join(by.as_ref().map(|by| format!("because of event {}", by.seq)), wasted()),
+                Ending::Committed => worked,
+                Ending::Parked(_) => None,
             };
             self.ended.insert(task, fate);
             if self.ended.len() > MOST_KEPT {

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use lastword::core::vocabulary::{CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, Timestamp};
-use lastword::core::{CollectionView, State};
-use lastword::replay::{ReplayError, Until, begin_before, events};
+use lastword::core::{CollectionView, Condition, State};
+use lastword::replay::{ReplayError, Until, events};
 
 use super::chain::Recent;
 use super::mark::Mark;
+use super::show::no_beginning;
+use super::work::Work;
+use crate::fail::Failure;
 use crate::input::Input;
 use crate::point::{is_behind, now_at};
 
@@ -50,12 +53,39 @@ pub(super) struct Incarnation {
     pub(super) dropped: Option<Mark>,
     last_commit: Option<Seq>,
     commit_before: Option<Seq>,
+    /// Up to the last commit from the one before, and since.
+    work: (Work, Work),
 }
 
 impl Life {
-    /// Replays the log up to `until` and follows `name`.
-    pub(super) fn of(input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
-        let mut life = Life::behind(begin_before(input.reader(), until)?, name);
+    /// Follows `name` up to `until`, and reads as little as that takes: from the last snapshot if the story begins behind it.
+    /// Beside it is where the reading began.
+    pub(super) fn find(input: &Input, name: &Name, until: Until) -> Result<(State, Life), Failure> {
+        for begin in input.beginnings(until) {
+            let begin = begin?;
+            let life = Life::of(begin.clone(), input, name, until)?;
+            if begin.last() <= input.start().seq || life.begins_behind(begin.last()) {
+                return Ok((begin, life));
+            }
+        }
+        Err(no_beginning())
+    }
+
+    /// Whether all that is told lies behind this event.
+    fn begins_behind(&self, seq: Seq) -> bool {
+        let Some(incarnation) = &self.incarnation else { return false };
+        let since = match &incarnation.since {
+            Since::Event(_) | Since::Time => true,
+            Since::PrefixGone => false,
+        };
+        let limits = !matches!(incarnation.view.condition, Condition::Limit { .. }) || self.limits.is_some();
+        let wanted = incarnation.view.wanted.is_none() || incarnation.wanted_by.is_some();
+        incarnation.begin() > seq && since && wanted && limits
+    }
+
+    /// Replays the log from `begin` up to `until` and follows `name`.
+    fn of(begin: State, input: &Input, name: &Name, until: Until) -> Result<Life, ReplayError> {
+        let mut life = Life::behind(begin, name);
         for event in events(input.reader(), life.begins) {
             let event = event?;
             if is_behind(&event, until) {
@@ -126,6 +156,7 @@ impl Incarnation {
             dropped: None,
             last_commit: None,
             commit_before: None,
+            work: Default::default(),
         })
     }
 
@@ -135,15 +166,24 @@ impl Incarnation {
         let last_input = state.collection(id)?.last_input;
         let last_commit = view.applied.as_ref().map(|applied| applied.seq);
         let (since, wanted_by, dropped, commit_before) = (Since::PrefixGone, None, None, None);
-        Some(Incarnation { id, view, since, wanted_by, last_input, dropped, last_commit, commit_before })
+        let mut work = Work::default();
+        let running = state.running().filter(|(running, _)| *running == id);
+        running.for_each(|(_, attempt)| work.goes_on(&attempt, state.at()));
+        let work = (Work::default(), work);
+        Some(Incarnation { id, view, since, wanted_by, last_input, dropped, last_commit, commit_before, work })
     }
 
     fn follow(&mut self, state: &State, recorded: &Recorded) {
         if matches!(recorded.event, Event::CollectionDropped { .. }) {
             self.dropped = Some(Mark::of(recorded));
         }
+        // The end of the attempt that committed comes behind its commit.
         if matches!(recorded.event, Event::TaskCompleted { .. }) {
+            self.work.1.follow(recorded);
             self.commit_before = self.last_commit.replace(recorded.seq);
+            self.work.0 = std::mem::take(&mut self.work.1);
+        } else if !self.work.0.ends(recorded) {
+            self.work.1.follow(recorded);
         }
         // Gone: how it was stays.
         let Some(view) = CollectionView::of(state, self.id, recorded.at) else { return };
@@ -159,11 +199,19 @@ impl Incarnation {
 
     /// Where the story begins: with the last commit, or with the one before if the last is what made it so.
     pub(super) fn begin(&self) -> Seq {
-        let settled = self.dropped.is_none()
-            && self.view.condition.name() == "fresh"
-            && self.wanted_by.as_ref().map(|by| by.seq) <= self.last_commit;
-        let commit = if settled { self.commit_before } else { self.last_commit };
+        let commit = if self.is_settled() { self.commit_before } else { self.last_commit };
         commit.unwrap_or(self.id.0)
+    }
+
+    /// The work of the story.
+    pub(super) fn work(&self) -> &Work {
+        if self.is_settled() { &self.work.0 } else { &self.work.1 }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.dropped.is_none()
+            && self.view.condition.name() == "fresh"
+            && self.wanted_by.as_ref().map(|by| by.seq) <= self.last_commit
     }
 
     /// The events that are told however many others are left out.

@@ -14,6 +14,7 @@ mod life;
 mod mark;
 mod show;
 mod task;
+mod work;
 
 use lastword::core::vocabulary::{Name, TaskId};
 use lastword::replay::Until;
@@ -24,7 +25,7 @@ use crate::input::Input;
 use form::Form;
 
 pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>, files: bool) -> Result<(), Failure> {
-    let input = Input::open(&log.state)?;
+    let input = Input::open_tail(&log.state)?;
     let form = Form { json: log.json, files };
     match task {
         None => answer::run(&input, name, until, form),

@@ -36,6 +36,11 @@ pub(super) fn unknown(problem: impl fmt::Display) -> Failure {
     Failure::new(Exit::USAGE, problem)
 }
 
+/// The last of all beginnings is that of the log, and whatever is asked is answered from there.
+pub(super) fn no_beginning() -> Failure {
+    Failure::new(Exit::DEFECT, "the log has no beginning")
+}
+
 /// The rows of the answer that do apply, one below the other.
 pub(super) fn rows(output: &mut Output, rows: &[(&str, Option<String>)]) -> Result<(), Failure> {
     let given = rows.iter().filter_map(|(heading, text)| Some((heading, text.as_ref()?)));

@@ -6,22 +6,22 @@ use lastword::core::vocabulary::{
     AbortReason, CollectionId, Event, Fingerprint, Generation, Name, Recorded, Seq, TaskId, Timestamp,
 };
 use lastword::core::{Applied, CollectionView, State, Status, Task};
-use lastword::replay::{ReplayError, Until, begin_before, events};
+use lastword::replay::{ReplayError, Until, events};
 use serde::Serialize;
 
 use super::chain::{Chain, Recent};
 use super::fate::{Ending, Fate, changes_inputs};
 use super::form::Form;
 use super::mark::{Mark, MarkLine};
-use super::show::{Extent, rows, unknown};
+use super::show::{Extent, no_beginning, rows, unknown};
+use super::work::{BuiltLine, Commit, Work, WorkLine};
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
 use crate::point::{is_behind, now_at};
 
 pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Form) -> Result<(), Failure> {
-    let mut reading = Reading::behind(begin_before(input.reader(), until)?, name, id);
-    reading.read(input, name, until)?;
+    let (begin, reading) = Reading::find(input, name, until, id)?;
     let last = reading.state.last();
     let Some(found) = &reading.found else {
         let begins = reading.begins;
@@ -34,7 +34,13 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
     };
     let now = now_at(&reading.state, until);
     let condition = CollectionView::of(&reading.state, found.collection, now).map(|view| view.condition);
-    let answer = Answer { name, found, condition: condition.as_ref().map(|condition| condition.to_string()) };
+    let answer = Answer {
+        name,
+        found,
+        condition: condition.as_ref().map(|condition| condition.to_string()),
+        work: found.work.line(now),
+        built: found.commit.as_ref().and_then(|(_, commit)| found.work.built(input, commit)),
+    };
     let ids = BTreeSet::from([found.collection]);
     let chain = Chain {
         ids: &ids,
@@ -47,7 +53,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
     };
     let mut output = Output::new();
     if form.json {
-        let events = chain.write(input, &mut output, form)?;
+        let events = chain.write(input, &begin, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
         let condition = condition.as_ref().map_or("dropped", |condition| condition.name());
         output.object(&answer.line(condition, now, extent))?;
@@ -57,7 +63,7 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
     output.line(
         &chain.history_begins().map_or_else(String::new, |begins| format!("\nhistory begins with event {begins}:")),
     )?;
-    chain.write(input, &mut output, form)?;
+    chain.write(input, &begin, &mut output, form)?;
     output.finish()
 }
 
@@ -89,6 +95,9 @@ struct Found {
     dropped: Option<Mark>,
     rejections: u64,
     last_rejection: Option<Rejected>,
+    work: Work,
+    /// Its own, or the next one of its collection: whether that is its own comes first.
+    commit: Option<(bool, Commit)>,
 }
 
 struct Rejected {
@@ -100,6 +109,24 @@ struct Rejected {
 }
 
 impl Reading {
+    /// Reads as little as the answer takes: from the last snapshot if the task is younger. Beside it is where it began.
+    fn find(input: &Input, name: &Name, until: Until, task: TaskId) -> Result<(State, Reading), Failure> {
+        let first = input.start().first();
+        for begin in input.beginnings(until) {
+            let begin = begin?;
+            let is_last = begin.last().next() <= first;
+            if !is_last && task.0 <= begin.last() {
+                continue;
+            }
+            let mut reading = Reading::behind(begin.clone(), name, task);
+            reading.read(input, name, until)?;
+            if is_last || reading.found.as_ref().is_some_and(|found| found.created_by.is_some()) {
+                return Ok((begin, reading));
+            }
+        }
+        Err(no_beginning())
+    }
+
     /// What is known of the task where history begins: if it is live, how far it has come, and if its result is what
     /// is applied, that. Of others nothing is left.
     fn behind(state: State, name: &Name, task: TaskId) -> Reading {
@@ -114,6 +141,12 @@ impl Reading {
             let applied = collection.applied.as_ref().filter(|applied| applied.task == task);
             live.or_else(|| applied.map(|applied| Found::committed(id, applied)))
         });
+        let mut found = found;
+        if let Some(found) = &mut found {
+            state.running().map(|(_, attempt)| attempt).filter(|attempt| attempt.task == task).for_each(|attempt| {
+                found.work.goes_on(&attempt, state.at());
+            });
+        }
         Reading { task, begins: state.last().next(), state, inputs: None, found, recent: Recent::default() }
     }
 
@@ -144,6 +177,9 @@ impl Reading {
         if let (Event::CollectionDropped { .. }, Some(found)) = (&recorded.event, &mut self.found) {
             found.dropped = Some(Mark::of(recorded));
         }
+        if let (Some((_, task, commit)), Some(found)) = (Commit::of(recorded), &mut self.found) {
+            found.commit.get_or_insert((task == self.task, commit));
+        }
         if recorded.event.task(recorded.seq) != Some(self.task) {
             return;
         }
@@ -172,6 +208,8 @@ impl Found {
             dropped: None,
             rejections: 0,
             last_rejection: None,
+            work: Work::default(),
+            commit: None,
         }
     }
 
@@ -191,6 +229,7 @@ impl Found {
     }
 
     fn follow(&mut self, recorded: &Recorded, inputs: Option<&Mark>) {
+        self.work.follow(recorded);
         match &recorded.event {
             Event::TaskStarted { attempt, .. } => self.attempts = *attempt,
             Event::AttemptFailed { attempt, reason, message, .. } => {
@@ -228,6 +267,8 @@ struct Answer<'a> {
     found: &'a Found,
     /// That of the collection; nothing if it was dropped.
     condition: Option<String>,
+    work: WorkLine,
+    built: Option<BuiltLine>,
 }
 
 impl Answer<'_> {
@@ -264,6 +305,8 @@ impl Answer<'_> {
                 ("to build", Some(format!("{}  generation {}", found.fingerprint, found.generation))),
                 ("because", found.created_by.as_ref().map(|by| by.to_string())),
                 ("attempts", Some(found.attempts.to_string())),
+                ("work", self.work.text()),
+                ("built", self.built.as_ref().map(|built| built.text(found.commit.is_some_and(|(own, _)| own)))),
                 ("failure", found.last_failure.clone()),
                 ("rejected", (found.rejections > 0).then(|| found.rejections.to_string())),
             ],
@@ -288,6 +331,8 @@ impl Answer<'_> {
             attempts: found.attempts,
             rejections: found.rejections,
             rejected: found.last_rejection.as_ref().map(|rejected| rejected.reason),
+            work: &self.work,
+            built: self.built.as_ref(),
             time: now.to_string(),
             extent,
         }
@@ -315,6 +360,10 @@ struct TaskLine<'a> {
     rejections: u64,
     /// The reason of the last one.
     rejected: Option<&'static str>,
+    /// What its attempts have worked.
+    work: &'a WorkLine,
+    /// What its own commit, or the next one of its collection, has of it; `null` if there is none, or it cannot be known.
+    built: Option<&'a BuiltLine>,
     time: String,
     #[serde(flatten)]
     extent: Extent,

@@ -47,7 +47,7 @@ pub fn append_each(path: &Path, records: Vec<(u16, u16, Vec<u8>)>) {
     log.close().unwrap();
 }
 
-fn append_to(log: &mut SledLog, records: &[(u16, u16, Vec<u8>)]) {
+pub fn append_to(log: &mut SledLog, records: &[(u16, u16, Vec<u8>)]) {
     let mut builder = FrameBuilder::new();
     for (event_type, version, payload) in records {
         builder.push(*event_type, *version, payload).unwrap();

@@ -1,54 +1,17 @@
-//! `dump`: events, one line each.
+//! The events of a log, one after the other, as they are shown. It must not know how they are written.
 
 use std::sync::Arc;
 
 use lastword::codec::{self, CodecError, Tag};
-use lastword::core::vocabulary::{Recorded, Timestamp};
+use lastword::core::vocabulary::{Recorded, Seq, Timestamp};
 use lastword::describe::Describer;
 use lastword::log::{Frame, Record};
 use lastword::replay::{self, ReplayError};
 use serde::Serialize;
 
-use crate::args::{DamageArgs, LogArgs, SelectionArgs};
+use crate::args::SelectionArgs;
 use crate::fail::Failure;
 use crate::input::Input;
-use crate::output::{Output, complain};
-
-pub(crate) fn run(log: &LogArgs, damage: DamageArgs, selection: &SelectionArgs) -> Result<(), Failure> {
-    let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
-    let mut output = Output::new();
-    // The log is read twice rather than kept: `--last` may name any number.
-    let skipped = match selection.last {
-        Some(last) => count(&input, selection)?.saturating_sub(last),
-        None => 0,
-    };
-    let (mut selected, mut printed, mut unknown) = (0_u64, 0, 0_u64);
-    each(&input, selection, |line| {
-        selected += 1;
-        if selected <= skipped {
-            return Ok(());
-        }
-        printed += 1;
-        unknown += u64::from(matches!(line, Line::Unknown(_)));
-        output.line(&if log.json { line.json() } else { line.text() })
-    })?;
-    if log.json {
-        let (from, to) = (selection.first().max(input.start().first()), selection.end(input.last()));
-        output.summary(printed, from.min(to), to, input.head())?;
-    }
-    output.finish()?;
-    let begins = input.start().first();
-    if selection.from.is_some_and(|from| from < begins.0) {
-        complain(&format!("history begins with event {begins}: what came before was let go"));
-    }
-    if printed == 0 {
-        complain(&selection.nothing(begins, input.last()));
-    }
-    if unknown > 0 {
-        complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
-    }
-    end
-}
 
 /// How many events are selected, `--last` aside.
 pub(crate) fn count(input: &Input, selection: &SelectionArgs) -> Result<u64, Failure> {
@@ -121,17 +84,47 @@ pub(crate) fn each(
 ) -> Result<(), Failure> {
     // Names whose declarations were deleted are in the state that stands for them.
     let mut describer = Describer::behind(&replay::begin(input.reader())?);
-    for frame in input.reader().frames(input.start().first()) {
+    let whole = Stretch { first: input.start().first(), end: Seq(u64::MAX), describer: &mut describer };
+    each_of(input, whole, selection, |line| show(line).map(|()| true))
+}
+
+/// A part of a log.
+pub(crate) struct Stretch<'d> {
+    pub(crate) first: Seq,
+    /// The first event behind it.
+    pub(crate) end: Seq,
+    /// Has seen what comes before it.
+    pub(crate) describer: &'d mut Describer,
+}
+
+/// The same of a part of a log, until `show` has seen enough.
+pub(crate) fn each_of(
+    input: &Input,
+    stretch: Stretch<'_>,
+    selection: &SelectionArgs,
+    mut show: impl FnMut(&Line<'_>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    for frame in input.reader().frames(stretch.first) {
         let frame = frame?;
         let frame = frame.as_frame();
-        if selection.is_over(frame.first(), frame.header().time) {
+        if selection.is_over(frame.first(), frame.header().time) || frame.first() >= stretch.end {
             break;
         }
         for record in frame.records() {
-            each_record(&frame, record, &mut describer, selection, &mut show)?;
+            if !each_record(&frame, record, stretch.describer, selection, &mut show)? {
+                return Ok(());
+            }
         }
     }
     Ok(())
+}
+
+/// Has `describer` see a frame.
+pub(super) fn remember(frame: &Frame<'_>, describer: &mut Describer) -> Result<(), Failure> {
+    let none = SelectionArgs::behind(Seq(u64::MAX - 1));
+    frame
+        .records()
+        .try_for_each(|record| each_record(frame, record, describer, &none, &mut |_: &Line<'_>| Ok(true)).map(drop))
 }
 
 fn each_record(
@@ -139,8 +132,8 @@ fn each_record(
     record: Record<'_>,
     describer: &mut Describer,
     selection: &SelectionArgs,
-    show: &mut impl FnMut(&Line<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    show: &mut impl FnMut(&Line<'_>) -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
     let (seq, at, epoch) = (record.seq, frame.header().time, frame.header().epoch);
     let tag = Tag { event_type: record.event_type, version: record.version };
     match codec::decode(tag, record.payload) {
@@ -148,17 +141,15 @@ fn each_record(
             let recorded = Recorded { seq, at, epoch, by: by.map(Arc::new), event };
             let described = describer.describe(&recorded);
             let name = described.name().map(|name| name.as_str().to_owned());
-            if selection.holds(seq, at, record.event_type, name.as_deref()) {
-                show(&Line::Known(described))?;
+            match selection.holds(seq, at, record.event_type, name.as_deref()) {
+                true => show(&Line::Known(described)),
+                false => Ok(true),
             }
-            Ok(())
         }
-        Err(CodecError::Unknown(_)) => {
-            if selection.holds(seq, at, record.event_type, None) {
-                show(&Line::Unknown(UnknownRecord { record, at }))?;
-            }
-            Ok(())
-        }
+        Err(CodecError::Unknown(_)) => match selection.holds(seq, at, record.event_type, None) {
+            true => show(&Line::Unknown(UnknownRecord { record, at })),
+            false => Ok(true),
+        },
         Err(error) => Err(ReplayError::Codec { seq, error }.into()),
     }
 }
