@@ -31,6 +31,7 @@ mod patience;
 mod plan;
 mod readable;
 mod record;
+mod report;
 mod run;
 mod status;
 mod told;
@@ -95,6 +96,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show who has a log open and how its collections are, also while it is written
     Status(status::Arguments),
+    /// Write one page for a browser that shows a log at each of its moments, and needs no network
+    Report(report::Arguments),
     /// Show the segments of a collection, also while the log is written
     Manifest {
         /// The directory of the log, or the configuration that names it
@@ -149,7 +152,9 @@ impl Command {
             | Command::Pause(command::Plain { target, .. })
             | Command::Resume(command::Plain { target, .. })
             | Command::Drop(command::Plain { target, .. }) => Some(&target.state),
-            Command::Reload(command::Reload { state, .. }) => Some(state),
+            Command::Reload(command::Reload { state, .. }) | Command::Report(report::Arguments { state, .. }) => {
+                Some(state)
+            }
             Command::Demo { dir } => dir.as_deref(),
             Command::Doctor(_) | Command::DemoWorker { .. } => None,
         }
@@ -253,6 +258,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Plan { config } => plan::plan(&config),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),
