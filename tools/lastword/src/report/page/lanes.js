@@ -3,7 +3,7 @@ class Lanes {
   constructor(page) {
     this.page = page;
     this.facts = el("div", { class: "facts" });
-    this.canvas = el("canvas", { role: "img", tabindex: "0", id: "lanes" });
+    this.canvas = el("canvas", { role: "img", tabindex: "0", id: "lanes", "aria-label": "Lanes" });
     this.canvas.addEventListener("click", (event) => this.click(event));
     this.canvas.addEventListener("mousemove", (event) => this.hover(event));
     this.canvas.addEventListener("keydown", (event) => this.key(event));
