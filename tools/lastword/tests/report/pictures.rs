@@ -45,3 +45,12 @@ fn pictures() {
         }
     }
 }
+
+/// Writes the streams that the pages of the tests are made of, to be looked at by hand.
+#[test]
+#[ignore = "writes where REPORT_STREAMS says"]
+fn streams() {
+    let dir = std::path::PathBuf::from(std::env::var_os("REPORT_STREAMS").unwrap());
+    world::fleet().export(&dir.join("fleet.evlog"));
+    world::large(2000, 100_000).export(&dir.join("large.evlog"));
+}

@@ -168,7 +168,7 @@ impl World {
             1 | 2 => self.say(self.names.clone().into_iter().take(20).map(|name| Command::Resume { name }), None),
             3 => self.say([Command::Refresh { name, force: false, seen: None }], None),
             4 => self.unobservable(name.as_str(), "permission denied"),
-            5 => self.observe(name.as_str(), 2, 9),
+            5 => self.observe(name.as_str(), 4, 40),
             6..=16 => self.observe(name.as_str(), 12, 0),
             17..=30 => self.assign(6),
             _ => {
@@ -248,12 +248,12 @@ pub fn fleet() -> World {
     let work = |world: &mut World, name: &str| {
         world.observe(name, 13, 0);
         world.pass(40.0);
-        world.assign(1);
+        world.assign(4);
     };
     work(&mut world, "lineitem");
     world.fail_name("lineitem", FailureClass::Permanent, "part-06.parquet is corrupt: it is not finished or cut short (no PAR1 at its end)");
     world.pass(30.0);
-    world.observe("orders", 2, 9);
+    world.observe("orders", 4, 40);
     world.pass(60.0);
     world.unobservable("geo/tiles", "s3://lake/geo/tiles/: access denied (status 403)");
     work(&mut world, "reviews");

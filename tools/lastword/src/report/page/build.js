@@ -101,6 +101,15 @@ class List {
     this.box.setAttribute("aria-activedescendant", `${this.box.id || "list"}-${this.current}`);
   }
 
+  // Scrolls no further than it takes to see an item.
+  reveal(place) {
+    if (place < 0) return;
+    const [top, head] = [place * this.height, this.hasHead * this.height];
+    const room = this.box.clientHeight - head - this.height;
+    if (top < this.box.scrollTop) this.box.scrollTop = top;
+    else if (top > this.box.scrollTop + room) this.box.scrollTop = top - room;
+  }
+
   key(event) {
     const page = Math.max(1, Math.floor(this.box.clientHeight / this.height) - 2);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
@@ -111,12 +120,7 @@ class List {
     } else if (steps[event.key] !== undefined && !event.ctrlKey && !event.altKey && !event.metaKey) {
       event.preventDefault();
       this.current = Math.max(0, Math.min(this.items.length - 1, this.current + steps[event.key]));
-      const top = this.current * this.height;
-      const head = this.hasHead * this.height;
-      if (top < this.box.scrollTop) this.box.scrollTop = top;
-      if (top + this.height + head > this.box.scrollTop + this.box.clientHeight) {
-        this.box.scrollTop = top + this.height + head - this.box.clientHeight;
-      }
+      this.reveal(this.current);
       this.from = -1;
       this.paint();
     }

@@ -17,10 +17,10 @@ class Fleet {
     });
     this.list = new List({
       label: "Collections", height: 28, head: el("div", { class: "row head", role: "row", "aria-rowindex": "1" }, this.heads),
-      columns: "minmax(9rem,1.1fr) 6.5rem 7rem 5rem minmax(14rem,3fr) 6rem 7rem 9.5rem",
+      columns: "minmax(9rem,1.2fr) 5rem 6.2rem 4.4rem minmax(14rem,5fr) 4.4rem 6.2rem 6.2rem",
       draw: (row, item) => this.draw(row, item), open: (item) => page.go({ view: "collection", of: item.name, event: "" }),
     });
-    this.list.box.id = "fleet";
+    this.list.box.id = "collections";
     this.count = el("p", { class: "count", role: "status", id: "count" });
     this.node = el("section", { class: "view fleet", "aria-label": "Fleet" },
       el("div", { class: "tools" }, this.search, this.chips), this.list.box, this.count);
@@ -101,7 +101,7 @@ class Fleet {
     lag.className = "figure";
     cause.className = "cause";
     cause.replaceChildren(...causes(store, item, moment));
-    cause.title = cause.textContent;
+    cause.title = item.word === "fresh" ? "" : store.sentence(item.row, item);
     next.textContent = item.until === null || item.word === "running" ? "–" : item.until > moment.now ? `in ${Words.span(item.until - moment.now)}` : "now";
     next.title = item.until === null ? "" : Words.time(item.until);
     next.className = "figure";
@@ -116,7 +116,7 @@ class Fleet {
 // Why a collection is not fresh, or may not be; nothing if it is.
 function causes(store, item, moment) {
   const found = [];
-  if (item.word !== "fresh") found.push(el("b", {}, Words.plain(item.word)), " ", said(store.sentence(item.row, item)));
+  if (item.word !== "fresh") found.push(el("b", {}, Words.plain(item.word)), " ", said(Words.brief(store.sentence(item.row, item), moment.now)));
   const more = (text) => found.push(el("span", { class: "more" }, found.length ? "; " : "", said(text)));
   const hidden = store.unobservable[store.rows.unobservable[item.row]];
   if (hidden && item.word !== "unobservable") {

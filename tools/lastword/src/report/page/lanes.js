@@ -25,7 +25,7 @@ class Lanes {
   }
 
   show() {
-    const { store, moment, place } = this.page;
+    const { store, moment } = this.page;
     const of = this.page.chosen();
     this.node.classList.toggle("none", of < 0);
     this.empty.textContent = of < 0 ? "No collection is chosen: open one in Fleet." : "";
@@ -45,7 +45,6 @@ class Lanes {
       legend.map((end) => `, ${ends.get(end)} ${end}`).join("") + ". The arrow keys go from event to event.");
     this.of = of;
     this.paint();
-    void place;
   }
 
   about(of, view) {
@@ -59,7 +58,7 @@ class Lanes {
     const fact = (name, ...value) => el("div", {}, el("dt", {}, name), el("dd", {}, ...value));
     const fingerprint = (hex) => el("code", { title: hex ?? "" }, Words.short(hex));
     const strip = view.segments_kept === null ? null : segments([view.segments_kept, view.segments_new, view.segments_dropped]);
-    return [head, el("p", { class: "because" }, el("b", {}, Words.plain(view.condition)), ": ", said(view.because), " ",
+    return [head, el("p", { class: "because" }, el("b", {}, Words.plain(view.condition)), ": ", said(Words.brief(view.because, page.moment.now)), " ",
       link(place, { view: "why", of: view.name, event: "" }, "why")),
       el("dl", {},
         fact("source", said(view.source)), fact("lag", view.lag_seconds === null ? "unknown" : view.lag_seconds === 0 ? "0" : Words.span(view.lag_seconds * 1e6)),
@@ -210,7 +209,7 @@ class Lanes {
 
   // One strip: what was kept, what is new, what was dropped, by their counts.
   commit(pen, event, x, y, ink) {
-    const found = this.page.store.commits.find((commit) => commit[2] === event.seq);
+    const found = this.page.store.commitOf(event.seq);
     const counts = found?.[4] ?? [0, 1, 0];
     const all = Math.max(1, counts[0] + counts[1] + counts[2]);
     let top = y - 16;

@@ -27,11 +27,26 @@ const Place = {
     return `#${place.view}${rest ? `?${rest}` : ""}`;
   },
 
-  // Steps of the slider and letters of a search are no pages of their own.
+  // Steps of the slider and letters of a search are no pages of their own, and come faster than a browser takes addresses.
   write(place, replaces) {
+    clearTimeout(this.waiting);
     const text = this.text(place);
     if (text === location.hash) return;
-    if (replaces) history.replaceState(null, "", text);
-    else history.pushState(null, "", text);
+    if (!replaces) {
+      history.pushState(null, "", text);
+      return;
+    }
+    const now = performance.now();
+    const rest = Math.max(0, this.REST - (now - this.written));
+    const write = () => {
+      this.written = performance.now();
+      history.replaceState(null, "", text);
+    };
+    if (rest === 0) write();
+    else this.waiting = setTimeout(write, rest);
   },
+
+  REST: 150,
+  written: 0,
+  waiting: 0,
 };

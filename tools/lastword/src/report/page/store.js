@@ -133,6 +133,12 @@ class Store {
     return { fingerprint, at, seq, token, segments, rows, manifest, output, task };
   }
 
+  // The commit that an event made, as the tables have it.
+  commitOf(seq) {
+    this.bySeq ??= new Map(this.commits.map((commit) => [commit[2], commit]));
+    return this.bySeq.get(seq);
+  }
+
   // What the list shows of a collection; null if it is not there.
   brief(place, moment) {
     const row = this.row(place, moment.seq);
@@ -141,8 +147,12 @@ class Store {
     return { place, row, name: this.name(place), lag: this.lag(row, moment), commit: this.commit(row), ...condition };
   }
 
+  // Every view of a moment asks for them, and some more than once.
   all(moment) {
-    return this.order.map((place) => this.brief(place, moment)).filter((found) => found !== null);
+    if (this.kept?.moment !== moment) {
+      this.kept = { moment, all: this.order.map((place) => this.brief(place, moment)).filter((found) => found !== null) };
+    }
+    return this.kept.all;
   }
 
   // The object that `log-dump state --at` prints, key by key.

@@ -8,14 +8,14 @@ class Time {
     this.since = el("input", { type: "text", id: "since", size: "28", spellcheck: "false", autocomplete: "off", "aria-label": "Since: number of an event, or a time", placeholder: "event or time" });
     this.since.addEventListener("change", () => page.go({ since: this.since.value.trim() }));
     this.changes = new List({
-      label: "What changed since", height: 28, columns: "minmax(9rem,1fr) minmax(9rem,1fr) minmax(9rem,1fr) 8rem 9rem",
+      label: "What changed since", height: 28, columns: "minmax(7rem,1fr) 7.5rem 7.5rem 4.6rem 10.5rem",
       head: el("div", { class: "row head", role: "row", "aria-rowindex": "1" },
         ["Collection", "Was", "Is", "Generation", "Rows"].map((title) => el("span", { role: "columnheader" }, title))),
       draw: (row, item) => this.draw(row, item), open: (item) => page.go({ view: "collection", of: item.name }),
     });
     this.changes.box.id = "changes";
     this.events = new List({
-      label: "Events up to this moment, newest first", height: 26, columns: "5rem 10rem 11rem minmax(14rem,1fr)",
+      label: "Events up to this moment, newest first", height: 26, columns: "3.2rem 4.4rem 9rem minmax(8rem,1fr)",
       draw: (row, seq) => { page.naming = true; drawEvent(page, row, seq); page.naming = false; },
       open: (seq) => page.go({ view: "why", event: String(seq), of: "" }),
     });

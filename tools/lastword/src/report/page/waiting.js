@@ -20,10 +20,10 @@ class Waiting {
   show() {
     const { store, moment } = this.page;
     const { held, parked, paused } = this.find(store, moment);
-    const most = document.body.classList.contains("printing") ? Infinity : 100;
+    const most = document.body.classList.contains("printing") ? Infinity : Waiting.MOST;
     const group = (title, items, card) => (items.length === 0 ? [] : [el("h2", {}, `${title} `, el("span", { class: "quiet" }, Words.number(items.length))),
       el("ul", { class: "cards" }, items.slice(0, most).map((item) => el("li", { class: "card" }, ...card(item)))),
-      items.length > most ? el("p", { class: "note" }, `and ${Words.number(items.length - most)} more: the first ${most} are shown; Fleet has them all`) : null]);
+      items.length > most ? el("p", { class: "note" }, `and ${Words.number(items.length - most)} more, which are printed and in `, link(this.page.place, { view: "fleet", is: title === "Paused" ? "paused" : "you" }, "Fleet")) : null]);
     const all = [...group("Held", held, (item) => this.held(item)), ...group("Parked", parked, (item) => this.parked(item)),
       ...group("Paused", paused, (item) => this.paused(item))];
     this.node.replaceChildren(...(all.length ? all : [el("p", { class: "empty" }, "Nothing waits for you at this moment.")]).filter((part) => part !== null));
@@ -31,9 +31,8 @@ class Waiting {
   }
 
   head(item) {
-    const { place, moment } = this.page;
-    const since = item.lag === null ? "" : item.lag === 0 ? "" : `behind for ${Words.span(item.lag)}`;
-    void moment;
+    const { place } = this.page;
+    const since = item.lag ? `behind for ${Words.span(item.lag)}` : "";
     return el("h3", {}, link(place, { view: "collection", of: item.name, event: "" }, said(item.name)), el("span", { class: "when" }, ` ${since}`));
   }
 
@@ -56,7 +55,7 @@ class Waiting {
     const files = event ? store.files[event.seq] : null;
     const target = store.collections[item.place][3];
     return [this.head(item),
-      el("p", { class: "sentence" }, item.word === "held" ? said(store.sentence(item.row, item)) : "An observation that looks like a loss waits for a person."),
+      el("p", { class: "sentence" }, item.word === "held" ? said(Words.brief(store.sentence(item.row, item), moment.now)) : "An observation that looks like a loss waits for a person."),
       el("p", {}, el("b", {}, "Would be dropped: "), files && files[0][2] > 0 ? `what was built from ${Words.counted(files[0][2], "file")} that are gone. ` : "what was built from the files that are gone. ", this.stays(item)),
       files ? filesTable(files) : null,
       event ? el("p", { class: "note" }, link(place, { view: "why", of: item.name, event: String(event.seq) }, `Held by event ${event.seq}`), ` at ${Words.clock(event.at, moment.now)}`) : null,
@@ -65,13 +64,13 @@ class Waiting {
   }
 
   parked(item) {
-    const { store, place } = this.page;
+    const { store, place, moment } = this.page;
     const failure = store.failures[store.rows.failure[item.row]];
     const lines = failure ? store.text(failure[1]) : "";
-    return [this.head(item), el("p", { class: "sentence" }, said(store.sentence(item.row, item))),
+    return [this.head(item), el("p", { class: "sentence" }, said(Words.brief(store.sentence(item.row, item), moment.now))),
       failure && lines.includes("\n") ? el("pre", {}, said(lines)) : null,
       el("p", {}, el("b", {}, "Would be dropped: "), "nothing. ", this.stays(item)),
-      el("p", { class: "note" }, link(place, { view: "why", of: item.name, event: "" }, "Why"), failure ? ` · failed at ${Words.clock(failure[2], this.page.moment.now)}, ${Words.counted(store.rows.failures[item.row], "failure")} in a row` : ""),
+      el("p", { class: "note" }, link(place, { view: "why", of: item.name, event: "" }, "Why"), failure ? ` · failed at ${Words.clock(failure[2], moment.now)}, ${Words.counted(store.rows.failures[item.row], "failure")} in a row` : ""),
       el("p", { class: "do" }, "Mend what is wrong; a change of its source starts it again, and so does"),
       copyable(`lastword refresh ${store.collections[item.place][3]}`)].filter((part) => part !== null);
   }
@@ -82,3 +81,6 @@ class Waiting {
       copyable(`lastword resume ${store.collections[item.place][3]}`)];
   }
 }
+
+// As many of each as a person goes through at once.
+Waiting.MOST = 20;

@@ -4,7 +4,7 @@ class Why {
     this.page = page;
     this.card = el("div", { class: "card" });
     this.list = new List({
-      label: "Events that led there, newest first", height: 26, columns: "5rem 10rem 11rem minmax(14rem,1fr)",
+      label: "Events that led there, newest first", height: 26, columns: "3.2rem 4.4rem 9rem minmax(8rem,1fr)",
       draw: (row, seq) => drawEvent(page, row, seq), open: (seq) => page.go({ event: String(seq) }),
     });
     this.list.box.id = "story";
@@ -31,6 +31,7 @@ class Why {
     this.head.replaceChildren(...(shown && shown.of >= 0 ? ["The events of ", said(store.name(shown.of)), ` up to this moment, ${Words.number(story.length)}`] : []));
     this.list.show(story);
     this.list.box.hidden = story.length === 0;
+    this.list.reveal(shown ? story.indexOf(shown.seq) : -1);
   }
 
   about(event) {
@@ -133,7 +134,7 @@ function drawEvent(page, row, seq) {
   row.classList.toggle("chosen", String(seq) === page.place.event);
   number.textContent = String(seq);
   number.className = "figure";
-  at.textContent = Words.clock(event.at);
+  at.textContent = Words.clock(event.at, page.store.log.last_at);
   at.title = Words.time(event.at);
   type.textContent = Words.plain(event.type);
   type.className = `type type-${event.type}`;

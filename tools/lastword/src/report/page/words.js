@@ -56,6 +56,12 @@ const Words = {
     return word.replaceAll("_", " ");
   },
 
+  // A sentence for a narrow place: times of the same day without the day, and the beginnings of fingerprints.
+  brief(text, beside) {
+    const times = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/g;
+    return text.replace(times, (time) => this.clock(this.parse(time), beside)).replace(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, "$1");
+  },
+
   // By the rank of a row, from what needs somebody to what needs nobody.
   HEALTH: [
     { key: "you", word: "needs you", mark: "●" },
