@@ -40,7 +40,12 @@ impl Browser {
         let python = installed(&home)?;
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/browser.py");
         let mut command = Command::new(python);
-        command.arg(program).args([chromium, driver]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg(program)
+            .args([chromium, driver])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let (asks, answers) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let mut browser = Browser { child, asks, answers };

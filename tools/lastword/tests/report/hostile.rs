@@ -51,7 +51,10 @@ fn nothing_in_a_log_becomes_script() {
     for log in [&stream, &state] {
         let (_page_dir, page, _) = report(log, &[]);
         let source = std::fs::read_to_string(&page).unwrap();
-        assert!(!source.contains("<img") && !source.contains("<svg") && !source.contains("<!--"), "markup in the source");
+        assert!(
+            !source.contains("<img") && !source.contains("<svg") && !source.contains("<!--"),
+            "markup in the source"
+        );
         assert_eq!(source.matches("</script>").count(), 4, "three blocks of data and the script");
         assert!(!source.contains('\u{2028}') && !source.contains('\u{202e}') || source.contains("\\u202e"));
         let last = world.last();
@@ -67,7 +70,8 @@ fn nothing_in_a_log_becomes_script() {
             let script = "location.hash = arguments[0]";
             browser.run_with(script, &serde_json::json!(place));
             browser.wait("return document.documentElement.dataset.complete === 'yes'", "it is shown");
-            let made = browser.run("return document.querySelectorAll('img, svg, iframe, object, embed, b > script').length");
+            let made =
+                browser.run("return document.querySelectorAll('img, svg, iframe, object, embed, b > script').length");
             assert_eq!(made, 0, "{place}");
         }
         // Each collection is opened, and its name is shown as text.
@@ -87,7 +91,9 @@ fn nothing_in_a_log_becomes_script() {
         assert_eq!(browser.run("return window.owned ?? null"), serde_json::Value::Null, "{}", text(log));
         // Not even a script that gets in by another way runs.
         browser.run("const s = document.createElement('div'); s.innerHTML = '<img src=x onerror=window.owned=1>'; document.body.append(s)");
-        browser.run("const s = document.createElement('script'); s.textContent = 'window.owned=2'; document.body.append(s)");
+        browser.run(
+            "const s = document.createElement('script'); s.textContent = 'window.owned=2'; document.body.append(s)",
+        );
         assert_eq!(browser.run("return window.owned ?? null"), serde_json::Value::Null);
         browser.ask(&serde_json::json!({"do": "complaints"}));
         browser.open(&page, "");

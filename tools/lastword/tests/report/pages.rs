@@ -42,7 +42,17 @@ fn a_page_shows_the_numbers_that_status_shows_and_asks_nobody() {
     assert_eq!(status["rows"], 22_000);
     assert_eq!(browser.texts(&format!("{CELL}(7)")), ["22,000"]);
     let row = browser.run("return lastword.rows('')[0]");
-    for key in ["rows", "generation", "applied", "wanted", "applied_at", "segments_kept", "segments_new", "condition", "policy"] {
+    for key in [
+        "rows",
+        "generation",
+        "applied",
+        "wanted",
+        "applied_at",
+        "segments_kept",
+        "segments_new",
+        "condition",
+        "policy",
+    ] {
         assert_eq!(row[key], status[key], "{key}");
     }
     // Every view, in turn, is there without a complaint and without a request.
@@ -86,7 +96,10 @@ fn the_slider_puts_every_view_to_its_moment() {
     browser.open(&page, "#collection?of=lineitem&at=22");
     assert_eq!(browser.texts("#attempts .rows .row > :nth-child(2)"), ["rejected", "committed", "committed"]);
     browser.open(&page, "#collection?of=lineitem&at=25");
-    assert_eq!(browser.texts("#attempts .rows .row > :nth-child(2)"), ["committed", "rejected", "committed", "committed"]);
+    assert_eq!(
+        browser.texts("#attempts .rows .row > :nth-child(2)"),
+        ["committed", "rejected", "committed", "committed"]
+    );
     browser.assert_quiet();
 }
 
@@ -113,7 +126,16 @@ fn why_names_the_event_that_made_it_necessary_both_fingerprints_the_files_and_th
     // Event 22 of the demo: the result that was built while a file was overwritten.
     browser.open(&page, "#why?event=22");
     let card = browser.text(".why .card");
-    for expected in ["completion rejected", "stale", "because of", "event 20", "built from", "another", "thrown away", "log-dump why"] {
+    for expected in [
+        "completion rejected",
+        "stale",
+        "because of",
+        "event 20",
+        "built from",
+        "another",
+        "thrown away",
+        "log-dump why",
+    ] {
         assert!(card.contains(expected), "{expected}: {card}");
     }
     assert_eq!(browser.texts(".why .card .hex").len(), 2, "{card}");

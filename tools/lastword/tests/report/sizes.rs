@@ -53,11 +53,18 @@ fn speed() {
     let begun = Instant::now();
     let (_page_dir, page, _) = report(&stream, &[]);
     let bytes = std::fs::metadata(&page).unwrap().len();
-    println!("{} events, 2,000 collections: a page of {} MB in {:?} ({})", world.last(), bytes / 1_000_000, begun.elapsed(), text(&page));
+    println!(
+        "{} events, 2,000 collections: a page of {} MB in {:?} ({})",
+        world.last(),
+        bytes / 1_000_000,
+        begun.elapsed(),
+        text(&page)
+    );
     for _ in 0..3 {
         browser.open(&page, "");
         let shown = browser.run("return performance.getEntriesByName('lastword-shown')[0].startTime");
-        let painted = browser.run("return performance.getEntriesByType('paint').map((entry) => [entry.name, entry.startTime])");
+        let painted =
+            browser.run("return performance.getEntriesByType('paint').map((entry) => [entry.name, entry.startTime])");
         println!("first picture: drawn after {shown} ms, painted {painted}");
     }
     let step = "const slider = document.getElementById('slider'); const times = []; \
@@ -65,7 +72,15 @@ fn speed() {
                 slider.value = String(Math.floor(step * slider.max / 200)); slider.dispatchEvent(new Event('input', {bubbles: true})); \
                 document.body.offsetHeight; times.push(performance.now() - begun); } \
                 times.sort((a, b) => a - b); return {median: times[100], p95: times[190], most: times[199]}";
-    for place in ["#fleet", "#fleet?is=you", "#collection?of=tenant-001/table-0001", "#collection?of=tenant-001/table-0001&scale=events", "#why?of=tenant-001/table-0001", "#time", "#waiting"] {
+    for place in [
+        "#fleet",
+        "#fleet?is=you",
+        "#collection?of=tenant-001/table-0001",
+        "#collection?of=tenant-001/table-0001&scale=events",
+        "#why?of=tenant-001/table-0001",
+        "#time",
+        "#waiting",
+    ] {
         browser.open(&page, place);
         println!("a step of the slider in {place}: {}", browser.run(step));
     }

@@ -6,12 +6,12 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
-use lastword::core::{CollectionView, State};
 use lastword::core::vocabulary::{
     AttemptRef, Built, By, Command, Completion, Declaration, Delta, Duties, EngineCommand, FailureClass, FailureReport,
     FileCounts, Kind, Limits, Missing, Name, ObservationOutcome, SegmentCounts, Source, SourceState, Spec, Timestamp,
     Version, WorkerName,
 };
+use lastword::core::{CollectionView, State};
 use lastword::evlog;
 use lastword::log::{Log, LogReader, MemoryDisk};
 use lastword::objects::MemoryObjects;
@@ -129,7 +129,8 @@ impl World {
         let running = self.running().into_iter().find(|attempt| attempt.collection == id);
         running.unwrap_or_else(|| {
             let at = Timestamp(self.at);
-            let views = self.reducer.state().by_name().filter_map(|(id, _)| CollectionView::of(self.reducer.state(), id, at));
+            let views =
+                self.reducer.state().by_name().filter_map(|(id, _)| CollectionView::of(self.reducer.state(), id, at));
             let views: Vec<String> = views.map(|view| format!("{}: {}", view.name, view.condition)).collect();
             panic!("nothing of {name} runs: {views:#?}")
         })
@@ -203,10 +204,30 @@ pub fn fleet() -> World {
     let by = By::new(Some("cli:dana"), Some("nightly load")).unwrap();
     world.limit(4);
     let names = [
-        "orders", "lineitem", "customer", "part", "supplier", "nation", "region", "clickstream", "sessions",
-        "embeddings/docs", "embeddings/tickets", "embeddings/wiki", "tenant-01/events", "tenant-02/events",
-        "tenant-03/events", "tenant-04/events", "invoices", "shipments", "prices", "reviews", "images/thumbs", "audio",
-        "geo/tiles", "geo/places",
+        "orders",
+        "lineitem",
+        "customer",
+        "part",
+        "supplier",
+        "nation",
+        "region",
+        "clickstream",
+        "sessions",
+        "embeddings/docs",
+        "embeddings/tickets",
+        "embeddings/wiki",
+        "tenant-01/events",
+        "tenant-02/events",
+        "tenant-03/events",
+        "tenant-04/events",
+        "invoices",
+        "shipments",
+        "prices",
+        "reviews",
+        "images/thumbs",
+        "audio",
+        "geo/tiles",
+        "geo/places",
     ];
     for name in names {
         world.declare(name, &format!("s3://lake/{name}/"), Some(&by));
@@ -228,7 +249,8 @@ pub fn fleet() -> World {
     // Everything at rest again, and then what a person finds in the morning.
     for _ in 0..60 {
         world.say(names.map(|name| Command::Resume { name: Name::new(name).unwrap() }), None);
-        world.say(names.map(|name| Command::Refresh { name: Name::new(name).unwrap(), force: false, seen: None }), None);
+        world
+            .say(names.map(|name| Command::Refresh { name: Name::new(name).unwrap(), force: false, seen: None }), None);
         for name in names {
             world.observe(name, 12, 0);
         }
@@ -251,7 +273,11 @@ pub fn fleet() -> World {
         world.assign(4);
     };
     work(&mut world, "lineitem");
-    world.fail_name("lineitem", FailureClass::Permanent, "part-06.parquet is corrupt: it is not finished or cut short (no PAR1 at its end)");
+    world.fail_name(
+        "lineitem",
+        FailureClass::Permanent,
+        "part-06.parquet is corrupt: it is not finished or cut short (no PAR1 at its end)",
+    );
     world.pass(30.0);
     world.observe("orders", 4, 40);
     world.pass(60.0);

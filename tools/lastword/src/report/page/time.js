@@ -8,7 +8,7 @@ class Time {
     this.since = el("input", { type: "text", id: "since", size: "28", spellcheck: "false", autocomplete: "off", "aria-label": "Since: number of an event, or a time", placeholder: "event or time" });
     this.since.addEventListener("change", () => page.go({ since: this.since.value.trim() }));
     this.changes = new List({
-      label: "What changed since", height: 28, columns: "minmax(7rem,1fr) 7.5rem 7.5rem 4.6rem 10.5rem",
+      label: "What changed since", height: 28, columns: "minmax(7rem,1fr) 7.2rem 7.2rem 4.4rem 7.6rem",
       head: el("div", { class: "row head", role: "row", "aria-rowindex": "1" },
         ["Collection", "Was", "Is", "Generation", "Rows"].map((title) => el("span", { role: "columnheader" }, title))),
       draw: (row, item) => this.draw(row, item), open: (item) => page.go({ view: "collection", of: item.name }),
@@ -59,12 +59,13 @@ class Time {
     word(was, before);
     word(is, after);
     const of = (found) => (found ? store.rows.generation[found.row] : null);
-    const between = (cell, a, b) => {
-      cell.textContent = a === b ? Words.number(b) : `${Words.number(a)} → ${Words.number(b)}`;
+    const between = (cell, a, b, written = Words.number) => {
+      cell.textContent = a === b ? written(b) : `${written(a)} → ${written(b)}`;
+      cell.title = `${Words.number(a)} → ${Words.number(b)}`;
       cell.className = "figure";
     };
     between(generation, of(before), of(after));
-    between(rows, before?.commit?.rows ?? null, after?.commit?.rows ?? null);
+    between(rows, before?.commit?.rows ?? null, after?.commit?.rows ?? null, Words.about);
   }
 
   bins(count) {

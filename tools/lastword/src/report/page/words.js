@@ -44,6 +44,13 @@ const Words = {
     return value === null || value === undefined ? "–" : String(value).replace(/\B(?=(\d{3})+$)/g, ",");
   },
 
+  // Three digits of a large number.
+  about(value) {
+    if (value === null || value === undefined || value < 1e5) return Words.number(value);
+    const [size, unit] = value < 1e6 ? [1e3, "k"] : value < 1e9 ? [1e6, "M"] : [1e9, "G"];
+    return `${(value / size).toPrecision(3)}${unit}`;
+  },
+
   counted(count, noun) {
     return `${this.number(count)} ${noun}${count === 1 ? "" : "s"}`;
   },
