@@ -167,7 +167,7 @@ pub mod event {
 pub mod status {
     pub use crate::core::vocabulary::Scope;
     pub use crate::core::{DeliveryFailure, DroppedView, Lag, LastFailure, OutboxView, Parking, Pending, Unobservable};
-    pub use crate::engine::{LastObservation, LastVerification, Observing};
+    pub use crate::engine::{Counters, LastObservation, LastVerification, Observing, Times};
     pub use crate::worker::{Progress, Traffic};
 }
 

@@ -63,6 +63,6 @@ pub use reconciler::Reconciler;
 pub use remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};
 pub use reply::Response;
 pub use retention::Retention;
-pub use stats::{Counters, Stats};
+pub use stats::{Counters, Stats, Times};
 pub use status::{CollectionStatus, LastObservation, LastVerification, Observing};
 pub use waits::{SettleOutcome, WaitOutcome};

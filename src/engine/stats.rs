@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::core::vocabulary::{Epoch, Event, RefreshReason, RejectReason, Seq, Timestamp};
+use crate::core::vocabulary::{
+    AbortReason, Epoch, Event, FailReason, ParkCause, RefreshReason, RejectReason, Seq, Timestamp,
+};
+use crate::worker::Traffic;
 
 /// What the engine has done since it was opened, and what it is doing now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub struct Stats {
     pub undelivered: u64,
     /// Those of them that are commits to be published.
     pub unpublished: u64,
+    /// How long ago the oldest commit that is to be published was made: how far a destination is behind, at most.
+    pub publish_lag: Duration,
     /// Publications, discards and verifications under way.
     pub deliveries: u64,
     /// Those that took longer than allowed and have not come back.
@@ -79,6 +84,43 @@ pub struct Stats {
     pub counters: Counters,
 }
 
+/// How long something took, each time: for a histogram. Counted since opening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Times {
+    /// How often.
+    pub count: u64,
+    /// All of it together.
+    pub total: Duration,
+    /// How often it took no longer than the bound at the same place of [`Times::BOUNDS`], and longer than the one before.
+    pub within: [u64; 10],
+}
+
+impl Times {
+    /// The bounds, from the shortest: what a disk or a network does well, slowly, or badly.
+    pub const BOUNDS: [Duration; 10] = [
+        Duration::from_millis(1),
+        Duration::from_millis(3),
+        Duration::from_millis(10),
+        Duration::from_millis(30),
+        Duration::from_millis(100),
+        Duration::from_millis(300),
+        Duration::from_secs(1),
+        Duration::from_secs(3),
+        Duration::from_secs(10),
+        Duration::from_secs(60),
+    ];
+
+    fn add(&mut self, took: Duration) {
+        self.count += 1;
+        self.total += took;
+        let within = Times::BOUNDS.iter().position(|bound| took <= *bound);
+        if let Some(count) = within.and_then(|at| self.within.get_mut(at)) {
+            *count += 1;
+        }
+    }
+}
+
 /// What is only ever counted up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -93,14 +135,40 @@ pub struct Counters {
     pub frame_longest: u64,
     /// Time spent in appending frames and waiting for their barriers.
     pub barriers: Duration,
+    /// The same, each of them.
+    pub barrier_times: Times,
     /// The longest of these times.
     pub barrier_longest: Duration,
+    /// Tasks created.
+    pub tasks: u64,
     /// Tasks committed.
     pub committed: u64,
     /// Tasks superseded.
     pub superseded: u64,
-    /// Attempts failed.
+    /// Tasks cancelled by a person.
+    pub cancelled: u64,
+    /// Tasks aborted because their collection was dropped.
+    pub dropped: u64,
+    /// Tasks parked because trying again will not help.
+    pub parked_permanent: u64,
+    /// Tasks parked because every attempt that they may have has failed.
+    pub parked_out_of_attempts: u64,
+    /// Tasks parked because too many attempts ended with their process.
+    pub parked_lost_too_often: u64,
+    /// Attempts started.
+    pub attempts: u64,
+    /// Attempts failed: the sum of the five that follow.
     pub failed: u64,
+    /// Attempts whose worker reported a failure.
+    pub failed_reported: u64,
+    /// Attempts that ran longer than allowed.
+    pub failed_timed_out: u64,
+    /// Attempts whose process is gone.
+    pub failed_worker_lost: u64,
+    /// Attempts whose worker panicked.
+    pub failed_panicked: u64,
+    /// Attempts under which the source changed.
+    pub failed_source_moved: u64,
     /// Completions refused because something else is wanted.
     pub rejected_stale: u64,
     /// Completions refused because their task or attempt may not commit.
@@ -127,6 +195,14 @@ pub struct Counters {
     pub drifts: u64,
     /// Time that workers spent on attempts which committed nothing.
     pub wasted_work: Duration,
+    /// Observations that came back, and how long each took.
+    pub looks: Times,
+    /// Those of them that could not observe their source.
+    pub looks_failed: u64,
+    /// Requests that observations sent over a wire.
+    pub look_requests: u64,
+    /// How often observations were asked to wait.
+    pub look_throttled: u64,
 }
 
 impl Counters {
@@ -134,9 +210,20 @@ impl Counters {
     pub(super) fn event(&mut self, event: &Event) {
         self.events += 1;
         match event {
+            Event::TaskCreated { .. } => self.tasks += 1,
+            Event::TaskStarted { .. } => self.attempts += 1,
             Event::TaskCompleted { .. } => self.committed += 1,
-            Event::AttemptFailed { .. } => self.failed += 1,
-            Event::TaskAborted { reason: crate::core::vocabulary::AbortReason::Superseded, .. } => self.superseded += 1,
+            Event::AttemptFailed { reason, .. } => self.failed(*reason),
+            Event::TaskAborted { reason, .. } => match reason {
+                AbortReason::Superseded => self.superseded += 1,
+                AbortReason::Dropped => self.dropped += 1,
+                AbortReason::Cancelled => self.cancelled += 1,
+            },
+            Event::TaskParked { cause, .. } => match cause {
+                ParkCause::Permanent => self.parked_permanent += 1,
+                ParkCause::OutOfAttempts => self.parked_out_of_attempts += 1,
+                ParkCause::LostTooOften => self.parked_lost_too_often += 1,
+            },
             Event::Published { .. } => self.published += 1,
             Event::PublishFailed { .. } => self.publish_failed += 1,
             Event::Discarded { .. } => self.discarded += 1,
@@ -151,12 +238,32 @@ impl Counters {
         }
     }
 
+    fn failed(&mut self, reason: FailReason) {
+        self.failed += 1;
+        match reason {
+            FailReason::Failed => self.failed_reported += 1,
+            FailReason::TimedOut => self.failed_timed_out += 1,
+            FailReason::WorkerLost => self.failed_worker_lost += 1,
+            FailReason::Panicked => self.failed_panicked += 1,
+            FailReason::SourceMoved => self.failed_source_moved += 1,
+        }
+    }
+
+    /// Counts an observation that came back.
+    pub(super) fn look(&mut self, took: Duration, found: bool, traffic: Traffic) {
+        self.looks.add(took);
+        self.looks_failed += u64::from(!found);
+        self.look_requests += traffic.requests;
+        self.look_throttled += traffic.throttled;
+    }
+
     /// Counts one frame.
     pub(super) fn frame(&mut self, bytes: usize, barrier: Duration) {
         self.frames += 1;
         self.frame_bytes += bytes as u64;
         self.frame_longest = self.frame_longest.max(bytes as u64);
         self.barriers += barrier;
+        self.barrier_times.add(barrier);
         self.barrier_longest = self.barrier_longest.max(barrier);
     }
 }

@@ -16,12 +16,15 @@ pub(super) struct Tally {
     sum: Counts,
     /// Of the collections that are behind and can be observed: since when.
     behind: BTreeSet<(Timestamp, CollectionId)>,
+    /// Of those with a commit that is to be published: since when the oldest is.
+    unpublished: BTreeSet<(Timestamp, CollectionId)>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Share {
     counts: Counts,
     behind: Option<Timestamp>,
+    unpublished: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +61,9 @@ impl Tally {
         (stats.live, stats.waiting, stats.parked, stats.paused) = (live, waiting, parked, paused);
         (stats.held, stats.unobservable) = (held, unobservable);
         (stats.undelivered, stats.unpublished) = (undelivered, unpublished);
-        stats.lag = self.behind.first().map(|(since, _)| now.since(*since)).unwrap_or_default();
+        let since = |all: &BTreeSet<(Timestamp, CollectionId)>| all.first().map(|(since, _)| now.since(*since));
+        stats.lag = since(&self.behind).unwrap_or_default();
+        stats.publish_lag = since(&self.unpublished).unwrap_or_default();
     }
 
     fn count(&mut self, id: CollectionId, state: &State) {
@@ -71,6 +76,10 @@ impl Tally {
         if before.behind != share.behind {
             before.behind.map(|since| self.behind.remove(&(since, id)));
             share.behind.map(|since| self.behind.insert((since, id)));
+        }
+        if before.unpublished != share.unpublished {
+            before.unpublished.map(|since| self.unpublished.remove(&(since, id)));
+            share.unpublished.map(|since| self.unpublished.insert((since, id)));
         }
         self.sum = self.sum.plus(share.counts).minus(before.counts);
     }
@@ -88,12 +97,18 @@ impl Share {
             unobservable: u64::from(unobservable.is_some()),
             ..Counts::of_outbox(outbox.as_deref())
         };
-        Share { counts, behind: unapplied_since.filter(|_| unobservable.is_none()) }
+        let behind = unapplied_since.filter(|_| unobservable.is_none());
+        Share { counts, behind, unpublished: outbox.as_deref().and_then(unpublished_since) }
     }
 
     fn of_orphan(outbox: &Outbox) -> Share {
-        Share { counts: Counts::of_outbox(Some(outbox)), behind: None }
+        Share { counts: Counts::of_outbox(Some(outbox)), behind: None, unpublished: unpublished_since(outbox) }
     }
+}
+
+/// When the oldest commit was made that is to be published.
+fn unpublished_since(outbox: &Outbox) -> Option<Timestamp> {
+    outbox.entries.iter().find(|entry| entry.delivery() == DeliveryKind::Publish).map(|entry| entry.since)
 }
 
 impl Counts {

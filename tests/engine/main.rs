@@ -9,6 +9,7 @@ mod bounds;
 mod by;
 mod careless;
 mod clocks;
+mod counted;
 mod delivery;
 mod discards;
 mod ends;

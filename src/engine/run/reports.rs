@@ -61,6 +61,7 @@ impl EngineLoop {
         let counts = !report.was_stopped || report.result.is_ok();
         let accepted = counts && self.reducer.command(&Observers::command(&report))?.is_ok();
         let (state, now) = (self.reducer.state(), self.time.now());
+        self.counters.look(now.since(report.started), report.result.is_ok(), report.traffic);
         self.settling.touch(report.collection);
         self.observers.returned(report, accepted, state, now);
         Ok(())

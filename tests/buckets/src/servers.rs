@@ -48,7 +48,19 @@ pub fn azurite() -> Option<&'static Server> {
     SERVER.get_or_init(|| told("azurite", start_azurite())).as_ref()
 }
 
-fn told(name: &str, started: Result<Server, String>) -> Option<Server> {
+/// A Python that has this package of PyPI, such as `name==1.2`.
+pub fn python_with(package: &str) -> Option<PathBuf> {
+    let name = package.split("==").next().unwrap_or(package);
+    let home = home(name);
+    let python = home.join("venv/bin/python");
+    let made = installed(&home, package, || {
+        run(Command::new("python3").args(["-m", "venv"]).arg(home.join("venv")))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]))
+    });
+    told(name, made.map(|()| python))
+}
+
+fn told<T>(name: &str, started: Result<T, String>) -> Option<T> {
     let required = std::env::var_os("LASTWORD_REQUIRE_SERVERS").is_some_and(|value| value == "1");
     match started {
         Ok(server) => Some(server),

@@ -39,7 +39,9 @@ fn read(folder: &str) -> Needs {
 #[test]
 fn no_more_than_two_files_need_each_other() {
     let tools = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")).unwrap();
-    let tools = tools.map(|tool| format!("tools/{}/src", tool.unwrap().file_name().to_str().unwrap()));
+    // What is packaged has no sources.
+    let tools = tools.map(Result::unwrap).filter(|tool| tool.path().join("src").is_dir());
+    let tools = tools.map(|tool| format!("tools/{}/src", tool.file_name().to_str().unwrap()));
     let mut folders: Vec<String> = tools.chain(["src".to_owned()]).collect();
     folders.sort();
     let found: Vec<String> = folders.iter().flat_map(|folder| too_large(&read(folder).arrows)).collect();

@@ -1,11 +1,11 @@
-//! What the tools read: a configuration file, the arguments that select events, a line of the control socket.
+//! What the tools read: a configuration file, the arguments that select events, a request to a run.
 
 use std::path::Path;
 
 use lastword::core::vocabulary::{Seq, Timestamp};
 
 use lastword_cli::config::Config;
-use lastword_cli::control::MOST_REQUEST;
+use lastword_cli::door::MOST_REQUEST;
 use log_dump::args::selected;
 
 use super::control;
@@ -53,7 +53,7 @@ pub fn selection(input: &[u8]) {
     }
 }
 
-/// A line of the control socket, and the same as an answer of a server.
+/// A request to a run, and the same as an answer of a server.
 pub fn control(input: &[u8]) {
     if input.len() <= MOST_REQUEST {
         // A number in a list takes 32 bytes for two.

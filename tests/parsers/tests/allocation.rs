@@ -102,7 +102,7 @@ fn defect_13_names_in_names_take_memory_by_their_length() {
     for input in nested("{\"format\":\"parquet\",\"params\":", &open, &member, "}", "}}") {
         run("spec", "names in names", &input);
     }
-    for input in nested("{\"do\":\"look\",\"name\":", &open, &member, "}", "}}") {
+    for input in nested("POST /v1/collections/a/pause\n{\"cause\":", &open, &member, "}", "}}") {
         run("control", "names in names", &input);
     }
     let open = |name: &str| format!("{{ {name} = ");

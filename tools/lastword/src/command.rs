@@ -15,10 +15,11 @@ use serde_json::json;
 use crate::config::Config;
 use crate::console::{line, note, printable, quoted};
 use crate::control::{
-    APPLIED, Answer, Connection, Found, Hearer, PENDING, RETRY, Reached, Request, Steer, TAKEN_WITHIN, Unmanaged, Verb,
-    WithoutSocket, by, carry_out, fingerprint, known, reach, silent, taken, user,
+    APPLIED, Connection, Found, Hearer, PENDING, RETRY, Reached, Steer, TAKEN_WITHIN, Unmanaged, Verb, WithoutSocket,
+    by, carry_out, known, reach, silent, taken, user,
 };
 use crate::differences::{NamedFile, unknown_in_log};
+use crate::door::{Answer, Request, fingerprint};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::status::{self, Blemish};
@@ -29,6 +30,9 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// What an answer may be on its way, beyond what it may take.
 const SLACK: Duration = Duration::from_secs(1);
+
+/// A run is asked again after this, so that one that ends is noticed, and the next one is asked.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -320,7 +324,8 @@ fn wait_for(state: &Path, name: &Name, generation: Option<Generation>, timeout: 
         loop {
             let within = left();
             run.be_patient_for(within + SLACK);
-            let answer = run.ask(&Request::Wait { name: name.clone(), generation, since, within: Some(within) });
+            let asked = Some(within.min(ASKED_AGAIN));
+            let answer = run.ask(&Request::Wait { name: name.clone(), generation, since, within: asked });
             if run.is_silent {
                 return Ok(no_answer(&silent(run.pid)));
             }

@@ -63,7 +63,7 @@ impl Dropped {
         let none = || "-".to_owned();
         let since = self.since.as_deref().map_or_else(none, seconds);
         let mut cells = vec![self.name.clone(), "dropped".to_owned()];
-        cells.extend((0..6).map(|_| none()));
+        cells.extend((0..8).map(|_| none()));
         cells.extend([since, self.because.clone()]);
         cells
     }

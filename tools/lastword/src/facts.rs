@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) applied_at: Option<String>,
     /// Since when it is in its condition, or behind.
     pub(crate) since: Option<String>,
+    /// The moment that is shown.
+    pub(crate) time: Option<String>,
 }
 
 impl Facts {
@@ -86,9 +88,16 @@ impl Facts {
             applied_at: text("applied_at"),
             delivery: delivery().map(|(delivery, cause)| format!("its last {delivery} failed: {cause}")),
             since: since.or_else(behind),
+            time: text("time"),
             lag,
             condition,
         })
+    }
+
+    /// How long before the moment that is shown a time was.
+    pub(crate) fn ago(&self, time: Option<&str>) -> Option<Duration> {
+        let parse = |time: &str| humantime::parse_rfc3339(time).ok();
+        Some(parse(self.time.as_deref()?)?.duration_since(parse(time?)?).unwrap_or_default())
     }
 
     /// Says of what only a run does that there is none.

@@ -25,11 +25,13 @@ pub(crate) const CANNOT_OPEN: u8 = ErrorKind::Io.exit_code();
 pub struct Fail {
     pub(crate) code: u8,
     pub(crate) message: String,
+    /// That of the error of the library, if it is one.
+    pub(crate) kind: Option<ErrorKind>,
 }
 
 impl Fail {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Fail {
-        Fail { code, message: message.into() }
+        Fail { code, message: message.into(), kind: None }
     }
 
     /// An error of the operating system about what is named.
@@ -50,7 +52,8 @@ impl std::error::Error for Fail {}
 impl<E: Into<Error>> From<E> for Fail {
     fn from(error: E) -> Fail {
         let error = error.into();
-        Fail::new(error.kind().exit_code(), advised(&error))
+        let kind = error.kind();
+        Fail { kind: Some(kind), ..Fail::new(kind.exit_code(), advised(&error)) }
     }
 }
 

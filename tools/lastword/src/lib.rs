@@ -19,6 +19,8 @@ pub mod control;
 mod demo;
 mod differences;
 mod doctor;
+#[doc(hidden)]
+pub mod door;
 mod dropped;
 mod facts;
 mod fail;
@@ -26,6 +28,7 @@ mod foresee;
 mod init;
 mod inspect;
 mod manifest;
+mod metrics;
 mod outlet;
 mod patience;
 mod plan;
@@ -98,6 +101,8 @@ enum Command {
     Status(status::Arguments),
     /// Write one page for a browser that shows a log at each of its moments, and needs no network
     Report(report::Arguments),
+    /// Show what a run tells in numbers, in the text format of Prometheus
+    Metrics(metrics::Arguments),
     /// Show the segments of a collection, also while the log is written
     Manifest {
         /// The directory of the log, or the configuration that names it
@@ -124,6 +129,8 @@ enum Command {
     Wait(command::Wait),
     /// Have the running lastword read its configuration again; a bad one changes nothing
     Reload(command::Reload),
+    /// Print what can be asked of a run over HTTP, as an OpenAPI document
+    Api,
     /// Play a day in the life of a source, on real files and with a real log
     Demo {
         /// Where to play; must be empty or absent. A new temporary directory if not given
@@ -144,6 +151,7 @@ impl Command {
         match self {
             Command::Init { file } => Some(file),
             Command::Run(run::Arguments { config, .. }) | Command::Plan { config } => Some(config),
+            Command::Metrics(metrics::Arguments { state, .. }) => state.as_deref(),
             Command::Status(status::Arguments { state, .. }) | Command::Manifest { state, .. } => Some(state),
             Command::Refresh(command::Refresh { target, .. })
             | Command::Cancel(command::Cancel { target, .. })
@@ -156,7 +164,7 @@ impl Command {
                 Some(state)
             }
             Command::Demo { dir } => dir.as_deref(),
-            Command::Doctor(_) | Command::DemoWorker { .. } => None,
+            Command::Doctor(_) | Command::Api | Command::DemoWorker { .. } => None,
         }
     }
 }
@@ -259,6 +267,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Metrics(arguments) => metrics::metrics(&arguments),
         Command::Manifest { state, name, json } => manifest::manifest(&command::state_of(&state)?, &name, json),
         Command::Refresh(arguments) => command::refresh(&arguments),
         Command::Cancel(arguments) => command::cancel(&arguments),
@@ -268,6 +277,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Drop(arguments) => command::plain(Verb::Drop, &arguments),
         Command::Wait(arguments) => command::wait(&arguments),
         Command::Reload(arguments) => command::reload(&arguments),
+        Command::Api => door::print(),
         Command::Demo { dir } => demo::demo(dir),
         Command::DemoWorker { dir } => demo::worker_process(&dir),
     }

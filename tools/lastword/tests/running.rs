@@ -105,7 +105,6 @@ fn a_name_that_belongs_to_another_kind_is_refused() {
 
 #[test]
 fn a_log_that_forgets_its_past_goes_on() {
-    use std::io::{BufRead, BufReader, Write};
     let place = Place::new(FAST);
     place.look_often();
     let config = std::fs::read_to_string(place.config()).unwrap();
@@ -113,12 +112,11 @@ fn a_log_that_forgets_its_past_goes_on() {
     place.write("a.parquet", 1, 0);
     let run = Running::start(&place);
     place.command(&["wait"]).expect_code(0);
-    let mut stream = std::os::unix::net::UnixStream::connect(place.socket()).unwrap();
-    let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut client = place.client();
     for turn in 0..2600 {
         let verb = if turn % 2 == 0 { "pause" } else { "resume" };
-        stream.write_all(format!("{{\"v\":1,\"do\":\"{verb}\",\"name\":\"lineitem\"}}\n").as_bytes()).unwrap();
-        assert!(answers.next().unwrap().unwrap().contains("\"seq\":"));
+        let answered = client.post(&format!("/v1/collections/lineitem/{verb}"), "").unwrap();
+        assert!(answered.body.contains("\"seq\":"), "{answered:?}");
     }
     until("the past is forgotten", || PrivateCopy::of(place.state()).unwrap().reader().start().seq.0 > 0);
     place.command(&["wait"]).expect_code(0);

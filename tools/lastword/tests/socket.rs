@@ -4,33 +4,26 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use serde_json::Value;
-use support::{Place, Running, lastword, text, until};
+use support::{Answered, Client, Place, Running, lastword, text, until};
 
-/// What a run answers to some bytes, up to where it hangs up if it does.
-fn say(place: &Place, bytes: &[u8]) -> String {
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+/// What a run answers to some bytes.
+fn say(place: &Place, bytes: &[u8]) -> Answered {
+    let mut client = place.client();
     // It may hang up before everything was said.
-    let _ = stream.write_all(bytes);
-    let mut answer = String::new();
-    let _ = BufReader::new(stream).read_line(&mut answer);
-    answer
+    let _ = client.send(bytes);
+    client.answer().unwrap()
 }
 
 /// A connection that was answered, if it was not refused.
-fn served(place: &Place) -> Option<UnixStream> {
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    // It may hang up before everything was said.
-    let _ = stream.write_all(b"{\"v\":1,\"do\":\"look\"}\n");
-    let mut answer = String::new();
-    let _ = BufReader::new(&stream).read_line(&mut answer);
-    answer.contains("looks").then_some(stream)
+fn served(place: &Place) -> Option<Client> {
+    let mut client = place.client();
+    let answered = client.get("/v1/run").unwrap();
+    (answered.status == 200).then_some(client)
 }
 
 fn running() -> (Place, Running) {
@@ -113,33 +106,47 @@ fn garbage_is_refused_and_harms_nobody() {
     place.command(&["wait"]).expect_code(0);
     let before = place.last_event();
     let binary: Vec<u8> = (0..=255).chain([b'\n']).collect();
-    let nested = format!("{}\n", "[".repeat(8000));
-    let huge = vec![b'x'; 4 << 20];
-    for bytes in
-        [&b"\n"[..], b"GET / HTTP/1.1\r\n\r\n", &binary, nested.as_bytes(), &huge, b"{\"v\":2,\"do\":\"pause\"}\n"]
-    {
-        let answer = say(&place, bytes);
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!((&answer["v"], &answer["code"]), (&1.into(), &2.into()), "{answer}");
-        assert!(answer["error"].is_string());
+    let head = "POST /v1/collections/lineitem/pause HTTP/1.1\r\nhost: lastword\r\n";
+    let with = |body: &str| format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    // What is no HTTP, or has no end: a status, and no more words.
+    let long = format!("{head}cause: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("{head}{}\r\n", "a: b\r\n".repeat(1000));
+    let lines = b"{\"v\":1,\"do\":\"pause\",\"name\":\"lineitem\"}\n";
+    for bytes in [&binary[..], &vec![b'x'; 4 << 20], long.as_bytes(), many.as_bytes(), lines] {
+        let answered = say(&place, bytes);
+        assert!([400, 431].contains(&answered.status), "{answered:?}");
+    }
+    // What is HTTP: an error in the one shape, which says what is wrong.
+    let (nested, huge) = (with(&"[".repeat(8000)), with(&"x".repeat(4 << 20)));
+    for (bytes, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", 404),
+        ("BREW /v1/run HTTP/1.1\r\n\r\n", 405),
+        (nested.as_str(), 400),
+        (huge.as_str(), 413),
+        (with(r#"{"v":2}"#).as_str(), 400),
+    ] {
+        let answered = say(&place, bytes.as_bytes());
+        let (kind, code, message) = answered.error();
+        assert_eq!((answered.status, &answered.json()["v"], code), (status, &1.into(), 2), "{answered:?}");
+        assert!(!kind.is_empty() && !message.is_empty());
     }
     // Half a command is none, and who never says the other half keeps nobody waiting.
     let mut silent = UnixStream::connect(place.socket()).unwrap();
-    silent.write_all(b"{\"v\":1,\"do\":\"pause\",\"na").unwrap();
+    silent.write_all(b"POST /v1/collections/lineitem/pau").unwrap();
     let mut gone = UnixStream::connect(place.socket()).unwrap();
-    gone.write_all(b"{\"v\":1,\"do\":\"drop\",\"name\":\"lineitem\"}").unwrap();
+    gone.write_all(b"POST /v1/collections/lineitem/drop HTTP/1.1\r\ncontent-length: 20\r\n\r\n{\"actor\":").unwrap();
     drop(gone);
     assert_eq!(place.last_event(), before);
     place.command(&["refresh"]).expect_code(0);
 
     // Several in one go are answered in order, and one that is refused does not end the conversation.
-    let lines = "{\"v\":1,\"do\":\"drop\",\"name\":\"nation\"}\n{\"v\":1,\"do\":\"pause\",\"name\":\"lineitem\"}\n";
-    let mut stream = UnixStream::connect(place.socket()).unwrap();
-    stream.write_all(lines.as_bytes()).unwrap();
-    let mut answers = BufReader::new(stream).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    assert_eq!(answers.next().unwrap()["code"], 2);
-    assert!(answers.next().unwrap()["seq"].is_u64());
-    drop(answers);
+    let mut client = place.client();
+    let first = "POST /v1/collections/nation/drop HTTP/1.1\r\nhost: lastword\r\n\r\n";
+    client.send(format!("{first}{}", with("{}")).as_bytes()).unwrap();
+    let (kind, code, _) = client.answer().unwrap().error();
+    assert_eq!((kind.as_str(), code), ("not_found", 2));
+    assert!(client.answer().unwrap().json()["seq"].is_u64());
+    drop(client);
 
     let ended = run.stop();
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
@@ -152,12 +159,13 @@ fn garbage_is_refused_and_harms_nobody() {
 fn too_many_connections_are_refused_until_some_are_closed() {
     let (place, run) = running();
     // Of each it is known that it is served: the one that found out that the run has begun may still be counted.
-    let mut open: Vec<UnixStream> = Vec::new();
+    let mut open: Vec<Client> = Vec::new();
     for _ in 0..200 {
         open.extend((open.len() < 64).then(|| served(&place)).flatten());
     }
     assert_eq!(open.len(), 64);
-    assert!(say(&place, b"").contains("connections are open"));
+    let (kind, code, message) = place.client().get("/v1/run").unwrap().error();
+    assert!(kind == "busy" && code == 3 && message.contains("connections are open"), "{kind}: {message}");
     let ended = place.command(&["pause"]).expect_code(3);
     assert!(ended.stderr.contains("connections are open"), "{}", ended.stderr);
     open.truncate(10);
@@ -197,8 +205,8 @@ fn defect_10_a_run_that_is_told_to_end_does_not_wait_for_the_answer_of_another()
 #[test]
 fn a_socket_that_another_has_removed_is_made_again() {
     let (place, run) = running();
-    let before = say(&place, b"{\"v\":1,\"do\":\"look\"}\n");
-    assert!(before.contains("looks"), "{before}");
+    let before = place.client().get("/v1/run").unwrap();
+    assert_eq!(before.status, 200, "{before:?}");
     fs::remove_file(place.socket()).unwrap();
     until("the run takes commands again", || UnixStream::connect(place.socket()).is_ok());
     let found = fs::metadata(place.socket()).unwrap();

@@ -5,9 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -15,23 +13,19 @@ use std::time::Duration;
 use lastword::core::vocabulary::Seq;
 use lastword::log::PrivateCopy;
 use lastword::replay;
-use serde_json::Value;
-use support::{Place, Running, lastword, program, rows, text, until};
+use support::{Client, Place, Running, lastword, program, rows, text, until};
 
 const FAST: &str = "quiet = \"50ms\"\n";
 
 /// Pauses and resumes in turn until nobody answers; the receipts that came.
 fn bombard(place: &Place, actor: usize, answered: &AtomicBool) -> Vec<u64> {
-    let Ok(mut stream) = UnixStream::connect(place.socket()) else { return Vec::new() };
-    let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+    let Ok(mut client) = Client::connect(&place.socket()) else { return Vec::new() };
     let mut acknowledged = Vec::new();
     for turn in 0.. {
         let verb = if turn % 2 == 0 { "pause" } else { "resume" };
-        let asked = format!("{{\"v\":1,\"do\":\"{verb}\",\"name\":\"lineitem\",\"actor\":\"a{actor}\"}}\n");
-        let Ok(()) = stream.write_all(asked.as_bytes()) else { break };
-        let Some(Ok(answer)) = answers.next() else { break };
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        acknowledged.extend(answer["seq"].as_u64());
+        let by = format!("{{\"actor\":\"a{actor}\"}}");
+        let Ok(receipt) = client.post(&format!("/v1/collections/lineitem/{verb}"), &by) else { break };
+        acknowledged.extend(receipt.json()["seq"].as_u64());
         answered.store(!acknowledged.is_empty(), Ordering::Release);
     }
     acknowledged

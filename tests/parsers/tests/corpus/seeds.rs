@@ -179,14 +179,15 @@ fn selections() -> Vec<Seed> {
 
 fn requests() -> Vec<Seed> {
     let lines = [
-        r#"{"v":1,"do":"pause","name":"lineitem","actor":"cli:ann","cause":"disk is being replaced"}"#,
-        r#"{"v":1,"do":"refresh","name":"a","force":true,"seen":7}"#,
-        r#"{"v":1,"do":"cancel","name":"a","task":7}"#,
-        r#"{"v":1,"do":"confirm","name":"a","fingerprint":"abababababababababababababababababababababababababababababababab"}"#,
-        r#"{"v":1,"do":"wait","name":"a","generation":3,"since":9}"#,
-        r#"{"v":1,"do":"reload"}"#,
-        r#"{"v":1,"do":"look"}"#,
-        r#"{"v":1,"error":"there is no collection \"nation\"","code":2}"#,
+        "POST /v1/collections/lineitem/pause\n{\"actor\":\"cli:ann\",\"cause\":\"disk is being replaced\"}",
+        "POST /v1/collections/a%2Fb%20%22/refresh\n{\"force\":true,\"seen\":7}",
+        "POST /v1/collections/a/cancel\n{\"task\":7}",
+        "POST /v1/collections/a/confirm\n{\"fingerprint\":\"abababababababababababababababababababababababababababababababab\"}",
+        "GET /v1/collections/a/wait?generation=3&since=9&timeout=1m%2030s",
+        "POST /v1/reload\n",
+        "GET /v1/collections?match=a*,b&match=%5Ba-z%5D&condition=parked,held&unhealthy=true&cursor=7&limit=20",
+        "GET /v1/events?from=7&collection=a&follow=true",
+        r#"{"v":1,"error":{"kind":"not_found","field":null,"message":"there is no collection \"nation\"","code":2}}"#,
         r#"{"v":1,"seq":17,"collection":3,"generation":2}"#,
     ];
     numbered("control", lines)

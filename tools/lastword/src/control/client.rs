@@ -1,21 +1,30 @@
 //! The asking side: it reaches a run, or opens the log itself. It must not know what a command does.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request as Asked};
+use hyper_util::rt::TokioIo;
 use lastword::Reconciler;
 use lastword::engine::StartError;
 use lastword::log::OpenError;
 use rustix::net::sockopt::socket_peercred;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
-use super::protocol::{Answer, Request};
 use super::{Steer, socket, taken};
 use crate::answering::is_silent;
 use crate::console::note;
+use crate::door::{Answer, Message, Request};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 use crate::inspect::Inspected;
 use crate::patience::within;
@@ -38,7 +47,7 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// The longest answer: a line about each of many collections.
-const MOST_ANSWER: u64 = 64 << 20;
+const MOST_ANSWER: usize = 64 << 20;
 
 /// Who carries out a command.
 pub(crate) enum Reached {
@@ -113,7 +122,9 @@ pub(crate) enum Found {
 
 /// A conversation with a run.
 pub(crate) struct Connection {
-    stream: BufReader<UnixStream>,
+    /// What moves it on while it is asked.
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
     /// The process on the other side.
     pub(crate) pid: Option<u32>,
     /// A request was not answered: the run is gone, or silent.
@@ -121,6 +132,14 @@ pub(crate) struct Connection {
     /// A request was not answered in time.
     pub(crate) is_silent: bool,
     patience: Duration,
+}
+
+/// Why there is no answer.
+enum Unheard {
+    /// The run hung up, or what it has answered is no HTTP.
+    Http(hyper::Error),
+    /// The answer is longer than any.
+    TooLong,
 }
 
 impl Connection {
@@ -134,16 +153,15 @@ impl Connection {
     }
 
     /// Looks for a run, for so long at most: a process that is stopped takes no connections once some wait.
-    pub(crate) fn find(state: &Path, timeout: Duration) -> Result<Found, Fail> {
+    pub(crate) fn find(state: &Path, for_most: Duration) -> Result<Found, Fail> {
         let place = state.to_owned();
-        let Some(stream) = within(timeout, move || socket::connect(&place)) else { return Ok(Found::Silent) };
+        let Some(stream) = within(for_most, move || socket::connect(&place)) else { return Ok(Found::Silent) };
         let Some(stream) = stream? else { return Ok(Found::Nobody) };
-        stream
-            .set_write_timeout(Some(ANSWER_WITHIN))
-            .map_err(|error| Fail::new(CANNOT_OPEN, format!("the socket of the run: {error}")))?;
         let pid = socket_peercred(&stream).ok().and_then(|found| u32::try_from(found.pid.as_raw_nonzero().get()).ok());
-        let stream = BufReader::new(stream);
-        Ok(Found::Run(Connection { stream, pid, is_lost: false, is_silent: false, patience: ANSWER_WITHIN }))
+        let (runtime, sender) =
+            begin(stream).map_err(|error| Fail::new(CANNOT_OPEN, format!("the socket of the run: {error}")))?;
+        let patience = ANSWER_WITHIN;
+        Ok(Found::Run(Connection { runtime, sender, pid, is_lost: false, is_silent: false, patience }))
     }
 
     /// Waits so long for each answer.
@@ -152,51 +170,94 @@ impl Connection {
     }
 
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Fail> {
+        Answer::parse(&self.ask_body(request)?).unwrap_or_else(|| Err(garbage()))
+    }
+
+    /// The same as it was written; what says that something went wrong becomes that.
+    pub(crate) fn ask_body(&mut self, request: &Request) -> Result<Bytes, Fail> {
         // Until there is an answer.
         self.is_lost = true;
         let _sent = Unanswered::note(request);
-        // If the run hung up before it had read everything, what it said instead is the better answer.
-        let sent = self.stream.get_mut().write_all(format!("{}\n", request.line()).as_bytes());
-        let mut line = Vec::new();
-        let read = self.read_line(&mut line);
-        match (sent, read) {
-            (_, Ok(())) if line.ends_with(b"\n") => {
-                self.is_lost = false;
-                let garbage = || Err(Fail::new(DEFECT, "the run answered what this program does not understand"));
-                Answer::parse(&line).unwrap_or_else(garbage)
+        let answered = self.exchange(request);
+        let (status, body) = match answered {
+            Some(Ok(answered)) => answered,
+            None => {
+                self.is_silent = true;
+                return Err(unanswered(&silent(self.pid), request, true));
             }
-            (_, Err(_)) if self.is_silent => Err(unanswered(&silent(self.pid), request, true)),
-            (Err(error), _) | (Ok(()), Err(error)) => Err(unanswered(&error.to_string(), request, false)),
-            (Ok(()), Ok(())) => Err(unanswered("it ended", request, false)),
+            Some(Err(Unheard::TooLong)) => return Err(garbage()),
+            Some(Err(Unheard::Http(error))) if error.is_parse() => {
+                self.is_lost = false;
+                return Err(garbage());
+            }
+            Some(Err(Unheard::Http(error))) => {
+                let why = if error.is_incomplete_message() { "it ended".to_owned() } else { error.to_string() };
+                return Err(unanswered(&why, request, false));
+            }
+        };
+        self.is_lost = false;
+        match status {
+            true => Ok(body),
+            false => Err(Answer::parse(&body).and_then(Result::err).unwrap_or_else(garbage)),
         }
     }
 
-    /// Reads a line, and says so if that takes long.
-    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
-        let (begun, mut is_told) = (Instant::now(), self.patience <= TOLD_AFTER);
-        loop {
-            let until = if is_told { self.patience } else { TOLD_AFTER };
-            // A timeout of zero would be none.
-            let left = until.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
-            self.stream.get_ref().set_read_timeout(Some(left))?;
-            let most = MOST_ANSWER.saturating_sub(line.len() as u64);
-            match (&mut self.stream).take(most).read_until(b'\n', line) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                Err(error) if begun.elapsed() >= self.patience => {
-                    self.is_silent = true;
-                    return Err(error);
-                }
-                Err(_) if !is_told && begun.elapsed() >= TOLD_AFTER => {
-                    is_told = true;
-                    let left = humantime::format_duration(self.patience.saturating_sub(TOLD_AFTER));
-                    note(&format!("{}; waiting for {left} more", silent(self.pid)));
-                }
-                Err(_) => {}
+    /// Sends a request and waits for its answer, and says so if that takes long; nothing if it takes too long.
+    fn exchange(&mut self, request: &Request) -> Option<Result<(bool, Bytes), Unheard>> {
+        let (pid, patience) = (self.pid, self.patience);
+        let sender = &mut self.sender;
+        self.runtime.block_on(async {
+            let mut answered = pin!(send(sender, request.message()));
+            let told_after = TOLD_AFTER.min(patience);
+            if let Ok(answered) = timeout(told_after, &mut answered).await {
+                return Some(answered);
             }
-        }
+            let left = patience.saturating_sub(told_after);
+            if !left.is_zero() {
+                let waits = humantime::format_duration(left);
+                note(&format!("{}; waiting for {waits} more", silent(pid)));
+            }
+            timeout(left, answered).await.ok()
+        })
     }
+}
+
+/// A connection over HTTP, and the runtime that it is on.
+fn begin(stream: UnixStream) -> io::Result<(Runtime, SendRequest<Full<Bytes>>)> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+    stream.set_nonblocking(true)?;
+    let sender = runtime.block_on(async {
+        let stream = TokioIo::new(tokio::net::UnixStream::from_std(stream)?);
+        let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+        // It moves on while an answer is waited for, and its end is the end of that.
+        drop(runtime.spawn(connection));
+        Ok::<_, io::Error>(sender)
+    })?;
+    Ok((runtime, sender))
+}
+
+async fn send(sender: &mut SendRequest<Full<Bytes>>, message: Message) -> Result<(bool, Bytes), Unheard> {
+    let Message { method, target, body } = message;
+    let mut asked = Asked::new(Full::from(body));
+    *asked.method_mut() = if method == "GET" { Method::GET } else { Method::POST };
+    // Encoded as it is, it cannot be refused.
+    *asked.uri_mut() = target.parse().unwrap_or_default();
+    asked.headers_mut().insert(HOST, HeaderValue::from_static("lastword"));
+    asked.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    sender.ready().await.map_err(Unheard::Http)?;
+    let answered = sender.send_request(asked).await.map_err(Unheard::Http)?;
+    let is_done = answered.status().is_success();
+    let body = Limited::new(answered.into_body(), MOST_ANSWER).collect().await;
+    let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+        Ok(error) => Unheard::Http(*error),
+        Err(_) => Unheard::TooLong,
+    })?;
+    Ok((is_done, body.to_bytes()))
+}
+
+fn garbage() -> Fail {
+    let why = "the run answered what this program does not understand; if it is of another version, end it and start it again";
+    Fail::new(DEFECT, why)
 }
 
 /// What is said of a run that does not answer, and what to do.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use lastword::log::lock_holder;
 
 use super::client::{Connection, Found};
-use super::protocol::Request;
 use super::run_file::RunFile;
+use crate::door::Request;
 use crate::fail::Fail;
 
 /// A run that is well says it at once.
@@ -27,7 +27,7 @@ impl Hearer {
         let pid = match Connection::find(state, ANSWERED_WITHIN)? {
             Found::Run(mut run) => {
                 run.be_patient_for(ANSWERED_WITHIN);
-                let answer = run.ask(&Request::Settings).ok();
+                let answer = run.ask(&Request::Run).ok();
                 if let Some(found) = answer.and_then(|answer| RunFile::of(&answer, run.pid)) {
                     return Ok(Hearer::Run(Some(found)));
                 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::protocol::Answer;
 use crate::console::quoted;
+use crate::door::Answer;
 use crate::record::LastRun;
 use crate::words::{how_to_start, is_config};
 

@@ -29,7 +29,7 @@ const TURN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A socket in its place. Whatever the path of the state directory leads to by now, it is removed where it was made, and
 /// only if it is still there.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     state: PathBuf,
     listener: UnixListener,
     /// Something to read here means that nothing more is to be accepted.
@@ -42,14 +42,14 @@ pub(super) struct Socket {
 
 /// Where a socket is, and which one it is; none once it was taken away for good.
 #[derive(Clone)]
-pub(super) struct SocketPlace {
+pub(crate) struct SocketPlace {
     directory: Arc<File>,
     file: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl Socket {
     /// Makes the socket, in place of one that a dead process left. Only for who holds the lock of the log.
-    pub(super) fn bind(state: &Path) -> io::Result<Socket> {
+    pub(crate) fn bind(state: &Path) -> io::Result<Socket> {
         let directory = File::open(state)?;
         let (listener, file) = make(state, &directory)?;
         let (woken, waker) = UnixStream::pair()?;
@@ -58,7 +58,7 @@ impl Socket {
     }
 
     /// What ends [`accept`](Socket::accept) when it is shut down, and where the socket is.
-    pub(super) fn end(&self) -> io::Result<(UnixStream, SocketPlace)> {
+    pub(crate) fn end(&self) -> io::Result<(UnixStream, SocketPlace)> {
         Ok((self.waker.try_clone()?, self.place.clone()))
     }
 
@@ -91,7 +91,7 @@ impl Socket {
     }
 
     /// The next connection; nothing after it was woken.
-    pub(super) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
+    pub(crate) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
         loop {
             let restored = self.restore();
             self.tell(restored);
@@ -121,7 +121,7 @@ impl Socket {
 
 impl SocketPlace {
     /// Takes the socket away, if it is still this one.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         // If it is gone already, so much the better; a socket that no run answers does no harm.
         let file = self.lock().take();
         if identity(&self.directory, NAME).is_ok_and(|found| Some(found) == file) {

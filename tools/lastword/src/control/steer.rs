@@ -5,7 +5,8 @@ use lastword::core::vocabulary::{By, Command, Fingerprint, Name, Seq, TaskId, Ti
 use lastword::core::{Events, State, decide};
 use lastword::engine::CommandError;
 
-use super::{Answer, Unmanaged};
+use super::Unmanaged;
+use crate::door::Answer;
 use crate::fail::{CANNOT_OPEN, Fail};
 
 /// A command to one collection.
@@ -62,6 +63,19 @@ pub(crate) fn carry_out(handle: &Handle, steer: &Steer, unmanaged: &mut Unmanage
 pub(crate) fn as_asked(handle: &Handle, by: &By) -> Handle {
     tracing::info!(target: "lastword::control", actor = by.actor(), cause = by.cause(), "asked");
     handle.by(by.clone())
+}
+
+impl Verb {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verb::Refresh { .. } | Verb::Verify => "refresh",
+            Verb::Cancel { .. } => "cancel",
+            Verb::Pause => "pause",
+            Verb::Resume => "resume",
+            Verb::Confirm { .. } => "confirm",
+            Verb::Drop => "drop",
+        }
+    }
 }
 
 impl Steer {

@@ -10,8 +10,10 @@ use lastword::core::vocabulary::{Generation, Name, Timestamp};
 use lastword::core::{CollectionView, Condition, Pending};
 use lastword::engine::{CollectionStatus, WaitOutcome};
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 
-use super::{Answer, Gone};
+use super::Gone;
+use crate::door::Answer;
 use crate::facts::{cause, cause_without_run};
 use crate::fail::{Fail, USAGE};
 use crate::words::seconds;
@@ -25,22 +27,22 @@ pub(crate) const APPLIED: &str = "applied";
 const SLICE: Duration = Duration::from_millis(50);
 
 /// What a client waits for.
-pub(super) struct Waiting<'a> {
-    pub(super) handle: &'a Handle,
-    pub(super) name: &'a Name,
+pub(crate) struct Waiting<'a> {
+    pub(crate) handle: &'a Handle,
+    pub(crate) name: &'a Name,
     /// Until this is applied.
-    pub(super) generation: Option<Generation>,
+    pub(crate) generation: Option<Generation>,
     /// Without a generation: an observation that began earlier does not count.
-    pub(super) since: Timestamp,
+    pub(crate) since: Timestamp,
     /// How long an observation may take.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How long to wait.
-    pub(super) within: Duration,
+    pub(crate) within: Duration,
 }
 
 impl Waiting<'_> {
     /// Waits for `within` at the longest; `stopping` ends it earlier. `gone` tells what is gone from the file.
-    pub(super) fn wait(
+    pub(crate) async fn wait(
         &self,
         stopping: impl Fn() -> bool,
         gone: impl Fn(&CollectionView) -> Option<Gone>,
@@ -48,10 +50,10 @@ impl Waiting<'_> {
         let begun = Instant::now();
         loop {
             let left = self.within.saturating_sub(begun.elapsed());
-            let outcome = self.outcome(left.min(SLICE))?;
+            let outcome = self.outcome(left.min(SLICE)).await?;
             if outcome != PENDING || begun.elapsed() >= self.within || stopping() {
                 // Asked for afterwards, so that it does not say what was before.
-                let found = self.status()?;
+                let found = self.status().await?;
                 let gone = gone(&found.view);
                 let because = match cause(&found.view, gone.as_ref(), found.last_observation) {
                     cause if cause.is_empty() && outcome == PENDING => unheard(&found),
@@ -63,41 +65,42 @@ impl Waiting<'_> {
     }
 
     /// The outcome, or what there is after a short while.
-    fn outcome(&self, slice: Duration) -> Result<&'static str, Fail> {
-        let found = self.status()?;
+    async fn outcome(&self, slice: Duration) -> Result<&'static str, Fail> {
+        let found = self.status().await?;
         if let Some(generation) = self.generation {
-            return Ok(of_waited(self.handle.wait_applied(self.name.clone(), generation, slice)?));
+            let applied = self.handle.applied(self.name.clone(), generation);
+            return Ok(of_waited(timeout(slice, applied).await.unwrap_or(Ok(WaitOutcome::TimedOut))?));
         }
         let last = found.last_observation.filter(|last| last.started >= self.since);
         let outcome = match last {
             Some(last) if last.goes_on => PENDING,
             Some(last) => at_rest(&found.view, last.succeeded),
-            None if self.is_given_up(&found.view)? => "unobservable",
+            None if self.is_given_up(&found.view).await? => "unobservable",
             None if nobody_will(&found.view.condition) => found.view.condition.name(),
-            None if found.view.not_observed.is_some() && self.is_late()? => "not_observed",
+            None if found.view.not_observed.is_some() && self.is_late().await? => "not_observed",
             None => PENDING,
         };
         if outcome == PENDING {
-            std::thread::sleep(slice);
+            sleep(slice).await;
         }
         Ok(outcome)
     }
 
     /// Whether the engine has said that the source cannot be observed, without an observation that came back: one that
     /// hangs never does. It says so once; later nothing but the time tells.
-    fn is_given_up(&self, view: &CollectionView) -> Result<bool, Fail> {
+    async fn is_given_up(&self, view: &CollectionView) -> Result<bool, Fail> {
         let Some(unobservable) = &view.unobservable else { return Ok(false) };
-        Ok(unobservable.since >= self.since || self.is_late()?)
+        Ok(unobservable.since >= self.since || self.is_late().await?)
     }
 
     /// Whether an observation would have come back by now.
-    fn is_late(&self) -> Result<bool, Fail> {
-        Ok(self.handle.stats()?.at.since(self.since) >= self.timeout)
+    async fn is_late(&self) -> Result<bool, Fail> {
+        Ok(self.handle.request().stats().await?.at.since(self.since) >= self.timeout)
     }
 
-    fn status(&self) -> Result<CollectionStatus, Fail> {
+    async fn status(&self) -> Result<CollectionStatus, Fail> {
         let unknown = || Fail::new(USAGE, format!("there is no collection {:?}", self.name));
-        self.handle.status(self.name.clone())?.ok_or_else(unknown)
+        self.handle.request().status(self.name.clone()).await?.ok_or_else(unknown)
     }
 }
 

@@ -14,7 +14,8 @@ use serde_json::json;
 
 use crate::config::{Config, Entry, KIND};
 use crate::console::{note, quoted};
-use crate::control::{Answer, GONE_FROM, Gone, Unmanaged, as_asked, because_of};
+use crate::control::{GONE_FROM, Gone, Unmanaged, as_asked, because_of};
+use crate::door::Answer;
 use crate::fail::{Fail, USAGE};
 use crate::words::command;
 

@@ -12,6 +12,7 @@ mod wishes;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use lastword::objects::FileObjects;
 
 use crate::config::{Config, Entry};
 use crate::console::{never_wait_for_notes, note, quoted, shell};
-use crate::control::{Answer, Desk, Reload, Server, Unmanaged, absolute, by, user};
+use crate::control::{Socket, Unmanaged, absolute, by, user};
+use crate::door::{Answer, Desk, Door, Http, Reload, TokenFrom, token_from};
 use crate::facts::Facts;
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::patience::within;
@@ -92,6 +94,13 @@ pub(crate) struct Arguments {
     /// what was there is kept in damaged-N in the state directory
     #[arg(long, value_name = "SEQ")]
     accept_loss: Option<u64>,
+    /// Answer over HTTP at this address as well, such as 127.0.0.1:8080: read-only, unless there is a token
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Where the token is that a request over HTTP has to carry: env:NAME or file:PATH. With it commands are taken there, and
+    /// an address may be one that other machines reach
+    #[arg(long, value_name = "WHERE", value_parser = token_from, requires = "http")]
+    http_token: Option<TokenFrom>,
 }
 
 /// Why following the events came to its end.
@@ -107,6 +116,7 @@ enum End {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = Config::read(&arguments.config)?;
     let wishes = Wishes::read((&arguments.confirm, &arguments.refresh, &arguments.rebuild), &config)?;
+    let http = listen(arguments)?;
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
@@ -127,13 +137,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let record = begun(&config, session.is_new, last);
     let (desk, reloads) = Desk::new(
         session.handle.clone(),
-        Unmanaged::of(&config.state, &session.handle)?,
+        (&config.state, Unmanaged::of(&config.state, &session.handle)?),
+        session.past.clone(),
         config.settings.observe_timeout,
     );
     let progress = Progress::new(arguments.quiet);
     let mut run = Run { arguments, config, session, desk, reloads, signals, printer, progress };
     let end = run.begin(&wishes).and_then(|()| {
-        let _server = run.serve();
+        let _door = run.serve(http);
         let end = run.follow();
         // Who still waits for a reload is told that there will be none.
         run.reloads = sync_channel(0).1;
@@ -178,6 +189,12 @@ impl End {
             End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
         }
     }
+}
+
+/// Listens where it is asked to, before anything is opened or made.
+fn listen(arguments: &Arguments) -> Result<Option<Http>, Fail> {
+    let token = arguments.http_token.as_ref().map(TokenFrom::read).transpose()?;
+    arguments.http.map(|address| Http::listen(address, token)).transpose()
 }
 
 /// Says what a person has to know of the log that was opened, and notes that there is a run. `last`: what the one before
@@ -244,10 +261,14 @@ impl Run<'_> {
     }
 
     /// Answers commands. A file system without sockets is no reason not to work.
-    fn serve(&self) -> Option<Server> {
-        Server::start(&self.config.state, Arc::clone(&self.desk))
-            .inspect_err(|error| note(&format!("this run takes no commands: its socket cannot be made: {error}")))
-            .ok()
+    fn serve(&self, http: Option<Http>) -> Option<Door> {
+        let unmade =
+            |error: &io::Error| note(&format!("this run takes no commands: its socket cannot be made: {error}"));
+        let socket = Socket::bind(&self.config.state).inspect_err(unmade).ok();
+        if let Some(address) = http.as_ref().and_then(Http::address) {
+            note(&format!("answers at {address}"));
+        }
+        Door::start(socket, http, Arc::clone(&self.desk)).inspect_err(unmade).ok()
     }
 
     fn follow(&mut self) -> Result<End, Fail> {

@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) events: Events,
     /// There was no event before this run.
     pub(crate) is_new: bool,
+    /// The first event of this run, and what was known before it.
+    pub(crate) past: (Seq, Describer),
 }
 
 impl Session {
@@ -63,8 +65,9 @@ impl Session {
         let epoch = handle.stats()?.epoch;
         // It was shown before the start came to its end.
         let (next, describer) = replayed.recv().unwrap_or((Seq(1), Describer::new()));
+        let past = (next, describer.clone());
         let events = Events::new(&handle, next, describer, epoch, format);
-        Ok(Session { reconciler, handle, events, is_new: next == Seq(1) })
+        Ok(Session { reconciler, handle, events, is_new: next == Seq(1), past })
     }
 
     /// Makes the log follow the file, and says what a person has to know.

@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::row::Row;
 use super::select::Selection;
 use super::writer::Writer;
-use crate::control::{Answer, Connection, Found, Request, RunFile, Unmanaged, WithoutSocket};
+use crate::control::{Connection, Found, RunFile, Unmanaged, WithoutSocket};
+use crate::door::{Listed, MOST_ROWS, Page, Request, ShownRow, rows_of};
 use crate::dropped::{Dropped, all_waiting};
 use crate::facts::Facts;
 use crate::fail::{DEFECT, Fail, USAGE};
@@ -38,6 +39,10 @@ pub(super) struct Gathered {
 /// `depth`: how much of each applied manifest is read.
 pub(super) fn gather(state: &Path, selection: &Selection, depth: Depth) -> Result<Gathered, Fail> {
     let mut gathered = ask_or_read(state, selection)?;
+    // The run has looked at the roots itself.
+    if depth == Depth::Root && gathered.writer.answers() {
+        return Ok(gathered);
+    }
     let find = |row: &Row| problem(state, &row.facts, depth);
     let doubtful: Vec<usize> =
         (0..gathered.rows.len()).filter(|row| gathered.rows.get(*row).is_some_and(|row| find(row).is_some())).collect();
@@ -85,18 +90,24 @@ fn ask(run: &mut Connection, state: &Path, selection: &Selection) -> Result<Vec<
     let mut rows = Vec::new();
     if let Some(names) = selection.exact() {
         for name in names {
-            take(&run.ask(&Request::Status { name: Some(name), after: None })?, &unmanaged, selection, &mut rows)?;
+            let body = run.ask_body(&Request::Show(name))?;
+            let shown = std::str::from_utf8(&body).ok().and_then(ShownRow::parse).ok_or_else(garbage)?;
+            rows.push(taken(shown, &unmanaged)?);
         }
         return Ok(rows);
     }
     let mut after = None;
     loop {
-        let answer = run.ask(&Request::Status { name: None, after })?;
-        take(&answer, &unmanaged, selection, &mut rows)?;
-        after = answer.number("next").map(|next| CollectionId(Seq(next)));
-        if after.is_none() {
-            break;
+        let (matches, conditions) = (Vec::new(), Vec::new());
+        // All of them: how many there are is told, whatever is shown.
+        let listed = Listed { after, most: MOST_ROWS, matches, conditions, unhealthy: false };
+        let page = Page::parse(&run.ask_body(&Request::List(listed))?).ok_or_else(garbage)?;
+        for shown in page.rows {
+            let row = taken(shown, &unmanaged)?;
+            selection.holds_name(&row.facts.name).then(|| rows.push(row));
         }
+        let Some(next) = page.next else { break };
+        after = Some(CollectionId(Seq(next.parse().map_err(|_| garbage())?)));
     }
     // A name that was dropped and declared again between two pages is the later one's.
     let by_name: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.facts.name.clone(), row)).collect();
@@ -106,30 +117,32 @@ fn ask(run: &mut Connection, state: &Path, selection: &Selection) -> Result<Vec<
 
 /// Nothing of a run that does not know the question.
 fn ask_dropped(run: &mut Connection, selection: &Selection) -> Vec<Dropped> {
-    let Ok(answer) = run.ask(&Request::Dropped) else { return Vec::new() };
-    let texts = answer.list("rows").iter().filter_map(|text| Dropped::parse(text.as_str()?));
-    texts.filter(|dropped| selection.holds_dropped(&dropped.name)).collect()
+    let Ok(body) = run.ask_body(&Request::Dropped) else { return Vec::new() };
+    let texts = rows_of("dropped", &body).unwrap_or_default();
+    texts
+        .iter()
+        .filter_map(|text| Dropped::parse(text))
+        .filter(|dropped| selection.holds_dropped(&dropped.name))
+        .collect()
 }
 
 /// What a run was told, and by which file.
 fn ask_told(run: &mut Connection) -> (Option<Told>, Option<RunFile>) {
-    let Ok(answer) = run.ask(&Request::Settings) else { return (None, None) };
+    let Ok(answer) = run.ask(&Request::Run) else { return (None, None) };
     let settings = answer.object("settings");
     let told = settings.and_then(|settings| Told::parse(answer.text("version"), settings));
     (told, RunFile::of(&answer, run.pid))
 }
 
-fn take(answer: &Answer, unmanaged: &Unmanaged, selection: &Selection, rows: &mut Vec<Row>) -> Result<(), Fail> {
-    for (text, live) in answer.list("rows").iter().zip(answer.list("looks")) {
-        let garbage = || Fail::new(DEFECT, "the run answered what this program does not understand");
-        let text = text.as_str().ok_or_else(garbage)?;
-        let mut facts = Facts::parse(text).ok_or_else(garbage)?;
-        facts.since = facts.since.take().or_else(|| Some(live.get("since")?.as_str()?.to_owned()));
-        if selection.holds_name(&facts.name) {
-            rows.push(row(text.to_owned(), facts, unmanaged, Some(live.clone())));
-        }
-    }
-    Ok(())
+fn taken(shown: ShownRow, unmanaged: &Unmanaged) -> Result<Row, Fail> {
+    let ShownRow { text, live, manifest_problem } = shown;
+    let mut facts = Facts::parse(&text).ok_or_else(garbage)?;
+    facts.since = facts.since.take().or_else(|| Some(live.get("since")?.as_str()?.to_owned()));
+    Ok(Row { manifest_problem, ..row(text, facts, unmanaged, Some(live)) })
+}
+
+fn garbage() -> Fail {
+    Fail::new(DEFECT, "the run answered what this program does not understand")
 }
 
 fn row(text: String, facts: Facts, unmanaged: &Unmanaged, live: Option<Value>) -> Row {

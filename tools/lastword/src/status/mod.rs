@@ -6,10 +6,13 @@
 mod gather;
 mod row;
 mod select;
+mod served;
+mod watch;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lastword::core::vocabulary::Name;
 use lastword::describe;
@@ -24,6 +27,8 @@ use row::Row;
 pub(crate) use row::rank;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
+pub(crate) use served::{Filter, Known, Serving};
+use watch::Picture;
 use writer::Writer;
 
 /// `lastword status`.
@@ -49,18 +54,36 @@ pub(crate) struct Arguments {
     /// One JSON object per collection and line
     #[arg(long)]
     json: bool,
+    /// Again and again, until a signal or until nobody reads it; drawn over what was before on a terminal
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = watch::USUAL,
+        value_parser = watch::interval, conflicts_with = "check")]
+    watch: Option<Duration>,
 }
 
 pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let state = state_of(&arguments.state)?;
     let selection = Selection::new(&arguments.names, &arguments.condition, arguments.unhealthy)?;
+    if let Some(interval) = arguments.watch {
+        return watch::watch(interval, arguments.json, || picture(arguments, &state, &selection));
+    }
+    let Picture { lines, notes, is_well } = picture(arguments, &state, &selection)?;
+    for text in lines {
+        if !line(&text)? {
+            break;
+        }
+    }
+    notes.iter().for_each(|text| note(text));
+    Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
+}
+
+fn picture(arguments: &Arguments, state: &Path, selection: &Selection) -> Result<Picture, Fail> {
     let depth = if arguments.check { Depth::Whole } else { Depth::Root };
-    let mut found = gather(&state, &selection, depth).map_err(|fail| {
+    let mut found = gather(state, selection, depth).map_err(|fail| {
         let names = selection.exact().unwrap_or_default();
         let named = names.into_iter().find(|name| fail.message.contains(&format!("{:?}", name.as_str())));
         named.map_or_else(
             || Fail::new(fail.code, fail.message.clone()),
-            |name| unknown_in_log(fail.clone(), (&state, &arguments.state), &name),
+            |name| unknown_in_log(fail.clone(), (state, &arguments.state), &name),
         )
     })?;
     let all = found.rows.len();
@@ -68,7 +91,7 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let differs = match other {
         // Of the log and a file that the run does not read nothing else is to be told.
         Some(other) => vec![other],
-        None => NamedFile::of(&arguments.state).map(|file| differences(&file, &found, &selection)).unwrap_or_default(),
+        None => NamedFile::of(&arguments.state).map(|file| differences(&file, &found, selection)).unwrap_or_default(),
     };
     // Of all of them: a selection may be empty.
     let looked = found.rows.iter().filter_map(Row::looked_ago).min();
@@ -82,24 +105,20 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Fail> {
     } else {
         table(&found, writer.line(looked, &arguments.state), &arguments.state, all)
     };
-    for text in lines {
-        if !line(&text)? {
-            break;
-        }
-    }
+    let mut notes = Vec::new();
     if found.rows.is_empty() && found.dropped.is_empty() {
-        note(&selection.nothing(all));
+        notes.push(selection.nothing(all));
     }
     if !arguments.json
         && matches!(writer, Writer::Nobody { .. })
         && found.rows.iter().any(|row| row.facts.task.is_some())
     {
-        note("no lastword has this log open: what is unfinished goes on when one does");
+        notes.push("no lastword has this log open: what is unfinished goes on when one does".to_owned());
     }
-    differs.iter().for_each(|differs| note(differs));
     let is_done = differs.is_empty() && found.dropped.is_empty();
+    notes.extend(differs);
     let is_well = writer.answers() && is_done && all > 0 && !found.rows.iter().any(Row::needs_somebody);
-    Ok(if arguments.check && !is_well { ExitCode::from(DEFECT) } else { ExitCode::SUCCESS })
+    Ok(Picture { lines, notes, is_well })
 }
 
 /// How many lines about the file are shown: who reads more of them edits the file.
@@ -177,6 +196,8 @@ fn table(found: &Gathered, header: String, place: &Path, all: usize) -> Vec<Stri
         ">LAG",
         ">LOOKED",
         ">NEXT",
+        ">COMMITTED",
+        ">AGE",
         "SINCE",
         "CAUSE",
     ]);

@@ -59,6 +59,8 @@ impl Row {
                 .map_or_else(|| "unknown".to_owned(), |lag| if lag.is_zero() { "0s".to_owned() } else { short(lag) }),
             self.looked().unwrap_or_else(|| "-".to_owned()),
             self.next().unwrap_or_else(|| "-".to_owned()),
+            facts.ago(facts.applied_at.as_deref()).map_or_else(|| "-".to_owned(), ago),
+            facts.ago(facts.since.as_deref()).map_or_else(|| "-".to_owned(), short),
             facts.since.as_deref().map_or_else(|| "-".to_owned(), seconds),
             self.cause(place, pid),
         ]

@@ -44,7 +44,10 @@ pub(crate) enum Order {
     /// Those first that are furthest behind, or of which that is not known
     Lag,
     /// Those first that are as they are for longest
+    #[value(alias = "age")]
     Since,
+    /// By the word of the condition
+    Condition,
 }
 
 impl Order {
@@ -57,6 +60,7 @@ impl Order {
                 let lag = row.lag();
                 (lag.is_some(), Reverse(lag), name(row))
             }),
+            Order::Condition => rows.sort_by_cached_key(|row| (row.facts.condition.clone(), name(row))),
             Order::Since => {
                 rows.sort_by_cached_key(|row| (row.facts.since.is_none(), row.facts.since.clone(), name(row)))
             }

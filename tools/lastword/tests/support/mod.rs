@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot help fails its test")]
 
+mod asked;
 mod dead_mount;
 
 use std::fs::{self, File};
@@ -22,6 +23,8 @@ use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[allow(unused_imports, reason = "every test binary uses a part of this")]
+pub use asked::{Answered, Client};
 #[allow(unused_imports, reason = "every test binary uses a part of this")]
 pub use dead_mount::DeadMount;
 
@@ -67,6 +70,11 @@ impl Place {
 
     pub fn socket(&self) -> PathBuf {
         self.state().join("control.sock")
+    }
+
+    /// A conversation with the run.
+    pub fn client(&self) -> Client {
+        Client::connect(&self.socket()).unwrap()
     }
 
     /// Runs a command on the collection `lineitem`: its verb first, what else it takes behind.
