@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use super::routes::{self, ROUTES, Route};
 use crate::control::{Steer, Verb};
 use crate::fail::{Fail, USAGE};
+use crate::report;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub enum Request {
     Events(Wanted),
     /// What is told Prometheus.
     Metrics,
+    /// The data of the page.
+    Report(report::Wanted),
+    /// The page.
+    Page,
     /// The OpenAPI document.
     Api,
     /// Whether the process answers.
@@ -138,6 +143,12 @@ impl Request {
             Request::Show(_) => &routes::SHOW,
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
+            Request::Report(wanted) => {
+                wanted.from.iter().for_each(|from| put("from", json!(from.0)));
+                wanted.to.iter().for_each(|to| put("to", json!(to.0)));
+                &routes::REPORT
+            }
+            Request::Page => &routes::PAGE,
             Request::Api => &routes::API,
             Request::Alive => &routes::ALIVE,
             Request::Ready => &routes::READY,
@@ -239,6 +250,7 @@ impl fmt::Display for Request {
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Reload(_) => f.write_str("reload"),
+            Request::Report(_) | Request::Page => f.write_str("report"),
             Request::Events(_) => f.write_str("events"),
             Request::Api | Request::Alive | Request::Ready => f.write_str("api"),
             Request::Run | Request::List(_) | Request::Show(_) | Request::Dropped => f.write_str("status"),

@@ -7,6 +7,7 @@ use glob::Pattern;
 use lastword::core::vocabulary::{CollectionId, Event, Kind, Name, Recorded, Seq, Timestamp};
 use lastword::core::{Condition, State};
 use lastword::describe::Describer;
+use lastword::objects::Objects;
 use lastword::replay::{ReplayError, Until, begin, events, state_at};
 use serde_json::{Value, json};
 
@@ -50,19 +51,56 @@ impl Piece {
     }
 }
 
+/// What is known of a log beside its events.
+pub(super) struct Log<'a> {
+    /// What commands are typed with.
+    pub(super) place: &'a Path,
+    /// The first event that is there.
+    pub(super) begins: Seq,
+    pub(super) end: Seq,
+    pub(super) end_at: Timestamp,
+    /// The hash of the last frame; empty if it is not known.
+    pub(super) head: String,
+    /// What names files.
+    pub(super) objects: Result<Box<dyn Objects>, String>,
+    /// What the page has no room for.
+    pub(super) left_out: Option<String>,
+}
+
+/// The page of a log that is read.
 pub(super) fn gather(input: &Input, asked: &Asked<'_>) -> Result<Piece, Fail> {
     let reader = input.reader();
-    let start = reader.start();
+    let begins = reader.start().first();
     let last = asked.to.map_or(input.end().seq, |to| Seq(to.min(input.end().seq.0)));
     // Before the first event stands what the page begins with.
-    let before = Seq(last.0.saturating_sub(asked.events).max(start.first().0.saturating_sub(1)).min(last.0));
-    let state = if before < start.first() { begin(reader)? } else { state_at(reader, Until::Seq(before))? };
+    let before = Seq(last.0.saturating_sub(asked.events).max(begins.0.saturating_sub(1)).min(last.0));
+    let state = if before < begins { begin(reader)? } else { state_at(reader, Until::Seq(before))? };
+    let log = Log {
+        place: input.place.as_path(),
+        begins,
+        end: input.end().seq,
+        end_at: input.time(),
+        head: input.end().hash.to_string(),
+        objects: input.objects(),
+        left_out: left_out(state.last(), begins, last, asked.events),
+    };
+    let next = state.last().next();
+    fold(state, events(reader, next).map(|event| Ok(event?)), last, log, asked.patterns)
+}
+
+/// The one pass: from a state over the events that follow it, up to and with `last`.
+pub(super) fn fold(
+    mut state: State,
+    events: impl Iterator<Item = Result<Recorded, Fail>>,
+    last: Seq,
+    log: Log<'_>,
+    patterns: &[Pattern],
+) -> Result<Piece, Fail> {
     let before = state.last();
-    let mut pass = Pass::new(&state, input.place.as_path(), asked.patterns);
+    let mut pass = Pass::new(&state, log.place, patterns);
     pass.begin(&state);
     let mut describer = Describer::behind(&state);
-    let mut state = state;
-    for event in events(reader, before.next()) {
+    for event in events {
         let event = event?;
         if event.seq > last {
             break;
@@ -70,32 +108,28 @@ pub(super) fn gather(input: &Input, asked: &Asked<'_>) -> Result<Piece, Fail> {
         state.fold(&event).map_err(ReplayError::Illegal)?;
         let described = describer.describe(&event);
         pass.follow(&state, &event, |of, because, events, texts| events.add(&described, of, because, texts));
+        if event.seq == last {
+            break;
+        }
     }
-    let left_out = left_out(before, start.first(), last, asked.events);
-    let (files, problem) = pass.files.json(input.objects());
-    let log = json!({
-        "place": input.place.display().to_string(),
-        "stream": input.place == Path::new("STATE"),
-        "begins": start.first().0,
+    let (files, problem) = pass.files.json(log.objects);
+    let told = json!({
+        "place": log.place.display().to_string(),
+        "begins": log.begins.0,
         "before": before.0,
         "before_at": number(pass.before_at.0),
         "last": state.last().0,
         "last_at": number(state.at().0),
-        "end": input.end().seq.0,
-        "end_at": number(input.time().0),
-        "head": input.end().hash.to_string(),
-        "left_out": left_out,
+        "end": log.end.0,
+        "end_at": number(log.end_at.0),
+        "head": log.head,
+        "left_out": log.left_out,
         "files_problem": problem,
-        "patterns": asked.patterns.iter().map(Pattern::as_str).collect::<Vec<_>>(),
+        "patterns": patterns.iter().map(Pattern::as_str).collect::<Vec<_>>(),
         "software": format!("lastword {}", env!("CARGO_PKG_VERSION")),
     });
-    Ok(Piece {
-        data: pass.json(&log),
-        sentences: pass.events.sentences(),
-        files,
-        head: input.end().hash.to_string(),
-        left_out,
-    })
+    let (data, sentences) = (pass.json(&told), pass.events.sentences());
+    Ok(Piece { data, sentences, files, head: log.head, left_out: log.left_out })
 }
 
 fn left_out(before: Seq, first: Seq, last: Seq, asked: u64) -> Option<String> {

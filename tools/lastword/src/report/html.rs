@@ -1,5 +1,7 @@
 //! The page as one text: its parts of `page/`, joined, with the data in it or the place to fetch it from.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use super::gather::Piece;
 
 const FRAME: &str = include_str!("page/page.html");
@@ -37,6 +39,12 @@ fn page(nonce: &str, connects: &str, data: &str, later: &str) -> String {
     let (head, rest) = FRAME.split_once("@data@").unwrap_or((FRAME, ""));
     let (middle, tail) = rest.split_once("@later@").unwrap_or((rest, ""));
     [fill(head).as_str(), data, fill(middle).as_str(), later, fill(tail).as_str()].concat()
+}
+
+/// A page that fetches its data from where it was served. It has none of a log in it, so that everybody may have it.
+pub(super) fn live() -> String {
+    let nonce = format!("{:016x}", RandomState::new().build_hasher().finish());
+    page(&nonce, "'self'", "<template id=\"live\"></template>\n", "")
 }
 
 /// JSON in a page. Nothing in it ends the block or begins a comment: that takes a `<`.

@@ -9,6 +9,8 @@
 //!                  rows, limits, attempts, causes, files
 //! ```
 //!
+//! The same page beside a run asks `GET /v1/report` for the same data (`live`).
+//!
 //! *It must not know* how a page looks: that is in `page/`.
 
 mod attempts;
@@ -19,6 +21,7 @@ mod files;
 mod gather;
 mod html;
 mod input;
+mod live;
 mod rows;
 
 use std::fs::OpenOptions;
@@ -33,6 +36,7 @@ use crate::console::note;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 use gather::{Asked, gather};
 use input::Input;
+pub(crate) use live::{Live, Wanted};
 
 /// As many events as a browser shows at once without making anybody wait.
 const MOST_EVENTS: u64 = 100_000;
@@ -70,6 +74,11 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let page = html::recorded(&piece);
     write(&arguments.output, page.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page that a run serves; its data is that of [`Live`].
+pub(crate) fn page() -> String {
+    html::live()
 }
 
 /// What a source holds may be private, and so may this: it is its owner's alone. A page that is there is replaced as a whole.

@@ -13,6 +13,7 @@ mod hostile;
 mod moments;
 mod pages;
 mod pictures;
+mod served;
 mod sizes;
 mod world;
 

@@ -7,12 +7,7 @@ class Page {
     this.views = {
       fleet: new Fleet(this), collection: new Lanes(this), why: new Why(this), time: new Time(this), waiting: new Waiting(this),
     };
-    const { log } = this.store;
-    this.node("where").replaceChildren(said(log.place));
-    document.title = `lastword: ${log.place}`;
     this.slider = this.node("slider");
-    this.slider.min = String(log.before);
-    this.slider.max = String(log.last);
     this.slider.addEventListener("input", () => this.slide(Number(this.slider.value)));
     this.node("earlier").addEventListener("click", () => this.slide(this.moment.seq - 1));
     this.node("later").addEventListener("click", () => this.slide(this.moment.seq + 1));
@@ -35,16 +30,37 @@ class Page {
     this.count = el("b", { class: "waits" });
     this.tabs[4].append(" ", this.count);
     this.node("views").append(...this.tabs);
-    this.node("foot").append(el("span", {}, `${log.software}, log up to event ${log.end} of ${Words.time(log.end_at)}`),
-      el("span", {}, "head ", el("code", {}, log.head)), el("span", { class: "keys" }, "keys: 1–5 views, / search, [ ] one event, { } a hundred, arrows and Enter in lists"));
     addEventListener("hashchange", () => this.move(Place.read()));
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("beforeprint", () => this.print(true));
     addEventListener("afterprint", () => this.print(false));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
-    const notices = [log.left_out, log.patterns.length ? `only collections that match ${log.patterns.join(", ")}` : null].filter((text) => text);
-    this.node("notice").hidden = notices.length === 0;
-    this.node("notice").textContent = notices.join("; ");
+    this.renew();
+  }
+
+  // Other data: the same place in it is shown.
+  renew(data) {
+    if (data) this.store = new Store(data);
+    const { log } = this.store;
+    this.node("where").replaceChildren(said(log.place), Source.isLive ? el("span", { class: "live" }, " live") : "");
+    document.title = `lastword: ${log.place}`;
+    this.slider.min = String(log.before);
+    this.slider.max = String(log.last);
+    this.node("foot").replaceChildren(el("span", {}, `${log.software}, log up to event ${log.end} of ${Words.time(log.end_at)}`),
+      ...(log.head ? [el("span", {}, "head ", el("code", {}, log.head))] : []),
+      el("span", { class: "keys" }, "keys: 1–5 views, / search, [ ] one event, { } a hundred, arrows and Enter in lists"));
+    this.notices = [log.left_out, log.patterns.length ? `only collections that match ${log.patterns.join(", ")}` : null];
+    this.views.time.binned = null;
+    this.tell();
+  }
+
+  // What a person has to know beside the data.
+  tell(trouble = this.trouble ?? "") {
+    this.trouble = trouble;
+    const text = [trouble, ...this.notices].filter((text) => text).join("; ");
+    const notice = this.node("notice");
+    notice.hidden = text === "";
+    if (notice.textContent !== text) notice.textContent = text;
   }
 
   // A moment that was typed: the number of an event, or a time; the end if it is neither.
@@ -52,7 +68,10 @@ class Page {
     const { store } = this;
     if (/^\d+$/.test(text)) return store.atEvent(Number(text));
     const time = Words.parse(text);
-    return time === null ? store.atEvent(store.log.last) : store.atTime(time);
+    if (time !== null) return store.atTime(time);
+    // Of a run the end is now.
+    const end = store.atEvent(store.log.last);
+    return { seq: end.seq, now: Math.max(end.now, store.log.now ?? 0) };
   }
 
   // The collection that is chosen, by its name or by that of its event; -1 if there is none.
@@ -86,6 +105,7 @@ class Page {
   show() {
     const { store, place } = this;
     this.moment = this.momentOf(place.at);
+    this.loadMoment();
     const { seq, now } = this.moment;
     if (document.activeElement !== this.slider || Number(this.slider.value) !== seq) this.slider.value = String(seq);
     this.slider.setAttribute("aria-valuetext", `event ${seq}, ${Words.time(now)}`);
@@ -108,6 +128,14 @@ class Page {
     document.documentElement.dataset.shown = `${place.view} ${seq}`;
   }
 
+  // Of a run only a part is there: an older event is loaded, and so is the end when one goes back to it.
+  loadMoment() {
+    const { log } = this.store;
+    const at = /^\d+$/.test(this.place.at) ? Number(this.place.at) : null;
+    if (at === null) Source.want(this.place.at ? Source.wanted : null);
+    else if (at < log.before || (at > log.last && log.last < log.end)) Source.want(at);
+  }
+
   // What stands behind the script: sentences and files.
   complete({ sentences, files }) {
     this.store.sentences = sentences;
@@ -123,7 +151,7 @@ class Page {
 
   key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const typing = event.target.matches?.("input[type=text], input[type=search]");
+    const typing = event.target.matches?.("input[type=text], input[type=search], input[type=password]");
     if (event.key === "Escape" && typing) event.target.blur();
     if (typing) return;
     const steps = { "[": -1, "]": 1, "{": -100, "}": 100 };
@@ -137,11 +165,40 @@ class Page {
   }
 }
 
-const data = Source.data();
-const page = new Page(data);
-page.show();
-performance.mark("lastword-shown");
-Source.later().then((later) => page.complete(later));
+let page = null;
+Source.begin({
+  take(data) {
+    if (page === null) page = new Page(data);
+    else page.renew(data);
+    page.show();
+    performance.mark("lastword-shown");
+  },
+  complete: (later) => page.complete(later),
+  // Time goes by without an event.
+  pass(now) {
+    if (page.store.log.now === undefined) return;
+    page.store.log.now = now;
+    if (page.place.at === "") page.show();
+  },
+  tell(trouble) {
+    if (page !== null) page.tell(trouble);
+    else if (trouble) {
+      document.getElementById("notice").hidden = false;
+      document.getElementById("notice").textContent = trouble;
+    }
+  },
+  ask(take) {
+    const input = el("input", { type: "password", id: "token", autocomplete: "off", "aria-label": "Token of the run" });
+    const form = el("form", { class: "view" }, el("label", {}, "This run asks for its token: ", input), " ", el("button", { type: "submit" }, "go on"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      form.remove();
+      take(input.value);
+    });
+    document.getElementById("main").prepend(form);
+    input.focus();
+  },
+});
 // For whoever wants the numbers and not the picture: the rows of a moment, as `log-dump state --at` prints them.
 window.lastword = Object.freeze({
   rows: (at) => page.store.views(page.momentOf(String(at))),
