@@ -198,7 +198,7 @@ impl Tables {
     fn declared(&mut self, view: &CollectionView) -> i64 {
         let mut text = |text: &str| self.texts.text(text);
         let (source, spec, policy) =
-            (text(view.source.as_str()), text(&view.spec.to_string()), text(&view.policy.to_json()));
+            (text(view.source.as_str()), text(view.spec.as_str()), text(&view.policy.to_json()));
         self.declared.place(&json!([source, spec, policy, view.versioned]))
     }
 

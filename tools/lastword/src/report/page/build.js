@@ -59,13 +59,15 @@ class List {
     this.body.addEventListener("click", (event) => {
       if (event.target.closest("a")) return;
       const row = event.target.closest("[data-place]");
-      if (row) this.open(this.items[Number(row.dataset.place)]);
+      if (row) this.open(this.get(Number(row.dataset.place)));
     });
     new ResizeObserver(() => this.paint()).observe(this.box);
   }
 
-  show(items) {
+  // `items` is an array, or has only a length; then `get` gives what is at a place.
+  show(items, get = (at) => items[at]) {
     this.items = items;
+    this.get = get;
     this.current = Math.min(this.current, Math.max(0, items.length - 1));
     this.body.style.height = `${items.length * this.height}px`;
     this.box.setAttribute("aria-rowcount", String(items.length + this.hasHead));
@@ -96,7 +98,7 @@ class List {
       row.setAttribute("aria-rowindex", String(at + 1 + this.hasHead));
       row.classList.toggle("current", at === this.current);
       row.setAttribute("aria-selected", String(at === this.current));
-      this.draw(row, this.items[at], at);
+      this.draw(row, this.get(at), at);
     });
     this.box.setAttribute("aria-activedescendant", `${this.box.id || "list"}-${this.current}`);
   }
@@ -114,9 +116,9 @@ class List {
     const page = Math.max(1, Math.floor(this.box.clientHeight / this.height) - 2);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
     if (event.target !== this.box) return;
-    if (event.key === "Enter" && this.items[this.current] !== undefined) {
+    if (event.key === "Enter" && this.current < this.items.length) {
       event.preventDefault();
-      this.open(this.items[this.current]);
+      this.open(this.get(this.current));
     } else if (steps[event.key] !== undefined && !event.ctrlKey && !event.altKey && !event.metaKey) {
       event.preventDefault();
       this.current = Math.max(0, Math.min(this.items.length - 1, this.current + steps[event.key]));

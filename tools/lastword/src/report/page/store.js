@@ -1,3 +1,25 @@
+// What the list shows of a collection at a moment. There are thousands at each step: what few of them need is looked up then.
+class Brief {
+  constructor(store, place, row, lag, word, parts, until, rank) {
+    this.store = store;
+    this.place = place;
+    this.row = row;
+    this.lag = lag;
+    this.word = word;
+    this.parts = parts;
+    this.until = until;
+    this.rank = rank;
+  }
+
+  get name() {
+    return this.store.name(this.place);
+  }
+
+  get commit() {
+    return this.store.commit(this.row);
+  }
+}
+
 // The data, and every question about it: all are look-ups of the last row at or before a moment. Nothing is folded here.
 class Store {
   constructor(data) {
@@ -143,8 +165,8 @@ class Store {
   brief(place, moment) {
     const row = this.row(place, moment.seq);
     if (row < 0) return null;
-    const condition = this.condition(row, moment);
-    return { place, row, name: this.name(place), lag: this.lag(row, moment), commit: this.commit(row), ...condition };
+    const { word, parts, until, rank } = this.condition(row, moment);
+    return new Brief(this, place, row, this.lag(row, moment), word, parts, until, rank);
   }
 
   // Every view of a moment asks for them, and some more than once.
@@ -253,6 +275,17 @@ class Store {
       wanted: this.text(wanted),
       sentence: this.sentences?.[place] ?? "",
     };
+  }
+
+  // The events that are shown, oldest first: all but those of collections that are left out.
+  shownEvents() {
+    if (!this.shownSeqs) {
+      this.shownSeqs = [];
+      this.events.of.forEach((of, event) => {
+        if (of !== -2) this.shownSeqs.push(this.first + event);
+      });
+    }
+    return this.shownSeqs;
   }
 
   // The events of a collection, oldest first.

@@ -42,9 +42,9 @@ class Time {
     this.changed = changed;
     this.told.textContent = `${Words.number(to.seq - from.seq)} events from ${from.seq} to ${to.seq} (${Words.span(to.now - from.now)}) changed ${Words.counted(changed.length, "collection")}`;
     this.changes.show(changed);
-    const events = [];
-    for (let seq = moment.seq; seq >= store.first; seq--) if (store.events.of[seq - store.first] !== -2) events.push(seq);
-    this.events.show(events);
+    const all = store.shownEvents();
+    const count = Store.last(all, (seq) => seq, moment.seq) + 1;
+    this.events.show({ length: count }, (at) => all[count - 1 - at]);
     this.paint();
   }
 

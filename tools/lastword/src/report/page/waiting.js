@@ -83,4 +83,4 @@ class Waiting {
 }
 
 // As many of each as a person goes through at once.
-Waiting.MOST = 20;
+Waiting.MOST = 12;

@@ -27,11 +27,12 @@ class Why {
         : "Nothing is chosen: click a collection, a bar, a point or an event.")]));
     const about = shown && shown.of >= 0 ? store.eventsAbout(shown.of) : [];
     const last = Store.last(about, (seq) => seq, moment.seq);
-    const story = about.slice(0, last + 1).reverse();
+    const story = { length: last + 1 };
     this.head.replaceChildren(...(shown && shown.of >= 0 ? ["The events of ", said(store.name(shown.of)), ` up to this moment, ${Words.number(story.length)}`] : []));
-    this.list.show(story);
+    this.list.show(story, (at) => about[last - at]);
     this.list.box.hidden = story.length === 0;
-    this.list.reveal(shown ? story.indexOf(shown.seq) : -1);
+    const chosen = shown ? Store.last(about, (seq) => seq, shown.seq) : -1;
+    this.list.reveal(chosen >= 0 ? last - chosen : -1);
   }
 
   about(event) {
