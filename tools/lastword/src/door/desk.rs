@@ -171,7 +171,8 @@ impl Desk {
                 let desk = Arc::clone(self);
                 Ok(Reply::Text(MEDIA, pool.read(move || desk.metrics.render()).await??))
             }
-            Request::Report(wanted) => {
+            Request::Report { from, to } => {
+                let wanted = report::Wanted { from, to };
                 let desk = Arc::clone(self);
                 Ok(Reply::Json(pool.read(move || desk.report.data(wanted)).await??))
             }

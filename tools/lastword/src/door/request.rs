@@ -12,7 +12,6 @@ use super::refusal::Refusal;
 use super::routes::{self, ROUTES, Route};
 use crate::control::{Steer, Verb};
 use crate::fail::{Fail, USAGE};
-use crate::report;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +39,11 @@ pub enum Request {
     Events(Wanted),
     /// What is told Prometheus.
     Metrics,
-    /// The data of the page.
-    Report(report::Wanted),
+    /// The data of the page: whether there is more than what comes before `from`, and nothing after `to`.
+    Report {
+        from: Option<Seq>,
+        to: Option<Seq>,
+    },
     /// The page.
     Page,
     /// The OpenAPI document.
@@ -143,9 +145,9 @@ impl Request {
             Request::Show(_) => &routes::SHOW,
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
-            Request::Report(wanted) => {
-                wanted.from.iter().for_each(|from| put("from", json!(from.0)));
-                wanted.to.iter().for_each(|to| put("to", json!(to.0)));
+            Request::Report { from, to } => {
+                from.iter().for_each(|from| put("from", json!(from.0)));
+                to.iter().for_each(|to| put("to", json!(to.0)));
                 &routes::REPORT
             }
             Request::Page => &routes::PAGE,
@@ -250,7 +252,7 @@ impl fmt::Display for Request {
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Reload(_) => f.write_str("reload"),
-            Request::Report(_) | Request::Page => f.write_str("report"),
+            Request::Report { .. } | Request::Page => f.write_str("report"),
             Request::Events(_) => f.write_str("events"),
             Request::Api | Request::Alive | Request::Ready => f.write_str("api"),
             Request::Run | Request::List(_) | Request::Show(_) | Request::Dropped => f.write_str("status"),

@@ -10,7 +10,6 @@ use super::limits::{MOST_EVENTS, MOST_ROWS};
 use super::refusal::Refusal;
 use super::request::{Listed, Request, Wanted, fingerprint};
 use crate::control::{Steer, Verb};
-use crate::report;
 
 /// One row.
 pub(crate) struct Route {
@@ -297,9 +296,7 @@ pub(super) static REPORT: Route = Route {
         may("to", Form::Whole, "Nothing after this event"),
     ],
     answer: "Report",
-    read: |given| {
-        Ok(Request::Report(report::Wanted { from: given.number("from").map(Seq), to: given.number("to").map(Seq) }))
-    },
+    read: |given| Ok(Request::Report { from: given.number("from").map(Seq), to: given.number("to").map(Seq) }),
     ..READS
 };
 

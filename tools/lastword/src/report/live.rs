@@ -27,7 +27,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which events a page asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The page has all before this one, and asks whether there is more.
     pub(crate) from: Option<Seq>,
     /// Nothing after this event; the end if it is not said.

@@ -139,6 +139,7 @@ fn why_names_the_event_that_made_it_necessary_both_fingerprints_the_files_and_th
         assert!(card.contains(expected), "{expected}: {card}");
     }
     assert_eq!(browser.texts(".why .card .hex").len(), 2, "{card}");
+    assert!(card.contains("~ 1 changed"), "{card}");
     browser.open(&page, "#why?event=18");
     let card = browser.text(".why .card");
     assert!(card.contains("~ 1 changed") && card.contains(".parquet"), "{card}");

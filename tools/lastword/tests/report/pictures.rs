@@ -36,7 +36,7 @@ fn pictures() {
         ] {
             browser.open(page, place);
             // Where a log lies on this machine is nobody's matter.
-            browser.run("document.getElementById('where').textContent = 'state'; const whole = /\\/\\S*\\/(state|lake)/g; \
+            browser.run("document.getElementById('where').textContent = 'state'; const whole = /\\/tmp\\/\\S*\\/(state|lake)/g; \
                          const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); \
                          while (texts.nextNode()) if (!texts.currentNode.parentNode.closest('script')) texts.currentNode.data = texts.currentNode.data.replace(whole, '$1')");
             std::thread::sleep(std::time::Duration::from_millis(300));

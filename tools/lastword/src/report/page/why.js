@@ -90,11 +90,28 @@ class Why {
   files(event) {
     const { store } = this.page;
     const found = store.files[event.seq];
+    const cause = found ? null : this.cause(event);
+    if (cause) {
+      return [el("h3", {}, "Files that ", link(this.page.place, { view: "why", event: String(cause) }, `event ${cause}`), " found"), filesTable(store.files[cause])];
+    }
     if (!found) {
       const isObserved = ["source_observed", "collection_held"].includes(event.type);
       return isObserved && store.log.files_problem ? [el("p", { class: "note" }, said(store.log.files_problem))] : [];
     }
     return [el("h3", {}, "Files"), filesTable(found)];
+  }
+
+  // The observation behind an event of a task: the last that found other files before what made the event necessary.
+  cause(event) {
+    const { store } = this.page;
+    if (event.of < 0 || event.task < 0 || !event.because) return null;
+    const because = store.event(event.because);
+    const last = because?.because || event.because;
+    const about = store.eventsAbout(event.of);
+    for (let at = Store.last(about, (seq) => seq, last); at >= 0; at--) {
+      if (store.files[about[at]]) return about[at];
+    }
+    return null;
   }
 
   // What is another in the row of the collection, before and after.
