@@ -232,6 +232,14 @@ fn a_row_is_what_status_prints() {
 }
 
 #[test]
+fn a_manifest_is_what_the_command_prints() {
+    let (place, run) = running();
+    assert_eq!(place.client().get("/v1/collections/lineitem/manifest").unwrap().json(), place.manifest());
+    assert_eq!(place.client().get("/v1/collections/nation/manifest").unwrap().error().0, "not_found");
+    run.stop();
+}
+
+#[test]
 fn a_person_may_use_curl() {
     let (place, run) = running();
     let curl = |more: &[&str]| {
@@ -470,4 +478,21 @@ fn an_address_that_cannot_be_had_is_refused_before_anything_is_made() {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
         assert!(!place.state().exists());
     }
+}
+
+#[test]
+fn a_run_of_an_older_version_is_told_from_one_that_does_not_answer() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    let listener = std::os::unix::net::UnixListener::bind(place.socket()).unwrap();
+    let served = std::thread::spawn(move || {
+        // What it said to whatever it did not understand.
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+        stream.write_all(b"{\"v\":1,\"error\":\"a request is one JSON object per line\",\"code\":2}\n").unwrap();
+    });
+    let ended = place.command(&["pause"]).expect_code(1);
+    served.join().unwrap();
+    assert!(ended.stderr.contains("if it is of another version, end it and start it again"), "{}", ended.stderr);
 }

@@ -11,8 +11,10 @@ use std::time::Duration;
 use lastword::Handle;
 use lastword::core::vocabulary::{By, Name, Rejection, Seq, Timestamp};
 use lastword::core::{CollectionView, Lag};
-use lastword::describe::Describer;
+use lastword::describe::{Describer, plain_json};
 use lastword::engine::{CollectionStatus, CommandError, WatchItem};
+use lastword::external::{Manifest, manifest_json};
+use lastword::objects::FileObjects;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -150,9 +152,13 @@ impl Desk {
                 json(waiting.wait(|| self.is_stopping(), gone).await?)
             }
             Request::List(listed) => self.list(pool, listed).await,
+            Request::Manifest(name) => {
+                let found = self.find(name).await?;
+                let desk = Arc::clone(self);
+                Ok(Reply::Json(pool.read(move || desk.manifest(&found)).await??))
+            }
             Request::Show(name) => {
-                let found = self.handle.request().status(name.clone()).await.map_err(Fail::from)?;
-                let found = found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))?;
+                let found = self.find(name).await?;
                 let desk = Arc::clone(self);
                 let row = pool.read(move || desk.rows(vec![found], None).pop()).await?;
                 let unread = || Refusal::new("bug", crate::fail::DEFECT, "this row cannot be read");
@@ -181,6 +187,36 @@ impl Desk {
             Request::Alive => json(Answer::new(json!({"alive": true}))),
             Request::Ready => json(self.ready().await?),
         }
+    }
+
+    async fn find(&self, name: Name) -> Result<CollectionStatus, Fail> {
+        let found = self.handle.request().status(name.clone()).await?;
+        found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))
+    }
+
+    /// A commit in between takes away what the one before had: then it is read once more.
+    fn manifest(&self, found: &CollectionStatus) -> Result<String, Fail> {
+        let applied = |status: &CollectionStatus| Some(status.view.applied.as_ref()?.result.manifest);
+        match self.read_manifest(found) {
+            Ok(manifest) => Ok(manifest),
+            Err(fail) => match self.handle.status(found.view.name.clone())? {
+                Some(now) if applied(&now) != applied(found) => self.read_manifest(&now),
+                _ => Err(fail),
+            },
+        }
+    }
+
+    fn read_manifest(&self, found: &CollectionStatus) -> Result<String, Fail> {
+        let view = &found.view;
+        let Some(applied) = &view.applied else {
+            return Ok(manifest_json(view.name.as_str(), None, &[]).to_string());
+        };
+        let without = || Fail::new(USAGE, format!("collections of the kind {:?} have no segments", view.kind));
+        let root = applied.result.manifest.ok_or_else(without)?;
+        let objects = FileObjects::open_read_only(self.state.join("objects"))?;
+        let manifest = Manifest::read(&objects, root)?;
+        let json = manifest_json(view.name.as_str(), Some(applied.fingerprint), &manifest.segments);
+        Ok(plain_json(json.to_string()))
     }
 
     fn steer(&self, steer: &Steer) -> Result<Answer, Fail> {

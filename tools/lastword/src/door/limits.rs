@@ -53,7 +53,7 @@ pub(super) const MOST_EVENTS: usize = 1_000;
 pub(super) const MOST_WAIT: Duration = Duration::from_secs(60);
 
 /// How long connections may take to come to their end when a run ends.
-pub(super) const END_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// The shortest token: 16 characters, which nobody guesses if they are random.
 pub(super) const SHORTEST_TOKEN: usize = 16;

@@ -148,6 +148,13 @@ fn schemas() -> Value {
             "unmanaged": or_null("string"), "live": or_null("object"), "observed": flag, "run": {"type": "object"},
             "manifest_problem": or_null("string"),
         })),
+        "Manifest": object(json!({
+            "collection": text, "applied": or_null("string"),
+            "segments": list(object(json!({
+                "id": text, "key": text, "rows": number, "output": or_null("string"),
+                "fragments": list(object(json!({"path": text, "version": text, "start": number, "end": number}))),
+            }))),
+        })),
         "Page": object(json!({
             "v": one, "collections": list(reference("Row")),
             "next": {"type": ["string", "null"], "description": "The cursor of the next page; null behind the last"},

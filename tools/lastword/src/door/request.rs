@@ -34,6 +34,8 @@ pub enum Request {
     List(Listed),
     /// One collection.
     Show(Name),
+    /// The segments that one collection consists of.
+    Manifest(Name),
     /// What is left of dropped collections.
     Dropped,
     Events(Wanted),
@@ -143,6 +145,7 @@ impl Request {
             Request::Reload(_) => &routes::RELOAD,
             Request::Run => &routes::RUN,
             Request::Show(_) => &routes::SHOW,
+            Request::Manifest(_) => &routes::MANIFEST,
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
             Request::Report { from, to } => {
@@ -164,7 +167,10 @@ impl Request {
 
     fn name(&self) -> Option<&Name> {
         match self {
-            Request::Steer(Steer { name, .. }) | Request::Wait { name, .. } | Request::Show(name) => Some(name),
+            Request::Steer(Steer { name, .. })
+            | Request::Wait { name, .. }
+            | Request::Show(name)
+            | Request::Manifest(name) => Some(name),
             _ => None,
         }
     }
@@ -251,6 +257,7 @@ impl fmt::Display for Request {
             Request::Metrics => f.write_str("metrics"),
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
+            Request::Manifest(name) => write!(f, "{name}: manifest"),
             Request::Reload(_) => f.write_str("reload"),
             Request::Report { .. } | Request::Page => f.write_str("report"),
             Request::Events(_) => f.write_str("events"),
@@ -303,6 +310,7 @@ mod tests {
             },
             Request::Reload(by("cli:ann", None).unwrap()),
             Request::Show(name.clone()),
+            Request::Manifest(name.clone()),
             Request::List(all),
             Request::List(some),
             Request::Events(events),

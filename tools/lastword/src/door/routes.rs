@@ -125,6 +125,16 @@ pub(super) static SHOW: Route = Route {
     ..READS
 };
 
+pub(super) static MANIFEST: Route = Route {
+    path: "/v1/collections/{name}/manifest",
+    id: "manifest",
+    summary: "The segments that it consists of now, and the rows of which files are in each: what `lastword manifest --json` \
+              prints",
+    answer: "Manifest",
+    read: |given| Ok(Request::Manifest(given.name()?)),
+    ..READS
+};
+
 pub(super) static WAIT: Route = Route {
     path: "/v1/collections/{name}/wait",
     id: "wait",
@@ -341,8 +351,8 @@ pub(super) static READY: Route = Route {
 
 /// The table.
 pub(super) static ROUTES: &[&Route] = &[
-    &RUN, &LIST, &SHOW, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED, &EVENTS,
-    &METRICS, &REPORT, &PAGE, &API, &ALIVE, &READY,
+    &RUN, &LIST, &SHOW, &MANIFEST, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED,
+    &EVENTS, &METRICS, &REPORT, &PAGE, &API, &ALIVE, &READY,
 ];
 
 fn steer(given: &Given, verb: Verb) -> Result<Request, Refusal> {
