@@ -317,6 +317,9 @@ mod tests {
             Request::Events(Wanted { from: Some(Seq(3)), collection: Some(name), most: 1, follow: false }),
             Request::Run,
             Request::Dropped,
+            Request::Report { from: None, to: Some(Seq(9)) },
+            Request::Report { from: Some(Seq(3)), to: None },
+            Request::Page,
             Request::Api,
             Request::Alive,
             Request::Ready,
@@ -331,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_with_the_field_that_is_wrong() {
         for (method, target, body, kind, field) in [
-            ("GET", "/", "", "no_route", None),
+            ("GET", "/nowhere", "", "no_route", None),
             ("GET", "/v1/run/", "", "no_route", None),
             ("GET", "/v1/collections/a/pause", "", "method_not_allowed", None),
             ("POST", "/v1/collections/a", "", "method_not_allowed", None),

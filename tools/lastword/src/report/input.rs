@@ -26,7 +26,8 @@ impl Input {
     pub(super) fn open(named: &Path) -> Result<Input, Fail> {
         if named.is_file() && named.extension().is_none_or(|ending| ending != "toml") {
             let file = EvlogFile::open(named).map_err(|error| {
-                Fail::new(Fail::from(error).code, format!("{}: is no log and no exported stream", named.display()))
+                let fail = Fail::from(error);
+                Fail::new(fail.code, format!("{}: {fail}", named.display()))
             })?;
             // A command needs the directory of the log, which a stream does not name.
             return Ok(Input { opened: Opened::Stream(file), place: PathBuf::from("STATE") });

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::browser::Browser;
-use super::support::text;
+use super::support::{lastword, text};
 use super::{report, world};
 
 #[test]
@@ -39,6 +39,35 @@ fn what_a_page_leaves_out_it_says_with_how_to_narrow_it() {
     assert_eq!(ended.stderr, "");
     browser.open(&page, "");
     assert_eq!(browser.run("return document.getElementById('notice').hidden"), json!(true));
+}
+
+#[test]
+fn a_page_is_its_owners_alone_and_is_written_as_a_whole_or_not_at_all() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (stream, page) = (dir.path().join("small.evlog"), dir.path().join("audit.html"));
+    world::large(3, 40).export(&stream);
+    lastword(&["report", text(&stream), "-o", text(&page)]).expect_code(0);
+    assert_eq!(std::fs::metadata(&page).unwrap().permissions().mode() & 0o777, 0o600);
+    let whole = std::fs::read_to_string(&page).unwrap();
+    assert!(whole.starts_with("<!doctype html>") && whole.ends_with("</html>\n"));
+    // The same log is the same page, also on standard output.
+    assert_eq!(lastword(&["report", text(&stream), "-o", "-"]).expect_code(0).stdout, whole);
+    // What cannot be read or written leaves what was there.
+    let (absent, torn) = (dir.path().join("absent"), dir.path().join("torn.evlog"));
+    let bytes = std::fs::read(&stream).unwrap();
+    std::fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
+    for (log, code) in [(&absent, 3), (&torn, 1), (&page, 3)] {
+        let ended = lastword(&["report", text(log), "-o", text(&page)]);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert!(ended.stderr.contains(text(log)), "{}", ended.stderr);
+    }
+    lastword(&["report", text(&stream), "-o", text(dir.path())]).expect_code(2);
+    lastword(&["report", text(&stream), "-o", text(&absent.join("audit.html"))]).expect_code(3);
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), whole);
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
 }
 
 /// A bench: 100,000 events, 2,000 collections.
