@@ -5,6 +5,7 @@
 //! cargo test --all-features --test sim                                        1,000 seeds, what every run of CI does
 //! cargo test --release --all-features --test sim -- --seeds 100000 --from 1   a long soak
 //! cargo test --all-features --test sim -- --seed 17                           one seed, with a trace of its last steps
+//! cargo test --all-features --test sim -- --seed 17 --export FILE             and its log as a stream
 //! ```
 //!
 //! Every step is one batch and one frame, as in the engine: what happens is said to the reducer, deadlines come, idle

@@ -2,9 +2,14 @@
 //! `cargo test` with a filter, and for those that list tests first.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+
+use lastword::evlog;
 
 use super::sim::{Counts, Sim};
 
@@ -25,6 +30,8 @@ struct Asked {
     from: u64,
     one: Option<u64>,
     traced: usize,
+    /// Where the log of the one seed is written to, as a stream.
+    export: Option<PathBuf>,
 }
 
 /// What a seed has come to.
@@ -45,13 +52,13 @@ pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
         }
     };
     match asked.one {
-        Some(seed) => one(seed, asked.traced),
+        Some(seed) => one(seed, &asked),
         None => many(&asked),
     }
 }
 
 fn parse(arguments: &[String]) -> Result<Option<Asked>, String> {
-    let mut asked = Asked { seeds: SEEDS, from: 1, one: None, traced: TRACED };
+    let mut asked = Asked { seeds: SEEDS, from: 1, one: None, traced: TRACED, export: None };
     let (mut filters, mut rest) = (Vec::new(), arguments.iter());
     while let Some(argument) = rest.next() {
         let (flag, glued) =
@@ -65,6 +72,7 @@ fn parse(arguments: &[String]) -> Result<Option<Asked>, String> {
             "--from" => asked.from = number()?,
             "--seed" => asked.one = Some(number()?),
             "--trace" => asked.traced = usize::try_from(number()?).unwrap_or(TRACED),
+            "--export" => asked.export = glued.or_else(|| rest.next().cloned()).map(PathBuf::from),
             "--list" => {
                 println!("{NAME}: test");
                 return Ok(None);
@@ -98,7 +106,7 @@ fn many(asked: &Asked) -> ExitCode {
     for seed in asked.from..asked.from.saturating_add(asked.seeds) {
         let Ok(ran) = catch_unwind(|| run(seed)) else {
             eprintln!("seed {seed} fails; repeat it with\n    {}", command(seed));
-            return one(seed, asked.traced);
+            return one(seed, asked);
         };
         if seed.is_multiple_of(TWICE) {
             let again = catch_unwind(|| run(seed)).map(|again| again.trail).ok();
@@ -172,15 +180,19 @@ fn command(seed: u64) -> String {
 }
 
 /// One seed, with a trace of how it fails.
-fn one(seed: u64, traced: usize) -> ExitCode {
+fn one(seed: u64, asked: &Asked) -> ExitCode {
     let _ = std::panic::take_hook();
     let mut sim = None;
-    let result = catch_unwind(AssertUnwindSafe(|| sim.insert(Sim::new(seed, traced)).run()));
+    let result = catch_unwind(AssertUnwindSafe(|| sim.insert(Sim::new(seed, asked.traced)).run()));
     let Some(sim) = sim else { return ExitCode::FAILURE };
     match result {
         Ok(()) => {
             println!("seed {seed}: {:?}\n{:?}\n{:?}", sim.weather, sim.witness.met, sim.counts.of);
             println!("seed {seed} comes to rest after {} steps", sim.steps);
+            if let Some(path) = &asked.export {
+                let mut stream = BufWriter::new(File::create(path).unwrap());
+                evlog::write(sim.disk.reader(), &*sim.objects, &mut stream).unwrap();
+            }
             ExitCode::SUCCESS
         }
         Err(_) => {

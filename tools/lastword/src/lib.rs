@@ -34,6 +34,7 @@ mod patience;
 mod plan;
 mod readable;
 mod record;
+mod report;
 mod run;
 mod status;
 mod told;
@@ -93,6 +94,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show who has a log open and how its collections are, also while it is written
     Status(status::Arguments),
+    /// Write one page for a browser that shows a log at each of its moments, and needs no network
+    Report(report::Arguments),
     /// Show what a run tells in numbers, in the text format of Prometheus
     Metrics(metrics::Arguments),
     #[command(flatten)]
@@ -145,7 +148,9 @@ impl Command {
             | Command::Pause(command::Plain { target, .. })
             | Command::Resume(command::Plain { target, .. })
             | Command::Drop(command::Plain { target, .. }) => Some(&target.state),
-            Command::Reload(command::Reload { state, .. }) => Some(state),
+            Command::Reload(command::Reload { state, .. }) | Command::Report(report::Arguments { state, .. }) => {
+                Some(state)
+            }
             Command::Demo { dir } => dir.as_deref(),
             Command::Doctor(_) | Command::Api | Command::DemoWorker { .. } => None,
         }
@@ -202,6 +207,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Fail> {
         Command::Plan { config } => plan::plan(&config),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Metrics(arguments) => metrics::metrics(&arguments),
         Command::Look(question) => look::look(question),
         Command::Refresh(arguments) => command::refresh(&arguments),

@@ -31,6 +31,7 @@ use crate::control::{Steer, Unmanaged, Verb, Waiting, absolute, carry_out};
 use crate::dropped::waiting;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 use crate::metrics::{MEDIA, Metrics};
+use crate::report;
 use crate::status::{Filter, Known, Serving};
 use crate::told::Told;
 
@@ -52,6 +53,7 @@ pub(crate) struct Desk {
     /// How long an observation may take.
     observe_timeout: Duration,
     metrics: Metrics,
+    report: report::Live,
 }
 
 /// What a run reads.
@@ -93,6 +95,7 @@ impl Desk {
         let desk = Desk {
             past: Past::new(handle.clone(), past),
             metrics: Metrics::new(handle.clone(), state),
+            report: report::Live::new(handle.clone(), state),
             handle,
             state: state.to_owned(),
             unmanaged: Mutex::new(unmanaged),
@@ -174,6 +177,12 @@ impl Desk {
                 let desk = Arc::clone(self);
                 Ok(Reply::Text(MEDIA, pool.read(move || desk.metrics.render()).await??))
             }
+            Request::Report { from, to } => {
+                let wanted = report::Wanted { from, to };
+                let desk = Arc::clone(self);
+                Ok(Reply::Json(pool.read(move || desk.report.data(wanted)).await??))
+            }
+            Request::Page => Ok(Reply::Text("text/html; charset=utf-8", report::page())),
             Request::Api => Ok(Reply::Json(openapi::document().to_string())),
             Request::Alive => json(Answer::new(json!({"alive": true}))),
             Request::Ready => json(self.ready().await?),

@@ -54,6 +54,9 @@ fn operation(route: &Route) -> Value {
         content["application/x-ndjson"] = json!({"schema": {"type": "string"}});
         content["text/event-stream"] = json!({"schema": {"type": "string"}});
     }
+    if route.answer == "Html" {
+        content = json!({"text/html; charset=utf-8": {"schema": reference(route.answer)}});
+    }
     if route.answer == "Metrics" {
         content = json!({crate::metrics::MEDIA: {"schema": reference(route.answer)}});
     }
@@ -175,6 +178,13 @@ fn schemas() -> Value {
         "Events": object(json!({
             "v": one, "events": list(object(json!({"seq": number, "type": text, "time": text}))),
             "next": {"type": "integer", "description": "The `from` of the next page, whether there is one already or not"},
+        })),
+        "Html": {"type": "string", "description": "HTML with its style and script in it"},
+        "Report": object(json!({
+            "v": {"const": 1},
+            "next": {"type": "integer", "description": "What to ask from next"},
+            "now": {"type": "integer", "description": "The engine's time, in microseconds since 1970"},
+            "same": {"type": "boolean", "description": "Nothing has come since `from`: the rest is left out"},
         })),
         "Metrics": {"type": "string", "description": "Each metric is in tools/lastword/docs/metrics.md"},
         "Document": object(json!({"openapi": {"const": "3.1.0"}, "paths": {"type": "object"}})),

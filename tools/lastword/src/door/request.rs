@@ -41,6 +41,13 @@ pub enum Request {
     Events(Wanted),
     /// What is told Prometheus.
     Metrics,
+    /// The data of the page: whether there is more than what comes before `from`, and nothing after `to`.
+    Report {
+        from: Option<Seq>,
+        to: Option<Seq>,
+    },
+    /// The page.
+    Page,
     /// The OpenAPI document.
     Api,
     /// Whether the process answers.
@@ -141,6 +148,12 @@ impl Request {
             Request::Manifest(_) => &routes::MANIFEST,
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
+            Request::Report { from, to } => {
+                from.iter().for_each(|from| put("from", json!(from.0)));
+                to.iter().for_each(|to| put("to", json!(to.0)));
+                &routes::REPORT
+            }
+            Request::Page => &routes::PAGE,
             Request::Api => &routes::API,
             Request::Alive => &routes::ALIVE,
             Request::Ready => &routes::READY,
@@ -246,6 +259,7 @@ impl fmt::Display for Request {
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
             Request::Manifest(name) => write!(f, "{name}: manifest"),
             Request::Reload(_) => f.write_str("reload"),
+            Request::Report { .. } | Request::Page => f.write_str("report"),
             Request::Events(_) => f.write_str("events"),
             Request::Api | Request::Alive | Request::Ready => f.write_str("api"),
             Request::Run | Request::List(_) | Request::Show(_) | Request::Dropped => f.write_str("status"),
@@ -303,6 +317,9 @@ mod tests {
             Request::Events(Wanted { from: Some(Seq(3)), collection: Some(name), most: 1, follow: false }),
             Request::Run,
             Request::Dropped,
+            Request::Report { from: None, to: Some(Seq(9)) },
+            Request::Report { from: Some(Seq(3)), to: None },
+            Request::Page,
             Request::Api,
             Request::Alive,
             Request::Ready,
@@ -317,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_with_the_field_that_is_wrong() {
         for (method, target, body, kind, field) in [
-            ("GET", "/", "", "no_route", None),
+            ("GET", "/nowhere", "", "no_route", None),
             ("GET", "/v1/run/", "", "no_route", None),
             ("GET", "/v1/collections/a/pause", "", "method_not_allowed", None),
             ("POST", "/v1/collections/a", "", "method_not_allowed", None),

@@ -297,6 +297,29 @@ pub(super) static METRICS: Route = Route {
     ..READS
 };
 
+pub(super) static REPORT: Route = Route {
+    path: "/v1/report",
+    id: "report",
+    summary: "What the page shows: the last 10,000 events, or those up to `to`, and the row of a collection behind each",
+    fields: &[
+        may("from", Form::Whole, "The `next` of the answer before: if nothing has come since, the answer says no more"),
+        may("to", Form::Whole, "Nothing after this event"),
+    ],
+    answer: "Report",
+    read: |given| Ok(Request::Report { from: given.number("from").map(Seq), to: given.number("to").map(Seq) }),
+    ..READS
+};
+
+pub(super) static PAGE: Route = Route {
+    path: "/",
+    id: "page",
+    summary: "The page for a browser, which asks for its data itself",
+    answer: "Html",
+    is_open: true,
+    read: |_| Ok(Request::Page),
+    ..READS
+};
+
 pub(super) static API: Route = Route {
     path: "/v1/openapi.json",
     id: "openapi",
@@ -329,7 +352,7 @@ pub(super) static READY: Route = Route {
 /// The table.
 pub(super) static ROUTES: &[&Route] = &[
     &RUN, &LIST, &SHOW, &MANIFEST, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED,
-    &EVENTS, &METRICS, &API, &ALIVE, &READY,
+    &EVENTS, &METRICS, &REPORT, &PAGE, &API, &ALIVE, &READY,
 ];
 
 fn steer(given: &Given, verb: Verb) -> Result<Request, Refusal> {

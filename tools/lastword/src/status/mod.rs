@@ -24,6 +24,7 @@ use crate::fail::{DEFECT, Fail};
 use crate::readable::{Depth, way_on};
 use gather::{Gathered, gather};
 use row::Row;
+pub(crate) use row::rank;
 pub(crate) use select::{CONDITIONS, Order};
 use select::{Selection, summary};
 pub(crate) use served::{Filter, Known, Serving};

@@ -89,18 +89,18 @@ impl Row {
 
     /// How much it needs somebody, from 0.
     pub(super) fn rank(&self) -> u8 {
+        let (facts, condition) = (&self.facts, self.facts.condition.as_str());
         let is_kept =
             ["workers_exhausted", "deliveries_exhausted", "undeliverable"].iter().any(|key| self.is_live(key));
-        match self.facts.condition.as_str() {
+        match rank(
+            condition,
+            facts.unobservable.is_some() || facts.is_overdue,
+            facts.delivery.is_some() || is_kept,
+            facts.paused,
+        ) {
             _ if self.manifest_problem.is_some() => 0,
-            "parked" | "held" | "no_worker" | "awaiting_caller" | "unobservable" | "not_observed" => 0,
-            "backing_off" | "failing" | "isolated" | "moving" | "undelivered" => 1,
-            _ if self.facts.unobservable.is_some() || self.facts.is_overdue => 0,
-            _ if self.facts.delivery.is_some() || is_kept => 1,
-            _ if self.facts.paused => 2,
-            "fresh" if self.is_doubtful() => 3,
-            "fresh" => 5,
-            _ => 4,
+            FRESH if self.is_doubtful() => 3,
+            rank => rank,
         }
     }
 
@@ -212,6 +212,23 @@ impl Row {
         let causes = problem.into_iter().chain([cause]).chain(self.kept(place, pid)).chain(self.throttled());
         let cause = causes.filter(|cause| !cause.is_empty()).collect::<Vec<_>>().join("; ");
         cause + &progress.unwrap_or_default() + &go_on.unwrap_or_default()
+    }
+}
+
+/// The rank of what needs nobody.
+const FRESH: u8 = 5;
+
+/// How much a collection needs somebody, from 0: by its condition, whether its source cannot be observed, whether what it
+/// owes its destination cannot be delivered, and whether it is paused.
+pub(crate) fn rank(condition: &str, is_unobservable: bool, owes: bool, is_paused: bool) -> u8 {
+    match condition {
+        "parked" | "held" | "no_worker" | "awaiting_caller" | "unobservable" | "not_observed" => 0,
+        "backing_off" | "failing" | "isolated" | "moving" | "undelivered" => 1,
+        _ if is_unobservable => 0,
+        _ if owes => 1,
+        _ if is_paused => 2,
+        "fresh" => FRESH,
+        _ => 4,
     }
 }
 

@@ -1,0 +1,95 @@
+//! The same page, served by a run: it follows what happens, and asks nobody but the run.
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::support::{self, Place, lastword, text};
+
+/// A run that answers over TCP, and where.
+fn served(place: &Place, more: &[&str]) -> (Child, String) {
+    let mut command = support::program();
+    command.args(["run", text(&place.config()), "--quiet", "--http", "127.0.0.1:0"]).args(more);
+    command.env("LASTWORD_TEST_TOKEN", "a-token-of-this-test");
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let address = loop {
+        let mut line = String::new();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it did not say where");
+        if let Some((_, rest)) = line.split_once("http://") {
+            break rest.split('/').next().unwrap().to_owned();
+        }
+    };
+    // Somebody has to read it.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    (child, format!("http://{address}/"))
+}
+
+fn end(child: Child) {
+    support::signal(&child, "TERM");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[track_caller]
+fn wait_for_rows(browser: &mut Browser, rows: u64) {
+    let script =
+        format!("return document.documentElement.dataset.complete === 'yes' && lastword.rows('')[0]?.rows === {rows}");
+    browser.wait(&script, &format!("{rows} rows are shown"));
+}
+
+#[test]
+fn a_page_that_a_run_serves_follows_it_and_shows_what_status_shows() {
+    let Some(mut browser) = Browser::start() else { return };
+    let place = Place::new("quiet = \"50ms\"\n");
+    place.look_often();
+    place.write("a.parquet", 2, 0);
+    let (child, address) = served(&place, &[]);
+    browser.ask(&json!({"do": "open", "url": address}));
+    wait_for_rows(&mut browser, 1000);
+    // What happens is shown without anybody's doing.
+    place.write("b.parquet", 4, 0);
+    wait_for_rows(&mut browser, 3000);
+    let ended = lastword(&["status", text(&place.config()), "--json"]).expect_code(0);
+    let status: Value = serde_json::from_str(ended.stdout.lines().next().unwrap()).unwrap();
+    let row = browser.run("return lastword.rows('')[0]");
+    for key in
+        ["rows", "generation", "applied", "wanted", "applied_seq", "segments_new", "condition", "policy", "source"]
+    {
+        assert_eq!(row[key], status[key], "{key}");
+    }
+    assert_eq!(browser.texts("#collections .rows .row:not([hidden]) > :nth-child(7)"), ["3,000"]);
+    // One goes back, and what happens meanwhile changes nothing of it.
+    browser.ask(&json!({"do": "open", "url": format!("{address}#fleet?at=2")}));
+    browser.wait("return document.documentElement.dataset.complete === 'yes'", "the page is complete");
+    assert_eq!(browser.run("return lastword.rows('2')[0].rows"), Value::Null);
+    // Why names files here as well.
+    browser.run("location.hash = '#why?event=3'");
+    browser.wait("return document.querySelector('.why .files') !== null", "the files are named");
+    assert!(browser.text(".why .files").contains("a.parquet"));
+    let requests: Vec<String> = serde_json::from_value(browser.ask(&json!({"do": "requests"}))).unwrap();
+    let others: Vec<&String> =
+        requests.iter().filter(|url| !url.starts_with(&address) && !url.starts_with("data:")).collect();
+    assert!(others.is_empty() && requests.iter().any(|url| url.contains("/v1/report?from=")), "{requests:?}");
+    assert_eq!(browser.ask(&json!({"do": "complaints"})), json!([]));
+    // A run that ends is told.
+    end(child);
+    browser.wait("return document.getElementById('notice').textContent.includes('does not answer')", "the end is told");
+}
+
+#[test]
+fn a_page_asks_for_the_token_of_its_run() {
+    let Some(mut browser) = Browser::start() else { return };
+    let place = Place::new("");
+    place.write("a.parquet", 2, 0);
+    let (child, address) = served(&place, &["--http-token", "env:LASTWORD_TEST_TOKEN"]);
+    browser.ask(&json!({"do": "open", "url": address}));
+    browser.wait("return document.getElementById('token') !== null", "the token is asked for");
+    assert_eq!(browser.run("return document.querySelectorAll('main .row').length"), json!(0));
+    browser.keys(Some("#token"), &["wrong-token-of-this-test", "@ENTER"]);
+    browser.wait("return document.getElementById('token')?.value === ''", "it is asked for again");
+    browser.keys(Some("#token"), &["a-token-of-this-test", "@ENTER"]);
+    wait_for_rows(&mut browser, 1000);
+    end(child);
+}
