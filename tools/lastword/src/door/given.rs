@@ -9,9 +9,37 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use super::routes::{Form, Route};
 use crate::control::by;
 use crate::fail::USAGE;
+
+/// A query parameter, or a member of a body.
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    pub(super) is_needed: bool,
+    pub(super) about: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Whole,
+    Flag,
+    /// `300ms`, `5s`, `2m`.
+    Span,
+    /// Several, with commas between them, or said again.
+    Words,
+}
+
+/// What a route takes.
+#[derive(Clone, Copy)]
+pub(super) struct Expected {
+    /// Its path has the name of a collection.
+    pub(super) has_name: bool,
+    /// The fields stand in the query, or else in the body.
+    pub(super) in_query: bool,
+    pub(super) fields: &'static [Field],
+}
 
 /// The fields of a request, by their names.
 pub(super) struct Given {
@@ -21,36 +49,36 @@ pub(super) struct Given {
 
 impl Given {
     /// `segment`: the name in the path, still encoded.
-    pub(super) fn read(route: &Route, segment: &str, query: &str, body: &[u8]) -> Result<Given, Refusal> {
-        let name = match route.path.contains("{name}") {
+    pub(super) fn read(expected: Expected, segment: &str, query: &str, body: &[u8]) -> Result<Given, Refusal> {
+        let name = match expected.has_name {
             true => Some(decoded(segment)?),
             false => None,
         };
         let mut given = Given { name, values: BTreeMap::new() };
-        match route.method {
-            "GET" => {
+        match expected.in_query {
+            true => {
                 if !body.is_empty() {
                     return Err(Refusal::new("invalid_input", USAGE, "a GET has no body"));
                 }
                 form_urlencoded::parse(query.as_bytes())
-                    .try_for_each(|(key, text)| given.take_text(route, &key, &text))?;
+                    .try_for_each(|(key, text)| given.take_text(expected, &key, &text))?;
             }
-            _ => {
+            false => {
                 if !query.is_empty() {
                     return Err(Refusal::new("invalid_input", USAGE, "what a command takes stands in its body"));
                 }
-                members(body)?.into_iter().try_for_each(|(key, value)| given.take(route, &key, value))?;
+                members(body)?.into_iter().try_for_each(|(key, value)| given.take(expected, &key, value))?;
             }
         }
-        match route.fields.iter().find(|field| field.is_needed && !given.values.contains_key(field.name)) {
+        match expected.fields.iter().find(|field| field.is_needed && !given.values.contains_key(field.name)) {
             Some(field) => Err(Refusal::field(field.name, "is missing")),
             None => Ok(given),
         }
     }
 
     /// A parameter of a query, which is a text whatever its form is.
-    fn take_text(&mut self, route: &Route, key: &str, text: &str) -> Result<(), Refusal> {
-        let value = match route.fields.iter().find(|field| field.name == key).map(|field| field.form) {
+    fn take_text(&mut self, expected: Expected, key: &str, text: &str) -> Result<(), Refusal> {
+        let value = match expected.fields.iter().find(|field| field.name == key).map(|field| field.form) {
             Some(Form::Whole) => text.parse::<u64>().map(Value::from).map_err(|_| Refusal::field(key, WHOLE))?,
             Some(Form::Flag) => text.parse::<bool>().map(Value::from).map_err(|_| Refusal::field(key, FLAG))?,
             Some(Form::Words) => {
@@ -59,7 +87,7 @@ impl Given {
             }
             _ => text.into(),
         };
-        self.take(route, key, value)
+        self.take(expected, key, value)
     }
 
     fn words_so_far(&mut self, key: &str) -> Option<Vec<Value>> {
@@ -69,8 +97,8 @@ impl Given {
         }
     }
 
-    fn take(&mut self, route: &Route, key: &str, value: Value) -> Result<(), Refusal> {
-        let Some(field) = route.fields.iter().find(|field| field.name == key) else {
+    fn take(&mut self, expected: Expected, key: &str, value: Value) -> Result<(), Refusal> {
+        let Some(field) = expected.fields.iter().find(|field| field.name == key) else {
             return Err(Refusal {
                 field: Some(key.to_owned()),
                 ..Refusal::field(&format!("{key:?}"), "is not known here")

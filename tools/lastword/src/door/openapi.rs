@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::given::{Field, Form};
 use super::refusal::KINDS;
-use super::routes::{Field, Form, ROUTES, Route};
+use super::routes::{ROUTES, Route};
 
 /// What the document says of the whole.
 const ABOUT: &str = "What a running lastword is asked and answers, over state/control.sock (its owner only: curl --unix-socket \

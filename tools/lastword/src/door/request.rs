@@ -194,7 +194,7 @@ impl Request {
     /// Reads a request, and says of which route it is.
     pub(super) fn of_route(method: &str, target: &str, body: &[u8]) -> Result<(&'static Route, Request), Refusal> {
         let (route, segment, query) = route_of(method, target)?;
-        let given = Given::read(route, segment, query, body)?;
+        let given = Given::read(route.expected(), segment, query, body)?;
         Ok((route, (route.read)(&given)?))
     }
 

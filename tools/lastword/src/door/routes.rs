@@ -5,7 +5,7 @@
 
 use lastword::core::vocabulary::{CollectionId, Generation, Seq, TaskId, Timestamp};
 
-use super::given::Given;
+use super::given::{Expected, Field, Form, Given};
 use super::limits::{MOST_EVENTS, MOST_ROWS};
 use super::refusal::Refusal;
 use super::request::{Listed, Request, Wanted, fingerprint};
@@ -36,25 +36,6 @@ pub(super) enum Place {
     Wait,
     /// If it follows.
     Follow,
-}
-
-/// A query parameter, or a member of a body.
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) form: Form,
-    pub(super) is_needed: bool,
-    pub(super) about: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Text,
-    Whole,
-    Flag,
-    /// `300ms`, `5s`, `2m`.
-    Span,
-    /// Several, with commas between them, or said again.
-    Words,
 }
 
 const fn may(name: &'static str, form: Form, about: &'static str) -> Field {
@@ -360,6 +341,11 @@ fn steer(given: &Given, verb: Verb) -> Result<Request, Refusal> {
 }
 
 impl Route {
+    /// What a request to it gives.
+    pub(super) fn expected(&self) -> Expected {
+        Expected { has_name: self.path.contains("{name}"), in_query: self.method == "GET", fields: self.fields }
+    }
+
     /// The name in a path that is of this route, still encoded; empty if its path has none.
     pub(super) fn matches<'p>(&self, path: &'p str) -> Option<&'p str> {
         let (mut wanted, mut found, mut name) = (self.path.split('/'), path.split('/'), "");
