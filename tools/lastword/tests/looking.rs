@@ -41,7 +41,10 @@ fn a_manifest_is_shown_as_it_was() {
     assert_ne!(place.manifest(), before);
     let (state, config) = (place.state(), place.config());
     for named in [&state, &config] {
-        assert_eq!(lines(&["manifest", text(named), "lineitem", "--at", &first, "--json"]), [before.clone()]);
+        assert_eq!(
+            lines(&["manifest", text(named), "lineitem", "--at", &first, "--json"]),
+            std::slice::from_ref(&before)
+        );
     }
     let shown = lastword(&["manifest", text(&config), "lineitem", "--at", &first]).expect_code(0).stdout;
     assert!(shown.contains("a.parquet (1,000)") && !shown.contains("b.parquet"), "{shown}");
