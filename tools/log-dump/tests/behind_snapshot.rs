@@ -36,6 +36,8 @@ fn logs() -> (TempDir, PathBuf, PathBuf, Vec<TaskId>) {
     scene.complete(first, old);
     let second = scene.assign();
     scene.fail(second, FailureClass::Transient, "the pump stands still");
+    // Since when and because of what lies behind the snapshot, and where the story begins does not.
+    scene.declare_plain("early", "lake/30");
     scene.close();
     copy_tree(&path, &whole);
     fs::remove_dir_all(whole.join("snapshots")).unwrap();
