@@ -53,6 +53,9 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// tenth of a second.
 const TURN: Duration = Duration::from_millis(100);
 
+/// How often it is seen whether the list of what is gone from the file is there: soon enough for a person who asks twice.
+const KEEP: Duration = Duration::from_secs(1);
+
 /// A file that is read again may lie on a mount that does not answer: then it is as good as unreadable.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
@@ -72,7 +75,7 @@ pub(crate) struct Arguments {
     /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not, 3 if its output
     /// could not be written
     #[arg(long)]
-    once: bool,
+    pub(crate) once: bool,
     /// How events are printed on standard output
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     log: Format,
@@ -253,6 +256,7 @@ impl Run<'_> {
     fn follow(&mut self) -> Result<End, Fail> {
         let mut settling = self.arguments.once.then(|| Settling::new(&self.config));
         let mut judge_at = Instant::now() + TURN;
+        let mut keep_at = Instant::now() + KEEP;
         loop {
             match self.session.events.next_within(TURN)? {
                 Next::Event(event, name, text) => {
@@ -271,6 +275,11 @@ impl Run<'_> {
                 return Ok(End::Asked);
             }
             self.reload_if_asked();
+            if Instant::now() >= keep_at {
+                // Where it cannot be written what is gone is paused all the same; a reload says so.
+                let _ = self.desk.unmanaged().keep();
+                keep_at = Instant::now() + KEEP;
+            }
             if self.progress.is_in_place() {
                 self.printer.pause();
             }
