@@ -174,8 +174,8 @@ mod tests {
         let mut watch = Watch { paths, asking: Arc::clone(&asking), stop: None, number: 0, turns: 0, silent: None };
         let told: Vec<_> = (0..3 * SILENT_TURNS).filter_map(|_| watch.turn()).collect();
         assert_eq!(told, [(PathBuf::from("state"), false)]);
-        assert_eq!(watch.silent_for(Some(3 * SILENT_TURNS + 1)), None);
-        assert_eq!(watch.silent_for(Some(3 * SILENT_TURNS)), Some(PathBuf::from("state")));
+        assert_eq!(watch.silent_for(Some(3 * SILENT_TURNS)), None);
+        assert_eq!(watch.silent_for(Some(3 * SILENT_TURNS - 1)), Some(PathBuf::from("state")));
         assert_eq!(watch.silent_for(None), None);
         // Another question: the one before was answered.
         asking.lock().unwrap().number = 2;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lastword::codec::{self, CodecError, Tag};
 use lastword::core::vocabulary::{Recorded, Timestamp};
-use lastword::describe::Describer;
+use lastword::describe::{Describer, counted};
 use lastword::log::{Frame, Record};
 use lastword::replay::{self, ReplayError};
 use serde::Serialize;
@@ -45,7 +45,9 @@ pub(crate) fn run(log: &LogArgs, damage: DamageArgs, selection: &SelectionArgs) 
         complain(&selection.nothing(begins, input.last()));
     }
     if unknown > 0 {
-        complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
+        let records = counted(unknown, "record");
+        let are = if unknown == 1 { "is of a type or version" } else { "are of types or versions" };
+        complain(&format!("{records} {are} that only a newer program knows"));
     }
     end
 }

@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{By, Name, Seq};
-use lastword::describe::view_json;
+use lastword::describe::{counted, view_json};
 use lastword::engine::ObserveInterval;
 use lastword::external::{External, LocalStore, Manifest, Store};
 use lastword::objects::FileObjects;
@@ -266,7 +266,12 @@ impl Run<'_> {
                     settling.iter_mut().for_each(|settling| settling.hear(&event));
                 }
                 Next::Forgotten(events) => {
-                    note(&format!("{events} events were forgotten (retain) before they were printed; the run goes on"));
+                    let what = if events == 1 {
+                        "was forgotten (retain) before it was"
+                    } else {
+                        "were forgotten (retain) before they were"
+                    };
+                    note(&format!("{} {what} printed; the run goes on", counted(events, "event")));
                 }
                 Next::Nothing => {}
                 Next::Closed => return Ok(End::Died),
