@@ -1,10 +1,11 @@
 //! Work in a file system that may never answer, apart from the thread that has to stay free.
 //!
-//! Owns how a command is kept where a signal still ends it, and how it is found out that a path does not answer. A call that
-//! hangs in a dead mount cannot be ended, and a signal is given to the first thread of a process: if that is the one that hangs,
-//! nothing but SIGKILL ends the process. So the work has a thread of its own, and so has whoever asks the paths. *It must not
-//! know* what the work is, nor who is told.
+//! Owns how a command is kept where a signal still ends it, how it is found out that a path does not answer, and when that is
+//! the end. A call that hangs in a dead mount cannot be ended, and a signal is given to the first thread of a process: if that
+//! is the one that hangs, nothing but SIGKILL ends the process. So the work has a thread of its own, and so has whoever asks
+//! the paths. *It must not know* what the work is, nor who is told.
 
+use std::any::Any;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -28,17 +29,27 @@ const STACK: usize = 8 << 20;
 /// Asks a path whether it answers.
 pub type Ask<'a> = &'a mut dyn FnMut(&Path);
 
+/// Why there is no result.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// What the work panicked with.
+    Panicked(Box<dyn Any + Send>),
+    /// The path that has not answered for as long as it was waited for. The work is left behind, and goes with the process.
+    Silent(PathBuf),
+}
+
 /// Does `work` on a thread of its own, and waits for it without touching any file. Meanwhile `paths` names again and again what
 /// the work depends on; it runs on a thread that may hang as well. `tell` is told of a path that does not answer, once, and
-/// once more when it does.
+/// once more when it does. One that has not answered for as long as `patience` ends the waiting; without, nothing does.
 ///
 /// # Errors
-/// What the work panicked with.
+/// The work panicked, or a path does not answer.
 pub fn apart<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
     paths: impl FnMut(Ask<'_>) + Send + 'static,
+    patience: Option<Duration>,
     mut tell: impl FnMut(&Path, bool),
-) -> thread::Result<R> {
+) -> Result<R, Unfinished> {
     let (working, ended) = sync_channel::<()>(0);
     let work = Arc::new(Mutex::new(Some(work)));
     let taken = Arc::clone(&work);
@@ -50,18 +61,22 @@ pub fn apart<R: Send + 'static>(
     };
     let started = thread::Builder::new().name("command".to_owned()).stack_size(STACK).spawn(on_thread);
     let mut watch = Watch { paths: Some(paths), asking: Arc::default(), stop: None, number: 0, turns: 0, silent: None };
+    let most = patience.map(|patience| u32::try_from(patience.as_millis() / TURN.as_millis()).unwrap_or(u32::MAX));
     while let (Ok(_), Err(RecvTimeoutError::Timeout)) = (&started, ended.recv_timeout(TURN)) {
         if let Some((path, answers)) = watch.turn() {
             tell(&path, answers);
         }
+        if let Some(path) = watch.silent_for(most) {
+            return Err(Unfinished::Silent(path));
+        }
     }
-    let done = started.map_or(Ok(None), thread::JoinHandle::join)?;
+    let done = started.map_or(Ok(None), thread::JoinHandle::join).map_err(Unfinished::Panicked)?;
     // Where no thread can be started it is better done here, in danger, than not at all.
     let here = lock(&work).take();
     let here = || here.map(|work| catch_unwind(AssertUnwindSafe(work))).transpose();
-    match done.map_or_else(here, |done| Ok(Some(done)))? {
+    match done.map_or_else(here, |done| Ok(Some(done))).map_err(Unfinished::Panicked)? {
         Some(result) => Ok(result),
-        None => Err(Box::new("the work was given to a thread that was never there")),
+        None => Err(Unfinished::Panicked(Box::new("the work was given to a thread that was never there"))),
     }
 }
 
@@ -111,6 +126,11 @@ impl<P: FnMut(Ask<'_>) + Send + 'static> Watch<P> {
         let is_silent = self.turns == SILENT_TURNS;
         is_silent.then(|| (self.silent.insert(path.clone()).clone(), false))
     }
+
+    /// The path that was said not to answer, if it has not for so many turns.
+    fn silent_for(&self, most: Option<u32>) -> Option<PathBuf> {
+        self.silent.clone().filter(|_| most.is_some_and(|most| self.turns >= most))
+    }
 }
 
 /// Asks all paths, again and again, until the other side of what it returns is gone. Without a thread nothing is asked.
@@ -154,6 +174,9 @@ mod tests {
         let mut watch = Watch { paths, asking: Arc::clone(&asking), stop: None, number: 0, turns: 0, silent: None };
         let told: Vec<_> = (0..3 * SILENT_TURNS).filter_map(|_| watch.turn()).collect();
         assert_eq!(told, [(PathBuf::from("state"), false)]);
+        assert_eq!(watch.silent_for(Some(3 * SILENT_TURNS)), None);
+        assert_eq!(watch.silent_for(Some(3 * SILENT_TURNS - 1)), Some(PathBuf::from("state")));
+        assert_eq!(watch.silent_for(None), None);
         // Another question: the one before was answered.
         asking.lock().unwrap().number = 2;
         let told: Vec<_> = (0..SILENT_TURNS).filter_map(|_| watch.turn()).collect();
@@ -165,7 +188,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_work_is_an_error_and_its_result_is_handed_on() {
         let quiet = |_: Ask<'_>| {};
-        assert_eq!(apart(|| 7, quiet, |_, _| ()).unwrap(), 7);
-        assert!(apart(|| panic!("the work"), quiet, |_, _| ()).is_err());
+        assert_eq!(apart(|| 7, quiet, None, |_, _| ()).unwrap(), 7);
+        assert!(apart(|| panic!("the work"), quiet, None, |_, _| ()).is_err());
     }
 }

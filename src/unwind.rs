@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 thread_local! {
     /// This thread is in code that is not ours.
     static IS_OUT: Cell<bool> = const { Cell::new(false) };
+    /// What a panic of this thread says of the operating system is told by whoever has called it.
+    static IS_TOLD: Cell<bool> = const { Cell::new(false) };
     /// Where others see that.
     static SHOWN: OnceCell<Arc<AtomicBool>> = const { OnceCell::new() };
 }
@@ -30,6 +32,20 @@ pub(crate) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
 /// The same for what is ours, and is not to panic.
 pub(crate) fn catch_own<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(text_of)
+}
+
+/// The same for a storage engine that panics where a disk fails: what the operating system says is told by the caller, who has
+/// words for it.
+pub(crate) fn catch_and_tell<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+    let before = IS_TOLD.replace(true);
+    let result = catch_own(call);
+    IS_TOLD.set(before);
+    result
+}
+
+/// Whether what a panic of this thread says of the operating system is told by its caller.
+pub(crate) fn is_told() -> bool {
+    IS_TOLD.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Says something to whoever listens, who is foreign code as well: what is only informative ends nothing.
@@ -98,6 +114,13 @@ mod tests {
         let there = text.as_ptr();
         let said = text_of(Box::new(text));
         assert_eq!(said.as_ptr(), there);
+    }
+
+    #[test]
+    fn what_is_told_by_the_caller_is_known_inside_of_the_call_alone() {
+        assert_eq!((is_told(), catch_and_tell(is_told), is_told()), (false, Ok(true), false));
+        assert_eq!(catch_and_tell(|| panic!("said")), Err::<(), _>("said".to_owned()));
+        assert!(!is_told());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::codec::CodecError;
 use crate::core::vocabulary::{ObjectHash, Seq};
+use crate::describe::counted;
 use crate::error::ErrorKind;
 use crate::log::{FrameError, LogError, OpenError};
 use crate::objects::ObjectError;
@@ -150,9 +151,11 @@ impl fmt::Display for EvlogError {
             Magic { found } => write!(f, "not an exported log: it begins with {found:02x?} and not with LWEV"),
             Header => write!(f, "the header of the stream is damaged"),
             TooNew { version } => write!(f, "the stream has version {version}, newer than this program knows"),
-            Truncated { offset } => write!(f, "the stream is cut short after {offset} bytes"),
+            Truncated { offset } => write!(f, "the stream is cut short after {}", counted(*offset, "byte")),
             Tag { offset, found } => write!(f, "the block at byte {offset} has the unknown tag {found:02x?}"),
-            Length { offset, found } => write!(f, "the block at byte {offset} cannot have {found} bytes"),
+            Length { offset, found } => {
+                write!(f, "the block at byte {offset} cannot have {}", counted(u64::from(*found), "byte"))
+            }
             ObjectDamaged { name } => write!(f, "object {name} is damaged: its bytes do not have that hash"),
             Tree(error) => error.fmt(f),
             ObjectUnnamed { name } => write!(f, "object {name} is named by nothing that follows it"),

@@ -13,6 +13,7 @@ use ::parquet::schema::types::SchemaDescriptor;
 
 use super::thrift::needed_of_footer;
 use super::{FileReader, Format, FormatError, RowRange};
+use crate::describe::counted;
 use crate::unwind;
 
 /// Most bytes of a footer. A real one takes 60 to 200 bytes for each column of each row group, so this is about
@@ -90,7 +91,7 @@ fn read_footer(file: &dyn FileReader) -> Result<(Vec<u8>, u64), FormatError> {
         return Err(FormatError::Foreign("is not Parquet (no PAR1 at its start)".to_owned()));
     }
     let Some(before_trailer) = length.checked_sub(TRAILER_BYTES).filter(|rest| *rest >= 4) else {
-        return Err(corrupt(format!("it has {length} bytes, a Parquet file has at least 12")));
+        return Err(corrupt(format!("it has {}, a Parquet file has at least 12", counted(length, "byte"))));
     };
     let tail_start = length.saturating_sub(TAIL_BYTES);
     let tail = file.read(tail_start, index(length - tail_start)?)?;

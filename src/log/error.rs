@@ -387,7 +387,8 @@ impl fmt::Display for OpenError {
             Anchor { path, found } => write!(f, "{}: {found}", path.display()),
             FileMissing { path } => write!(f, "{} is missing", path.display()),
             FileShorterThanAnchor { path, expected, found } => {
-                write!(f, "{} has {found} bytes and had at least {expected}", path.display())
+                let bytes = if *found == 1 { "byte" } else { "bytes" };
+                write!(f, "{} has {found} {bytes} and had at least {expected}", path.display())
             }
             ShorterThanAnchor { anchor, found } => {
                 write!(f, "the log ends at event {found}, but it had reached {anchor}: events are lost")

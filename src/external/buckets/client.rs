@@ -33,7 +33,9 @@ impl Client {
     /// A client; credentials that are named are looked up. Nothing is asked yet.
     pub(super) fn new(bucket: &Bucket, access: &Access) -> Result<Client, String> {
         access.check(bucket).map_err(|error| error.to_string())?;
-        environment::check(bucket.scheme(), access, |name| std::env::var(name).ok())?;
+        let (all, reads): (Vec<_>, _) = (std::env::vars_os().collect(), environment::Reads::of(bucket.scheme()));
+        let breaks = |name: &str, value: &str| reads.breaks(name, value);
+        environment::check(bucket.scheme(), access, &all, |name| reads.reads(name), breaks)?;
         let meter = Arc::default();
         let remote = remote(bucket, access, &meter)?;
         Ok(Client { remote, meter })
@@ -85,8 +87,10 @@ fn options(allow_http: bool) -> ClientOptions {
 
 /// Whether http:// may be used: said, or told by the environment.
 #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
-fn allows_http(access: &Access, endpoint: Option<&str>, variable: &str) -> Result<bool, String> {
-    let allowed = access.allow_http || std::env::var(variable).is_ok_and(|said| said.eq_ignore_ascii_case("true"));
+fn allows_http(access: &Access, endpoint: Option<&str>, scheme: Scheme) -> Result<bool, String> {
+    let variable = environment::allows_http(scheme);
+    let said = std::env::var(variable).ok().and_then(|said| environment::yes_or_no(&said));
+    let allowed = access.allow_http || said == Some(true);
     match endpoint {
         Some(endpoint) if endpoint.starts_with("http://") && !allowed => Err(format!(
             "its endpoint is http://, over which everything can be read on the way; allow_http = true or {variable}=true \
@@ -108,7 +112,7 @@ fn s3(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dyn Re
 
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket.name());
     let endpoint = access.endpoint.clone().or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
-    let allow_http = allows_http(access, endpoint.as_deref(), "AWS_ALLOW_HTTP")?;
+    let allow_http = allows_http(access, endpoint.as_deref(), Scheme::S3)?;
     let in_host = access.path_style == Some(false);
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(if in_host { hosted(&endpoint, bucket.name()) } else { endpoint });
@@ -174,7 +178,7 @@ fn gs(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dyn Re
 
     let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket.name());
     let endpoint = access.endpoint.clone().or_else(|| builder.get_config_value(&GoogleConfigKey::BaseUrl));
-    let allow_http = allows_http(access, endpoint.as_deref(), "GOOGLE_ALLOW_HTTP")?;
+    let allow_http = allows_http(access, endpoint.as_deref(), Scheme::Gs)?;
     if let Some(endpoint) = endpoint {
         builder = builder.with_base_url(endpoint.trim_end_matches('/'));
     }
@@ -194,7 +198,7 @@ fn az(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dyn Re
 
     let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket.name());
     let endpoint = access.endpoint.clone().or_else(|| builder.get_config_value(&AzureConfigKey::Endpoint));
-    let allow_http = allows_http(access, endpoint.as_deref(), "AZURE_ALLOW_HTTP")?;
+    let allow_http = allows_http(access, endpoint.as_deref(), Scheme::Az)?;
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }

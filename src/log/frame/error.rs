@@ -173,29 +173,36 @@ impl FrameError {
     }
 }
 
+/// A count of bytes with its noun, in the singular for one.
+fn bytes(count: usize) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use FrameError::*;
         match self {
-            TooShort { needed, found } => write!(f, "{found} bytes where a header needs {needed}"),
+            TooShort { needed, found } => write!(f, "{} where a header needs {needed}", bytes(*found)),
             Magic { found } => write!(f, "it begins with {found:02x?} and not with LWFR"),
             TooNew { version } => write!(f, "it has format version {version}, newer than this program knows"),
             NoVersion => write!(f, "it has format version 0, which does not exist"),
             UnknownCodec { codec } => write!(f, "its payloads have codec {codec}, which this program does not know"),
-            Length { stated, found } => write!(f, "it states a length of {stated} bytes and has {found}"),
+            Length { stated, found } => write!(f, "it states a length of {} and has {found}", bytes(*stated)),
             TooLong { length, limit } => write!(f, "{length} bytes are more than the {limit} of a frame"),
             Crc { expected, found } => write!(f, "its CRC is {found:08x} and should be {expected:08x}"),
             Hash { expected, found } => write!(f, "its hash is {found} and should be {expected}"),
             Reserved => write!(f, "its reserved bytes are not zero"),
             Count { count } => write!(f, "{count} records are none or too many for one frame"),
             Base { found } => write!(f, "it cannot begin with event {found}"),
+            RecordCut { record, left: 1 } => write!(f, "record {record} needs more than the 1 byte left for it"),
             RecordCut { record, left } => write!(f, "record {record} needs more than the {left} bytes left for it"),
+            RecordsLeftOver { left: 1 } => write!(f, "1 byte is left behind its last record"),
             RecordsLeftOver { left } => write!(f, "{left} bytes are left behind its last record"),
             PayloadTooLong { length, limit } => write!(f, "a payload of {length} bytes passes the limit of {limit}"),
             Missing => write!(f, "it is not there"),
             Parts { expected, found: Some(found) } => write!(f, "part {found} is stored where part {expected} belongs"),
             Parts { expected, found: None } => write!(f, "part {expected} of it is not there"),
-            Key { length } => write!(f, "an entry with a name of {length} bytes is stored there"),
+            Key { length } => write!(f, "an entry with a name of {} is stored there", bytes(*length)),
             Gap { expected, found } => write!(f, "it begins with event {found} where {expected} comes next"),
             Chain { expected, found } => write!(f, "it follows frame {found} and not {expected}"),
             EpochWentBack { last, found } => write!(f, "its epoch {found} is lower than {last}"),

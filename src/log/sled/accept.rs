@@ -121,7 +121,7 @@ fn make(directory: &Directory, salvage: &Salvage, held: Held) -> Result<PathBuf,
         }
     }
     store.flush().map_err(failed)?;
-    drop(store);
+    store.close().map_err(failed)?;
     take_over_made(&made, &new)?;
     Ok(new)
 }

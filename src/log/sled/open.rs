@@ -189,7 +189,7 @@ fn finish_creation(directory: &Directory, held: &dyn Fn() -> Held) -> Result<(),
     make_directory(&made)?;
     let store = or_without_ballast(directory, &made, || SledStore::open(&made, held()))?;
     store.flush().map_err(SledFailure::while_opening)?;
-    drop(store);
+    store.close().map_err(SledFailure::while_opening)?;
     take_over_made(&made, &new)?;
     fs::rename(&new, directory.sled()).map_err(OpenError::io("renaming", &new))?;
     sync_directory(directory.path())?;

@@ -4,7 +4,6 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use ::sled::{Batch, Config, Db, Tree};
 use rustix::io::Errno;
+use tracing::warn;
 
 use super::lock::SledLock;
 use super::nudge::Nudge;
@@ -22,6 +22,7 @@ use crate::held::HeldDirectory;
 use crate::log::holder::lock_holder;
 use crate::log::lock::WriterLock;
 use crate::log::{Frame, LogError, OpenError, Start};
+use crate::unwind::catch_and_tell;
 
 /// Bytes of one entry's value. sled puts pages past a threshold (65,516 bytes were measured) into files that it
 /// never syncs, and splits its leaves by count, at 16 entries: sixteen values of this size stay below.
@@ -216,23 +217,42 @@ impl SledStore {
             Ok(old.len() == limit)
         })
     }
-}
 
-/// sled flushes in a loop when it is dropped. After an I/O error that ends at once; after a panic it may wait for
-/// ever for a thread that is gone, so then it is left alone: the directory stays locked, and held, until this process ends.
-impl Drop for SledStore {
-    fn drop(&mut self) {
+    /// Closes sled. It syncs its file once more, and panics if that fails; what was synced before stays so.
+    pub(super) fn close(mut self) -> Result<(), SledFailure> {
+        self.let_go()
+    }
+
+    /// sled flushes in a loop when it is dropped. After an I/O error that ends at once; after a panic it may wait for
+    /// ever for a thread that is gone, so then it is left alone: the directory stays locked, and held, until this process ends.
+    fn let_go(&mut self) -> Result<(), SledFailure> {
         drop(self.nudge.take());
-        let open = self.open.take();
+        let Some(open) = self.open.take() else { return Ok(()) };
         let is_log = matches!(self.held, Held::Log { .. });
         let lock = if is_log { SledLock::find(&self.path.join("db")) } else { None };
         if self.panicked.load(Ordering::Acquire) {
             mem::forget(open);
             self.held.keep();
-        } else {
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(open)));
-            lock.into_iter().for_each(SledLock::let_go);
-            self.held.let_go(&self.path);
+            return Ok(());
+        }
+        let closed = catch(move || {
+            drop(open);
+            Ok(())
+        });
+        lock.into_iter().for_each(SledLock::let_go);
+        self.held.let_go(&self.path);
+        closed.map_err(|failure| self.held.explain(failure, &self.path))
+    }
+}
+
+/// Of a log that readers have held open for longer than its writer: what was acknowledged had been synced by then.
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        if let Err(failure) = self.let_go()
+            && matches!(self.held, Held::Log { .. })
+        {
+            let error = failure.into_error("closing");
+            warn!(%error, "the disk fails; what was acknowledged had been synced before");
         }
     }
 }
@@ -300,9 +320,9 @@ fn open_once(path: &Path) -> Result<(Db, Tree), SledFailure> {
 }
 
 /// Runs `work` and turns an error or panic of sled into text. The panic message still goes to the program's panic
-/// hook, which is not ours to change.
+/// hook, which is not ours to change; that of our own programs leaves what the operating system refuses to this one.
 fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match catch_and_tell(work) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
             // A lock is refused with the number of what passes by itself.
@@ -313,14 +333,7 @@ fn catch<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, SledFailure> 
             };
             Err(SledFailure { refused, is_locked, ..SledFailure::of(&said(&error)) })
         }
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            Err(SledFailure { refused: number_in(text), ..SledFailure::of(&format!("{PANICKED}{text}")) })
-        }
+        Err(text) => Err(SledFailure { refused: number_in(&text), ..SledFailure::of(&format!("{PANICKED}{text}")) }),
     }
 }
 

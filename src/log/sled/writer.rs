@@ -339,11 +339,12 @@ impl fmt::Debug for SledLog {
     }
 }
 
-/// Drops sled, waits until its last thread has let go of `db`, and makes what it wrote meanwhile durable. Returns
-/// the final length of `db`.
+/// Closes sled, waits until its last thread has let go of `db`, and makes what it wrote meanwhile durable. Returns
+/// the final length of `db`. If sled's last sync fails, the log counts as not closed in order.
 fn close_store(store: SledStore, directory: &Directory, db: &File) -> Result<u64, LogError> {
-    drop(store);
+    let closed = store.close();
     wait_until_unlocked(db);
+    closed.map_err(|failure| failure.into_error("closing"))?;
     let length = db.sync_data().and_then(|()| db.metadata()).map(|metadata| metadata.len());
     length.map_err(|source| LogError::Io { doing: "syncing", path: directory.db(), source })
 }

@@ -12,6 +12,7 @@ use lastword::core::vocabulary::{By, FieldError, Generation, Name, Seq, TaskId, 
 use lastword::log::lock_holder;
 use serde_json::json;
 
+use crate::answering::{asked, read_named};
 use crate::config::Config;
 use crate::console::{line, note, printable, quoted};
 use crate::control::{
@@ -135,12 +136,12 @@ pub(crate) struct Wait {
 
 /// The directory of the log that a person named: itself, or by a configuration.
 pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
-    if named.extension().is_some_and(|ending| ending == "evlog") && named.is_file() {
+    if named.extension().is_some_and(|ending| ending == "evlog") && asked(named, Path::is_file)? {
         let file = quoted(named);
         let problem = format!("is an exported log; log-dump import STATE {file} makes one of it that a run can open");
         return Err(Fail::new(CANNOT_OPEN, format!("{}: {problem}", named.display())));
     }
-    Ok(if is_config(named) { Config::state_of(named)?.into() } else { named.into() })
+    Ok(if asked(named, is_config)? { read_named(named, Config::state_of)?.into() } else { named.into() })
 }
 
 pub(crate) fn refresh(arguments: &Refresh) -> Result<ExitCode, Fail> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::Args;
+use lastword::describe::counted;
 use lastword::external::{
     BucketPrefix, Buckets, Examination, Finding, FindingOutcome, Interrupted, LocalStore, SourceUri, Store,
 };
@@ -108,8 +109,8 @@ fn said_of_what_is_left(found: &Examination) -> Vec<String> {
     let mut said = Vec::new();
     if found.left_count > 0 {
         let shown = found.left.iter().take(3).map(|key| printable(key)).collect::<Vec<_>>().join(", ");
-        let count = found.left_count;
-        said.push(format!("{count} objects could not be removed, and may still be there, among them {shown}"));
+        let objects = counted(found.left_count as u64, "object");
+        said.push(format!("{objects} could not be removed, and may still be there, among them {shown}"));
     }
     if found.keeps_versions {
         said.push(

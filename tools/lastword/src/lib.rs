@@ -48,8 +48,9 @@ use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Parser, Subcommand};
+use lastword::apart::Unfinished;
 use lastword::describe::panicked;
-use log_dump::signals::{leave_to_signal, remove_copies_on_signals};
+use log_dump::signals::{REMOVED_WITHIN, leave_to_signal, remove_copies_on_signals};
 use tracing_subscriber::filter::LevelFilter;
 
 use control::Verb;
@@ -157,6 +158,20 @@ impl Command {
     }
 }
 
+impl Command {
+    /// How long it waits for what it depends on and does not answer. A run that is to go on waits until that answers again, and
+    /// what a run is asked has a limit of its own.
+    fn patience(&self) -> Option<Duration> {
+        match self {
+            Command::Plan { .. } | Command::Status(_) | Command::Look(_) | Command::Report(_) => {
+                Some(answering::READS_WITHIN)
+            }
+            Command::Run(run::Arguments { once: true, .. }) => Some(answering::RUNS_WITHIN),
+            _ => None,
+        }
+    }
+}
+
 /// The code of a program that panicked.
 const PANICKED: u8 = 101;
 
@@ -177,18 +192,24 @@ pub fn run() -> ExitCode {
     tracing_subscriber::fmt().with_writer(|| console::Notes).with_ansi(false).with_max_level(level).init();
     // A file that becomes too large for a limit is an error like others, and not the end of the process.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
-    let named = arguments.command.named().map(Path::to_owned);
+    let (named, patience) = (arguments.command.named().map(Path::to_owned), arguments.command.patience());
     named.as_deref().into_iter().for_each(fail::remember_named);
     let work = move || dispatch(arguments.command);
-    let code = match answering::apart(named, work) {
-        Ok(ended) => ended.unwrap_or_else(|fail| {
-            leave_to_signal().unwrap_or_else(|| {
-                console::note(&format!("lastword: {fail}"));
-                ExitCode::from(fail.code)
-            })
-        }),
+    let failed = |fail: Fail| {
+        leave_to_signal().unwrap_or_else(|| {
+            console::note(&format!("lastword: {fail}"));
+            ExitCode::from(fail.code)
+        })
+    };
+    let code = match answering::apart(named, patience, work) {
+        Ok(ended) => ended.unwrap_or_else(failed),
+        Err(Unfinished::Silent(path)) => {
+            // They may lie where nothing answers either.
+            let _ = patience::within(REMOVED_WITHIN, lastword::log::remove_private_copies);
+            failed(answering::silent_for(&path, patience.unwrap_or_default()))
+        }
         // Its text was printed by the hook.
-        Err(_) => leave_to_signal().unwrap_or(ExitCode::from(PANICKED)),
+        Err(Unfinished::Panicked(_)) => leave_to_signal().unwrap_or(ExitCode::from(PANICKED)),
     };
     console::settle_notes(LAST_NOTES);
     code

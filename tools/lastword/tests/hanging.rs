@@ -81,9 +81,13 @@ fn defect_03_a_state_directory_that_never_answers_is_named_and_a_signal_ends_eve
         (&["run", "CONFIG", "--once"], Some(143)),
         (&["run", "CONFIG"], Some(143)),
     ];
-    let mut running = Vec::new();
+    let mut scenes = Vec::new();
     for (arguments, code) in commands {
         let Some((place, mount)) = scene() else { return };
+        // The mount goes first: nobody removes what never answers.
+        scenes.push((mount, place, arguments, code));
+    }
+    let told_then_signalled = |place: &Place, arguments: &[&str]| {
         let (config, state) = (place.config(), place.state());
         let path = |argument: &&str| match *argument {
             "STATE" => text(&state).to_owned(),
@@ -92,21 +96,32 @@ fn defect_03_a_state_directory_that_never_answers_is_named_and_a_signal_ends_eve
         };
         let stderr = File::create(place.dir.path().join("stderr")).unwrap();
         let arguments: Vec<String> = arguments.iter().map(path).collect();
-        let child = program().args(&arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
-        running.push((place, mount, arguments, code, child));
-    }
-    let mut wrong = Vec::new();
-    for (place, _mount, arguments, code, mut child) in running {
+        let mut child = program().args(&arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         let said = || fs::read_to_string(place.dir.path().join("stderr")).unwrap();
-        let expected = format!("{}: does not answer", text(&place.state()));
+        let expected = format!("{}: does not answer", text(&state));
         until(&format!("{arguments:?} says what it waits for"), || said().contains(&expected));
+        // At once: what is to end by itself gives up after a while.
         signal(&child, "TERM");
-        let ended = bounded(&mut child);
-        if (ended.code(), ended.signal()) != (code, code.map_or(Some(15), |_| None)) {
-            wrong.push((arguments, ended));
-        }
+        let ended = bounded(&mut child, Instant::now());
         assert_eq!(said().matches(&expected).count(), 1, "{}", said());
-    }
+        ended
+    };
+    let mut wrong = Vec::new();
+    thread::scope(|scope| {
+        let told_then_signalled = &told_then_signalled;
+        let threads: Vec<_> = scenes
+            .iter()
+            .map(|(_, place, arguments, code)| {
+                (scope.spawn(move || told_then_signalled(place, arguments)), *arguments, *code)
+            })
+            .collect();
+        for (thread, arguments, code) in threads {
+            let ended = thread.join().unwrap();
+            if (ended.code(), ended.signal()) != (code, code.map_or(Some(15), |_| None)) {
+                wrong.push((arguments, ended));
+            }
+        }
+    });
     assert!(wrong.is_empty(), "did not end by the signal: {wrong:?}");
     // What is for a run is not waited for, and the run is not blamed.
     let Some((place, _mount)) = scene() else { return };
@@ -114,14 +129,67 @@ fn defect_03_a_state_directory_that_never_answers_is_named_and_a_signal_ends_eve
     assert!(ended.stderr.contains("the state directory does not answer"), "{}", ended.stderr);
 }
 
-/// How a process ends that was asked to; one that does not within 30 s is killed, and its end shows that.
-fn bounded(child: &mut Child) -> ExitStatus {
-    let begun = Instant::now();
+/// What reads a log that does not answer, or a configuration, gives up, and so does a run that is to end by itself.
+#[test]
+fn defect_03_what_is_to_end_by_itself_ends_over_a_directory_that_never_answers() {
+    // Each in a mount of its own, over the state directory or over that of the configuration.
+    let scene = |is_state: bool| {
+        let place = Place::new("");
+        place.write("a.parquet", 2, 0);
+        place.once().expect_code(0);
+        let dead = if is_state { place.state() } else { place.dir.path().join("files") };
+        DeadMount::at(&dead).map(|mount| (place, mount, dead))
+    };
+    let commands: [&[&str]; 9] = [
+        &["status", "STATE"],
+        &["status", "CONFIG"],
+        &["plan", "CONFIG"],
+        &["manifest", "STATE", "lineitem"],
+        &["run", "CONFIG", "--once"],
+        &["status", "DEAD"],
+        &["wait", "DEAD", "lineitem"],
+        &["refresh", "DEAD", "lineitem"],
+        &["reload", "DEAD"],
+    ];
+    let (mut scenes, mut running) = (Vec::new(), Vec::new());
+    for arguments in commands {
+        let Some((place, mount, dead)) = scene(arguments[1] != "DEAD") else { return };
+        scenes.push((place, mount, dead, arguments));
+    }
+    for (place, mount, dead, arguments) in scenes {
+        let (config, state, file) = (place.config(), place.state(), dead.join("lake.toml"));
+        let path = |argument: &&str| match *argument {
+            "STATE" => text(&state).to_owned(),
+            "CONFIG" => text(&config).to_owned(),
+            "DEAD" => text(&file).to_owned(),
+            other => other.to_owned(),
+        };
+        let stderr = File::create(place.dir.path().join("stderr")).unwrap();
+        let arguments: Vec<String> = arguments.iter().map(path).collect();
+        let child = program().args(&arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        running.push((place, mount, dead, arguments, child));
+    }
+    let (mut wrong, begun) = (Vec::new(), Instant::now());
+    for (place, _mount, dead, arguments, mut child) in running {
+        let ended = bounded(&mut child, begun);
+        let said = fs::read_to_string(place.dir.path().join("stderr")).unwrap();
+        // The last line is why it ended.
+        let why = said.lines().last().unwrap_or_default().to_owned();
+        if ended.code() != Some(3) || !why.starts_with(&format!("lastword: {}", text(&dead))) || !why.contains("answer")
+        {
+            wrong.push((arguments, ended, said));
+        }
+    }
+    assert!(wrong.is_empty(), "did not end with the cause: {wrong:#?}");
+}
+
+/// How a process ends that is to end; one that does not within a minute and a half is killed, and its end shows that.
+fn bounded(child: &mut Child, begun: Instant) -> ExitStatus {
     loop {
         if let Some(ended) = child.try_wait().unwrap() {
             return ended;
         }
-        if begun.elapsed() > Duration::from_secs(30) {
+        if begun.elapsed() > Duration::from_secs(90) {
             child.kill().unwrap();
         }
         thread::sleep(Duration::from_millis(50));

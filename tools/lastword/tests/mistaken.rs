@@ -313,6 +313,38 @@ fn why_a_collection_is_paused_outlives_the_list_of_those_that_are_gone() {
     assert_eq!(place.status()["paused"], true);
 }
 
+/// The run that paused it knows why, whatever becomes of the list meanwhile.
+#[test]
+fn defect_47_a_list_that_is_lost_or_damaged_under_a_run_is_written_anew() {
+    let place = built();
+    let right = fs::read_to_string(place.config()).unwrap();
+    let list = place.state().join("unmanaged.json");
+    place.configure(&format!("{right}{NATION}"));
+    let run = Running::start(&place);
+    place.configure(&right);
+    to_config(&place, &["reload"]).expect_code(0);
+    let shown = || to_config(&place, &["status", "nation"]).expect_code(0).stdout;
+    let damages: [&dyn Fn(); 3] =
+        [&|| fs::remove_file(&list).unwrap(), &|| fs::write(&list, [0xff, 0xfe]).unwrap(), &|| {
+            fs::write(&list, "{\"v\":1,\"collections\":[]}\n").unwrap()
+        }];
+    for damage in damages {
+        damage();
+        until("the run says what it paused itself", || shown().contains("unmanaged: gone from "));
+        assert!(!shown().contains("by a person"), "{}", shown());
+        // A reload, and what comes back goes on.
+        damage();
+        place.configure(&format!("{right}{NATION}"));
+        let said = to_config(&place, &["reload"]).expect_code(0).stdout;
+        assert!(said.contains("resumed: nation"), "{said}");
+        place.configure(&right);
+        damage();
+        to_config(&place, &["reload"]).expect_code(0);
+        assert!(shown().contains("unmanaged: gone from "), "{}", shown());
+    }
+    run.stop();
+}
+
 #[test]
 fn what_is_wrong_with_a_pattern_is_said_as_people_write() {
     let place = Place::new("");

@@ -42,6 +42,10 @@ impl Input {
             let file = EvlogFile::open(path).map_err(|error| match configuration(path) {
                 Some(failure) => failure,
                 None if error.is_no_stream() || error.is_too_new() => error.into(),
+                None if !is_anything_left(path) => {
+                    let nothing = "no event is left before the damage; restore another backup";
+                    Failure::new(Exit::of(error.kind()), format_args!("{}: {error}; {nothing}", path.display()))
+                }
                 None => {
                     let way_on = "dump --up-to-damage and state --up-to-damage show what lies before it, import \
                                   --up-to-damage makes a log of that";
@@ -326,4 +330,9 @@ pub(crate) fn configuration(path: &Path) -> Option<Failure> {
 /// A directory of objects that is not there is a part of the log that is gone; one that cannot be read is not.
 fn exit_of_missing(path: &Path) -> Exit {
     if path.exists() { Exit::CANNOT_OPEN } else { Exit::DEFECT }
+}
+
+/// Whether events lie before the damage of a stream.
+fn is_anything_left(path: &Path) -> bool {
+    EvlogFile::open_up_to_damage(path).is_ok_and(|(left, _)| left.totals().end != Position::START)
 }

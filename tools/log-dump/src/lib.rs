@@ -29,6 +29,7 @@ use std::io::Write;
 use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use args::{Cli, Command, KeyCommand};
 pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, ManifestArgs, StateArgs, WhyArgs};
@@ -36,13 +37,16 @@ use clap::Parser;
 use fail::Exit;
 pub use fail::Failure;
 pub use input::named_by;
-use lastword::apart;
+use lastword::apart::{self, Unfinished};
 use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::describe::panicked;
 use lastword::replay::Until;
 use output::complain;
 pub use output::speak_as;
 use verify::Expected;
+
+/// How long a log or a stream that does not answer is waited for: a server that another one takes over from is back by then.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -54,11 +58,14 @@ pub fn run() -> ExitCode {
     let ended = apart::apart(
         move || dispatch(cli.command),
         paths,
+        Some(ANSWERS_WITHIN),
         |path, answers| {
-            let what = if answers {
-                "answers again"
-            } else {
-                "does not answer, and is waited for; Ctrl-C or a signal ends that"
+            let seconds = ANSWERS_WITHIN.as_secs();
+            let what = match answers {
+                true => "answers again".to_owned(),
+                false => {
+                    format!("does not answer, and is waited for, for {seconds}s at most; Ctrl-C or a signal ends that")
+                }
             };
             complain(&format!("{}: {what}", output::quoted(path)));
         },
@@ -69,8 +76,15 @@ pub fn run() -> ExitCode {
             complain(&problem);
             ExitCode::from(exit.0)
         }),
+        Err(Unfinished::Silent(path)) => signals::leave_to_signal().unwrap_or_else(|| {
+            // They may lie where nothing answers either.
+            let _ = apart::within(signals::REMOVED_WITHIN, lastword::log::remove_private_copies);
+            let seconds = ANSWERS_WITHIN.as_secs();
+            complain(&format!("{}: has not answered for {seconds}s", output::quoted(&path)));
+            ExitCode::from(Exit::CANNOT_OPEN.0)
+        }),
         // Its text was printed by the hook. Whatever made us panic was in the log.
-        Err(_) => ExitCode::from(Exit::DEFECT.0),
+        Err(Unfinished::Panicked(_)) => ExitCode::from(Exit::DEFECT.0),
     }
 }
 

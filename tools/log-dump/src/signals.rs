@@ -13,8 +13,9 @@ use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-/// How long a signal waits for that; a copy may be large and its disk slow. One that comes later does not wait.
-const REMOVED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a signal, or the end over something that does not answer, waits for that; a copy may be large and its disk slow. A
+/// signal that comes later does not wait.
+pub const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What comes within this time of the first is the same request.
 const ONE_REQUEST: Duration = Duration::from_secs(1);

@@ -104,7 +104,17 @@ fn what_is_left_of_a_damaged_stream_is_shown_and_made_a_log_of() {
         ok(&made, "verify", &[]);
         assert_eq!(ok(&made, "dump", &[]), out(&shown));
     }
-    // Of nothing no log is made.
+    // Of nothing no log is made, and nothing is promised.
+    for length in [1, 3, 16, 20] {
+        fs::write(&stream, &bytes[..length]).unwrap();
+        for command in ["dump", "verify", "state"] {
+            let refused = on(&stream, command, &[]);
+            assert_eq!(code(&refused), 1, "{}", err(&refused));
+            assert!(!err(&refused).contains("--up-to-damage"), "{length}: {}", err(&refused));
+            let counts = err(&refused).contains(if length == 1 { "after 1 byte;" } else { " bytes" });
+            assert!(counts || length == 20, "{length}: {}", err(&refused));
+        }
+    }
     fs::write(&stream, &bytes[..20]).unwrap();
     let made = dir.path().join("of-nothing");
     let import =

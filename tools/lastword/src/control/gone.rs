@@ -4,7 +4,7 @@
 //! it. The log cannot tell the two apart for ever (a pause is a flag of the state, and its event may be retired with
 //! its prefix), so the reason is kept beside it. The list is written before the pause and after the resume: whatever
 //! is lost between the two, a collection that a person paused is never resumed, and one that is gone is paused by the
-//! next start. A list that is damaged costs a `lastword resume` and nothing else. One that is lost, because the log was
+//! next start. A run knows its list, and writes it anew when it is lost or damaged meanwhile. A list that is damaged before costs a `lastword resume` and nothing else. One that is lost, because the log was
 //! exported and imported, is made again of what the log still has of the last pause of each: it was said with its cause. What a
 //! person paused that was paused already has no event, and goes on then.
 
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lastword::Handle;
@@ -19,6 +20,7 @@ use lastword::core::CollectionView;
 use lastword::core::vocabulary::{CollectionId, Event, Name, Recorded, Seq};
 use lastword::engine::WatchItem;
 use lastword::replay;
+use rustix::fs::{AtFlags, statat};
 use serde_json::{Map, Value, json};
 
 use crate::beside;
@@ -42,7 +44,14 @@ pub(crate) struct Unmanaged {
     entries: BTreeMap<Name, Gone>,
     /// There is such a file, whatever is in it.
     is_written: bool,
+    /// The directory, held: another one may be put in its place.
+    directory: Option<Arc<File>>,
+    /// The file as it was when it held this list.
+    kept: Option<Stamp>,
 }
+
+/// What changes when a file does: its inode, its length, and the time of its last write.
+type Stamp = (u64, i64, i64, u64);
 
 /// One that is gone from its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +67,11 @@ pub(crate) struct Gone {
 impl Unmanaged {
     /// The list of a log; empty if there is none.
     pub(crate) fn read(state: &Path) -> Unmanaged {
-        let found = File::open(state).and_then(|directory| beside::read(&directory, NAME));
+        let directory = File::open(state);
+        let found = match &directory {
+            Ok(directory) => beside::read(directory, NAME),
+            Err(error) => Err(error.kind().into()),
+        };
         let is_written = !found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         let entries = match found {
             Ok(bytes) => parse(&bytes).unwrap_or_else(|| {
@@ -69,7 +82,8 @@ impl Unmanaged {
             // Unreadable is as good as absent: see the module.
             Err(_) => BTreeMap::new(),
         };
-        Unmanaged { state: state.to_owned(), entries, is_written }
+        let directory = directory.ok().map(Arc::new);
+        Unmanaged { state: state.to_owned(), entries, is_written, directory, kept: None }
     }
 
     /// The list of a log that this process has open.
@@ -127,14 +141,40 @@ impl Unmanaged {
 
     /// Puts another list in place of this one, durably.
     pub(crate) fn replace(&mut self, entries: BTreeMap<Name, Gone>) -> Result<(), Fail> {
-        if self.entries == entries && self.is_written {
+        if self.entries == entries && self.is_there() {
             return Ok(());
         }
         let unwritten = |error: io::Error| Fail::io(self.state.join(NAME).display(), &error);
-        let written = File::open(&self.state).and_then(|state| beside::write(&state, NAME, &render(&entries)));
-        written.map_err(unwritten)?;
+        let held = self.directory.clone().map_or_else(|| File::open(&self.state).map(Arc::new), Ok);
+        let written = held.and_then(|held| beside::write(&held, NAME, &render(&entries)).map(|()| held));
+        self.directory = Some(written.map_err(unwritten)?);
         (self.entries, self.is_written) = (entries, true);
+        self.kept = self.stamp();
         Ok(())
+    }
+
+    /// Writes it anew if it was lost or damaged since. One question to the file system if it was not.
+    pub(crate) fn keep(&mut self) -> Result<(), Fail> {
+        if self.is_there() { Ok(()) } else { self.replace(self.entries.clone()) }
+    }
+
+    /// Whether the file holds this list.
+    fn is_there(&mut self) -> bool {
+        let (stamp, Some(directory)) = (self.stamp(), &self.directory) else { return false };
+        if stamp.is_none() || !self.is_written {
+            return false;
+        }
+        if stamp == self.kept {
+            return true;
+        }
+        let is_there = beside::read(directory, NAME).is_ok_and(|bytes| bytes == render(&self.entries).as_bytes());
+        self.kept = stamp.filter(|_| is_there);
+        is_there
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        let found = statat(self.directory.as_deref()?, NAME, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some((found.st_ino, found.st_size, found.st_mtime, found.st_mtime_nsec))
     }
 
     /// A person pauses it: it is not to go on by itself.

@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use lastword::core::vocabulary::{By, Name, Seq};
-use lastword::describe::view_json;
+use lastword::describe::{counted, view_json};
 use lastword::engine::ObserveInterval;
 use lastword::external::{External, LocalStore, Manifest, Store};
 use lastword::objects::FileObjects;
@@ -57,6 +57,9 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// tenth of a second.
 const TURN: Duration = Duration::from_millis(100);
 
+/// How often it is seen whether the list of what is gone from the file is there: soon enough for a person who asks twice.
+const KEEP: Duration = Duration::from_secs(1);
+
 /// A file that is read again may lie on a mount that does not answer: then it is as good as unreadable.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
@@ -76,7 +79,7 @@ pub(crate) struct Arguments {
     /// End when every collection of the configuration is settled: exit code 0 if all are fresh, 1 if not, 3 if its output
     /// could not be written
     #[arg(long)]
-    once: bool,
+    pub(crate) once: bool,
     /// How events are printed on standard output
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     log: Format,
@@ -293,6 +296,7 @@ impl Run<'_> {
     fn follow(&mut self) -> Result<End, Fail> {
         let mut settling = self.arguments.once.then(|| Settling::new(&self.config));
         let mut judge_at = Instant::now() + TURN;
+        let mut keep_at = Instant::now() + KEEP;
         loop {
             match self.session.events.next_within(TURN)? {
                 Next::Event(event, name, text) => {
@@ -302,7 +306,12 @@ impl Run<'_> {
                     settling.iter_mut().for_each(|settling| settling.hear(&event));
                 }
                 Next::Forgotten(events) => {
-                    note(&format!("{events} events were forgotten (retain) before they were printed; the run goes on"));
+                    let what = if events == 1 {
+                        "was forgotten (retain) before it was"
+                    } else {
+                        "were forgotten (retain) before they were"
+                    };
+                    note(&format!("{} {what} printed; the run goes on", counted(events, "event")));
                 }
                 Next::Nothing => {}
                 Next::Closed => return Ok(End::Died),
@@ -311,6 +320,11 @@ impl Run<'_> {
                 return Ok(End::Asked);
             }
             self.reload_if_asked();
+            if Instant::now() >= keep_at {
+                // Where it cannot be written what is gone is paused all the same; a reload says so.
+                let _ = self.desk.unmanaged().keep();
+                keep_at = Instant::now() + KEEP;
+            }
             if self.progress.is_in_place() {
                 self.printer.pause();
             }

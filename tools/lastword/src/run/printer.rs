@@ -6,6 +6,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use lastword::describe::counted;
+
 use super::events::Format;
 use crate::console::note;
 use crate::fail::{CANNOT_OPEN, Fail};
@@ -25,7 +27,7 @@ pub(super) struct Printer {
 impl Printer {
     pub(super) fn start(format: Format, quiet: bool) -> Result<Printer, Fail> {
         let instead = match format {
-            Format::Text => |lost| format!("... {lost} events were not printed here; log-dump dump shows them\n"),
+            Format::Text => |lost| format!("... {}\n", unprinted(lost, " here")),
             Format::Json => |lost| format!("{{\"v\":1,\"kind\":\"not_printed\",\"events\":{lost}}}\n"),
         };
         let start = || {
@@ -64,13 +66,22 @@ impl Printer {
         while !outlet.settle(TURN) && begun.elapsed() < patience && !(once && stop()) {}
         let (unprinted, failed) = outlet.unprinted();
         if unprinted > 0 && !self.is_gone() {
-            note(&format!("{unprinted} events were not printed; log-dump dump shows them"));
+            note(&self::unprinted(unprinted, ""));
         }
         match failed.filter(|_| once) {
             Some(why) => Err(Fail::new(CANNOT_OPEN, format!("standard output: {why}"))),
             None => Ok(()),
         }
     }
+}
+
+fn unprinted(lost: u64, place: &str) -> String {
+    let (events, were, them) = (counted(lost, "event"), was_or_were(lost), if lost == 1 { "it" } else { "them" });
+    format!("{events} {were} not printed{place}; log-dump dump shows {them}")
+}
+
+fn was_or_were(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
 }
 
 fn tell(trouble: &Trouble) {
@@ -82,6 +93,6 @@ fn tell(trouble: &Trouble) {
             format!("standard output: {why}: events are not printed until it can be written again; the run goes on")
         }
         Trouble::Gone => "standard output is not read any more: no more events are printed; the run goes on".into(),
-        Trouble::Back(lost) => format!("{lost} events were not printed; log-dump dump shows them"),
+        Trouble::Back(lost) => unprinted(*lost, ""),
     });
 }

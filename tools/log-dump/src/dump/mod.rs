@@ -7,7 +7,7 @@ mod shape;
 mod trace;
 
 use lastword::core::vocabulary::Seq;
-use lastword::describe::Describer;
+use lastword::describe::{Describer, counted};
 use lastword::replay;
 
 use crate::args::{DumpArgs, Format};
@@ -73,7 +73,9 @@ pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
         complain(&selection.nothing(begins, input.last()));
     }
     if unknown > 0 {
-        complain(&format!("{unknown} records are of types or versions that only a newer program knows"));
+        let records = counted(unknown, "record");
+        let are = if unknown == 1 { "is of a type or version" } else { "are of types or versions" };
+        complain(&format!("{records} {are} that only a newer program knows"));
     }
     end
 }
