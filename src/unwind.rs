@@ -5,7 +5,9 @@
 //! who panicked, which may panic once more and end a thread of the engine.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,20 +74,40 @@ fn show(is_out: bool) {
     });
 }
 
-/// What a panic said. A payload that is no text is leaked.
+/// What a panic said. A payload that is no text is leaked, also an error, whose text is asked for.
 pub(crate) fn text_of(panic: Box<dyn Any + Send>) -> String {
     let panic = match panic.downcast::<String>() {
         Ok(text) => return *text,
         Err(panic) => panic,
     };
-    match panic.downcast::<&'static str>() {
-        Ok(text) => (*text).to_owned(),
-        Err(panic) => {
-            std::mem::forget(panic);
-            "a panic without a text".to_owned()
+    let panic = match panic.downcast::<&'static str>() {
+        Ok(text) => return (*text).to_owned(),
+        Err(panic) => panic,
+    };
+    let panic = match panic.downcast::<Cow<'static, str>>() {
+        Ok(text) => return text.into_owned(),
+        Err(panic) => panic,
+    };
+    let panic = match panic.downcast::<Box<str>>() {
+        Ok(text) => return text.into_string(),
+        Err(panic) => panic,
+    };
+    let said = panic
+        .downcast_ref::<Box<dyn Error + Send + Sync>>()
+        .map(|error| catch_unwind(AssertUnwindSafe(|| error.to_string())));
+    std::mem::forget(panic);
+    match said {
+        Some(Ok(text)) => text,
+        // Its error panics when it is asked: once is enough.
+        Some(Err(again)) => {
+            std::mem::forget(again);
+            NO_TEXT.to_owned()
         }
+        None => NO_TEXT.to_owned(),
     }
 }
+
+const NO_TEXT: &str = "a panic without a text";
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +128,27 @@ mod tests {
         assert_eq!(catch(|| panic!("said")), Err::<(), _>("said".to_owned()));
         let bomb = || std::panic::panic_any(Bomb);
         assert_eq!(catch(bomb), Err::<(), _>("a panic without a text".to_owned()));
+    }
+
+    #[test]
+    fn whatever_has_a_text_says_it() {
+        let said = |panic: Box<dyn Any + Send>| text_of(panic);
+        assert_eq!(said(Box::new(Cow::Borrowed("borrowed"))), "borrowed");
+        assert_eq!(said(Box::new(Cow::<str>::Owned("owned".to_owned()))), "owned");
+        assert_eq!(said(Box::new(Box::<str>::from("boxed"))), "boxed");
+        let error: Box<dyn Error + Send + Sync> = "an error".into();
+        assert_eq!(said(Box::new(error)), "an error");
+
+        #[derive(Debug)]
+        struct Mute;
+        impl std::fmt::Display for Mute {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("no words")
+            }
+        }
+        impl Error for Mute {}
+        let error: Box<dyn Error + Send + Sync> = Box::new(Mute);
+        assert_eq!(said(Box::new(error)), NO_TEXT);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{FileReader, StoreError};
+use super::{FileReader, SourcePath, StoreError};
 use crate::error::ErrorKind;
 use crate::unwind;
 
@@ -119,10 +119,20 @@ pub(super) fn ask<T>(call: impl FnOnce() -> Result<T, FormatError>) -> Result<T,
 
 /// What the names of files of the format end in, see [`Format::endings`].
 pub(super) fn endings_of<'f>(format: &'f dyn Format, name: &str) -> Result<&'f [&'static str], StoreError> {
-    unwind::catch(|| format.endings()).map_err(|said| StoreError::Format { name: name.to_owned(), said })
+    let wrong = |text| format!("panicked when it was asked which endings its files have: {text}");
+    unwind::catch(|| format.endings()).map_err(|text| StoreError::Format { name: name.to_owned(), said: wrong(text) })
 }
 
 impl FormatError {
+    /// Nobody can tell whether a file is one that is still written: the error of a look, which names the file and the format.
+    pub(super) fn unanswered(self, name: &str, path: &SourcePath) -> StoreError {
+        let said = match self {
+            FormatError::Panicked(text) => format!("panicked when it was asked whether {path} is finished: {text}"),
+            other => format!("does not tell whether a file is finished: {path} {other}"),
+        };
+        StoreError::Format { name: name.to_owned(), said }
+    }
+
     /// It is the format that is wrong, and not the file.
     pub(super) fn is_bug(&self) -> bool {
         matches!(self, FormatError::Cut(_) | FormatError::Panicked(_))

@@ -40,6 +40,10 @@ impl<'a> FragmentCache<'a> {
 /// How many bad files are named. A person who has ten of them looks for what they have in common.
 const MOST_NAMED: usize = 10;
 
+/// Most fragments of one file. Each is a part of a manifest; a Parquet file of this many row groups has a footer of tens of
+/// megabytes.
+const MOST_FRAGMENTS: usize = 1_000_000;
+
 /// Longest path that is named whole where there are several, in characters.
 const MOST_OF_A_PATH: usize = 256;
 
@@ -56,46 +60,55 @@ pub fn fragments_of(
     stop_check: StopCheck<'_>,
     done: &dyn Fn(usize),
 ) -> Result<Vec<Fragment>, FragmentError> {
-    let mut fragments = Vec::new();
+    let (mut fragments, mut rows) = (Vec::new(), 0_u64);
     let mut bad = BadFiles::default();
     for (at, (path, ObservedFile { version, last_stat, .. })) in set.files().enumerate() {
         stop_check()?;
-        let mut add = |ranges: &[RowRange]| {
+        let mut add = |ranges: &[RowRange]| -> Result<(), FormatError> {
+            let own = ranges.last().map_or(0, |last| last.end);
+            let all = rows.checked_add(own).ok_or_else(|| {
+                FormatError::Unsupported(format!("it has {own} rows, with which all files have more than {}", u64::MAX))
+            })?;
+            rows = all;
             fragments.extend(ranges.iter().map(|range| Fragment {
                 path: path.clone(),
                 start: range.start,
                 end: range.end,
                 version,
             }));
+            Ok(())
         };
-        if let Some(ranges) = cache.get(&path, &version).filter(|ranges| gap_in(ranges).is_none()) {
-            add(ranges);
+        let cut = if let Some(ranges) = cache.get(&path, &version).filter(|ranges| fault_in(ranges).is_none()) {
+            add(ranges)
         } else {
             // What a format remarks of a file belongs to its name.
             let _named = tracing::warn_span!(target: "lastword::external", "file", %path).entered();
             let opened = store.open(source, &path, &last_stat).map_err(FormatError::Store);
-            match opened.and_then(|file| ask(|| format.fragments(file.as_ref(), columns))) {
-                Ok(ranges) => match gap_in(&ranges) {
-                    None => add(&ranges),
-                    Some(problem) => bad.add(&path, last_stat.mtime, FormatError::Cut(problem)),
-                },
-                // The next file may be as unreadable; and what can be read in a moment is not bad.
-                Err(FormatError::Store(error)) => return Err(FragmentError::Store(error)),
-                Err(error) => bad.add(&path, last_stat.mtime, error),
-            }
+            let ranges = opened.and_then(|file| ask(|| format.fragments(file.as_ref(), columns)));
+            ranges.and_then(|ranges| fault_in(&ranges).map_or_else(|| add(&ranges), Err))
+        };
+        match cut {
+            Ok(()) => {}
+            // The next file may be as unreadable; and what can be read in a moment is not bad.
+            Err(FormatError::Store(error)) => return Err(FragmentError::Store(error)),
+            Err(error) => bad.add(&path, last_stat.mtime, error),
         }
         done(at + 1);
     }
     if bad.count == 0 { Ok(fragments) } else { Err(FragmentError::Files(bad)) }
 }
 
-/// Where ranges do not follow one upon the other from row 0 on, as every format promises. What holds other rows than the
-/// file, or some of them twice, is not committed.
-fn gap_in(ranges: &[RowRange]) -> Option<String> {
+/// That there are too many, or where they do not follow one upon the other from row 0 on, as every format promises. What
+/// holds other rows than the file, or some of them twice, is not committed.
+fn fault_in(ranges: &[RowRange]) -> Option<FormatError> {
+    if ranges.len() > MOST_FRAGMENTS {
+        let problem = format!("it has {} fragments, and a file may have {MOST_FRAGMENTS}", ranges.len());
+        return Some(FormatError::Unsupported(problem));
+    }
     let mut next = 0;
     for RowRange { start, end } in ranges {
         if *start != next || end <= start {
-            return Some(format!("rows {start} to {end} follow upon row {next}"));
+            return Some(FormatError::Cut(format!("rows {start} to {end} follow upon row {next}")));
         }
         next = *end;
     }

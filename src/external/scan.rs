@@ -96,26 +96,32 @@ impl ScanRequest<'_> {
         self.list_check.unwrap_or(self.stop_check)
     }
 
-    fn no_data_yet(&self, path: &SourcePath, listed: &Stat, endings: &[&str]) -> Option<SkipReason> {
+    fn no_data_yet(
+        &self,
+        path: &SourcePath,
+        listed: &Stat,
+        endings: &[&str],
+    ) -> Result<Option<SkipReason>, StoreError> {
         // Nearly all files are neither: their sets are not searched.
         let may_be_unfinished = self.format.is_some() && listed.mtime.is_young(self.now);
         let is_other = has_other_ending(&path.0, endings);
         let is_in = |set: Option<&PathSet>| set.is_some_and(|set| set.has(path));
         if !(listed.size == 0 || may_be_unfinished || is_other) || is_in(self.applied) {
-            return None;
+            return Ok(None);
         }
         if is_other {
-            return Some(SkipReason::OtherEnding);
+            return Ok(Some(SkipReason::OtherEnding));
         }
         if listed.size == 0 {
-            return (!is_in(self.known)).then_some(SkipReason::Empty);
+            return Ok((!is_in(self.known)).then_some(SkipReason::Empty));
         }
-        let format = self.format.filter(|_| listed.mtime.is_young(self.now))?;
+        let Some(format) = self.format.filter(|_| listed.mtime.is_young(self.now)) else { return Ok(None) };
         let opened = self.store.open(self.source, path, listed).map_err(FormatError::Store);
         match opened.and_then(|file| ask(|| format.is_finished(file.as_ref()))) {
-            Ok(false) | Err(FormatError::Store(StoreError::Moved { .. })) => Some(SkipReason::Unfinished),
+            Ok(false) | Err(FormatError::Store(StoreError::Moved { .. })) => Ok(Some(SkipReason::Unfinished)),
             // What cannot be read is for the attempt to name.
-            Ok(true) | Err(_) => None,
+            Ok(true) | Err(FormatError::Store(_)) => Ok(None),
+            Err(error) => Err(error.unanswered(self.format_name, path)),
         }
     }
 
@@ -262,11 +268,20 @@ impl OutOfIt {
         let endings = format.map_or(Ok(&[][..]), |format| endings_of(format, request.format_name))?;
         let (mut in_the_making, mut finished_in, mut goes_on) = (0, None, Ok(()));
         listing.retain(|(path, listed)| {
-            goes_on = goes_on.and_then(|()| (request.between())());
+            if goes_on.is_ok() {
+                goes_on = (request.between())().map_err(StoreError::from);
+            }
             if goes_on.is_err() {
                 return true;
             }
-            let Some(reason) = request.no_data_yet(path, listed, endings) else { return true };
+            let reason = match request.no_data_yet(path, listed, endings) {
+                Ok(Some(reason)) => reason,
+                Ok(None) => return true,
+                Err(error) => {
+                    goes_on = Err(error);
+                    return true;
+                }
+            };
             skipped.add(reason);
             // Also one without bytes, a moment ago.
             let may_become_data = reason != SkipReason::OtherEnding;

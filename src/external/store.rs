@@ -195,11 +195,11 @@ pub enum StoreError {
         /// What there is too much of, with the limit.
         limit: String,
     },
-    /// A format panicked when it was asked which endings its files have: a bug in the format.
+    /// A format did not answer what it was asked of its files: a bug in the format.
     Format {
         /// The format, as specs name it.
         name: String,
-        /// What the panic said.
+        /// What it did instead: a sentence of which the format is the subject.
         said: String,
     },
     /// The work was told to stop.
@@ -277,9 +277,7 @@ impl fmt::Display for StoreError {
                 write!(f, "the content of {path}{others} is not read yet, which alone tells whether it has changed")
             }
             StoreError::Limit { what, limit } => write!(f, "{what} is beyond a limit: {limit}"),
-            StoreError::Format { name, said } => {
-                write!(f, "format {name:?} panicked when it was asked which endings its files have: {said}")
-            }
+            StoreError::Format { name, said } => write!(f, "format {name:?} {said}"),
             StoreError::Interrupted => super::Interrupted.fmt(f),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context as TaskContext, Wake, Waker};
 use std::thread;
@@ -14,7 +15,7 @@ use lastword::engine::{
 };
 use lastword::log::{CheckpointCheck, Frame, FrameBuf, Log, LogError, LogReader, MemoryLog, Position, Start};
 use lastword::objects::MemoryObjects;
-use lastword::worker::{Context, Failure, Worker};
+use lastword::worker::{Context, Failure, Observation, ObserveError, ObserveRequest, Observer, Worker};
 
 use crate::support::*;
 
@@ -322,4 +323,56 @@ fn defect_09_a_worker_that_waits_for_a_compaction_holds_up_no_shutdown() {
     // Only now does the log answer.
     drop(go_on);
     ending.join().unwrap().unwrap();
+}
+
+/// Asks for a look whenever it is asked where its source lies, and cannot wait for it.
+#[derive(Clone, Default)]
+struct AsksAgain {
+    handle: Arc<OnceLock<Handle>>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Worker for AsksAgain {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+
+    fn observer(&self) -> Option<&dyn Observer> {
+        Some(self)
+    }
+}
+
+impl Observer for AsksAgain {
+    fn observe(&self, _: &ObserveRequest<'_>) -> Result<Observation, ObserveError> {
+        Ok(Observation::opaque(Version::new(b"1").unwrap()))
+    }
+
+    fn domain(&self, _: &Source) -> Option<String> {
+        if let Some(handle) = self.handle.get() {
+            self.asked.fetch_add(1, SeqCst);
+            assert!(matches!(handle.settled(name("a")).wait(), Err(CommandError::OwnThread)));
+        }
+        None
+    }
+}
+
+#[test]
+fn a_look_that_nobody_can_wait_for_is_not_made_again_and_again() {
+    let asks = AsksAgain::default();
+    let reconciler = in_memory().kind(kind("puppet"), asks.clone()).observe_interval(LONG * 60).start().unwrap();
+    let handle = reconciler.handle();
+    asks.handle.set(handle.clone()).ok().unwrap();
+    let source = Source::new("source").unwrap();
+    handle.declare(Declaration::new(name("a")).kind(kind("puppet")).source(source)).unwrap();
+    assert!(matches!(handle.wait_applied(name("a"), Generation(1), LONG), Ok(WaitOutcome::Applied { .. })));
+    handle.refresh(name("a")).unwrap();
+    until("the question where the source lies", || asks.asked.load(SeqCst) > 0);
+    // Each answer is of a turn of the engine, which would have begun another look.
+    for _ in 0..500 {
+        handle.stats().unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    let asked = asks.asked.load(SeqCst);
+    assert!(asked < 20, "it was asked {asked} times");
+    reconciler.shutdown(LONG).unwrap();
 }

@@ -126,3 +126,30 @@ fn defect_12_what_a_format_cuts_against_its_contract_is_not_committed_and_is_nam
     let honest = outcome_of(External::local().format("odd", Cuts(&[(0, 10), (10, 15)])), 1, 1000);
     assert_eq!(honest, "committed: Some(15)");
 }
+
+#[test]
+fn defect_12_rows_that_cannot_be_counted_are_not_committed_as_fewer() {
+    const HALF: u64 = 1 << 63;
+    let failure = outcome_of(External::local().format("odd", Cuts(&[(0, HALF)])), 2, 1000);
+    let expected =
+        format!("file1 is not supported: it has {HALF} rows, with which all files have more than {}", u64::MAX);
+    assert!(failure.contains(&expected), "{failure}");
+    let one = outcome_of(External::local().format("odd", Cuts(&[(0, HALF)])), 1, 1000);
+    assert_eq!(one, format!("committed: Some({HALF})"));
+}
+
+/// Cuts every file into so many fragments of a row each.
+struct Many(u64);
+
+impl Format for Many {
+    fn fragments(&self, _: &dyn FileReader, _: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
+        Ok((0..self.0).map(|start| RowRange { start, end: start + 1 }).collect())
+    }
+}
+
+#[test]
+fn defect_12_a_file_that_is_cut_into_too_many_pieces_is_named_with_the_limit() {
+    let failure = outcome_of(External::local().format("odd", Many(1_000_001)), 1, 1000);
+    let expected = "file0 is not supported: it has 1000001 fragments, and a file may have 1000000";
+    assert!(failure.contains(expected), "{failure}");
+}

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use lastword::core::Condition;
 use lastword::core::vocabulary::{Coalesce, Policy};
@@ -16,6 +17,7 @@ use lastword::{Declaration, ErrorKind, Generation, Kind, Name, Reconciler, Sourc
 use test_support::parquet_files;
 
 const LONG: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What was built of each fragment.
 type Pieces = Arc<Mutex<BTreeMap<String, String>>>;
@@ -165,23 +167,35 @@ impl Format for Careless {
         self.may_panic("parts");
         Ok(self.parts.clone())
     }
+}
+
+/// Does not know whether a file is finished: panics, or says that it is corrupt.
+struct Undecided {
+    panics: bool,
+}
+
+impl Format for Undecided {
+    fn fragments(&self, file: &dyn FileReader, columns: Option<&[String]>) -> Result<Vec<RowRange>, FormatError> {
+        Lines.fragments(file, columns)
+    }
 
     fn is_finished(&self, _: &dyn FileReader) -> Result<bool, FormatError> {
-        self.may_panic("is_finished");
-        Ok(true)
+        assert!(!self.panics, "index out of bounds");
+        Err(FormatError::Corrupt("no trailer".to_owned()))
     }
 }
 
-/// Builds a directory with the file `a` of three lines, which was written long ago or just now, and says how that ended.
-fn built_by(careless: &Careless, is_old: bool) -> Result<BTreeMap<String, String>, String> {
+fn set_modified(path: &Path, when: SystemTime) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(when).unwrap();
+}
+
+/// Builds a directory with the file `a` of three lines, which was written long ago, and says how that ended.
+fn built_by(careless: &Careless) -> Result<BTreeMap<String, String>, String> {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");
     fs::create_dir(&lake).unwrap();
     fs::write(lake.join("a"), "1\n2\n3\n").unwrap();
-    if is_old {
-        let file = fs::File::options().write(true).open(lake.join("a")).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3_600)).unwrap();
-    }
+    set_modified(&lake.join("a"), SystemTime::now() - HOUR);
     let (noting, kind, name) = (Noting::default(), Kind::new("external").unwrap(), Name::new("lake").unwrap());
     let external = External::with_builder(noting.clone()).format("careless", careless.clone());
     let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external).start().unwrap();
@@ -200,7 +214,7 @@ fn built_by(careless: &Careless, is_old: bool) -> Result<BTreeMap<String, String
 
 #[test]
 fn parts_that_are_not_those_that_a_format_has_cut_are_refused_by_its_name_and_the_files() {
-    let built = |parts: &[u64]| built_by(&Careless { parts: parts.to_vec(), panics_in: "" }, true);
+    let built = |parts: &[u64]| built_by(&Careless { parts: parts.to_vec(), panics_in: "" });
     // Rows 0 to 2 and 2 to 3; empty parts may be anywhere.
     for (parts, first, second) in [(&[0, 2][..], 0, 1), (&[0, 0, 2], 1, 2), (&[0, 2, 3, 3], 0, 1), (&[0, 2, 2], 0, 2)] {
         let pieces = built(parts).unwrap();
@@ -218,13 +232,48 @@ fn parts_that_are_not_those_that_a_format_has_cut_are_refused_by_its_name_and_th
 #[test]
 fn a_format_that_panics_is_named_with_its_file_and_parks_at_once() {
     for panics_in in ["fragments", "parts"] {
-        let refused = built_by(&Careless { parts: vec![0, 2], panics_in }, true).unwrap_err();
+        let refused = built_by(&Careless { parts: vec![0, 2], panics_in }).unwrap_err();
         let begins = "permanent: format \"careless\": a was not cut, by a bug in its format, which panicked: ";
         assert!(refused.starts_with(begins) && refused.contains("index out of bounds"), "{panics_in}: {refused}");
     }
-    // What nobody can tell of a file that is young is left to those who read it.
-    let pieces = built_by(&Careless { parts: vec![0, 2], panics_in: "is_finished" }, false).unwrap();
-    assert_eq!(pieces.len(), 2);
+}
+
+#[test]
+fn a_file_of_which_nobody_can_tell_whether_it_is_finished_is_not_taken_for_finished() {
+    for (panics, expected) in [
+        (true, "format \"undecided\" panicked when it was asked whether a is finished: index out of bounds"),
+        (false, "format \"undecided\" does not tell whether a file is finished: a is corrupt: no trailer"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = dir.path().join("lake");
+        fs::create_dir(&lake).unwrap();
+        fs::write(lake.join("a"), "1\n2\n3\n").unwrap();
+        // Young for fifteen seconds: a clock that is a little ahead is believed.
+        set_modified(&lake.join("a"), SystemTime::now() + Duration::from_secs(7));
+        let (kind, name) = (Kind::new("external").unwrap(), Name::new("lake").unwrap());
+        let external = External::local().format("undecided", Undecided { panics });
+        let reconciler = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external);
+        let reconciler = reconciler.observe_interval(Duration::from_millis(20)).start().unwrap();
+        let handle = reconciler.handle();
+        let declaration =
+            Declaration::new(name.clone()).kind(kind).source(Source::new(lake.to_str().unwrap()).unwrap());
+        handle.declare(declaration.spec(Spec::parse(r#"{"format":"undecided"}"#).unwrap())).unwrap();
+        let begun = Instant::now();
+        let said = loop {
+            match handle.status(name.clone()).unwrap().unwrap().view.condition {
+                Condition::Unobservable { cause, .. } => break cause.to_string(),
+                Condition::Fresh { .. } => panic!("it was built"),
+                other => assert!(begun.elapsed() < LONG, "{other:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert!(said.starts_with(expected), "{said}");
+        // Whoever writes has stopped: there is nothing to ask.
+        set_modified(&lake.join("a"), SystemTime::now() - HOUR);
+        let waited = handle.wait_applied(name, Generation(1), LONG).unwrap();
+        assert!(matches!(waited, WaitOutcome::Applied { .. }), "{waited:?}");
+        reconciler.shutdown(LONG).unwrap();
+    }
 }
 
 /// Lines in files whose names end in anything. Which endings they have panics when that is asked for the n-th time.
@@ -264,7 +313,7 @@ fn a_format_that_panics_when_it_is_asked_for_its_endings_is_named() {
             Declaration::new(name.clone()).kind(kind).source(Source::new(lake.to_str().unwrap()).unwrap());
         handle.declare(declaration.spec(Spec::parse(r#"{"format":"careless"}"#).unwrap()).policy(policy)).unwrap();
         // First the observation asks, and then the attempt.
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let said = loop {
             let view = handle.status(name.clone()).unwrap().unwrap().view;
             match &view.condition {
@@ -279,7 +328,8 @@ fn a_format_that_panics_when_it_is_asked_for_its_endings_is_named() {
         assert!(said.starts_with(begins), "{panics_from}: {said}");
         reconciler.shutdown(LONG).unwrap();
     }
-    let error = StoreError::Format { name: "careless".to_owned(), said: "no such table".to_owned() };
+    let said = "panicked when it was asked which endings its files have: no such table".to_owned();
+    let error = StoreError::Format { name: "careless".to_owned(), said };
     assert_eq!((error.to_string().as_str(), error.kind()), (begins, ErrorKind::Bug));
     assert!(!error.is_transient());
 }

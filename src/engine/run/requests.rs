@@ -95,6 +95,9 @@ impl EngineLoop {
                 let verdicts = commands.iter().map(verdict).collect::<Result<_, _>>()?;
                 self.batch.answer(reply, Ok(verdicts));
             }
+            // A look is made only for somebody who waits for it. User code that asks on the engine's own thread cannot, and
+            // would be asked by that look once more.
+            Message::Settle { reply, .. } if !reply.is_awaited() => {}
             Message::Settle { name, reply } => match state.id_of(&name) {
                 Some(id) => {
                     let now = self.time.now();
