@@ -297,7 +297,6 @@ impl Build<'_> {
         match error {
             FragmentError::Interrupted => BuildError::Interrupted,
             FragmentError::Store(error) => of_store(error),
-            // One that is in the making is enough: the others are named again if it is finished and they are as they were.
             FragmentError::Files(files) => {
                 let is_bug = files.first().iter().any(|file| file.error.is_bug());
                 let format = if is_bug { format!("format {:?}: ", self.spec.format) } else { String::new() };
