@@ -67,7 +67,12 @@ impl TemporaryDirectory {
             match held::make_directory(&path) {
                 Ok(true) => {
                     // Another reader may have taken it for one that was left behind.
-                    let Some(lock) = lock(&path).map_err(OpenError::io("locking", &path))? else { continue };
+                    let locked = lock(&path).map_err(|error| {
+                        // It is empty, which takes no descriptor to remove.
+                        let _ = fs::remove_dir(&path);
+                        OpenError::io("locking", &path)(error)
+                    });
+                    let Some(lock) = locked? else { continue };
                     copies.insert(path.clone(), Kept { _lock: lock, spare });
                     return Ok(TemporaryDirectory(path));
                 }

@@ -119,7 +119,7 @@ fn garbage_is_refused_and_harms_nobody() {
     // What is HTTP: an error in the one shape, which says what is wrong.
     let (nested, huge) = (with(&"[".repeat(8000)), with(&"x".repeat(4 << 20)));
     for (bytes, status) in [
-        ("GET / HTTP/1.1\r\n\r\n", 404),
+        ("GET /v2/run HTTP/1.1\r\n\r\n", 404),
         ("BREW /v1/run HTTP/1.1\r\n\r\n", 405),
         (nested.as_str(), 400),
         (huge.as_str(), 413),
