@@ -32,8 +32,7 @@ fn is_exported(path: &Path) -> bool {
 
 impl Fail {
     fn of_look(failure: Failure, state: &Path) -> Fail {
-        let (code, text) = failure.told();
-        let fail = Fail::new(code, text);
-        if code == CANNOT_OPEN { fail.of_owner(state) } else { fail }
+        let fail = Fail::of_log_dump(failure);
+        if fail.code == CANNOT_OPEN { fail.of_owner(state) } else { fail }
     }
 }
