@@ -34,7 +34,8 @@ pub use write::{write, write_up_to_damage};
 /// The version of the stream that this code writes, and the newest it reads.
 pub const EVLOG_VERSION: u16 = 1;
 
-const MAGIC: [u8; 4] = *b"LWEV";
+/// How a stream begins.
+pub const MAGIC: [u8; 4] = *b"LWEV";
 const HEADER_LENGTH: usize = 16;
 const OBJECT: [u8; 4] = *b"OBJ ";
 const FRAME: [u8; 4] = *b"FRM ";

@@ -79,6 +79,12 @@ fn check_pattern(text: &str) -> Result<(), String> {
             "leave the slash at its end out: what lies below a directory that matches is left out too",
         ));
     }
+    if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(wrong(
+            text,
+            "it can match nothing: paths are relative to the source, and none has a part that is empty, `.` or `..`",
+        ));
+    }
     Ok(())
 }
 

@@ -266,7 +266,9 @@ impl Policy {
             return Err(FieldError::new("policy.retry.max_lost_alone", "must be at least 1, or none"));
         }
         if self.retry.base.is_zero() || self.retry.base > self.retry.cap {
-            return Err(FieldError::new("policy.retry.base", "must be longer than zero and at most cap"));
+            let Retry { base, cap, .. } = self.retry;
+            let problem = format!("must be longer than zero and at most the cap of backoff ({cap:?}), found {base:?}");
+            return Err(FieldError::new("policy.retry.base", problem));
         }
         Ok(())
     }

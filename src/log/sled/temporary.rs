@@ -60,7 +60,8 @@ impl TemporaryDirectory {
         let Some(copies) = &mut *copies else {
             return Err(OpenError::io("creating a directory in", &parent)(io::ErrorKind::Interrupted.into()));
         };
-        let spare = || File::open(&parent).map_err(OpenError::io("opening", &parent));
+        let opening = "making a private copy below TMPDIR, which is";
+        let spare = || File::open(&parent).map_err(OpenError::io(opening, &parent));
         let spare = [spare()?, spare()?, spare()?];
         for number in 0..10_000 {
             let path = parent.join(format!("{NAME}{}-{number}", process::id()));

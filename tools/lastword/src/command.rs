@@ -24,7 +24,7 @@ use crate::door::{Answer, Request, fingerprint};
 use crate::fail::{CANNOT_OPEN, DEFECT, Fail, USAGE};
 use crate::inspect::Inspected;
 use crate::status::{self, Blemish};
-use crate::words::{how_to_go_on, how_to_start, is_config, last_event};
+use crate::words::{how_to_go_on, how_to_start, is_config, is_exported, last_event};
 
 /// How long closing a log may take in which nothing runs.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ pub(crate) struct Wait {
 
 /// The directory of the log that a person named: itself, or by a configuration.
 pub(crate) fn state_of(named: &Path) -> Result<Cow<'_, Path>, Fail> {
-    if named.extension().is_some_and(|ending| ending == "evlog") && asked(named, Path::is_file)? {
+    if asked(named, is_exported)? {
         let file = quoted(named);
         let problem = format!("is an exported log; log-dump import STATE {file} makes one of it that a run can open");
         return Err(Fail::new(CANNOT_OPEN, format!("{}: {problem}", named.display())));

@@ -79,6 +79,9 @@ pub(crate) fn unopened(error: impl Into<Error>, state: &Path) -> Fail {
     let error = error.into();
     let kind = error.kind();
     let fail = Fail::from(error);
+    if is_absent(state) {
+        return fail.of_absent();
+    }
     match kind {
         ErrorKind::Damaged | ErrorKind::TailLost => {
             let file =
@@ -86,8 +89,28 @@ pub(crate) fn unopened(error: impl Into<Error>, state: &Path) -> Fail {
             let way_on = way_on(state, &quoted(state), &file);
             Fail::new(fail.code, format!("{}: {}; {way_on}", state.display(), fail.message))
         }
+        ErrorKind::Busy => {
+            let (message, place) = (&fail.message, quoted(NAMED.get().map_or(state, PathBuf::as_path)));
+            Fail { message: format!("{message}; lastword status {place} shows who that is"), ..fail }
+        }
         ErrorKind::Io => fail.of_owner(state),
         _ => fail,
+    }
+}
+
+/// Whether there is no log.
+pub(crate) fn is_absent(state: &Path) -> bool {
+    std::fs::symlink_metadata(state).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+impl Fail {
+    /// Says of a log that is not there, and which a configuration names, what makes it, and where a run may have another.
+    pub(crate) fn of_absent(self) -> Fail {
+        let Some(file) = NAMED.get().filter(|named| named.is_file()).map(|file| quoted(file)) else { return self };
+        let way_on = format!(
+            "make it: lastword run {file}; or, if {file} named another one when a run began, ask for that directory"
+        );
+        Fail { message: format!("{}; {way_on}", self.message), ..self }
     }
 }
 

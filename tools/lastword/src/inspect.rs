@@ -23,7 +23,7 @@ pub(crate) struct Inspected {
 
 impl Inspected {
     pub(crate) fn open(path: &Path) -> Result<Inspected, Fail> {
-        let absent = || Fail::from(OpenError::Absent { path: path.to_owned() });
+        let absent = || Fail::from(OpenError::Absent { path: path.to_owned() }).of_absent();
         Inspected::open_if_there(path)?.ok_or_else(absent)
     }
 

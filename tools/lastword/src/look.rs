@@ -8,7 +8,8 @@ use log_dump::{Failure, Look, named_by, speak_as};
 
 use crate::command::state_of;
 use crate::console::note;
-use crate::fail::{CANNOT_OPEN, Fail};
+use crate::fail::{CANNOT_OPEN, Fail, is_absent};
+use crate::words::is_exported;
 
 pub(crate) fn look(question: Look) -> Result<ExitCode, Fail> {
     speak_as(|text| note(&format!("lastword: {text}")));
@@ -26,13 +27,15 @@ pub(crate) fn look(question: Look) -> Result<ExitCode, Fail> {
     }
 }
 
-fn is_exported(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "evlog") && path.is_file()
-}
-
 impl Fail {
     fn of_look(failure: Failure, state: &Path) -> Fail {
         let fail = Fail::of_log_dump(failure);
-        if fail.code == CANNOT_OPEN { fail.of_owner(state) } else { fail }
+        if fail.code == CANNOT_OPEN && is_absent(state) {
+            fail.of_absent()
+        } else if fail.code == CANNOT_OPEN {
+            fail.of_owner(state)
+        } else {
+            fail
+        }
     }
 }

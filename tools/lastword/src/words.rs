@@ -1,9 +1,12 @@
 //! Times and commands as people read and type them.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use lastword::core::vocabulary::Timestamp;
+use lastword::evlog;
 
 use crate::console::{quoted, shell};
 
@@ -40,9 +43,20 @@ pub(crate) fn how_to_start(place: &Path) -> String {
     format!("start it: lastword run {}", if is_config(place) { quoted(place) } else { "FILE".to_owned() })
 }
 
-/// Whether a person named a configuration, and not the directory of a log.
+/// Whether a person named a configuration, and not the directory of a log or an exported one. What is not there is one if it is
+/// called so.
 pub(crate) fn is_config(named: &Path) -> bool {
-    named.extension().is_some_and(|ending| ending == "toml") && !named.is_dir()
+    let is_called_so = named.extension().is_some_and(|ending| ending == "toml");
+    !named.is_dir() && !is_exported(named) && (is_called_so || named.exists())
+}
+
+/// Whether it is an exported log.
+pub(crate) fn is_exported(named: &Path) -> bool {
+    let begins_so = || {
+        let mut begins = [0; evlog::MAGIC.len()];
+        File::open(named).and_then(|mut file| file.read_exact(&mut begins)).is_ok_and(|()| begins == evlog::MAGIC)
+    };
+    named.is_file() && (named.extension().is_some_and(|ending| ending == "evlog") || begins_so())
 }
 
 /// When the log heard of anything last.

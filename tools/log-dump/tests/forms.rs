@@ -166,3 +166,13 @@ fn what_comes_is_shown_as_it_comes() {
     assert!(child.wait().unwrap().success());
     assert_eq!(code(&on(&path, "dump", &["--follow", "--reverse"])), 2);
 }
+
+/// Nothing that comes can be selected, so nothing is waited for.
+#[test]
+fn following_ends_where_nothing_can_come_any_more() {
+    let (_dir, state) = story_log();
+    for range in [["--to", "3"], ["--until", "1s"]] {
+        let shown = ok(&state, "dump", &[&["--follow"], &range[..]].concat());
+        assert_eq!(shown, ok(&state, "dump", &range));
+    }
+}

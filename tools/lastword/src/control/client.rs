@@ -29,6 +29,7 @@ use crate::fail::{CANNOT_OPEN, DEFECT, Fail, unopened};
 use crate::inspect::Inspected;
 use crate::patience::within;
 use crate::record::{LastRun, NOT_IN_ORDER};
+use crate::words::short;
 
 /// How long a log may be taken by a writer that has no socket: a run that starts has to replay its log first, half a
 /// million events in half a second, and one that ends has taken its socket away and writes its last events.
@@ -214,7 +215,7 @@ impl Connection {
             }
             let left = patience.saturating_sub(told_after);
             if !left.is_zero() {
-                let waits = humantime::format_duration(left);
+                let waits = short(left);
                 note(&format!("{}; waiting for {waits} more", silent(pid)));
             }
             timeout(left, answered).await.ok()

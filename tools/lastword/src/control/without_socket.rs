@@ -52,7 +52,7 @@ impl fmt::Display for WithoutSocket {
         if is_stopped(pid) {
             write!(f, "it is stopped: kill -CONT {pid} lets it go on; ")?;
         }
-        write!(f, "kill -TERM {pid} ends it in order, and the next one makes a new socket")
+        write!(f, "it makes a new one within seconds where it can; if not, kill -TERM {pid} ends it in order")
     }
 }
 

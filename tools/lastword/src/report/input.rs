@@ -9,6 +9,7 @@ use lastword::objects::{FileObjects, Objects};
 
 use crate::command::state_of;
 use crate::fail::{Fail, unopened};
+use crate::words::is_exported;
 
 /// An open log.
 pub(super) struct Input {
@@ -24,7 +25,7 @@ enum Opened {
 
 impl Input {
     pub(super) fn open(named: &Path) -> Result<Input, Fail> {
-        if named.is_file() && named.extension().is_none_or(|ending| ending != "toml") {
+        if is_exported(named) {
             let file = EvlogFile::open(named).map_err(|error| {
                 let fail = Fail::from(error);
                 Fail::new(fail.code, format!("{}: {fail}", named.display()))

@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = MOST_EVENTS)]
     events: u64,
     /// Nothing after this event
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", value_parser = clap::value_parser!(u64).range(1..))]
     to: Option<u64>,
     /// Only collections whose names match; may be repeated
     #[arg(long, value_name = "PATTERN")]

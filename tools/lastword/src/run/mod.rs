@@ -100,7 +100,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SEQ")]
     accept_loss: Option<u64>,
     /// Answer over HTTP at this address as well, such as 127.0.0.1:8080: read-only, unless there is a token
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     http: Option<SocketAddr>,
     /// Where the token is that a request over HTTP has to carry: env:NAME or file:PATH. With it commands are taken there, and
     /// an address may be one that other machines reach
@@ -211,6 +211,10 @@ impl End {
             End::Died => Err(Fail::new(DEFECT, "the reconciler ended without a reason")),
         }
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
 /// Listens where it is asked to, before anything is opened or made.

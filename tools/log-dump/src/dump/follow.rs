@@ -7,7 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lastword::core::vocabulary::Seq;
+use lastword::clock::{Clock, SystemClock};
+use lastword::core::vocabulary::{Seq, Timestamp};
 use lastword::describe::Describer;
 use lastword::log::Position;
 use lastword::replay;
@@ -25,6 +26,9 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// Between two copies lies so many times what the last one took.
 const REST: u32 = 9;
+
+/// How long an event of a moment may take to be read here, in microseconds.
+const WRITTEN_WITHIN: u64 = 5_000_000;
 
 pub(super) struct Following<'f> {
     path: &'f Path,
@@ -60,6 +64,9 @@ impl<'f> Following<'f> {
         complain("what comes is read from the disk, about a second behind; a run is not asked");
         let (mut left, mut rest) = (most, Duration::ZERO);
         loop {
+            if self.is_over() {
+                return Ok((most - left, self.shown));
+            }
             output.flush()?;
             thread::sleep(TURN + rest);
             let anchor = read_anchor(self.path)?;
@@ -80,6 +87,12 @@ impl<'f> Following<'f> {
             }
             rest = began.elapsed().saturating_mul(REST);
         }
+    }
+
+    /// Whether nothing that comes can be selected: it is written behind what was shown, at the time it is now.
+    fn is_over(&self) -> bool {
+        let now = SystemClock::new().wall();
+        self.selection.is_over(self.shown.seq.next(), Timestamp(now.0.saturating_sub(WRITTEN_WITHIN)))
     }
 
     fn show(&mut self, input: &Input, left: &mut u64, shape: &mut Shape, output: &mut Output) -> Result<(), Failure> {
