@@ -16,7 +16,8 @@ use lastword::replay::Until;
 pub(crate) use format::Format;
 pub use selection::SelectionArgs;
 pub(crate) use values::parse_rfc3339 as rfc3339;
-use values::{parse_glob, parse_hash, parse_name, parse_until};
+pub(crate) use values::parse_until;
+use values::{parse_glob, parse_hash, parse_name};
 
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
 /// the log that it reads, also while a writer has it open.
@@ -154,6 +155,10 @@ impl Look {
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.log().state
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.log().json
     }
 
     /// The same question of the log at another path.
