@@ -41,8 +41,8 @@ pub use fail::Failure;
 pub use input::named_by;
 use lastword::apart::{self, Unfinished};
 use lastword::describe::panicked;
-pub use output::speak_as;
 use output::{Output, complain};
+pub use output::{print, speak_as};
 use verify::Expected;
 
 /// How long a log or a stream that does not answer is waited for: a server that another one takes over from is back by then.

@@ -7,6 +7,7 @@ use lastword::core::vocabulary::{CollectionId, Generation, Seq, TaskId, Timestam
 
 use super::given::{Expected, Field, Form, Given};
 use super::limits::{MOST_EVENTS, MOST_ROWS};
+use super::looks;
 use super::refusal::Refusal;
 use super::request::{Listed, Request, Wanted, fingerprint};
 use crate::control::{Steer, Verb};
@@ -38,14 +39,14 @@ pub(super) enum Place {
     Follow,
 }
 
-const fn may(name: &'static str, form: Form, about: &'static str) -> Field {
+pub(super) const fn may(name: &'static str, form: Form, about: &'static str) -> Field {
     Field { name, form, is_needed: false, about }
 }
 
 const ACTOR: Field = may("actor", Form::Text, "Who asks, for the record: 1 to 256 bytes; `socket` if it is not said");
 const CAUSE: Field = may("cause", Form::Text, "Why, for the record: 1 to 256 bytes");
 
-const READS: Route = Route {
+pub(super) const READS: Route = Route {
     method: "GET",
     path: "",
     id: "",
@@ -103,16 +104,6 @@ pub(super) static SHOW: Route = Route {
     summary: "One collection: the row of `lastword status --json`",
     answer: "Row",
     read: |given| Ok(Request::Show(given.name()?)),
-    ..READS
-};
-
-pub(super) static MANIFEST: Route = Route {
-    path: "/v1/collections/{name}/manifest",
-    id: "manifest",
-    summary: "The segments that it consists of now, and the rows of which files are in each: what `lastword manifest --json` \
-              prints",
-    answer: "Manifest",
-    read: |given| Ok(Request::Manifest(given.name()?)),
     ..READS
 };
 
@@ -332,8 +323,28 @@ pub(super) static READY: Route = Route {
 
 /// The table.
 pub(super) static ROUTES: &[&Route] = &[
-    &RUN, &LIST, &SHOW, &MANIFEST, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED,
-    &EVENTS, &METRICS, &REPORT, &PAGE, &API, &ALIVE, &READY,
+    &RUN,
+    &LIST,
+    &SHOW,
+    &looks::WHY,
+    &looks::MANIFEST,
+    &looks::STATE,
+    &WAIT,
+    &REFRESH,
+    &CANCEL,
+    &PAUSE,
+    &RESUME,
+    &CONFIRM,
+    &DROP,
+    &RELOAD,
+    &DROPPED,
+    &EVENTS,
+    &METRICS,
+    &REPORT,
+    &PAGE,
+    &API,
+    &ALIVE,
+    &READY,
 ];
 
 fn steer(given: &Given, verb: Verb) -> Result<Request, Refusal> {
