@@ -12,6 +12,7 @@ use std::thread;
 
 use lastword::core::vocabulary::{Name, Seq, TaskId};
 use log_dump::{About, Asked, point};
+use serde_json::Value;
 use support::{Ended, Place, Running, lastword, text};
 
 /// A name that is a path, a query and markup at once.
@@ -105,7 +106,10 @@ fn questions(first: u64, task: u64) -> Vec<(Vec<String>, Asked)> {
 #[test]
 fn what_a_run_answers_is_what_its_log_says() {
     let (place, run, first) = running();
-    let task = place.last_of("task_completed")["task"].as_u64().unwrap();
+    let completed = ["dump", "--collection", "lineitem", "--type", "task_completed", "--json"];
+    let completed = at(&place.state(), &completed).expect_code(0).stdout;
+    let completed: Vec<Value> = completed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let task = completed.iter().rev().find_map(|event| event["task"].as_u64()).unwrap();
     let elsewhere = only_the_socket(&place);
     let last = place.last_event().to_string();
     let mut told = Vec::new();
