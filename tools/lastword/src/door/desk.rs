@@ -162,7 +162,8 @@ impl Desk {
             }
             Request::Look(asked) => {
                 let desk = Arc::clone(self);
-                pool.look(move || look(&asked, &desk.state)).await?
+                let (media, text) = pool.look(move || look(&asked, &desk.state)).await??;
+                Ok(Reply::Text(media, text))
             }
             Request::Show(name) => {
                 let found = self.find(name, "").await?;

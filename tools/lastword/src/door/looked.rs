@@ -8,23 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lastword::ErrorKind;
 use log_dump::{About, Asked, Failure};
 
-use super::desk::Reply;
 use super::limits::MOST_LOOKED;
 use super::refusal::Refusal;
 use crate::fail::CANNOT_OPEN;
 
-/// Answers what is asked of the log at `state`, or says why not with the exit code of the command.
-pub(super) fn look(asked: &Asked, state: &Path) -> Result<Reply, Refusal> {
+/// Answers what is asked of the log at `state`, and of which media type that is, or says why not with the exit code of the
+/// command.
+pub(super) fn look(asked: &Asked, state: &Path) -> Result<(&'static str, String), Refusal> {
     let text = match read(asked, state) {
         // What it was to read may have been forgotten meanwhile: what is as it was is wrong.
         Err(refusal) if refusal.kind != NOT_FOUND && refusal.kind != TOO_LARGE => read(asked, state)?,
         answered => answered?,
     };
-    Ok(match (&asked.about, asked.json) {
-        (_, false) => Reply::Text("text/plain; charset=utf-8", text),
-        (About::Manifest(_), true) => Reply::Json(text),
-        (About::State | About::Why { .. }, true) => Reply::Text("application/x-ndjson", text),
-    })
+    let media = match (&asked.about, asked.json) {
+        (_, false) => "text/plain; charset=utf-8",
+        (About::Manifest(_), true) => "application/json",
+        (About::State | About::Why { .. }, true) => "application/x-ndjson",
+    };
+    Ok((media, text))
 }
 
 /// What was asked for is not in the log: an answer as good as any.

@@ -34,13 +34,6 @@ impl Pool {
         call(&self.commands, work).await
     }
 
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        call(&self.reads, work).await
-    }
-
     /// Reads a log, or is refused at once: who asks can read it too.
     pub(super) async fn look<T: Send + 'static>(
         &self,
@@ -49,6 +42,13 @@ impl Pool {
         let busy = || Refusal::busy(format!("{MOST_LOOKS} others have the log read already; ask again"));
         let place = Arc::clone(&self.looks).try_acquire_owned().map_err(|_| busy())?;
         carry_out(place, work).await
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        call(&self.reads, work).await
     }
 }
 

@@ -147,7 +147,14 @@ impl Request {
             Request::Reload(_) => &routes::RELOAD,
             Request::Run => &routes::RUN,
             Request::Show(_) => &routes::SHOW,
-            Request::Look(asked) => looks::fields_of(asked, &mut put),
+            Request::Look(asked) => {
+                looks::put(asked, &mut put);
+                match asked.about {
+                    About::State => &routes::STATE,
+                    About::Manifest(_) => &routes::MANIFEST,
+                    About::Why { .. } => &routes::WHY,
+                }
+            }
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
             Request::Report { from, to } => {
