@@ -385,7 +385,8 @@ impl EngineLoop {
             inputs: Arc::<Inputs>::clone(&wanted.inputs),
             fingerprint: wanted.fingerprint,
             generation: running.task.generation,
-            applied: collection.applied.clone().filter(|_| !rebuild),
+            committed: collection.applied.clone(),
+            rebuild,
             // A rebuild that was asked for takes nothing over.
             leftovers: if rebuild { Box::default() } else { collection.leftovers().into() },
             deadline: running.attempt.deadline,

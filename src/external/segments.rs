@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
+use super::spec::PARQUET;
 use super::wire::Writer;
 use super::{ExternalSpec, FieldError, Fragment, balance};
 use crate::core::vocabulary::Token;
 
+/// Of segments of Parquet, the only format of version 1.
 const KEY_CONTEXT: &str = "lastword 2026 segment key v1";
+
+/// Of segments of any other format, whose name the key covers: what one format makes of a file is nothing that another one would.
+const KEY_CONTEXT_WITH_FORMAT: &str = "lastword 2026 segment key v2";
 
 /// Longest output of a builder, in bytes: a path, a size, a checksum. What is larger belongs into the destination.
 pub(super) const MAX_OUTPUT_BYTES: usize = 4096;
@@ -46,7 +51,7 @@ impl FromStr for SegmentId {
     }
 }
 
-/// What a segment was built from: BLAKE3 over read keys, params, recipe and the sorted fragments.
+/// What a segment was built from: BLAKE3 over the format, read keys, params, recipe and the sorted fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentKey(pub [u8; 32]);
 
@@ -71,6 +76,13 @@ struct KeyMaker(blake3::Hasher);
 impl KeyMaker {
     fn new(spec: &ExternalSpec) -> KeyMaker {
         let mut input = Writer::default();
+        let context = match spec.format.as_str() {
+            PARQUET => KEY_CONTEXT,
+            format => {
+                input.bytes(format.as_bytes());
+                KEY_CONTEXT_WITH_FORMAT
+            }
+        };
         input.u8(u8::from(spec.columns.is_some()));
         if let Some(columns) = &spec.columns {
             input.len(columns.len());
@@ -78,7 +90,7 @@ impl KeyMaker {
         }
         input.option(spec.params.as_deref());
         input.option(spec.recipe.as_deref().map(str::as_bytes));
-        let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);
+        let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&input.0);
         KeyMaker(hasher)
     }

@@ -8,11 +8,14 @@ use super::{FieldError, Patterns};
 /// Files of any kind, which are not cut.
 pub(super) const FILES: &str = "files";
 
+/// Files of Parquet, which are cut at their row groups.
+pub(super) const PARQUET: &str = "parquet";
+
 /// The names of the formats that the library brings, in ascending order.
 pub(super) const BROUGHT: &[&str] = &[
     FILES,
     #[cfg(feature = "external")]
-    "parquet",
+    PARQUET,
 ];
 
 /// A changed document rebuilds itself and nothing else; rows are many to a segment.

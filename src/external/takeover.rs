@@ -178,7 +178,8 @@ mod tests {
                 fingerprint: self.inputs.fingerprint().unwrap(),
                 inputs: Arc::clone(&self.inputs),
                 generation: Generation(1),
-                applied: None,
+                committed: None,
+                rebuild: false,
                 leftovers: leftovers.into(),
                 deadline: None,
             };

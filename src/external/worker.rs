@@ -229,7 +229,9 @@ impl Worker for External {
         let (name, objects) = (context.name(), context.objects());
         let known = self.known_set(name, objects, context.observed());
         let known = known.map_err(|error| Failure::Transient(error.to_string()))?;
-        let applied = self.known_set(name, objects, context.applied().and_then(|applied| observed_of(&applied.inputs)));
+        // As looks have it, also under a rebuild: what is data does not depend on who asks.
+        let applied = context.committed().and_then(|applied| observed_of(&applied.inputs));
+        let applied = self.known_set(name, objects, applied);
         let applied = applied.map_err(|error| Failure::Transient(error.to_string()))?;
         let learned = Mutex::new(Learned::new());
         let learn = |path: &SourcePath, stat: &Stat, content: ContentHash| {

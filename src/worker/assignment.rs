@@ -18,7 +18,9 @@ pub struct Assignment {
     pub(crate) inputs: Arc<Inputs>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) generation: Generation,
-    pub(crate) applied: Option<Box<Applied>>,
+    /// The last commit, also under a rebuild.
+    pub(crate) committed: Option<Box<Applied>>,
+    pub(crate) rebuild: bool,
     pub(crate) leftovers: Box<[Token]>,
     pub(crate) deadline: Option<Timestamp>,
 }
@@ -90,10 +92,15 @@ impl Assignment {
         self.generation
     }
 
-    /// The last commit of the collection, to build on.
+    /// The last commit of the collection, to build on; `None` if it is to be built anew.
     #[must_use]
     pub fn applied(&self) -> Option<&Applied> {
-        self.applied.as_deref()
+        self.committed().filter(|_| !self.rebuild)
+    }
+
+    /// The last commit of the collection, by which its source is looked at.
+    pub(crate) fn committed(&self) -> Option<&Applied> {
+        self.committed.as_deref()
     }
 
     /// Earlier attempts of the collection that ended without a commit and whose outputs were not discarded. What they

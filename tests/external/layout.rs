@@ -116,6 +116,10 @@ fn a_key() {
     let spec = ExternalSpec::parse(r#"{"format":"parquet"}"#).unwrap();
     let key = blake3::derive_key("lastword 2026 segment key v1", &[0; 11]);
     assert_eq!(SegmentKey::of(&spec, &[]), SegmentKey(key));
+    // Of every other format the key names it.
+    let spec = ExternalSpec::parse(r#"{"format":"files"}"#).unwrap();
+    let key = blake3::derive_key("lastword 2026 segment key v2", &[&[5, 0, 0, 0][..], b"files", &[0; 11]].concat());
+    assert_eq!(SegmentKey::of(&spec, &[]), SegmentKey(key));
 }
 
 #[test]

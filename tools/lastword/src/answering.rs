@@ -29,17 +29,18 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 static STATE: OnceLock<PathBuf> = OnceLock::new();
 
 /// Carries out a command on a thread of its own, so that this one hears signals, and says so if what it depends on does not
-/// answer: the file or directory that a person `named`, and the state directory if that is a configuration. With `patience`
-/// what has not answered for so long ends it.
+/// answer: the file or directory that a person `named`, the state directory if that is a configuration, and what is `beside`. With
+/// `patience` what has not answered for so long ends it.
 ///
 /// # Errors
 /// It panicked, or what it depends on does not answer.
 pub(crate) fn apart<R: Send + 'static>(
-    named: Option<PathBuf>,
+    (named, beside): (Option<PathBuf>, Vec<PathBuf>),
     patience: Option<Duration>,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, Unfinished> {
     let paths = move |ask: lastword::apart::Ask<'_>| {
+        beside.iter().for_each(|beside| ask(beside));
         let Some(named) = &named else { return };
         ask(named);
         if STATE.get().is_none() {

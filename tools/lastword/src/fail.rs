@@ -40,6 +40,14 @@ impl Fail {
     }
 }
 
+impl Fail {
+    /// Of what `log-dump`'s code does.
+    pub(crate) fn of_log_dump(failure: log_dump::Failure) -> Fail {
+        let (code, text) = failure.told();
+        Fail::new(code, text)
+    }
+}
+
 impl fmt::Display for Fail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -1,9 +1,10 @@
 //! `lastword init`: a configuration to begin with. Every key is in it, with its default and what it is for.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+use log_dump::whole::Unfinished;
 
 use crate::console::{line, quoted};
 use crate::fail::{Fail, USAGE};
@@ -16,13 +17,19 @@ const NAME: &str = "lastword.toml";
 /// Writes the file, which must not be there yet.
 pub(crate) fn init(file: &Path) -> Result<ExitCode, Fail> {
     let shown = quoted(file);
-    let made = OpenOptions::new().write(true).create_new(true).open(file);
-    let mut made = made.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Fail::new(USAGE, format!("{shown} is there already and stays as it is")),
+    let is_there = || Fail::new(USAGE, format!("{shown} is there already and stays as it is"));
+    if file.symlink_metadata().is_ok() {
+        return Err(is_there());
+    }
+    let text = TEXT.replace(NAME, &shown);
+    let made = Unfinished::beside(file, 0o666).and_then(|mut made| {
+        made.file.write_all(text.as_bytes())?;
+        made.put_new()
+    });
+    made.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => is_there(),
         _ => Fail::io(&shown, &error),
     })?;
-    let text = TEXT.replace(NAME, &shown);
-    made.write_all(text.as_bytes()).map_err(|error| Fail::io(&shown, &error))?;
     line(&format!("{shown} is written: name your source in it, then: lastword plan {shown}"))?;
     Ok(ExitCode::SUCCESS)
 }

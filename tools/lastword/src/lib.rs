@@ -51,6 +51,7 @@ use clap::{Parser, Subcommand};
 use lastword::apart::Unfinished;
 use lastword::describe::panicked;
 use log_dump::signals::{REMOVED_WITHIN, leave_to_signal, remove_copies_on_signals};
+use log_dump::whole::directory_of;
 use tracing_subscriber::filter::LevelFilter;
 
 use control::Verb;
@@ -134,6 +135,17 @@ enum Command {
 }
 
 impl Command {
+    /// What else it depends on: where it writes to, and what it reads beside that.
+    fn beside(&self) -> Vec<PathBuf> {
+        let beside = match self {
+            Command::Init { file } => Some(directory_of(file)),
+            Command::Report(report::Arguments { output, .. }) => Some(directory_of(output)),
+            Command::Look(question) => question.named()[1],
+            _ => None,
+        };
+        beside.into_iter().map(Path::to_owned).collect()
+    }
+
     /// The file or directory that a person named, on which all of the command depends.
     fn named(&self) -> Option<&Path> {
         match self {
@@ -163,9 +175,11 @@ impl Command {
     /// what a run is asked has a limit of its own.
     fn patience(&self) -> Option<Duration> {
         match self {
-            Command::Plan { .. } | Command::Status(_) | Command::Look(_) | Command::Report(_) => {
-                Some(answering::READS_WITHIN)
-            }
+            Command::Init { .. }
+            | Command::Plan { .. }
+            | Command::Status(_)
+            | Command::Look(_)
+            | Command::Report(_) => Some(answering::READS_WITHIN),
             Command::Run(run::Arguments { once: true, .. }) => Some(answering::RUNS_WITHIN),
             _ => None,
         }
@@ -193,6 +207,7 @@ pub fn run() -> ExitCode {
     // A file that becomes too large for a limit is an error like others, and not the end of the process.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
     let (named, patience) = (arguments.command.named().map(Path::to_owned), arguments.command.patience());
+    let beside = arguments.command.beside();
     named.as_deref().into_iter().for_each(fail::remember_named);
     let work = move || dispatch(arguments.command);
     let failed = |fail: Fail| {
@@ -201,7 +216,7 @@ pub fn run() -> ExitCode {
             ExitCode::from(fail.code)
         })
     };
-    let code = match answering::apart(named, patience, work) {
+    let code = match answering::apart((named, beside), patience, work) {
         Ok(ended) => ended.unwrap_or_else(failed),
         Err(Unfinished::Silent(path)) => {
             // They may lie where nothing answers either.

@@ -17,7 +17,7 @@ use crate::fail::{CANNOT_OPEN, Fail};
 /// A run that is well answers at once; one that does not is not waited for by who can read the log.
 const WELL_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long one that is well may read its log: as long as it answers anything.
+/// How long one that is well may read its log: as long as it may take to carry out a command.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) fn look(question: Look) -> Result<ExitCode, Fail> {
@@ -65,8 +65,7 @@ fn is_exported(path: &Path) -> bool {
 
 impl Fail {
     fn of_look(failure: Failure, state: &Path) -> Fail {
-        let (code, text) = failure.told();
-        let fail = Fail::new(code, text);
-        if code == CANNOT_OPEN { fail.of_owner(state) } else { fail }
+        let fail = Fail::of_log_dump(failure);
+        if fail.code == CANNOT_OPEN { fail.of_owner(state) } else { fail }
     }
 }

@@ -121,6 +121,11 @@ fn plan_one(
     let fragments = fragments_of(place, cutting, &found.set, &cache, &|| life.sign(), &|_| ())
         .map_err(|error| error.to_string())?;
     drop(cache);
+    let applied = collection(state, &entry.name).and_then(|collection| collection.applied.as_deref());
+    let changes_format = applied.is_some_and(|applied| {
+        let spec = applied.inputs.spec.to_value();
+        spec.get("format").and_then(|format| format.as_str()) != Some(entry.layout.format.as_str())
+    });
     let changes_layout = layout.is_some_and(|layout| layout != Layout::of(&entry.layout));
     let plan = plan_segments(layout, segments, &entry.layout, fragments);
     let note = match (held(state.clone(), entry, &found, now)?, is_declared) {
@@ -131,6 +136,7 @@ fn plan_one(
         (Some(_), _) => "held until a person confirms it".to_owned(),
         (None, false) => "not declared yet".to_owned(),
         (None, true) if is_first => "first build".to_owned(),
+        (None, true) if changes_format => "another format: built anew".to_owned(),
         (None, true) if changes_layout => "another layout: packed anew".to_owned(),
         (None, true) if plan.new.is_empty() && plan.dropped.is_empty() => "nothing to build".to_owned(),
         (None, true) => String::new(),

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use support::{Place, lastword, program, text};
+use support::{Place, lastword, program, text, until};
 
 #[test]
 fn a_run_notes_its_end_and_what_follows_extends_it() {
@@ -45,4 +45,24 @@ fn a_checkpoint_that_cannot_be_noted_is_said_and_ends_no_run() {
     let mut command = program();
     command.args(["run", text(&place.config()), "--once", "--checkpoint", "x", "--checkpoint-key", text(&bad)]);
     assert_eq!(command.output().unwrap().status.code(), Some(2));
+}
+
+/// A command that never ends holds up neither the other notes for ever nor the end of the run, and does not outlive it.
+#[test]
+fn a_command_that_hangs_is_ended_with_the_run() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    let pids = place.dir.path().join("pids");
+    // A child of its own, as a script has.
+    let command = format!("| echo $$ >> {pids}; sleep 1000 & echo $! >> {pids}; wait", pids = text(&pids));
+    let ended = lastword(&["run", text(&place.config()), "--once", "--checkpoint", &command]).expect_code(0);
+    assert!(ended.stderr.contains("was ended, because it had not come to its end for 10s"), "{}", ended.stderr);
+    let pids = fs::read_to_string(&pids).unwrap();
+    assert!(pids.lines().count() >= 2, "{pids}");
+    // What was ended may not be reaped yet by whoever does so for orphans.
+    let lives = |pid: &str| {
+        fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
+    };
+    until("all of them are gone", || !pids.lines().any(lives));
 }

@@ -140,7 +140,7 @@ fn defect_03_what_is_to_end_by_itself_ends_over_a_directory_that_never_answers()
         let dead = if is_state { place.state() } else { place.dir.path().join("files") };
         DeadMount::at(&dead).map(|mount| (place, mount, dead))
     };
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 13] = [
         &["status", "STATE"],
         &["status", "CONFIG"],
         &["plan", "CONFIG"],
@@ -150,19 +150,23 @@ fn defect_03_what_is_to_end_by_itself_ends_over_a_directory_that_never_answers()
         &["wait", "DEAD", "lineitem"],
         &["refresh", "DEAD", "lineitem"],
         &["reload", "DEAD"],
+        &["init", "DEAD"],
+        &["report", "STATE LIVE", "-o", "DEAD"],
+        &["run", "CONFIG LIVE", "--once", "--checkpoint", "note", "--checkpoint-key", "DEAD"],
+        &["run", "CONFIG LIVE", "--http", "127.0.0.1:0", "--http-token", "file:DEAD"],
     ];
     let (mut scenes, mut running) = (Vec::new(), Vec::new());
     for arguments in commands {
-        let Some((place, mount, dead)) = scene(arguments[1] != "DEAD") else { return };
+        let is_state = arguments[1] == "STATE" || arguments[1] == "CONFIG";
+        let Some((place, mount, dead)) = scene(is_state) else { return };
         scenes.push((place, mount, dead, arguments));
     }
     for (place, mount, dead, arguments) in scenes {
         let (config, state, file) = (place.config(), place.state(), dead.join("lake.toml"));
         let path = |argument: &&str| match *argument {
-            "STATE" => text(&state).to_owned(),
-            "CONFIG" => text(&config).to_owned(),
-            "DEAD" => text(&file).to_owned(),
-            other => other.to_owned(),
+            "STATE" | "STATE LIVE" => text(&state).to_owned(),
+            "CONFIG" | "CONFIG LIVE" => text(&config).to_owned(),
+            other => other.replace("DEAD", text(&file)),
         };
         let stderr = File::create(place.dir.path().join("stderr")).unwrap();
         let arguments: Vec<String> = arguments.iter().map(path).collect();

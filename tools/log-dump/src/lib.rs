@@ -24,11 +24,11 @@ mod stat;
 mod state;
 mod transfer;
 mod verify;
+pub mod whole;
 mod why;
 
 use std::io::Write;
 use std::panic;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn run() -> ExitCode {
     panic::set_hook(Box::new(|info| panicked(info).iter().for_each(|line| complain(line))));
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
     signals::remove_copies_on_signals(|| ());
-    let named = cli.command.named().map(Path::to_owned);
+    let named = cli.command.named();
     let paths = move |ask: apart::Ask<'_>| named.iter().for_each(|named| ask(named));
     let ended = apart::apart(
         move || dispatch(cli.command),

@@ -1,5 +1,5 @@
-//! Signals that end a program that reads logs: a private copy that it is making goes first. One that is open has no name any
-//! more. `lastword` has it from here.
+//! Signals that end a program that reads logs: a private copy that it is making goes first, and so does a file that it has begun
+//! to write. A copy that is open has no name any more. `lastword` has it from here.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
+
+use crate::whole::remove_unfinished;
 
 /// How long a signal, or the end over something that does not answer, waits for that; a copy may be large and its disk slow. A
 /// signal that comes later does not wait.
@@ -55,6 +57,7 @@ pub fn remove_copies_on_signals(say: impl Fn() + Send + 'static) {
             ENDS_BY.store(signal, Ordering::SeqCst);
             // They may lie where nothing answers either.
             let _ = within(REMOVED_WITHIN, lastword::log::remove_private_copies);
+            let _ = within(ONE_REQUEST, remove_unfinished);
             say();
             // Ends the process as the signal would have.
             let _ = emulate_default_handler(signal);

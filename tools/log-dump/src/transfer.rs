@@ -1,9 +1,9 @@
 //! `export` and `import`: the portable stream.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use lastword::describe::{advised, counted};
@@ -15,6 +15,7 @@ use crate::args::{DamageArgs, LogArgs};
 use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::Output;
+use crate::whole::Unfinished;
 
 #[derive(Serialize)]
 struct TransferLine {
@@ -48,16 +49,14 @@ pub(crate) fn export(log: &LogArgs, damage: DamageArgs, file: &Path) -> Result<(
             written => written?.and(end),
         };
     }
-    // What a source holds may be private, and so may this.
-    let mut options = OpenOptions::new();
-    let created = options.write(true).create_new(true).mode(0o600).open(file);
-    let target = created.map_err(|error| Failure::io("creating", file, &error))?;
-    let written = write_to(&input, objects.as_ref(), damage, (&target, file));
-    if written.is_err() {
-        // Half a stream is of no use, and its reader would refuse it.
-        let _ = fs::remove_file(file);
+    let failed = |error: &io::Error| Failure::io("creating", file, error);
+    if file.symlink_metadata().is_ok() {
+        return Err(failed(&io::Error::from(io::ErrorKind::AlreadyExists)));
     }
-    let (totals, cut) = written?;
+    // What a source holds may be private, and so may this. Half a stream is of no use, and its reader would refuse it.
+    let target = Unfinished::beside(file, 0o600).map_err(|error| failed(&error))?;
+    let (totals, cut) = write_to(&input, objects.as_ref(), damage, (&target.file, file))?;
+    target.put_new().map_err(|error| failed(&error))?;
     report("export", &totals, log.json)?;
     cut.and(end)
 }
@@ -111,8 +110,7 @@ fn write_to(
         ),
         error => error.into(),
     })?;
-    let flushed = out.flush().and_then(|()| target.sync_all());
-    flushed.map_err(|error| Failure::io("writing", path, &error))?;
+    out.flush().map_err(|error| Failure::io("writing", path, &error))?;
     Ok(written)
 }
 

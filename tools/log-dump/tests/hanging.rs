@@ -42,3 +42,44 @@ fn defect_03_a_log_that_never_answers_is_named_and_a_signal_ends_the_wait() {
     };
     assert_eq!((ended.signal(), said().matches(&expected).count()), (Some(15), 1), "{}", said());
 }
+
+/// Also over what is read or written beside the log.
+#[test]
+fn defect_03_what_is_beside_a_log_and_never_answers_ends_a_command() {
+    // Each in a mount of its own.
+    let commands: [&[&str]; 5] = [
+        &["export", "STATE", "DEAD"],
+        &["verify", "STATE", "--expect-checkpoint", "DEAD"],
+        &["diff", "STATE", "DEAD"],
+        &["head", "STATE", "--sign", "DEAD"],
+        &["import", "absent", "DEAD"],
+    ];
+    let mut running = Vec::new();
+    for arguments in commands {
+        let (dir, state) = story_log();
+        let dead = dir.path().join("dead");
+        let Some(mount) = DeadMount::at(&dead) else { return };
+        let file = dead.join("file");
+        let path = |argument: &&str| match *argument {
+            "STATE" => state.clone().into_os_string(),
+            "DEAD" => file.clone().into_os_string(),
+            other => other.into(),
+        };
+        let mut child = program();
+        child.current_dir(dir.path()).args(arguments.iter().map(path)).stdout(Stdio::null()).stderr(Stdio::piped());
+        running.push((child.spawn().unwrap(), arguments, dir, mount));
+    }
+    let begun = Instant::now();
+    for (mut child, arguments, _dir, _mount) in running {
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(90) {
+                child.kill().unwrap();
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(said.lines().last().unwrap().contains("has not answered for 30s"), "{arguments:?}: {said}");
+    }
+}

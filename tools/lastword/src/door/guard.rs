@@ -3,9 +3,9 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
@@ -14,6 +14,7 @@ use hyper::http::uri::Authority;
 use super::limits::{LONGEST_TOKEN, SHORTEST_TOKEN};
 use super::refusal::Refusal;
 use super::routes::Route;
+use crate::answering::read_named;
 use crate::fail::{Fail, USAGE};
 
 /// Where a request came in.
@@ -55,11 +56,15 @@ impl TokenFrom {
                 (format!("{name} of the environment"), std::env::var(name).map_err(|_| absent())?)
             }
             TokenFrom::File(path) => {
-                let (named, mut text) = (path.display().to_string(), String::new());
-                let read = File::open(path)
-                    .and_then(|file| file.take(LONGEST_TOKEN as u64 + 1).read_to_string(&mut text))
-                    .map_err(|error| Fail::io(&named, &error))?;
-                (named, if read > LONGEST_TOKEN { String::new() } else { text })
+                let named = path.display().to_string();
+                let read = |path: &Path| {
+                    let mut text = String::new();
+                    File::open(path)?.take(LONGEST_TOKEN as u64 + 1).read_to_string(&mut text)?;
+                    Ok(text)
+                };
+                let failed = |error: io::Error| Fail::io(path.display(), &error);
+                let text = read_named(path, move |path| Ok(read(path)))?.map_err(failed)?;
+                (named, if text.len() > LONGEST_TOKEN { String::new() } else { text })
             }
         };
         let token = text.trim();

@@ -24,14 +24,14 @@ mod input;
 mod live;
 mod rows;
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use glob::Pattern;
+use log_dump::whole;
 
+use crate::command::state_of;
 use crate::console::note;
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 use gather::{Asked, gather};
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     pub(crate) state: PathBuf,
     /// Where the page is written; - is standard output
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    pub(crate) output: PathBuf,
     /// The last so many events at most; what came before is summed up in where the page begins
     #[arg(long, value_name = "N", default_value_t = MOST_EVENTS)]
     events: u64,
@@ -65,6 +65,12 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode, Fail> {
         Pattern::new(text).map_err(|error| Fail::new(USAGE, format!("--collection {text:?}: {}", error.msg)))
     };
     let patterns = arguments.collection.iter().map(pattern).collect::<Result<Vec<_>, Fail>>()?;
+    let log = state_of(&arguments.state).ok();
+    let spared: Vec<&Path> = [Some(&*arguments.state), log.as_deref()].into_iter().flatten().collect();
+    let to_output = Path::new("-") == arguments.output;
+    if !to_output {
+        whole::check(&arguments.output, &spared).map_err(Fail::of_log_dump)?;
+    }
     let input = Input::open(&arguments.state)?;
     let asked = Asked { events: arguments.events.max(1), to: arguments.to, patterns: &patterns };
     let piece = gather(&input, &asked)?;
@@ -72,7 +78,11 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode, Fail> {
         note(&format!("lastword: {told}"));
     }
     let page = html::recorded(&piece);
-    write(&arguments.output, page.as_bytes())?;
+    match to_output {
+        true => print(page.as_bytes())?,
+        // What a source holds may be private, and so may this: it is its owner's alone.
+        false => whole::write(&arguments.output, 0o600, page.as_bytes(), &spared).map_err(Fail::of_log_dump)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,31 +91,12 @@ pub(crate) fn page() -> String {
     html::live()
 }
 
-/// What a source holds may be private, and so may this: it is its owner's alone. A page that is there is replaced as a whole.
-fn write(path: &Path, page: &[u8]) -> Result<(), Fail> {
-    let failed = |error: &io::Error| Fail::io(path.display(), error);
-    if path == Path::new("-") {
-        let mut out = io::stdout().lock();
-        return match out.write_all(page).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Fail::new(CANNOT_OPEN, format!("standard output: {error}")))
-            }
-            _ => Ok(()),
-        };
+fn print(page: &[u8]) -> Result<(), Fail> {
+    let mut out = io::stdout().lock();
+    match out.write_all(page).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Fail::new(CANNOT_OPEN, format!("standard output: {error}")))
+        }
+        _ => Ok(()),
     }
-    let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
-        return Err(Fail::new(USAGE, format!("{}: is a directory; -o names the file", path.display())));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    let unfinished = path.with_file_name(hidden);
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).and_then(|mut file| {
-        file.write_all(page)?;
-        std::fs::rename(&unfinished, path)
-    });
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&unfinished);
-        failed(&error)
-    })
 }

@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let noting = arguments
         .checkpoint
         .as_ref()
-        .map(|to| Noting::new(&config.state, to, arguments.checkpoint_every, arguments.checkpoint_key.as_deref()));
+        .map(|to| Noting::new(&config, to, arguments.checkpoint_every, arguments.checkpoint_key.as_deref()));
     let noting = noting.transpose()?;
     let signals = Signals::register()?;
     never_wait_for_notes();

@@ -19,6 +19,8 @@ pub(crate) use values::parse_rfc3339 as rfc3339;
 pub(crate) use values::parse_until;
 use values::{parse_glob, parse_hash, parse_name};
 
+use crate::whole::directory_of;
+
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
 /// the log that it reads, also while a writer has it open.
 ///
@@ -105,14 +107,17 @@ pub(crate) enum KeyCommand {
 }
 
 impl Command {
-    /// The file or directory on which all of the command depends.
-    pub(crate) fn named(&self) -> Option<&Path> {
-        match self {
-            Command::Look(look) => Some(look.state()),
-            Command::Verify { log, .. } | Command::Stat { log, .. } | Command::Export { log, .. } => Some(&log.state),
-            Command::Import { state, .. } => state.parent(),
-            Command::Key { key: KeyCommand::New { file, .. } } => file.parent(),
-        }
+    /// The files and directories on which the command depends.
+    pub(crate) fn named(&self) -> Vec<PathBuf> {
+        let named = match self {
+            Command::Look(look) => look.named(),
+            Command::Verify { log, expect_checkpoint, .. } => [Some(&*log.state), expect_checkpoint.as_deref()],
+            Command::Stat { log, .. } => [Some(&*log.state), None],
+            Command::Export { log, file, .. } => [Some(&*log.state), Some(directory_of(file))],
+            Command::Import { state, file, .. } => [Some(directory_of(state)), Some(&**file)],
+            Command::Key { key: KeyCommand::New { file, .. } } => [Some(directory_of(file)), None],
+        };
+        named.into_iter().flatten().filter(|named| *named != Path::new("-")).map(Path::to_owned).collect()
     }
 }
 
@@ -159,6 +164,17 @@ impl Look {
 
     pub(crate) fn is_json(&self) -> bool {
         self.log().json
+    }
+
+    /// The files and directories on which the answer depends.
+    #[must_use]
+    pub fn named(&self) -> [Option<&Path>; 2] {
+        let beside = match self {
+            Look::Head(HeadArgs { sign, .. }) => sign.as_deref(),
+            Look::Diff(DiffArgs { between, .. }) => between.other.as_deref(),
+            _ => None,
+        };
+        [Some(self.state()), beside]
     }
 
     /// The same question of the log at another path.

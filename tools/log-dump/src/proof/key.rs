@@ -1,9 +1,8 @@
 //! Keys: ed25519, in files outside of the log, as the tools of signed notes write them.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -13,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fail::{Exit, Failure};
 use crate::output::Output;
+use crate::whole::Unfinished;
 
 /// The type of a signature: Ed25519 over the text.
 const ED25519: u8 = 1;
@@ -141,11 +141,9 @@ pub(crate) fn new(path: &Path, name: &str) -> Result<(), Failure> {
     let public = key.public();
     let secret = BASE64.encode([&[ED25519], &seed[..]].concat());
     let text = format!("{PRIVATE}{name}+{}+{secret}\n", hex(public.id()));
-    let mut options = OpenOptions::new();
-    let written = options.write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    let written = Unfinished::beside(path, 0o600).and_then(|mut unfinished| {
+        unfinished.file.write_all(text.as_bytes())?;
+        unfinished.put_new()
     });
     written.map_err(|error| Failure::io("creating", path, &error))?;
     let mut output = Output::new();
