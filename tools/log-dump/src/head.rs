@@ -39,11 +39,10 @@ struct AnchorLine {
 }
 
 /// What `HEAD` says.
-pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
+pub(crate) fn anchor(log: &LogArgs, mut output: Output) -> Result<(), Failure> {
     let anchor = read_anchor(&log.state)?;
     let Anchor { clean, position, db_length, .. } = anchor;
     let (seq, hash, epoch) = (position.seq.0, position.hash.to_string(), position.epoch.0);
-    let mut output = Output::new();
     if log.json {
         output.object(&AnchorLine { kind: "anchor", anchor_seq: seq, hash, epoch, clean, db_length })?;
         return output.finish();
@@ -57,7 +56,7 @@ pub(crate) fn anchor(log: &LogArgs) -> Result<(), Failure> {
 }
 
 /// Where the log ends, as it is noted elsewhere.
-pub(crate) fn checkpoint(args: &HeadArgs) -> Result<(), Failure> {
+pub(crate) fn checkpoint(args: &HeadArgs, mut output: Output) -> Result<(), Failure> {
     let HeadArgs { log, sign, origin, .. } = args;
     let key = sign.as_deref().map(SigningKey::read).transpose()?;
     let input = Input::open(&log.state)?;
@@ -69,12 +68,11 @@ pub(crate) fn checkpoint(args: &HeadArgs) -> Result<(), Failure> {
         (named, other) => named.or_else(|| other.clone()).ok_or_else(proof::unnamed)?,
     };
     let checkpoint = Checkpoint { origin, seq: end.seq, hash: end.hash, time: input.time() };
-    let mut output = Output::new();
     output.text(&checkpoint.note(key.as_ref()))?;
     output.finish()
 }
 
-pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
+pub(crate) fn run(log: &LogArgs, mut output: Output) -> Result<(), Failure> {
     let input = Input::open(&log.state)?;
     let (end, anchor) = (input.end(), input.anchor());
     let head = HeadLine {
@@ -89,7 +87,6 @@ pub(crate) fn run(log: &LogArgs) -> Result<(), Failure> {
         db_length: anchor.map(|anchor| anchor.db_length),
         writer_active: input.writer_active(),
     };
-    let mut output = Output::new();
     if log.json {
         output.object(&head)?;
         let start = input.start();

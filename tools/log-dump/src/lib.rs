@@ -1,12 +1,13 @@
 //! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
 //!
-//! The program is [`run`]. [`look`] is for `lastword`, whose commands of the same names are these; what else is public is there for
-//! the tests of what it parses.
+//! The program is [`run`]. [`look`] is for `lastword`, whose commands of the same names are these, and [`Asked`] for its runs,
+//! which answer the same; what else is public is there for the tests of what it parses.
 #![forbid(unsafe_code)]
 
 mod anchor;
 #[doc(hidden)]
 pub mod args;
+mod asked;
 mod changed_files;
 mod diff;
 mod dump;
@@ -33,16 +34,15 @@ use std::time::Duration;
 
 use args::{Cli, Command, KeyCommand};
 pub use args::{DiffArgs, DumpArgs, HeadArgs, Look, ManifestArgs, StateArgs, WhyArgs};
+pub use asked::{About, Asked, point, said};
 use clap::Parser;
 use fail::Exit;
 pub use fail::Failure;
 pub use input::named_by;
 use lastword::apart::{self, Unfinished};
-use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::describe::panicked;
-use lastword::replay::Until;
-use output::complain;
-pub use output::speak_as;
+use output::{Output, complain};
+pub use output::{print, speak_as};
 use verify::Expected;
 
 /// How long a log or a stream that does not answer is waited for: a server that another one takes over from is back by then.
@@ -107,17 +107,20 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 /// # Errors
 /// When there is no answer, or when it cannot be written.
 pub fn look(question: &Look) -> Result<(), Failure> {
+    look_into(question, Output::new())
+}
+
+/// The same, answered to `output`.
+fn look_into(question: &Look, output: Output) -> Result<(), Failure> {
     match question {
-        Look::Dump(args) => dump::run(args),
-        Look::Head(HeadArgs { log, anchor: true, .. }) => head::anchor(log),
-        Look::Head(args) if args.checkpoint || args.sign.is_some() => head::checkpoint(args),
-        Look::Head(HeadArgs { log, .. }) => head::run(log),
-        Look::State(StateArgs { log, damage, at }) => state::run(log, *damage, *at),
-        Look::Why(WhyArgs { log, name, at, task, files }) => {
-            why::run(log, name, at.unwrap_or(Until::End), task.map(Seq).map(TaskId), *files)
-        }
-        Look::Manifest(args) => manifest::run(args),
-        Look::Diff(DiffArgs { log, between }) => diff::run(log, between),
+        Look::Dump(args) => dump::run(args, output),
+        Look::Head(HeadArgs { log, anchor: true, .. }) => head::anchor(log, output),
+        Look::Head(args) if args.checkpoint || args.sign.is_some() => head::checkpoint(args, output),
+        Look::Head(HeadArgs { log, .. }) => head::run(log, output),
+        Look::State(args) => state::run(args, output),
+        Look::Why(args) => why::run(args, output),
+        Look::Manifest(args) => manifest::run(args, output),
+        Look::Diff(DiffArgs { log, between }) => diff::run(log, between, output),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::{Output, grouped, printable};
 
-pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ManifestArgs, mut output: Output) -> Result<(), Failure> {
     let ManifestArgs { log, name, at } = args;
     let (input, state) = Input::open_at(&log.state, at.unwrap_or(Until::End))?;
     let when = at.map_or_else(String::new, |_| format!(" at event {}", state.last()));
@@ -21,7 +21,6 @@ pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
     let id = Name::new(name).ok().and_then(|name| state.id_of(&name)).ok_or_else(unknown)?;
     let collection = state.collection(id).ok_or_else(unknown)?;
     let manifest = manifest(&input, collection)?;
-    let mut output = Output::new();
     if log.json {
         let segments = manifest.as_ref().map_or(&[][..], |manifest| &manifest.segments);
         let applied = collection.applied_fingerprint();

@@ -1,6 +1,6 @@
-//! Writing to stdout, whose reader may go at any time, and to stderr.
+//! Writing an answer, mostly to stdout, whose reader may go at any time, and to stderr.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Write};
 use std::sync::OnceLock;
 
 use lastword::core::vocabulary::Seq;
@@ -11,12 +11,18 @@ use serde::Serialize;
 
 use crate::fail::Failure;
 
-/// Stdout, line by line.
-pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
+/// Where an answer is written, line by line.
+pub(crate) struct Output(BufWriter<Box<dyn Write>>);
 
 impl Output {
+    /// Stdout.
     pub(crate) fn new() -> Output {
-        Output(BufWriter::new(io::stdout().lock()))
+        Output::of(Box::new(io::stdout()))
+    }
+
+    /// Whatever takes it.
+    pub(crate) fn of(writer: Box<dyn Write>) -> Output {
+        Output(BufWriter::new(writer))
     }
 
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
@@ -52,6 +58,16 @@ impl Output {
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.0.flush().map_err(|error| Failure::output(&error))
     }
+}
+
+/// Prints an answer that somebody else has written.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print(answer: &str) -> Result<(), Failure> {
+    let mut output = Output::new();
+    output.text(answer)?;
+    output.finish()
 }
 
 /// A whole number with its thousands apart: `1,000,000`.

@@ -4,17 +4,18 @@ use lastword::core::CollectionView;
 use lastword::describe::view_json;
 use lastword::replay::{Until, state_at};
 
-use crate::args::{DamageArgs, LogArgs};
+use crate::args::StateArgs;
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::{Output, printable};
 use crate::point::{now_at, time_of};
 
-pub(crate) fn run(log: &LogArgs, damage: DamageArgs, at: Option<Until>) -> Result<(), Failure> {
+pub(crate) fn run(args: &StateArgs, mut output: Output) -> Result<(), Failure> {
+    let StateArgs { log, damage, at } = args;
     let until = at.unwrap_or(Until::End);
     let (input, state, end) = match damage.up_to_damage {
         true => {
-            let (input, end) = Input::open_up_to_damage(&log.state, damage)?;
+            let (input, end) = Input::open_up_to_damage(&log.state, *damage)?;
             let state = state_at(input.reader(), until)?;
             (input, state, end)
         }
@@ -25,7 +26,6 @@ pub(crate) fn run(log: &LogArgs, damage: DamageArgs, at: Option<Until>) -> Resul
     };
     let now = now_at(&state, until);
     let views: Vec<_> = state.by_name().filter_map(|(id, _)| CollectionView::of(&state, id, now)).collect();
-    let mut output = Output::new();
     if log.json {
         views.iter().try_for_each(|view| output.line(&view_json(view, now)))?;
         let start = input.start();

@@ -176,11 +176,19 @@ impl Connection {
 
     /// The same as it was written; what says that something went wrong becomes that.
     pub(crate) fn ask_body(&mut self, request: &Request) -> Result<Bytes, Fail> {
+        match self.answered(request)? {
+            (true, body) => Ok(body),
+            (false, body) => Err(Answer::parse(&body).and_then(Result::err).unwrap_or_else(garbage)),
+        }
+    }
+
+    /// What was answered as it was written, and whether it is what was asked for.
+    pub(crate) fn answered(&mut self, request: &Request) -> Result<(bool, Bytes), Fail> {
         // Until there is an answer.
         self.is_lost = true;
         let _sent = Unanswered::note(request);
         let answered = self.exchange(request);
-        let (status, body) = match answered {
+        let answered = match answered {
             Some(Ok(answered)) => answered,
             None => {
                 self.is_silent = true;
@@ -197,10 +205,7 @@ impl Connection {
             }
         };
         self.is_lost = false;
-        match status {
-            true => Ok(body),
-            false => Err(Answer::parse(&body).and_then(Result::err).unwrap_or_else(garbage)),
-        }
+        Ok(answered)
     }
 
     /// Sends a request and waits for its answer, and says so if that takes long; nothing if it takes too long.
@@ -216,7 +221,11 @@ impl Connection {
             let left = patience.saturating_sub(told_after);
             if !left.is_zero() {
                 let waits = short(left);
-                note(&format!("{}; waiting for {waits} more", silent(pid)));
+                let what = match request {
+                    Request::Look(_) if !pid.is_some_and(is_stopped) => "the run still reads its log".to_owned(),
+                    _ => silent(pid),
+                };
+                note(&format!("{what}; waiting for {waits} more"));
             }
             timeout(left, answered).await.ok()
         })

@@ -15,12 +15,14 @@ use lastword::describe::{Describer, plain_json};
 use lastword::engine::{CollectionStatus, CommandError, WatchItem};
 use lastword::external::{Manifest, manifest_json};
 use lastword::objects::FileObjects;
+use log_dump::{About, Asked};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::events::{Following, Past};
 use super::limits::{MOST_ROWS, MOST_WAIT};
+use super::looked::look;
 use super::openapi;
 use super::pool::Pool;
 use super::refusal::Refusal;
@@ -152,13 +154,19 @@ impl Desk {
                 json(waiting.wait(|| self.is_stopping(), gone).await?)
             }
             Request::List(listed) => self.list(pool, listed).await,
-            Request::Manifest(name) => {
-                let found = self.find(name).await?;
+            // The engine knows what is applied now.
+            Request::Look(Asked { about: About::Manifest(name), at: None, json: true }) => {
+                let found = self.find(name, " in the log").await?;
                 let desk = Arc::clone(self);
                 Ok(Reply::Json(pool.read(move || desk.manifest(&found)).await??))
             }
+            Request::Look(asked) => {
+                let desk = Arc::clone(self);
+                let (media, text) = pool.look(move || look(&asked, &desk.state)).await??;
+                Ok(Reply::Text(media, text))
+            }
             Request::Show(name) => {
-                let found = self.find(name).await?;
+                let found = self.find(name, "").await?;
                 let desk = Arc::clone(self);
                 let row = pool.read(move || desk.rows(vec![found], None).pop()).await?;
                 let unread = || Refusal::new("bug", crate::fail::DEFECT, "this row cannot be read");
@@ -189,9 +197,10 @@ impl Desk {
         }
     }
 
-    async fn find(&self, name: Name) -> Result<CollectionStatus, Fail> {
+    /// `place`: where it is sought, for who is told that it is not there.
+    async fn find(&self, name: Name, place: &str) -> Result<CollectionStatus, Fail> {
         let found = self.handle.request().status(name.clone()).await?;
-        found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}")))
+        found.ok_or_else(|| Fail::new(USAGE, format!("there is no collection {name:?}{place}")))
     }
 
     /// A commit in between takes away what the one before had: then it is read once more.
@@ -209,14 +218,14 @@ impl Desk {
     fn read_manifest(&self, found: &CollectionStatus) -> Result<String, Fail> {
         let view = &found.view;
         let Some(applied) = &view.applied else {
-            return Ok(manifest_json(view.name.as_str(), None, &[]).to_string());
+            return Ok(lines(manifest_json(view.name.as_str(), None, &[])));
         };
         let without = || Fail::new(USAGE, format!("collections of the kind {:?} have no segments", view.kind));
         let root = applied.result.manifest.ok_or_else(without)?;
         let objects = FileObjects::open_read_only(self.state.join("objects"))?;
         let manifest = Manifest::read(&objects, root)?;
         let json = manifest_json(view.name.as_str(), Some(applied.fingerprint), &manifest.segments);
-        Ok(plain_json(json.to_string()))
+        Ok(lines(json))
     }
 
     fn steer(&self, steer: &Steer) -> Result<Answer, Fail> {
@@ -342,6 +351,11 @@ impl Desk {
             Err(_) => Err(not_ready("the engine does not answer")),
         }
     }
+}
+
+/// As the command prints it.
+fn lines(json: Value) -> String {
+    plain_json(json.to_string()) + "\n"
 }
 
 fn shutting_down() -> Fail {

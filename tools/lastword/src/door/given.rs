@@ -20,6 +20,11 @@ pub(super) struct Field {
     pub(super) about: &'static str,
 }
 
+/// A field that need not be said.
+pub(super) const fn may(name: &'static str, form: Form, about: &'static str) -> Field {
+    Field { name, form, is_needed: false, about }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Text,

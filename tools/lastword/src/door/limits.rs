@@ -42,6 +42,12 @@ pub(super) const MOST_COMMANDS: usize = 8;
 /// The same of those that only read.
 pub(super) const MOST_READS: usize = 8;
 
+/// Questions for which the log is read at the same time: each reads a copy of it, and who finds no place reads it himself.
+pub(super) const MOST_LOOKS: usize = 2;
+
+/// The longest answer of those: some ten thousand events. Who asks for more reads the log himself.
+pub(super) const MOST_LOOKED: usize = 16 << 20;
+
 /// Collections in one page: some milliseconds of the reducer's time, and, with the longest specs, half of what an answer may
 /// have.
 pub(crate) const MOST_ROWS: usize = 500;

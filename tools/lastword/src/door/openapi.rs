@@ -55,6 +55,12 @@ fn operation(route: &Route) -> Value {
         content["application/x-ndjson"] = json!({"schema": {"type": "string"}});
         content["text/event-stream"] = json!({"schema": {"type": "string"}});
     }
+    if route.answer == "Lines" {
+        content = json!({"application/x-ndjson": {"schema": reference(route.answer)}});
+    }
+    if route.fields.iter().any(|field| field.name == "text") {
+        content["text/plain; charset=utf-8"] = json!({"schema": {"type": "string"}});
+    }
     if route.answer == "Html" {
         content = json!({"text/html; charset=utf-8": {"schema": reference(route.answer)}});
     }
@@ -180,6 +186,7 @@ fn schemas() -> Value {
             "v": one, "events": list(object(json!({"seq": number, "type": text, "time": text}))),
             "next": {"type": "integer", "description": "The `from` of the next page, whether there is one already or not"},
         })),
+        "Lines": {"type": "string", "description": "JSON Lines: an object in each"},
         "Html": {"type": "string", "description": "HTML with its style and script in it"},
         "Report": object(json!({
             "v": {"const": 1},

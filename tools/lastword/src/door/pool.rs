@@ -3,25 +3,27 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use super::limits::{MOST_COMMANDS, MOST_READS};
+use super::limits::{MOST_COMMANDS, MOST_LOOKS, MOST_READS};
 use super::refusal::Refusal;
 use crate::fail::DEFECT;
 
 /// The most threads of the pool.
-pub(super) const MOST_THREADS: usize = MOST_COMMANDS + MOST_READS;
+pub(super) const MOST_THREADS: usize = MOST_COMMANDS + MOST_READS + MOST_LOOKS;
 
 /// The pool.
 pub(super) struct Pool {
     commands: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
 }
 
 impl Pool {
     pub(super) fn new() -> Pool {
-        Pool { commands: Arc::new(Semaphore::new(MOST_COMMANDS)), reads: Arc::new(Semaphore::new(MOST_READS)) }
+        let places = |most| Arc::new(Semaphore::new(most));
+        Pool { commands: places(MOST_COMMANDS), reads: places(MOST_READS), looks: places(MOST_LOOKS) }
     }
 
     /// Carries out a command; who does not wait for it any more does not stop it.
@@ -30,6 +32,16 @@ impl Pool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         call(&self.commands, work).await
+    }
+
+    /// Reads a log, or is refused at once: who asks can read it too.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let busy = || Refusal::busy(format!("{MOST_LOOKS} others have the log read already; ask again"));
+        let place = Arc::clone(&self.looks).try_acquire_owned().map_err(|_| busy())?;
+        carry_out(place, work).await
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -44,8 +56,18 @@ async fn call<T: Send + 'static>(
     places: &Arc<Semaphore>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let ended = || Refusal::new("closed", crate::fail::CANNOT_OPEN, "lastword is shutting down");
     let place = Arc::clone(places).acquire_owned().await.map_err(|_| ended())?;
+    carry_out(place, work).await
+}
+
+fn ended() -> Refusal {
+    Refusal::new("closed", crate::fail::CANNOT_OPEN, "lastword is shutting down")
+}
+
+async fn carry_out<T: Send + 'static>(
+    place: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     let working = spawn_blocking(move || {
         let _place = place;
         work()
@@ -85,5 +107,28 @@ mod tests {
         });
         drop(release);
         assert_eq!(answered.expect("a command waits for reads that hang").ok(), Some(7));
+    }
+
+    #[test]
+    fn who_finds_no_place_to_have_the_log_read_is_told_at_once() {
+        let runtime = Builder::new_current_thread().enable_time().max_blocking_threads(MOST_THREADS).build().unwrap();
+        let (release, hangs) = channel::<()>();
+        let hangs = Arc::new(std::sync::Mutex::new(hangs));
+        let answered = runtime.block_on(async {
+            let pool = Arc::new(Pool::new());
+            for _ in 0..MOST_LOOKS {
+                let (pool, hangs) = (Arc::clone(&pool), Arc::clone(&hangs));
+                drop(tokio::spawn(async move { pool.look(move || hangs.lock().unwrap().recv()).await.is_ok() }));
+            }
+            while pool.looks.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let limit = Duration::from_secs(30);
+            (timeout(limit, pool.look(|| 7)).await, timeout(limit, pool.read(|| 7)).await)
+        });
+        drop(release);
+        let (looked, read) = answered;
+        assert_eq!(looked.expect("it waits for looks that hang").unwrap_err().kind, "busy");
+        assert_eq!(read.expect("a read waits for looks that hang").ok(), Some(7));
     }
 }

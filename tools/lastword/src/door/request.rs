@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use lastword::core::vocabulary::{By, CollectionId, Fingerprint, Generation, Name, Seq, Timestamp};
+use log_dump::{About, Asked};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::given::Given;
+use super::looks;
 use super::refusal::Refusal;
 use super::routes::{self, ROUTES, Route};
 use crate::control::{Steer, Verb};
@@ -34,8 +36,8 @@ pub enum Request {
     List(Listed),
     /// One collection.
     Show(Name),
-    /// The segments that one collection consists of.
-    Manifest(Name),
+    /// What the log has recorded.
+    Look(Asked),
     /// What is left of dropped collections.
     Dropped,
     Events(Wanted),
@@ -145,7 +147,14 @@ impl Request {
             Request::Reload(_) => &routes::RELOAD,
             Request::Run => &routes::RUN,
             Request::Show(_) => &routes::SHOW,
-            Request::Manifest(_) => &routes::MANIFEST,
+            Request::Look(asked) => {
+                looks::put(asked, &mut put);
+                match asked.about {
+                    About::State => &routes::STATE,
+                    About::Manifest(_) => &routes::MANIFEST,
+                    About::Why { .. } => &routes::WHY,
+                }
+            }
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
             Request::Report { from, to } => {
@@ -167,10 +176,8 @@ impl Request {
 
     fn name(&self) -> Option<&Name> {
         match self {
-            Request::Steer(Steer { name, .. })
-            | Request::Wait { name, .. }
-            | Request::Show(name)
-            | Request::Manifest(name) => Some(name),
+            Request::Steer(Steer { name, .. }) | Request::Wait { name, .. } | Request::Show(name) => Some(name),
+            Request::Look(asked) => asked.name(),
             _ => None,
         }
     }
@@ -257,7 +264,9 @@ impl fmt::Display for Request {
             Request::Metrics => f.write_str("metrics"),
             Request::Steer(Steer { name, verb, .. }) => write!(f, "{name}: {}", verb.name()),
             Request::Wait { name, .. } => write!(f, "{name}: wait"),
-            Request::Manifest(name) => write!(f, "{name}: manifest"),
+            Request::Look(Asked { about: About::State, .. }) => f.write_str("state"),
+            Request::Look(Asked { about: About::Manifest(name), .. }) => write!(f, "{name}: manifest"),
+            Request::Look(Asked { about: About::Why { name, .. }, .. }) => write!(f, "{name}: why"),
             Request::Reload(_) => f.write_str("reload"),
             Request::Report { .. } | Request::Page => f.write_str("report"),
             Request::Events(_) => f.write_str("events"),
@@ -278,6 +287,7 @@ mod tests {
     #[test]
     fn every_request_is_read_as_it_was_written() {
         let name = Name::new("line \"item\"/%2F?&+ü").unwrap();
+        let hostile = name.clone();
         let ann = by("cli:ann", Some("because")).unwrap();
         let verbs = [
             Verb::Refresh { force: false, seen: None },
@@ -310,7 +320,6 @@ mod tests {
             },
             Request::Reload(by("cli:ann", None).unwrap()),
             Request::Show(name.clone()),
-            Request::Manifest(name.clone()),
             Request::List(all),
             Request::List(some),
             Request::Events(events),
@@ -324,7 +333,16 @@ mod tests {
             Request::Alive,
             Request::Ready,
         ];
-        for request in steers.into_iter().chain(others) {
+        let at = Some(log_dump::point("2026-11-23T10:00:00.000001Z").unwrap());
+        let looks = [
+            Asked { about: About::State, at: None, json: true },
+            Asked { about: About::State, at: Some(log_dump::point("7").unwrap()), json: false },
+            Asked { about: About::Manifest(hostile.clone()), at, json: true },
+            Asked { about: About::Why { name: hostile.clone(), task: None, files: false }, at: None, json: false },
+            Asked { about: About::Why { name: hostile, task: Some(TaskId(Seq(7))), files: true }, at, json: true },
+        ];
+        let looks = looks.map(Request::Look);
+        for request in steers.into_iter().chain(others).chain(looks) {
             let Message { method, target, body } = request.message();
             assert_eq!(Request::parse(method, &target, body.as_bytes()).unwrap(), request, "{target} {body}");
             assert!(body.len() < MOST_REQUEST && target.is_ascii() && !target.contains(char::is_whitespace));
@@ -360,6 +378,10 @@ mod tests {
             ("GET", "/v1/collections?unhealthy=1", "", "invalid_input", Some("unhealthy")),
             ("GET", "/v1/collections/a/wait?timeout=long", "", "invalid_input", Some("timeout")),
             ("GET", "/v1/events?from=1&from=2", "", "invalid_input", Some("from")),
+            ("GET", "/v1/state?at=soon", "", "invalid_input", Some("at")),
+            ("GET", "/v1/state?text=1", "", "invalid_input", Some("text")),
+            ("GET", "/v1/collections/a/why?task=x", "", "invalid_input", Some("task")),
+            ("GET", "/v1/collections/a/manifest?files=true", "", "invalid_input", Some("files")),
         ] {
             let refusal = Request::of_route(method, target, body.as_bytes()).map(|(_, request)| request).unwrap_err();
             assert_eq!(

@@ -5,8 +5,9 @@
 
 use lastword::core::vocabulary::{CollectionId, Generation, Seq, TaskId, Timestamp};
 
-use super::given::{Expected, Field, Form, Given};
+use super::given::{Expected, Field, Form, Given, may};
 use super::limits::{MOST_EVENTS, MOST_ROWS};
+use super::looks;
 use super::refusal::Refusal;
 use super::request::{Listed, Request, Wanted, fingerprint};
 use crate::control::{Steer, Verb};
@@ -36,10 +37,6 @@ pub(super) enum Place {
     Wait,
     /// If it follows.
     Follow,
-}
-
-const fn may(name: &'static str, form: Form, about: &'static str) -> Field {
-    Field { name, form, is_needed: false, about }
 }
 
 const ACTOR: Field = may("actor", Form::Text, "Who asks, for the record: 1 to 256 bytes; `socket` if it is not said");
@@ -109,10 +106,31 @@ pub(super) static SHOW: Route = Route {
 pub(super) static MANIFEST: Route = Route {
     path: "/v1/collections/{name}/manifest",
     id: "manifest",
-    summary: "The segments that it consists of now, and the rows of which files are in each: what `lastword manifest --json` \
-              prints",
+    summary: "The segments that it consists of, and the rows of which files are in each: what `lastword manifest --json` prints",
+    fields: looks::OF_A_MOMENT,
     answer: "Manifest",
-    read: |given| Ok(Request::Manifest(given.name()?)),
+    read: |given| looks::manifest(given).map(Request::Look),
+    ..READS
+};
+
+pub(super) static WHY: Route = Route {
+    path: "/v1/collections/{name}/why",
+    id: "why",
+    summary: "Why it is as it is, or what became of one of its tasks, also if it was dropped: what `lastword why --json` prints, \
+              which is JSON Lines with the answer as the last",
+    fields: looks::OF_WHY,
+    answer: "Lines",
+    read: |given| looks::why(given).map(Request::Look),
+    ..READS
+};
+
+pub(super) static STATE: Route = Route {
+    path: "/v1/state",
+    id: "state",
+    summary: "Every collection as the log knows it: what `lastword state --json` prints, which is JSON Lines",
+    fields: looks::OF_A_MOMENT,
+    answer: "Lines",
+    read: |given| looks::state(given).map(Request::Look),
     ..READS
 };
 
@@ -332,8 +350,8 @@ pub(super) static READY: Route = Route {
 
 /// The table.
 pub(super) static ROUTES: &[&Route] = &[
-    &RUN, &LIST, &SHOW, &MANIFEST, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD, &DROPPED,
-    &EVENTS, &METRICS, &REPORT, &PAGE, &API, &ALIVE, &READY,
+    &RUN, &LIST, &SHOW, &WHY, &MANIFEST, &STATE, &WAIT, &REFRESH, &CANCEL, &PAUSE, &RESUME, &CONFIRM, &DROP, &RELOAD,
+    &DROPPED, &EVENTS, &METRICS, &REPORT, &PAGE, &API, &ALIVE, &READY,
 ];
 
 fn steer(given: &Given, verb: Verb) -> Result<Request, Refusal> {

@@ -16,7 +16,8 @@ use lastword::replay::Until;
 pub(crate) use format::Format;
 pub use selection::SelectionArgs;
 pub(crate) use values::parse_rfc3339 as rfc3339;
-use values::{parse_glob, parse_hash, parse_name, parse_until};
+pub(crate) use values::parse_until;
+use values::{parse_glob, parse_hash, parse_name};
 
 use crate::whole::directory_of;
 
@@ -159,6 +160,10 @@ impl Look {
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.log().state
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.log().json
     }
 
     /// The files and directories on which the answer depends.

@@ -54,7 +54,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     }
 }
 
-pub(super) fn parse_until(text: &str) -> Result<Until, String> {
+pub(crate) fn parse_until(text: &str) -> Result<Until, String> {
     match text.parse() {
         Ok(seq) => Ok(Until::Seq(Seq(seq))),
         Err(_) => parse_rfc3339(text).or_else(|| parse_ago(text)).map(Until::Time).ok_or_else(|| {

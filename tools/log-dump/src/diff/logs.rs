@@ -14,11 +14,15 @@ use crate::fail::{Exit, Failure};
 use crate::input::Input;
 use crate::output::{Output, printable};
 
-pub(super) fn run(left: (&Input, &Path), right: (&Input, &Path), json: bool) -> Result<(), Failure> {
+pub(super) fn run(
+    left: (&Input, &Path),
+    right: (&Input, &Path),
+    json: bool,
+    mut output: Output,
+) -> Result<(), Failure> {
     let common = last_common(left.0, right.0)?;
     let sides = [Side::of("left", left, common.seq), Side::of("right", right, common.seq)];
     let verdict = Verdict::of(&sides);
-    let mut output = Output::new();
     if json {
         for side in &sides {
             each(side.input, &SelectionArgs::behind(common.seq), |line| {

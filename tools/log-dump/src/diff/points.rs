@@ -29,6 +29,7 @@ pub(super) fn run(
     to: Until,
     collection: Option<&Pattern>,
     (json, files): (bool, bool),
+    mut output: Output,
 ) -> Result<(), Failure> {
     let mut reading = Reading::new(begin_before(input.reader(), from)?, collection);
     let Some(first) = reading.read(input, from, to)? else {
@@ -43,7 +44,6 @@ pub(super) fn run(
     });
     let found: Vec<Difference<'_>> = found.collect();
     let summary = Summary::of(&first, &last, &found, &reading, input);
-    let mut output = Output::new();
     if json {
         found.iter().filter(|found| !found.is_none()).try_for_each(|found| output.object(found))?;
         output.object(&summary)?;

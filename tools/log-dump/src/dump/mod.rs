@@ -19,14 +19,13 @@ use events::{Stretch, each_of};
 use follow::Following;
 use shape::Shape;
 
-pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &DumpArgs, mut output: Output) -> Result<(), Failure> {
     let DumpArgs { log, damage, selection, format, follow, reverse, limit } = args;
     let format = format.unwrap_or(if log.json { Format::Json } else { Format::Text });
     if *reverse && format == Format::Trace {
         return Err(Failure::new(Exit::USAGE, "--reverse: a trace has no order"));
     }
     let (input, end) = Input::open_up_to_damage(&log.state, *damage)?;
-    let mut output = Output::new();
     let mut shape = Shape::begin(format, &mut output)?;
     let most = limit.unwrap_or(u64::MAX);
     let (mut printed, mut unknown) = (0, 0_u64);

@@ -19,7 +19,7 @@ use crate::output::{Output, printable};
 /// As many of the attempts that hold the workers as fit into a sentence.
 const MOST_BUSY: usize = 3;
 
-pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Result<(), Failure> {
+pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form, mut output: Output) -> Result<(), Failure> {
     let (begin, life) = Life::find(input, name, until)?;
     let Some(incarnation) = &life.incarnation else {
         let last = life.state.last();
@@ -39,7 +39,6 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, form: Form) -> Resul
         always: incarnation.turning_points(),
         recent: life.recent.first(),
     };
-    let mut output = Output::new();
     let sentence = sentence(&life, incarnation);
     if form.json {
         let events = chain.write(input, &begin, &mut output, form)?;

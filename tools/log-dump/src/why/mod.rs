@@ -16,19 +16,21 @@ mod show;
 mod task;
 mod work;
 
-use lastword::core::vocabulary::{Name, TaskId};
+use lastword::core::vocabulary::{Seq, TaskId};
 use lastword::replay::Until;
 
-use crate::args::LogArgs;
+use crate::args::WhyArgs;
 use crate::fail::Failure;
 use crate::input::Input;
+use crate::output::Output;
 use form::Form;
 
-pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>, files: bool) -> Result<(), Failure> {
+pub(crate) fn run(args: &WhyArgs, output: Output) -> Result<(), Failure> {
+    let WhyArgs { log, name, at, task, files } = args;
     let input = Input::open_tail(&log.state)?;
-    let form = Form { json: log.json, files };
+    let (until, form) = (at.unwrap_or(Until::End), Form { json: log.json, files: *files });
     match task {
-        None => answer::run(&input, name, until, form),
-        Some(task) => task::run(&input, name, until, task, form),
+        None => answer::run(&input, name, until, form, output),
+        Some(task) => task::run(&input, name, until, TaskId(Seq(*task)), form, output),
     }
 }

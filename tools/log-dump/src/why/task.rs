@@ -20,7 +20,14 @@ use crate::input::Input;
 use crate::output::{Output, printable};
 use crate::point::{is_behind, now_at};
 
-pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Form) -> Result<(), Failure> {
+pub(super) fn run(
+    input: &Input,
+    name: &Name,
+    until: Until,
+    id: TaskId,
+    form: Form,
+    mut output: Output,
+) -> Result<(), Failure> {
     let (begin, reading) = Reading::find(input, name, until, id)?;
     let last = reading.state.last();
     let Some(found) = &reading.found else {
@@ -51,7 +58,6 @@ pub(super) fn run(input: &Input, name: &Name, until: Until, id: TaskId, form: Fo
         always: found.turning_points(),
         recent: reading.recent.first(),
     };
-    let mut output = Output::new();
     if form.json {
         let events = chain.write(input, &begin, &mut output, form)?;
         let extent = Extent::new(events, &chain, input.head());
