@@ -22,6 +22,7 @@ use lastword::replay::Until;
 use crate::args::LogArgs;
 use crate::fail::Failure;
 use crate::input::Input;
+pub use fate::changes_inputs;
 use form::Form;
 
 pub(crate) fn run(log: &LogArgs, name: &Name, until: Until, task: Option<TaskId>, files: bool) -> Result<(), Failure> {
