@@ -11,39 +11,55 @@ use crate::input::Input;
 use crate::output::{Output, printable};
 
 /// As many as a person reads of one observation; the rest is counted.
-pub(crate) const MOST_SHOWN: usize = 20;
+pub const MOST_SHOWN: usize = 20;
 
 /// What one file became.
-#[derive(Serialize)]
-struct Changed {
-    path: String,
-    change: &'static str,
-    before: Option<FileLine>,
-    after: Option<FileLine>,
+#[derive(Debug, Serialize)]
+pub struct Changed {
+    /// Below its source.
+    pub path: String,
+    /// `added`, `changed` or `removed`.
+    pub change: &'static str,
+    /// What it was, unless it was added.
+    pub before: Option<FileLine>,
+    /// What it is, unless it was removed.
+    pub after: Option<FileLine>,
 }
 
 /// A content of a file. `version` is what `manifest` names it by.
-#[derive(Serialize)]
-struct FileLine {
-    version: String,
-    bytes: u64,
+#[derive(Debug, Serialize)]
+pub struct FileLine {
+    /// Another for each content.
+    pub version: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// How two sets differ.
-#[derive(Serialize)]
-pub(crate) struct FilesLine {
-    pub(crate) added: u64,
-    pub(crate) changed: u64,
-    pub(crate) removed: u64,
-    files: Vec<Changed>,
+#[derive(Debug, Serialize)]
+pub struct FilesLine {
+    /// So many were added.
+    pub added: u64,
+    /// So many have another content.
+    pub changed: u64,
+    /// So many are gone.
+    pub removed: u64,
+    /// The first of them.
+    pub files: Vec<Changed>,
     /// Why they cannot be named.
-    problem: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// What names the files of a set: the objects of the log, or why they cannot be named.
-pub(crate) struct Named(Result<Box<dyn Objects>, String>);
+#[allow(missing_debug_implementations, reason = "objects have none")]
+pub struct Named(Result<Box<dyn Objects>, String>);
 
 impl Named {
+    /// By these objects, or not at all because of this.
+    pub fn by(objects: Result<Box<dyn Objects>, String>) -> Named {
+        Named(objects)
+    }
+
     /// By the objects of this log. An answer does not depend on them; they may be gone.
     pub(crate) fn of(input: &Input) -> Named {
         Named(match input.objects() {
@@ -59,7 +75,7 @@ impl Named {
     }
 
     /// What lies between two sets; the first `most` of it are named.
-    pub(crate) fn between(&self, (before, after): (Option<ObjectHash>, Option<ObjectHash>), most: usize) -> FilesLine {
+    pub fn between(&self, (before, after): (Option<ObjectHash>, Option<ObjectHash>), most: usize) -> FilesLine {
         let mut line = FilesLine { added: 0, changed: 0, removed: 0, files: Vec::new(), problem: None };
         let objects = match self.objects() {
             Ok(objects) => objects,
@@ -102,14 +118,15 @@ impl Named {
 }
 
 /// The set of files of a content, if it has one.
-pub(crate) fn set_of(content: &Content) -> Option<ObjectHash> {
+pub fn set_of(content: &Content) -> Option<ObjectHash> {
     match content {
         Content::Observed(observed) => root(observed),
         Content::Unversioned | Content::Unknown => None,
     }
 }
 
-pub(crate) fn root(observed: &SourceState) -> Option<ObjectHash> {
+/// The set of files of an observation, if it names files.
+pub fn root(observed: &SourceState) -> Option<ObjectHash> {
     observed.set.as_ref().map(|set| set.root)
 }
 

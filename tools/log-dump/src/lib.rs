@@ -1,14 +1,15 @@
 //! `log-dump`: looks at a log without touching it. See `log-dump --help`, and `log-format.md` for what it reads.
 //!
 //! The program is [`run`]. [`look`] is for `lastword`, whose commands of the same names are these, and [`Asked`] for its runs,
-//! which answer the same; what else is public is there for the tests of what it parses.
+//! which answer the same; [`changed_files`] and [`changes_inputs`] are for its page. What else is public is there for the tests of
+//! what it parses.
 #![forbid(unsafe_code)]
 
 mod anchor;
 #[doc(hidden)]
 pub mod args;
 mod asked;
-mod changed_files;
+pub mod changed_files;
 mod diff;
 mod dump;
 mod fail;
@@ -44,6 +45,7 @@ use lastword::describe::panicked;
 use output::{Output, complain};
 pub use output::{print, speak_as};
 use verify::Expected;
+pub use why::changes_inputs;
 
 /// How long a log or a stream that does not answer is waited for: a server that another one takes over from is back by then.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);

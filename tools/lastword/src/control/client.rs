@@ -313,7 +313,7 @@ fn unknown(request: &Request, is_silent: bool) -> String {
     let then = match (request.is_harmless_twice(), is_silent) {
         (true, true) => "",
         (true, false) => "; give it again, which does no harm",
-        (false, _) => "; look first (lastword status, log-dump why): giving it once more would do it twice",
+        (false, _) => "; look first (lastword status, lastword why): giving it once more would do it twice",
     };
     format!("{what}{then}")
 }

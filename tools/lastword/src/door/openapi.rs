@@ -193,6 +193,7 @@ fn schemas() -> Value {
             "next": {"type": "integer", "description": "What to ask from next"},
             "now": {"type": "integer", "description": "The engine's time, in microseconds since 1970"},
             "same": {"type": "boolean", "description": "Nothing has come since `from`: the rest is left out"},
+            "besides": {"type": "array", "description": "What only the run knows of collections now; empty with `to`"},
         })),
         "Metrics": {"type": "string", "description": "Each metric is in tools/lastword/docs/metrics.md"},
         "Document": object(json!({"openapi": {"const": "3.1.0"}, "paths": {"type": "object"}})),

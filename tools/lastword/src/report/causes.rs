@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lastword::core::vocabulary::{AbortReason, Admission, CollectionId, Event, Recorded, TaskId};
+use lastword::core::vocabulary::{AbortReason, CollectionId, Event, Recorded, TaskId};
+use log_dump::changes_inputs;
 
 /// The last events that changed what collections are built from.
 #[derive(Default)]
@@ -50,17 +51,4 @@ impl Causes {
             self.ended.pop_first();
         }
     }
-}
-
-/// Whether an event may make something else wanted, or demand that it is built anew.
-fn changes_inputs(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::CollectionDeclared { .. }
-            | Event::SourceChanged { admission: Admission::Admitted { .. }, .. }
-            | Event::SpecChanged { admission: Admission::Admitted { .. }, .. }
-            | Event::SourceObserved { admission: Admission::Admitted { .. }, .. }
-            | Event::HoldConfirmed { .. }
-            | Event::RefreshRequested { .. }
-    )
 }

@@ -14,8 +14,8 @@ use lastword::engine::{Watch, WatchError, WatchItem};
 use lastword::log::PrivateCopy;
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{ReplayError, begin};
-use serde_json::json;
 
+use super::besides::Besides;
 use super::gather::{Log, fold};
 use crate::fail::{CANNOT_OPEN, Fail, unopened};
 
@@ -39,6 +39,7 @@ pub(crate) struct Live {
     handle: Handle,
     state: PathBuf,
     known: Mutex<Known>,
+    besides: Mutex<Besides>,
 }
 
 /// States that were folded before.
@@ -52,7 +53,7 @@ struct Known {
 
 impl Live {
     pub(crate) fn new(handle: Handle, state: &Path) -> Live {
-        Live { handle, state: state.to_owned(), known: Mutex::default() }
+        Live { handle, state: state.to_owned(), known: Mutex::default(), besides: Mutex::default() }
     }
 
     /// The data that is wanted, as JSON; one line that says so if a page has it all.
@@ -60,8 +61,14 @@ impl Live {
         let stats = self.handle.stats()?;
         let (end, begins) = (stats.durable, stats.begins.max(Seq(1)));
         let next = end.next().0;
+        let now = stats.at.0;
+        // What only the engine knows is so now, and not at an older event.
+        let besides = match wanted.to {
+            None => self.besides.lock().unwrap_or_else(PoisonError::into_inner).read(&self.handle)?,
+            Some(_) => "[]".to_owned(),
+        };
         if wanted.from == Some(end.next()) {
-            return Ok(json!({"v": 1, "next": next, "now": stats.at.0, "same": true}).to_string());
+            return Ok(format!("{{\"v\":1,\"next\":{next},\"now\":{now},\"same\":true,\"besides\":{besides}}}"));
         }
         let last = wanted.to.map_or(end, |to| to.min(end));
         if last.next() < begins {
@@ -81,9 +88,8 @@ impl Live {
         let watch = self.handle.watch(state.last().next());
         let piece = fold(state, Events(watch), last, log, &[])?;
         let (data, sentences, files) = (piece.data, piece.sentences, piece.files);
-        let now = stats.at.0;
         Ok(format!(
-            "{{\"v\":1,\"next\":{next},\"now\":{now},\"same\":false,\"data\":{data},\"sentences\":{sentences},\"files\":{files}}}"
+            "{{\"v\":1,\"next\":{next},\"now\":{now},\"same\":false,\"besides\":{besides},\"data\":{data},\"sentences\":{sentences},\"files\":{files}}}"
         ))
     }
 

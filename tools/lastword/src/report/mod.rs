@@ -14,6 +14,7 @@
 //! *It must not know* how a page looks: that is in `page/`.
 
 mod attempts;
+mod besides;
 mod causes;
 mod columns;
 mod events;

@@ -134,7 +134,7 @@ fn why_names_the_event_that_made_it_necessary_both_fingerprints_the_files_and_th
         "built from",
         "another",
         "thrown away",
-        "log-dump why",
+        "lastword why",
     ] {
         assert!(card.contains(expected), "{expected}: {card}");
     }
@@ -153,6 +153,49 @@ fn why_names_the_event_that_made_it_necessary_both_fingerprints_the_files_and_th
     browser.wait("return location.hash.startsWith('#why?of=lineitem&event=')", "the event is shown");
     browser.run("history.back()");
     browser.wait("return location.hash.startsWith('#collection')", "the page before is shown");
+    browser.assert_quiet();
+}
+
+/// Runs what a page says is to be typed, as a shell does to whom it is pasted.
+#[track_caller]
+fn paste(command: &str) -> String {
+    assert!(command.starts_with("lastword "), "{command}");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_lastword")).parent().unwrap();
+    let path = format!("{}:{}", text(program), std::env::var("PATH").unwrap());
+    let mut shell = std::process::Command::new("sh");
+    let ended = shell.args(["-c", command]).env("PATH", path).output().unwrap();
+    assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&ended.stderr));
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[test]
+fn what_a_page_says_is_to_be_typed_can_be_pasted_and_tells_the_same() {
+    let Some(mut browser) = Browser::start() else { return };
+    let place = Place::new("");
+    let (lake, names) = (place.dir.path().join("lake"), (10..40).map(|number| format!("part-{number}.parquet")));
+    place.write("part-10.parquet", 1, 0);
+    for name in names.clone().skip(1) {
+        std::fs::copy(lake.join("part-10.parquet"), lake.join(name)).unwrap();
+    }
+    place.once().expect_code(0);
+    // A shell would take its name apart.
+    let state = place.dir.path().join("the state's");
+    std::fs::rename(place.state(), &state).unwrap();
+    let (_dir, page, _) = report(&state, &[]);
+    browser.open(&page, "#why?of=lineitem");
+    let told = paste(&browser.text(".why .command code"));
+    assert!(told.contains("lineitem") && told.contains("committed"), "{told}");
+    // The page names the first twenty files, and says what names the others.
+    let observed = "return String(1 + [...Array(9).keys()].findIndex((seq) => \
+                    (location.hash = `#why?event=${seq + 1}`, window.dispatchEvent(new HashChangeEvent('hashchange')), \
+                    document.querySelector('.why .files tbody tr') !== null)))";
+    browser.run(observed);
+    assert_eq!(browser.texts(".why .files tbody tr").len(), 20);
+    let commands = browser.texts(".why .command code");
+    let all = commands.iter().find(|command| command.ends_with(" --files")).unwrap_or_else(|| panic!("{commands:?}"));
+    let told = paste(all);
+    let missing: Vec<String> = names.filter(|name| !told.contains(name)).collect();
+    assert!(missing.is_empty(), "{all}: {missing:?} are not in {told}");
     browser.assert_quiet();
 }
 

@@ -1,7 +1,11 @@
 //! The same page, served by a run: it follows what happens, and asks nobody but the run.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::Child;
+use std::time::Duration;
+
+use lastword::{Built, Context, Declaration, Failure, Kind, Name, Reconciler, Source, Worker};
 
 use serde_json::{Value, json};
 
@@ -34,8 +38,9 @@ fn end(child: Child) {
 
 #[track_caller]
 fn wait_for_rows(browser: &mut Browser, rows: u64) {
-    let script =
-        format!("return document.documentElement.dataset.complete === 'yes' && lastword.rows('')[0]?.rows === {rows}");
+    let script = format!(
+        "return document.documentElement.dataset.complete === 'yes' && lastword.rows('').some((row) => row.rows === {rows})"
+    );
     browser.wait(&script, &format!("{rows} rows are shown"));
 }
 
@@ -91,5 +96,70 @@ fn a_page_asks_for_the_token_of_its_run() {
     browser.wait("return document.getElementById('token')?.value === ''", "it is asked for again");
     browser.keys(Some("#token"), &["a-token-of-this-test", "@ENTER"]);
     wait_for_rows(&mut browser, 1000);
+    end(child);
+}
+
+struct Press;
+
+impl Worker for Press {
+    fn run(&self, _: &Context) -> Result<Built, Failure> {
+        Ok(Built::default())
+    }
+}
+
+/// A collection of another program, whose kind no `lastword run` builds.
+fn declare_of_another_program(place: &Place) {
+    let kind = Kind::new("press").unwrap();
+    let reconciler = Reconciler::open(place.state()).kind(kind.clone(), Press).start().unwrap();
+    let declaration = Declaration::new(Name::new("posters").unwrap()).kind(kind);
+    reconciler.handle().declare(declaration.source(Source::new("wall").unwrap())).unwrap();
+    reconciler.shutdown(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn a_page_of_a_run_shows_what_only_the_run_knows_and_only_at_the_newest_moment() {
+    let Some(mut browser) = Browser::start() else { return };
+    // A store that takes connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new(&format!(
+        "quiet = \"50ms\"\n[collections.silent]\nsource = \"s3://silent/\"\nspec = {{ format = \"parquet\" }}\n\
+         [stores.\"s3://silent\"]\nendpoint = \"http://{}\"\nregion = \"us-east-1\"\nallow_http = true\nanonymous = true\n",
+        silent.local_addr().unwrap()
+    ));
+    place.look_often();
+    place.write("a.parquet", 2, 0);
+    declare_of_another_program(&place);
+    let (child, address) = served(&place, &[]);
+    browser.ask(&json!({"do": "open", "url": address}));
+    wait_for_rows(&mut browser, 1000);
+    let condition =
+        |name: &str, at: &str| format!("return lastword.rows({at}).find((row) => row.name === '{name}')?.condition");
+    for (name, word) in [("posters", "no_worker"), ("silent", "not_observed"), ("lineitem", "fresh")] {
+        browser.wait(&format!("{} === '{word}'", condition(name, "''")), &format!("{name} is {word}"));
+    }
+    // As `status` says it.
+    for name in ["posters", "silent"] {
+        let ended = lastword(&["status", text(&place.config()), name, "--json"]).expect_code(0);
+        let status: Value = serde_json::from_str(ended.stdout.lines().next().unwrap()).unwrap();
+        let row = browser.run(&format!("return lastword.rows('').find((row) => row.name === '{name}')"));
+        for key in ["condition", "cause", "because", "not_observed", "lag_seconds", "until"] {
+            assert_eq!(row[key], status[key], "{name}: {key}");
+        }
+    }
+    let causes = browser.texts("#collections .rows .row:not([hidden]) > :nth-child(5)").join("\n");
+    for expected in ["nobody builds its kind", "not looked at since", "has not returned"] {
+        assert!(causes.contains(expected), "{expected}: {causes}");
+    }
+    assert_eq!(browser.run("return lastword.shown().at(-1)"), json!("lineitem"), "what needs nobody comes last");
+    // The log knows none of it, and so it is not said of an event.
+    let last = browser.run("return document.getElementById('slider').max");
+    for name in ["posters", "silent"] {
+        let found = browser.run(&condition(name, &format!("'{}'", last.as_str().unwrap())));
+        assert_eq!(found, json!("awaiting_observation"), "{name}");
+    }
+    // A cause goes with what caused it.
+    drop(silent);
+    browser.wait(&format!("{} === 'unobservable'", condition("silent", "''")), "the look at the store has failed");
+    assert_eq!(browser.ask(&json!({"do": "complaints"})), json!([]));
     end(child);
 }

@@ -72,7 +72,7 @@ impl fmt::Display for Fate {
 }
 
 /// Whether an event may make something else wanted, or demand that it is built anew.
-pub(super) fn changes_inputs(event: &Event) -> bool {
+pub fn changes_inputs(event: &Event) -> bool {
     matches!(
         event,
         Event::CollectionDeclared { .. }

@@ -23,6 +23,7 @@ use crate::args::WhyArgs;
 use crate::fail::Failure;
 use crate::input::Input;
 use crate::output::Output;
+pub use fate::changes_inputs;
 use form::Form;
 
 pub(crate) fn run(args: &WhyArgs, output: Output) -> Result<(), Failure> {

@@ -122,6 +122,8 @@ function causes(store, item, moment) {
   if (hidden && item.word !== "unobservable") {
     more(`its source cannot be observed since ${Words.clock(hidden[0], moment.now)}: ${store.text(hidden[1])}`);
   }
+  const unseen = store.beside(item.row, moment)?.not_observed;
+  if (unseen && item.word !== "not_observed") more(`nobody has looked at its source since ${Words.clock(Words.parse(unseen.since), moment.now)}: ${unseen.cause}`);
   if (store.rows.paused[item.row] === 1 && item.word !== "paused") more("paused by a person: no further attempt starts");
   const delivery = store.outboxes[store.rows.outbox[item.row]]?.[4];
   if (delivery && item.word !== "undelivered") more(`its last ${delivery[0]} failed: ${store.text(delivery[1])}`);

@@ -2,7 +2,7 @@
 //
 // A recorded page has `#data`, and behind the script `#sentences` and `#files`. A live one has `#live`: it asks
 // `/v1/report` for the same three in one answer, follows with `?from=NEXT`, and loads those up to an older event with
-// `?to=SEQ`.
+// `?to=SEQ`. `besides` is what only the run knows of collections now.
 const Source = {
   isLive: document.getElementById("live") !== null,
   // A run is asked so often, in milliseconds; a page that nobody sees less often.
@@ -83,10 +83,11 @@ const Source = {
     if (this.wanted !== wanted) return;
     this.next = answer.next;
     if (answer.same) {
-      this.pass(answer.now);
+      this.pass(answer.now, answer.besides);
       return;
     }
     if (wanted === null) answer.data.log.now = answer.now;
+    answer.data.besides = answer.besides;
     this.take(answer.data);
     this.complete(answer);
   },

@@ -71,7 +71,7 @@ class Page {
     if (time !== null) return store.atTime(time);
     // Of a run the end is now.
     const end = store.atEvent(store.log.last);
-    return { seq: end.seq, now: Math.max(end.now, store.log.now ?? 0) };
+    return { seq: end.seq, now: Math.max(end.now, store.log.now ?? 0), isNewest: true };
   }
 
   // The collection that is chosen, by its name or by that of its event; -1 if there is none.
@@ -175,9 +175,10 @@ Source.begin({
   },
   complete: (later) => page.complete(later),
   // Time goes by without an event.
-  pass(now) {
+  pass(now, besides) {
     if (page.store.log.now === undefined) return;
     page.store.log.now = now;
+    page.store.know(besides);
     if (page.place.at === "") page.show();
   },
   tell(trouble) {

@@ -27,6 +27,7 @@ class Store {
     this.sentences = null;
     this.files = {};
     this.first = this.log.before + 1;
+    this.know(this.besides ?? []);
     let at = 0;
     this.times = this.events.at.map((step) => (at += step));
     const { of, seq } = this.rows;
@@ -48,6 +49,15 @@ class Store {
     this.order.sort((a, b) => Store.less(this.name(a), this.name(b)));
     this.attemptsOf = this.collections.map(() => []);
     this.attempts.forEach((attempt, place) => this.attemptsOf[attempt[0]].push(place));
+  }
+
+  // What only the run knows of collections, at the newest moment.
+  know(besides) {
+    this.besides = new Map(besides.map((found) => [found.id, found]));
+  }
+
+  beside(row, moment) {
+    return moment.isNewest === true && this.besides.size > 0 ? this.besides.get(this.collections[this.rows.of[row]][0]) : undefined;
   }
 
   // The order of UTF-8, which is that of the log: characters beyond U+FFFF come last.
@@ -132,7 +142,11 @@ class Store {
         rank = (rows.ranks[row] >> 6) & 7;
       }
     }
-    return { word, cause, parts, until, rank };
+    const beside = this.beside(row, moment);
+    if (beside && (beside.condition === word || Store.HEARD.has(word))) {
+      return { word: beside.condition, cause: beside.cause, parts: beside.because, until: beside.condition === word ? until : null, rank: beside.rank };
+    }
+    return { word, cause: this.text(cause), parts, until, rank };
   }
 
   sentence(row, { parts, until }) {
@@ -144,6 +158,7 @@ class Store {
   // In microseconds; 0 if it is fresh, null if nobody knows.
   lag(row, moment) {
     const since = this.rows.since[row];
+    if (this.beside(row, moment)?.lag_is_known === false) return null;
     if (since === -1) return 0;
     return since === -2 ? null : Math.max(0, moment.now - (this.rowTime[row] - since));
   }
@@ -208,7 +223,7 @@ class Store {
       wanted: this.text(rows.wanted[row]),
       applied: commit ? this.text(commit.fingerprint) : null,
       condition: condition.word,
-      cause: this.text(condition.cause),
+      cause: condition.cause,
       because: this.sentence(row, condition),
       until: condition.until === null ? null : Words.time(condition.until),
       paused: rows.paused[row] === 1,
@@ -220,7 +235,7 @@ class Store {
       last_failure: failure ? { reason: failure[0], message: this.text(failure[1]), time: Words.time(failure[2]) } : null,
       held: this.text(rows.held[row]),
       unobservable: hidden ? { since: Words.time(hidden[0]), cause: this.text(hidden[1]) } : null,
-      not_observed: null,
+      not_observed: this.beside(row, moment)?.not_observed ?? null,
       lag_seconds: lag === null ? null : Words.seconds(lag),
       applied_at: commit ? Words.time(commit.at) : null,
       applied_seq: commit ? commit.seq : null,
@@ -320,3 +335,6 @@ class Store {
     };
   }
 }
+
+// What a log says of a collection of which only a run can know that more is the matter. What has come since stands.
+Store.HEARD = new Set(["fresh", "awaiting_observation", "waiting_for_worker", "undelivered"]);

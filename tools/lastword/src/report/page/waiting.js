@@ -57,7 +57,7 @@ class Waiting {
     return [this.head(item),
       el("p", { class: "sentence" }, item.word === "held" ? said(Words.brief(store.sentence(item.row, item), moment.now)) : "An observation that looks like a loss waits for a person."),
       el("p", {}, el("b", {}, "Would be dropped: "), files && files[0][2] > 0 ? `what was built from ${Words.counted(files[0][2], "file")} that are gone. ` : "what was built from the files that are gone. ", this.stays(item)),
-      files ? filesTable(files) : null,
+      files ? filesTable(files, `lastword why ${target} --at ${event.seq}`) : null,
       event ? el("p", { class: "note" }, link(place, { view: "why", of: item.name, event: String(event.seq) }, `Held by event ${event.seq}`), ` at ${Words.clock(event.at, moment.now)}`) : null,
       el("p", { class: "do" }, "If the loss is meant, accept it; if it is not, put the files back, and it goes on by itself."),
       copyable(`lastword confirm ${target} ${fingerprint}`)].filter((part) => part !== null);

@@ -56,10 +56,7 @@ class Why {
     if (event.of >= 0) parts.push(...this.changed(event));
     if (event.seq > moment.seq) parts.push(el("p", { class: "note" }, `This event is later than the moment shown (${moment.seq}). `, link(place, { at: String(event.seq) }, "Go there")));
     else if (event.seq !== moment.seq) parts.push(el("p", { class: "note" }, link(place, { at: String(event.seq) }, "Go to this moment")));
-    if (of !== null) {
-      const target = store.collections[event.of][3];
-      parts.push(el("h3", {}, "In a terminal"), copyable(`log-dump why ${target} --at ${event.seq}`));
-    }
+    if (of !== null) parts.push(el("h3", {}, "In a terminal"), copyable(this.command(event.of, event.seq)));
     return parts;
   }
 
@@ -92,13 +89,18 @@ class Why {
     const found = store.files[event.seq];
     const cause = found ? null : this.cause(event);
     if (cause) {
-      return [el("h3", {}, "Files that ", link(this.page.place, { view: "why", event: String(cause) }, `event ${cause}`), " found"), filesTable(store.files[cause])];
+      return [el("h3", {}, "Files that ", link(this.page.place, { view: "why", event: String(cause) }, `event ${cause}`), " found"), filesTable(store.files[cause], this.command(event.of, cause))];
     }
     if (!found) {
       const isObserved = ["source_observed", "collection_held"].includes(event.type);
       return isObserved && store.log.files_problem ? [el("p", { class: "note" }, said(store.log.files_problem))] : [];
     }
-    return [el("h3", {}, "Files"), filesTable(found)];
+    return [el("h3", {}, "Files"), filesTable(found, this.command(event.of, event.seq))];
+  }
+
+  // What to type for the same.
+  command(of, seq) {
+    return `lastword why ${this.page.store.collections[of][3]} --at ${seq}`;
   }
 
   // The observation behind an event of a task: the last that found other files before what made the event necessary.
@@ -131,8 +133,8 @@ class Why {
   }
 }
 
-// Which files an observation found added, changed and removed.
-function filesTable([counts, files]) {
+// Which files an observation found added, changed and removed, and the command that tells of it.
+function filesTable([counts, files], command) {
   const signs = ["+", "~", "−"];
   const names = ["added", "changed", "removed"];
   const left = counts[0] + counts[1] + counts[2] - files.length;
@@ -142,7 +144,7 @@ function filesTable([counts, files]) {
     el("table", {}, el("thead", {}, el("tr", {}, ["", "file", "before", "after"].map((title) => el("th", { scope: "col" }, title)))),
       el("tbody", {}, files.map(([kind, path, before, after]) => el("tr", { class: `file-${names[kind]}` },
         el("td", { "aria-label": names[kind] }, signs[kind]), el("td", {}, said(path)), el("td", {}, ...side(before)), el("td", {}, ...side(after)))))),
-    left > 0 ? el("p", { class: "note" }, `and ${Words.number(left)} more: log-dump why --files names them all`) : null);
+    left > 0 ? [el("p", { class: "note" }, `and ${Words.number(left)} more, which this names:`), copyable(`${command} --files`)] : null);
 }
 
 // One event in a list.
