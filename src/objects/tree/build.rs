@@ -98,6 +98,27 @@ impl<'a> TreeWriter<'a> {
         self.add(0, key, &item, 1, None)
     }
 
+    /// Whether all objects below `level` have ended, and `key` lies behind everything that was added.
+    pub(super) fn is_between(&self, level: u8, key: &[u8]) -> bool {
+        let below = self.levels.iter().take(usize::from(level));
+        below.clone().all(|level| level.count == 0) && self.last_key.as_deref().is_none_or(|last| last < key)
+    }
+
+    /// Adds a child of a node of `level` that is in the store and ends as it would here, behind everything that was added.
+    pub(super) fn add_child(&mut self, level: u8, child: &Child) -> Result<(), TreeError> {
+        let level = usize::from(level);
+        while self.levels.len() < level {
+            self.levels.push(Level::default());
+        }
+        self.levels.iter_mut().take(level).for_each(|below| below.finished += 1);
+        // Not the last of its keys, but all that come next are checked against it and lie behind those too.
+        self.last_key = Some(child.first_key.clone());
+        self.entries = self.entries.saturating_add(child.entries);
+        let mut item = Vec::with_capacity(44 + child.first_key.len());
+        put_child(&mut item, child)?;
+        self.add(level, &child.first_key, &item, child.entries, Some(child.clone()))
+    }
+
     /// Finishes the tree. When this returns every object of it is durable.
     ///
     /// # Errors
