@@ -76,6 +76,21 @@ fn a_difference_reads_only_what_differs() {
     assert!(read <= 20, "{read} objects were read to find one change");
 }
 
+/// Of a tree of three levels whose last node has one leaf, that leaf is all that there is.
+#[test]
+fn what_stays_of_the_end_of_a_tree_is_a_tree_of_its_own() {
+    let entry = |n: u16| ([&n.to_be_bytes()[..], &[7; 2_000]].concat(), vec![1; 40]);
+    for count in 100..270 {
+        let objects = MemoryObjects::new();
+        let before = tree::build(&objects, (0..count).map(entry)).unwrap();
+        for stay in [1, 5, 20] {
+            let changes = (0..count - stay).map(|n| (entry(n).0, None));
+            let after = tree::edit(&objects, before.hash, changes).unwrap();
+            assert_eq!(after, tree::build(&MemoryObjects::new(), (count - stay..count).map(entry)).unwrap());
+        }
+    }
+}
+
 #[test]
 fn reachable_names_every_object_and_nothing_else() {
     let objects = MemoryObjects::new();
