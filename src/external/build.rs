@@ -9,15 +9,16 @@ use std::fmt;
 use super::build_error::of_store;
 use super::parallel::build_all;
 use super::segments::{are_of, plan_by};
+use super::standing::Standing;
 use super::takeover::take_over;
 use super::{
-    BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, FragmentCache, FragmentError, Layout,
-    Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SourceLocation,
+    BadFile, BuildError, ContentHash, ExternalSpec, Format, FormatError, Fragment, FragmentCache, FragmentError,
+    Layout, Manifest, ManifestError, Mounts, PathSet, Plan, Scan, ScanRequest, Segment, SegmentBuilder, SourceLocation,
     SourcePath, Stat, StopCheck, Store, StoreError, check, fragments_of, scan,
 };
 use crate::core::vocabulary::{Name, ObjectHash, Timestamp, Token};
 use crate::error::ErrorKind;
-use crate::objects::tree::TreeError;
+use crate::objects::tree::{Root, TreeError};
 use crate::objects::{ObjectError, Objects};
 use crate::unwind;
 use crate::worker::{SkipReason, TrafficCounter};
@@ -158,7 +159,7 @@ pub fn build(attempt: &Build<'_>) -> Result<BuildOutcome, BuildFailed> {
 
 fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, BuildError> {
     let Own { set: own, mounts, .. } = attempt.observe(attempt.known, attempt.mounts)?;
-    let Plan { kept, new, dropped } = attempt.plan(&own)?;
+    let Planned { plan: Plan { kept, new, dropped }, standing } = attempt.plan(&own)?;
     let (taken, new) = take_over(new, attempt.leftovers, attempt.builder);
     let (finished, result) = build_all(attempt, &own, new);
     *built = finished;
@@ -167,23 +168,40 @@ fn run(attempt: &Build<'_>, built: &mut Vec<Segment>) -> Result<BuildOutcome, Bu
     (attempt.stop_check)()?;
 
     let [stayed, taken_over, went] = [kept.len(), taken.len(), dropped.len()].map(|count| count as u64);
-    let mut segments = kept;
-    segments.extend(taken);
-    segments.extend(built.iter().cloned());
-    segments.sort_unstable_by_key(|segment| segment.id);
-    check(&segments).map_err(|problem| BuildError::Permanent(format!("the plan is wrong, a bug: {problem}")))?;
-    let manifest = Manifest { layout: Layout::of(attempt.spec), segments };
-    let root = manifest.write(attempt.objects).map_err(|error| of_tree(&error))?;
+    let mut new = taken;
+    new.extend(built.iter().cloned());
+    new.sort_unstable_by_key(|segment| segment.id);
+    let count = new.len() as u64;
+    let (root, rows) = match &standing {
+        Some(standing) => {
+            // What it goes on from was read a moment ago. Should it be gone, the next attempt plans the whole.
+            let written = standing.write(attempt.objects, &dropped, &new);
+            written.map_err(|error| BuildError::Transient(error.to_string()))?.map_err(wrong)?
+        }
+        None => attempt.write(kept, new)?,
+    };
+    let kept = stayed + standing.map_or(0, |standing| standing.kept());
     Ok(BuildOutcome {
         manifest: root.hash,
-        kept: stayed,
-        new: taken_over + built.len() as u64,
+        kept,
+        new: count,
         taken_over,
         dropped: went,
-        rows: manifest.rows(),
+        rows,
         is_behind,
         built: Vec::new(),
     })
+}
+
+fn wrong(problem: String) -> BuildError {
+    BuildError::Permanent(format!("the plan is wrong, a bug: {problem}"))
+}
+
+/// A plan, and what it goes on from.
+struct Planned {
+    plan: Plan,
+    /// Without it the plan is of the whole.
+    standing: Option<Standing>,
 }
 
 /// What an observation found of the wanted set.
@@ -245,20 +263,60 @@ impl Build<'_> {
         })
     }
 
-    fn plan(&self, own: &PathSet) -> Result<Plan, BuildError> {
+    /// Plans what has changed; or all of it, if there is nothing to go on from or it is not plain what has changed.
+    fn plan(&self, own: &PathSet) -> Result<Planned, BuildError> {
+        match self.plan_changes(own)? {
+            Some(planned) => Ok(planned),
+            None => self.plan_whole(own).map(|plan| Planned { plan, standing: None }),
+        }
+    }
+
+    fn plan_changes(&self, own: &PathSet) -> Result<Option<Planned>, BuildError> {
+        let Some(root) = self.previous else { return Ok(None) };
+        let found = Standing::find(self.objects, root, self.spec, own, self.stop_check);
+        let Some(mut standing) = found.map_err(|_| BuildError::Interrupted)? else { return Ok(None) };
+        let (known, of) = (standing.files(), own.len());
+        let done = |done| (self.progress)(BuildProgress::Files { done, of });
+        if known > 0 {
+            done(known);
+        }
+        let fragments = self.fragments(standing.fresh(), &FragmentCache::default(), &|fresh| done(known + fresh))?;
+        Ok(standing.plan(self.spec, own, fragments).map(|plan| Planned { plan, standing: Some(standing) }))
+    }
+
+    fn fragments(
+        &self,
+        set: &PathSet,
+        cache: &FragmentCache<'_>,
+        done: &dyn Fn(usize),
+    ) -> Result<Vec<Fragment>, BuildError> {
+        let columns = self.spec.columns.as_deref();
+        fragments_of((self.store, self.source), (self.format, columns), set, cache, self.stop_check, done)
+            .map_err(|error| self.of_fragments(&error))
+    }
+
+    fn plan_whole(&self, own: &PathSet) -> Result<Plan, BuildError> {
         let (layout, segments) =
             self.previous()?.map_or((None, Vec::new()), |manifest| (Some(manifest.layout), manifest.segments));
-        let columns = self.spec.columns.as_deref();
         // Files that were cut under other read keys were not checked for these.
         let same_spec = are_of(self.spec, &segments);
         let cache = FragmentCache::new(if same_spec { &segments } else { &[] });
         let of = own.len();
         let done = |done| (self.progress)(BuildProgress::Files { done, of });
-        let fragments =
-            fragments_of((self.store, self.source), (self.format, columns), own, &cache, self.stop_check, &done)
-                .map_err(|error| self.of_fragments(&error))?;
+        let fragments = self.fragments(own, &cache, &done)?;
         drop(cache);
         Ok(plan_by((layout, same_spec), segments, self.spec, fragments))
+    }
+
+    /// Writes a manifest of all segments, and says how many rows it has.
+    fn write(&self, kept: Vec<Segment>, new: Vec<Segment>) -> Result<(Root, u64), BuildError> {
+        let mut segments = kept;
+        segments.extend(new);
+        segments.sort_unstable_by_key(|segment| segment.id);
+        check(&segments).map_err(wrong)?;
+        let manifest = Manifest { layout: Layout::of(self.spec), segments };
+        let root = manifest.write(self.objects).map_err(|error| of_tree(&error))?;
+        Ok((root, manifest.rows()))
     }
 
     /// What a plan can start from. What the disk refused may be readable later; what is missing or damaged never is,

@@ -48,8 +48,8 @@ impl Manifest {
     /// # Errors
     /// When the segments are not in order, or the store fails.
     pub fn write(&self, objects: &dyn Objects) -> Result<Root, TreeError> {
-        let header = std::iter::once((vec![HEADER], self.header()));
-        tree::build(objects, header.chain(self.segments.iter().map(segment_entry)))
+        let header = header_entry(self.layout, self.segments.len() as u64, self.rows());
+        tree::build(objects, std::iter::once(header).chain(self.segments.iter().map(segment_entry)))
     }
 
     /// Reads a manifest and checks it, by [`check`] too.
@@ -60,7 +60,8 @@ impl Manifest {
         let malformed = |problem: String| ManifestError::Malformed { root, problem };
         let mut entries = tree::read(objects, root);
         let header = entries.next().transpose()?.ok_or_else(|| malformed("it has no header".to_owned()))?;
-        let (layout, count, rows) = read_header(&header).map_err(|problem| malformed(problem.to_owned()))?;
+        let (layout, count, rows) =
+            read_header(&header.0, &header.1).map_err(|problem| malformed(problem.to_owned()))?;
         let mut manifest = Manifest { layout, segments: Vec::new() };
         for entry in entries {
             manifest.segments.push(read_segment(&entry?).map_err(|problem| malformed(problem.to_owned()))?);
@@ -71,33 +72,40 @@ impl Manifest {
         check(&manifest.segments).map_err(malformed)?;
         Ok(manifest)
     }
+}
 
-    fn header(&self) -> Vec<u8> {
-        let mut bytes = Writer::default();
-        bytes.raw(&VERSION.to_le_bytes());
-        bytes.u64(self.layout.target_rows);
-        bytes.u64(self.segments.len() as u64);
-        bytes.u64(self.rows());
-        bytes.0
-    }
+/// The entry of the manifest itself: its layout, how many segments it has, and their rows together.
+pub(super) fn header_entry(layout: Layout, segments: u64, rows: u64) -> Entry {
+    let mut bytes = Writer::default();
+    bytes.raw(&VERSION.to_le_bytes());
+    bytes.u64(layout.target_rows);
+    bytes.u64(segments);
+    bytes.u64(rows);
+    (vec![HEADER], bytes.0)
+}
+
+/// Under which key a segment lies.
+pub(super) fn segment_key(id: SegmentId) -> Vec<u8> {
+    let mut key = vec![SEGMENT];
+    key.extend_from_slice(&id.token.epoch.0.to_be_bytes());
+    key.extend_from_slice(&id.token.seq.0.to_be_bytes());
+    key.extend_from_slice(&id.n.to_be_bytes());
+    key
 }
 
 pub(super) fn segment_entry(segment: &Segment) -> Entry {
-    let mut key = vec![SEGMENT];
-    key.extend_from_slice(&segment.id.token.epoch.0.to_be_bytes());
-    key.extend_from_slice(&segment.id.token.seq.0.to_be_bytes());
-    key.extend_from_slice(&segment.id.n.to_be_bytes());
     let mut value = Writer::default();
     value.raw(&segment.key.0);
     value.u64(segment.rows);
     value.option(segment.output.as_deref());
     value.len(segment.fragments.len());
     segment.fragments.iter().for_each(|fragment| write_fragment(&mut value, fragment));
-    (key, value.0)
+    (segment_key(segment.id), value.0)
 }
 
-fn read_header((key, value): &Entry) -> Result<(Layout, u64, u64), &'static str> {
-    if key != &[HEADER] {
+/// What [`header_entry`] has written.
+pub(super) fn read_header(key: &[u8], value: &[u8]) -> Result<(Layout, u64, u64), &'static str> {
+    if key != [HEADER] {
         return Err("it has no header");
     }
     let mut bytes = Reader(value);
@@ -109,7 +117,8 @@ fn read_header((key, value): &Entry) -> Result<(Layout, u64, u64), &'static str>
     Ok(header)
 }
 
-pub(super) fn read_segment((key, value): &Entry) -> Result<Segment, &'static str> {
+/// The segment that lies under a key.
+pub(super) fn read_id(key: &[u8]) -> Result<SegmentId, &'static str> {
     let mut bytes = Reader(key);
     if bytes.u8()? != SEGMENT {
         return Err("it has an entry of an unknown kind");
@@ -118,7 +127,11 @@ pub(super) fn read_segment((key, value): &Entry) -> Result<Segment, &'static str
     let seq = Seq(u64::from_be_bytes(bytes.array()?));
     let id = SegmentId { token: Token { epoch, seq }, n: u32::from_be_bytes(bytes.array()?) };
     bytes.end()?;
+    Ok(id)
+}
 
+pub(super) fn read_segment((key, value): &Entry) -> Result<Segment, &'static str> {
+    let id = read_id(key)?;
     let mut bytes = Reader(value);
     let key = SegmentKey(bytes.array()?);
     let rows = bytes.u64()?;

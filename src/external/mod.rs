@@ -57,6 +57,7 @@ mod skip;
 mod source;
 mod source_error;
 mod spec;
+mod standing;
 mod store;
 mod tag;
 mod takeover;

@@ -457,7 +457,9 @@ pub struct StoredSet {
 /// # Errors
 /// When the set cannot be made durable.
 pub fn store_set(objects: &dyn Objects, set: &PathSet, previous: Option<&PathSet>) -> Result<StoredSet, TreeError> {
-    let root = tree::build(objects, set.entries())?;
+    let mut writer = tree::TreeWriter::new(objects);
+    set.packed().iter().try_for_each(|held| writer.push(held.path, held.value))?;
+    let root = writer.finish()?;
     let difference = previous
         .map(|previous| set.difference(previous))
         .unwrap_or(Difference { added: root.entries, ..Difference::default() });

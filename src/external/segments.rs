@@ -21,7 +21,7 @@ pub(super) const MAX_OUTPUT_BYTES: usize = 4096;
 
 /// Segments of less than half the target that may lie about before an addition gathers them. Each small addition
 /// leaves one such segment; gathering at every addition would rebuild the same rows every time.
-const MAX_SMALL: usize = 8;
+pub(super) const MAX_SMALL: usize = 8;
 
 /// The name of a segment: the attempt that built it, and its number in that attempt. Never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,10 +71,10 @@ impl fmt::Display for SegmentKey {
 }
 
 /// The part of a key that all segments of one spec share is hashed once.
-struct KeyMaker(blake3::Hasher);
+pub(super) struct KeyMaker(blake3::Hasher);
 
 impl KeyMaker {
-    fn new(spec: &ExternalSpec) -> KeyMaker {
+    pub(super) fn new(spec: &ExternalSpec) -> KeyMaker {
         let mut input = Writer::default();
         let context = match spec.format.as_str() {
             PARQUET => KEY_CONTEXT,
@@ -106,6 +106,13 @@ impl KeyMaker {
         }
         SegmentKey(*hasher.update(&input.0).finalize().as_bytes())
     }
+
+    /// The key of so many fragments as they lie in a manifest, one behind the other.
+    pub(super) fn key_of_written(&self, count: u32, fragments: &[u8]) -> SegmentKey {
+        let mut hasher = self.0.clone();
+        hasher.update(&u64::from(count).to_le_bytes()).update(fragments);
+        SegmentKey(*hasher.finalize().as_bytes())
+    }
 }
 
 /// A fragment as it lies in keys and manifests.
@@ -129,6 +136,11 @@ impl Layout {
     #[must_use]
     pub fn of(spec: &ExternalSpec) -> Layout {
         Layout { target_rows: spec.target_rows }
+    }
+
+    /// Whether a segment of so many rows is one of those that an addition may gather.
+    pub(super) fn is_small(self, rows: u64) -> bool {
+        rows < self.target_rows.div_ceil(2)
     }
 }
 
@@ -226,7 +238,7 @@ pub(super) fn plan_by(
             others.push(segment);
         }
     }
-    let small = |segment: &Segment| segment.rows < layout.target_rows.div_ceil(2);
+    let small = |segment: &Segment| layout.is_small(segment.rows);
     if adds && kept.iter().filter(|segment| small(segment)).count() > MAX_SMALL {
         let (gathered, staying) = kept.into_iter().partition(small);
         kept = staying;
@@ -234,11 +246,19 @@ pub(super) fn plan_by(
         loose.extend(gathered.iter().flat_map(|segment| segment.fragments.iter().cloned()));
         others.extend(gathered);
     }
-    let mut plan = Plan { kept, new: Vec::new(), dropped: Vec::new() };
+    let mut plan = pack(&keys, layout, others, loose.into_iter().collect());
+    plan.kept.append(&mut kept);
+    plan.kept.sort_unstable_by_key(|segment| segment.id);
+    plan
+}
+
+/// Packs what is loose, given the segments that did not stay: those of them that come out again are kept after all.
+pub(super) fn pack(keys: &KeyMaker, layout: Layout, others: Vec<Segment>, loose: Vec<Fragment>) -> Plan {
+    let mut plan = Plan::default();
     let mut others: BTreeMap<SegmentId, Segment> = others.into_iter().map(|segment| (segment.id, segment)).collect();
     let by_key: HashMap<SegmentKey, SegmentId> =
         others.values().rev().map(|segment| (segment.key, segment.id)).collect();
-    for fragments in balance(loose.into_iter().collect(), layout.target_rows) {
+    for fragments in balance(loose, layout.target_rows) {
         let key = keys.key(&fragments);
         // The key covers the fragments; comparing them as well costs nothing and leaves nothing to a hash alone.
         let same = by_key.get(&key).filter(|id| others.get(id).is_some_and(|segment| segment.fragments == fragments));

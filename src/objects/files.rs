@@ -31,6 +31,9 @@ const FANOUT: usize = 256;
 /// How many objects are known to be durable, at 40 bytes each. Beyond that it is forgotten, which costs syncs.
 const MOST_KNOWN: usize = 1 << 16;
 
+/// Bytes beyond a file's length with which its end is met by the read that follows.
+const ROOM_TO_END: usize = 64;
+
 /// Objects as files of one directory. Directories are 0700, files 0600: what a source holds may be private.
 #[derive(Debug)]
 pub struct FileObjects {
@@ -158,11 +161,34 @@ impl FileObjects {
 
     /// Whether exactly these bytes are held under their name. A file that differs is damaged, and is replaced.
     fn holds(&self, hash: ObjectHash, bytes: &[u8]) -> Result<bool, ObjectError> {
-        match self.get(hash) {
+        match self.read(hash) {
             Ok(held) => Ok(held == bytes),
             Err(ObjectError::Missing(_) | ObjectError::Damaged(_) | ObjectError::NotRemoved(_)) => Ok(false),
             Err(ObjectError::Io(_, error)) => Err(self.not_stored()(error)),
         }
+    }
+
+    /// What lies under a name, whatever it is.
+    fn read(&self, hash: ObjectHash) -> Result<Vec<u8>, ObjectError> {
+        let name = name_of(hash);
+        let io = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => ObjectError::Missing(hash),
+            _ => failed("read", &self.path_of(hash))(error),
+        };
+        // A symbolic link or a device is not an object, and is not opened: no writer of ours made it.
+        let length = self.root.length_of_file(&name).map_err(io)?;
+        let Some(length) = length.filter(|length| *length <= MAX_OBJECT_BYTES as u64) else {
+            return Err(ObjectError::Damaged(hash));
+        };
+        let file = self.root.open_to_read(&name).map_err(io)?;
+        let opened = file.metadata().map_err(io)?;
+        if !opened.is_file() {
+            return Err(ObjectError::Damaged(hash));
+        }
+        // With room for all of it, and to see that nothing follows, it is read in one piece.
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(ROOM_TO_END));
+        file.take(MAX_OBJECT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+        Ok(bytes)
     }
 
     fn put_one(&self, writer: &mut Writer, hash: ObjectHash, bytes: &[u8]) -> Result<(), ObjectError> {
@@ -226,23 +252,7 @@ impl Objects for FileObjects {
     }
 
     fn get(&self, hash: ObjectHash) -> Result<Vec<u8>, ObjectError> {
-        let name = name_of(hash);
-        let io = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => ObjectError::Missing(hash),
-            _ => failed("read", &self.path_of(hash))(error),
-        };
-        // A symbolic link or a device is not an object, and is not opened: no writer of ours made it.
-        let length = self.root.length_of_file(&name).map_err(io)?;
-        if length.is_none_or(|length| length > MAX_OBJECT_BYTES as u64) {
-            return Err(ObjectError::Damaged(hash));
-        }
-        let file = self.root.open_to_read(&name).map_err(io)?;
-        let opened = file.metadata().map_err(io)?;
-        if !opened.is_file() {
-            return Err(ObjectError::Damaged(hash));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_OBJECT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+        let bytes = self.read(hash)?;
         if object_hash(&bytes) == hash { Ok(bytes) } else { Err(ObjectError::Damaged(hash)) }
     }
 

@@ -18,6 +18,7 @@ mod formats;
 mod growing;
 mod half_listed;
 mod hinted;
+mod incremental;
 mod lake;
 mod layout;
 mod listed;

@@ -76,6 +76,21 @@ fn a_difference_reads_only_what_differs() {
     assert!(read <= 20, "{read} objects were read to find one change");
 }
 
+/// Of a tree of three levels whose last node has one leaf, that leaf is all that there is.
+#[test]
+fn what_stays_of_the_end_of_a_tree_is_a_tree_of_its_own() {
+    let entry = |n: u16| ([&n.to_be_bytes()[..], &[7; 2_000]].concat(), vec![1; 40]);
+    for count in 100..270 {
+        let objects = MemoryObjects::new();
+        let before = tree::build(&objects, (0..count).map(entry)).unwrap();
+        for stay in [1, 5, 20] {
+            let changes = (0..count - stay).map(|n| (entry(n).0, None));
+            let after = tree::edit(&objects, before.hash, changes).unwrap();
+            assert_eq!(after, tree::build(&MemoryObjects::new(), (count - stay..count).map(entry)).unwrap());
+        }
+    }
+}
+
 #[test]
 fn reachable_names_every_object_and_nothing_else() {
     let objects = MemoryObjects::new();
@@ -171,6 +186,8 @@ proptest! {
         let first = tree::build(&objects, encode(&before)).unwrap();
         let second = tree::build(&objects, encode(&after)).unwrap();
         prop_assert_eq!(second, tree::build(&fresh, encode(&after)).unwrap());
+        let changes = edits.iter().map(|(key, value)| (key.to_be_bytes().to_vec(), value.map(|value| vec![value; 40])));
+        prop_assert_eq!(second, tree::edit(&objects, first.hash, changes).unwrap());
         prop_assert_eq!(entries_of(&objects, second.hash), encode(&after));
         prop_assert_eq!(tree::verify(&objects, second.hash).unwrap(), second);
 
@@ -186,6 +203,40 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
+    /// The same, of trees of several levels whose objects end by their length more often than by a key.
+    #[test]
+    fn an_edited_tree_is_the_tree_of_its_entries(
+        before in proptest::collection::btree_map(0_u16..1_200, 0_u8..4, 0..1_000),
+        edits in proptest::collection::btree_map(0_u16..1_200, proptest::option::of(0_u8..4), 0..12),
+        cut in 0_u16..1_300,
+    ) {
+        let long = |key: u16| [&key.to_be_bytes()[..], &vec![7; usize::from(key % 5) * 1_100]].concat();
+        let entry = |(key, value): (&u16, &u8)| (long(*key), vec![*value; 40 + usize::from(*value) * 1_000]);
+        // Now and then all that follows upon one key goes.
+        let tail = before.range(cut..).map(|(key, _)| (*key, None));
+        let edits: BTreeMap<u16, Option<u8>> = tail.chain(edits).collect();
+        let mut after = before.clone();
+        for (key, value) in &edits {
+            match value {
+                Some(value) => after.insert(*key, *value),
+                None => after.remove(key),
+            };
+        }
+        let objects = MemoryObjects::new();
+        let first = tree::build(&objects, before.iter().map(entry)).unwrap();
+        let changes = edits.iter().map(|(key, value)| {
+            (long(*key), value.as_ref().map(|value| entry((key, value)).1))
+        });
+        let edited = tree::edit(&objects, first.hash, changes).unwrap();
+        prop_assert_eq!(edited, tree::build(&MemoryObjects::new(), after.iter().map(entry)).unwrap());
+        let mut visited = Vec::new();
+        tree::visit::<TreeError>(&objects, edited.hash, &mut |key, value| {
+            visited.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        }).unwrap();
+        prop_assert_eq!(visited, after.iter().map(entry).collect::<Vec<_>>());
+    }
+
     /// Any single byte of an object changed, or the object cut short: an error or a tree, never a panic.
     #[test]
     fn hostile_objects_never_panic(at in 0_usize..8_000, value in 0_u8.., cut in proptest::bool::ANY) {
@@ -197,7 +248,11 @@ proptest! {
         if cut { bytes.truncate(at) } else { bytes[at] = value }
         let hostile = objects.put(&[bytes]).unwrap()[0];
         for root in [hostile, root.hash] {
-            let _ = tree::read(&objects, root).take(100_000).count();
+            let read: Result<Vec<_>, _> = tree::read(&objects, root).take(100_000).collect();
+            let mut count = 0;
+            let visited = tree::visit::<TreeError>(&objects, root, &mut |_, _| { count += 1; Ok(()) });
+            prop_assert_eq!(visited.map(|()| count).ok(), read.map(|entries| entries.len()).ok());
+            let _ = tree::edit(&objects, root, [(b"data/part-000100.parquet".to_vec(), None)]);
             let _ = tree::diff(&objects, root, hostile).take(100_000).count();
             let _ = tree::verify(&objects, hostile);
             let _ = tree::reachable(&objects, hostile, &mut |_| true);

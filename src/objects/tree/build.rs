@@ -14,6 +14,9 @@ const ITEMS_PER_OBJECT: u16 = 64;
 /// The items of an object take no more than this, but for one entry (or two children) that is longer by itself.
 const MAX_ITEM_BYTES: usize = 32 << 10;
 
+/// Keys up to this length are hashed without a hasher of their own, in bytes.
+const SHORT_KEY: usize = 127;
+
 /// Objects are handed to the store in batches of about this many bytes: enough that syncing is shared, little
 /// enough to hold in memory.
 const BATCH_BYTES: usize = 4 << 20;
@@ -37,6 +40,8 @@ pub struct TreeWriter<'a> {
     levels: Vec<Level>,
     last_key: Option<Vec<u8>>,
     entries: u64,
+    /// The item that is being added, so that not every entry asks for memory.
+    item: Vec<u8>,
     batch: Vec<Vec<u8>>,
     batch_bytes: usize,
 }
@@ -73,6 +78,7 @@ impl<'a> TreeWriter<'a> {
             levels: vec![Level::default()],
             last_key: None,
             entries: 0,
+            item: Vec::new(),
             batch: Vec::new(),
             batch_bytes: 0,
         }
@@ -91,11 +97,41 @@ impl<'a> TreeWriter<'a> {
                 return Err(TreeError::TooLong { what, found, allowed });
             }
         }
-        let mut item = Vec::with_capacity(8 + key.len() + value.len());
+        let mut item = std::mem::take(&mut self.item);
+        item.clear();
         put_entry(&mut item, key, value)?;
-        self.last_key = Some(key.to_vec());
+        self.set_last(key);
         self.entries = self.entries.saturating_add(1);
-        self.add(0, key, &item, 1, None)
+        let added = self.add(0, key, &item, 1, None);
+        self.item = item;
+        added
+    }
+
+    fn set_last(&mut self, key: &[u8]) {
+        let last = self.last_key.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+    }
+
+    /// Whether all objects below `level` have ended, and `key` lies behind everything that was added.
+    pub(super) fn is_between(&self, level: u8, key: &[u8]) -> bool {
+        let below = self.levels.iter().take(usize::from(level));
+        below.clone().all(|level| level.count == 0) && self.last_key.as_deref().is_none_or(|last| last < key)
+    }
+
+    /// Adds a child of a node of `level` that is in the store and ends as it would here, behind everything that was added.
+    pub(super) fn add_child(&mut self, level: u8, child: &Child) -> Result<(), TreeError> {
+        let level = usize::from(level);
+        while self.levels.len() < level {
+            self.levels.push(Level::default());
+        }
+        self.levels.iter_mut().take(level).for_each(|below| below.finished += 1);
+        // Not the last of its keys, but all that come next are checked against it and lie behind those too.
+        self.set_last(&child.first_key);
+        self.entries = self.entries.saturating_add(child.entries);
+        let mut item = Vec::with_capacity(44 + child.first_key.len());
+        put_child(&mut item, child)?;
+        self.add(level, &child.first_key, &item, child.entries, Some(child.clone()))
     }
 
     /// Finishes the tree. When this returns every object of it is durable.
@@ -192,8 +228,16 @@ impl<'a> TreeWriter<'a> {
 }
 
 fn is_boundary(level: usize, key: &[u8]) -> bool {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[u8::try_from(level).unwrap_or(u8::MAX)]).update(key);
-    let [low, high, ..] = *hasher.finalize().as_bytes();
+    let level = u8::try_from(level).unwrap_or(u8::MAX);
+    // Nearly all keys are short, and are hashed in one piece.
+    let mut short = [level; SHORT_KEY + 1];
+    let hash = match short.get_mut(1..=key.len()) {
+        Some(rest) => {
+            rest.copy_from_slice(key);
+            blake3::hash(short.get(..=key.len()).unwrap_or_default())
+        }
+        None => blake3::Hasher::new().update(&[level]).update(key).finalize(),
+    };
+    let [low, high, ..] = *hash.as_bytes();
     u16::from_le_bytes([low, high]) % ITEMS_PER_OBJECT == 0
 }

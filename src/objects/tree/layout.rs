@@ -1,7 +1,7 @@
 //! One object of a tree, to bytes and back. Bytes that come in may be hostile: every length is checked against
 //! what is left before anything is taken or reserved.
 
-use super::{Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, TreeError};
+use super::{MAX_KEY_BYTES, MAX_VALUE_BYTES, TreeError};
 use crate::core::vocabulary::ObjectHash;
 
 pub(super) const MAGIC: &[u8; 4] = b"LWOB";
@@ -21,14 +21,14 @@ pub(super) struct Child {
     pub(super) entries: u64,
 }
 
-/// One decoded object.
+/// One decoded object. Keys and values of a leaf are its own, or lie in the bytes that it was decoded from.
 #[derive(Debug)]
-pub(super) enum Object {
-    Leaf(Vec<Entry>),
+pub(super) enum Object<B = Vec<u8>> {
+    Leaf(Vec<(B, B)>),
     Node { level: u8, children: Vec<Child> },
 }
 
-impl Object {
+impl<B: AsRef<[u8]>> Object<B> {
     pub(super) fn level(&self) -> u8 {
         match self {
             Object::Leaf(_) => 0,
@@ -38,7 +38,7 @@ impl Object {
 
     pub(super) fn first_key(&self) -> Option<&[u8]> {
         match self {
-            Object::Leaf(entries) => entries.first().map(|(key, _)| key.as_slice()),
+            Object::Leaf(entries) => entries.first().map(|(key, _)| key.as_ref()),
             Object::Node { children, .. } => children.first().map(|child| child.first_key.as_slice()),
         }
     }
@@ -96,10 +96,20 @@ pub(super) fn is_node(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn decode(hash: ObjectHash, bytes: &[u8]) -> Result<Object, TreeError> {
+    Ok(match borrow(hash, bytes)? {
+        Object::Leaf(entries) => {
+            Object::Leaf(entries.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
+        }
+        Object::Node { level, children } => Object::Node { level, children },
+    })
+}
+
+/// The same, and entries stay where they are.
+pub(super) fn borrow(hash: ObjectHash, bytes: &[u8]) -> Result<Object<&[u8]>, TreeError> {
     decode_object(bytes).map_err(|problem| TreeError::Malformed { hash, problem })
 }
 
-fn decode_object(bytes: &[u8]) -> Result<Object, &'static str> {
+fn decode_object(bytes: &[u8]) -> Result<Object<&[u8]>, &'static str> {
     let mut rest = Rest(bytes);
     if rest.array()? != *MAGIC {
         return Err("it does not begin with LWOB");
@@ -118,16 +128,16 @@ fn decode_object(bytes: &[u8]) -> Result<Object, &'static str> {
     if rest.0.is_empty() { Ok(object) } else { Err("bytes follow the last item") }
 }
 
-fn leaf(rest: &mut Rest<'_>, count: u32) -> Result<Vec<Entry>, &'static str> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn leaf<'a>(rest: &mut Rest<'a>, count: u32) -> Result<Vec<(&'a [u8], &'a [u8])>, &'static str> {
+    let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
     for _ in 0..count {
         let (key_len, value_len) = (rest.u32()?, rest.u32()?);
         let key = rest.take(key_len)?;
         let value = rest.take(value_len)?;
-        if entries.last().is_some_and(|(last, _)| last.as_slice() >= key) {
+        if entries.last().is_some_and(|(last, _)| *last >= key) {
             return Err("its keys are not ascending");
         }
-        entries.push((key.to_vec(), value.to_vec()));
+        entries.push((key, value));
     }
     Ok(entries)
 }

@@ -28,6 +28,7 @@
 
 mod build;
 mod diff;
+mod edit;
 mod gather;
 mod layout;
 mod read;
@@ -40,9 +41,10 @@ use crate::objects::ObjectError;
 
 pub use build::{TreeWriter, build};
 pub use diff::{Change, Diff, diff};
+pub use edit::edit;
 pub use gather::Gathering;
 pub(crate) use read::children;
-pub use read::{Entries, Take, entry_count, get, reachable, read, verify, walk};
+pub use read::{Entries, Take, Visit, entry_count, get, reachable, read, verify, visit, walk};
 
 /// The longest key, in bytes. A path of the deepest directory that is listed fits.
 pub const MAX_KEY_BYTES: usize = 64 << 10;

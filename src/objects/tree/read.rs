@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::layout::{Child, Object, decode, is_node};
+use super::layout::{Child, Object, borrow, decode, is_node};
 use super::{Entry, Root, TreeError, build};
 use crate::core::vocabulary::ObjectHash;
 use crate::objects::{ObjectError, Objects, object_hash};
@@ -12,6 +12,54 @@ use crate::objects::{ObjectError, Objects, object_hash};
 /// first error.
 pub fn read(objects: &dyn Objects, root: ObjectHash) -> Entries<'_> {
     Entries { objects, pending: vec![Pending::Root(root)], last_key: None }
+}
+
+/// Hands every entry of a tree to `each`, in ascending order, where it lies: nothing is allocated for one. What `read` checks
+/// is checked.
+///
+/// # Errors
+/// When an object cannot be read or does not fit its parent, and whatever `each` returns.
+pub fn visit<E: From<TreeError>>(objects: &dyn Objects, root: ObjectHash, each: &mut Visit<'_, E>) -> Result<(), E> {
+    let mut last_key = None;
+    visit_below(objects, (root, None), &mut last_key, each)
+}
+
+/// What [`visit`] hands a key and its value to.
+pub type Visit<'v, E> = dyn FnMut(&[u8], &[u8]) -> Result<(), E> + 'v;
+
+/// Levels are as deep as this calls itself, and checked before.
+fn visit_below<E: From<TreeError>>(
+    objects: &dyn Objects,
+    (hash, parent): (ObjectHash, Option<(&Child, u8)>),
+    last_key: &mut Option<Vec<u8>>,
+    each: &mut Visit<'_, E>,
+) -> Result<(), E> {
+    let bytes = objects.get(hash).map_err(TreeError::from)?;
+    let object = borrow(hash, &bytes)?;
+    if let Some((child, level)) = parent {
+        check_child(&object, child, level)?;
+    }
+    match object {
+        Object::Leaf(entries) => {
+            entries.iter().try_for_each(|(key, value)| each(key, value))?;
+            if let Some((key, _)) = entries.last() {
+                *last_key = Some(key.to_vec());
+            }
+        }
+        Object::Node { level, children } => {
+            for child in &children {
+                if last_key.as_ref().is_some_and(|last| *last >= child.first_key) {
+                    return Err(out_of_order(child).into());
+                }
+                visit_below(objects, (child.hash, Some((child, level))), last_key, each)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn out_of_order(child: &Child) -> TreeError {
+    TreeError::Malformed { hash: child.hash, problem: "its keys are not behind those before it" }
 }
 
 /// How many entries a tree holds, from its topmost object alone.
@@ -228,7 +276,7 @@ impl Entries<'_> {
     /// Order within an object was checked as it was decoded; here, that it begins behind the one before.
     fn below(&self, child: &Child, level: u8) -> Result<Object, TreeError> {
         if self.last_key.as_ref().is_some_and(|last| *last >= child.first_key) {
-            return Err(TreeError::Malformed { hash: child.hash, problem: "its keys are not behind those before it" });
+            return Err(out_of_order(child));
         }
         fetch_child(self.objects, child, level)
     }
@@ -245,7 +293,7 @@ pub(super) fn fetch_child(objects: &dyn Objects, child: &Child, level: u8) -> Re
     Ok(object)
 }
 
-fn check_child(object: &Object, child: &Child, level: u8) -> Result<(), TreeError> {
+fn check_child<B: AsRef<[u8]>>(object: &Object<B>, child: &Child, level: u8) -> Result<(), TreeError> {
     let malformed = |problem| Err(TreeError::Malformed { hash: child.hash, problem });
     if object.level().checked_add(1) != Some(level) {
         return malformed("its level is not one below its parent's");

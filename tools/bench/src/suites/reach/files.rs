@@ -18,6 +18,7 @@ use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
 use crate::suites::memory::{most_resident, resident_now};
 use crate::suites::plan::{UNTIL_OLD, millis, walk};
+use crate::suites::reach::documents::Documents;
 use crate::suites::scale::grouped;
 
 /// Bytes more than before the first look.
@@ -41,6 +42,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     }
     std::thread::sleep(UNTIL_OLD);
     times(bench, &directory, count)?;
+    one_changed(bench, &directory, count)?;
 
     let looked: Looked = ask(&Question::Look(directory))?;
     let bound = Series::once("the bound", 300.0);
@@ -78,6 +80,31 @@ fn times(bench: &mut Bench, directory: &Path, count: u64) -> Result<()> {
         let target = Target { ratio: 1.0 / 2.0, text: "<= 2 x a walk with stat" };
         bench.report.row(measure, &series, &walked, Some(target));
     }
+    Ok(())
+}
+
+/// One file changed, to its commit, against a look that finds nothing new.
+fn one_changed(bench: &mut Bench, directory: &Path, count: u64) -> Result<()> {
+    let mut documents = Documents::of(source(directory)?, bench.place.path("reach-files-objects"))?;
+    documents.build(&LocalStore)?;
+    let (mut changed, mut alone) = (Series::new("lastword"), Series::new("the look"));
+    for round in 0..bench.rounds() {
+        let began = Instant::now();
+        documents.look(&LocalStore)?;
+        alone.values.push(millis(began));
+        let n = (round as u64 * 37 + 11) % count;
+        fs::write(directory.join(format!("part={:03}/{n:08}.parquet", n % 200)), format!("changed {round}"))?;
+        let began = Instant::now();
+        let new = documents.build(&LocalStore)?;
+        changed.values.push(millis(began));
+        if new != 1 {
+            return Err(format!("one file has changed, and {new} segments are new").into());
+        }
+    }
+    let case = format!("1 of {} files, to its commit", grouped(count));
+    let measure = Measure { suite: Suite::Reach, case: &case, unit: "ms", better: Better::Less };
+    let target = Target { ratio: 1.0 / 1.3, text: "<= 1.3 x the look" };
+    bench.report.row(measure, &changed, &alone, Some(target));
     Ok(())
 }
 

@@ -4,12 +4,6 @@
 use std::time::Instant;
 
 use futures_util::TryStreamExt;
-use lastword::core::vocabulary::{Epoch, Name, ObjectHash, Seq, Token};
-use lastword::external::{
-    Buckets, Build, ExternalSpec, Mounts, NoBuilder, PathSet, ScanRequest, SourceLocation, build, format_of,
-    never_interrupted, scan, store_set,
-};
-use lastword::objects::FileObjects;
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use test_buckets::bucket::{self, SECRET};
@@ -17,11 +11,11 @@ use test_buckets::stage::Stage;
 
 use crate::args::Suite;
 use crate::bench::Bench;
-use crate::contestants::lake::now;
 use crate::failure::Result;
 use crate::ratio::Better;
 use crate::report::{Measure, Series, Target};
 use crate::suites::plan::millis;
+use crate::suites::reach::documents::Documents;
 use crate::suites::scale::grouped;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
@@ -43,14 +37,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         .build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let buckets = bucket.buckets();
-    let mut documents = Documents {
-        source: bucket.source("lake/"),
-        spec: ExternalSpec::parse(r#"{"format":"files"}"#)?,
-        objects: FileObjects::open(bench.place.path("reach-objects"))?,
-        known: None,
-        built: None,
-        attempts: 0,
-    };
+    let mut documents = Documents::of(bucket.source("lake/"), bench.place.path("reach-objects"))?;
     documents.build(&buckets)?;
 
     let (mut looked, mut listed) = (Series::new("lastword"), Series::new("bare listing"));
@@ -70,8 +57,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         }
         stage.put(&name, &key((round as u64 * 37 + 11) % count), format!("changed {round}").as_bytes());
         let began = Instant::now();
-        documents.build(&buckets)?;
+        let new = documents.build(&buckets)?;
         changed.values.push(millis(began));
+        if new != 1 {
+            return Err(format!("one object has changed, and {new} segments are new").into());
+        }
     }
     let case = format!("look at {} objects", grouped(count));
     let measure = Measure { suite: Suite::Reach, case: &case, unit: "ms", better: Better::Less };
@@ -82,66 +72,4 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let target = Target { ratio: 1.0 / 1.3, text: "<= 1.3 x the look" };
     bench.report.row(measure, &changed, &alone, Some(target));
     Ok(())
-}
-
-/// The collection that is built from the objects, by the functions that a worker calls.
-struct Documents {
-    source: SourceLocation,
-    spec: ExternalSpec,
-    objects: FileObjects,
-    known: Option<PathSet>,
-    built: Option<ObjectHash>,
-    attempts: u64,
-}
-
-impl Documents {
-    /// A look that finds nothing new.
-    fn look(&self, store: &Buckets) -> Result<()> {
-        let known = self.known.as_ref();
-        let found = scan(&ScanRequest { known, applied: known, ..ScanRequest::new(store, &self.source, now()?) })?;
-        match known.is_some_and(|known| known.digest() == found.version) {
-            true => Ok(()),
-            false => Err("a look at what has not changed found a change".into()),
-        }
-    }
-
-    /// Looks, stores what was found, and builds it.
-    fn build(&mut self, store: &Buckets) -> Result<()> {
-        self.attempts += 1;
-        let before = self.known.take();
-        let request = ScanRequest {
-            known: before.as_ref(),
-            applied: before.as_ref(),
-            ..ScanRequest::new(store, &self.source, now()?)
-        };
-        let found = scan(&request)?;
-        store_set(&self.objects, &found.set, before.as_ref())?;
-        let wall = now()?;
-        let outcome = build(&Build {
-            collection: &Name::new("documents")?,
-            store,
-            format: format_of(&self.spec.format).ok_or("no such format")?,
-            objects: &self.objects,
-            source: &self.source,
-            spec: &self.spec,
-            wanted: found.version,
-            known: Some(&found.set),
-            mounts: Some(&Mounts::default()),
-            most_read: 1 << 29,
-            applied: before.as_ref(),
-            previous: self.built,
-            token: Token { epoch: Epoch(1), seq: Seq(self.attempts) },
-            builder: &NoBuilder,
-            parallel: 1,
-            leftovers: &[],
-            stop_check: &never_interrupted,
-            finished: &|_| (),
-            progress: &|_| (),
-            learned: &|_, _, _| (),
-            now: &|| wall,
-        });
-        self.built = Some(outcome.map_err(|failed| failed.error.to_string())?.manifest);
-        self.known = Some(found.set);
-        Ok(())
-    }
 }
