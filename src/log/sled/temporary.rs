@@ -78,7 +78,10 @@ impl TemporaryDirectory {
                     return Ok(TemporaryDirectory(path));
                 }
                 Ok(false) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                // Or it was taken for one while it was made.
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+                    last = error
+                }
                 Err(error) => return Err(OpenError::io("creating", &path)(error)),
             }
         }

@@ -173,7 +173,7 @@ impl Noting {
     }
 
     fn spared(&self) -> Vec<PathBuf> {
-        [&self.reads[..], &[self.state.clone()]].concat()
+        [&self.reads[..], std::slice::from_ref(&self.state)].concat()
     }
 
     /// Notes at once, and then from time to time.
