@@ -33,6 +33,20 @@ fn a_configuration_may_be_called_anything() {
 }
 
 #[test]
+fn a_report_of_nothing_is_refused() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    place.once().expect_code(0);
+    let page = place.dir.path().join("page.html");
+    let report = |more: &[&str]| lastword(&[&["report", text(&place.state()), "-o", text(&page)], more].concat());
+    for (more, said) in [(["--collection", "nope*"], "no name matches"), (["--to", "0"], "--to")] {
+        let ended = report(&more).expect_code(2);
+        assert!(ended.stderr.contains(said) && !page.exists(), "{}", ended.stderr);
+    }
+    report(&["--collection", "nope*", "--collection", "line*"]).expect_code(0);
+}
+
+#[test]
 fn a_pipe_that_nobody_writes_to_is_said_and_given_up() {
     let place = Place::new("");
     let pipe = place.dir.path().join("pipe");

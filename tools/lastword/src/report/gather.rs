@@ -42,6 +42,8 @@ pub(super) struct Piece {
     /// The hash of the last frame that was read.
     pub(super) head: String,
     left_out: Option<String>,
+    /// How many collections it shows.
+    pub(super) collections: usize,
 }
 
 impl Piece {
@@ -129,7 +131,8 @@ pub(super) fn fold(
         "software": format!("lastword {}", env!("CARGO_PKG_VERSION")),
     });
     let (data, sentences) = (pass.json(&told), pass.events.sentences());
-    Ok(Piece { data, sentences, files, head: log.head, left_out: log.left_out })
+    let collections = pass.names.len();
+    Ok(Piece { data, sentences, files, head: log.head, left_out: log.left_out, collections })
 }
 
 fn left_out(before: Seq, first: Seq, last: Seq, asked: u64) -> Option<String> {

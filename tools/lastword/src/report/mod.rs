@@ -75,6 +75,13 @@ pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let input = Input::open(&arguments.state)?;
     let asked = Asked { events: arguments.events.max(1), to: arguments.to, patterns: &patterns };
     let piece = gather(&input, &asked)?;
+    if piece.collections == 0 && !patterns.is_empty() {
+        let given = arguments.collection.join(", ");
+        return Err(Fail::new(
+            USAGE,
+            format!("--collection {given:?}: no name matches; lastword status shows them all"),
+        ));
+    }
     if let Some(told) = piece.left_out() {
         note(&format!("lastword: {told}"));
     }
