@@ -49,7 +49,8 @@ pub struct Build<'a> {
     pub most_read: u64,
     /// The set that the last commit was built from: what returns to it has its versions again.
     pub applied: Option<&'a PathSet>,
-    /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew.
+    /// The manifest of the last commit, if there was one. If it is missing or damaged, everything is built anew. Its objects
+    /// have to stay until the result is committed: what does not change of it is named there, and not stored again.
     pub previous: Option<ObjectHash>,
     /// The token of this attempt: new segments are named by it.
     pub token: Token,

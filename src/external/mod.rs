@@ -6,7 +6,8 @@
 //!           version)    footers)      new, dropped)       Moved)         objects)
 //! ```
 //!
-//! What makes a version of a file, and when its content is read to be sure, is written down in `judge.rs`.
+//! What makes a version of a file, and when its content is read to be sure, is written down in `judge.rs`. If little has changed,
+//! only that is planned and written: `standing.rs`.
 //!
 //! Everything here is a function of what it is given: no clock is read, and the only threads are those that build
 //! several segments of one attempt, which end with it. It must not know the engine, events or the log; `worker.rs`

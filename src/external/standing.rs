@@ -5,6 +5,9 @@
 //! The plan that comes of it is the one of [`plan`](super::plan), and so is the manifest, byte for byte. Whatever is not plain
 //! here is left to that: another layout or spec, an object that cannot be read, a manifest that is none, a gathering of small
 //! segments.
+//!
+//! What is named and not stored again is there for as long as the attempt may commit: the manifest is the one of what is
+//! applied, and is until that commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,6 +210,15 @@ struct Range {
     end: u64,
 }
 
+/// A fragment where it lies.
+struct Lying<'b> {
+    path: &'b [u8],
+    start: u64,
+    end: u64,
+    /// The place of its file, if that has the same version still.
+    file: Option<u32>,
+}
+
 /// A comparison that is under way.
 struct Comparing<'a> {
     own: &'a Packed,
@@ -268,7 +280,7 @@ impl<'a> Comparing<'a> {
         }
         let (mut sum, mut is_broken, mut before) = (0_u64, false, None);
         for _ in 0..count {
-            let (path, start, end, file) = self.fragment(&mut bytes)?;
+            let Lying { path, start, end, file } = self.fragment(&mut bytes)?;
             sum = sum.checked_add(end.saturating_sub(start)).ok_or(Stop::Unclear)?;
             if start >= end || before.is_some_and(|before| before >= (path, start)) {
                 return Err(Stop::Unclear);
@@ -294,8 +306,8 @@ impl<'a> Comparing<'a> {
         Ok(())
     }
 
-    /// The next fragment, with the place of its file if that has the same version still.
-    fn fragment<'b>(&mut self, bytes: &mut Reader<'b>) -> Result<(&'b [u8], u64, u64, Option<u32>), Stop> {
+    /// The next fragment.
+    fn fragment<'b>(&mut self, bytes: &mut Reader<'b>) -> Result<Lying<'b>, Stop> {
         let whole = bytes.0;
         let path = bytes.bytes()?;
         let place = self.place_of(path);
@@ -305,8 +317,8 @@ impl<'a> Comparing<'a> {
             Some(rest) => bytes.0 = rest,
             None => drop(FileVersion::read(bytes)?),
         }
-        let place = place.filter(|_| rest.is_some()).map(u32::try_from).transpose().map_err(|_| Stop::Unclear)?;
-        Ok((path, bytes.u64()?, bytes.u64()?, place))
+        let file = place.filter(|_| rest.is_some()).map(u32::try_from).transpose().map_err(|_| Stop::Unclear)?;
+        Ok(Lying { path, start: bytes.u64()?, end: bytes.u64()?, file })
     }
 
     fn place_of(&mut self, path: &[u8]) -> Option<usize> {

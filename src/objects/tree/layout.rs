@@ -128,8 +128,11 @@ fn decode_object(bytes: &[u8]) -> Result<Object<&[u8]>, &'static str> {
     if rest.0.is_empty() { Ok(object) } else { Err("bytes follow the last item") }
 }
 
-fn leaf<'a>(rest: &mut Rest<'a>, count: u32) -> Result<Vec<(&'a [u8], &'a [u8])>, &'static str> {
-    let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
+/// An entry where it lies.
+type Lying<'a> = (&'a [u8], &'a [u8]);
+
+fn leaf<'a>(rest: &mut Rest<'a>, count: u32) -> Result<Vec<Lying<'a>>, &'static str> {
+    let mut entries: Vec<Lying<'_>> = Vec::new();
     for _ in 0..count {
         let (key_len, value_len) = (rest.u32()?, rest.u32()?);
         let key = rest.take(key_len)?;
