@@ -19,8 +19,10 @@ fn place() -> Place {
     place
 }
 
-/// A command that writes to a path, with the right to be run once more.
-fn writers<'a>(place: &'a Place, key: &'a Path) -> Vec<(&'static str, Box<dyn Fn(&Path) -> Vec<String> + 'a>)> {
+/// The arguments of a command that writes to a path.
+type Arguments<'a> = Box<dyn Fn(&Path) -> Vec<String> + 'a>;
+
+fn writers<'a>(place: &'a Place, key: &'a Path) -> Vec<(&'static str, Arguments<'a>)> {
     let (state, config) = (place.state(), place.config());
     let strings = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
     let report = move |to: &Path| strings(&["report", text(&state), "-o", text(to)]);

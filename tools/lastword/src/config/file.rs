@@ -10,7 +10,6 @@ use std::time::Duration;
 use humantime::format_duration;
 use lastword::describe::advised;
 
-use crate::answering::RUNS_WITHIN;
 use crate::console::{note, quoted};
 use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 
@@ -18,7 +17,10 @@ use crate::fail::{CANNOT_OPEN, Fail, USAGE};
 /// has no end.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// When it is said that nothing comes out of a pipe.
+/// How long what writes into a pipe may take: a program that asks others for secrets takes seconds.
+const GIVEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// When it is said that nothing comes out of it.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// What is in the file, and the directory at which its relative paths start.
@@ -54,13 +56,13 @@ fn given_by(pipe: &Path) -> Result<io::Result<Vec<u8>>, Fail> {
     let started = thread::Builder::new().name("lastword-pipe".to_owned()).spawn(reading);
     started.map_err(|error| Fail::io(pipe.display(), &error))?;
     answered.recv_timeout(TOLD_AFTER).or_else(|_| {
-        let most = format_duration(RUNS_WITHIN);
+        let most = format_duration(GIVEN_WITHIN);
         note(&format!(
             "{}: is no file, and nothing has come out of it yet; it is waited for, for {most} at most",
             quoted(pipe)
         ));
         let silent = || format!("{}: is no file, and nothing has come out of it for {most}", quoted(pipe));
-        answered.recv_timeout(RUNS_WITHIN.saturating_sub(TOLD_AFTER)).map_err(|_| Fail::new(CANNOT_OPEN, silent()))
+        answered.recv_timeout(GIVEN_WITHIN.saturating_sub(TOLD_AFTER)).map_err(|_| Fail::new(CANNOT_OPEN, silent()))
     })
 }
 
