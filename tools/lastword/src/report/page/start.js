@@ -34,7 +34,10 @@ class Page {
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("beforeprint", () => this.print(true));
     addEventListener("afterprint", () => this.print(false));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      Inks.known.clear();
+      this.show();
+    });
     this.renew();
   }
 
