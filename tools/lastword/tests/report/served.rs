@@ -233,7 +233,7 @@ fn the_slider_of_a_run_goes_back_to_the_beginning_of_its_log_and_to_the_end_agai
     place.write("a.parquet", 2, 0);
     let stream = place.dir.path().join("large.evlog");
     super::world::large(20, 12_500).export(&stream);
-    lastword::evlog::import(&mut std::fs::File::open(&stream).unwrap(), &place.state()).unwrap();
+    lastword::evlog::import(&mut std::fs::File::open(&stream).unwrap(), place.state()).unwrap();
     let (child, address) = served(&place, &[]);
     browser.ask(&json!({"do": "open", "url": address}));
     wait_for_rows(&mut browser, 1000);
