@@ -185,8 +185,8 @@ impl Desk {
                 let desk = Arc::clone(self);
                 Ok(Reply::Text(MEDIA, pool.read(move || desk.metrics.render()).await??))
             }
-            Request::Report { from, to } => {
-                let wanted = report::Wanted { from, to };
+            Request::Report { from, before, to } => {
+                let wanted = report::Wanted { from, before, to };
                 let desk = Arc::clone(self);
                 Ok(Reply::Json(pool.read(move || desk.report.data(wanted)).await??))
             }

@@ -46,6 +46,7 @@ pub enum Request {
     /// The data of the page: whether there is more than what comes before `from`, and nothing after `to`.
     Report {
         from: Option<Seq>,
+        before: Option<Seq>,
         to: Option<Seq>,
     },
     /// The page.
@@ -157,7 +158,8 @@ impl Request {
             }
             Request::Dropped => &routes::DROPPED,
             Request::Metrics => &routes::METRICS,
-            Request::Report { from, to } => {
+            Request::Report { from, before, to } => {
+                before.iter().for_each(|before| put("before", json!(before.0)));
                 from.iter().for_each(|from| put("from", json!(from.0)));
                 to.iter().for_each(|to| put("to", json!(to.0)));
                 &routes::REPORT
@@ -326,8 +328,8 @@ mod tests {
             Request::Events(Wanted { from: Some(Seq(3)), collection: Some(name), most: 1, follow: false }),
             Request::Run,
             Request::Dropped,
-            Request::Report { from: None, to: Some(Seq(9)) },
-            Request::Report { from: Some(Seq(3)), to: None },
+            Request::Report { from: None, before: None, to: Some(Seq(9)) },
+            Request::Report { from: Some(Seq(3)), before: Some(Seq(1)), to: None },
             Request::Page,
             Request::Api,
             Request::Alive,

@@ -302,10 +302,19 @@ pub(super) static REPORT: Route = Route {
     summary: "What the page shows: the last 10,000 events, or those up to `to`, and the row of a collection behind each",
     fields: &[
         may("from", Form::Whole, "The `next` of the answer before: if nothing has come since, the answer says no more"),
+        may(
+            "before",
+            Form::Whole,
+            "With `from`, the `before` of the data that the page holds: then `more` in place of `data` has what has come since, \
+             if that is known",
+        ),
         may("to", Form::Whole, "Nothing after this event"),
     ],
     answer: "Report",
-    read: |given| Ok(Request::Report { from: given.number("from").map(Seq), to: given.number("to").map(Seq) }),
+    read: |given| {
+        let seq = |field| given.number(field).map(Seq);
+        Ok(Request::Report { from: seq("from"), before: seq("before"), to: seq("to") })
+    },
     ..READS
 };
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lastword::core::vocabulary::{AbortReason, CollectionId, EndReason, Event, FailReason, Recorded, Token};
+use lastword::core::vocabulary::{AbortReason, CollectionId, EndReason, Event, FailReason, Recorded, Seq, Token};
 use lastword::core::{State, Status};
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ struct Attempt {
     rejected: Option<u64>,
     /// What the worker said of its failure.
     message: i64,
+    /// The last event that said something of it.
+    touched: u64,
 }
 
 /// All of them, in the order in which they started.
@@ -56,8 +58,8 @@ impl Attempts {
         worker: i64,
         started: (u64, u64),
     ) {
-        let attempt =
-            Attempt { of, task, number, worker, started, decided: None, ended: None, rejected: None, message: -1 };
+        let (decided, ended, rejected, message, touched) = (None, None, None, -1, started.0);
+        let attempt = Attempt { of, task, number, worker, started, decided, ended, rejected, message, touched };
         self.places.insert(token, self.all.len());
         self.running.insert(id, token);
         self.all.push(attempt);
@@ -80,7 +82,7 @@ impl Attempts {
                 };
                 self.decide(*token, how, when);
                 let message = texts.text(message);
-                self.with(*token, |attempt| attempt.message = message);
+                self.with(*token, when.0, |attempt| attempt.message = message);
             }
             Event::TaskAborted { collection, reason, .. } => {
                 if let Some(token) = self.running.get(collection).copied() {
@@ -98,35 +100,40 @@ impl Attempts {
                     EndReason::Abandoned | EndReason::Lost => "lost",
                 };
                 self.decide(*token, how, when);
-                self.with(*token, |attempt| attempt.ended = Some(when));
+                self.with(*token, when.0, |attempt| attempt.ended = Some(when));
             }
             Event::CompletionRejected { token, .. } => {
-                self.with(*token, |attempt| attempt.rejected = Some(attempt.rejected.unwrap_or(when.0)));
+                self.with(*token, when.0, |attempt| attempt.rejected = Some(attempt.rejected.unwrap_or(when.0)));
             }
             _ => {}
         }
     }
 
-    fn with(&mut self, token: Token, change: impl FnOnce(&mut Attempt)) {
+    fn with(&mut self, token: Token, seq: u64, change: impl FnOnce(&mut Attempt)) {
         let place = self.places.get(&token).copied();
         if let Some(attempt) = place.and_then(|place| self.all.get_mut(place)) {
             change(attempt);
+            attempt.touched = seq;
         }
     }
 
     /// The first word counts.
     fn decide(&mut self, token: Token, how: &'static str, (seq, at): (u64, u64)) {
-        self.with(token, |attempt| attempt.decided = attempt.decided.or(Some((how, seq, at))));
+        self.with(token, seq, |attempt| attempt.decided = attempt.decided.or(Some((how, seq, at))));
         self.running.retain(|_, running| *running != token);
     }
 
-    /// One array for each.
-    pub(super) fn json(&self) -> String {
-        let one = |attempt: &Attempt| -> Value {
-            let Attempt { of, task, number: count, worker, started, decided, ended, rejected, message } = attempt;
+    /// One array for each; of a page that has all before `from`, for each of which more is known, with its place.
+    pub(super) fn json(&self, from: Option<Seq>) -> String {
+        let one = |(place, attempt): (usize, &Attempt)| -> Option<Value> {
+            let Attempt { of, task, number: count, worker, started, decided, ended, rejected, message, touched } =
+                attempt;
+            if from.is_some_and(|from| *touched < from.0) {
+                return None;
+            }
             let (how, decided_seq, decided_at) = decided.unwrap_or(("running", 0, 0));
             let (ended_seq, ended_at) = ended.unwrap_or((0, 0));
-            json!([
+            let found = json!([
                 of,
                 task,
                 count,
@@ -140,9 +147,10 @@ impl Attempts {
                 number(ended_at),
                 rejected.unwrap_or(0),
                 message
-            ])
+            ]);
+            Some(if from.is_some() { json!([place, found]) } else { found })
         };
-        let all: Vec<String> = self.all.iter().map(|attempt| one(attempt).to_string()).collect();
+        let all: Vec<String> = self.all.iter().enumerate().filter_map(one).map(|one| one.to_string()).collect();
         format!("[{}]", all.join(","))
     }
 }

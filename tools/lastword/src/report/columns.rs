@@ -7,6 +7,27 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+/// How long each part was when a page was told of it: parts only grow, so that what has come since is what stands behind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks(Vec<usize>);
+
+impl Marks {
+    pub(super) fn add(&mut self, length: usize) {
+        self.0.push(length);
+    }
+
+    /// In the order in which they were added; the beginning where none was.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().copied().chain(std::iter::repeat(0))
+    }
+}
+
+/// What of a list in JSON stands behind a length.
+pub(super) fn tail(list: &str, from: Option<usize>) -> &str {
+    let tail = list.get(from.unwrap_or(0)..).unwrap_or_default();
+    tail.strip_prefix(',').unwrap_or(tail)
+}
+
 /// Values that are named by their place. The same value is the same place.
 #[derive(Default)]
 pub(super) struct Table {
@@ -39,8 +60,13 @@ impl Table {
         text.map_or(-1, |text| self.text(text))
     }
 
-    pub(super) fn json(&self) -> String {
-        format!("[{}]", self.text)
+    pub(super) fn mark(&self, marks: &mut Marks) {
+        marks.add(self.text.len());
+    }
+
+    /// What was added since, in the order of [`Table::mark`].
+    pub(super) fn json(&self, lengths: &mut impl Iterator<Item = usize>) -> String {
+        format!("[{}]", tail(&self.text, lengths.next()))
     }
 }
 
@@ -70,9 +96,15 @@ impl<const N: usize> Columns<N> {
         self.rows += 1;
     }
 
-    pub(super) fn json(&self) -> String {
+    pub(super) fn mark(&self, marks: &mut Marks) {
+        self.texts.iter().for_each(|text| marks.add(text.len()));
+    }
+
+    /// What was added since, in the order of [`Columns::mark`].
+    pub(super) fn json(&self, lengths: &mut impl Iterator<Item = usize>) -> String {
+        let named = self.names.iter().zip(&self.texts);
         let columns: Vec<String> =
-            self.names.iter().zip(&self.texts).map(|(name, text)| format!("\"{name}\":[{text}]")).collect();
+            named.map(|(name, text)| format!("\"{name}\":[{}]", tail(text, lengths.next()))).collect();
         format!("{{{}}}", columns.join(","))
     }
 }

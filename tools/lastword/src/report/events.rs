@@ -4,7 +4,7 @@ use lastword::core::vocabulary::{Admission, Event, Fingerprint, Recorded};
 use lastword::describe::Described;
 use serde_json::{Value, json};
 
-use super::columns::{Columns, Table, number};
+use super::columns::{Columns, Marks, Table, number, tail};
 
 /// Stands for a collection that is not shown. Its events are there for their times alone.
 pub(super) const HIDDEN: i64 = -2;
@@ -62,12 +62,20 @@ impl Events {
         self.sentences.push_str(&Value::String(sentence).to_string());
     }
 
-    pub(super) fn json(&self) -> String {
-        self.columns.json()
+    /// Columns, types, who asked, sentences.
+    pub(super) fn mark(&self, marks: &mut Marks) {
+        self.columns.mark(marks);
+        self.types.mark(marks);
+        self.by.mark(marks);
+        marks.add(self.sentences.len());
     }
 
-    pub(super) fn sentences(&self) -> String {
-        format!("[{}]", self.sentences)
+    pub(super) fn json(&self, lengths: &mut impl Iterator<Item = usize>) -> String {
+        self.columns.json(lengths)
+    }
+
+    pub(super) fn sentences(&self, lengths: &mut impl Iterator<Item = usize>) -> String {
+        format!("[{}]", tail(&self.sentences, lengths.next()))
     }
 }
 

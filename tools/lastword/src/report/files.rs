@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lastword::core::State;
-use lastword::core::vocabulary::{CollectionId, Event, ObjectHash, Recorded};
+use lastword::core::vocabulary::{CollectionId, Event, ObjectHash, Recorded, Seq};
 use lastword::objects::Objects;
 use log_dump::changed_files::{Changed, FileLine, MOST_SHOWN, Named, root, set_of};
 use serde_json::{Value, json};
@@ -43,8 +43,8 @@ impl Files {
         }
     }
 
-    /// An object: the number of an event, and what it found. What is older than what may be named is not in it.
-    pub(super) fn json(&self, objects: Result<Box<dyn Objects>, String>) -> (String, Option<String>) {
+    /// An object: the number of an event from `from` on, and what it found. What is older than what may be named is not in it.
+    pub(super) fn json(&self, from: Seq, objects: Result<Box<dyn Objects>, String>) -> (String, Option<String>) {
         let objects = match objects {
             Ok(objects) => Named::by(Ok(objects)),
             Err(problem) => return ("{}".to_owned(), Some(problem)),
@@ -52,7 +52,7 @@ impl Files {
         let (mut named, mut read, mut problem) = (0, 0, None);
         let mut all = Vec::new();
         for (seq, before, after) in self.found.iter().rev() {
-            if named >= MOST_NAMED || read >= MOST_READ {
+            if *seq < from.0 || named >= MOST_NAMED || read >= MOST_READ {
                 break;
             }
             let found = objects.between((*before, Some(*after)), MOST_SHOWN);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn without_objects_a_page_says_why_no_files_are_named() {
-        let (json, problem) = Files::default().json(Err("it is a stream".to_owned()));
+        let (json, problem) = Files::default().json(Seq(1), Err("it is a stream".to_owned()));
         assert_eq!((json.as_str(), problem.as_deref()), ("{}", Some("it is a stream")));
     }
 }

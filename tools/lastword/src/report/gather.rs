@@ -1,7 +1,7 @@
 //! The one pass over a log: from its events to the data of a page.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 use lastword::core::vocabulary::{CollectionId, Event, Kind, Name, Recorded, Seq, Timestamp};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::attempts::Attempts;
 use super::causes::Causes;
-use super::columns::{Columns, Table, as_number, number};
+use super::columns::{Columns, Marks, Table, as_number, number};
 use super::events::{Events, HIDDEN};
 use super::files::Files;
 use super::input::Input;
@@ -87,52 +87,88 @@ pub(super) fn gather(input: &Input, asked: &Asked<'_>) -> Result<Piece, Fail> {
         left_out: left_out(state.last(), begins, last, asked.events),
     };
     let next = state.last().next();
-    fold(state, events(reader, next).map(|event| Ok(event?)), last, log, asked.patterns)
+    let mut recording = Recording::begin(state, log.place, asked.patterns);
+    recording.go_on(events(reader, next).map(|event| Ok(event?)), last)?;
+    Ok(recording.piece(log, None))
 }
 
-/// The one pass: from a state over the events that follow it, up to and with `last`.
-pub(super) fn fold(
-    mut state: State,
-    events: impl Iterator<Item = Result<Recorded, Fail>>,
-    last: Seq,
-    log: Log<'_>,
-    patterns: &[Pattern],
-) -> Result<Piece, Fail> {
-    let before = state.last();
-    let mut pass = Pass::new(&state, log.place, patterns);
-    pass.begin(&state);
-    let mut describer = Describer::behind(&state);
-    for event in events {
-        let event = event?;
-        if event.seq > last {
-            break;
-        }
-        state.fold(&event).map_err(ReplayError::Illegal)?;
-        let described = describer.describe(&event);
-        pass.follow(&state, &event, |of, because, events, texts| events.add(&described, of, because, texts));
-        if event.seq == last {
-            break;
-        }
+/// The one pass: from a state over the events that follow it, as far as they were followed. It may go on.
+pub(super) struct Recording {
+    before: Seq,
+    state: State,
+    describer: Describer,
+    pass: Pass,
+}
+
+impl Recording {
+    pub(super) fn begin(state: State, place: &Path, patterns: &[Pattern]) -> Recording {
+        let mut pass = Pass::new(&state, place, patterns);
+        pass.begin(&state);
+        Recording { before: state.last(), describer: Describer::behind(&state), state, pass }
     }
-    let (files, problem) = pass.files.json(log.objects);
-    let told = json!({
-        "place": log.place.display().to_string(),
-        "begins": log.begins.0,
-        "before": before.0,
-        "before_at": number(pass.before_at.0),
-        "last": state.last().0,
-        "last_at": number(state.at().0),
-        "end": log.end.0,
-        "end_at": number(log.end_at.0),
-        "head": log.head,
-        "left_out": log.left_out,
-        "files_problem": problem,
-        "patterns": patterns.iter().map(Pattern::as_str).collect::<Vec<_>>(),
-        "software": format!("lastword {}", env!("CARGO_PKG_VERSION")),
-    });
-    let (data, sentences) = (pass.json(&told), pass.events.sentences());
-    let collections = pass.names.len();
-    Ok(Piece { data, sentences, files, head: log.head, left_out: log.left_out, collections })
+
+    /// What it begins behind.
+    pub(super) fn before(&self) -> Seq {
+        self.before
+    }
+
+    /// The last event that was followed.
+    pub(super) fn last(&self) -> Seq {
+        self.state.last()
+    }
+
+    /// Follows what comes next, up to and with `last`.
+    pub(super) fn go_on(
+        &mut self,
+        events: impl Iterator<Item = Result<Recorded, Fail>>,
+        last: Seq,
+    ) -> Result<(), Fail> {
+        for event in events {
+            let event = event?;
+            if event.seq > last {
+                break;
+            }
+            self.state.fold(&event).map_err(ReplayError::Illegal)?;
+            let described = self.describer.describe(&event);
+            let describe = |of, because, events: &mut Events, texts: &mut Table| {
+                events.add(&described, of, because, texts);
+            };
+            self.pass.follow(&self.state, &event, describe);
+            if event.seq == last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it is now, for [`Recording::piece`].
+    pub(super) fn marks(&self) -> Marks {
+        self.pass.marks()
+    }
+
+    /// All of it; of a page that has all before an event, what has come since, with where it was then.
+    pub(super) fn piece(&self, log: Log<'_>, since: Option<(Seq, &Marks)>) -> Piece {
+        let Recording { before, state, pass, .. } = self;
+        let (files, problem) = pass.files.json(since.map_or(Seq(0), |(from, _)| from), log.objects);
+        let told = json!({
+            "place": log.place.display().to_string(),
+            "begins": log.begins.0,
+            "before": before.0,
+            "before_at": number(pass.before_at.0),
+            "last": state.last().0,
+            "last_at": number(state.at().0),
+            "end": log.end.0,
+            "end_at": number(log.end_at.0),
+            "head": log.head,
+            "left_out": log.left_out,
+            "files_problem": problem,
+            "patterns": pass.patterns.iter().map(Pattern::as_str).collect::<Vec<_>>(),
+            "software": format!("lastword {}", env!("CARGO_PKG_VERSION")),
+        });
+        let (data, sentences) = pass.json(&told, since);
+        let collections = pass.names.len();
+        Piece { data, sentences, files, head: log.head, left_out: log.left_out, collections }
+    }
 }
 
 fn left_out(before: Seq, first: Seq, last: Seq, asked: u64) -> Option<String> {
@@ -150,9 +186,9 @@ fn left_out(before: Seq, first: Seq, last: Seq, asked: u64) -> Option<String> {
 }
 
 /// What grows as the events go by.
-struct Pass<'a> {
-    place: &'a Path,
-    patterns: &'a [Pattern],
+struct Pass {
+    place: PathBuf,
+    patterns: Vec<Pattern>,
     before_at: Timestamp,
     tables: Tables,
     rows: Columns<26>,
@@ -198,11 +234,11 @@ impl Groups {
     }
 }
 
-impl<'a> Pass<'a> {
-    fn new(state: &State, place: &'a Path, patterns: &'a [Pattern]) -> Pass<'a> {
+impl Pass {
+    fn new(state: &State, place: &Path, patterns: &[Pattern]) -> Pass {
         Pass {
-            place,
-            patterns,
+            place: place.to_owned(),
+            patterns: patterns.to_vec(),
             before_at: state.at(),
             tables: Tables::default(),
             rows: columns(),
@@ -241,7 +277,7 @@ impl<'a> Pass<'a> {
         }
         self.places.insert(id, as_number(self.names.len()));
         // Every command names the place and the collection alike.
-        let typed = command("x", self.place, name.as_str());
+        let typed = command("x", &self.place, name.as_str());
         let target = typed.strip_prefix("lastword x ").unwrap_or(&typed);
         self.names.push(json!([id.0.0, name.as_str(), kind.as_str(), target]));
     }
@@ -309,26 +345,110 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn json(&self, log: &Value) -> String {
-        let Tables { texts, declared, commits, said, failures, unobservable, outboxes } = &self.tables;
-        let parts = [
-            ("log", log.to_string()),
-            ("collections", Value::Array(self.names.clone()).to_string()),
-            ("texts", texts.json()),
-            ("declared", declared.json()),
-            ("commits", commits.json()),
-            ("said", said.json()),
-            ("failures", failures.json()),
-            ("unobservable", unobservable.json()),
-            ("outboxes", outboxes.json()),
-            ("rows", self.rows.json()),
-            ("limits", self.limits.json()),
-            ("events", self.events.json()),
-            ("types", self.events.types.json()),
-            ("by", self.events.by.json()),
-            ("attempts", self.attempts.json()),
-        ];
+    /// In the order of `json`.
+    fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        marks.add(self.names.len());
+        self.tables.all().iter().for_each(|(_, table)| table.mark(&mut marks));
+        self.rows.mark(&mut marks);
+        self.limits.mark(&mut marks);
+        self.events.mark(&mut marks);
+        marks
+    }
+
+    /// The data, and the sentences.
+    fn json(&self, log: &Value, since: Option<(Seq, &Marks)>) -> (String, String) {
+        let whole = Marks::default();
+        let mut lengths = since.map_or(&whole, |(_, marks)| marks).lengths();
+        let lengths = &mut lengths;
+        let names = self.names.get(lengths.next().unwrap_or(0)..).unwrap_or_default();
+        let mut parts = vec![("log", log.to_string()), ("collections", json!(names).to_string())];
+        parts.extend(self.tables.all().map(|(name, table)| (name, table.json(lengths))));
+        parts.push(("rows", self.rows.json(lengths)));
+        parts.push(("limits", self.limits.json(lengths)));
+        parts.push(("events", self.events.json(lengths)));
+        parts.push(("types", self.events.types.json(lengths)));
+        parts.push(("by", self.events.by.json(lengths)));
+        parts.push(("attempts", self.attempts.json(since.map(|(from, _)| from))));
         let parts: Vec<String> = parts.iter().map(|(name, json)| format!("\"{name}\":{json}")).collect();
-        format!("{{\"v\":1,{}}}", parts.join(","))
+        (format!("{{\"v\":1,{}}}", parts.join(",")), self.events.sentences(lengths))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lastword::evlog::EvlogFile;
+    use lastword::log::LogReader;
+
+    use super::*;
+
+    /// What a page makes of what it is told.
+    fn extend(held: &mut Value, more: Value) {
+        let Value::Object(parts) = more else { panic!("{more}") };
+        for (name, part) in parts {
+            let held = &mut held[&name];
+            match part {
+                Value::Array(found) if name == "attempts" => {
+                    for found in found {
+                        let place = found[0].as_u64().unwrap() as usize;
+                        let all = held.as_array_mut().unwrap();
+                        all.resize(all.len().max(place + 1), Value::Null);
+                        all[place] = found[1].clone();
+                    }
+                }
+                Value::Array(items) => held.as_array_mut().unwrap().extend(items),
+                Value::Object(columns) if name != "log" => {
+                    for (column, items) in columns {
+                        held[&column].as_array_mut().unwrap().extend(items.as_array().unwrap().clone());
+                    }
+                }
+                other => *held = other,
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_told_in_pieces_is_the_whole() {
+        let stream = EvlogFile::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/report/seed-71.evlog")).unwrap();
+        let (end, end_at) = (stream.totals().end.seq, stream.totals().time);
+        let log = || Log {
+            place: Path::new("state"),
+            begins: Seq(1),
+            end,
+            end_at,
+            head: String::new(),
+            objects: Err("none".to_owned()),
+            left_out: None,
+        };
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        for step in [1, 7, 100] {
+            // In the middle of attempts, so that what ends later began before.
+            let before = Seq(end.0 / 3);
+            let begin = || {
+                let state = state_at(&stream, Until::Seq(before)).unwrap();
+                Recording::begin(state, Path::new("state"), &[])
+            };
+            let follow = |recording: &mut Recording, to: Seq| {
+                let next = recording.last().next();
+                recording.go_on(events(&stream as &dyn LogReader, next).map(|event| Ok(event.unwrap())), to).unwrap();
+            };
+            let mut recording = begin();
+            let first = recording.piece(log(), None);
+            let (mut data, mut sentences) = (json(&first.data), json(&first.sentences));
+            while recording.last() < end {
+                let (next, marks) = (recording.last().next(), recording.marks());
+                follow(&mut recording, Seq((next.0 + step - 1).min(end.0)));
+                let piece = recording.piece(log(), Some((next, &marks)));
+                extend(&mut data, json(&piece.data));
+                sentences.as_array_mut().unwrap().extend(json(&piece.sentences).as_array().unwrap().clone());
+            }
+            let mut recording = begin();
+            follow(&mut recording, end);
+            let whole = recording.piece(log(), None);
+            assert_eq!(sentences, json(&whole.sentences), "in steps of {step}");
+            for (name, part) in json(&whole.data).as_object().unwrap() {
+                assert_eq!(data[name], *part, "{name}, in steps of {step}");
+            }
+        }
     }
 }

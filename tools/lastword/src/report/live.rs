@@ -1,26 +1,35 @@
 //! The same page beside a run: a frame that fetches its data, and the data of the last events or of those before an older one.
 //!
-//! Events come from the engine; what a piece begins with is folded from the log's own beginning once and goes on from there.
+//! Events come from the engine; what a piece begins with is folded from the log's own beginning once and goes on from there. The
+//! last events are followed once for all pages: each is told what was added to tables and columns since it asked last.
 //! *It must not know* how a request travels.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lastword::Handle;
 use lastword::core::State;
-use lastword::core::vocabulary::{Recorded, Seq};
+use lastword::core::vocabulary::{Recorded, Seq, Timestamp};
 use lastword::engine::{Watch, WatchError, WatchItem};
 use lastword::log::PrivateCopy;
 use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{ReplayError, begin};
 
 use super::besides::Besides;
-use super::gather::{Log, fold};
+use super::columns::Marks;
+use super::gather::{Log, Piece, Recording};
 use crate::fail::{CANNOT_OPEN, Fail, unopened};
 
-/// As many events as a page fetches at once: it does so whenever something happens.
+/// As many events as a page fetches at once.
 const MOST_EVENTS: u64 = 10_000;
+
+/// As many as are followed for pages that show the end; then they begin anew with the last [`MOST_EVENTS`].
+const MOST_FOLLOWED: u64 = 2 * MOST_EVENTS;
+
+/// Of so many moments it is known what a page has that was told then. One that asks later gets all of it again.
+const MOST_MARKS: usize = 256;
 
 /// What is durable is there; a log that is read again from the disk may take a moment.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -30,6 +39,8 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Wanted {
     /// The page has all before this one, and asks whether there is more.
     pub(crate) from: Option<Seq>,
+    /// Behind which event the data of the page begins: then it may be told what has come since, and no more.
+    pub(crate) before: Option<Seq>,
     /// Nothing after this event; the end if it is not said.
     pub(crate) to: Option<Seq>,
 }
@@ -40,6 +51,22 @@ pub(crate) struct Live {
     state: PathBuf,
     known: Mutex<Known>,
     besides: Mutex<Besides>,
+    followed: Mutex<Option<Followed>>,
+}
+
+/// What is followed for all pages that show the end, so that each is told only what is new to it.
+struct Followed {
+    recording: Recording,
+    /// Where it was when a page was told to ask from an event next.
+    marks: BTreeMap<Seq, Marks>,
+}
+
+/// What there is of a log.
+#[derive(Clone, Copy)]
+struct Span {
+    begins: Seq,
+    end: Seq,
+    now: Timestamp,
 }
 
 /// States that were folded before.
@@ -53,44 +80,99 @@ struct Known {
 
 impl Live {
     pub(crate) fn new(handle: Handle, state: &Path) -> Live {
-        Live { handle, state: state.to_owned(), known: Mutex::default(), besides: Mutex::default() }
+        Live {
+            handle,
+            state: state.to_owned(),
+            known: Mutex::default(),
+            besides: Mutex::default(),
+            followed: Mutex::default(),
+        }
     }
 
     /// The data that is wanted, as JSON; one line that says so if a page has it all.
     pub(crate) fn data(&self, wanted: Wanted) -> Result<String, Fail> {
         let stats = self.handle.stats()?;
-        let (end, begins) = (stats.durable, stats.begins.max(Seq(1)));
-        let next = end.next().0;
-        let now = stats.at.0;
-        // What only the engine knows is so now, and not at an older event.
-        let besides = match wanted.to {
-            None => self.besides.lock().unwrap_or_else(PoisonError::into_inner).read(&self.handle)?,
-            Some(_) => "[]".to_owned(),
-        };
-        if wanted.from == Some(end.next()) {
-            return Ok(format!("{{\"v\":1,\"next\":{next},\"now\":{now},\"same\":true,\"besides\":{besides}}}"));
+        let span = Span { begins: stats.begins.max(Seq(1)), end: stats.durable, now: stats.at };
+        match wanted.to {
+            Some(to) => self.older(to, span),
+            None => self.newest(wanted, span),
         }
-        let last = wanted.to.map_or(end, |to| to.min(end));
+    }
+
+    /// The events up to one that is there for long.
+    fn older(&self, to: Seq, span: Span) -> Result<String, Fail> {
+        let (begins, last) = (span.begins, to.min(span.end));
         if last.next() < begins {
             let problem = format!("to: the log begins with event {begins}; what was before is forgotten (retain)");
             return Err(Fail::new(CANNOT_OPEN, problem));
         }
-        let before = Seq(last.0.saturating_sub(MOST_EVENTS).max(begins.0 - 1));
-        let state = self.state_at(before, begins)?;
+        let recording = self.recording(last, span)?;
+        let piece = recording.piece(self.log(&recording, span), None);
+        Ok(answer(span.end.next(), span.now, "[]", Some(("data", &piece))))
+    }
+
+    /// The last events, or what has come since a page was told of them.
+    fn newest(&self, wanted: Wanted, span: Span) -> Result<String, Fail> {
+        // What only the engine knows is so now, and not at an older event.
+        let besides = self.besides.lock().unwrap_or_else(PoisonError::into_inner).read(&self.handle)?;
+        if wanted.from == Some(span.end.next()) {
+            return Ok(answer(span.end.next(), span.now, &besides, None));
+        }
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |followed: &Followed| {
+            let before = followed.recording.before();
+            before.next() >= span.begins && span.end.0 - before.0 <= MOST_FOLLOWED
+        };
+        // What fails in the middle is not gone on with.
+        let mut now = match followed.take().filter(fits) {
+            Some(mut followed) => {
+                let next = followed.recording.last().next();
+                if next <= span.end {
+                    followed.recording.go_on(Events(self.handle.watch(next)), span.end)?;
+                }
+                followed
+            }
+            None => Followed { recording: self.recording(span.end, span)?, marks: BTreeMap::new() },
+        };
+        let Followed { recording, marks } = &mut now;
+        let holds = wanted.before == Some(recording.before());
+        let since = wanted.from.filter(|_| holds).and_then(|from| Some((from, marks.get(&from)?)));
+        let piece = recording.piece(self.log(recording, span), since);
+        let next = recording.last().next();
+        let answer = answer(next, span.now, &besides, Some((if since.is_some() { "more" } else { "data" }, &piece)));
+        marks.insert(next, recording.marks());
+        if marks.len() > MOST_MARKS {
+            marks.pop_first();
+        }
+        *followed = Some(now);
+        Ok(answer)
+    }
+
+    /// The last events up to one.
+    fn recording(&self, last: Seq, span: Span) -> Result<Recording, Fail> {
+        let before = Seq(last.0.saturating_sub(MOST_EVENTS).max(span.begins.0 - 1));
+        let state = self.state_at(before, span.begins)?;
+        let next = state.last().next();
+        let mut recording = Recording::begin(state, &self.state, &[]);
+        if next <= last {
+            recording.go_on(Events(self.handle.watch(next)), last)?;
+        }
+        Ok(recording)
+    }
+
+    fn log(&self, recording: &Recording, span: Span) -> Log<'_> {
+        let Span { begins, end, now } = span;
         let objects: Result<Box<dyn Objects>, String> = match FileObjects::open_read_only(self.state.join("objects")) {
             Ok(objects) => Ok(Box::new(objects)),
             Err(error) => Err(format!("the files cannot be named: {error}")),
         };
-        let left_out = (before.next() > begins).then(|| {
-            format!("events {} to {last} are loaded; the number of an older one loads those around it", before.next())
+        let (first, last) = (recording.before().next(), recording.last());
+        let left_out = (first > begins).then(|| {
+            format!(
+                "events {first} to {last} are loaded; the slider, or the number of an older one, loads those around it"
+            )
         });
-        let log = Log { place: &self.state, begins, end, end_at: stats.at, head: String::new(), objects, left_out };
-        let watch = self.handle.watch(state.last().next());
-        let piece = fold(state, Events(watch), last, log, &[])?;
-        let (data, sentences, files) = (piece.data, piece.sentences, piece.files);
-        Ok(format!(
-            "{{\"v\":1,\"next\":{next},\"now\":{now},\"same\":false,\"besides\":{besides},\"data\":{data},\"sentences\":{sentences},\"files\":{files}}}"
-        ))
+        Log { place: &self.state, begins, end: end.max(last), end_at: now, head: String::new(), objects, left_out }
     }
 
     /// The state after `before`, folded on from the nearest one that is known.
@@ -123,6 +205,16 @@ impl Live {
         let copy = PrivateCopy::of(&self.state).map_err(|error| unopened(error, &self.state))?;
         Ok(begin(copy.reader().as_ref())?)
     }
+}
+
+/// What goes to a page: all, or what has come since, or that there is nothing new.
+fn answer(next: Seq, now: Timestamp, besides: &str, told: Option<(&str, &Piece)>) -> String {
+    let (next, now, same) = (next.0, now.0, told.is_none());
+    let told = told.map_or_else(String::new, |(name, piece)| {
+        let Piece { data, sentences, files, .. } = piece;
+        format!(",\"{name}\":{data},\"sentences\":{sentences},\"files\":{files}")
+    });
+    format!("{{\"v\":1,\"next\":{next},\"now\":{now},\"same\":{same},\"besides\":{besides}{told}}}")
 }
 
 /// The events of a watch, as long as some are there.

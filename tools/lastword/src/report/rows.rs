@@ -98,6 +98,20 @@ struct Said {
 }
 
 impl Tables {
+    /// All of them, with their names in the data.
+    pub(super) fn all(&self) -> [(&'static str, &Table); 7] {
+        let Tables { texts, declared, commits, said, failures, unobservable, outboxes } = self;
+        [
+            ("texts", texts),
+            ("declared", declared),
+            ("commits", commits),
+            ("said", said),
+            ("failures", failures),
+            ("unobservable", unobservable),
+            ("outboxes", outboxes),
+        ]
+    }
+
     /// The cells of a row, and whether its group is to be followed.
     pub(super) fn cells(
         &mut self,

@@ -103,6 +103,38 @@ fn the_slider_puts_every_view_to_its_moment() {
     browser.assert_quiet();
 }
 
+/// Rows and cards stay while what they say changes, and are written anew only where that is another.
+#[test]
+fn what_is_shown_after_sliding_is_what_a_page_that_is_opened_there_shows() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_dir, stream) = stream_of_a_fleet();
+    let (_page_dir, page, _) = report(&stream, &[]);
+    let slide = "const slider = document.getElementById('slider'); slider.value = arguments[0]; \
+                 slider.dispatchEvent(new Event('input', {bubbles: true}))";
+    let drawn = "return [...document.querySelectorAll('main .row, main .card, main h2')].filter((node) => !node.closest('[hidden]')) \
+                 .map((node) => [node.className, node.textContent, [...node.querySelectorAll('[title]')].map(({title}) => title)])";
+    for view in
+        ["fleet?", "fleet?is=behind&", "collection?of=orders&", "why?of=lineitem&", "time?since=200&", "waiting?"]
+    {
+        let place = format!("#{view}").trim_end_matches(['?', '&']).to_owned();
+        browser.open(&page, &place);
+        let last: u64 = browser.run("return document.getElementById('slider').max").as_str().unwrap().parse().unwrap();
+        let moments: Vec<u64> = [last - 1, 40, 300, 301, 302, last - 30, last - 29, 900, last - 3].to_vec();
+        let slid: Vec<Value> = moments
+            .iter()
+            .map(|seq| {
+                browser.run_with(slide, &json!(seq));
+                browser.run(drawn)
+            })
+            .collect();
+        for (seq, slid) in moments.iter().zip(slid).skip(2).step_by(2) {
+            browser.open(&page, &format!("#{view}at={seq}"));
+            assert_eq!(browser.run(drawn), slid, "{view} at {seq}");
+        }
+    }
+    browser.assert_quiet();
+}
+
 #[test]
 fn what_changed_since_another_moment_is_told() {
     let Some(mut browser) = Browser::start() else { return };

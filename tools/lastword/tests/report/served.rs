@@ -163,3 +163,103 @@ fn a_page_of_a_run_shows_what_only_the_run_knows_and_only_at_the_newest_moment()
     assert_eq!(browser.ask(&json!({"do": "complaints"})), json!([]));
     end(child);
 }
+
+/// All that a page holds, at each of its moments and of each of its events.
+fn held(browser: &mut Browser, address: &str, last: u64) -> Vec<Value> {
+    let rows = "return [...Array(arguments[0]).keys()].map((seq) => JSON.stringify(lastword.rows(String(seq + 1))))";
+    let mut all = vec![browser.run_with(rows, &json!(last))];
+    let shown = "return document.documentElement.dataset.shown";
+    for view in ["collection?of=lineitem", "time", "why?of=lineitem"] {
+        let view = format!("{view}{}at={last}", if view.contains('?') { '&' } else { '?' });
+        browser.ask(&json!({"do": "open", "url": format!("{address}#{view}")}));
+        let name = view.split('?').next().unwrap();
+        browser.wait(&format!("{shown} === '{name} {last}'"), &format!("{view} is shown"));
+        let rows = browser.texts("main .rows .row");
+        assert!(!rows.is_empty(), "{view}");
+        all.push(json!(rows));
+        all.push(json!(browser.texts("main .card")));
+    }
+    all
+}
+
+#[test]
+fn a_page_that_was_told_in_pieces_holds_what_one_that_is_opened_anew_holds() {
+    let Some(mut browser) = Browser::start() else { return };
+    let place = Place::new("quiet = \"50ms\"\n");
+    place.look_often();
+    place.write("a.parquet", 2, 0);
+    let (child, address) = served(&place, &[]);
+    browser.ask(&json!({"do": "open", "url": address}));
+    wait_for_rows(&mut browser, 1000);
+    // From a page that was told a moment ago only what has come since is asked.
+    let mut client = place.client();
+    let first = client.get("/v1/report").unwrap().json();
+    let (next, before) = (first["next"].as_u64().unwrap(), first["data"]["log"]["before"].as_u64().unwrap());
+    let mut rows = 1000;
+    for (file, groups) in [("b.parquet", 2), ("c.parquet", 4), ("d.parquet", 2)] {
+        place.write(file, groups, 0);
+        rows += 500 * groups as u64;
+        wait_for_rows(&mut browser, rows);
+    }
+    let more = client.get(&format!("/v1/report?from={next}&before={before}")).unwrap().json();
+    let told = more["next"].as_u64().unwrap() - next;
+    assert!(told > 3 && more.get("data").is_none(), "{more}");
+    for list in [&more["more"]["events"]["at"], &more["sentences"]] {
+        assert_eq!(list.as_array().unwrap().len() as u64, told, "{list}");
+    }
+    assert_eq!(more["more"]["collections"], json!([]), "it was told of its one collection");
+    // Whoever holds something else gets all of it.
+    let whole = client.get(&format!("/v1/report?from={next}&before={}", before + 1)).unwrap().json();
+    assert!(whole.get("more").is_none() && whole["data"]["events"]["at"].as_array().unwrap().len() as u64 > told);
+    lastword(&["pause", text(&place.state()), "lineitem"]).expect_code(0);
+    browser.wait("return lastword.rows('')[0].paused", "the pause is shown");
+    let last: u64 = browser.run("return document.getElementById('slider').max").as_str().unwrap().parse().unwrap();
+    let pieces = held(&mut browser, &address, last);
+    let asked =
+        "return performance.getEntriesByType('resource').filter(({name}) => name.endsWith('/v1/report')).length";
+    assert_eq!(browser.run(asked), json!(1), "it was told of all once");
+    browser.ask(&json!({"do": "open", "url": "about:blank"}));
+    browser.ask(&json!({"do": "open", "url": address}));
+    wait_for_rows(&mut browser, rows);
+    assert_eq!(held(&mut browser, &address, last), pieces);
+    assert_eq!(browser.ask(&json!({"do": "complaints"})), json!([]));
+    end(child);
+}
+
+#[test]
+fn the_slider_of_a_run_goes_back_to_the_beginning_of_its_log_and_to_the_end_again() {
+    let Some(mut browser) = Browser::start() else { return };
+    let place = Place::new("");
+    place.write("a.parquet", 2, 0);
+    let stream = place.dir.path().join("large.evlog");
+    super::world::large(20, 12_500).export(&stream);
+    lastword::evlog::import(&mut std::fs::File::open(&stream).unwrap(), place.state()).unwrap();
+    let (child, address) = served(&place, &[]);
+    browser.ask(&json!({"do": "open", "url": address}));
+    wait_for_rows(&mut browser, 1000);
+    assert_eq!(browser.run("return document.getElementById('slider').min"), json!("0"), "all of the log");
+    let slide = "const slider = document.getElementById('slider'); slider.value = arguments[0]; \
+                 slider.dispatchEvent(new Event('input', {bubbles: true}))";
+    let shown = |seq: u64| format!("return document.documentElement.dataset.shown === 'fleet {seq}'");
+    for seq in [700, 11_000, 30] {
+        browser.run_with(slide, &json!(seq));
+        browser.wait(&shown(seq), &format!("event {seq} is shown"));
+        let found = browser.run_with("return lastword.rows(String(arguments[0]))", &json!(seq));
+        let told = lastword(&["state", text(&stream), "--at", &seq.to_string(), "--json"]).expect_code(0).stdout;
+        // Behind the collections stands what they add up to.
+        let told: Vec<&str> = told.lines().filter(|line| line.starts_with("{\"v\":1,\"name\"")).collect();
+        for (row, line) in found.as_array().unwrap().iter().zip(&told) {
+            let line: Value = serde_json::from_str(line).unwrap();
+            for key in ["name", "generation", "applied", "wanted", "condition", "because", "rows", "task"] {
+                assert_eq!(row[key], line[key], "{key} at {seq}");
+            }
+        }
+        assert_eq!(found.as_array().unwrap().len(), told.len(), "at {seq}");
+        assert_eq!(browser.run("return document.getElementById('slider').value"), json!(seq.to_string()));
+    }
+    browser.click("#end");
+    wait_for_rows(&mut browser, 1000);
+    browser.wait("return document.getElementById('told').textContent.endsWith('the end')", "the end is shown");
+    assert_eq!(browser.ask(&json!({"do": "complaints"})), json!([]));
+    end(child);
+}

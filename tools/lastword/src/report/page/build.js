@@ -69,8 +69,11 @@ class List {
     this.items = items;
     this.get = get;
     this.current = Math.min(this.current, Math.max(0, items.length - 1));
-    this.body.style.height = `${items.length * this.height}px`;
-    this.box.setAttribute("aria-rowcount", String(items.length + this.hasHead));
+    if (this.length !== items.length) {
+      this.length = items.length;
+      this.body.style.height = `${items.length * this.height}px`;
+      this.box.setAttribute("aria-rowcount", String(items.length + this.hasHead));
+    }
     this.from = -1;
     this.paint();
   }
@@ -92,12 +95,16 @@ class List {
       row.hidden = place >= count;
       if (place >= count) return;
       const at = from + place;
-      row.dataset.place = String(at);
-      row.id = `${this.box.id || "list"}-${at}`;
-      row.style.transform = `translateY(${at * this.height}px)`;
-      row.setAttribute("aria-rowindex", String(at + 1 + this.hasHead));
-      row.classList.toggle("current", at === this.current);
-      row.setAttribute("aria-selected", String(at === this.current));
+      if (row.at !== at) {
+        row.at = at;
+        row.dataset.place = String(at);
+        row.id = `${this.box.id || "list"}-${at}`;
+        row.style.transform = `translateY(${at * this.height}px)`;
+        row.setAttribute("aria-rowindex", String(at + 1 + this.hasHead));
+      }
+      const isCurrent = at === this.current;
+      if (row.isCurrent !== isCurrent) row.setAttribute("aria-selected", String(row.isCurrent = isCurrent));
+      row.classList.toggle("current", isCurrent);
       this.draw(row, this.get(at), at);
     });
     this.box.setAttribute("aria-activedescendant", `${this.box.id || "list"}-${this.current}`);
@@ -128,6 +135,31 @@ class List {
     }
   }
 }
+
+// A text that is there already is not written: a browser would lay it out anew.
+function write(cell, text) {
+  if (cell.textContent !== text) cell.textContent = text;
+}
+
+// The same of what is made of parts; `key` stands for all that they depend on.
+function fill(cell, key, parts) {
+  if (cell.filled === key) return;
+  cell.filled = key;
+  cell.replaceChildren(...parts());
+}
+
+function dress(node, name) {
+  if (node.className !== name) node.className = name;
+}
+
+// The colours of the style sheet, which change with its scheme alone: to ask for one makes a browser compute styles.
+const Inks = {
+  known: new Map(),
+  get(name) {
+    if (!this.known.has(name)) this.known.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+    return this.known.get(name);
+  },
+};
 
 // Cells that stay while what they say changes: a row is drawn often.
 function cells(row, count) {

@@ -36,7 +36,7 @@ class Fleet {
     this.drawChips(counts, behind);
     const wanted = place.is ? place.is.split(",") : [];
     const text = place.q.toLowerCase();
-    const shown = all.filter((item) => {
+    const shown = wanted.length === 0 && !text ? all.slice() : all.filter((item) => {
       const health = Words.HEALTH[item.rank].key;
       const holds = wanted.every((word) =>
         Words.HEALTH.some(({ key }) => key === word) ? wanted.includes(health) : word === "behind" ? item.lag !== 0 : item.word === word);
@@ -91,25 +91,32 @@ class Fleet {
     const { store, moment } = this.page;
     const [name, fresh, health, lag, cause, next, rows, commit] = cells(row, 8);
     const { mark, word, key } = Words.HEALTH[item.rank];
-    row.className = `row health-${key}${row.classList.contains("current") ? " current" : ""}`;
-    name.replaceChildren(said(item.name, { class: "name" }));
-    fresh.textContent = item.lag === null ? "unknown" : item.lag === 0 ? "fresh" : "behind";
-    fresh.className = item.lag === 0 ? "quiet" : "strong";
-    health.replaceChildren(el("span", { class: "mark", "aria-hidden": "true" }, mark), ` ${word}`);
-    health.className = "health";
-    lag.textContent = item.lag === null ? "unknown" : item.lag === 0 ? "0" : Words.span(item.lag);
-    lag.className = "figure";
-    cause.className = "cause";
-    cause.replaceChildren(...causes(store, item, moment));
-    cause.title = item.word === "fresh" ? "" : store.sentence(item.row, item);
-    next.textContent = item.until === null || item.word === "running" ? "–" : item.until > moment.now ? `in ${Words.span(item.until - moment.now)}` : "now";
+    dress(row, `row health-${key}${row.classList.contains("current") ? " current" : ""}`);
+    fill(name, item.name, () => [said(item.name, { class: "name" })]);
+    write(fresh, item.lag === null ? "unknown" : item.lag === 0 ? "fresh" : "behind");
+    dress(fresh, item.lag === 0 ? "quiet" : "strong");
+    fill(health, word, () => [el("span", { class: "mark", "aria-hidden": "true" }, mark), ` ${word}`]);
+    dress(health, "health");
+    write(lag, item.lag === null ? "unknown" : item.lag === 0 ? "0" : Words.span(item.lag));
+    dress(lag, "figure");
+    dress(cause, "cause");
+    // A row says the same until it waits for something else, but for times, which are without their day on that day.
+    const unseen = store.beside(item.row, moment)?.not_observed?.cause ?? "";
+    const parts = typeof item.parts === "string" ? item.parts : "";
+    const told = [store.serial, item.row, item.word, item.until, Math.floor(moment.now / 86400e6), parts, unseen].join();
+    fill(cause, told, () => {
+      cause.title = item.word === "fresh" ? "" : store.sentence(item.row, item);
+      return causes(store, item, moment);
+    });
+    const wait = item.until === null || item.word === "running" ? "–" : item.until > moment.now ? `in ${Words.span(item.until - moment.now)}` : "now";
+    write(next, wait);
     next.title = item.until === null ? "" : Words.time(item.until);
-    next.className = "figure";
-    rows.textContent = Words.number(item.commit?.rows);
-    rows.className = "figure";
-    commit.textContent = item.commit ? `${Words.span(Math.max(0, moment.now - item.commit.at))} ago` : "never";
+    dress(next, "figure");
+    write(rows, Words.number(item.commit?.rows));
+    dress(rows, "figure");
+    write(commit, item.commit ? `${Words.span(Math.max(0, moment.now - item.commit.at))} ago` : "never");
     commit.title = item.commit ? Words.time(item.commit.at) : "";
-    commit.className = "figure";
+    dress(commit, "figure");
   }
 }
 

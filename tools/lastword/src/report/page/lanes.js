@@ -81,17 +81,18 @@ class Lanes {
   draw(row, item) {
     const [which, end, started, held, worker, message] = cells(row, 6);
     const { moment } = this.page;
-    which.textContent = `${item.task}.${item.number}`;
-    end.textContent = item.end;
-    end.className = `key end-${item.end}`;
-    started.textContent = Words.clock(item.at, moment.now);
+    write(which, `${item.task}.${item.number}`);
+    write(end, item.end);
+    dress(end, `key end-${item.end}`);
+    write(started, Words.clock(item.at, moment.now));
     started.title = Words.time(item.at);
-    held.textContent = Words.span(Math.max(0, item.until - item.at)) + (item.holds ? " …" : "");
-    held.className = "figure";
-    worker.replaceChildren(said(item.worker));
-    message.replaceChildren(said((item.message ?? "").split("\n")[0]));
+    write(held, Words.span(Math.max(0, item.until - item.at)) + (item.holds ? " …" : ""));
+    dress(held, "figure");
+    fill(worker, item.worker, () => [said(item.worker)]);
+    const first = (item.message ?? "").split("\n")[0];
+    fill(message, first, () => [said(first)]);
     message.title = message.textContent;
-    message.className = "cause";
+    dress(message, "cause");
   }
 
   // Attempts that hold workers at the same time lie one below the other.
@@ -119,8 +120,7 @@ class Lanes {
     this.canvas.height = Math.round(height * ratio);
     const pen = this.canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const style = getComputedStyle(document.documentElement);
-    const ink = (name) => style.getPropertyValue(`--${name}`).trim();
+    const ink = (name) => Inks.get(name);
     const byEvents = place.scale === "events";
     const [left, right] = [74, width - 14];
     const begin = byEvents ? (shown[0] ?? 0) : store.timeOf(shown[0] ?? store.log.before);

@@ -1,7 +1,7 @@
 // Where the data comes from: what stands in the page, or the run that serves it. It must not know what the data means.
 //
 // A recorded page has `#data`, and behind the script `#sentences` and `#files`. A live one has `#live`: it asks
-// `/v1/report` for the same three in one answer, follows with `?from=NEXT`, and loads those up to an older event with
+// `/v1/report` for the same three in one answer, asks for what is new with `?from=NEXT&before=FIRST`, and loads those up to an older event with
 // `?to=SEQ`. `besides` is what only the run knows of collections now.
 const Source = {
   isLive: document.getElementById("live") !== null,
@@ -39,11 +39,14 @@ const Source = {
 
   wanted: null,
   next: null,
+  // The end as it was told last, also while something older is shown.
+  newest: null,
+  isNewest: false,
   token: "",
 
   query() {
-    if (this.next !== null) return `?from=${this.next}`;
-    return this.wanted === null ? "" : `?to=${this.wanted + this.AROUND}`;
+    if (this.wanted !== null) return `?to=${this.wanted + this.AROUND}`;
+    return this.newest ? `?from=${this.newest.next}&before=${this.newest.data.log.before}` : "";
   },
 
   async follow() {
@@ -82,14 +85,40 @@ const Source = {
     }
     if (this.wanted !== wanted) return;
     this.next = answer.next;
-    if (answer.same) {
+    if (wanted !== null) {
+      this.isNewest = false;
+      this.take(answer.data);
+      this.complete(answer);
+      return;
+    }
+    if (answer.data) this.newest = answer;
+    else if (answer.more) this.extend(this.newest, answer);
+    this.newest.next = answer.next;
+    if (answer.same && this.isNewest) {
       this.pass(answer.now, answer.besides);
       return;
     }
-    if (wanted === null) answer.data.log.now = answer.now;
-    answer.data.besides = answer.besides;
-    this.take(answer.data);
-    this.complete(answer);
+    this.isNewest = true;
+    this.newest.data.log.now = answer.now;
+    this.newest.data.besides = answer.besides;
+    this.take(this.newest.data);
+    this.complete(this.newest);
+  },
+
+  // What has come since stands at the ends of tables and columns. Of attempts more may be known by now.
+  extend(newest, { more, sentences, files }) {
+    const add = (list, items) => {
+      for (const item of items) list.push(item);
+    };
+    for (const [name, part] of Object.entries(more)) {
+      const held = newest.data[name];
+      if (name === "attempts") for (const [place, attempt] of part) held[place] = attempt;
+      else if (Array.isArray(part)) add(held, part);
+      else if (name === "log" || name === "v") newest.data[name] = part;
+      else for (const column of Object.keys(part)) add(held[column], part[column]);
+    }
+    add(newest.sentences, sentences);
+    Object.assign(newest.files, files);
   },
 
   // Kept for this tab alone, and sent to nobody but the run that served the page.

@@ -34,7 +34,10 @@ class Page {
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("beforeprint", () => this.print(true));
     addEventListener("afterprint", () => this.print(false));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      Inks.known.clear();
+      this.show();
+    });
     this.renew();
   }
 
@@ -44,8 +47,9 @@ class Page {
     const { log } = this.store;
     this.node("where").replaceChildren(said(log.place), Source.isLive ? el("span", { class: "live" }, " live") : "");
     document.title = `lastword: ${log.place}`;
-    this.slider.min = String(log.before);
-    this.slider.max = String(log.last);
+    [this.first, this.last] = Source.isLive ? [log.begins - 1, log.end] : [log.before, log.last];
+    this.slider.min = String(this.first);
+    this.slider.max = String(this.last);
     this.node("foot").replaceChildren(el("span", {}, `${log.software}, log up to event ${log.end} of ${Words.time(log.end_at)}`),
       ...(log.head ? [el("span", {}, "head ", el("code", {}, log.head))] : []),
       el("span", { class: "keys" }, "keys: 1–5 views, / search, [ ] one event, { } a hundred, arrows and Enter in lists"));
@@ -84,9 +88,8 @@ class Page {
   }
 
   slide(seq) {
-    const { before, last } = this.store.log;
-    const to = Math.max(before, Math.min(last, seq));
-    this.go({ at: to === last ? "" : String(to) }, true);
+    const to = Math.max(this.first, Math.min(this.last, seq));
+    this.go({ at: to === this.last ? "" : String(to) }, true);
   }
 
   go(change, replaces) {
@@ -105,15 +108,18 @@ class Page {
   show() {
     const { store, place } = this;
     this.moment = this.momentOf(place.at);
-    this.loadMoment();
-    const { seq, now } = this.moment;
+    const { now } = this.moment;
+    // What is not there yet is shown as near as it can be, and the slider stays where it was put.
+    const asked = this.loadMoment();
+    const seq = asked ?? this.moment.seq;
     if (document.activeElement !== this.slider || Number(this.slider.value) !== seq) this.slider.value = String(seq);
     this.slider.setAttribute("aria-valuetext", `event ${seq}, ${Words.time(now)}`);
     if (document.activeElement !== this.node("moment")) this.node("moment").value = place.at.includes(":") ? Words.time(now) : String(seq);
-    const back = store.log.last_at - now;
-    this.node("told").textContent = seq === store.log.last && back <= 0
-      ? `${Words.time(now)}, the end`
-      : `${Words.time(now)}, ${Words.number(store.log.last - seq)} events (${Words.span(Math.max(0, back))}) before the end`;
+    const back = (this.last === store.log.last ? store.log.last_at : store.log.end_at) - now;
+    this.node("told").textContent = asked !== null ? `event ${seq} is being loaded`
+      : seq === this.last && back <= 0
+        ? `${Words.time(now)}, the end`
+        : `${Words.time(now)}, ${Words.number(this.last - seq)} events (${Words.span(Math.max(0, back))}) before the end`;
     const waiting = this.views.waiting.find(store, this.moment);
     const waits = waiting.held.length + waiting.parked.length;
     this.count.textContent = waits ? Words.number(waits) : "";
@@ -125,15 +131,23 @@ class Page {
     const view = this.views[place.view];
     if (this.node("main").firstChild !== view.node) this.node("main").replaceChildren(view.node);
     view.show();
-    document.documentElement.dataset.shown = `${place.view} ${seq}`;
+    document.documentElement.dataset.shown = asked === null ? `${place.view} ${seq}` : "";
   }
 
-  // Of a run only a part is there: an older event is loaded, and so is the end when one goes back to it.
+  // Of a run only a part is there: an older event is loaded, and so is the end when one goes back to it. Gives the event that
+  // is on its way; null if what is asked for is there.
   loadMoment() {
     const { log } = this.store;
     const at = /^\d+$/.test(this.place.at) ? Number(this.place.at) : null;
-    if (at === null) Source.want(this.place.at ? Source.wanted : null);
-    else if (at < log.before || (at > log.last && log.last < log.end)) Source.want(at);
+    if (!Source.isLive) return null;
+    if (at === null) {
+      if (!this.place.at) Source.want(null);
+      return this.place.at || log.last === log.end ? null : log.end;
+    }
+    const isThere = at >= Math.max(log.before, log.begins - 1) && (at <= log.last || log.last === log.end);
+    if (isThere || at < log.begins - 1) return null;
+    Source.want(at);
+    return at;
   }
 
   // What stands behind the script: sentences and files.

@@ -40,6 +40,8 @@ class Store {
     this.limitsOf = [];
     this.limits.group.forEach((group, place) => (this.limitsOf[group] ??= []).push(place));
     this.eventsOf = null;
+    this.briefs = new Array(this.collections.length);
+    this.serial = ++Store.made;
     this.byName = new Map();
     this.collections.forEach(([, name], place) => {
       if (!this.byName.has(name)) this.byName.set(name, []);
@@ -110,8 +112,16 @@ class Store {
   // The row of a collection at a moment; -1 if it is not there then.
   row(place, seq) {
     const rows = this.rowsOf[place];
-    const found = Store.last(rows, (row) => this.rows.seq[row], seq);
-    return found < 0 || this.rows.declared[rows[found]] < 0 ? -1 : rows[found];
+    const seqs = this.rows.seq;
+    // Thousands of times at each step: without a call for each look.
+    let low = 0;
+    let high = rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (seqs[rows[middle]] <= seq) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 || this.rows.declared[rows[low - 1]] < 0 ? -1 : rows[low - 1];
   }
 
   // The condition of a row at a moment: one word, why, until when, and how much it needs somebody.
@@ -187,9 +197,30 @@ class Store {
   // Every view of a moment asks for them, and some more than once.
   all(moment) {
     if (this.kept?.moment !== moment) {
-      this.kept = { moment, all: this.order.map((place) => this.brief(place, moment)).filter((found) => found !== null) };
+      const all = [];
+      for (const place of this.order) {
+        const found = this.again(place, moment);
+        if (found !== null) all.push(found);
+      }
+      this.kept = { moment, all };
     }
     return this.kept.all;
+  }
+
+  // From one moment to the next few collections get another row: of the others only the lag is another.
+  again(place, moment) {
+    const { rows } = this;
+    const row = this.row(place, moment.seq);
+    if (row < 0) return null;
+    const before = this.briefs[place];
+    const stays = rows.switch[row] === null && rows.group[row] < 0 && (this.besides.size === 0 || !moment.isNewest);
+    if (stays && before !== undefined && before.row === row) {
+      before.lag = this.lag(row, moment);
+      return before;
+    }
+    const found = this.brief(place, moment);
+    this.briefs[place] = stays ? found : undefined;
+    return found;
   }
 
   // The object that `log-dump state --at` prints, key by key.
@@ -335,6 +366,9 @@ class Store {
     };
   }
 }
+
+// So many stores were made: what was drawn from one is not drawn from another.
+Store.made = 0;
 
 // What a log says of a collection of which only a run can know that more is the matter. What has come since stands.
 Store.HEARD = new Set(["fresh", "awaiting_observation", "waiting_for_worker", "undelivered"]);

@@ -37,11 +37,15 @@ class Time {
     for (const of of store.order) {
       const [before, after] = [store.row(of, from.seq), store.row(of, to.seq)];
       if (before === after) continue;
-      changed.push({ of, name: store.name(of), before: store.brief(of, from), after: store.brief(of, to) });
+      changed.push(of);
     }
     this.changed = changed;
     this.told.textContent = `${Words.number(to.seq - from.seq)} events from ${from.seq} to ${to.seq} (${Words.span(to.now - from.now)}) changed ${Words.counted(changed.length, "collection")}`;
-    this.changes.show(changed);
+    // Only what is seen is looked up.
+    this.changes.show(changed, (at) => {
+      const of = changed[at];
+      return { of, name: store.name(of), before: store.brief(of, from), after: store.brief(of, to) };
+    });
     const all = store.shownEvents();
     const count = Store.last(all, (seq) => seq, moment.seq) + 1;
     this.events.show({ length: count }, (at) => all[count - 1 - at]);
@@ -51,18 +55,18 @@ class Time {
   draw(row, { name, before, after }) {
     const { store } = this.page;
     const [which, was, is, generation, rows] = cells(row, 5);
-    which.replaceChildren(said(name, { class: "name" }));
+    fill(which, name, () => [said(name, { class: "name" })]);
     const word = (cell, found) => {
-      cell.textContent = found ? Words.plain(found.word) : "not there";
-      cell.className = found ? `health-${Words.HEALTH[found.rank].key}` : "quiet";
+      write(cell, found ? Words.plain(found.word) : "not there");
+      dress(cell, found ? `health-${Words.HEALTH[found.rank].key}` : "quiet");
     };
     word(was, before);
     word(is, after);
     const of = (found) => (found ? store.rows.generation[found.row] : null);
     const between = (cell, a, b, written = Words.number) => {
-      cell.textContent = a === b ? written(b) : `${written(a)} → ${written(b)}`;
+      write(cell, a === b ? written(b) : `${written(a)} → ${written(b)}`);
       cell.title = `${Words.number(a)} → ${Words.number(b)}`;
-      cell.className = "figure";
+      dress(cell, "figure");
     };
     between(generation, of(before), of(after));
     between(rows, before?.commit?.rows ?? null, after?.commit?.rows ?? null, Words.about);
@@ -91,8 +95,7 @@ class Time {
     this.canvas.height = Math.round(height * ratio);
     const pen = this.canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const style = getComputedStyle(document.documentElement);
-    const ink = (name) => style.getPropertyValue(`--${name}`).trim();
+    const ink = (name) => Inks.get(name);
     const bins = this.bins(Math.max(1, Math.floor(width / 6)));
     const most = Math.max(1, ...bins.map(([good, bad]) => good + bad));
     const [begin, end] = [store.times[0] ?? 0, store.log.last_at];

@@ -152,13 +152,15 @@ function drawEvent(page, row, seq) {
   const [number, at, type, sentence] = cells(row, 4);
   const event = page.store.event(seq);
   row.classList.toggle("chosen", String(seq) === page.place.event);
-  number.textContent = String(seq);
-  number.className = "figure";
-  at.textContent = Words.clock(event.at, page.store.log.last_at);
+  write(number, String(seq));
+  dress(number, "figure");
+  write(at, Words.clock(event.at, page.store.log.last_at));
   at.title = Words.time(event.at);
-  type.textContent = Words.plain(event.type);
-  type.className = `type type-${event.type}`;
-  sentence.className = "cause";
-  sentence.replaceChildren(...(page.naming && event.of >= 0 ? [said(page.store.name(event.of), { class: "name" }), " "] : []), said(event.sentence));
-  sentence.title = event.sentence;
+  write(type, Words.plain(event.type));
+  dress(type, `type type-${event.type}`);
+  dress(sentence, "cause");
+  fill(sentence, `${page.store.serial} ${seq} ${event.sentence.length}`, () => {
+    sentence.title = event.sentence;
+    return [...(page.naming && event.of >= 0 ? [said(page.store.name(event.of), { class: "name" }), " "] : []), said(event.sentence)];
+  });
 }
