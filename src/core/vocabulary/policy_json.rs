@@ -366,7 +366,10 @@ mod tests {
                 "policy.on_change: must be one of \"supersede\", \"finish_then_latest\", \"reject\"",
             ),
             (r#"{"empty_source":null}"#, "policy.empty_source: must be one of \"hold\", \"apply\""),
-            (r#"{"backoff_base":"1h"}"#, "policy.backoff_base: must be longer than zero and at most cap"),
+            (
+                r#"{"backoff_base":"1h"}"#,
+                "policy.backoff_base: must be longer than zero and at most the cap of backoff (30s), found 3600s",
+            ),
             (r#"{"backoff_base":"1ns"}"#, "policy.backoff_base: must be at least 1us if it is not zero, found 1ns"),
             (
                 r#"{"attempt_timeout":"999ns"}"#,

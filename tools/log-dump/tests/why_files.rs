@@ -11,6 +11,7 @@ use lastword::core::vocabulary::{Built, Coalesce, Declaration, Kind, Name, Polic
 use lastword::engine::Reconciler;
 use lastword::external::Directory;
 use lastword::worker::{Context, Failure, Observer, Worker};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::Value;
 use support::*;
 use tempfile::TempDir;
@@ -37,12 +38,17 @@ fn followed(steps: &[&[(&str, &str)]]) -> (TempDir, PathBuf) {
     let reconciler = Reconciler::open(&state).kind(kind.clone(), Reader(Directory::local())).start().unwrap();
     let handle = reconciler.handle();
     for (step, files) in steps.iter().enumerate() {
-        let _ = fs::remove_dir_all(&source);
+        let next = dir.path().join("next");
+        fs::create_dir(&next).unwrap();
         for (file, text) in *files {
-            let path = source.join(file);
+            let path = next.join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
+        // In one step: a look at any moment finds the one or the other.
+        let flags = if step == 0 { RenameFlags::NOREPLACE } else { RenameFlags::EXCHANGE };
+        renameat_with(CWD, &next, CWD, &source, flags).unwrap();
+        let _ = fs::remove_dir_all(&next);
         if step == 0 {
             let policy = Policy { coalesce: Coalesce::NONE, ..Policy::default() };
             let declaration = Declaration::new(name.clone()).kind(kind.clone()).policy(policy);
