@@ -125,6 +125,13 @@ impl Outbox {
         self.entries.is_empty() && self.leftovers.is_empty() && self.zombies.is_empty()
     }
 
+    /// Whether this commit, which is applied, was published or is to be.
+    #[must_use]
+    pub fn is_told_of(&self, commit: Seq) -> bool {
+        let is_it = |entry: &OutboxEntry| matches!(&entry.item, OutboxItem::Publish(applied) if applied.seq == commit);
+        self.published == Some(commit) || self.entries.iter().any(is_it)
+    }
+
     /// A commit is to be published.
     pub(super) fn publish(&mut self, commit: &Applied) {
         self.entries.push_back(OutboxEntry::new(commit.seq, commit.at, OutboxItem::Publish(Box::new(commit.clone()))));

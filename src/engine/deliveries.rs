@@ -199,6 +199,11 @@ impl Deliveries {
         self.duties.keys().any(|kind| self.crew.has_room(kind.as_str(), now))
     }
 
+    /// Whether commits of a kind are published.
+    pub(super) fn publishes(&self, kind: &Kind) -> bool {
+        self.does(kind, DeliveryKind::Publish)
+    }
+
     fn does(&self, kind: &Kind, delivery: DeliveryKind) -> bool {
         self.duties.get(kind).is_some_and(|duties| match delivery {
             DeliveryKind::Publish => duties.publish,

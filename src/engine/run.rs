@@ -174,6 +174,9 @@ impl EngineLoop {
     fn run_to_the_end(&mut self) -> Result<(), ReducerError> {
         self.commit()?;
         let now = self.time.now();
+        self.reducer.begin(now);
+        self.rebuild_unpublished()?;
+        self.commit()?;
         self.leases.resume(self.reducer.state(), now);
         self.observers.request_all(self.reducer.state(), now);
         while !self.is_over() {

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::skip::{ICEBERG, TABLES};
+
 /// Most patterns of a list: beyond that a directory of its own is the better answer.
 const MAX_PATTERNS: usize = 64;
 
@@ -79,11 +81,23 @@ fn check_pattern(text: &str) -> Result<(), String> {
             "leave the slash at its end out: what lies below a directory that matches is left out too",
         ));
     }
-    if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    let mut below = text;
+    while let Some(rest) = below.strip_prefix("../") {
+        below = rest;
+    }
+    if below.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(wrong(
             text,
             "it can match nothing: paths are relative to the source, and none has a part that is empty, `.` or `..`",
         ));
+    }
+    // What lies above is asked one thing only: whether the source is a part of a table.
+    let marks = TABLES.iter().map(|(mark, _)| *mark).chain([ICEBERG.0]);
+    let is_mark = |name: &str| marks.into_iter().any(|mark| mark == name.as_bytes());
+    if below.len() < text.len() && !below.split('/').next().is_some_and(is_mark) {
+        let problem = "it can match nothing: above the source is no data, and only the log of a table that it is a part of, \
+                       such as ../_delta_log, is looked for there";
+        return Err(wrong(text, problem));
     }
     Ok(())
 }

@@ -119,3 +119,32 @@ fn that_nobody_builds_a_kind_is_not_hidden_by_its_full_outbox() {
     let settled = lab.handle.wait_settled(name("a"), LONG).unwrap();
     assert_eq!(settled, SettleOutcome::Stands { condition: Condition::NoWorker });
 }
+
+/// What was committed meanwhile is at no destination, and no entry says so: it is built anew and published.
+#[test]
+fn what_was_committed_while_the_duty_was_lost_is_published_once_it_is_back() {
+    for first in [Some(BOTH), Some(NONE)] {
+        let upgraded = Upgraded { press: Press::new(), duties: Arc::new(Mutex::new(first)) };
+        let (press, duties) = (upgraded.press.clone(), Arc::clone(&upgraded.duties));
+        let lab = Lab::with(move |builder: Builder| match *duties.lock().unwrap() {
+            Some(duties) => builder.kind(kind("press"), press.reborn().with_duties(duties)),
+            None => builder,
+        });
+        lab.commit("a", r#"{"n":1}"#);
+        lab.handle.wait_settled(name("a"), LONG).unwrap();
+        let lab = upgraded.restart(lab, Some(NONE));
+        lab.commit("a", r#"{"n":2}"#);
+
+        let lab = upgraded.restart(lab, Some(BOTH));
+        let settled = lab.handle.wait_settled(name("a"), LONG).unwrap();
+        assert!(matches!(settled, SettleOutcome::Settled { .. }), "{settled:?}");
+        lab.is_as_published(&upgraded.press, "a");
+        assert_eq!(lab.published("a").last(), lab.commits("a").last(), "after {first:?}");
+        let commits = lab.commits("a").len();
+        // And once is enough.
+        let lab = upgraded.restart(lab, Some(BOTH));
+        lab.handle.wait_settled(name("a"), LONG).unwrap();
+        assert_eq!(lab.commits("a").len(), commits);
+        lab.verify();
+    }
+}

@@ -77,6 +77,23 @@ impl EngineLoop {
         Ok(())
     }
 
+    /// Has built anew what a kind that publishes now has committed while it did not: its destination never got it.
+    pub(super) fn rebuild_unpublished(&mut self) -> Result<(), ReducerError> {
+        let state = self.reducer.state();
+        let missed = state.collections().filter(|(_, collection)| self.deliveries.publishes(&collection.kind));
+        let missed = missed.filter_map(|(id, collection)| {
+            let commit = collection.applied.as_ref()?.seq;
+            let is_owed = collection.outbox.as_ref().is_some_and(|outbox| outbox.is_told_of(commit));
+            (!is_owed).then_some((id, commit))
+        });
+        for (collection, commit) in missed.collect::<Vec<_>>() {
+            let message = "it was committed while nobody published what its kind commits".into();
+            let drifted = EngineCommand::Drifted { collection, commit, message };
+            let _ = self.reducer.command_by(&drifted, by_itself().as_ref())?;
+        }
+        Ok(())
+    }
+
     fn verified(
         &mut self,
         id: CollectionId,
@@ -91,10 +108,9 @@ impl EngineLoop {
             Ok(VerifyOutcome::Intact) => {}
             Ok(VerifyOutcome::Drifted(message)) => {
                 let message = message.as_str().into();
-                let by = By::new(Some("lastword"), None).ok().map(Arc::new);
                 // It says nothing if something else was committed meanwhile.
                 let drifted = EngineCommand::Drifted { collection: id, commit, message };
-                let _ = self.reducer.command_by(&drifted, by.as_ref())?;
+                let _ = self.reducer.command_by(&drifted, by_itself().as_ref())?;
             }
             Err(error) => {
                 unwind::tell(|| {
@@ -106,4 +122,9 @@ impl EngineLoop {
         self.deliveries.verified(id, LastVerification { at: self.time.now(), commit, found });
         Ok(())
     }
+}
+
+/// Nobody has asked for it.
+fn by_itself() -> Option<Arc<By>> {
+    By::new(Some("lastword"), None).ok().map(Arc::new)
 }
