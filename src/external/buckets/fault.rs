@@ -4,9 +4,11 @@
 use std::error::Error as _;
 use std::io;
 
-use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
+use object_store::{Error, path};
 
+use super::answer::Unfit;
+use super::key;
 use crate::external::{SourcePath, StoreError};
 
 /// Why a request has no answer that can be used.
@@ -24,6 +26,8 @@ pub(super) enum Fault {
     Interrupted,
     /// What was listed cannot be used.
     Listed(StoreError),
+    /// A page, or the pages together, are no listing of what was asked for: why.
+    Page(String),
 }
 
 impl From<Error> for Fault {
@@ -85,9 +89,14 @@ impl Fault {
         }
     }
 
+    /// Whether it tells of one of the pages: another look may come upon another one first.
+    pub(super) fn is_of_page(&self) -> bool {
+        matches!(self, Fault::Page(_) | Fault::Store(Error::InvalidPath { .. }))
+    }
+
     /// Whether the store has answered, with something else than what was asked for.
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Fault::Store(error) if status_of(error).is_some())
+        matches!(self, Fault::Store(error) if status_of(error).is_some() || unfit(error).is_some())
     }
 
     /// What is wrong, and not with what.
@@ -95,6 +104,7 @@ impl Fault {
         match self {
             Fault::Interrupted => "the work was told to stop".to_owned(),
             Fault::Listed(error) => error.to_string(),
+            Fault::Page(why) => why.clone(),
             Fault::Store(error) => said(error),
             Fault::Silence(None) => "nothing has arrived for a minute".to_owned(),
             Fault::Silence(Some(status)) => format!(
@@ -125,10 +135,14 @@ const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.googl
 
 /// What the store said, or why it could not be asked.
 fn said(error: &Error) -> String {
-    if let Error::InvalidPath { .. } = error {
-        return "it has a key with an empty part (//), or with a part `.` or `..`, which cannot be named here; move \
-                such objects, or name a prefix beside them"
-            .to_owned();
+    if let Error::InvalidPath { source } = error {
+        return match source {
+            path::Error::EmptySegment { path } | path::Error::BadSegment { path, .. } => key::unnameable(path),
+            _ => "it has a key that cannot be named here".to_owned(),
+        };
+    }
+    if let Some(unfit) = unfit(error) {
+        return unfit.to_string();
     }
     let text = error.to_string();
     if METADATA.iter().any(|service| text.contains(service)) {
@@ -181,18 +195,27 @@ fn is_missing(error: &Error) -> bool {
 
 /// Whether no connection came about, or nothing came over it.
 fn is_unreached(error: &Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(error) = inner.downcast_ref::<HttpError>() {
-            return matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout);
-        }
-        cause = inner.source();
-    }
-    false
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<HttpError>())
+        .any(|error| matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout))
+}
+
+/// Why an answer to a listing was not taken for one.
+fn unfit(error: &Error) -> Option<Unfit> {
+    causes(error).find_map(|cause| cause.downcast_ref::<Unfit>().copied())
+}
+
+/// What lies behind an error, from the outside in.
+fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause: &&(dyn std::error::Error + 'static)| (*cause).source())
 }
 
 /// The status of the answer, if there was one.
 fn status_of(error: &Error) -> Option<u16> {
+    // A key may say anything.
+    if let Error::InvalidPath { .. } = error {
+        return None;
+    }
     between(&error.to_string(), "status code: ", " ").and_then(|status| status.trim_end_matches(':').parse().ok())
 }
 

@@ -13,10 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::try_join_all;
 use object_store::list::PaginatedListOptions;
 
+use super::answer::Answered;
 use super::client::Client;
 use super::fault::Fault;
+use super::key;
 use super::meter::counted;
 use super::network::Network;
+use super::progress::Progress;
 use super::stat::stat_of;
 use crate::external::skip::{Named, Rules, parts};
 use crate::external::store::{MAX_FILES, MAX_PATH_BYTES};
@@ -123,8 +126,18 @@ pub(super) fn list(
     };
     let mut found = None;
     if !is_unordered {
-        found = run(lanes.ranges())?;
-        is_unordered = found.is_none();
+        let ranges = lanes.ranges();
+        let is_one = ranges.len() == 1;
+        match run(ranges) {
+            Ok(listed) => {
+                is_unordered = listed.is_none();
+                found = listed;
+            }
+            // Which of several lanes is the first to come upon something wrong differs from look to look, and what is said
+            // must not: one lane comes upon what is first.
+            Err(fault) if fault.is_of_page() && !is_one => {}
+            Err(fault) => return Err(fault),
+        }
     }
     let pages = match found {
         Some(pages) => pages,
@@ -148,7 +161,7 @@ pub(super) fn read(
     }
     let Below { mut files, left_out, .. } = below;
     files.shrink_to_fit();
-    // Of a key with and without a slash at its end, which is one here, the one without bytes marks a directory.
+    // What is listed twice is there once.
     files.sort_unstable_by(|(a, left), (b, right)| (a, right.size).cmp(&(b, left.size)));
     files.dedup_by(|later, earlier| later.0 == earlier.0);
     let next = Lanes::of(prefix.prefix(), &files, is_unordered);
@@ -183,23 +196,31 @@ async fn lane(
     count: &AtomicUsize,
 ) -> Result<Lane, Fault> {
     let (mut pages, mut last, mut page_token) = (Vec::new(), after.clone(), None);
+    let mut progress = Progress::default();
     let asked = Some(prefix.prefix()).filter(|prefix| !prefix.is_empty());
     loop {
         let offset = if page_token.is_none() { after.clone() } else { None };
         let options = PaginatedListOptions { offset, page_token, ..PaginatedListOptions::default() };
         let page = client.remote.list_paginated(asked, options).await?;
         client.meter.arrived();
+        let answered = answered(prefix, page.result.extensions.get::<Answered>())?;
+        // A page that tells of none is the last one.
+        page_token = page.page_token.filter(|token| !token.is_empty());
+        progress.heard(answered.keys.first(), page_token.as_ref())?;
+        let mut keys = answered.keys.iter();
         let mut listed = Page::default();
         for found in page.result.objects {
             let stat = stat_of(&found)?;
-            let key = String::from(found.location);
+            // What the crate leaves out, as directories of Azure, is passed over.
+            let Some(key) = keys.find(|key| key::is_written(key, found.location.as_ref())) else {
+                return Err(Fault::Page("a page of its listing was read in two ways, a bug".to_owned()));
+            };
             if in_order {
-                // A key that ends with a slash is here the same as without one.
-                if last.as_ref().is_some_and(|last| key < *last) {
+                if last.as_ref().is_some_and(|last| key < last) {
                     return Ok(Lane::Unordered);
                 }
                 if let Bound::Included(until) = &until
-                    && key > *until
+                    && key > until
                 {
                     pages.push(listed);
                     return Ok(Lane::Listed(pages));
@@ -209,15 +230,31 @@ async fn lane(
                 let limit = format!("a source has at most {MAX_FILES} objects");
                 return Err(StoreError::Limit { what: prefix.to_string(), limit }.into());
             }
-            listed.add(&key, &stat);
-            last = Some(key);
+            listed.add(key, &stat);
+            last = Some(key.clone());
         }
         listed.bytes.shrink_to_fit();
         pages.push(listed);
-        page_token = page.page_token;
         if page_token.is_none() {
             return Ok(Lane::Listed(pages));
         }
+    }
+}
+
+/// What a page says, if it is one of what was asked for and its keys can be told apart here.
+fn answered<'a>(prefix: &BucketPrefix, answered: Option<&'a Answered>) -> Result<&'a Answered, Fault> {
+    let Some(answered) = answered else {
+        return Err(Fault::Page("a page of its listing was not looked at, a bug".to_owned()));
+    };
+    if let Some(key) = answered.keys.iter().find(|key| !key.starts_with(prefix.prefix())) {
+        return Err(Fault::Page(key::beside(key)));
+    }
+    if let Some(key) = answered.keys.iter().find(|key| key.starts_with('/')) {
+        return Err(Fault::Page(key::unnameable(key)));
+    }
+    match &answered.slashed {
+        Some(key) => Err(Fault::Page(key::slashed(key))),
+        None => Ok(answered),
     }
 }
 
@@ -248,6 +285,11 @@ impl<'a> Below<'a> {
             return Err(StoreError::Limit { what: self.prefix.to_string(), limit });
         }
         if self.skipped.as_ref().is_some_and(|skipped| path.starts_with(skipped)) {
+            return Ok(());
+        }
+        if path.ends_with(b"/") {
+            // It has no bytes, and stands for a directory.
+            self.left_out.skipped.add(SkipReason::Marker);
             return Ok(());
         }
         for part in parts(path) {

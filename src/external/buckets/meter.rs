@@ -1,4 +1,5 @@
-//! What goes over the wire, counted: requests that were sent, and what came back. It must not know what they were for.
+//! What goes over the wire, counted: requests that were sent, and what came back. What comes for a
+//! page is looked at on the way (`answer.rs`).
 
 use std::fmt;
 use std::future::Future;
@@ -11,6 +12,7 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, Result};
 
+use super::answer;
 use crate::worker::TrafficCounter;
 
 tokio::task_local! {
@@ -81,6 +83,7 @@ impl HttpService for Counting {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
         let _ = COUNTER.try_with(TrafficCounter::count_request);
+        let page = answer::asks_for_page(&request);
         let answer = self.client.execute(request).await?;
         let status = answer.status();
         if status.is_server_error() || status.as_u16() == 429 {
@@ -92,6 +95,9 @@ impl HttpService for Counting {
             self.meter.trouble.store(0, Ordering::Relaxed);
             self.meter.arrived();
         }
-        Ok(answer)
+        match page {
+            Some(protocol) if status.is_success() => answer::checked(answer, protocol).await,
+            _ => Ok(answer),
+        }
     }
 }

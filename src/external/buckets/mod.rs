@@ -5,6 +5,7 @@
 //!                              ^ sharing.rs                 |    one serves all who wait for it
 //!                                                           └─> reader.rs    ranges, each fenced by the entity tag
 //!                             client.rs (object_store) <── access.rs         where a bucket is, and who asks
+//!                              ^ answer.rs                    what comes for a page is a page of a listing
 //! ```
 //!
 //! What identifies the content of an object is its size and its entity tag. Each read says which tag it expects, so no byte
@@ -14,14 +15,17 @@
 //! which may be secret and are never the same twice.
 
 mod access;
+mod answer;
 mod client;
 mod doctor;
 mod enclosing;
 mod environment;
 mod fault;
+mod key;
 mod listing;
 mod meter;
 mod network;
+mod progress;
 mod reader;
 mod sharing;
 mod stat;

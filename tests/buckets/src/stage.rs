@@ -4,7 +4,6 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +14,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use crate::pages;
 
 /// A request, as tests tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Fault {
     Truncate,
     /// Nothing comes, ever.
     Hang,
+    /// This text, with status 200.
+    Say(&'static str),
 }
 
 /// How the server differs from others of its kind.
@@ -76,19 +79,43 @@ pub struct Manners {
     pub loses_keys: bool,
     /// A plus is a space in its listings.
     pub mangles_names: bool,
+    /// How its pages go on.
+    pub going_on: GoingOn,
+    /// It lists what was not asked for.
+    pub lists_beside: bool,
     /// It sends other bytes than those of the range.
     pub shifts_ranges: bool,
     /// How far its clock is ahead.
     pub ahead: Duration,
 }
 
-type Objects = BTreeMap<String, Object>;
+/// How a server tells where a listing goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GoingOn {
+    /// At the end of each page that is not the last one.
+    #[default]
+    Told,
+    /// It does not, though it says that there is more.
+    Untold,
+    /// The first page comes again and again, with one and the same token.
+    SameToken,
+    /// The first page comes again and again, with a token of its own each time.
+    SamePage,
+    /// Two tokens take turns, and no page has a key.
+    InTurns,
+    /// No page has a key, and each tells of another.
+    Empty,
+    /// The last page has an empty token.
+    EmptyToken,
+}
+
+pub(crate) type Objects = BTreeMap<String, Object>;
 
 #[derive(Clone)]
-struct Object {
-    content: Bytes,
+pub(crate) struct Object {
+    pub(crate) content: Bytes,
     before: Option<Bytes>,
-    modified: SystemTime,
+    pub(crate) modified: SystemTime,
     /// As Google numbers writes.
     generation: u64,
 }
@@ -167,6 +194,11 @@ impl Stage {
         lock(&self.inner.buckets).get_mut(bucket).unwrap().insert(key.to_owned(), object);
     }
 
+    /// Removes an object without a request.
+    pub fn remove(&self, bucket: &str, key: &str) {
+        lock(&self.inner.buckets).get_mut(bucket).unwrap().remove(key);
+    }
+
     pub fn behave(&self, manners: Manners) {
         *lock(&self.inner.manners) = manners;
     }
@@ -192,7 +224,7 @@ impl Stage {
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
     let (parts, body) = request.into_parts();
@@ -220,12 +252,15 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Answer,
         let text = format!("<Error><Code>Told</Code><Message>secret-{status}</Message></Error>");
         return Ok(said(StatusCode::from_u16(status).unwrap(), text));
     }
+    if let Some(Fault::Say(text)) = fault {
+        return Ok(said(StatusCode::OK, text.to_owned()));
+    }
     let done = inner.act(&asked, bucket, &query, &parts.headers, body);
     match fault {
         Some(Fault::LoseAnswer) => Err(std::io::Error::other("told to lose the answer")),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Truncate) => Ok(truncated(done)),
-        Some(Fault::Status(_)) | None => Ok(done),
+        Some(Fault::Status(_) | Fault::Say(_)) | None => Ok(done),
     }
 }
 
@@ -247,7 +282,7 @@ fn futures_free_collect(body: Full<Bytes>) -> Result<Bytes, Infallible> {
     }
 }
 
-fn said(status: StatusCode, text: String) -> Answer {
+pub(crate) fn said(status: StatusCode, text: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
     answer
@@ -267,7 +302,7 @@ fn query_of(query: &str) -> BTreeMap<String, String> {
 }
 
 impl Object {
-    fn tag(&self, manners: Manners) -> String {
+    pub(crate) fn tag(&self, manners: Manners) -> String {
         let mut hasher = DefaultHasher::new();
         match manners.tags_sizes {
             true => self.content.len().hash(&mut hasher),
@@ -292,7 +327,7 @@ impl Inner {
         let Some(objects) = buckets.get_mut(bucket) else { return error(404, "NoSuchBucket") };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match asked {
-            Asked::List { .. } => list(objects, query, manners),
+            Asked::List { .. } => pages::list(objects, query, manners),
             Asked::Get { key, .. } | Asked::Head { key } => {
                 let Some(object) = objects.get(key) else { return error(404, "NoSuchKey") };
                 let stale = object.before.clone().filter(|_| manners.is_stale);
@@ -378,62 +413,11 @@ fn content(object: &Object, tag: &str, range: Option<&str>, is_head: bool) -> An
     answer
 }
 
-fn list(objects: &Objects, query: &BTreeMap<String, String>, manners: Manners) -> Answer {
-    const PAGE: usize = 1_000;
-    let get = |name: &str| query.get(name).map(String::as_str);
-    let prefix = get("prefix").unwrap_or_default();
-    let most = get("max-keys").and_then(|most| most.parse().ok()).unwrap_or(PAGE).min(PAGE);
-    let held = |key: &&String| key.starts_with(prefix);
-    let token = get("continuation-token").map(|token| percent_decode_str(token).decode_utf8_lossy().into_owned());
-    let keys: Vec<&String> = if manners.is_unordered {
-        let begin = token.clone();
-        objects
-            .keys()
-            .rev()
-            .filter(held)
-            .filter(|key| begin.as_ref().is_none_or(|begin| *key < begin))
-            .take(most + 1)
-            .collect()
-    } else {
-        let begin = token.as_deref().or(get("start-after")).unwrap_or_default().to_owned();
-        let from = begin.as_str().max(prefix).to_owned();
-        objects
-            .range(from..)
-            .map(|(key, _)| key)
-            .filter(|key| **key > begin || begin.is_empty())
-            .take_while(held)
-            .take(most + 1)
-            .collect()
-    };
-    let is_truncated = keys.len() > most;
-    let mut text = format!("<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>");
-    let mut seen = BTreeSet::new();
-    let shown = if is_truncated && manners.loses_keys { most.saturating_sub(1) } else { most };
-    for key in keys.iter().take(shown) {
-        let object = &objects[*key];
-        let tag = object.tag(manners).replace('"', "&quot;");
-        let (size, modified) = (object.content.len(), iso_date(object.modified));
-        let key = if manners.mangles_names { escaped(&key.replace('+', " ")) } else { escaped(key) };
-        write!(text, "<Contents><Key>{key}</Key><LastModified>{modified}</LastModified><ETag>{tag}</ETag><Size>{size}</Size></Contents>").unwrap();
-        seen.insert(key);
-    }
-    if is_truncated {
-        let token = utf8_percent_encode(keys[most - 1], NON_ALPHANUMERIC);
-        write!(text, "<NextContinuationToken>{token}</NextContinuationToken>").unwrap();
-    }
-    text.push_str("</ListBucketResult>");
-    said(StatusCode::OK, text)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
-fn iso_date(time: SystemTime) -> String {
+pub(crate) fn iso_date(time: SystemTime) -> String {
     let (date, of_day) = civil(seconds(time));
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z",

@@ -257,7 +257,8 @@ pub(super) async fn pages(
             let stat = stat_of(&object)?;
             found.keys.push((String::from(object.location), stat));
         }
-        page_token = page.page_token;
+        // As `listing.rs` has it.
+        page_token = page.page_token.filter(|token| !token.is_empty());
         if page_token.is_none() {
             return Ok(found);
         }
