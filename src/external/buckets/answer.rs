@@ -5,7 +5,7 @@
 //! *Architecture invariant:* every answer with a status of success to the request for a page passes [`checked`], and who reads
 //! the page finds [`Answered`] in its extensions: without it no page is believed.
 
-use std::fmt;
+use std::io;
 
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 use quick_xml::events::Event;
@@ -42,9 +42,12 @@ pub(super) enum Unfit {
     NoPlace,
 }
 
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Unfit {
+    const ALL: [Unfit; 2] = [Unfit::NoListing, Unfit::NoPlace];
+
+    /// What a person is told.
+    pub(super) fn words(self) -> &'static str {
+        match self {
             Unfit::NoListing => {
                 "the answer to a listing is no listing, though its status is one of success: something answers there that \
                  is no object store, as a proxy, a login page or another service; check the endpoint"
@@ -53,11 +56,20 @@ impl fmt::Display for Unfit {
                 "a page of its listing says that there is more and not where it goes on, so the rest cannot be asked for: the \
                  store does not know listings of version 2"
             }
-        })
+        }
+    }
+
+    /// As it goes through the `object_store` crate, which takes errors only.
+    fn error(self) -> HttpError {
+        HttpError::new(HttpErrorKind::Decode, io::Error::other(self.words()))
+    }
+
+    /// What went through it.
+    pub(super) fn of(error: &io::Error) -> Option<Unfit> {
+        let text = error.to_string();
+        Unfit::ALL.into_iter().find(|unfit| unfit.words() == text)
     }
 }
-
-impl std::error::Error for Unfit {}
 
 /// The protocols of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +95,7 @@ pub(super) async fn checked(answer: HttpResponse, protocol: Protocol) -> Result<
     let (mut parts, body) = answer.into_parts();
     // A page that is cut off is not asked for again here: the next look does.
     let body = body.bytes().await.map_err(|error| HttpError::new(HttpErrorKind::Decode, error))?;
-    let answered = read(&body, protocol).map_err(|unfit| HttpError::new(HttpErrorKind::Decode, unfit))?;
+    let answered = read(&body, protocol).map_err(Unfit::error)?;
     parts.extensions.insert(answered);
     Ok(HttpResponse::from_parts(parts, body.into()))
 }

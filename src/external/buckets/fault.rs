@@ -142,7 +142,7 @@ fn said(error: &Error) -> String {
         };
     }
     if let Some(unfit) = unfit(error) {
-        return unfit.to_string();
+        return unfit.words().to_owned();
     }
     let text = error.to_string();
     if METADATA.iter().any(|service| text.contains(service)) {
@@ -202,7 +202,7 @@ fn is_unreached(error: &Error) -> bool {
 
 /// Why an answer to a listing was not taken for one.
 fn unfit(error: &Error) -> Option<Unfit> {
-    causes(error).find_map(|cause| cause.downcast_ref::<Unfit>().copied())
+    causes(error).find_map(|cause| cause.downcast_ref().and_then(Unfit::of))
 }
 
 /// What lies behind an error, from the outside in.
