@@ -5,6 +5,7 @@
 //!                              ^ sharing.rs                 |    one serves all who wait for it
 //!                                                           └─> reader.rs    ranges, each fenced by the entity tag
 //!                             client.rs (object_store) <── access.rs         where a bucket is, and who asks
+//!                             meter.rs ──> outgoing.rs                       HTTP, counted; no redirect is followed
 //! ```
 //!
 //! What identifies the content of an object is its size and its entity tag. Each read says which tag it expects, so no byte
@@ -22,6 +23,7 @@ mod fault;
 mod listing;
 mod meter;
 mod network;
+mod outgoing;
 mod reader;
 mod sharing;
 mod stat;

@@ -7,5 +7,6 @@
 #![allow(missing_docs, missing_debug_implementations)]
 
 pub mod bucket;
+pub mod parrot;
 pub mod servers;
 pub mod stage;
