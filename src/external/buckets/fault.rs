@@ -6,7 +6,7 @@ use std::io;
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::outgoing::Redirected;
+use super::outgoing::{NotSecure, Redirected};
 use crate::external::{SourcePath, StoreError};
 
 /// Why a request has no answer that can be used.
@@ -123,6 +123,17 @@ pub(super) fn unreadable(what: &str, why: String) -> StoreError {
 /// Where clients ask for the credentials of a machine when nobody has named any: an answer of these is none of the store.
 const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
 
+/// What names credentials, and a part of the address under which each kind of store's client looks for those of the machine.
+const CREDENTIALS: [(&str, &str); 3] = [
+    ("/metadata/identity", "access_key of [stores], or AZURE_STORAGE_ACCOUNT_KEY"),
+    ("/computeMetadata", "service_account of [stores], or GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT"),
+    (
+        "/",
+        "access_key_id and secret_access_key of [stores], or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and \
+         session_token or AWS_SESSION_TOKEN where they are temporary",
+    ),
+];
+
 /// Codes that stores give with a status: words of their protocols, that say more than the status. What else stands there may
 /// be a part of the request.
 const CODES: [&str; 44] = [
@@ -179,10 +190,12 @@ fn said(error: &Error) -> String {
                 such objects, or name a prefix beside them"
             .to_owned();
     }
-    if asked_of(error).is_some_and(|host| METADATA.contains(&host.as_str())) {
-        return "no credentials were found: none are named, the environment has none, and the metadata service of this \
-                machine gives none"
-            .to_owned();
+    if let Some((_, path)) = asked_of(error).filter(|(host, _)| METADATA.contains(&host.as_str())) {
+        let named = CREDENTIALS.iter().find(|(part, _)| path.contains(part)).map_or("", |(_, named)| named);
+        return format!(
+            "no credentials were found, and the metadata service of this machine gives none: they are named by {named}; for \
+             what everybody may read, say anonymous = true in [stores]"
+        );
     }
     if let Some(redirected) = found::<Redirected>(error) {
         return redirected.words();
@@ -211,6 +224,9 @@ fn unasked(error: &Error) -> String {
             _ => format!("the store cannot be asked: {system}"),
         };
     }
+    if let Some(NotSecure(why)) = found(error) {
+        return format!("the store cannot be asked: {why}");
+    }
     let Some(http) = found::<HttpError>(error) else {
         // Whoever answered is no store, or not of this kind.
         return "what answers is no store of this kind: its answer cannot be read; check `endpoint`".to_owned();
@@ -221,14 +237,6 @@ fn unasked(error: &Error) -> String {
         HttpErrorKind::Timeout => return "the store does not answer in time".to_owned(),
         _ if says("timed out") || says("deadline") => return "the store does not answer in time".to_owned(),
         _ if says("dns error") || says("lookup address") => "the name of its host is not found",
-        _ if says("InvalidContentType") => {
-            "what answers does not speak TLS; if it is meant to be asked over http://, that stands in `endpoint`, with \
-             `allow_http = true`"
-        }
-        _ if says("UnknownIssuer") => "its certificate is of nobody who is trusted on this machine",
-        _ if says("NotValidForName") || says("not valid for name") => "its certificate is for another host",
-        _ if says("Expired") || says("certificate expired") => "its certificate has expired",
-        _ if says("peer certificate") => "its certificate is not valid",
         _ if says("fatal alert") || says("peer is incompatible") => "no form of TLS is known to both",
         HttpErrorKind::Connect => "no connection comes about",
         HttpErrorKind::Interrupted | HttpErrorKind::Request => "the connection was closed before the answer had come",
@@ -262,11 +270,12 @@ fn is_unreached(error: &Error) -> bool {
         .is_some_and(|error| matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout))
 }
 
-/// The host that was asked, if the error says it.
-fn asked_of(error: &Error) -> Option<String> {
+/// The host that was asked, and the path, if the error says it.
+fn asked_of(error: &Error) -> Option<(String, String)> {
     let text = causes(error).map(|cause| cause.to_string()).find(|text| text.starts_with("Error performing "))?;
     let (_, url) = text.split(' ').nth(3)?.split_once("://")?;
-    Some(url.split(['/', ':', '?']).next()?.to_owned())
+    let (authority, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+    Some((authority.split(':').next()?.to_owned(), path.to_owned()))
 }
 
 /// The status of the answer, and its text, if there was one. The text of what was asked or answered is not looked at for it.
@@ -332,9 +341,31 @@ mod tests {
     fn what_the_metadata_service_says_is_none_of_the_store() {
         let refused = "Server returned non-2xx status code: 403 Forbidden: http://169.254.169.254/";
         let found = words(&["Error performing GET http://169.254.169.254/latest/api/token in 1ms - ..", refused]);
-        assert!(found.starts_with("no credentials were found"), "{found}");
+        assert!(found.starts_with("no credentials were found") && found.contains("AWS_SECRET_ACCESS_KEY"), "{found}");
         let found = words(&["Error performing GET http://minio/b in 1ms - http://169.254.169.254/", refused]);
         assert!(found.starts_with("the store answers with status 403 ("), "{found}");
+    }
+
+    #[test]
+    fn without_credentials_it_says_what_names_them() {
+        for (place, keys) in [
+            (
+                "GET http://169.254.169.254/metadata/identity/oauth2/token?x",
+                ["access_key of", "AZURE_STORAGE_ACCOUNT_KEY"],
+            ),
+            (
+                "GET http://metadata.google.internal/computeMetadata/v1/instance/x",
+                ["service_account of", "GOOGLE_APPLICATION_CREDENTIALS"],
+            ),
+            (
+                "PUT http://169.254.169.254/latest/api/token",
+                ["access_key_id and secret_access_key", "AWS_ACCESS_KEY_ID"],
+            ),
+        ] {
+            let text: &'static str = format!("Error performing {place} in 1ms").leak();
+            let found = words(&[text, "HTTP error"]);
+            assert!(keys.iter().all(|key| found.contains(key)) && found.contains("anonymous = true"), "{found}");
+        }
     }
 
     #[test]

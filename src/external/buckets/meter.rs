@@ -81,7 +81,7 @@ impl HttpService for Counting {
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
         let _ = COUNTER.try_with(TrafficCounter::count_request);
         let sent = outgoing::sent(&request);
-        let answer = self.client.execute(request).await?;
+        let answer = self.client.execute(request).await.map_err(outgoing::lasting)?;
         let status = answer.status();
         if status.is_server_error() || status.as_u16() == 429 {
             self.meter.trouble.store(status.as_u16(), Ordering::Relaxed);

@@ -90,6 +90,40 @@ impl fmt::Display for Redirected {
 
 impl Error for Redirected {}
 
+/// Why nothing can be sent in secret to whoever is there.
+#[derive(Debug)]
+pub(super) struct NotSecure(pub(super) &'static str);
+
+impl fmt::Display for NotSecure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for NotSecure {}
+
+/// The same error, or a better one where it would be the same if it were tried again.
+pub(super) fn lasting(error: HttpError) -> HttpError {
+    let (mut texts, mut cause) = (Vec::new(), error.source());
+    while let Some(inner) = cause {
+        texts.push(inner.to_string());
+        cause = inner.source();
+    }
+    let says = |text: &str| texts.iter().any(|cause| cause.contains(text));
+    let why = match () {
+        () if says("InvalidContentType") => {
+            "what answers does not speak TLS; if it is meant to be asked over http://, `endpoint` begins so, with \
+             `allow_http = true`"
+        }
+        () if says("UnknownIssuer") => "its certificate is of nobody who is trusted on this machine",
+        () if says("NotValidForName") || says("not valid for name") => "its certificate is for another host",
+        () if says("Expired") || says("certificate expired") => "its certificate has expired",
+        () if says("invalid peer certificate") => "its certificate is not valid",
+        () => return error,
+    };
+    HttpError::new(HttpErrorKind::Unknown, NotSecure(why))
+}
+
 /// The host of a URL, in small letters.
 fn host_of(location: &str) -> Option<String> {
     let (_, rest) = location.split_once("//")?;

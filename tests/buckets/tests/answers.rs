@@ -4,6 +4,7 @@ use lastword::external::{
     Access, Bucket, Buckets, SecretName, SourceUri, Store, StoreError, TrafficCounter, never_interrupted,
 };
 use test_buckets::parrot::{Parrot, answer};
+use test_buckets::stage::Stage;
 
 const TOKEN: &str = "TOKENSECRET99";
 /// What no request holds, and an answer does.
@@ -20,12 +21,16 @@ struct Asking {
 
 /// Asks this address for a bucket of this kind, with temporary credentials where there are such.
 fn asking(scheme: &str, address: &str) -> Asking {
+    asking_at(scheme, &format!("http://{address}"), "czNjcjN0VkFMVUU3Nw==")
+}
+
+fn asking_at(scheme: &str, endpoint: &str, account_key: &str) -> Asking {
     let secrets = tempfile::tempdir().unwrap();
     let secret = |name: &str, text: &str| {
         std::fs::write(secrets.path().join(name), text).unwrap();
         SecretName::parse(&format!("file:{}", secrets.path().join(name).display())).ok()
     };
-    let mut access = Access { endpoint: Some(format!("http://{address}")), allow_http: true, ..Access::default() };
+    let mut access = Access { endpoint: Some(endpoint.to_owned()), allow_http: true, ..Access::default() };
     match scheme {
         "s3" => {
             access.access_key_id = secret("id", "AKIDSECRETID");
@@ -34,7 +39,7 @@ fn asking(scheme: &str, address: &str) -> Asking {
         }
         "az" => {
             access.account = Some("accountsecret66".to_owned());
-            access.access_key = secret("key", "czNjcjN0VkFMVUU3Nw==");
+            access.access_key = secret("key", account_key);
         }
         _ => access.anonymous = true,
     }
@@ -146,4 +151,20 @@ fn nothing_of_an_answer_is_repeated() {
         parrot.say(|_| format!("{MARK}\r\n\r\n").into_bytes());
         heard("no HTTP");
     }
+}
+
+#[test]
+fn a_cause_says_what_to_do() {
+    let stage = Stage::start();
+    let said = |asking: Asking| asking.list().unwrap_err().to_string();
+    for scheme in ["s3", "gs", "az"] {
+        let found = said(asking_at(scheme, &stage.endpoint.replace("http://", "https://"), "a2V5"));
+        assert!(found.contains("does not speak TLS") && found.contains("http://"), "{scheme}: {found}");
+        assert!(found.contains("`allow_http = true`"), "{scheme}: {found}");
+    }
+    let found = said(asking_at("s3", &stage.endpoint, ""));
+    assert!(found.contains("s3://lake/lake/ does not exist: there is no such bucket, or its endpoint"), "{found}");
+    let found = said(asking_at("az", &stage.endpoint, "s3cr3tVALUE77!"));
+    assert!(found.contains("access_key of [stores], or AZURE_STORAGE_ACCOUNT_KEY"), "{found}");
+    check_silent(&found, "a key");
 }
