@@ -71,7 +71,13 @@ impl Bucket {
         let allowed = "must name a bucket, as s3://bucket, gs://bucket or az://container";
         let (scheme, name) = text.split_once("://").ok_or(allowed)?;
         let scheme = Scheme::of(scheme).ok_or(allowed)?;
-        Bucket::new(scheme, name.strip_suffix('/').unwrap_or(name))
+        let name = name.strip_suffix('/').unwrap_or(name);
+        // What stands behind a user's name and password is not repeated.
+        let of_prefix = name.split_once('/').filter(|_| !name.contains('@'));
+        if let Some(bucket) = of_prefix.and_then(|(bucket, _)| Bucket::new(scheme, bucket).ok()) {
+            return Err(format!("must name the bucket alone, without a prefix, as {bucket}"));
+        }
+        Bucket::new(scheme, name)
     }
 
     fn new(scheme: Scheme, name: &str) -> Result<Bucket, String> {

@@ -75,10 +75,10 @@ impl Store for LocalStore {
             return Err(StoreError::Moved { path: path.clone() });
         }
         let full = full_path(source, path)?;
-        match if source.follows_links() { fs::metadata(full) } else { fs::symlink_metadata(full) } {
+        match if source.follows_links() { fs::metadata(&full) } else { fs::symlink_metadata(&full) } {
             Ok(found) if found.is_file() => Ok(stat_of(&found)),
             Ok(_) => Err(StoreError::Moved { path: path.clone() }),
-            Err(error) => Err(vanished_or_unreadable(path, error)),
+            Err(error) => Err(vanished_or_unreadable(path, &full, error)),
         }
     }
 
@@ -92,12 +92,13 @@ impl Store for LocalStore {
         if self.stat(source, path)? != *listed {
             return Err(StoreError::Moved { path: path.clone() });
         }
+        let full = full_path(source, path)?;
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(DO_NOT_WAIT)
-            .open(full_path(source, path)?)
-            .map_err(|error| vanished_or_unreadable(path, error))?;
-        let opened = OpenFile { file, path: path.clone(), listed: *listed };
+            .open(&full)
+            .map_err(|error| vanished_or_unreadable(path, &full, error))?;
+        let opened = OpenFile { file, path: path.clone(), full, listed: *listed };
         opened.check()?;
         Ok(Box::new(opened))
     }
@@ -119,6 +120,7 @@ impl Store for LocalStore {
 struct OpenFile {
     file: File,
     path: SourcePath,
+    full: PathBuf,
     listed: Stat,
 }
 
@@ -126,7 +128,7 @@ impl OpenFile {
     /// A link or another file that took the place of the one listed shows by its inode, a rewritten one by its
     /// size or times.
     fn check(&self) -> Result<(), StoreError> {
-        let found = self.file.metadata().map_err(|error| unreadable(&self.path, error))?;
+        let found = self.file.metadata().map_err(|error| unreadable(&self.full, error))?;
         if found.is_file() && stat_of(&found) == self.listed {
             return Ok(());
         }
@@ -143,7 +145,7 @@ impl FileReader for OpenFile {
         let end = start.checked_add(length as u64);
         if end.is_none_or(|end| end > self.listed.size) {
             let beyond = io::Error::new(io::ErrorKind::InvalidInput, "a range beyond the end was asked for");
-            return Err(unreadable(&self.path, beyond));
+            return Err(unreadable(&self.full, beyond));
         }
         let mut bytes = vec![0; length];
         match self.file.read_exact_at(&mut bytes, start) {
@@ -151,7 +153,7 @@ impl FileReader for OpenFile {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(StoreError::Moved { path: self.path.clone() });
             }
-            Err(error) => return Err(unreadable(&self.path, error)),
+            Err(error) => return Err(unreadable(&self.full, error)),
         }
         // After the read: a file that is unchanged now was unchanged while it was read.
         self.check()?;
@@ -445,12 +447,13 @@ fn gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn vanished_or_unreadable(path: &SourcePath, error: io::Error) -> StoreError {
-    if gone(&error) { StoreError::Moved { path: path.clone() } } else { unreadable(path, error) }
+fn vanished_or_unreadable(path: &SourcePath, full: &Path, error: io::Error) -> StoreError {
+    if gone(&error) { StoreError::Moved { path: path.clone() } } else { unreadable(full, error) }
 }
 
-fn unreadable(path: &SourcePath, source: io::Error) -> StoreError {
-    StoreError::Unreadable { what: path.to_string(), source }
+/// A file that cannot be read is named with its directory, as a directory is: several sources have a file of one name.
+fn unreadable(full: &Path, source: io::Error) -> StoreError {
+    StoreError::Unreadable { what: shown(full), source }
 }
 
 fn limit(path: &Path, limit: String) -> StoreError {

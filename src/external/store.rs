@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{FieldError, Mounts, SourceLocation, SourcePath, Stat, StopCheck};
+use super::{FieldError, Mounts, Scheme, SourceLocation, SourcePath, Stat, StopCheck};
 use crate::error::ErrorKind;
 use crate::worker::{Skipped, TrafficCounter};
 
@@ -249,6 +249,15 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StoreError::Missing { what }
+                if Scheme::ALL.iter().any(|scheme| what.starts_with(&format!("{scheme}://"))) =>
+            {
+                write!(
+                    f,
+                    "{what} does not exist: there is no such bucket, or its endpoint is another one or lacks a path, as of \
+                 Azurite the account"
+                )
+            }
             StoreError::Missing { what } => write!(f, "{what} does not exist"),
             StoreError::NotADirectory { what } => write!(f, "{what} is not a directory"),
             StoreError::NotServed { what, by } => write!(f, "{what} cannot be reached: this program reads {by} only"),

@@ -8,7 +8,7 @@ use super::half_listed::{Faults, HalfListed};
 use super::lake::{Lake, changed};
 
 /// What a look says of a file that gives EIO.
-const CAUSE: &str = "d/a cannot be read: Input/output error (os error 5)";
+const CAUSE: &str = "/d/a cannot be read: Input/output error (os error 5)";
 
 /// Files that were written then, of this content.
 fn faults(written: u64, content: u8) -> Arc<Faults> {
@@ -33,9 +33,9 @@ fn defect_21_a_content_check_fails_with_the_file_that_it_cannot_compare() {
     let Some((mut lake, _mounted)) = lake(dir.path(), &faults) else { return println!("skipped: no FUSE here") };
     faults.reading.store(5, Ordering::Release);
     lake.verify = true;
-    assert_eq!(lake.look_when_aged().unwrap_err().to_string(), CAUSE);
+    assert!(lake.look_when_aged().unwrap_err().to_string().ends_with(CAUSE));
     // It was not compared, so it is asked for until it is.
-    assert_eq!(lake.look_when_aged().unwrap_err().to_string(), CAUSE);
+    assert!(lake.look_when_aged().unwrap_err().to_string().ends_with(CAUSE));
     faults.reading.store(0, Ordering::Release);
     assert!(!changed(&lake.aged()));
     // The same where it is another one.
@@ -55,7 +55,7 @@ fn defect_21_another_file_system_whose_times_say_nothing_is_not_the_same_because
     let second = faults(0, 2);
     second.reading.store(5, Ordering::Release);
     let _mounted = HalfListed::at(dir.path(), Arc::clone(&second)).unwrap();
-    assert_eq!(lake.look_when_aged().unwrap_err().to_string(), CAUSE);
+    assert!(lake.look_when_aged().unwrap_err().to_string().ends_with(CAUSE));
     second.reading.store(0, Ordering::Release);
     assert!(changed(&lake.look_when_aged().unwrap()));
 }
@@ -68,7 +68,7 @@ fn defect_21_a_changed_file_that_cannot_be_read_is_not_too_young() {
     // Another time with the old size: the content decides. Then one that is racy as well.
     for written in [1_000_000_001, lake.now().0 / 1_000_000] {
         faults.written.store(written, Ordering::Release);
-        assert_eq!(lake.look_at(lake.now()).unwrap_err().to_string(), CAUSE);
+        assert!(lake.look_at(lake.now()).unwrap_err().to_string().ends_with(CAUSE));
     }
     faults.reading.store(0, Ordering::Release);
     assert!(!changed(&lake.aged()), "it was only touched");

@@ -73,8 +73,19 @@ fn remote(bucket: &Bucket, access: &Access, meter: &Arc<Meter>) -> Result<Box<dy
 /// What a builder says is wrong may repeat what it was given.
 #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
 fn built<T: Remote>(made: object_store::Result<T>) -> Result<Box<dyn Remote>, String> {
-    let made =
-        made.map_err(|_| "its region, endpoint or credentials are not what this kind of store takes".to_owned())?;
+    let made = made.map_err(|error| {
+        // The one thing that is found out here and nowhere else, in words of the client that hold no value.
+        let said = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let is_key = said.map(|error| error.to_string()).any(|text| text.contains("Invalid Access Key"));
+        let problem = match is_key {
+            true => {
+                "the key of the account is not in base64, as Azure gives it: look at access_key of [stores], or \
+                 AZURE_STORAGE_ACCOUNT_KEY"
+            }
+            false => "its region, endpoint or credentials are not what this kind of store takes",
+        };
+        problem.to_owned()
+    })?;
     Ok(Box::new(made))
 }
 

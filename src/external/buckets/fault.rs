@@ -1,7 +1,6 @@
 //! What goes wrong with a request, in words that are the same each time and hold no secret. It must not repeat what the
 //! `object_store` crate says: its texts have URLs, bodies and times in them.
 
-use std::error::Error as _;
 use std::io;
 
 use object_store::client::{HttpError, HttpErrorKind};
@@ -9,6 +8,7 @@ use object_store::{Error, path};
 
 use super::answer::Unfit;
 use super::key;
+use super::outgoing::{NotSecure, Redirected};
 use crate::external::{SourcePath, StoreError};
 
 /// Why a request has no answer that can be used.
@@ -96,7 +96,8 @@ impl Fault {
 
     /// Whether the store has answered, with something else than what was asked for.
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Fault::Store(error) if status_of(error).is_some() || unfit(error).is_some())
+        let is_other = |error| unfit(error).is_some() || found::<Redirected>(error).is_some();
+        matches!(self, Fault::Store(error) if status_of(error).is_some() || is_other(error))
     }
 
     /// What is wrong, and not with what.
@@ -133,6 +134,66 @@ pub(super) fn unreadable(what: &str, why: String) -> StoreError {
 /// Where clients ask for the credentials of a machine when nobody has named any: an answer of these is none of the store.
 const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
 
+/// What names credentials, and a part of the address under which each kind of store's client looks for those of the machine.
+const CREDENTIALS: [(&str, &str); 3] = [
+    ("/metadata/identity", "access_key of [stores], or AZURE_STORAGE_ACCOUNT_KEY"),
+    ("/computeMetadata", "service_account of [stores], or GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT"),
+    (
+        "/",
+        "access_key_id and secret_access_key of [stores], or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and \
+         session_token or AWS_SESSION_TOKEN where they are temporary",
+    ),
+];
+
+/// Codes that stores give with a status: words of their protocols, that say more than the status. What else stands there may
+/// be a part of the request.
+const CODES: [&str; 44] = [
+    "AccessDenied",
+    "AccountIsDisabled",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AuthenticationFailed",
+    "AuthorizationFailure",
+    "AuthorizationHeaderMalformed",
+    "AuthorizationPermissionMismatch",
+    "AuthorizationSourceIPMismatch",
+    "BlobNotFound",
+    "ContainerBeingDeleted",
+    "ContainerNotFound",
+    "ExpiredToken",
+    "IllegalLocationConstraintException",
+    "InsufficientAccountPermissions",
+    "InternalError",
+    "InvalidAccessKeyId",
+    "InvalidArgument",
+    "InvalidAuthenticationInfo",
+    "InvalidBucketName",
+    "InvalidHeaderValue",
+    "InvalidObjectState",
+    "InvalidQueryParameterValue",
+    "InvalidRange",
+    "InvalidRequest",
+    "InvalidResourceName",
+    "InvalidSecurity",
+    "InvalidToken",
+    "InvalidUri",
+    "MethodNotAllowed",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "NotImplemented",
+    "OperationTimedOut",
+    "PermanentRedirect",
+    "PublicAccessNotPermitted",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "ResourceNotFound",
+    "ServerBusy",
+    "ServiceUnavailable",
+    "SignatureDoesNotMatch",
+    "SlowDown",
+    "TemporaryRedirect",
+];
+
 /// What the store said, or why it could not be asked.
 fn said(error: &Error) -> String {
     if let Error::InvalidPath { source } = error {
@@ -144,15 +205,18 @@ fn said(error: &Error) -> String {
     if let Some(unfit) = unfit(error) {
         return unfit.words().to_owned();
     }
-    let text = error.to_string();
-    if METADATA.iter().any(|service| text.contains(service)) {
-        return "no credentials were found: none are named, the environment has none, and the metadata service of this \
-                machine gives none"
-            .to_owned();
+    if let Some((_, path)) = asked_of(error).filter(|(host, _)| METADATA.contains(&host.as_str())) {
+        let named = CREDENTIALS.iter().find(|(part, _)| path.contains(part)).map_or("", |(_, named)| named);
+        return format!(
+            "no credentials were found, and the metadata service of this machine gives none: they are named by {named}; for \
+             what everybody may read, say anonymous = true in [stores]"
+        );
     }
-    if let Some(status) = status_of(error) {
-        // The code that S3 and its kin give, as NoSuchBucket: words of the protocol, and nothing of the request.
-        let code = between(&text, "<Code>", "</Code>").filter(|code| is_word(code));
+    if let Some(redirected) = found::<Redirected>(error) {
+        return redirected.words();
+    }
+    if let Some((status, body)) = answer_of(error) {
+        let code = between(&body, "<Code>", "</Code>").and_then(|code| CODES.into_iter().find(|known| *known == code));
         let code = code.map(|code| format!(" {code}")).unwrap_or_default();
         return format!("the store answers with status {status}{code} ({})", means(status));
     }
@@ -160,32 +224,54 @@ fn said(error: &Error) -> String {
         Error::NotFound { .. } => "the store does not find it (status 404)".to_owned(),
         Error::PermissionDenied { .. } => format!("the store answers with status 403 ({})", means(403)),
         Error::Unauthenticated { .. } => format!("the store answers with status 401 ({})", means(401)),
-        _ => deepest(error),
+        _ => unasked(error),
     }
 }
 
-/// The innermost cause: what the system or the protocol said, and not of whom it was asked.
-fn deepest(error: &Error) -> String {
-    let mut cause = error.source();
-    let mut system = None;
-    let mut last = None;
-    while let Some(inner) = cause {
-        if let Some(found) = inner.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some()) {
-            system = Some(found.to_string());
-        }
-        last = Some(inner.to_string());
-        cause = inner.source();
+/// Why there is no answer that can be used. Causes are told apart, and none is repeated but the system's own: any other may
+/// hold what was answered, and an answer what was asked.
+fn unasked(error: &Error) -> String {
+    let is_system = |error: &&io::Error| error.raw_os_error().is_some();
+    let system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).filter(is_system).last();
+    if let Some(system) = system {
+        return match system.kind() {
+            io::ErrorKind::TimedOut => "the store does not answer in time".to_owned(),
+            _ => format!("the store cannot be asked: {system}"),
+        };
     }
-    let cause = system.or(last).unwrap_or_default();
-    let is_timeout = cause.contains("timed out") || cause.contains("deadline");
-    // What holds a place or a request is left out.
-    match cause {
-        _ if is_timeout => "the store does not answer in time".to_owned(),
-        cause if cause.contains("://") || cause.is_empty() || cause.len() > 120 => {
-            "the store cannot be asked".to_owned()
-        }
-        cause => format!("the store cannot be asked: {cause}"),
+    if let Some(NotSecure(why)) = found(error) {
+        return format!("the store cannot be asked: {why}");
     }
+    let Some(http) = found::<HttpError>(error) else {
+        // Whoever answered is no store, or not of this kind.
+        return "what answers is no store of this kind: its answer cannot be read; check `endpoint`".to_owned();
+    };
+    let texts: Vec<String> = causes(http).map(|cause| cause.to_string()).collect();
+    let says = |text: &str| texts.iter().any(|cause| cause.contains(text));
+    let why = match http.kind() {
+        HttpErrorKind::Timeout => return "the store does not answer in time".to_owned(),
+        _ if says("timed out") || says("deadline") => return "the store does not answer in time".to_owned(),
+        _ if says("dns error") || says("lookup address") => "the name of its host is not found",
+        _ if says("fatal alert") || says("peer is incompatible") => "no form of TLS is known to both",
+        HttpErrorKind::Connect => "no connection comes about",
+        HttpErrorKind::Interrupted | HttpErrorKind::Request => "the connection was closed before the answer had come",
+        _ if says("end of file before message length") || says("closed before message") => {
+            "the connection was closed before the answer had come"
+        }
+        _ => "what answers does not speak HTTP as a store does; check `endpoint`",
+    };
+    format!("the store cannot be asked: {why}")
+}
+
+/// The error, what caused it, and so on.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+fn found<'e, T: std::error::Error + 'static>(error: &'e Error) -> Option<&'e T> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Whether what was asked for is not there.
@@ -195,9 +281,8 @@ fn is_missing(error: &Error) -> bool {
 
 /// Whether no connection came about, or nothing came over it.
 fn is_unreached(error: &Error) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<HttpError>())
-        .any(|error| matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout))
+    found::<HttpError>(error)
+        .is_some_and(|error| matches!(error.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout))
 }
 
 /// Why an answer to a listing was not taken for one.
@@ -205,9 +290,21 @@ fn unfit(error: &Error) -> Option<Unfit> {
     causes(error).find_map(|cause| cause.downcast_ref().and_then(Unfit::of))
 }
 
-/// What lies behind an error, from the outside in.
-fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |cause: &&(dyn std::error::Error + 'static)| (*cause).source())
+/// The host that was asked, and the path, if the error says it.
+fn asked_of(error: &Error) -> Option<(String, String)> {
+    let text = causes(error).map(|cause| cause.to_string()).find(|text| text.starts_with("Error performing "))?;
+    let (_, url) = text.split(' ').nth(3)?.split_once("://")?;
+    let (authority, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+    Some((authority.split(':').next()?.to_owned(), path.to_owned()))
+}
+
+/// The status of the answer, and its text, if there was one. The text of what was asked or answered is not looked at for it.
+fn answer_of(error: &Error) -> Option<(u16, String)> {
+    causes(error).find_map(|cause| {
+        let text = cause.to_string();
+        let (status, body) = text.strip_prefix("Server returned non-2xx status code: ")?.split_at_checked(3)?;
+        Some((status.parse().ok()?, body.to_owned()))
+    })
 }
 
 /// The status of the answer, if there was one.
@@ -216,16 +313,12 @@ fn status_of(error: &Error) -> Option<u16> {
     if let Error::InvalidPath { .. } = error {
         return None;
     }
-    between(&error.to_string(), "status code: ", " ").and_then(|status| status.trim_end_matches(':').parse().ok())
+    answer_of(error).map(|(status, _)| status)
 }
 
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(before)?;
     Some(rest.split_once(after).map_or(rest, |(found, _)| found))
-}
-
-fn is_word(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// What a person does about a status.
@@ -243,15 +336,73 @@ fn means(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use super::*;
+
+    /// As the client's errors come: one around the other.
+    #[derive(Debug)]
+    struct Chain(&'static str, Option<Box<Chain>>);
+
+    impl fmt::Display for Chain {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Chain {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|inner| inner as _)
+        }
+    }
+
+    fn words(texts: &[&'static str]) -> String {
+        let chain = texts.iter().rev().fold(None, |inner, text| Some(Box::new(Chain(text, inner))));
+        Fault::Store(Error::Generic { store: "S3", source: chain.unwrap() }).words()
+    }
 
     #[test]
     fn what_the_metadata_service_says_is_none_of_the_store() {
-        let source = "Error performing GET http://169.254.169.254/latest/api/token: status code: 403 ".into();
-        let found = Fault::Store(Error::Generic { store: "S3", source }).words();
-        assert!(found.starts_with("no credentials were found"), "{found}");
-        let source = "Error performing GET http://minio/b: status code: 403 ".into();
-        let found = Fault::Store(Error::Generic { store: "S3", source }).words();
-        assert!(found.starts_with("the store answers with status 403"), "{found}");
+        let refused = "Server returned non-2xx status code: 403 Forbidden: http://169.254.169.254/";
+        let found = words(&["Error performing GET http://169.254.169.254/latest/api/token in 1ms - ..", refused]);
+        assert!(found.starts_with("no credentials were found") && found.contains("AWS_SECRET_ACCESS_KEY"), "{found}");
+        let found = words(&["Error performing GET http://minio/b in 1ms - http://169.254.169.254/", refused]);
+        assert!(found.starts_with("the store answers with status 403 ("), "{found}");
+    }
+
+    #[test]
+    fn without_credentials_it_says_what_names_them() {
+        for (place, keys) in [
+            (
+                "GET http://169.254.169.254/metadata/identity/oauth2/token?x",
+                ["access_key of", "AZURE_STORAGE_ACCOUNT_KEY"],
+            ),
+            (
+                "GET http://metadata.google.internal/computeMetadata/v1/instance/x",
+                ["service_account of", "GOOGLE_APPLICATION_CREDENTIALS"],
+            ),
+            (
+                "PUT http://169.254.169.254/latest/api/token",
+                ["access_key_id and secret_access_key", "AWS_ACCESS_KEY_ID"],
+            ),
+        ] {
+            let text: &'static str = format!("Error performing {place} in 1ms").leak();
+            let found = words(&[text, "HTTP error"]);
+            assert!(keys.iter().all(|key| found.contains(key)) && found.contains("anonymous = true"), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_told_if_it_is_known() {
+        let found = words(&["Server returned non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>"]);
+        assert!(found.starts_with("the store answers with status 403 AccessDenied ("), "{found}");
+        let found = words(&["Server returned non-2xx status code: 403 Forbidden: <Code>TOKENSECRET99</Code>"]);
+        assert!(found.starts_with("the store answers with status 403 ("), "{found}");
+    }
+
+    #[test]
+    fn no_status_is_taken_out_of_an_answer() {
+        let found = words(&["cannot be read", "invalid type: string \"status code: 404 NoSuchBucket\""]);
+        assert!(found.starts_with("what answers is no store of this kind"), "{found}");
     }
 }

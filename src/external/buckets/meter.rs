@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::{ClientOptions, Result};
 
 use super::answer;
+use super::outgoing::{self, Redirected};
 use crate::worker::TrafficCounter;
 
 tokio::task_local! {
@@ -55,13 +54,13 @@ impl Meter {
     }
 }
 
-/// Connects as `reqwest` does, and counts.
+/// Connects, and counts.
 #[derive(Debug)]
 pub(super) struct Metered(pub(super) Arc<Meter>);
 
 impl HttpConnector for Metered {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = outgoing::client(options)?;
         Ok(HttpClient::new(Counting { client, meter: Arc::clone(&self.0) }))
     }
 }
@@ -83,8 +82,8 @@ impl HttpService for Counting {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
         let _ = COUNTER.try_with(TrafficCounter::count_request);
-        let page = answer::asks_for_page(&request);
-        let answer = self.client.execute(request).await?;
+        let (page, sent) = (answer::asks_for_page(&request), outgoing::sent(&request));
+        let answer = self.client.execute(request).await.map_err(outgoing::lasting)?;
         let status = answer.status();
         if status.is_server_error() || status.as_u16() == 429 {
             self.meter.trouble.store(status.as_u16(), Ordering::Relaxed);
@@ -94,6 +93,9 @@ impl HttpService for Counting {
         } else {
             self.meter.trouble.store(0, Ordering::Relaxed);
             self.meter.arrived();
+        }
+        if let Some(redirected) = Redirected::of(&answer, &sent) {
+            return Err(redirected.into_error());
         }
         match page {
             Some(protocol) if status.is_success() => answer::checked(answer, protocol).await,

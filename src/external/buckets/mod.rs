@@ -5,6 +5,7 @@
 //!                              ^ sharing.rs                 |    one serves all who wait for it
 //!                                                           └─> reader.rs    ranges, each fenced by the entity tag
 //!                             client.rs (object_store) <── access.rs         where a bucket is, and who asks
+//!                             meter.rs ──> outgoing.rs                       HTTP, counted; no redirect is followed
 //!                              ^ answer.rs                    what comes for a page is a page of a listing
 //! ```
 //!
@@ -25,6 +26,7 @@ mod key;
 mod listing;
 mod meter;
 mod network;
+mod outgoing;
 mod progress;
 mod reader;
 mod sharing;

@@ -8,5 +8,6 @@
 
 pub mod bucket;
 mod pages;
+pub mod parrot;
 pub mod servers;
 pub mod stage;

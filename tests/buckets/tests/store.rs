@@ -164,10 +164,10 @@ fn what_a_store_says_is_told_without_what_is_secret() {
     let told = Arc::clone(&status);
     stage.before_each(move |_| Some(Fault::Status(told.load(Ordering::Relaxed) as u16)));
     for (code, expected) in [
-        (400, "status 400 Told (it does not accept the request"),
+        (400, "status 400 (it does not accept the request"),
         (401, "status 401"),
         (403, "status 403"),
-        (405, "status 405 Told (it does not do this)"),
+        (405, "status 405 (it does not do this)"),
     ] {
         status.store(code, Ordering::Relaxed);
         let first = list(&bucket.buckets(), &bucket.source("x/")).unwrap_err().to_string();

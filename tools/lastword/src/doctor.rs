@@ -44,7 +44,13 @@ pub(crate) fn doctor(arguments: &Arguments) -> Result<ExitCode, Fail> {
     if found.is_err() && signals.first() != 0 {
         return Ok(interrupted(&signals));
     }
-    let found = found.map_err(|error| Fail::new(CANNOT_OPEN, error.to_string()))?;
+    let found = found.map_err(|error| {
+        if arguments.json {
+            // The exit code says the same, whether anybody reads this or not.
+            let _ = line(&unreached(&prefix, &error.to_string()).to_string());
+        }
+        Fail::new(CANNOT_OPEN, error.to_string())
+    })?;
     if arguments.json {
         line(&json(&found).to_string())?;
     } else {
@@ -86,6 +92,9 @@ fn verdict(found: &Examination) -> String {
         _ => format!("not ok: {}", names(FindingOutcome::NotOk)),
     };
     let place = printable(&found.prefix);
+    if found.is_interrupted {
+        return format!("{place}: interrupted before everything was tried, so this is no verdict; {not_ok} until then");
+    }
     match (found.may_hold_log(), found.may_hold_sources()) {
         (true, _) => format!("{place}: sources and a log may live here; {not_ok}"),
         (false, true) => format!("{place}: sources may live here, a log may not; {not_ok}"),
@@ -137,11 +146,30 @@ fn json(found: &Examination) -> serde_json::Value {
         "log": found.may_hold_log(),
         "whole": found.is_whole,
         "interrupted": found.is_interrupted,
+        "cause": null,
         "findings": found.findings.iter().map(finding).collect::<Vec<_>>(),
         "left": found.left,
         "left_count": found.left_count,
         "keeps_versions": found.keeps_versions,
         "requests": found.requests,
+    })
+}
+
+/// The same object of what could not be listed: nothing was tried, and nothing made.
+fn unreached(prefix: &BucketPrefix, cause: &str) -> serde_json::Value {
+    json!({
+        "v": 1,
+        "url": prefix.to_string(),
+        "sources": false,
+        "log": false,
+        "whole": false,
+        "interrupted": false,
+        "cause": cause,
+        "findings": [],
+        "left": [],
+        "left_count": 0,
+        "keeps_versions": false,
+        "requests": null,
     })
 }
 

@@ -27,6 +27,7 @@ const PLACES: usize = 2;
 
 pub(crate) fn plan(file: &Path) -> Result<ExitCode, Fail> {
     let config = Arc::new(Config::read(file)?);
+    config.remarks.iter().for_each(|remark| note(remark));
     let inspected = Inspected::open_if_there(&config.state)?;
     config.check_names(|name| inspected.as_ref().is_some_and(|inspected| inspected.has(name)))?;
     let state = Arc::new(inspected.as_ref().map_or_else(State::new, |inspected| inspected.state.clone()));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 use support::{Place, Running, lastword, program, rows, text, until, write_parquet};
 use test_buckets::bucket::{self, Bucket, SECRET};
+use test_buckets::parrot::{Parrot, answer};
 use test_buckets::servers::AZURITE_KEY;
 use test_buckets::stage::{Asked, Fault, Stage};
 
@@ -90,7 +91,7 @@ fn a_bucket_and_a_directory_of_documents_are_kept_in_step() {
 fn check_no_secret(place: &Place) {
     let log = text(&place.state()).to_owned();
     let status = lastword(&["status", &log, "--json"]).expect_code(0);
-    let traced = lastword(&["run", text(&place.config()), "--once", "--log", "trace"]);
+    let traced = lastword(&["run", text(&place.config()), "--once", "--log", "json"]);
     for said in [&status.stdout, &status.stderr, &traced.stdout, &traced.stderr] {
         assert!(!said.contains(SECRET) && !said.contains(AZURITE_KEY), "{said}");
     }
@@ -222,6 +223,11 @@ fn what_is_wrong_with_a_store_is_named_with_line_and_key() {
         ),
         ("[stores.\"s3://lake\"]\naccess_key_id = \"env:A\"\n", "access_key_id: needs secret_access_key beside it"),
         ("[stores.\"gs://lake\"]\nregion = \"eu\"\n", "region: is nothing that gs:// has"),
+        (
+            "[stores.\"s3://lake/docs\"]\n",
+            "lake.toml:2: stores: a key of it must name the bucket alone, without a prefix, as s3://lake\n",
+        ),
+        ("[stores.\"s3://me:secret@lake/docs\"]\n", "must not hold a user, a password or an account"),
         ("[stores.\"s3://lake\"]\n[stores.\"S3://lake/\"]\n", "is there twice"),
     ] {
         let place = Place::new("");
@@ -261,6 +267,90 @@ fn what_the_environment_has_wrong_is_named_by_its_variable() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(said.contains(&format!("the environment variable {name} ")), "{arguments:?}: {said}");
             assert!(!said.contains("panicked") && !said.contains("s3cr3t"), "{arguments:?}: {said}");
+        }
+    }
+}
+
+/// A store whose name is mistyped leaves its bucket to the environment.
+#[test]
+fn a_store_of_a_bucket_that_no_source_names_is_remarked() {
+    let bucket = bucket::staged(&Stage::start());
+    let place = place(&bucket);
+    put(&place, &bucket, "lake/a.parquet", 1, 0);
+    fs::write(place.dir.path().join("documents/one.md"), "1").unwrap();
+    let right = fs::read_to_string(place.config()).unwrap();
+    let remark =
+        format!("lake.toml:2: stores.\"s3://lak\": no source lies in this bucket; sources name {}\n", bucket.name);
+    let with_another = right.replacen('\n', "\n[stores.\"s3://lak\"]\nregion = \"eu\"\n", 1);
+    let planned = lastword(&["plan", text(&place.config())]).expect_code(0);
+    assert!(!planned.stderr.contains("no source lies"), "{}", planned.stderr);
+    place.configure(&with_another);
+    let planned = lastword(&["plan", text(&place.config())]).expect_code(0);
+    assert!(planned.stderr.contains(&remark), "{}", planned.stderr);
+    let ended = place.once().expect_code(0);
+    assert!(ended.stderr.contains(&remark), "{}", ended.stderr);
+}
+
+#[test]
+fn a_pattern_or_a_query_is_no_prefix() {
+    let place = Place::new("");
+    for source in ["s3://lake/docs/*.txt", "s3://lake/docs?x=1", "gs://lake/?", "az://lake/a/**/b"] {
+        place.configure(&format!(
+            "state = \"state\"\n[collections.docs]\nsource = \"{source}\"\nspec = {{ format = \"files\" }}\n"
+        ));
+        for command in ["plan", "run"] {
+            let ended = lastword(&[command, text(&place.config())]).expect_code(2);
+            let expected = "lake.toml:3: collections.docs.source: must be a prefix, and neither a pattern nor a query";
+            assert!(ended.stderr.contains(expected) && ended.stderr.contains("include = "), "{}", ended.stderr);
+        }
+    }
+}
+
+/// A page for debugging in the place of a store, of which nothing is to be seen anywhere.
+#[test]
+fn what_answers_and_is_no_store_leaves_no_word_anywhere() {
+    const TOKEN: &str = "TOKENSECRET99";
+    let parrot = Parrot::start(|head| answer(200, "", &format!("token: {head}")));
+    for scheme in ["s3", "gs", "az"] {
+        let place = Place::new("");
+        let secret = |name: &str, said: &str| {
+            fs::write(place.dir.path().join(name), said).unwrap();
+            format!("\"file:{name}\"")
+        };
+        let keys = match scheme {
+            "s3" => format!(
+                "access_key_id = {}\nsecret_access_key = {}\nsession_token = {}\n",
+                secret("id", "AKIDSECRETID"),
+                secret("key", "s3cr3tVALUE77"),
+                secret("token", TOKEN)
+            ),
+            "az" => format!("account = \"accountsecret66\"\naccess_key = {}\n", secret("key", "czNjcjN0VkFMVUU3Nw==")),
+            _ => "anonymous = true\n".to_owned(),
+        };
+        place.configure(&format!(
+            "state = \"state\"\n[collections.docs]\nsource = \"{scheme}://lake/docs/\"\nspec = {{ format = \"files\" }}\n\
+             quiet = \"0s\"\n[stores.\"{scheme}://lake\"]\nendpoint = \"http://{}\"\nallow_http = true\n{keys}",
+            parrot.address
+        ));
+        let (config, state) = (place.config(), place.state());
+        let planned = lastword(&["plan", text(&config)]).expect_code(1);
+        let ended = lastword(&["run", "--once", "--log", "json", text(&config)]).expect_code(1);
+        assert!(ended.stderr.contains("no store of this kind"), "{}", ended.stderr);
+        let page = place.dir.path().join("page.html");
+        let shown = [
+            planned,
+            ended,
+            lastword(&["status", text(&state), "--json"]),
+            lastword(&["status", text(&state), "docs"]),
+            lastword(&["doctor", &format!("{scheme}://lake/docs/"), "--json", "--config", text(&config)]),
+            lastword(&["report", text(&state), "-o", text(&page)]),
+        ];
+        for secret in [TOKEN, "AKIDSECRETID", "s3cr3tVALUE77", "AWS4-HMAC", "SharedKey"] {
+            for ended in &shown {
+                assert!(!format!("{}{}", ended.stdout, ended.stderr).contains(secret), "{scheme}: {}", ended.stderr);
+            }
+            let found = Command::new("grep").args(["-rlF", secret, text(&state), text(&page)]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&found.stdout), "", "{scheme} {secret}");
         }
     }
 }

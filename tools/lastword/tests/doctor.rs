@@ -83,6 +83,9 @@ fn the_exit_code_says_what_may_live_there_and_json_says_it_too() {
     let ended = lastword(&["doctor", &url(&bucket), "--config", text(&file)]).expect_code(3);
     assert!(ended.stderr.contains("status 403") && !ended.stderr.contains("secret-403"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
+    let ended = lastword(&["doctor", &url(&bucket), "--config", text(&file), "--json"]).expect_code(3);
+    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(found["cause"].as_str().unwrap().contains("status 403") && found["sources"] == false, "{found}");
     // What cannot be removed is said.
     stage.before_each(|asked| matches!(asked, Asked::Delete { .. }).then_some(Fault::Status(403)));
     let ended = lastword(&["doctor", &url(&bucket), "--config", text(&file)]).expect_code(1);
@@ -136,7 +139,8 @@ fn a_signal_has_everything_removed_that_was_made() {
         support::signal(&child, signal);
         told.send(()).unwrap();
         let ended = wait(child, Duration::from_secs(120)).expect_code(code);
-        assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+        let last = ended.stdout.lines().last().unwrap();
+        assert!(last.contains("interrupted") && last.contains("no verdict") && !last.contains("may live"), "{last}");
         assert_eq!(bucket.keys(), ["lake/one"], "{signal}");
     }
 }

@@ -65,6 +65,12 @@ pub(super) fn read(
     let at = section.require("source", "a path of a directory, or a prefix of a bucket: s3://bucket/prefix/")?;
     let source = SourceUri::parse(at.text()?).and_then(|uri| uri.resolve(base));
     let source = source.map_err(|error| at.wrong(&error.problem))?;
+    if source.bucket().is_some_and(|prefix| prefix.prefix().contains(['*', '?'])) {
+        return Err(at.wrong(
+            "must be a prefix, and neither a pattern nor a query: name the prefix, and which of its objects count by \
+             include of the spec, as include = [\"*.txt\"]",
+        ));
+    }
     if source.directory().is_some_and(|directory| lexical(state).starts_with(directory)) {
         return Err(at.wrong("must not hold the log (state), which changes with every observation"));
     }

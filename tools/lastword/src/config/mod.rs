@@ -35,6 +35,8 @@ pub struct Config {
     pub(crate) limits: Limits,
     /// Where buckets are and who asks, of those of which the environment does not say it.
     stores: BTreeMap<Bucket, Access>,
+    /// What is no mistake for sure, and may be one.
+    pub(crate) remarks: Vec<String>,
     /// In order of their names.
     pub collections: Vec<Entry>,
 }
@@ -67,7 +69,7 @@ impl Config {
             stores::read(&document.top(&tables), &base)
         };
         let stores = stores().map_err(|error: document::Wrong| Fail::new(USAGE, error.to_string()))?;
-        Ok(through(&stores, directories))
+        Ok(through(&stores::accesses(stores), directories))
     }
 
     /// Checks the bytes of a configuration file; relative paths in it start at `base`.
@@ -90,7 +92,9 @@ impl Config {
             return Err(top.wrong("collections", "at least one is needed: [collections.NAME]"));
         }
         let (settings, limits, stores) = (Settings::read(&top)?, limits::read(&top)?, stores::read(&top, base)?);
-        Ok(Config { file: file.to_owned(), state: directory, settings, limits, stores, collections })
+        let remarks = stores::unused(file, &stores, &collections);
+        let (file, stores) = (file.to_owned(), stores::accesses(stores));
+        Ok(Config { file, state: directory, settings, limits, stores, remarks, collections })
     }
 
     /// The keys that differ from those of a run that began with `self`, and that only a new start can change.

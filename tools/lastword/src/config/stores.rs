@@ -1,10 +1,11 @@
 //! `[stores."s3://bucket"]`: where a bucket is and who asks. Secrets are named, never written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lastword::external::{Access, Bucket, SecretName};
 
+use super::collection::Entry;
 use super::document::{Field, Section, Wrong};
 
 /// All keys of a store.
@@ -22,8 +23,11 @@ pub(super) const KEYS: [&str; 11] = [
     "anonymous",
 ];
 
+/// What a file says of buckets, and the line that says it.
+pub(super) type Stores = BTreeMap<Bucket, (Access, usize)>;
+
 /// Reads all of them; relative paths of secrets start at `base`.
-pub(super) fn read(top: &Section<'_, '_>, base: &Path) -> Result<BTreeMap<Bucket, Access>, Wrong> {
+pub(super) fn read(top: &Section<'_, '_>, base: &Path) -> Result<Stores, Wrong> {
     let mut stores = BTreeMap::new();
     let section = top.section("stores")?;
     for (name, field) in section.iter().flat_map(Section::fields) {
@@ -35,11 +39,33 @@ pub(super) fn read(top: &Section<'_, '_>, base: &Path) -> Result<BTreeMap<Bucket
             let at = section.as_ref().ok().and_then(|section| section.get(&error.field));
             at.map_or_else(|| field.wrong(&error.problem), |at| at.wrong(&error.problem))
         })?;
-        if stores.insert(bucket, access).is_some() {
+        if stores.insert(bucket, (access, field.line())).is_some() {
             return Err(field.wrong("is there twice, in two spellings"));
         }
     }
     Ok(stores)
+}
+
+/// Where each is and who asks.
+pub(super) fn accesses(stores: Stores) -> BTreeMap<Bucket, Access> {
+    stores.into_iter().map(|(bucket, (access, _))| (bucket, access)).collect()
+}
+
+/// What is said of buckets in which no source lies: a name that was mistyped, whose bucket is asked as the environment says.
+pub(super) fn unused(file: &Path, stores: &Stores, collections: &[Entry]) -> Vec<String> {
+    let buckets = collections.iter().filter_map(|entry| Some(entry.source.bucket()?.bucket()));
+    let named: BTreeSet<&Bucket> = buckets.collect();
+    let list: Vec<String> = named.iter().map(ToString::to_string).collect();
+    let instead = if list.is_empty() {
+        "no source lies in a bucket".to_owned()
+    } else {
+        format!("sources name {}", list.join(", "))
+    };
+    let unused = stores.iter().filter(|(bucket, _)| !named.contains(bucket));
+    let said = |(bucket, (_, line)): (&Bucket, &(Access, usize))| {
+        format!("{}:{line}: stores.\"{bucket}\": no source lies in this bucket; {instead}", file.display())
+    };
+    unused.map(said).collect()
 }
 
 fn access(section: &Section<'_, '_>, base: &Path) -> Result<Access, Wrong> {

@@ -140,6 +140,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Fail> {
     let signals = Signals::register()?;
     never_wait_for_notes();
     let printer = Printer::start(arguments.log, arguments.quiet)?;
+    config.remarks.iter().for_each(|remark| note(remark));
     let interval = match config.settings.observe_interval {
         interval if !arguments.once => interval,
         ObserveInterval::Fixed(interval) => interval.min(ONCE_INTERVAL).into(),
@@ -394,6 +395,7 @@ impl Run<'_> {
             let adopted = adopt(&self.session.handle, &config, &mut self.desk.unmanaged(), by)?;
             self.desk.manages(&config);
             adopted.tell(&config);
+            config.remarks.iter().for_each(|remark| note(remark));
             self.config = config;
             Ok(adopted)
         });
