@@ -12,8 +12,8 @@ use lastword::log::MemoryLog;
 use lastword::objects::MemoryObjects;
 use lastword::testing::Harness;
 use lastword::worker::{
-    CommitView, Context, DeliveryError, Failure, Observation, ObserveError, ObserveRequest, Observer, VerifyOutcome,
-    Worker,
+    CommitView, Context, DeliveryError, Failure, Observation, ObserveError, ObserveRequest, Observer, Traffic,
+    VerifyOutcome, Worker,
 };
 
 use crate::executor::block_on;
@@ -218,6 +218,13 @@ impl Observer for Restless {
             request.signals.observe_again_after(Duration::ZERO);
             return Err(ObserveError("not now".to_owned()));
         }
+        if request.name.as_str() == "traffic" {
+            let mut traffic = Traffic::default();
+            (traffic.requests, traffic.throttled) = (u64::MAX, u64::MAX);
+            request.signals.traffic().add(traffic);
+            request.signals.traffic().count_request();
+            request.signals.traffic().count_throttled(503);
+        }
         if request.name.as_str() == "counts" {
             return Ok(Observation::counted(observed("1").version, impossible()));
         }
@@ -247,4 +254,15 @@ fn defect_16_a_kind_that_is_given_to_two_workers_is_refused() {
     let both = in_memory().driven(kind("puppet")).kind(kind("puppet"), Talks).start();
     let refused = both.map(drop).unwrap_err().to_string();
     assert!(refused.contains("puppet") && refused.contains("driven"), "{refused}");
+}
+
+#[test]
+fn an_observer_that_counts_more_traffic_than_there_are_numbers_ends_no_engine() {
+    let harness = Harness::with(|builder| builder.kind(kind("restless"), Restless));
+    harness.declare(versioned("traffic", "restless", "there"));
+    until("the first look", || harness.stats().counters.looks.count > 0);
+    harness.handle().refresh(name("traffic")).unwrap();
+    until("the second look", || harness.stats().counters.looks.count > 1);
+    let counters = harness.stats().counters;
+    assert_eq!((counters.look_requests, counters.look_throttled), (u64::MAX, u64::MAX));
 }
