@@ -2,8 +2,8 @@
 //!
 //! *Architecture invariant:* it calls the observer and reports. Whether the observation counts is not known here.
 
-use crate::core::Collection;
-use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
+use crate::core::vocabulary::{CollectionId, FailureReport, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
+use crate::core::{Collection, clip};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::named_objects::{ON_A_THREAD, check_set};
@@ -71,7 +71,8 @@ impl ObserveJob {
             .and_then(|observation| match observation.counts.and_then(|counts| counts.problem()) {
                 Some(problem) => Err(ObserveError(format!("what the observer counts {problem}"))),
                 None => Ok(observation),
-            });
+            })
+            .map_err(clipped);
         let ObserveJob { id: collection, began, started, signals, .. } = self;
         let (again, was_stopped) = (signals.again(), signals.is_stopping());
         let goes_on = result.is_err() && signals.has_advanced();
@@ -129,5 +130,21 @@ impl ObserveJob {
             });
             None
         })
+    }
+}
+
+/// What is said at length is not copied by the engine's own thread.
+fn clipped(ObserveError(text): ObserveError) -> ObserveError {
+    ObserveError(clip(&text, FailureReport::MOST_MESSAGE).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_observer_says_at_length_is_cut_before_the_engine_has_it() {
+        assert_eq!(clipped(ObserveError("x".repeat(8 << 20))).0.len(), FailureReport::MOST_MESSAGE);
+        assert_eq!(clipped(ObserveError("no".to_owned())), ObserveError("no".to_owned()));
     }
 }
