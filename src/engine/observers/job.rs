@@ -10,7 +10,9 @@ use crate::engine::named_objects::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::objects::Objects;
 use crate::unwind;
-use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, observed_of};
+use crate::worker::{
+    Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, files_applied, observed_of,
+};
 
 /// One observation, with everything it needs to know.
 pub(super) struct ObserveJob {
@@ -21,6 +23,8 @@ pub(super) struct ObserveJob {
     spec: Spec,
     known: Option<SourceState>,
     applied: Option<SourceState>,
+    /// If that is known.
+    files_applied: Option<u64>,
     began: Seq,
     started: Timestamp,
     hint: Hint,
@@ -46,6 +50,7 @@ impl ObserveJob {
             spec: collection.latest.spec.clone(),
             known: collection.observed().map(|observed| (**observed).clone()),
             applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.inputs)).cloned(),
+            files_applied: files_applied(collection.applied.as_deref()),
             began,
             started,
             hint,
@@ -68,7 +73,7 @@ impl ObserveJob {
         let objects = env.objects_of_a_job();
         let result = unwind::catch(|| self.observe(env, &*objects, &mut watch))
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))))
-            .and_then(|observation| match observation.counts.and_then(|counts| counts.problem()) {
+            .and_then(|observation| match observation.problem(self.files_applied) {
                 Some(problem) => Err(ObserveError(format!("what the observer counts {problem}"))),
                 None => Ok(observation),
             })

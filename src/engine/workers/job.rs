@@ -14,7 +14,7 @@ use crate::engine::named_objects::{ON_A_THREAD, Unfounded, check_built, check_se
 use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
 use crate::objects::Objects;
 use crate::unwind;
-use crate::worker::{Assignment, Context, Failure, Observation, Signals};
+use crate::worker::{Assignment, Context, Failure, Observation, Signals, files_applied};
 
 /// One attempt for a worker of this process.
 pub(super) struct BuildJob {
@@ -41,7 +41,7 @@ impl BuildJob {
             let problem = format!("no worker builds the kind {:?}", assignment.kind());
             return AttemptEnd::Failed(Failure::Permanent(problem));
         };
-        let attempt = assignment.attempt();
+        let (attempt, applied) = (assignment.attempt(), files_applied(assignment.committed()));
         let context = Context::new(assignment, signals, Arc::clone(objects), Arc::clone(&env.notes), env.time.clone());
         // Whoever listens to spans is foreign code as well.
         let run = || {
@@ -55,10 +55,12 @@ impl BuildJob {
                 Err(unfounded) => AttemptEnd::Failed(failure_of("what was built", unfounded)),
             },
             Ok(Err(Failure::SourceMoved { what, observation: Some(observation) })) => {
+                let impossible = observation.problem(applied);
                 let checked = check_set(&**objects, &observation.state, ON_A_THREAD);
-                AttemptEnd::Failed(match checked {
-                    Ok(()) => Failure::SourceMoved { what, observation: Some(observation) },
-                    Err(unfounded) => failure_of("what was observed", unfounded),
+                AttemptEnd::Failed(match (impossible, checked) {
+                    (Some(problem), _) => Failure::Permanent(format!("what was observed {problem}")),
+                    (None, Ok(())) => Failure::SourceMoved { what, observation: Some(observation) },
+                    (None, Err(unfounded)) => failure_of("what was observed", unfounded),
                 })
             }
             Ok(Err(failure)) => AttemptEnd::Failed(failure),
