@@ -98,6 +98,7 @@ mod error;
 #[cfg(feature = "sources")]
 pub mod external;
 mod held;
+mod membership;
 mod notes;
 mod open;
 pub mod promises;

@@ -16,7 +16,7 @@ mod traffic;
 use crate::core::vocabulary::{Built, Duties, FieldError, Source, Spec};
 
 pub use assignment::Assignment;
-pub(crate) use assignment::observed_of;
+pub(crate) use assignment::{files_applied, observed_of};
 pub use context::Context;
 pub use destination::{CommitView, DeliveryError, DiscardRequest, VerifyOutcome};
 pub use failure::Failure;

@@ -1,8 +1,8 @@
 //! The line form of an event: a sentence for people.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use super::{Described, counted};
+use super::{Described, counted, printable};
 use crate::core::vocabulary::{
     Admission, By, Delta, EndReason, Epoch, Event, Fingerprint, HoldCause, Limits, ParkCause, Recorded, RefreshReason,
     Seq, SourceState, Timestamp,
@@ -14,9 +14,9 @@ impl fmt::Display for Described<'_> {
         let Recorded { seq, at, .. } = self.recorded;
         write!(f, "{at} {:>6} ", seq.0)?;
         if let Some(name) = &self.name {
-            write!(f, "{name}: ")?;
+            write!(f, "{}: ", printable(name.as_str()))?;
         }
-        Printable(f).write_fmt(format_args!("{}", Sentence(self)))
+        f.write_str(&printable(&Sentence(self).to_string()))
     }
 }
 
@@ -197,14 +197,20 @@ fn span(from: Timestamp, to: Timestamp) -> String {
     format!("{:.1} s", to.since(from).as_secs_f64())
 }
 
-/// Lets no control character through: names of files come from outside and must not drive a terminal.
-struct Printable<'f, 'a>(&'f mut fmt::Formatter<'a>);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::vocabulary::{CollectionId, Name};
 
-impl fmt::Write for Printable<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|c| match c.is_control() {
-            true => write!(self.0, "{}", c.escape_default()),
-            false => self.0.write_char(c),
-        })
+    #[test]
+    fn what_misleads_is_shown_as_what_it_is() {
+        let cause = "größe 注文\u{202e}fdp.exe\u{2066}\u{feff}\u{1b}[31m\n".into();
+        let event = Event::ObservationFailed { collection: CollectionId(Seq(1)), cause };
+        let recorded = Recorded { seq: Seq(2), at: Timestamp(0), epoch: Epoch(1), by: None, event };
+        let name = Some(Name::new("a\u{202e}b").unwrap());
+        let shown = Described { recorded: &recorded, name, known: None }.to_string();
+        let (_, said) = shown.split_once(" 2 ").unwrap();
+        let expected = r"a\u{202e}b: source cannot be observed: größe 注文\u{202e}fdp.exe\u{2066}\u{feff}\u{1b}[31m\n";
+        assert_eq!(said, expected);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! *Architecture invariant:* a leaf: it is told, and asked.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +11,13 @@ use std::thread::{self, ThreadId};
 
 use crossbeam_channel::Sender;
 
+use crate::membership::Membership;
 use crate::unwind;
 
 /// Held by a thread until it has ended.
 pub(super) type Presence = Sender<Infallible>;
 
 thread_local! {
-    /// Which engine has its jobs done on this thread: where its life lies, or 0.
-    static CREW_OF: Cell<usize> = const { Cell::new(0) };
     /// Goes last of all when the thread ends: what a thread has first it drops last.
     static PRESENCE: OnceCell<Presence> = const { OnceCell::new() };
 }
@@ -58,14 +57,15 @@ impl Life {
         unwind::is_out() && self.is_this_thread()
     }
 
-    /// This thread does jobs of the engine. As long as it does, it has to hold its life.
+    /// This thread does jobs of the engine, and so does every thread that helps it. As long as it does, it has to hold its
+    /// life.
     pub(super) fn join_crew(self: &Arc<Life>) {
-        CREW_OF.set(Arc::as_ptr(self).addr());
+        Membership::of(Arc::as_ptr(self)).join();
     }
 
     /// Whether this is a thread of the engine's crews: its end is waited for by a shutdown.
     pub(super) fn is_crew(self: &Arc<Life>) -> bool {
-        CREW_OF.get() == Arc::as_ptr(self).addr()
+        Membership::here() == Membership::of(Arc::as_ptr(self))
     }
 
     /// Does what the engine does. If it panics, the engine has died of that, before anything that it holds is dropped.

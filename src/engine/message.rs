@@ -16,8 +16,8 @@ use super::waits::{Goal, SettleOutcome, WaitOutcome};
 use crate::clock::SystemClock;
 use crate::core::DroppedView;
 use crate::core::vocabulary::{
-    AttemptRef, By, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Name, Receipt, Rejection,
-    Seq, WorkerName,
+    AttemptRef, By, CollectionId, Command, Completion, Declaration, Duties, Generation, Kind, Limits, Name,
+    ObservationOutcome, Receipt, Rejection, Seq, WorkerName,
 };
 use crate::worker::Failure;
 
@@ -56,6 +56,9 @@ impl ShutdownRequest {
 /// What a message takes beside its texts, as a round figure.
 const BYTES_OF_A_MESSAGE: usize = 512;
 
+/// What an entry of a map takes beside its texts, as a round figure.
+const BYTES_OF_AN_ENTRY: usize = 64;
+
 impl Message {
     /// Whether a worker of a caller reports with it that it lives or how it went. What it says was true when it was sent.
     pub(super) fn is_report(&self) -> bool {
@@ -68,6 +71,9 @@ impl Message {
             Message::Command { command, .. } => text_bytes(command),
             Message::Batch { commands, .. } => {
                 commands.iter().map(|command| text_bytes(command) + BYTES_OF_A_MESSAGE).sum()
+            }
+            Message::Remote(RemoteRequest::Assignment(waiter)) => {
+                waiter.kinds.keys().map(|kind| kind.as_str().len() + BYTES_OF_AN_ENTRY).sum()
             }
             Message::Remote(RemoteRequest::Complete { completion, .. }) => {
                 completion.result.output.as_deref().map_or(0, str::len)
@@ -83,11 +89,31 @@ impl Message {
     }
 }
 
-/// The part of a command that can be long.
+/// What can be long of a command: its texts, and how many there are of them.
 pub(super) fn text_bytes(command: &Command) -> usize {
-    let Command::Declare(declaration) = command else { return 0 };
-    let Declaration { source, spec, .. } = &**declaration;
-    source.as_ref().map_or(0, |source| source.as_str().len()) + spec.as_ref().map_or(0, |spec| spec.as_str().len())
+    match command {
+        Command::Declare(declaration) => {
+            let Declaration { source, spec, .. } = &**declaration;
+            source.as_ref().map_or(0, |source| source.as_str().len())
+                + spec.as_ref().map_or(0, |spec| spec.as_str().len())
+        }
+        Command::Observe { outcome: ObservationOutcome::Failed { cause }, .. } => cause.len(),
+        Command::Limit(Limits { kinds, prefixes, total: _ }) => {
+            let kinds = kinds.keys().map(|kind| kind.as_str().len() + BYTES_OF_AN_ENTRY);
+            let prefixes = prefixes.keys().map(|prefix| prefix.as_str().len() + BYTES_OF_AN_ENTRY);
+            kinds.chain(prefixes).sum()
+        }
+        // Names, versions and fingerprints are short: they are part of the round figure.
+        Command::Observe {
+            outcome: ObservationOutcome::Content { .. } | ObservationOutcome::Counted { .. }, ..
+        }
+        | Command::Refresh { .. }
+        | Command::Cancel { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Confirm { .. }
+        | Command::Drop { .. } => 0,
+    }
 }
 
 /// The answer to a compaction: the first event that is left.
@@ -109,4 +135,23 @@ pub(super) struct AssignmentWaiter {
     pub(super) worker: WorkerName,
     pub(super) lease: Duration,
     pub(super) reply: Reply<LeasedAssignment>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_that_a_command_can_have_takes_room() {
+        let name = |n: u32| Name::new(&format!("{n:0>100}")).unwrap();
+        let cause = "x".repeat(1 << 20).into();
+        let failed = Command::Observe { name: name(0), outcome: ObservationOutcome::Failed { cause } };
+        assert!(text_bytes(&failed) >= 1 << 20);
+        let limit = Command::Limit(Limits {
+            prefixes: (0..1000).map(|n| (name(n), 1)).collect(),
+            kinds: (0..1000).map(|n| (Kind::new(&format!("kind-{n}")).unwrap(), 1)).collect(),
+            total: None,
+        });
+        assert!(text_bytes(&limit) >= 1000 * (100 + 6));
+    }
 }

@@ -253,8 +253,9 @@ impl Counters {
     pub(super) fn look(&mut self, took: Duration, found: bool, traffic: Traffic) {
         self.looks.add(took);
         self.looks_failed += u64::from(!found);
-        self.look_requests += traffic.requests;
-        self.look_throttled += traffic.throttled;
+        // An observer says what it likes.
+        self.look_requests = self.look_requests.saturating_add(traffic.requests);
+        self.look_throttled = self.look_throttled.saturating_add(traffic.throttled);
     }
 
     /// Counts one frame.

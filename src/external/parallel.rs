@@ -15,6 +15,7 @@ use super::{
     Build, BuildError, BuildProgress, Interrupted, NewSegment, ObservedFile, PathSet, Segment, SegmentId, SegmentJob,
     SourcePath,
 };
+use crate::membership::Membership;
 use crate::unwind;
 
 /// What one attempt reads at most to know the content of what it builds from, in bytes: some seconds of one core. Whoever
@@ -40,10 +41,13 @@ pub(super) fn build_all(
         ended: Mutex::default(),
     };
     let helpers = attempt.parallel.min(jobs.len()).saturating_sub(1);
-    let span = tracing::Span::current();
+    let (span, membership) = (tracing::Span::current(), Membership::here());
     thread::scope(|scope| {
         for n in 0..helpers {
-            let help = || span.in_scope(|| work.help());
+            let help = || {
+                membership.join();
+                span.in_scope(|| work.help());
+            };
             let helper = thread::Builder::new().name(format!("lastword-seg{n}"));
             if let Err(error) = helper.spawn_scoped(scope, help) {
                 unwind::tell(|| {

@@ -73,7 +73,7 @@ pub(super) fn take_over(
         // No two new segments share a fragment, so none is taken twice.
         let same = by_fragments.get(&*segment.fragments).into_iter().flatten().find(|leftover| {
             leftover.key == segment.key
-                && builder.verify(leftover).inspect_err(|problem| missing(leftover, problem)).is_ok()
+                && verify(leftover, builder).inspect_err(|problem| missing(leftover, problem)).is_ok()
         });
         match same {
             Some(leftover) => taken.push((*leftover).clone()),
@@ -81,6 +81,13 @@ pub(super) fn take_over(
         }
     }
     (taken, rest)
+}
+
+/// Whether a leftover is still there. One that its builder panics over would keep its collection from ever being built: it
+/// counts as not built.
+fn verify(leftover: &Segment, builder: &dyn SegmentBuilder) -> Result<(), String> {
+    let panicked = |text| Err(format!("its builder panicked while it verified the segment: {text}"));
+    unwind::catch(|| builder.verify(leftover)).unwrap_or_else(panicked)
 }
 
 fn missing(leftover: &Segment, problem: &str) {
@@ -253,5 +260,28 @@ mod tests {
         let leftovers = [leftover.clone()];
         assert_eq!(take_over(vec![other.clone()], &leftovers, &NoBuilder), (vec![], vec![other]));
         assert_eq!(take_over(vec![wanted], &leftovers, &NoBuilder), (vec![leftover], vec![]));
+    }
+
+    /// Cannot even look at what it has built.
+    struct PanicsOver(u32);
+
+    impl SegmentBuilder for PanicsOver {
+        fn build(&self, _: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+            Ok(None)
+        }
+
+        fn verify(&self, segment: &Segment) -> Result<(), String> {
+            assert!(segment.id.n != self.0, "no such table");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_leftover_that_its_builder_panics_over_counts_as_not_built() {
+        let leftover = a_segment(token(1));
+        let (key, rows, fragments) = (leftover.key, leftover.rows, leftover.fragments.clone());
+        let (wanted, leftovers) = (NewSegment { key, rows, fragments }, [leftover.clone()]);
+        assert_eq!(take_over(vec![wanted.clone()], &leftovers, &PanicsOver(7)), (vec![], vec![wanted.clone()]));
+        assert_eq!(take_over(vec![wanted], &leftovers, &PanicsOver(8)), (vec![leftover], vec![]));
     }
 }

@@ -117,6 +117,12 @@ impl Assignment {
     }
 }
 
+/// How many files are applied: none before the first commit, and unknown if a commit names no set of files.
+pub(crate) fn files_applied(applied: Option<&Applied>) -> Option<u64> {
+    let Some(applied) = applied else { return Some(0) };
+    observed_of(&applied.inputs)?.set.map(|set| set.files)
+}
+
 /// What these inputs say the source was observed to hold.
 pub(crate) fn observed_of(inputs: &Inputs) -> Option<&SourceState> {
     match &inputs.content {

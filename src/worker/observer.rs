@@ -322,6 +322,11 @@ impl Observation {
         Observation::of(state, delta)
     }
 
+    /// What it cannot have found, if it says so. `applied`: how many files are applied, if that is known.
+    pub(crate) fn problem(&self, applied: Option<u64>) -> Option<String> {
+        self.outcome().problem(applied)
+    }
+
     /// What it tells the core.
     pub(crate) fn outcome(&self) -> ObservationOutcome {
         let Observation { state, delta, missing, counts, racy: _, weak: _, observe_again: _, skipped: _ } = self;

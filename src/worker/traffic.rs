@@ -28,6 +28,12 @@ impl Traffic {
     }
 }
 
+/// Counts on. A counter that is full stays so: to begin anew would say that nothing was sent.
+fn count(counter: &AtomicU64, more: u64) {
+    let add = |before: u64| Some(before.saturating_add(more));
+    let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+}
+
 /// Counts the traffic of one observation, from any thread. Clones count as one.
 #[derive(Clone, Debug, Default)]
 pub struct TrafficCounter(Arc<Counters>);
@@ -43,19 +49,19 @@ struct Counters {
 impl TrafficCounter {
     /// A request is sent.
     pub fn count_request(&self) {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        count(&self.0.requests, 1);
     }
 
     /// A request was answered with this status, which asks to wait.
     pub fn count_throttled(&self, status: u16) {
-        self.0.throttled.fetch_add(1, Ordering::Relaxed);
+        count(&self.0.throttled, 1);
         self.0.status.store(status, Ordering::Relaxed);
     }
 
     /// What somebody else has counted belongs to this observation as well.
     pub fn add(&self, traffic: Traffic) {
-        self.0.requests.fetch_add(traffic.requests, Ordering::Relaxed);
-        self.0.throttled.fetch_add(traffic.throttled, Ordering::Relaxed);
+        count(&self.0.requests, traffic.requests);
+        count(&self.0.throttled, traffic.throttled);
         if let Some(status) = traffic.status {
             self.0.status.store(status, Ordering::Relaxed);
         }

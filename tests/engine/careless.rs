@@ -10,10 +10,11 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{Handle, Reconciler, SettleOutcome};
 use lastword::log::MemoryLog;
 use lastword::objects::MemoryObjects;
+use lastword::sources::SourceFile;
 use lastword::testing::Harness;
 use lastword::worker::{
-    CommitView, Context, DeliveryError, Failure, Observation, ObserveError, ObserveRequest, Observer, VerifyOutcome,
-    Worker,
+    CommitView, Context, DeliveryError, Failure, Observation, ObserveError, ObserveRequest, Observer, Traffic,
+    VerifyOutcome, Worker,
 };
 
 use crate::executor::block_on;
@@ -203,7 +204,11 @@ fn defect_16_more_files_missing_than_there_were_are_refused() {
 struct Restless;
 
 impl Worker for Restless {
-    fn run(&self, _: &Context) -> Result<Built, Failure> {
+    fn run(&self, context: &Context) -> Result<Built, Failure> {
+        if context.name().as_str() == "moved" {
+            let observation = Some(Box::new(Observation::counted(observed("2").version, impossible())));
+            return Err(Failure::SourceMoved { what: None, observation });
+        }
         Ok(Built::default())
     }
 
@@ -217,6 +222,20 @@ impl Observer for Restless {
         if request.name.as_str() == "error" {
             request.signals.observe_again_after(Duration::ZERO);
             return Err(ObserveError("not now".to_owned()));
+        }
+        if request.name.as_str() == "traffic" {
+            let mut traffic = Traffic::default();
+            (traffic.requests, traffic.throttled) = (u64::MAX, u64::MAX);
+            request.signals.traffic().add(traffic);
+            request.signals.traffic().count_request();
+            request.signals.traffic().count_throttled(503);
+        }
+        if request.name.as_str() == "missing" {
+            let one = SourceFile::new("a", 1, b"1").unwrap();
+            let mut observation =
+                Observation::files(request, [one]).map_err(|error| ObserveError(error.to_string()))?;
+            observation.missing = Some(5.into());
+            return Ok(observation);
         }
         if request.name.as_str() == "counts" {
             return Ok(Observation::counted(observed("1").version, impossible()));
@@ -247,4 +266,43 @@ fn defect_16_a_kind_that_is_given_to_two_workers_is_refused() {
     let both = in_memory().driven(kind("puppet")).kind(kind("puppet"), Talks).start();
     let refused = both.map(drop).unwrap_err().to_string();
     assert!(refused.contains("puppet") && refused.contains("driven"), "{refused}");
+}
+
+#[test]
+fn an_observer_that_counts_more_traffic_than_there_are_numbers_ends_no_engine() {
+    let harness = Harness::with(|builder| builder.kind(kind("restless"), Restless));
+    harness.declare(versioned("traffic", "restless", "there"));
+    until("the first look", || harness.stats().counters.looks.count > 0);
+    harness.handle().refresh(name("traffic")).unwrap();
+    until("the second look", || harness.stats().counters.looks.count > 1);
+    let counters = harness.stats().counters;
+    assert_eq!((counters.look_requests, counters.look_throttled), (u64::MAX, u64::MAX));
+}
+
+#[test]
+fn more_files_missing_than_there_were_are_refused_whoever_says_so() {
+    let harness = Harness::with(|builder| builder.kind(kind("restless"), Restless).driven(kind("far")));
+    harness.declare(versioned("missing", "restless", "there"));
+    until("the observation", || harness.status("missing").last_observation.is_some());
+    harness.assert_condition("missing", "unobservable");
+    let condition = harness.view("missing").condition.to_string();
+    assert!(condition.contains("5 of 0"), "{condition}");
+
+    let outcome = ObservationOutcome::Content { state: observed("2"), delta: None, missing: Some(5.into()) };
+    let observe = Command::Observe { name: name("missing"), outcome };
+    let refused = harness.handle().request().command(observe).wait().unwrap_err().to_string();
+    assert!(refused.contains("5 of 0"), "{refused}");
+
+    harness.declare(versioned("moved", "restless", "there"));
+    until("the attempt", || harness.view("moved").last_failure.is_some());
+    let failure = format!("{:?}", harness.view("moved").last_failure);
+    assert!(failure.contains("5 of 3"), "{failure}");
+
+    harness.declare(Declaration { kind: Some(kind("far")), ..declaration("far", "{}") });
+    let worker = WorkerName::new("w").unwrap();
+    let lent = harness.handle().next_assignment(&[kind("far")], &worker, LONG, LONG).unwrap().unwrap();
+    let observation = Some(Box::new(Observation::counted(observed("2").version, impossible())));
+    let failure = Failure::SourceMoved { what: None, observation };
+    let refused = harness.handle().fail(lent.attempt(), failure).wait().unwrap_err().to_string();
+    assert!(refused.contains("5 of 3"), "{refused}");
 }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::panic::panic_any;
 use std::process::Command;
-use std::sync::Barrier;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
 
 use lastword::external::{
     BuildError, External, FileReader, Format, FormatError, RowRange, SegmentBuilder, SegmentJob, WholeFiles,
 };
-use lastword::{Declaration, Kind, Name, Reconciler, Source, Spec};
+use lastword::{Declaration, Kind, Name, Reconciler, Seq, Source, Spec};
 use test_support::history::{LONG, until};
 
 /// Set in the process that is to survive.
@@ -152,4 +154,47 @@ fn defect_12_a_file_that_is_cut_into_too_many_pieces_is_named_with_the_limit() {
     let failure = outcome_of(External::local().format("odd", Many(1_000_001)), 1, 1000);
     let expected = "file0 is not supported: it has 1000001 fragments, and a file may have 1000000";
     assert!(failure.contains(expected), "{failure}");
+}
+
+/// Shuts the engine down that it serves, on a thread that helps, and then waits for what cannot come any more.
+struct EndsItsEngine {
+    all_are_here: Barrier,
+    reconciler: Arc<Mutex<Option<Reconciler>>>,
+    said: Mutex<Sender<String>>,
+}
+
+impl SegmentBuilder for EndsItsEngine {
+    fn build(&self, _: &SegmentJob<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+        self.all_are_here.wait();
+        let helps = std::thread::current().name().is_some_and(|name| name.starts_with("lastword-seg"));
+        let taken = helps.then(|| self.reconciler.lock().unwrap().take()).flatten();
+        if let Some(reconciler) = taken {
+            let mut watch = reconciler.handle().watch(Seq(1 << 40));
+            let ended = reconciler.shutdown(Duration::MAX);
+            let watched = watch.next_within(Duration::MAX).map(drop);
+            self.said.lock().unwrap().send(format!("{ended:?} {watched:?}")).unwrap();
+        }
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_thread_that_helps_to_build_does_not_wait_for_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    fs::create_dir(&lake).unwrap();
+    (0..HELPERS).for_each(|n| fs::write(lake.join(format!("file{n}")), format!("text {n}")).unwrap());
+    let (kind, name, (said, heard)) = (Kind::new("external").unwrap(), Name::new("lake").unwrap(), channel());
+    let reconciler = Arc::new(Mutex::new(None));
+    let all_are_here = Barrier::new(HELPERS);
+    let builder = EndsItsEngine { all_are_here, reconciler: Arc::clone(&reconciler), said: Mutex::new(said) };
+    let external = External::with_builder(builder).format("odd", WholeFiles).parallel(HELPERS);
+    let started = Reconciler::open(dir.path().join("state")).kind(kind.clone(), external).start().unwrap();
+    let handle = started.handle();
+    *reconciler.lock().unwrap() = Some(started);
+    let (spec, source) = (Spec::parse(r#"{"format":"odd","target_rows":1}"#), Source::new(lake.to_str().unwrap()));
+    let declaration = Declaration::new(name).kind(kind).source(source.unwrap()).spec(spec.unwrap());
+    handle.declare(declaration).unwrap();
+    let said = heard.recv_timeout(LONG).expect("the answer to a shutdown on a thread that helps to build");
+    assert_eq!(said, "Err(OwnCrew) Err(Closed)");
 }

@@ -198,13 +198,9 @@ pub struct FileCounts {
     pub of: u64,
 }
 
-impl FileCounts {
-    /// What cannot be true of them, if something cannot.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let FileCounts { missing, of, .. } = self;
-        (missing.files > *of)
-            .then(|| format!("must not count more files missing than there were: {} of {of}", missing.files))
-    }
+fn missing_problem(missing: &Missing, of: u64) -> Option<String> {
+    let files = missing.files;
+    (files > of).then(|| format!("must not count more files missing than there were: {files} of {of}"))
 }
 
 /// What an observation of a source found.
@@ -233,6 +229,17 @@ pub enum ObservationOutcome {
         /// Why. At most 2,048 bytes are kept.
         cause: Box<str>,
     },
+}
+
+impl ObservationOutcome {
+    /// What cannot be true of what is missing, if something cannot. `applied`: how many files are applied, if that is known.
+    pub(crate) fn problem(&self, applied: Option<u64>) -> Option<String> {
+        match self {
+            ObservationOutcome::Content { missing, .. } => missing_problem(missing.as_ref()?, applied?),
+            ObservationOutcome::Counted { counts, .. } => missing_problem(&counts.missing, counts.of),
+            ObservationOutcome::Failed { .. } => None,
+        }
+    }
 }
 
 /// What an accepted command left behind.

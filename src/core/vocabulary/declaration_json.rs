@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::json::{kind, parse_strict, shortened};
+use super::json::{found, kind, parse_strict, shortened};
 use super::{Declaration, FieldError, Kind, Name, Policy, PolicyChange, Source, Spec};
 
 const KEYS: [&str; 8] = ["name", "kind", "source", "spec", "versioned", "policy", "policy_change", "revision"];
@@ -83,7 +83,7 @@ fn versioned(value: &Value) -> Result<bool, FieldError> {
 
 fn revision(value: &Value) -> Result<u64, FieldError> {
     let problem =
-        || FieldError::new("revision", format!("must be a whole number of at least 0, found {}", kind(value)));
+        || FieldError::new("revision", format!("must be a whole number of at least 0, found {}", found(value)));
     value.as_u64().ok_or_else(problem)
 }
 
@@ -126,8 +126,9 @@ mod tests {
             (r#"{"name":"a","versioned":"hunter2"}"#, "versioned: must be true or false, found a string"),
             (r#"{"name":"a","policy":{"grace":"hunter2"}}"#, "policy.grace: must be a duration"),
             (r#"{"name":"a","policy":"hunter2"}"#, "policy: must be a JSON object, found a string"),
-            (r#"{"name":"a","revision":-1}"#, "revision: must be a whole number of at least 0"),
-            (r#"{"name":"a","revision":1.5}"#, "revision: must be a whole number of at least 0, found a number"),
+            (r#"{"name":"a","revision":-1}"#, "revision: must be a whole number of at least 0, found -1"),
+            (r#"{"name":"a","revision":1.5}"#, "revision: must be a whole number of at least 0, found 1.5"),
+            (r#"{"name":"a","revision":"hunter2"}"#, "revision: must be a whole number of at least 0, found a string"),
         ] {
             let error = Declaration::from_json(text).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{text}: {error}");

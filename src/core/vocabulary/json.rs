@@ -30,6 +30,11 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// A number as it was given; of everything else, what kind of value it is.
+pub(super) fn found(value: &Value) -> String {
+    if value.is_number() { shortened(&value.to_string()) } else { kind(value).to_owned() }
+}
+
 /// A key or a number of a user, fit for one line.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_debug).collect()

@@ -2,15 +2,17 @@
 //!
 //! *Architecture invariant:* it calls the observer and reports. Whether the observation counts is not known here.
 
-use crate::core::Collection;
-use crate::core::vocabulary::{CollectionId, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
+use crate::core::vocabulary::{CollectionId, FailureReport, Kind, Name, Seq, Source, SourceState, Spec, Timestamp};
+use crate::core::{Collection, clip};
 use crate::engine::crew::Member;
 use crate::engine::env::WorkerEnv;
 use crate::engine::named_objects::{ON_A_THREAD, check_set};
 use crate::engine::report::{ActiveWatch, ObserveReport, Report};
 use crate::objects::Objects;
 use crate::unwind;
-use crate::worker::{Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, observed_of};
+use crate::worker::{
+    Hint, Observation, ObserveError, ObserveRequest, ObserveSignals, Observer, files_applied, observed_of,
+};
 
 /// One observation, with everything it needs to know.
 pub(super) struct ObserveJob {
@@ -21,6 +23,8 @@ pub(super) struct ObserveJob {
     spec: Spec,
     known: Option<SourceState>,
     applied: Option<SourceState>,
+    /// If that is known.
+    files_applied: Option<u64>,
     began: Seq,
     started: Timestamp,
     hint: Hint,
@@ -46,6 +50,7 @@ impl ObserveJob {
             spec: collection.latest.spec.clone(),
             known: collection.observed().map(|observed| (**observed).clone()),
             applied: collection.applied.as_ref().and_then(|applied| observed_of(&applied.inputs)).cloned(),
+            files_applied: files_applied(collection.applied.as_deref()),
             began,
             started,
             hint,
@@ -68,10 +73,11 @@ impl ObserveJob {
         let objects = env.objects_of_a_job();
         let result = unwind::catch(|| self.observe(env, &*objects, &mut watch))
             .unwrap_or_else(|panic| Err(ObserveError(format!("the observation panicked: {panic}"))))
-            .and_then(|observation| match observation.counts.and_then(|counts| counts.problem()) {
+            .and_then(|observation| match observation.problem(self.files_applied) {
                 Some(problem) => Err(ObserveError(format!("what the observer counts {problem}"))),
                 None => Ok(observation),
-            });
+            })
+            .map_err(clipped);
         let ObserveJob { id: collection, began, started, signals, .. } = self;
         let (again, was_stopped) = (signals.again(), signals.is_stopping());
         let goes_on = result.is_err() && signals.has_advanced();
@@ -129,5 +135,21 @@ impl ObserveJob {
             });
             None
         })
+    }
+}
+
+/// What is said at length is not copied by the engine's own thread.
+fn clipped(ObserveError(text): ObserveError) -> ObserveError {
+    ObserveError(clip(&text, FailureReport::MOST_MESSAGE).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_observer_says_at_length_is_cut_before_the_engine_has_it() {
+        assert_eq!(clipped(ObserveError("x".repeat(8 << 20))).0.len(), FailureReport::MOST_MESSAGE);
+        assert_eq!(clipped(ObserveError("no".to_owned())), ObserveError("no".to_owned()));
     }
 }

@@ -6,6 +6,7 @@
 use super::{Entry, Member, Observers, UnderWay};
 use crate::core::vocabulary::{CollectionId, Timestamp};
 use crate::core::{NotObserved, State};
+use crate::describe::printable;
 
 /// Collections that a cause names. More of them would hide what it says.
 const MOST_NAMED: usize = 4;
@@ -60,7 +61,7 @@ impl Observers {
             let all = self.names(self.under_way.values().collect(), state);
             return format!("all observers are held by {all}");
         }
-        let what = domain.split_once('\n').map_or_else(|| format!("the kind {domain}"), |(_, named)| shown(named));
+        let what = domain.split_once('\n').map_or_else(|| format!("the kind {domain}"), |(_, named)| printable(named));
         format!("all observers of {what} are held by {}", self.names(of_domain, state))
     }
 
@@ -76,10 +77,4 @@ impl Observers {
         names.extend((more > 0).then(|| format!("{more} more")));
         names.join(", ")
     }
-}
-
-/// A text of an observer, without what would drive a terminal or break a line.
-fn shown(named: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    named.chars().map(escaped).collect()
 }

@@ -25,7 +25,7 @@ use crate::engine::waits::{SettleOutcome, WaitOutcome};
 use crate::engine::workers;
 use crate::reducer::ReducerError;
 use crate::unwind;
-use crate::worker::Failure;
+use crate::worker::{Failure, files_applied};
 
 /// Messages taken into one batch: enough to fill a frame when thousands wait, few enough that the first of them
 /// does not wait long.
@@ -151,8 +151,10 @@ impl EngineLoop {
             return Ok(Err(refused));
         }
         use ObservationOutcome::{Content, Counted};
-        if let Command::Observe { outcome: Counted { counts, .. }, .. } = command
-            && let Some(problem) = counts.problem()
+        if let Command::Observe { name, outcome } = command
+            && let state = self.reducer.state()
+            && let Some(collection) = state.id_of(name).and_then(|id| state.collection(id))
+            && let Some(problem) = outcome.problem(files_applied(collection.applied.as_deref()))
         {
             return Ok(Err(Rejection::Field(FieldError::new("missing", problem))));
         }
@@ -321,6 +323,16 @@ impl EngineLoop {
         failure: Failure,
         by: Option<&Arc<By>>,
     ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        // What one that may not commit any more has measured, it has measured of what was applied then.
+        let state = self.reducer.state();
+        let is_live = matches!(self.leases.state_of(attempt, state), AttemptState::Running { .. });
+        let collection = state.collection(attempt.collection).filter(|_| is_live);
+        if let Failure::SourceMoved { observation: Some(observation), .. } = &failure
+            && let applied = collection.and_then(|collection| files_applied(collection.applied.as_deref()))
+            && let Some(problem) = observation.problem(applied)
+        {
+            return Ok(Err(CommandError::Refused(Rejection::Field(FieldError::new("missing", problem)))));
+        }
         if let Failure::SourceMoved { observation: Some(observation), .. } = &failure
             && let Err(unfounded) = check_set(&*self.objects, &observation.state, IN_THE_LOOP)
         {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::core::clip;
 use crate::core::vocabulary::{
     AttemptObservation, AttemptRef, Built, Completion, EngineCommand, FailureClass, FailureReport, Fingerprint,
 };
@@ -13,7 +14,7 @@ use crate::engine::named_objects::{ON_A_THREAD, Unfounded, check_built, check_se
 use crate::engine::report::{AttemptEnd, BuildReport, ObserverFacts, Report};
 use crate::objects::Objects;
 use crate::unwind;
-use crate::worker::{Assignment, Context, Failure, Observation, Signals};
+use crate::worker::{Assignment, Context, Failure, Observation, Signals, files_applied};
 
 /// One attempt for a worker of this process.
 pub(super) struct BuildJob {
@@ -28,7 +29,7 @@ impl BuildJob {
         let (attempt, fingerprint) = (self.assignment.attempt(), self.assignment.fingerprint());
         let objects = env.objects_of_a_job();
         let signals = Arc::clone(&self.signals);
-        let end = self.build(env, &objects);
+        let end = clipped(self.build(env, &objects));
         signals.end();
         env.report(Report::Built(BuildReport { member, attempt, fingerprint, end }));
         drop(objects);
@@ -40,7 +41,7 @@ impl BuildJob {
             let problem = format!("no worker builds the kind {:?}", assignment.kind());
             return AttemptEnd::Failed(Failure::Permanent(problem));
         };
-        let attempt = assignment.attempt();
+        let (attempt, applied) = (assignment.attempt(), files_applied(assignment.committed()));
         let context = Context::new(assignment, signals, Arc::clone(objects), Arc::clone(&env.notes), env.time.clone());
         // Whoever listens to spans is foreign code as well.
         let run = || {
@@ -54,10 +55,12 @@ impl BuildJob {
                 Err(unfounded) => AttemptEnd::Failed(failure_of("what was built", unfounded)),
             },
             Ok(Err(Failure::SourceMoved { what, observation: Some(observation) })) => {
+                let impossible = observation.problem(applied);
                 let checked = check_set(&**objects, &observation.state, ON_A_THREAD);
-                AttemptEnd::Failed(match checked {
-                    Ok(()) => Failure::SourceMoved { what, observation: Some(observation) },
-                    Err(unfounded) => failure_of("what was observed", unfounded),
+                AttemptEnd::Failed(match (impossible, checked) {
+                    (Some(problem), _) => Failure::Permanent(format!("what was observed {problem}")),
+                    (None, Ok(())) => Failure::SourceMoved { what, observation: Some(observation) },
+                    (None, Err(unfounded)) => failure_of("what was observed", unfounded),
                 })
             }
             Ok(Err(failure)) => AttemptEnd::Failed(failure),
@@ -112,4 +115,39 @@ pub(in crate::engine) fn command(
 fn observed(observation: Observation, facts: ObserverFacts) -> AttemptObservation {
     let ObserverFacts { last_observation, has_observer } = facts;
     AttemptObservation { outcome: observation.outcome(), last_observation, has_observer }
+}
+
+/// What is said at length is not copied by the engine's own thread.
+fn clipped(end: AttemptEnd) -> AttemptEnd {
+    let clipped = |text: String| clip(&text, FailureReport::MOST_MESSAGE).to_owned();
+    match end {
+        AttemptEnd::Failed(failure) => AttemptEnd::Failed(match failure {
+            Failure::Transient(text) => Failure::Transient(clipped(text)),
+            Failure::Permanent(text) => Failure::Permanent(clipped(text)),
+            Failure::SourceMoved { what, observation } => Failure::SourceMoved { what: what.map(clipped), observation },
+            Failure::Stopped => Failure::Stopped,
+        }),
+        AttemptEnd::Panicked(text) => AttemptEnd::Panicked(clipped(text)),
+        end @ AttemptEnd::Built(_) => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_says_at_length_is_cut_before_the_engine_has_it() {
+        let long = || "x".repeat(8 << 20);
+        let failures = [Failure::Transient(long()), Failure::Permanent(long()), Failure::moved(long())];
+        for end in failures.map(AttemptEnd::Failed).into_iter().chain([AttemptEnd::Panicked(long())]) {
+            let length = match clipped(end) {
+                AttemptEnd::Failed(Failure::Transient(text) | Failure::Permanent(text)) => text.len(),
+                AttemptEnd::Failed(Failure::SourceMoved { what, .. }) => what.map_or(0, |what| what.len()),
+                AttemptEnd::Panicked(text) => text.len(),
+                AttemptEnd::Built(_) | AttemptEnd::Failed(Failure::Stopped) => 0,
+            };
+            assert_eq!(length, FailureReport::MOST_MESSAGE);
+        }
+    }
 }

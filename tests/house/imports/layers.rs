@@ -5,8 +5,8 @@ use super::arrows::Arrows;
 /// The modules of `src`, from the bottom up. Each may need itself and whatever lies below its layer, never a neighbour.
 /// `promises` holds no code and stands nowhere.
 const LAYERS: &[&[&str]] = &[
-    // What knows nothing of the library: kinds of errors, panics as values, what threads wait with.
-    &["apart", "error", "sync", "unwind"],
+    // What knows nothing of the library: kinds of errors, panics as values, what threads wait with, whose jobs they do.
+    &["apart", "error", "membership", "sync", "unwind"],
     // Directories that are held open.
     &["held"],
     // What may happen. It cannot see the world.
