@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::floor::Begun;
 use super::message::AssignmentWaiter;
 use super::remote::{AttemptState, CompletionOutcome, HeartbeatReply, LeasedAssignment};
 use crate::core::vocabulary::{
     AttemptRef, CollectionId, EngineCommand, Event, FieldError, Kind, Recorded, RejectReason, Stopping, Timestamp,
-    Token,
+    Token, WorkerName,
 };
 use crate::core::{RunsAt, State};
 use crate::worker::{Assignment, Progress, Signals};
@@ -29,6 +30,9 @@ const MOST_RUN_OUT: usize = 1024;
 /// one that makes them up takes no memory.
 const MOST_DRIVEN: usize = 4096;
 
+/// Workers of which it is remembered that they have handed attempts back: far more than hand back in a second.
+const MOST_RELEASED: usize = 4096;
+
 pub(super) struct Leases {
     /// The kinds that callers drive: those that were said to be when the engine was started, and those that were asked for
     /// since.
@@ -38,6 +42,8 @@ pub(super) struct Leases {
     due: BTreeSet<(Timestamp, Token)>,
     /// In the order in which they came.
     waiting: VecDeque<AssignmentWaiter>,
+    /// The workers that have handed attempts back lately.
+    released: BTreeMap<WorkerName, Begun>,
     /// Attempts that were started for a worker that had left before they arrived.
     unclaimed: Vec<AttemptRef>,
 }
@@ -52,7 +58,8 @@ struct Lease {
 
 impl Leases {
     pub(super) fn new(driven: BTreeSet<Kind>) -> Leases {
-        Leases { driven, held: BTreeMap::new(), due: BTreeSet::new(), waiting: VecDeque::new(), unclaimed: Vec::new() }
+        let (held, due, waiting) = (BTreeMap::new(), BTreeSet::new(), VecDeque::new());
+        Leases { driven, held, due, waiting, released: BTreeMap::new(), unclaimed: Vec::new() }
     }
 
     /// Whether callers drive this kind.
@@ -104,7 +111,31 @@ impl Leases {
 
     /// When a worker that waits can be given something.
     pub(super) fn next_ready(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
-        self.waiting().filter_map(|waiter| state.next_ready_at(RunsAt::Elsewhere, &waiter.kinds, now)).min()
+        let ready = |waiter: &AssignmentWaiter| {
+            let ready = state.next_ready_at(RunsAt::Elsewhere, &waiter.kinds, now)?;
+            Some(ready.max(self.next_of(&waiter.worker)))
+        };
+        self.waiting().filter_map(ready).min()
+    }
+
+    /// A worker hands back an attempt that it might have gone on with. One that does nothing else would fill the log: it
+    /// gets the next a little later, and every other worker at once.
+    pub(super) fn hand_back(&mut self, worker: &WorkerName, now: Timestamp) {
+        if self.released.len() >= MOST_RELEASED {
+            self.released.retain(|_, released| !released.is_paid(now));
+        }
+        if self.released.len() < MOST_RELEASED || self.released.contains_key(worker) {
+            self.released.entry(worker.clone()).or_default().begin(now);
+        }
+    }
+
+    /// Whether a worker that waits may be given something.
+    pub(super) fn may_get(&self, waiter: &AssignmentWaiter, now: Timestamp) -> bool {
+        self.next_of(&waiter.worker) <= now
+    }
+
+    fn next_of(&self, worker: &WorkerName) -> Timestamp {
+        self.released.get(worker).map_or(Timestamp(0), |released| released.next())
     }
 
     /// Takes back what is leased to workers that have left or were silent for too long.

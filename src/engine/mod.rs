@@ -26,6 +26,7 @@ mod deliveries;
 mod env;
 mod error;
 mod feed;
+mod floor;
 mod handle;
 mod history;
 mod leases;

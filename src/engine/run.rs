@@ -295,8 +295,13 @@ impl EngineLoop {
     fn lend(&mut self) -> Result<(), ReducerError> {
         let mut lent = 0;
         let mut in_vain = None;
+        let now = self.time.now();
         for waiter in self.leases.take_waiting() {
             // Where the one before found nothing, the next of the same kinds need not look.
+            if !self.leases.may_get(&waiter, now) {
+                self.leases.put_back(waiter);
+                continue;
+            }
             let may_find = lent < MOST_LENT && in_vain.as_ref() != Some(&waiter.kinds);
             let found =
                 if may_find { self.reducer.assign(&waiter.worker, &waiter.kinds, Some(waiter.lease))? } else { None };

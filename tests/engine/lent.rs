@@ -473,3 +473,20 @@ fn defect_51_a_stop_reaches_a_worker_of_the_same_process_in_every_way_in_which_i
         }
     }
 }
+
+#[test]
+fn who_hands_back_in_a_loop_gets_the_next_attempt_a_little_later_and_others_at_once() {
+    let lab = Lab::start();
+    lab.harness.declare(lent("a", "{}"));
+    for _ in 0..101 {
+        lab.handle.release(next(&lab.handle, "loops").attempt()).within("an answer").unwrap();
+    }
+    // It came first, and would be the first that is served.
+    let waiting = lab.handle.assignment(&[kind("lent")], &worker("loops"), LONG);
+    let of_another = next(&lab.handle, "another");
+    lab.handle.release(of_another.attempt()).within("an answer").unwrap();
+    lab.harness.advance(Duration::from_millis(10));
+    let again = waiting.wait_timeout(LONG).unwrap().expect("an attempt once it has rested");
+    assert!(matches!(complete(&lab.handle, &again, "there"), CompletionOutcome::Committed { .. }));
+    lab.verify();
+}

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use crate::core::vocabulary::{CollectionId, Timestamp, micros};
+use crate::core::vocabulary::CollectionId;
+pub(super) use crate::engine::floor::SOONEST;
 
 /// How often each source is observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,13 +30,6 @@ const OFTEN: Duration = Duration::from_secs(5);
 
 /// So many times as long as an observation took, none follows: it takes a twentieth of the time.
 const REST: u32 = 19;
-
-/// One observation of a source in so long, whoever asks for it: what is never at rest, or is asked for in a loop, would take a
-/// whole core without it.
-pub(super) const SOONEST: Duration = Duration::from_millis(10);
-
-/// What a source that has rested may be observed in advance of that: a hundred observations, for callers that wait for each.
-const IN_ADVANCE: Duration = Duration::from_secs(1);
 
 /// No source is observed less often than this, whatever an observation says that it has cost.
 const SELDOM: Duration = Duration::from_secs(7 * 86_400);
@@ -98,25 +92,6 @@ impl Pace {
     pub(super) fn pause(self, took: Duration, requests: u64, dice: (CollectionId, u64)) -> Duration {
         let (soonest, latest) = self.window(took, requests);
         jittered(self.interval(took, requests), dice).clamp(soonest, latest)
-    }
-}
-
-/// How many observations of one source have begun lately.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Begun {
-    /// Those that have begun are paid for by then, each with [`SOONEST`].
-    paid: Timestamp,
-}
-
-impl Begun {
-    /// One begins.
-    pub(super) fn begin(&mut self, now: Timestamp) {
-        self.paid = self.paid.max(now).after(SOONEST);
-    }
-
-    /// When the next one may begin.
-    pub(super) fn next(self) -> Timestamp {
-        Timestamp(self.paid.0.saturating_sub(micros(IN_ADVANCE)))
     }
 }
 

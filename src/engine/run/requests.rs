@@ -267,7 +267,7 @@ impl EngineLoop {
             }
             RemoteRequest::Release { attempt, by, reply } => {
                 let reply = reply.taken();
-                let verdict = self.end_remote(attempt, &EngineCommand::Stopped { attempt }, by.as_ref())?;
+                let verdict = self.release(attempt, by.as_ref())?;
                 self.batch.answer(reply, verdict);
             }
         }
@@ -344,6 +344,23 @@ impl EngineLoop {
         // Only a result would need its fingerprint.
         let command = workers::command(attempt, Fingerprint([0; 32]), AttemptEnd::Failed(failure), was_told, facts);
         self.end_remote(attempt, &command, by)
+    }
+
+    /// An attempt that was told to stop has to be handed back; any other might have gone on.
+    fn release(
+        &mut self,
+        attempt: AttemptRef,
+        by: Option<&Arc<By>>,
+    ) -> Result<Result<Receipt, CommandError>, ReducerError> {
+        let (id, state) = (attempt.collection, self.reducer.state());
+        let running = state.collection(id).and_then(|collection| collection.status.running());
+        let running = running.filter(|running| running.attempt_of(id) == attempt);
+        let worker = running.map(|running| running.attempt.worker.clone());
+        let verdict = self.end_remote(attempt, &EngineCommand::Stopped { attempt }, by)?;
+        if let (Ok(_), Some(worker)) = (&verdict, worker) {
+            self.leases.hand_back(&worker, self.time.now());
+        }
+        Ok(verdict)
     }
 
     fn end_remote(
