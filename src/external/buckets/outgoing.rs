@@ -134,9 +134,9 @@ fn host_of(location: &str) -> Option<String> {
     (is_host && (1..=100).contains(&host.len())).then_some(host)
 }
 
-/// Whether no part of a host is something that was sent.
+/// Whether no part of a host is something that was sent, but for the region, which is no secret.
 fn is_told(host: &str, sent: &str) -> bool {
-    !host.split('.').any(|part| part.len() >= LONG && sent.contains(part))
+    !host.split('.').any(|part| part.len() >= LONG && !is_region(part) && sent.contains(part))
 }
 
 /// Whether a text has the form of a region, as `eu-west-1`, and so of no secret.
