@@ -6,7 +6,7 @@ use std::io;
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::outgoing::{NotSecure, Redirected};
+use super::outgoing::{Carried, NotSecure, Redirected};
 use crate::external::{SourcePath, StoreError};
 
 /// Why a request has no answer that can be used.
@@ -87,7 +87,7 @@ impl Fault {
 
     /// Whether the store has answered, with something else than what was asked for.
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Fault::Store(error) if status_of(error).is_some() || found::<Redirected>(error).is_some())
+        matches!(self, Fault::Store(error) if status_of(error).is_some() || found::<Carried<Redirected>>(error).is_some())
     }
 
     /// What is wrong, and not with what.
@@ -197,7 +197,7 @@ fn said(error: &Error) -> String {
              what everybody may read, say anonymous = true in [stores]"
         );
     }
-    if let Some(redirected) = found::<Redirected>(error) {
+    if let Some(Carried(redirected)) = found::<Carried<Redirected>>(error) {
         return redirected.words();
     }
     if let Some((status, body)) = answer_of(error) {
@@ -224,7 +224,7 @@ fn unasked(error: &Error) -> String {
             _ => format!("the store cannot be asked: {system}"),
         };
     }
-    if let Some(NotSecure(why)) = found(error) {
+    if let Some(Carried(NotSecure(why))) = found(error) {
         return format!("the store cannot be asked: {why}");
     }
     let Some(http) = found::<HttpError>(error) else {
