@@ -255,7 +255,7 @@ fn causes<'e>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-fn found<'e, T: std::error::Error + 'static>(error: &'e Error) -> Option<&'e T> {
+fn found<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
