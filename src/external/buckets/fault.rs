@@ -8,7 +8,7 @@ use object_store::{Error, path};
 
 use super::answer::Unfit;
 use super::key;
-use super::outgoing::{NotSecure, Redirected};
+use super::outgoing::{Carried, NotSecure, Redirected};
 use crate::external::{SourcePath, StoreError};
 
 /// Why a request has no answer that can be used.
@@ -96,7 +96,7 @@ impl Fault {
 
     /// Whether the store has answered, with something else than what was asked for.
     pub(super) fn is_answer(&self) -> bool {
-        let is_other = |error| unfit(error).is_some() || found::<Redirected>(error).is_some();
+        let is_other = |error| unfit(error).is_some() || found::<Carried<Redirected>>(error).is_some();
         matches!(self, Fault::Store(error) if status_of(error).is_some() || is_other(error))
     }
 
@@ -212,7 +212,7 @@ fn said(error: &Error) -> String {
              what everybody may read, say anonymous = true in [stores]"
         );
     }
-    if let Some(redirected) = found::<Redirected>(error) {
+    if let Some(Carried(redirected)) = found::<Carried<Redirected>>(error) {
         return redirected.words();
     }
     if let Some((status, body)) = answer_of(error) {
@@ -239,7 +239,7 @@ fn unasked(error: &Error) -> String {
             _ => format!("the store cannot be asked: {system}"),
         };
     }
-    if let Some(NotSecure(why)) = found(error) {
+    if let Some(Carried(NotSecure(why))) = found(error) {
         return format!("the store cannot be asked: {why}");
     }
     let Some(http) = found::<HttpError>(error) else {
@@ -270,7 +270,7 @@ fn causes<'e>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-fn found<'e, T: std::error::Error + 'static>(error: &'e Error) -> Option<&'e T> {
+fn found<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 

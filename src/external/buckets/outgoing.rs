@@ -43,6 +43,18 @@ pub(super) fn client(options: &ClientOptions) -> Result<HttpClient> {
     Ok(HttpClient::new(made))
 }
 
+/// What is known here of a failure, through the errors of the client to where words are made of it.
+#[derive(Debug)]
+pub(super) struct Carried<T>(pub(super) T);
+
+impl<T> fmt::Display for Carried<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what is known of it is carried in it")
+    }
+}
+
+impl<T: fmt::Debug> Error for Carried<T> {}
+
 /// An answer that leads elsewhere, and is not followed.
 #[derive(Debug)]
 pub(super) struct Redirected {
@@ -67,7 +79,7 @@ impl Redirected {
 
     pub(super) fn into_error(self) -> HttpError {
         // Of this kind nothing is tried again.
-        HttpError::new(HttpErrorKind::Unknown, self)
+        HttpError::new(HttpErrorKind::Unknown, Carried(self))
     }
 
     /// What is wrong, and what to do.
@@ -82,25 +94,9 @@ impl Redirected {
     }
 }
 
-impl fmt::Display for Redirected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words())
-    }
-}
-
-impl Error for Redirected {}
-
 /// Why nothing can be sent in secret to whoever is there.
 #[derive(Debug)]
 pub(super) struct NotSecure(pub(super) &'static str);
-
-impl fmt::Display for NotSecure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl Error for NotSecure {}
 
 /// The same error, or a better one where it would be the same if it were tried again.
 pub(super) fn lasting(error: HttpError) -> HttpError {
@@ -121,7 +117,7 @@ pub(super) fn lasting(error: HttpError) -> HttpError {
         () if says("invalid peer certificate") => "its certificate is not valid",
         () => return error,
     };
-    HttpError::new(HttpErrorKind::Unknown, NotSecure(why))
+    HttpError::new(HttpErrorKind::Unknown, Carried(NotSecure(why)))
 }
 
 /// The host of a URL, in small letters.
@@ -134,9 +130,9 @@ fn host_of(location: &str) -> Option<String> {
     (is_host && (1..=100).contains(&host.len())).then_some(host)
 }
 
-/// Whether no part of a host is something that was sent.
+/// Whether no part of a host is something that was sent, but for the region, which is no secret.
 fn is_told(host: &str, sent: &str) -> bool {
-    !host.split('.').any(|part| part.len() >= LONG && sent.contains(part))
+    !host.split('.').any(|part| part.len() >= LONG && !is_region(part) && sent.contains(part))
 }
 
 /// Whether a text has the form of a region, as `eu-west-1`, and so of no secret.
