@@ -61,6 +61,9 @@ fn check_silent(said: &str, what: &str) {
     }
 }
 
+/// Says a text in some form.
+type Form = fn(&str) -> String;
+
 #[test]
 fn no_redirect_is_followed_and_the_token_goes_nowhere_else() {
     let elsewhere = Parrot::start(|_| answer(200, "", PAGE));
@@ -111,7 +114,7 @@ fn nothing_of_an_answer_is_repeated() {
             "<Contents><Key>{key}</Key><LastModified>{modified}</LastModified><ETag>\"1\"</ETag><Size>{size}</Size></Contents>"
         ))
     };
-    let forms: [(&str, fn(&str) -> String); 4] = [
+    let forms: [(&str, Form); 4] = [
         ("text", |all| all.to_owned()),
         ("json", |all| format!("{{\"headers\": {all:?}}}")),
         ("xml", |all| format!("<{0}>{all}</{0}>", MARK)),
