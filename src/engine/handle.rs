@@ -377,6 +377,13 @@ impl Handle {
         Watch::new(Arc::clone(&self.feed), from, Arc::clone(self.queue.life()))
     }
 
+    /// A reader of the log while it is open, which also reads what is not durable yet.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn reader(&self) -> Option<Box<dyn crate::log::LogReader>> {
+        self.feed.reader()
+    }
+
     /// The questions and commands of this handle, with a [`Response`] for each in place of a call that blocks.
     #[must_use]
     pub fn request(&self) -> Requests<'_> {

@@ -13,7 +13,7 @@ use std::thread;
 use lastword::core::vocabulary::{Name, Seq, TaskId};
 use log_dump::{About, Asked, point};
 use serde_json::Value;
-use support::{Ended, Place, Running, lastword, text};
+use support::{Ended, Place, Running, lastword, program, text};
 
 /// A name that is a path, a query and markup at once.
 const ODD: &str = "a/b?c=\"d\"&<e>%2F ü";
@@ -299,4 +299,22 @@ fn a_run_that_gives_no_answer_is_no_reason_to_give_none() {
         });
         assert_eq!(at(&place.state(), &["why", "lineitem"]).expect_code(0).stdout, expected);
     }
+}
+
+/// A run reads its log where it lies: there is no room for a copy, and none is needed.
+#[test]
+fn a_run_makes_no_copy_of_its_log() {
+    let place = Place::new("");
+    place.write("a.parquet", 1, 0);
+    let mut command = program();
+    command.args(["run", text(&place.config())]).env("TMPDIR", place.dir.path().join("absent"));
+    let run = Running::started_by(&mut command, &place);
+    lastword(&["wait", text(&place.state()), "lineitem"]).expect_code(0);
+    let elsewhere = only_the_socket(&place);
+    for question in
+        [&["why", "lineitem"][..], &["state"], &["manifest", "lineitem"], &["manifest", "lineitem", "--at", "3"]]
+    {
+        at(&elsewhere, question).expect_code(0);
+    }
+    run.stop();
 }

@@ -3,12 +3,14 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lastword::core::vocabulary::{Name, Seq, TaskId};
 use lastword::replay::Until;
 
 use crate::args::{DamageArgs, LogArgs, Look, ManifestArgs, StateArgs, WhyArgs, parse_until};
 use crate::fail::Failure;
+use crate::live::Live;
 use crate::look_into;
 use crate::output::Output;
 
@@ -62,7 +64,7 @@ impl Asked {
     #[must_use]
     pub fn look(self, state: PathBuf) -> Look {
         let Asked { about, at, json } = self;
-        let log = LogArgs { state, json };
+        let log = LogArgs { state, json, live: None };
         match about {
             About::State => Look::State(StateArgs { log, damage: DamageArgs { up_to_damage: false }, at }),
             About::Manifest(name) => Look::Manifest(ManifestArgs { log, name: name.as_str().to_owned(), at }),
@@ -87,6 +89,15 @@ impl Asked {
     /// When there is no answer, or `output` takes it no more.
     pub fn answer(&self, state: &Path, output: impl Write + 'static) -> Result<(), Failure> {
         look_into(&self.clone().look(state.to_owned()), Output::of(Box::new(output)))
+    }
+
+    /// The same of a log that this process writes.
+    ///
+    /// # Errors
+    /// As [`answer`](Asked::answer).
+    pub fn answer_of(&self, live: Live, output: impl Write + 'static) -> Result<(), Failure> {
+        let question = self.clone().look(live.state().to_owned()).of_live(Arc::new(live));
+        look_into(&question, Output::of(Box::new(output)))
     }
 }
 

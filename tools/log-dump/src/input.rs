@@ -1,9 +1,9 @@
-//! What a command reads: a private copy of a log, or an exported stream.
+//! What a command reads: a private copy of a log, an exported stream, or a log that this process writes.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use lastword::core::State;
 use lastword::core::vocabulary::{Seq, Timestamp};
@@ -16,8 +16,9 @@ use lastword::objects::{FileObjects, Objects};
 use lastword::replay::{ReplayError, Until, begin_before, check_checkpoint, events, state_at};
 use lastword::snapshot::{Folding, Limit, Snapshots, TakeError, fold_until};
 
-use crate::args::DamageArgs;
+use crate::args::{DamageArgs, LogArgs};
 use crate::fail::{Exit, Failure};
+use crate::live::Live;
 use crate::output::quoted;
 use crate::point::is_behind;
 
@@ -25,6 +26,7 @@ use crate::point::is_behind;
 pub(crate) enum Input {
     Directory { copy: PrivateCopy, reader: Box<dyn LogReader> },
     Stream { file: EvlogFile, end: Position, time: Timestamp },
+    Live(Arc<Live>),
 }
 
 impl Input {
@@ -60,7 +62,13 @@ impl Input {
 
     /// The same, with the state as of `until`. Of a log with a snapshot that this program can use, only the frames behind the
     /// last one before that are read.
-    pub(crate) fn open_at(path: &Path, until: Until) -> Result<(Input, State), Failure> {
+    pub(crate) fn open_at(log: &LogArgs, until: Until) -> Result<(Input, State), Failure> {
+        if let Some(live) = &log.live {
+            let input = Input::Live(Arc::clone(live));
+            let state = input.state_before(until)?;
+            return Ok((input, state));
+        }
+        let path = log.state.as_path();
         let snapshots = Snapshots::of_log(path);
         if !path.is_dir() {
             let input = Input::open(path)?;
@@ -80,7 +88,11 @@ impl Input {
     }
 
     /// The same, and checks only what lies behind the last snapshot.
-    pub(crate) fn open_tail(path: &Path) -> Result<Input, Failure> {
+    pub(crate) fn open_tail(log: &LogArgs) -> Result<Input, Failure> {
+        if let Some(live) = &log.live {
+            return Ok(Input::Live(Arc::clone(live)));
+        }
+        let path = log.state.as_path();
         if !path.is_dir() {
             return Input::open(path);
         }
@@ -179,13 +191,13 @@ impl Input {
         match self {
             Input::Directory { reader, .. } => reader.as_ref(),
             Input::Stream { file, .. } => file,
+            Input::Live(live) => live.reader(),
         }
     }
 
     /// Its objects; a stream has been checked to hold all of them when it was opened.
     pub(crate) fn objects(&self) -> Result<Option<Box<dyn Objects>>, Failure> {
-        let Input::Directory { copy, .. } = self else { return Ok(None) };
-        let path = copy.objects();
+        let Some(path) = self.objects_path() else { return Ok(None) };
         match FileObjects::open_read_only(path) {
             Ok(objects) => Ok(Some(Box::new(objects))),
             Err(error) => Err(Failure::new(exit_of_missing(path), error)),
@@ -195,7 +207,7 @@ impl Input {
     /// How many objects a stream holds, and their bytes; nothing for a directory, where they are to be counted.
     pub(crate) fn stream_objects(&self) -> Option<(u64, u64)> {
         match self {
-            Input::Directory { .. } => None,
+            Input::Directory { .. } | Input::Live(_) => None,
             Input::Stream { file, .. } => Some((file.totals().objects, file.totals().object_bytes)),
         }
     }
@@ -205,6 +217,7 @@ impl Input {
         match self {
             Input::Directory { copy, .. } => Some(copy.objects()),
             Input::Stream { .. } => None,
+            Input::Live(live) => Some(live.objects()),
         }
     }
 
@@ -213,6 +226,7 @@ impl Input {
         match self {
             Input::Directory { copy, .. } => Some(Snapshots::at(copy.snapshots())),
             Input::Stream { .. } => None,
+            Input::Live(live) => Some(live.snapshots()),
         }
     }
 
@@ -226,6 +240,7 @@ impl Input {
         match self {
             Input::Directory { copy, .. } => copy.end(),
             Input::Stream { end, .. } => *end,
+            Input::Live(live) => live.end(),
         }
     }
 
@@ -234,20 +249,25 @@ impl Input {
         match self {
             Input::Directory { copy, .. } => copy.time(),
             Input::Stream { time, .. } => *time,
+            Input::Live(live) => live.time(),
         }
     }
 
-    /// What `HEAD` said. A stream has none: its end is in its last block.
+    /// What `HEAD` said. A stream has none: its end is in its last block. Nor is it asked where the writer itself is.
     pub(crate) fn anchor(&self) -> Option<Anchor> {
         match self {
             Input::Directory { copy, .. } => Some(copy.anchor()),
-            Input::Stream { .. } => None,
+            Input::Stream { .. } | Input::Live(_) => None,
         }
     }
 
     /// Whether a writer had it open.
     pub(crate) fn writer_active(&self) -> bool {
-        matches!(self, Input::Directory { copy, .. } if copy.writer_active())
+        match self {
+            Input::Directory { copy, .. } => copy.writer_active(),
+            Input::Stream { .. } => false,
+            Input::Live(_) => true,
+        }
     }
 
     /// The last event.

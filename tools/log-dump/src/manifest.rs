@@ -15,7 +15,7 @@ use crate::output::{Output, grouped, printable};
 
 pub(crate) fn run(args: &ManifestArgs, mut output: Output) -> Result<(), Failure> {
     let ManifestArgs { log, name, at } = args;
-    let (input, state) = Input::open_at(&log.state, at.unwrap_or(Until::End))?;
+    let (input, state) = Input::open_at(log, at.unwrap_or(Until::End))?;
     let when = at.map_or_else(String::new, |_| format!(" at event {}", state.last()));
     let unknown = || Failure::new(Exit::USAGE, format_args!("there is no collection {name:?} in the log{when}"));
     let id = Name::new(name).ok().and_then(|name| state.id_of(&name)).ok_or_else(unknown)?;

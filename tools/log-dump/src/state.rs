@@ -20,7 +20,7 @@ pub(crate) fn run(args: &StateArgs, mut output: Output) -> Result<(), Failure> {
             (input, state, end)
         }
         false => {
-            let (input, state) = Input::open_at(&log.state, until)?;
+            let (input, state) = Input::open_at(log, until)?;
             (input, state, Ok(()))
         }
     };

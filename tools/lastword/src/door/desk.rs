@@ -162,7 +162,7 @@ impl Desk {
             }
             Request::Look(asked) => {
                 let desk = Arc::clone(self);
-                let (media, text) = pool.look(move || look(&asked, &desk.state)).await??;
+                let (media, text) = pool.look(move || look(&asked, &desk.handle, &desk.state)).await??;
                 Ok(Reply::Text(media, text))
             }
             Request::Show(name) => {

@@ -1,4 +1,4 @@
-//! What a log has recorded, read from a private copy of it as the commands read it, by the same code. It must not know how a
+//! What a log has recorded, read where it lies as the commands read their copies of it, by the same code. It must not know how a
 //! request has travelled.
 
 use std::io::{self, Write};
@@ -6,18 +6,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lastword::ErrorKind;
-use log_dump::{About, Asked, Failure};
+use lastword::Handle;
+use log_dump::{About, Asked, Failure, Live};
 
 use super::limits::MOST_LOOKED;
 use super::refusal::Refusal;
-use crate::fail::CANNOT_OPEN;
+use crate::fail::{CANNOT_OPEN, Fail};
 
-/// Answers what is asked of the log at `state`, and of which media type that is, or says why not with the exit code of the
+/// Answers what is asked of the log at `state`, which this process writes, and of which media type that is, or says why not with the exit code of the
 /// command.
-pub(super) fn look(asked: &Asked, state: &Path) -> Result<(&'static str, String), Refusal> {
-    let text = match read(asked, state) {
+pub(super) fn look(asked: &Asked, handle: &Handle, state: &Path) -> Result<(&'static str, String), Refusal> {
+    let text = match read(asked, handle, state) {
         // What it was to read may have been forgotten meanwhile: what is as it was is wrong.
-        Err(refusal) if refusal.kind != NOT_FOUND && refusal.kind != TOO_LARGE => read(asked, state)?,
+        Err(refusal) if refusal.kind != NOT_FOUND && refusal.kind != TOO_LARGE => read(asked, handle, state)?,
         answered => answered?,
     };
     let media = match (&asked.about, asked.json) {
@@ -32,9 +33,12 @@ pub(super) fn look(asked: &Asked, state: &Path) -> Result<(&'static str, String)
 pub(crate) const NOT_FOUND: &str = "not_found";
 const TOO_LARGE: &str = "too_large";
 
-fn read(asked: &Asked, state: &Path) -> Result<String, Refusal> {
+fn read(asked: &Asked, handle: &Handle, state: &Path) -> Result<String, Refusal> {
     let kept = Kept::default();
-    let answered = asked.answer(state, kept.clone());
+    let durable = handle.stats().map_err(Fail::from)?.durable;
+    let closed = || Refusal::new("closed", CANNOT_OPEN, "the run is ending, and its log is closed");
+    let reader = handle.reader().ok_or_else(closed)?;
+    let answered = Live::up_to(durable, reader, state).and_then(|live| asked.answer_of(live, kept.clone()));
     let Kept(taken) = kept;
     let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
     if taken.is_too_much {

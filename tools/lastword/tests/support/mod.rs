@@ -154,8 +154,12 @@ pub struct Running {
 impl Running {
     /// Starts it and waits until it takes commands.
     pub fn start(place: &Place) -> Running {
-        let child = program().args(["run", text(&place.config())]).spawn().unwrap();
-        let running = Running { child: Some(child) };
+        Running::started_by(program().args(["run", text(&place.config())]), place)
+    }
+
+    /// The same by a command of the test's.
+    pub fn started_by(command: &mut Command, place: &Place) -> Running {
+        let running = Running { child: Some(command.spawn().unwrap()) };
         until("the run takes commands", || UnixStream::connect(place.socket()).is_ok());
         running
     }

@@ -5,6 +5,7 @@ mod selection;
 mod values;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +20,7 @@ pub(crate) use values::parse_rfc3339 as rfc3339;
 pub(crate) use values::parse_until;
 use values::{parse_glob, parse_hash, parse_name};
 
+use crate::live::Live;
 use crate::whole::directory_of;
 
 /// Prints, verifies, exports and imports logs of lastword. It works on a private copy and never creates or changes
@@ -177,17 +179,28 @@ impl Look {
         [Some(self.state()), beside]
     }
 
+    /// The same question of a log that this process writes.
+    pub(crate) fn of_live(mut self, live: Arc<Live>) -> Look {
+        self.log_mut().live = Some(live);
+        self
+    }
+
     /// The same question of the log at another path.
     #[must_use]
     pub fn at(mut self, state: PathBuf) -> Look {
-        let (Look::Dump(DumpArgs { log, .. })
-        | Look::Head(HeadArgs { log, .. })
-        | Look::State(StateArgs { log, .. })
-        | Look::Why(WhyArgs { log, .. })
-        | Look::Manifest(ManifestArgs { log, .. })
-        | Look::Diff(DiffArgs { log, .. })) = &mut self;
-        log.state = state;
+        self.log_mut().state = state;
         self
+    }
+
+    fn log_mut(&mut self) -> &mut LogArgs {
+        match self {
+            Look::Dump(DumpArgs { log, .. })
+            | Look::Head(HeadArgs { log, .. })
+            | Look::State(StateArgs { log, .. })
+            | Look::Why(WhyArgs { log, .. })
+            | Look::Manifest(ManifestArgs { log, .. })
+            | Look::Diff(DiffArgs { log, .. }) => log,
+        }
     }
 }
 
@@ -297,6 +310,9 @@ pub(crate) struct LogArgs {
     /// JSON Lines with stable keys; the last line is a summary.
     #[arg(long)]
     pub(crate) json: bool,
+    /// The log itself, in the process that writes it.
+    #[arg(skip)]
+    pub(crate) live: Option<Arc<Live>>,
 }
 
 /// What to do with a log that is damaged.

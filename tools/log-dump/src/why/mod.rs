@@ -28,7 +28,7 @@ use form::Form;
 
 pub(crate) fn run(args: &WhyArgs, output: Output) -> Result<(), Failure> {
     let WhyArgs { log, name, at, task, files } = args;
-    let input = Input::open_tail(&log.state)?;
+    let input = Input::open_tail(log)?;
     let (until, form) = (at.unwrap_or(Until::End), Form { json: log.json, files: *files });
     match task {
         None => answer::run(&input, name, until, form, output),
