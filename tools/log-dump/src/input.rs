@@ -281,6 +281,14 @@ impl Input {
     }
 }
 
+/// What a log that this process writes adds up to at a point, from the last snapshot before it.
+///
+/// # Errors
+/// When it cannot be read, or begins behind that point.
+pub fn state_of(live: Live, until: Until) -> Result<State, Failure> {
+    Input::Live(Arc::new(live)).state_before(until)
+}
+
 /// Checks only what lies behind the last snapshot: what lies before it is not read.
 pub(crate) struct Behind(Snapshots);
 

@@ -40,7 +40,7 @@ pub use asked::{About, Asked, point, said};
 use clap::Parser;
 use fail::Exit;
 pub use fail::Failure;
-pub use input::named_by;
+pub use input::{named_by, state_of};
 use lastword::apart::{self, Unfinished};
 use lastword::describe::panicked;
 pub use live::Live;

@@ -1,7 +1,7 @@
 //! The same page beside a run: a frame that fetches its data, and the data of the last events or of those before an older one.
 //!
-//! Events come from the engine; what a piece begins with is folded from the log's own beginning once and goes on from there. The
-//! last events are followed once for all pages: each is told what was added to tables and columns since it asked last.
+//! Events come from the engine; what a piece begins with is folded from the log's last snapshot before it. The last events are
+//! followed once for all pages: each is told what was added to tables and columns since it asked last.
 //! *It must not know* how a request travels.
 
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ use lastword::Handle;
 use lastword::core::State;
 use lastword::core::vocabulary::{Recorded, Seq, Timestamp};
 use lastword::engine::{Watch, WatchError, WatchItem};
-use lastword::log::PrivateCopy;
 use lastword::objects::{FileObjects, Objects};
-use lastword::replay::{ReplayError, begin};
+use lastword::replay::{Until, begin};
+use log_dump::state_of;
 
 use super::besides::Besides;
 use super::columns::Marks;
 use super::gather::{Log, Piece, Recording};
-use crate::fail::{CANNOT_OPEN, Fail, unopened};
+use crate::fail::{CANNOT_OPEN, Fail};
 
 /// As many events as a page fetches at once.
 const MOST_EVENTS: u64 = 10_000;
@@ -49,7 +49,6 @@ pub(crate) struct Wanted {
 pub(crate) struct Live {
     handle: Handle,
     state: PathBuf,
-    known: Mutex<Known>,
     besides: Mutex<Besides>,
     followed: Mutex<Option<Followed>>,
 }
@@ -69,24 +68,9 @@ struct Span {
     now: Timestamp,
 }
 
-/// States that were folded before.
-#[derive(Default)]
-struct Known {
-    /// Where the log begins: the first event that is there, and what was before it.
-    oldest: Option<(Seq, State)>,
-    /// What the last piece began with.
-    before: Option<State>,
-}
-
 impl Live {
     pub(crate) fn new(handle: Handle, state: &Path) -> Live {
-        Live {
-            handle,
-            state: state.to_owned(),
-            known: Mutex::default(),
-            besides: Mutex::default(),
-            followed: Mutex::default(),
-        }
+        Live { handle, state: state.to_owned(), besides: Mutex::default(), followed: Mutex::default() }
     }
 
     /// The data that is wanted, as JSON; one line that says so if a page has it all.
@@ -151,7 +135,7 @@ impl Live {
     /// The last events up to one.
     fn recording(&self, last: Seq, span: Span) -> Result<Recording, Fail> {
         let before = Seq(last.0.saturating_sub(MOST_EVENTS).max(span.begins.0 - 1));
-        let state = self.state_at(before, span.begins)?;
+        let state = self.state_at(before, span)?;
         let next = state.last().next();
         let mut recording = Recording::begin(state, &self.state, &[]);
         if next <= last {
@@ -175,35 +159,15 @@ impl Live {
         Log { place: &self.state, begins, end: end.max(last), end_at: now, head: String::new(), objects, left_out }
     }
 
-    /// The state after `before`, folded on from the nearest one that is known.
-    fn state_at(&self, before: Seq, begins: Seq) -> Result<State, Fail> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.oldest.as_ref().is_none_or(|(of, _)| *of != begins) {
-            known.oldest = Some((begins, self.oldest(begins)?));
+    /// The state after `before`, from the last snapshot before it.
+    fn state_at(&self, before: Seq, span: Span) -> Result<State, Fail> {
+        let closed = || Fail::new(CANNOT_OPEN, "the run is ending, and its log is closed");
+        let reader = self.handle.reader().ok_or_else(closed)?;
+        if before < span.begins {
+            return Ok(begin(&*reader)?);
         }
-        let nearest = known.before.take().filter(|state| state.last() <= before);
-        let oldest = known.oldest.as_ref().map(|(_, state)| state.clone()).unwrap_or_default();
-        let mut state = nearest.unwrap_or(oldest);
-        if state.last() < before {
-            for event in Events(self.handle.watch(state.last().next())) {
-                let event = event?;
-                state.fold(&event).map_err(ReplayError::Illegal)?;
-                if event.seq >= before {
-                    break;
-                }
-            }
-        }
-        known.before = Some(state.clone());
-        Ok(state)
-    }
-
-    /// What was before the first event that is there. Only a log whose beginning was forgotten has to be opened for that.
-    fn oldest(&self, begins: Seq) -> Result<State, Fail> {
-        if begins <= Seq(1) {
-            return Ok(State::new());
-        }
-        let copy = PrivateCopy::of(&self.state).map_err(|error| unopened(error, &self.state))?;
-        Ok(begin(copy.reader().as_ref())?)
+        let log = log_dump::Live::up_to(span.end, reader, &self.state);
+        log.and_then(|log| state_of(log, Until::Seq(before))).map_err(Fail::of_log_dump)
     }
 }
 
