@@ -467,7 +467,7 @@ fn an_address_that_cannot_be_had_is_refused_before_anything_is_made() {
     let cases: BTreeMap<&str, (Vec<&str>, i32)> = BTreeMap::from([
         ("reached by other machines", (vec!["--http", "0.0.0.0:0"], 2)),
         ("Address already in use", (vec!["--http", &taken], 3)),
-        ("invalid socket address", (vec!["--http", "here"], 2)),
+        ("must be an address and a port", (vec!["--http", "here"], 2)),
         ("env:NAME or file:PATH", (vec!["--http", "127.0.0.1:0", "--http-token", "0123456789abcdef"], 2)),
         ("is not set", (vec!["--http", "127.0.0.1:0", "--http-token", "env:LASTWORD_TEST_NOTHING"], 2)),
         ("a token has", (vec!["--http", "127.0.0.1:0", "--http-token", &short], 2)),
