@@ -10,7 +10,6 @@ use lastword::core::vocabulary::*;
 use lastword::engine::{Handle, Reconciler, SettleOutcome};
 use lastword::log::MemoryLog;
 use lastword::objects::MemoryObjects;
-use lastword::sources::SourceFile;
 use lastword::testing::Harness;
 use lastword::worker::{
     CommitView, Context, DeliveryError, Failure, Observation, ObserveError, ObserveRequest, Observer, Traffic,
@@ -231,9 +230,7 @@ impl Observer for Restless {
             request.signals.traffic().count_throttled(503);
         }
         if request.name.as_str() == "missing" {
-            let one = SourceFile::new("a", 1, b"1").unwrap();
-            let mut observation =
-                Observation::files(request, [one]).map_err(|error| ObserveError(error.to_string()))?;
+            let mut observation = Observation::new(empty("1"), None);
             observation.missing = Some(5.into());
             return Ok(observation);
         }
