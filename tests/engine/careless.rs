@@ -279,6 +279,7 @@ fn an_observer_that_counts_more_traffic_than_there_are_numbers_ends_no_engine() 
 #[test]
 fn more_files_missing_than_there_were_are_refused_whoever_says_so() {
     let harness = Harness::with(|builder| builder.kind(kind("restless"), Restless).driven(kind("far")));
+    empty_set(harness.objects());
     harness.declare(versioned("missing", "restless", "there"));
     until("the observation", || harness.status("missing").last_observation.is_some());
     harness.assert_condition("missing", "unobservable");

@@ -98,7 +98,7 @@ pub fn empty(version: &str) -> SourceState {
 }
 
 /// Stores the set of a directory without files.
-fn empty_set(objects: &MemoryObjects) -> ObjectHash {
+pub fn empty_set(objects: &MemoryObjects) -> ObjectHash {
     tree::build(objects, std::iter::empty()).unwrap().hash
 }
 
